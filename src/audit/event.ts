@@ -1,0 +1,56 @@
+import type { Decision } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+
+/** The part of an event that is the same for all statements of a session. */
+export interface AuditSession {
+  readonly id: string;
+  readonly role: string;
+  readonly database: string;
+  readonly application: string;
+  /** Address and port. */
+  readonly client: string;
+}
+
+/** How a statement ended. `lost`: the connection went before the server had answered. */
+export type AuditEnd = 'completed' | 'suspended' | 'failed' | 'blocked' | 'not-run' | 'lost';
+
+/**
+ * A statement in flight. The session makes one when it decides, fills in the outcome when the server has
+ * answered, and hands the same object to both calls of AuditLog; it may be reused after `finish`.
+ */
+export interface AuditEntry {
+  session: AuditSession;
+  analysis: Analysis;
+  decision: Decision;
+  /** The text as it was sent, or null where `analysis.redacted` stands for it. */
+  text: string | null;
+  /** How it came: a simple Query, an Execute of the extended protocol, a FunctionCall. */
+  protocol: 'simple' | 'extended' | 'function';
+  /** Which statement of a Query this is, from 0. */
+  statementIndex: number;
+  /** Milliseconds since the epoch, with a fraction. */
+  startedAtMs: number;
+  parameters: number;
+  approvalId: string | null;
+  holdMs: number;
+  // The outcome:
+  end: AuditEnd;
+  durationMs: number;
+  /** Rows as the command tag tells them, or -1 where it does not. */
+  rows: number;
+  /** Five characters, or null on success. */
+  sqlstate: string | null;
+  /** Transaction status after the statement's segment as ReadyForQuery tells it; '?' until then. */
+  transactionStatus: 'I' | 'T' | 'E' | '?';
+}
+
+export interface AuditLog {
+  /** A statement that may change something is about to be sent; it is recorded even if its outcome never comes. */
+  begin(entry: AuditEntry): void;
+  /** The statement has ended; its event is written. */
+  finish(entry: AuditEntry): void;
+  /** True while more is queued than the store keeps up with: read no further from clients until `drained`. */
+  readonly saturated: boolean;
+  /** Calls back once, when the queue is short again. */
+  onceDrained(callback: () => void): void;
+}

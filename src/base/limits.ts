@@ -1,0 +1,69 @@
+import { assert } from './assert.ts';
+
+/**
+ * Every limit of the program: its name with the unit last, its default, and why it is there. What a user may
+ * change is in the configuration and starts from the values here.
+ */
+export const LIMITS = {
+  // --- wire ---
+  /** PostgreSQL's MAX_STARTUP_PACKET_LENGTH. */
+  startupPacketBytes: 10_000,
+  /** PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, for every frontend message that carries no data. */
+  smallMessageBytes: 10_000,
+  /** PostgreSQL's PQ_LARGE_MESSAGE_LIMIT (MaxAllocSize - 1), for Query, Parse, Bind, FunctionCall and CopyData. */
+  largeMessageBytes: 0x3fffffff - 1,
+  /** The longest Query or Parse that is gathered in memory to be decided; a longer one is refused. */
+  statementBytes: 64 * 1024 * 1024,
+  /** A Bind is decided by its two names, which come first; PostgreSQL truncates names at 63 bytes. */
+  nameBytes: 8 * 1024,
+  /** ErrorResponse, NoticeResponse, ParameterStatus and the like from upstream, which are gathered to be read. */
+  controlReplyBytes: 16 * 1024 * 1024,
+  /** What one socket reads at a time. Two of these stand for each session. */
+  readBufferBytes: 32 * 1024,
+
+  // --- session ---
+  sessionsMax: 10_000,
+  /** From accept until the server has said ReadyForQuery for the first time. */
+  startupTimeoutMs: 60_000,
+  upstreamConnectTimeoutMs: 10_000,
+  /** What a held client may send ahead before it is read no further. */
+  heldInputBytes: 1024 * 1024,
+  /** Bytes written to a peer and not yet taken by it, above which the other side is read no further. */
+  writeQueueBytes: 256 * 1024,
+  /** Replies owed in one session; a client that pipelines further ahead is read no further until some came. */
+  repliesMax: 65_536,
+  /** Named prepared statements and portals remembered for one session. */
+  namesMax: 65_536,
+  cancelTimeoutMs: 10_000,
+  drainTimeoutMs: 30_000,
+
+  // --- sql ---
+  /** Longest text parsed on the main thread; a longer one is parsed in a worker that can be stopped. */
+  parseInlineBytes: 16 * 1024,
+  /** Longest text parsed at all; a longer one is opaque. */
+  parseBytes: 16 * 1024 * 1024,
+  parseTimeoutMs: 5_000,
+  /** Parentheses, brackets, comments and the like nested deeper are opaque. */
+  parseDepth: 500,
+  /** Memory of the cache of analyses, counted as text and an estimate of the rest. */
+  analysisCacheBytes: 64 * 1024 * 1024,
+
+  // --- audit ---
+  /** SQL text kept in an audit event; the hash covers the whole. */
+  auditTextBytes: 16 * 1024,
+  /** Events are handed to the store at the latest after this long. */
+  auditFlushMs: 20,
+  auditBlockBytes: 256 * 1024,
+  /** Events encoded and not yet durable, above which sessions are read no further. */
+  auditQueueBytes: 32 * 1024 * 1024,
+
+  // --- approval ---
+  holdTimeoutMs: 30 * 60_000,
+  holdNoticeMs: 30_000,
+  approvalsPendingMax: 10_000,
+} as const satisfies Record<string, number>;
+
+assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');
+assert(LIMITS.parseInlineBytes <= LIMITS.parseBytes, 'what is parsed inline is parsed at all');
+assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');
+assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');

@@ -1,0 +1,45 @@
+import type { Risk } from '../sql/effects.ts';
+
+/** Who runs a statement and from where. `application` is the client's word and unauthenticated. */
+export interface SessionFacts {
+  readonly role: string;
+  readonly database: string;
+  readonly application: string;
+  /** IP address without port, or `local`. */
+  readonly client: string;
+}
+
+export const MODES = ['monitor', 'protect', 'block'] as const;
+export type Mode = (typeof MODES)[number];
+
+interface Ground {
+  /** The rule's name, or `default:<risk>`, or `mode:block`. */
+  readonly rule: string;
+  readonly reason: string;
+  readonly risk: Risk;
+  /** In monitor mode, the action that protect would have taken; otherwise null. */
+  readonly wouldBe: 'snapshot' | 'hold' | 'block' | null;
+}
+
+export interface Allow extends Ground {
+  readonly action: 'allow';
+}
+export interface Snapshot extends Ground {
+  readonly action: 'snapshot';
+  readonly snapshot: 'required' | 'best_effort';
+}
+export interface Hold extends Ground {
+  readonly action: 'hold';
+  readonly mode: 'live' | 'ticket';
+  readonly timeoutMs: number;
+  readonly approvals: number;
+  readonly snapshot: 'required' | 'best_effort' | 'off';
+}
+export interface Block extends Ground {
+  readonly action: 'block';
+  readonly hint: string;
+}
+
+/** What policy says of a statement: frozen, and the same object for the same statement and session facts. */
+export type Decision = Allow | Snapshot | Hold | Block;
+export type Action = Decision['action'];

@@ -1,0 +1,135 @@
+/**
+ * What a statement would do, as far as its text tells. These are plain frozen values, shared by every session
+ * that runs the same text; nothing in them depends on a connection.
+ */
+
+export const RISKS = ['safe', 'low', 'high', 'critical', 'forbidden'] as const;
+export type Risk = (typeof RISKS)[number];
+
+export function worseRisk(a: Risk, b: Risk): Risk {
+  return RISKS.indexOf(a) >= RISKS.indexOf(b) ? a : b;
+}
+
+/** A relation as the text names it; `schema` is null where the text leaves it to search_path. */
+export interface RelationName {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+/** A column that is read or written, as far as the text tells; `table` is null where it cannot be told. */
+export interface ColumnName {
+  readonly table: RelationName | null;
+  readonly name: string;
+}
+
+/** How a write says which rows: `unscoped` has no predicate or a tautology, which `tautology` tells apart. */
+export type Predicate = 'not-applicable' | 'none' | 'tautology' | 'scoped' | 'cursor';
+
+/** What a statement does to the session that runs it, beyond the rows it touches. */
+export type SessionEffect =
+  | { readonly kind: 'prepare'; readonly name: string; readonly effects: StatementEffects }
+  | { readonly kind: 'execute'; readonly name: string }
+  | { readonly kind: 'deallocate'; readonly name: string | null }
+  | { readonly kind: 'discard'; readonly target: 'all' | 'plans' | 'sequences' | 'temp' }
+  | { readonly kind: 'declare-cursor'; readonly name: string }
+  | { readonly kind: 'close-cursor'; readonly name: string | null }
+  /** `value` is null where the text does not tell it (a default, an expression, FROM CURRENT). */
+  | { readonly kind: 'set'; readonly name: string; readonly value: string | null; readonly local: boolean }
+  /** `name` is null for RESET ALL. */
+  | { readonly kind: 'reset'; readonly name: string | null }
+  | { readonly kind: 'transaction'; readonly verb: TransactionVerb }
+  /** DDL that may change what names or prepared statements mean. */
+  | { readonly kind: 'schema-change' }
+  /** Code runs whose effects the text does not tell: DO, CALL, a function that is not known to be harmless. */
+  | { readonly kind: 'opaque-code' };
+
+export type TransactionVerb =
+  | 'begin'
+  | 'commit'
+  | 'rollback'
+  | 'savepoint'
+  | 'release'
+  | 'rollback-to'
+  | 'prepare'
+  | 'commit-prepared'
+  | 'rollback-prepared';
+
+/** The effects of one statement. */
+export interface StatementEffects {
+  /**
+   * What the statement is, in words that policies use and the audit shows: the SQL command in lower case,
+   * like `select`, `delete`, `drop table`, `alter table`, `copy from program`, `unknown`.
+   */
+  readonly operation: string;
+  /** Every operation found inside it as well: `with d as (delete …) select` is a select with a delete. */
+  readonly operations: readonly string[];
+  readonly risk: Risk;
+  /** Why the risk is what it is, a short phrase each, worst first: `delete without WHERE`, `drops a table`. */
+  readonly reasons: readonly string[];
+  readonly reads: readonly RelationName[];
+  readonly writes: readonly RelationName[];
+  readonly columns: readonly ColumnName[];
+  /** Names of functions called, schema-qualified where the text does so. */
+  readonly functions: readonly string[];
+  readonly predicate: Predicate;
+  readonly session: readonly SessionEffect[];
+  /** Bytes of the text where this statement starts and how long it is. */
+  readonly startByte: number;
+  readonly lengthBytes: number;
+}
+
+/** How far the text was understood. Anything but `parsed` and `empty` is critical. */
+export type AnalysisStatus =
+  | 'parsed'
+  | 'empty'
+  /** The grammar refuses it; the server will most likely say so as well. */
+  | 'unparsable'
+  /** It cannot be read as the server reads it (encoding, standard_conforming_strings), or is too large or deep. */
+  | 'opaque'
+  /** The parser failed or took too long. */
+  | 'failed';
+
+/** The effects of one text, which may hold several statements. */
+export interface Analysis {
+  readonly status: AnalysisStatus;
+  /** Why the status is not `parsed`; empty otherwise. */
+  readonly problem: string;
+  /** One for each statement, in order. Never empty unless the status is `empty`; one `unknown` where not parsed. */
+  readonly statements: readonly StatementEffects[];
+  /** The worst of the statements. */
+  readonly risk: Risk;
+  /** The operation of the worst statement. */
+  readonly operation: string;
+  /** Written relations, or read ones where nothing is written, as `schema.name` or `name`, at most 16. */
+  readonly tables: readonly string[];
+  /** The text with passwords and connection strings masked, or null where there was nothing to mask. */
+  readonly redacted: string | null;
+  /** Key and value pairs of the statement's context comment; the client's word, unauthenticated. */
+  readonly context: Readonly<Record<string, string>>;
+  /**
+   * True where a statement does anything to the session that the session must follow (see SessionEffect);
+   * false lets the hot path skip looking.
+   */
+  readonly touchesSession: boolean;
+}
+
+/**
+ * How the server reads a text on this session. The parser agrees with PostgreSQL only where
+ * `standardConformingStrings` is on and the bytes are those of `encoding`; all else is opaque.
+ */
+export interface TextFacts {
+  /** `ascii-only`: an encoding whose bytes above 127 we do not read; a text that has some is opaque. */
+  readonly encoding: 'utf8' | 'latin1' | 'ascii-only';
+  readonly standardConformingStrings: boolean;
+  /**
+   * Whether unqualified functions and operators surely mean those of pg_catalog: true unless the session has
+   * put another schema before it. Where false, nothing that calls a function or operator is safe.
+   */
+  readonly catalogFirst: boolean;
+}
+
+export const DEFAULT_TEXT_FACTS: TextFacts = Object.freeze({
+  encoding: 'utf8',
+  standardConformingStrings: true,
+  catalogFirst: true,
+});
