@@ -61,9 +61,29 @@ export const LIMITS = {
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
+
+  // --- policy and configuration ---
+  /** A policy, configuration or tokens file longer than this is refused unread. */
+  settingsFileBytes: 1024 * 1024,
+  settingsDepth: 16,
+  policyRulesMax: 1_000,
+  globChars: 256,
+  holdTimeoutMinMs: 1_000,
+  /** Below 2^31 milliseconds, above which a timer of Node fires at once. */
+  holdTimeoutMaxMs: 7 * 24 * 60 * 60_000,
+  approvalsPerHoldMax: 10,
+  /** Distinct (role, database, application, client) whose rules are kept picked out. */
+  sessionPoliciesMax: 4_096,
+
+  // --- embedded ---
+  embeddedStartTimeoutMs: 60_000,
+  /** Given to each of the ways of stopping, the gentlest first. */
+  embeddedStopTimeoutMs: 10_000,
 } as const satisfies Record<string, number>;
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');
 assert(LIMITS.parseInlineBytes <= LIMITS.parseBytes, 'what is parsed inline is parsed at all');
 assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
+assert(LIMITS.holdTimeoutMs <= LIMITS.holdTimeoutMaxMs, 'the default hold is one that a policy may ask for');
+assert(LIMITS.holdTimeoutMaxMs < 2 ** 31, 'a hold fits a timer');
