@@ -34,6 +34,8 @@ export const LIMITS = {
   repliesMax: 65_536,
   /** Named prepared statements and portals remembered for one session. */
   namesMax: 65_536,
+  /** A client that broke the protocol: how long the server may take to say so before it is left. */
+  protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
   drainTimeoutMs: 30_000,
 
@@ -57,6 +59,24 @@ export const LIMITS = {
   /** Events encoded and not yet durable, above which sessions are read no further. */
   auditQueueBytes: 32 * 1024 * 1024,
 
+  /** How long a search may look before it answers with what it has found and a cursor to go on from. */
+  auditSearchMs: 5_000,
+  /** How much of the stored audit is taken into memory at a time by a search. */
+  auditSearchBytes: 4 * 1024 * 1024,
+  auditRetryMs: 250,
+  auditRetryMaxMs: 5_000,
+
+  // --- store ---
+  /** For a store that another process still holds, such as the gateway that is being replaced. */
+  storeLockWaitMs: 1_000,
+  /** A larger file is not read through at the start. */
+  storeCheckBytes: 64 * 1024 * 1024,
+  /** SQLite's write-ahead log is cut back to this after it grew. */
+  storeLogBytes: 64 * 1024 * 1024,
+  /** So many audit rows are written before small neighbours among them are joined, and what small means. */
+  storeJoinRows: 256,
+  storeJoinBytes: 8 * 1024,
+
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
@@ -68,6 +88,8 @@ export const LIMITS = {
   settingsDepth: 16,
   policyRulesMax: 1_000,
   globChars: 256,
+  /** A reason or a hint, which travels to the client in one message. */
+  policyTextChars: 500,
   holdTimeoutMinMs: 1_000,
   /** Below 2^31 milliseconds, above which a timer of Node fires at once. */
   holdTimeoutMaxMs: 7 * 24 * 60 * 60_000,
@@ -84,6 +106,7 @@ export const LIMITS = {
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');
 assert(LIMITS.parseInlineBytes <= LIMITS.parseBytes, 'what is parsed inline is parsed at all');
 assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');
+assert(LIMITS.storeJoinBytes * 2 <= LIMITS.auditBlockBytes, 'two small audit rows make one');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
 assert(LIMITS.holdTimeoutMs <= LIMITS.holdTimeoutMaxMs, 'the default hold is one that a policy may ask for');
 assert(LIMITS.holdTimeoutMaxMs < 2 ** 31, 'a hold fits a timer');

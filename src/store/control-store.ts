@@ -1,0 +1,125 @@
+/**
+ * The port to what a gateway must not forget: audit blocks, statements begun and not finished, approvals, tokens.
+ * A promise that resolves means durable: it survives the loss of the process and of the machine's power. A
+ * promise that rejects with STORE_FAILED means that nothing of that call is surely there; every call may be
+ * made again.
+ *
+ * The store does not know what an audit block or an approval says; those who do sit on floors above it.
+ */
+export interface ControlStore {
+  /** Writes all of it in one commit; a block whose events are there already is left as it is. */
+  appendAudit(write: AuditWrite): Promise<void>;
+  /** Where the audit ends, and what an earlier run had begun and never finished. */
+  auditHead(): Promise<AuditHead>;
+  /** Stored blocks, newest first. */
+  readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
+
+  insertApproval(row: ApprovalRow): Promise<void>;
+  /** Resolves a pending approval; where another resolution came first, that one stands. Null: there is none. */
+  resolveApproval(id: string, resolution: ApprovalResolution): Promise<ResolvedApproval | null>;
+  /** Resolves all that are pending, as a gateway that starts does with what it finds; returns how many. */
+  resolvePendingApprovals(resolution: ApprovalResolution): Promise<number>;
+  approval(id: string): Promise<ApprovalRow | null>;
+  /** Newest first. */
+  approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+
+  /** False where a token of that name is there already. */
+  insertToken(token: TokenRow): Promise<boolean>;
+  tokens(): Promise<readonly TokenRow[]>;
+
+  meta(key: string): Promise<string | null>;
+  /** Also the proof of health: it resolves only once a commit has reached the disk. */
+  setMeta(key: string, value: string): Promise<void>;
+
+  /** Waits for what was asked before, then lets go of the store. */
+  close(): Promise<void>;
+}
+
+/** Consecutive audit events that can be read by themselves (see docs/audit.md). */
+export interface AuditBlock {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly firstTimeMs: number;
+  readonly lastTimeMs: number;
+  readonly bytes: Uint8Array;
+}
+
+/** One or several blocks, one after the other, as they are stored together. */
+export interface StoredAuditBlock {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A statement that was sent and has not ended, as a block of one event. */
+export interface OpenAuditRecord {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface AuditWrite {
+  readonly blocks: readonly AuditBlock[];
+  readonly opened: readonly OpenAuditRecord[];
+  /** Those opened before, whose event is in `blocks`. */
+  readonly closed: readonly number[];
+}
+
+export interface AuditHead {
+  /** The sequence number of the last event, 0 where there is none. */
+  readonly lastSeq: number;
+  readonly open: readonly OpenAuditRecord[];
+}
+
+export interface AuditRange {
+  /** Only blocks with an event before this one. */
+  readonly beforeSeq: number;
+  /** Only blocks that may hold an event that started in this span. */
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  /** Stops after the block that reaches this size; one block is returned in any case. */
+  readonly bytesMax: number;
+}
+
+export interface ApprovalRow {
+  readonly id: string;
+  readonly state: string;
+  readonly createdAtMs: number;
+  readonly resolvedAtMs: number | null;
+  readonly resolvedBy: string | null;
+  readonly comment: string | null;
+  /** JSON of all that does not change. */
+  readonly body: string;
+}
+
+export interface ApprovalResolution {
+  readonly state: string;
+  readonly atMs: number;
+  readonly by: string | null;
+  readonly comment: string | null;
+}
+
+export interface ResolvedApproval {
+  /** Whether this call resolved it. */
+  readonly changed: boolean;
+  /** As it now is. */
+  readonly row: ApprovalRow;
+}
+
+export interface ApprovalPage {
+  readonly state: string | null;
+  /** Only those older than the one with this id. */
+  readonly beforeId: string | null;
+  readonly limit: number;
+}
+
+export interface TokenRow {
+  readonly name: string;
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly scopes: readonly string[];
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number | null;
+}
+
+/** The state of an approval that nobody and nothing has resolved. */
+export const PENDING = 'pending';

@@ -1,0 +1,131 @@
+import { Worker } from 'node:worker_threads';
+import { HoldfastError } from '../base/errors.ts';
+import type {
+  ApprovalPage,
+  ApprovalResolution,
+  ApprovalRow,
+  AuditRange,
+  AuditWrite,
+  ControlStore,
+  TokenRow,
+} from './control-store.ts';
+import type { StoreCalls } from './sqlite-records.ts';
+import type { AnswerMessage, CallMessage } from './sqlite-worker.ts';
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: HoldfastError): void;
+}
+
+/** The control store in one SQLite file, which a worker thread owns so that a slow disk stops no session. */
+export class SqliteControlStore implements ControlStore {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+  #gone: HoldfastError | undefined;
+
+  /** Creates the file where there is none. Refuses with STORE_FAILED and one sentence. */
+  static async open(path: string): Promise<SqliteControlStore> {
+    const store = new SqliteControlStore(path);
+    await new Promise((resolve, reject) => store.#waiting.set(0, { resolve, reject }));
+    return store;
+  }
+
+  private constructor(path: string) {
+    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
+      workerData: { path },
+      name: 'store',
+    });
+    this.#worker.on('message', (answer: AnswerMessage) => this.#settle(answer));
+    this.#worker.on('error', (error) => this.#lose(`the store's thread failed: ${error.message}`, error));
+    this.#worker.on('exit', () => this.#lose('the store is closed'));
+  }
+
+  appendAudit(write: AuditWrite) {
+    return this.#call('appendAudit', write);
+  }
+
+  auditHead() {
+    return this.#call('auditHead');
+  }
+
+  readAudit(range: AuditRange) {
+    return this.#call('readAudit', range);
+  }
+
+  insertApproval(row: ApprovalRow) {
+    return this.#call('insertApproval', row);
+  }
+
+  resolveApproval(id: string, resolution: ApprovalResolution) {
+    return this.#call('resolveApproval', id, resolution);
+  }
+
+  resolvePendingApprovals(resolution: ApprovalResolution) {
+    return this.#call('resolvePendingApprovals', resolution);
+  }
+
+  approval(id: string) {
+    return this.#call('approval', id);
+  }
+
+  approvals(page: ApprovalPage) {
+    return this.#call('approvals', page);
+  }
+
+  insertToken(token: TokenRow) {
+    return this.#call('insertToken', token);
+  }
+
+  tokens() {
+    return this.#call('tokens');
+  }
+
+  meta(key: string) {
+    return this.#call('meta', key);
+  }
+
+  setMeta(key: string, value: string) {
+    return this.#call('setMeta', key, value);
+  }
+
+  async close(): Promise<void> {
+    if (this.#gone !== undefined) return;
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    await this.#send('close', []);
+    await exited;
+  }
+
+  #call<Name extends keyof StoreCalls>(
+    name: Name,
+    ...parameters: Parameters<StoreCalls[Name]>
+  ): Promise<ReturnType<StoreCalls[Name]>> {
+    return this.#send(name, parameters) as Promise<ReturnType<StoreCalls[Name]>>;
+  }
+
+  #send(name: CallMessage['name'], parameters: readonly unknown[]): Promise<unknown> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, name, parameters } satisfies CallMessage);
+    });
+  }
+
+  #settle(answer: AnswerMessage): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (answer.ok) waiting?.resolve(answer.value);
+    else waiting?.reject(new HoldfastError('STORE_FAILED', answer.message, detailOf(answer.detail)));
+  }
+
+  #lose(message: string, cause?: unknown): void {
+    this.#gone ??= new HoldfastError('STORE_FAILED', message, cause === undefined ? {} : { cause });
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#gone);
+    this.#waiting.clear();
+  }
+}
+
+function detailOf(detail: string | undefined): { detail?: string } {
+  return detail === undefined ? {} : { detail };
+}

@@ -1,0 +1,49 @@
+/** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
+export const APPLICATION_ID = 0x48465354;
+
+/**
+ * The schema, a step each, run in order and never changed once released. The number of steps taken is the
+ * file's `user_version`.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  create table meta (
+    key   text primary key,
+    value text not null
+  ) strict, without rowid;
+
+  create table audit_blocks (
+    first_seq     integer primary key,
+    last_seq      integer not null,
+    first_time_ms real    not null,
+    last_time_ms  real    not null,
+    raw_bytes     integer not null,
+    encoding      text    not null check (encoding in ('raw', 'zstd')),
+    bytes         blob    not null
+  ) strict;
+
+  create table audit_open (
+    id    integer primary key,
+    bytes blob not null
+  ) strict;
+
+  create table approvals (
+    id             text primary key,
+    state          text not null,
+    created_at_ms  real not null,
+    resolved_at_ms real,
+    resolved_by    text,
+    comment        text,
+    body           text not null
+  ) strict, without rowid;
+  create index approvals_by_state on approvals (state, id);
+
+  create table tokens (
+    name          text primary key,
+    sha256        text not null,
+    scopes        text not null,
+    created_at_ms real not null,
+    expires_at_ms real
+  ) strict, without rowid;
+  `,
+];

@@ -1,0 +1,244 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ApprovalRow, AuditBlock, ControlStore } from '../../src/store/control-store.ts';
+
+/** What an adapter's test gives: a store of its own that is empty, and the same one opened again. */
+export interface StoreUnderTest {
+  /** Opens the one store of this test; called again after `close`, it finds what was there. */
+  open(): Promise<ControlStore>;
+  remove(): Promise<void>;
+}
+
+/** What every adapter of ControlStore is held to. */
+export function controlStoreConformance(name: string, create: () => Promise<StoreUnderTest>): void {
+  describe(`control store: ${name}`, () => {
+    let under: StoreUnderTest;
+    let store: ControlStore;
+
+    beforeEach(async () => {
+      under = await create();
+      store = await under.open();
+    });
+    afterEach(async () => {
+      await store.close();
+      await under.remove();
+    });
+
+    async function reopen(): Promise<void> {
+      await store.close();
+      store = await under.open();
+    }
+
+    describe('audit', () => {
+      it('starts at nothing', async () => {
+        expect(await store.auditHead()).toEqual({ lastSeq: 0, open: [] });
+        expect(await store.readAudit(EVERYTHING)).toEqual([]);
+      });
+
+      it('gives back the bytes of blocks, newest first, also when opened again', async () => {
+        await store.appendAudit({ blocks: [block(1, 3), block(4, 4)], opened: [], closed: [] });
+        await store.appendAudit({ blocks: [block(5, 900, 20_000)], opened: [], closed: [] });
+        await reopen();
+        expect((await store.auditHead()).lastSeq).toBe(900);
+        const read = await store.readAudit(EVERYTHING);
+        expect(read.map((one) => [one.firstSeq, one.lastSeq])).toEqual([
+          [5, 900],
+          [4, 4],
+          [1, 3],
+        ]);
+        expect(Buffer.from(read[0]!.bytes).equals(block(5, 900, 20_000).bytes)).toBe(true);
+        expect(Buffer.from(read[2]!.bytes).equals(block(1, 3).bytes)).toBe(true);
+      });
+
+      it('leaves a block that it has as it is, so that a write can be made again', async () => {
+        const write = { blocks: [block(1, 3)], opened: [{ id: 1, bytes: bytes(8) }], closed: [] };
+        await store.appendAudit(write);
+        await store.appendAudit(write);
+        expect(await store.readAudit(EVERYTHING)).toHaveLength(1);
+        expect((await store.auditHead()).open).toHaveLength(1);
+      });
+
+      it('keeps what was begun until the write that tells its end', async () => {
+        const opened = [
+          { id: 7, bytes: bytes(100) },
+          { id: 8, bytes: bytes(5) },
+        ];
+        await store.appendAudit({ blocks: [], opened, closed: [] });
+        await reopen();
+        expect((await store.auditHead()).open.map((record) => record.id)).toEqual([7, 8]);
+        await store.appendAudit({ blocks: [block(1, 1)], opened: [], closed: [7] });
+        const head = await store.auditHead();
+        expect(head.open.map((record) => record.id)).toEqual([8]);
+        expect(Buffer.from(head.open[0]!.bytes).equals(bytes(5))).toBe(true);
+      });
+
+      it('reads a part: before a sequence number, in a span of time, up to a size', async () => {
+        const blocks = [1, 2, 3, 4, 5].map((seq) => block(seq, seq, 1000));
+        await store.appendAudit({ blocks, opened: [], closed: [] });
+        const seqs = async (part: Partial<typeof EVERYTHING>) =>
+          (await store.readAudit({ ...EVERYTHING, ...part })).map((one) => one.firstSeq);
+        expect(await seqs({ beforeSeq: 3 })).toEqual([2, 1]);
+        expect(await seqs({ sinceMs: 4000 })).toEqual([5, 4]);
+        expect(await seqs({ untilMs: 2000 })).toEqual([2, 1]);
+        expect(await seqs({ bytesMax: 1500 })).toEqual([5, 4]);
+        expect(await seqs({ bytesMax: 1 })).toEqual([5]);
+      });
+
+      it('loses and doubles none of many small blocks', async () => {
+        const count = 1200;
+        for (let seq = 1; seq <= count; seq++) {
+          void store.appendAudit({ blocks: [block(seq, seq, 40)], opened: [], closed: [] });
+          if (seq % 50 === 0) await store.auditHead();
+        }
+        const readSeqs = async () => {
+          const stored = await store.readAudit(EVERYTHING);
+          const all = Buffer.concat(stored.toReversed().map((one) => one.bytes));
+          return Array.from({ length: all.length / 40 }, (_, i) => all.readUInt32LE(i * 40));
+        };
+        const expected = Array.from({ length: count }, (_, i) => i + 1);
+        expect(await readSeqs()).toEqual(expected);
+        await reopen();
+        expect(await readSeqs()).toEqual(expected);
+      });
+    });
+
+    describe('approvals', () => {
+      it('gives back what was put in', async () => {
+        const row = pending('apr_1');
+        await store.insertApproval(row);
+        await reopen();
+        expect(await store.approval('apr_1')).toEqual(row);
+        expect(await store.approval('apr_2')).toBeNull();
+      });
+
+      it('refuses a second one of the same id, and nothing else with it', async () => {
+        await store.insertApproval(pending('apr_1'));
+        const results = await Promise.allSettled([
+          store.insertApproval(pending('apr_0')),
+          store.insertApproval(pending('apr_1')),
+          store.insertApproval(pending('apr_2')),
+        ]);
+        expect(results.map((result) => result.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+        expect((results[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'STORE_FAILED' });
+        expect(await store.approvals({ state: null, beforeId: null, limit: 10 })).toHaveLength(3);
+      });
+
+      it('lets the first resolution stand', async () => {
+        await store.insertApproval(pending('apr_1'));
+        const [first, second] = await Promise.all([
+          store.resolveApproval('apr_1', { state: 'approved', atMs: 5.25, by: 'ops', comment: 'fine' }),
+          store.resolveApproval('apr_1', { state: 'canceled', atMs: 6, by: null, comment: null }),
+        ]);
+        const row = {
+          ...pending('apr_1'),
+          state: 'approved',
+          resolvedAtMs: 5.25,
+          resolvedBy: 'ops',
+          comment: 'fine',
+        };
+        expect(first).toEqual({ changed: true, row });
+        expect(second).toEqual({ changed: false, row });
+        await reopen();
+        expect(await store.approval('apr_1')).toEqual(row);
+      });
+
+      it('says when there is none to resolve', async () => {
+        expect(
+          await store.resolveApproval('apr_9', { state: 'denied', atMs: 1, by: null, comment: null }),
+        ).toBeNull();
+      });
+
+      it('resolves what an earlier run left pending, and only that', async () => {
+        for (const id of ['apr_1', 'apr_2', 'apr_3']) await store.insertApproval(pending(id));
+        await store.resolveApproval('apr_2', { state: 'denied', atMs: 1, by: 'ops', comment: null });
+        const left = { state: 'abandoned', atMs: 2, by: null, comment: null };
+        expect(await store.resolvePendingApprovals(left)).toBe(2);
+        expect(await store.resolvePendingApprovals(left)).toBe(0);
+        const states = (await store.approvals({ state: null, beforeId: null, limit: 9 })).map(
+          (row) => row.state,
+        );
+        expect(states).toEqual(['abandoned', 'denied', 'abandoned']);
+      });
+
+      it('lists newest first, in pages, of one state or all', async () => {
+        for (let i = 1; i <= 7; i++) await store.insertApproval(pending(`apr_${i}`));
+        for (const id of ['apr_2', 'apr_5']) {
+          await store.resolveApproval(id, { state: 'approved', atMs: 1, by: 'a', comment: null });
+        }
+        const ids = async (state: string | null, beforeId: string | null, limit: number) =>
+          (await store.approvals({ state, beforeId, limit })).map((row) => row.id.slice(4)).join('');
+        expect(await ids(null, null, 3)).toBe('765');
+        expect(await ids(null, 'apr_5', 3)).toBe('432');
+        expect(await ids('pending', null, 4)).toBe('7643');
+        expect(await ids('pending', 'apr_3', 4)).toBe('1');
+        expect(await ids('approved', null, 4)).toBe('52');
+      });
+    });
+
+    describe('tokens and meta', () => {
+      it('keeps a token once', async () => {
+        const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
+        expect(await store.insertToken(token)).toBe(true);
+        expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
+        await store.insertToken({
+          ...token,
+          name: 'ci',
+          scopes: ['audit:read', 'metrics:read'],
+          expiresAtMs: 9,
+        });
+        await reopen();
+        expect(await store.tokens()).toEqual([
+          {
+            name: 'ci',
+            sha256: 'ab',
+            scopes: ['audit:read', 'metrics:read'],
+            createdAtMs: 1,
+            expiresAtMs: 9,
+          },
+          token,
+        ]);
+      });
+
+      it('keeps values by key', async () => {
+        expect(await store.meta('a')).toBeNull();
+        await store.setMeta('a', '1');
+        await store.setMeta('a', '2');
+        await reopen();
+        expect(await store.meta('a')).toBe('2');
+      });
+    });
+
+    it('finishes what was asked before it closes, and refuses what is asked after', async () => {
+      const asked = Array.from({ length: 100 }, (_, i) => store.setMeta(`k${i}`, 'v'));
+      await store.close();
+      await Promise.all(asked);
+      await expect(store.meta('k1')).rejects.toMatchObject({ code: 'STORE_FAILED' });
+      store = await under.open();
+      expect(await store.meta('k99')).toBe('v');
+    });
+  });
+}
+
+const EVERYTHING = { beforeSeq: 2 ** 53, sinceMs: 0, untilMs: 1e15, bytesMax: 1e9 };
+
+function bytes(length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, i) => (i * 7) % 251));
+}
+
+/** A block whose first bytes are its number and whose times are its numbers times a thousand. */
+function block(firstSeq: number, lastSeq: number, length = 100): AuditBlock & { bytes: Buffer } {
+  const content = bytes(length);
+  content.writeUInt32LE(firstSeq);
+  return { firstSeq, lastSeq, firstTimeMs: firstSeq * 1000, lastTimeMs: lastSeq * 1000, bytes: content };
+}
+
+function pending(id: string): ApprovalRow {
+  return {
+    id,
+    state: 'pending',
+    createdAtMs: 1.5,
+    resolvedAtMs: null,
+    resolvedBy: null,
+    comment: null,
+    body: `{"of":"${id}"}`,
+  };
+}
