@@ -1,0 +1,109 @@
+import { type Analysis, RISKS, type Risk, type StatementEffects } from '../sql/effects.ts';
+import { both, type Certainty } from './certainty.ts';
+import type { Decision, Mode } from './decision.ts';
+import { matchStatement, type Subject, subjectOf } from './match.ts';
+import type { Measure, Rule } from './rule.ts';
+
+/** What decides the statements of one session: the rules that can apply to it, and how surely they do. */
+export interface Brief {
+  readonly mode: Mode;
+  readonly rules: readonly { readonly rule: Rule; readonly session: Exclude<Certainty, 'no'> }[];
+  readonly defaults: Readonly<Record<Risk, Measure>>;
+}
+
+const EMPTY: StatementEffects = Object.freeze({
+  operation: 'empty',
+  operations: Object.freeze(['empty']),
+  risk: 'safe',
+  reasons: Object.freeze([]),
+  reads: Object.freeze([]),
+  writes: Object.freeze([]),
+  columns: Object.freeze([]),
+  functions: Object.freeze([]),
+  predicate: 'not-applicable',
+  session: Object.freeze([]),
+  startByte: 0,
+  lengthBytes: 0,
+});
+
+const STRICTNESS = { allow: 0, snapshot: 1, hold: 2, block: 3 } as const satisfies Record<
+  Decision['action'],
+  number
+>;
+const SNAPSHOTS = ['off', 'best_effort', 'required'] as const;
+const BLOCK_HINT = 'The gateway is in mode block, which refuses critical statements whatever the rules say.';
+
+/** What happens to a text: the strictest of what happens to its statements, for they run as one. */
+export function decide(brief: Brief, analysis: Analysis): Decision {
+  const statements = analysis.statements.length > 0 ? analysis.statements : [EMPTY];
+  const strictest = statements
+    .map((effects) => hardened(brief.mode, effects, decideOne(brief, subjectOf(analysis, effects))))
+    .reduce(stricter);
+  const whole = { ...strictest, risk: analysis.risk };
+  return Object.freeze(brief.mode === 'monitor' ? watched(whole) : whole);
+}
+
+/**
+ * The first rule that surely matches decides. A rule before it that only might match does not end the search
+ * and can only make the outcome stricter, so that what the text leaves open never loosens anything.
+ */
+function decideOne(brief: Brief, subject: Subject): Decision {
+  let floor: Decision | null = null;
+  for (const { rule, session } of brief.rules) {
+    const certainty = both(session, matchStatement(rule.match, subject));
+    if (certainty === 'no') continue;
+    if (certainty === 'possible' && rule.measure.action === 'allow') continue;
+    const verdict = decisionOf(rule.measure, rule.name, rule.reason, subject.effects);
+    floor = floor === null ? verdict : stricter(floor, verdict);
+    if (certainty === 'sure') return floor;
+  }
+  const { risk } = subject.effects;
+  const otherwise = decisionOf(brief.defaults[risk], `default:${risk}`, null, subject.effects);
+  return floor === null ? otherwise : stricter(floor, otherwise);
+}
+
+function decisionOf(
+  measure: Measure,
+  rule: string,
+  reason: string | null,
+  effects: StatementEffects,
+): Decision {
+  return { ...measure, rule, reason: reason ?? reasonOf(effects), risk: effects.risk, wouldBe: null };
+}
+
+function reasonOf(effects: StatementEffects): string {
+  return effects.reasons.length > 0 ? effects.reasons.join('; ') : `${effects.operation} is ${effects.risk}`;
+}
+
+function hardened(mode: Mode, effects: StatementEffects, decision: Decision): Decision {
+  const critical = RISKS.indexOf(effects.risk) >= RISKS.indexOf('critical');
+  if (mode !== 'block' || !critical || decision.action === 'block') return decision;
+  const measure: Measure = { action: 'block', hint: BLOCK_HINT };
+  return decisionOf(measure, 'mode:block', null, effects);
+}
+
+/** The stricter of two; of equals the first, with the more careful snapshot of the two. */
+export function stricter(first: Decision, second: Decision): Decision {
+  const chosen = compare(second, first) > 0 ? second : first;
+  const snapshot = SNAPSHOTS[Math.max(care(first), care(second))]!;
+  if (chosen.action === 'hold') return { ...chosen, snapshot };
+  if (chosen.action === 'snapshot' && snapshot !== 'off') return { ...chosen, snapshot };
+  return chosen;
+}
+
+function compare(a: Decision, b: Decision): number {
+  return STRICTNESS[a.action] - STRICTNESS[b.action] || approvals(a) - approvals(b);
+}
+
+function approvals(decision: Decision): number {
+  return decision.action === 'hold' ? decision.approvals : 0;
+}
+
+function care(decision: Decision): number {
+  return 'snapshot' in decision ? SNAPSHOTS.indexOf(decision.snapshot) : 0;
+}
+
+function watched(decision: Decision): Decision {
+  const { rule, reason, risk, action } = decision;
+  return { action: 'allow', rule, reason, risk, wouldBe: action === 'allow' ? null : action };
+}

@@ -1,0 +1,155 @@
+import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
+import { anyOf, both, type Certainty, everyOf } from './certainty.ts';
+import type { ClientAddress } from './client-pattern.ts';
+import { matchClient } from './client-pattern.ts';
+import type { SessionFacts } from './decision.ts';
+import type { Glob } from './glob.ts';
+import {
+  type ColumnPattern,
+  matchColumn,
+  matchFunction,
+  matchTable,
+  type TablePattern,
+} from './name-pattern.ts';
+import { matchRows, type RowCount } from './row-limit.ts';
+import type { RuleMatch } from './rule.ts';
+
+/** One statement, with what matching needs to know about it worked out once. */
+export interface Subject {
+  readonly effects: StatementEffects;
+  /** False where the text was not understood: then every key that reads the text might hold. */
+  readonly understood: boolean;
+  readonly operations: readonly string[];
+  /** The statement runs code whose effects its text does not tell. */
+  readonly opaque: boolean;
+  /** It is nothing but such code, so that it may touch any table. */
+  readonly codeOnly: boolean;
+  readonly rows: RowCount;
+  readonly context: Readonly<Record<string, string>>;
+}
+
+const CODE = new Set(['do', 'call', 'execute', 'function call']);
+/** What calling a function takes, besides the function. */
+const CALLING = new Set(['select', 'values', 'call']);
+/** Writes that name the columns they write; all others touch whole rows. */
+const COLUMNWISE = new Set(['update', 'insert']);
+/** Statements that take a row, whole, without naming its columns. */
+const ALL_COLUMNS = '*';
+
+export function subjectOf(analysis: Analysis, effects: StatementEffects): Subject {
+  const opaque = effects.session.some((effect) => effect.kind === 'opaque-code');
+  const operations = new Set([effects.operation, ...effects.operations]);
+  const codeOnly = [...operations].some((operation) => CODE.has(operation));
+  // Calling unknown code from a query does what CALL does, whatever the query around it is called.
+  if (opaque && !codeOnly) operations.add('call');
+  return {
+    effects,
+    understood: analysis.status === 'parsed' || analysis.status === 'empty',
+    operations: [...operations],
+    opaque: opaque || codeOnly,
+    codeOnly,
+    rows: effects.writes.length === 0 && !opaque && !codeOnly ? 0 : null,
+    context: analysis.context,
+  };
+}
+
+/** The keys of a rule that stay the same for a whole session. */
+export function matchSession(match: RuleMatch, facts: SessionFacts, client: ClientAddress): Certainty {
+  return [
+    names(match.role, facts.role),
+    names(match.database, facts.database),
+    names(match.application, facts.application),
+    match.client === null ? 'sure' : anyOf(match.client, (pattern) => matchClient(pattern, client)),
+  ].reduce(both);
+}
+
+/** The keys of a rule that read the statement. */
+export function matchStatement(match: RuleMatch, subject: Subject): Certainty {
+  if (match.risk !== null && !match.risk.includes(subject.effects.risk)) return 'no';
+  const text = matchText(match, subject);
+  return text === 'sure' && !covers(match, subject) ? 'possible' : text;
+}
+
+function matchText(match: RuleMatch, subject: Subject): Certainty {
+  if (!subject.understood) return readsText(match) ? 'possible' : 'sure';
+  let certainty: Certainty = 'sure';
+  if (match.operation !== null) certainty = both(certainty, operations(match.operation, subject));
+  if (match.table !== null) certainty = both(certainty, tables(match.table, subject));
+  if (match.column !== null) certainty = both(certainty, columns(match.column, subject));
+  if (match.function !== null) certainty = both(certainty, functions(match.function, subject));
+  if (match.rows !== null) certainty = both(certainty, matchRows(match.rows, subject.rows));
+  if (match.context !== null) {
+    for (const [key, globs] of match.context) certainty = both(certainty, contextPair(globs, key, subject));
+  }
+  return certainty;
+}
+
+function readsText(match: RuleMatch): boolean {
+  return [match.operation, match.table, match.column, match.function, match.rows, match.context].some(
+    (key) => key !== null,
+  );
+}
+
+/**
+ * Whether what the rule names is all that the statement does. A table or a column says nothing of code that
+ * the statement runs beside it, nor of the server's files; a function says nothing of the delete around it.
+ */
+function covers(match: RuleMatch, subject: Subject): boolean {
+  const namesData = match.table !== null || match.column !== null;
+  if (namesData && subject.opaque && match.function === null) return false;
+  const namesWhat = match.operation !== null || match.risk !== null;
+  if ((namesData || match.function !== null) && subject.effects.risk === 'forbidden' && !namesWhat)
+    return false;
+  if (match.function !== null && match.operation === null && match.table === null) {
+    if (!subject.operations.every((operation) => CALLING.has(operation))) return false;
+  }
+  return match.column === null || subject.operations.every((operation) => COLUMNWISE.has(operation));
+}
+
+function operations(globs: readonly Glob[], subject: Subject): Certainty {
+  return everyOf(subject.operations, (operation) => anyOf(globs, (glob) => glob.match(operation)));
+}
+
+/** Sure by what is written, or read where nothing is; possible by anything that is read or written. */
+function tables(patterns: readonly TablePattern[], subject: Subject): Certainty {
+  const { reads, writes } = subject.effects;
+  const one = (table: RelationName): Certainty => anyOf(patterns, (pattern) => matchTable(pattern, table));
+  const main = everyOf(writes.length > 0 ? writes : reads, one);
+  if (main !== 'no') return main;
+  return subject.codeOnly || anyOf(reads, one) !== 'no' ? 'possible' : 'no';
+}
+
+function columns(patterns: readonly ColumnPattern[], subject: Subject): Certainty {
+  const named = everyOf(subject.effects.columns, (column) =>
+    column.name === ALL_COLUMNS
+      ? anyOf(patterns, (pattern) => (wholeRow(pattern, column.table) ? 'possible' : 'no'))
+      : anyOf(patterns, (pattern) => matchColumn(pattern, column)),
+  );
+  if (named !== 'no') return named;
+  if (subject.codeOnly) return 'possible';
+  const { writes, columns: all } = subject.effects;
+  const columnwise = all.length > 0 && subject.operations.every((operation) => COLUMNWISE.has(operation));
+  if (columnwise) return 'no';
+  return anyOf(patterns, (pattern) => (writes.some((table) => wholeRow(pattern, table)) ? 'possible' : 'no'));
+}
+
+function wholeRow(pattern: ColumnPattern, table: RelationName | null): boolean {
+  return table === null || matchTable(pattern.table, table) !== 'no';
+}
+
+function functions(patterns: readonly TablePattern[], subject: Subject): Certainty {
+  const called = everyOf(subject.effects.functions, (name) =>
+    anyOf(patterns, (pattern) => matchFunction(pattern, name)),
+  );
+  if (called !== 'no') return called;
+  return subject.codeOnly && subject.effects.functions.length === 0 ? 'possible' : 'no';
+}
+
+function contextPair(globs: readonly Glob[], key: string, subject: Subject): Certainty {
+  const value = Object.hasOwn(subject.context, key) ? subject.context[key] : undefined;
+  return value === undefined ? 'no' : anyOf(globs, (glob) => glob.match(value));
+}
+
+function names(globs: readonly Glob[] | null, name: string): Certainty {
+  return globs === null ? 'sure' : anyOf(globs, (glob) => glob.match(name));
+}

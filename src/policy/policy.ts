@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { LIMITS } from '../base/limits.ts';
+import type { Analysis, Risk } from '../sql/effects.ts';
+import { parseClientAddress } from './client-pattern.ts';
+import { type Brief, decide } from './decide.ts';
+import type { Decision, Mode, SessionFacts } from './decision.ts';
+import { matchSession } from './match.ts';
+import type { Problem } from './problems.ts';
+import type { Measure, Rule } from './rule.ts';
+
+/** What a policy file says, checked and made ready. */
+export interface PolicyParts {
+  readonly mode: Mode;
+  readonly defaults: Readonly<Record<Risk, Measure>>;
+  readonly rules: readonly Rule[];
+  readonly warnings: readonly Problem[];
+}
+
+/** A whole policy. It never changes; another text is another policy. */
+export class Policy {
+  /** The start of the SHA-256 of the text: what the audit says decided a statement. */
+  readonly revision: string;
+  readonly mode: Mode;
+  /** The text that it was read from. */
+  readonly source: string;
+  readonly fileName: string;
+  readonly rules: readonly Rule[];
+  readonly defaults: Readonly<Record<Risk, Measure>>;
+  /** What is accepted and does less than it seems to. */
+  readonly warnings: readonly Problem[];
+  readonly #sessions = new Map<string, SessionPolicy>();
+
+  constructor(source: string, fileName: string, parts: PolicyParts) {
+    this.revision = createHash('sha256').update(source).digest('hex').slice(0, 12);
+    this.source = source;
+    this.fileName = fileName;
+    this.mode = parts.mode;
+    this.rules = parts.rules;
+    this.defaults = parts.defaults;
+    this.warnings = parts.warnings;
+  }
+
+  /** The policy as it concerns one session. Sessions with equal facts share one, and with it its decisions. */
+  forSession(facts: SessionFacts): SessionPolicy {
+    const key = JSON.stringify([facts.role, facts.database, facts.application, facts.client]);
+    const found = this.#sessions.get(key);
+    // Taking it out and putting it back keeps the map in the order of use, the oldest first.
+    if (found !== undefined) this.#sessions.delete(key);
+    const session = found ?? new SessionPolicy(this, facts);
+    this.#sessions.set(key, session);
+    if (this.#sessions.size > LIMITS.sessionPoliciesMax) {
+      const [oldest] = this.#sessions.keys();
+      if (oldest !== undefined) this.#sessions.delete(oldest);
+    }
+    return session;
+  }
+}
+
+/** A policy narrowed to one session's role, database, application and client. */
+export class SessionPolicy {
+  readonly policy: Policy;
+  readonly #brief: Brief;
+  readonly #decisions = new WeakMap<Analysis, Decision>();
+
+  constructor(policy: Policy, facts: SessionFacts) {
+    this.policy = policy;
+    const client = parseClientAddress(facts.client);
+    const rules: Brief['rules'][number][] = [];
+    for (const rule of policy.rules) {
+      const session = matchSession(rule.match, facts, client);
+      if (session !== 'no') rules.push({ rule, session });
+    }
+    this.#brief = { mode: policy.mode, defaults: policy.defaults, rules };
+  }
+
+  /** What happens to the text. Analyses are shared and frozen, so that each is decided once. */
+  decide(analysis: Analysis): Decision {
+    const known = this.#decisions.get(analysis);
+    if (known !== undefined) return known;
+    const decision = decide(this.#brief, analysis);
+    this.#decisions.set(analysis, decision);
+    return decision;
+  }
+}
