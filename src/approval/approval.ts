@@ -55,6 +55,7 @@ export type NewApproval = Pick<
   | 'application'
   | 'client'
   | 'statement'
+  | 'statementSha256'
   | 'parameters'
   | 'operation'
   | 'risk'

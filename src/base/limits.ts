@@ -47,6 +47,18 @@ export const LIMITS = {
   parseTimeoutMs: 5_000,
   /** Parentheses, brackets, comments and the like nested deeper are opaque. */
   parseDepth: 500,
+  /** Operators in one chain, like 1+1+1; PostgreSQL's own stack ends somewhat above. */
+  parseChain: 2_000,
+  /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
+  parseQueueMax: 256,
+  parseQueueBytes: 64 * 1024 * 1024,
+  /** WASM memory never shrinks: a parser that has grown above this is thrown away. */
+  parserMemoryBytes: 128 * 1024 * 1024,
+  /** Pairs, and bytes of each key and value, that are taken from a context comment. */
+  contextPairsMax: 32,
+  contextBytes: 1024,
+  /** Reasons, relations, columns and functions named for one statement; more are counted but not listed. */
+  effectNamesMax: 4_096,
   /** Memory of the cache of analyses, counted as text and an estimate of the rest. */
   analysisCacheBytes: 64 * 1024 * 1024,
 
@@ -63,6 +75,8 @@ export const LIMITS = {
   auditSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
   auditSearchBytes: 4 * 1024 * 1024,
+  /** How long a store that fails is waited for at the end. */
+  auditCloseMs: 10_000,
   auditRetryMs: 250,
   auditRetryMaxMs: 5_000,
 

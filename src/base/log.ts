@@ -1,0 +1,66 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+
+export type { Logger } from 'pino';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Fields that are never written, wherever they turn up near the top of an event. */
+const SECRET_FIELDS = [
+  'password',
+  'passwd',
+  'secret',
+  'token',
+  'authorization',
+  'connection',
+  'connectionString',
+];
+
+/** Writes one JSON line an event to standard error, so that standard output stays free for what a command prints. */
+export function createLogger(level: LogLevel, destination: DestinationStream = standardError()): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError, error: describeError },
+      redact: {
+        paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]),
+        censor: '***',
+      },
+      hooks: {
+        logMethod(parameters, method) {
+          const masked = parameters.map((one) => (typeof one === 'string' ? maskSecrets(one) : one));
+          method.apply(this, masked as typeof parameters);
+        },
+      },
+    },
+    destination,
+  );
+}
+
+function standardError(): DestinationStream {
+  return pino.destination({ dest: 2, sync: true });
+}
+
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? maskSecrets(error) : error;
+  const described = pino.stdSerializers.err(error);
+  // The raw error and its further fields may hold what was sent; the sentence and the place are what helps.
+  return {
+    type: described.type,
+    ...('code' in error ? { code: error.code } : {}),
+    message: maskSecrets(described.message),
+    stack: maskSecrets(described.stack),
+  };
+}
+
+/** Masks the password of a connection URL, and of `password=…` in a connection string or an option. */
+export function maskSecrets(text: string): string {
+  return text
+    .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@]*@/gi, '$1:***@')
+    .replace(/\b(passw(?:or)?d\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"[^"]*"|[^\s&;,]+)/gi, '$1***')
+    .replace(/\b(password\s+)('(?:[^']|'')*')/gi, '$1***')
+    .replace(/\bhf_[A-Za-z0-9_-]{20,}/g, 'hf_***');
+}

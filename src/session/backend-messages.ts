@@ -1,0 +1,289 @@
+import type { AuditEnd, AuditEntry } from '../audit/event.ts';
+import { nowMs } from '../base/clock.ts';
+import {
+  decodeErrorFields,
+  decodeParameterStatus,
+  encodeErrorResponse,
+  rowsOfCommandTag,
+  sqlstateOf,
+} from '../wire/backend.ts';
+import { Backend } from '../wire/message-type.ts';
+import type { ReplyVerdict } from './backend-stream.ts';
+import { type Reply, ReplyKind } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
+const POISON_STATES = new Set(['34000', '42601']);
+
+/** Statements that may wait for their transaction status before they are audited without it. */
+const ENDED_MAX = 1024;
+
+/**
+ * What each reply means to the session: which message it answers, how a statement ended, what of the names has
+ * come to pass. It follows the server's own rules: after an error in the extended protocol everything up to the
+ * next Sync is discarded; ReadyForQuery is owed by a Sync, a Query or a FunctionCall and by nothing else.
+ */
+export class BackendMessages {
+  private readonly state: SessionState;
+  /** Called after each ReadyForQuery. */
+  onReady: () => void = () => {};
+  /** ReadyForQuery messages that were taken for the answer to a Sync that the server may have swallowed. */
+  private doubtfulReadies = 0;
+
+  constructor(state: SessionState) {
+    this.state = state;
+  }
+
+  /** Takes one reply whose body is `bytes[start, end)`; incomplete where only its header matters. */
+  receive(type: number, bytes: Buffer, start: number, end: number): ReplyVerdict {
+    switch (type) {
+      case Backend.ParseComplete:
+        return this.complete(ReplyKind.Parse);
+      case Backend.BindComplete:
+        return this.complete(ReplyKind.Bind);
+      case Backend.CloseComplete:
+        return this.complete(ReplyKind.Close);
+      case Backend.NoData:
+      case Backend.RowDescription:
+        return this.described();
+      case Backend.ParameterDescription:
+        return this.head()?.hidden ? 'skip' : 'forward';
+      case Backend.CommandComplete:
+        return this.statementEnds('completed', rowsOfCommandTag(bytes, start, end));
+      case Backend.EmptyQueryResponse:
+        return this.statementEnds('completed', -1);
+      case Backend.PortalSuspended:
+        return this.statementEnds('suspended', -1);
+      case Backend.ErrorResponse:
+        return this.error(bytes.subarray(start, end));
+      case Backend.ReadyForQuery:
+        return this.ready(bytes[start]!);
+      case Backend.CopyInResponse:
+        this.copyIn();
+        return 'forward';
+      case Backend.ParameterStatus:
+        this.parameterStatus(bytes.subarray(start, end));
+        return 'forward';
+      default:
+        return 'forward';
+    }
+  }
+
+  /** The connection is gone: what has not been answered never will be. */
+  abandon(): void {
+    const { replies } = this.state;
+    for (let i = 0; i < replies.length; i++) this.finish(replies.at(i), 'lost', null);
+    while (replies.length > 0) replies.shift();
+    this.releaseEnded('?');
+  }
+
+  /**
+   * The message that a reply other than ReadyForQuery belongs to. Markers that are owed nothing are passed over, and
+   * so are Syncs whose ReadyForQuery came in the name of one that the server had swallowed.
+   */
+  private head(): Reply | null {
+    const { replies } = this.state;
+    while (replies.length > 1) {
+      const head = replies.head!;
+      const spare = head.kind === ReplyKind.Sync && this.doubtfulReadies > 0;
+      if (head.kind !== ReplyKind.CopyEnd && !head.swallowed && !spare) break;
+      if (spare && !head.swallowed) this.doubtfulReadies--;
+      replies.shift();
+    }
+    return replies.head;
+  }
+
+  private complete(kind: ReplyKind): ReplyVerdict {
+    const head = this.head();
+    if (head?.kind !== kind) return 'forward';
+    const { hidden } = head;
+    this.state.replies.shift();
+    return hidden ? 'skip' : 'forward';
+  }
+
+  private described(): ReplyVerdict {
+    const head = this.head();
+    return head?.kind === ReplyKind.Describe ? this.complete(ReplyKind.Describe) : 'forward';
+  }
+
+  private statementEnds(how: AuditEnd, rows: number): ReplyVerdict {
+    const head = this.head();
+    if (head?.kind === ReplyKind.Execute) {
+      this.finish(head, how, null, rows);
+      const { copyIn } = head;
+      this.state.replies.shift();
+      if (copyIn) this.endCopyIn();
+    } else if (head?.kind === ReplyKind.Query) {
+      this.finish(head, how, null, rows);
+      head.statementsDone++;
+      this.nextStatement(head);
+    }
+    return 'forward';
+  }
+
+  /** A Query with several statements: the next one is under way. */
+  private nextStatement(reply: Reply): void {
+    const { analysis, decision } = reply;
+    if (analysis === null || decision === null || reply.statementsDone >= analysis.statements.length) return;
+    const before = reply.lastAudit;
+    if (before === null) return;
+    reply.audit = {
+      ...before,
+      statementIndex: reply.statementsDone,
+      startedAtMs: nowMs(),
+      end: 'lost',
+      durationMs: 0,
+      rows: -1,
+    };
+    this.state.services.audit.begin(reply.audit);
+  }
+
+  private copyIn(): void {
+    const { state } = this;
+    const head = this.head();
+    if (head !== null) head.copyIn = true;
+    // What was sent behind the COPY is read by it: a Sync is swallowed until CopyDone or CopyFail.
+    for (let i = 1; i < state.replies.length; i++) {
+      const reply = state.replies.at(i);
+      if (reply.kind === ReplyKind.CopyEnd) return;
+      if (reply.kind === ReplyKind.Sync) reply.swallowed = true;
+    }
+    state.copyingIn = true;
+  }
+
+  /** The COPY has taken all its data, so every Sync before the end of it was swallowed. */
+  private endCopyIn(): void {
+    const { replies } = this.state;
+    while (replies.length > 0 && (replies.head!.swallowed || replies.head!.kind === ReplyKind.CopyEnd)) {
+      const { kind } = replies.head!;
+      replies.shift();
+      if (kind === ReplyKind.CopyEnd) return;
+    }
+  }
+
+  private error(body: Buffer): ReplyVerdict {
+    const { state } = this;
+    const fields = decodeErrorFields(body);
+    const severity = fields?.['V'] ?? fields?.['S'] ?? '';
+    if (severity === 'FATAL' || severity === 'PANIC') state.fatal = true;
+    const sqlstate = sqlstateOf(body);
+    const head = this.head();
+    state.copyingIn = false;
+    if (head === null) return 'forward';
+    const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
+    const verdict = poisoned ? encodeErrorResponse(head.poison!) : 'forward';
+    const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
+    this.finish(head, poisoned ? 'blocked' : 'failed', reported);
+    switch (head.kind) {
+      case ReplyKind.Query:
+      case ReplyKind.FunctionCall:
+        this.takeBack(head);
+        head.failed = true;
+        break;
+      case ReplyKind.Sync:
+        // The commit failed; its ReadyForQuery is still to come.
+        break;
+      default:
+        this.discardToSync();
+    }
+    return verdict;
+  }
+
+  /** What the server does after an error in the extended protocol. The changes are undone newest first. */
+  private discardToSync(): void {
+    const { replies } = this.state;
+    let count = 0;
+    while (count < replies.length && !isSync(replies.at(count))) count++;
+    for (let i = count - 1; i >= 0; i--) this.takeBack(replies.at(i));
+    for (let i = 0; i < count; i++) {
+      // An Execute behind the error never ran, and what was refused behind it was not refused by us.
+      if (i > 0) this.finish(replies.head!, 'not-run', null);
+      replies.shift();
+    }
+  }
+
+  private takeBack(reply: Reply): void {
+    const { state } = this;
+    if (reply.undo !== null) {
+      for (let i = reply.undo.length - 1; i >= 0; i--) {
+        const { undo, statementIndex } = reply.undo[i]!;
+        if (statementIndex >= reply.statementsDone) undo();
+      }
+      reply.undo = null;
+    }
+    if (reply.name === null) return;
+    if (reply.of === 'statement') state.statements.restore(reply.name, reply.previousStatement);
+    else state.portals.restore(reply.name, reply.previousPortal);
+  }
+
+  private ready(status: number): ReplyVerdict {
+    const { state } = this;
+    const { replies } = state;
+    // Swallowed Syncs in front of a message that owes this ReadyForQuery have proved to be so.
+    while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
+    const head = replies.head;
+    state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
+    state.copyingIn = false;
+    let hidden = false;
+    if (head !== null && ownsReady(head)) {
+      hidden = head.hidden;
+      if (head.swallowed) this.doubtfulReadies++;
+      state.segmentsDone++;
+      if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
+      if (head.trustsPath && !head.failed && state.transactionStatus === 'I') state.searchPathChanged(true);
+      replies.shift();
+    }
+    if (state.transactionStatus === 'I' && state.portals.size > 0) {
+      const done = state.segmentsDone;
+      state.portals.drop((portal) => portal.segment < done);
+    }
+    if (replies.length === 0) {
+      this.doubtfulReadies = 0;
+      state.segmentsDone = state.segmentsSent;
+      state.textBecomesCertain();
+    }
+    this.releaseEnded(state.transactionStatus);
+    this.onReady();
+    return hidden ? 'skip' : 'forward';
+  }
+
+  private parameterStatus(body: Buffer): void {
+    const parameter = decodeParameterStatus(body);
+    if (parameter !== null) this.state.parameterChanged(parameter.name, parameter.value);
+  }
+
+  private finish(reply: Reply, end: AuditEnd, sqlstate: string | null, rows = -1): void {
+    const entry = reply.audit;
+    if (entry === null) return;
+    reply.audit = null;
+    reply.lastAudit = entry;
+    entry.end = end;
+    entry.sqlstate = sqlstate;
+    entry.rows = rows;
+    entry.durationMs = nowMs() - entry.startedAtMs;
+    const { state } = this;
+    state.ended.push(entry);
+    state.services.metrics.statement(entry.decision, end, entry.durationMs);
+    if (state.ended.length >= ENDED_MAX) this.releaseEnded('?');
+  }
+
+  private releaseEnded(status: AuditEntry['transactionStatus']): void {
+    const { ended, services } = this.state;
+    for (let i = 0; i < ended.length; i++) {
+      const entry = ended[i]!;
+      entry.transactionStatus = status;
+      services.audit.finish(entry);
+    }
+    ended.length = 0;
+  }
+}
+
+function isSync(reply: Reply): boolean {
+  return reply.kind === ReplyKind.Sync;
+}
+
+function ownsReady(reply: Reply): boolean {
+  return (
+    reply.kind === ReplyKind.Sync || reply.kind === ReplyKind.Query || reply.kind === ReplyKind.FunctionCall
+  );
+}

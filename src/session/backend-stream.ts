@@ -1,0 +1,134 @@
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
+import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
+import type { BackendMessages } from './backend-messages.ts';
+import type { SessionState } from './state.ts';
+
+/** What becomes of a reply: forwarded as it is, kept from the client, or something else in its place. */
+export type ReplyVerdict = 'forward' | 'skip' | Buffer;
+
+/** Which types are read, so that they have to be there whole; all others pass by their header alone. */
+const READ_WHOLE = new Uint8Array(256);
+for (const type of [
+  Backend.CommandComplete,
+  Backend.ErrorResponse,
+  Backend.ReadyForQuery,
+  Backend.ParameterStatus,
+  Backend.BackendKeyData,
+]) {
+  READ_WHOLE[type] = 1;
+}
+
+/**
+ * The direction from server to client. It finds the messages in what the server sends, tells `messages` of each
+ * that matters, and forwards the server's own bytes in runs as long as can be. Rows and COPY data are passed by
+ * their headers and never held.
+ *
+ * Invariant: what the client gets is a sequence of whole messages, apart from the one that is passing by.
+ */
+export class BackendStream {
+  private readonly state: SessionState;
+  private readonly messages: BackendMessages;
+  private passBytes = 0;
+  private skipBytes = 0;
+  private gathered: Buffer | null = null;
+  private injections: Buffer[] = [];
+  private broken = false;
+
+  constructor(state: SessionState, messages: BackendMessages) {
+    this.state = state;
+    this.messages = messages;
+    state.inject = (message) => this.inject(message);
+  }
+
+  /** Whether a message may be sent to the client now without standing inside another. */
+  get atBoundary(): boolean {
+    return this.passBytes === 0;
+  }
+
+  /** Takes what the server sent; `bytes[0, length)` is the upstream's read buffer. */
+  receive(bytes: Buffer, length: number): void {
+    if (this.broken) return;
+    if (this.gathered === null) {
+      this.consume(bytes, 0, length, true);
+    } else {
+      const joined = Buffer.concat([this.gathered, bytes.subarray(0, length)]);
+      this.gathered = null;
+      this.consume(joined, 0, joined.length, false);
+    }
+    if (this.injections.length > 0 && this.atBoundary) this.flushInjections();
+    if (!this.state.client.writable) this.state.upstream.pause();
+  }
+
+  private inject(message: Buffer): void {
+    this.injections.push(message);
+    if (this.atBoundary) this.flushInjections();
+  }
+
+  private flushInjections(): void {
+    for (const message of this.injections) this.state.client.write(message);
+    this.injections = [];
+  }
+
+  private consume(bytes: Buffer, at: number, end: number, lent: boolean): void {
+    let run = at;
+    if (this.passBytes > 0) {
+      const part = Math.min(this.passBytes, end - at);
+      this.passBytes -= part;
+      at += part;
+    } else if (this.skipBytes > 0) {
+      const part = Math.min(this.skipBytes, end - at);
+      this.skipBytes -= part;
+      at += part;
+      run = at;
+    }
+    while (at < end) {
+      const available = end - at;
+      const type = bytes[at]!;
+      const length = available < HEADER_BYTES ? -1 : lengthAt(bytes, at);
+      if (length >= 0 && !isBackendHeaderValid(type, length)) {
+        this.forward(bytes, run, at, lent);
+        this.violate(`a message of type ${type} and length ${length}`);
+        return;
+      }
+      const whole = length >= 0 && length < available;
+      if (!whole && (length < 0 || READ_WHOLE[type] === 1)) {
+        this.forward(bytes, run, at, lent);
+        if (length > LIMITS.controlReplyBytes) this.violate(`a message of type ${type} and length ${length}`);
+        else this.gathered = Buffer.from(bytes.subarray(at, end));
+        return;
+      }
+      const messageEnd = Math.min(at + length + 1, end);
+      const verdict =
+        type === Backend.DataRow || type === Backend.CopyData
+          ? 'forward'
+          : this.messages.receive(type, bytes, at + HEADER_BYTES, messageEnd);
+      const rest = at + length + 1 - messageEnd;
+      if (verdict === 'forward') {
+        this.passBytes = rest;
+        at = messageEnd;
+        continue;
+      }
+      this.forward(bytes, run, at, lent);
+      if (verdict !== 'skip') this.state.client.write(verdict);
+      this.skipBytes = rest;
+      at = messageEnd;
+      run = at;
+    }
+    this.forward(bytes, run, at, lent);
+  }
+
+  private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {
+    if (start >= end) return;
+    this.state.client.write(bytes.subarray(start, end), lent ? this.state.upstream : null);
+  }
+
+  /** The server broke the protocol, so nothing it says can be matched any more. */
+  private violate(what: string): void {
+    this.broken = true;
+    this.state.services.metrics.protocolError();
+    this.state.services.log.error({ session: this.state.identity.id, at: nowMs() }, `upstream sent ${what}`);
+    this.state.upstream.destroy();
+  }
+}

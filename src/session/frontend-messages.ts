@@ -1,0 +1,444 @@
+import type { HoldOutcome } from '../approval/approval.ts';
+import type { AuditEntry } from '../audit/event.ts';
+import { unreachable } from '../base/assert.ts';
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Decision } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import {
+  bindParameterCount,
+  encodeDescribe,
+  encodeExecute,
+  encodeQuery,
+  isParseTailValid,
+  queryTextEnd,
+  stringEnd,
+} from '../wire/frontend.ts';
+import { Frontend } from '../wire/message-type.ts';
+import { HoldDesk } from './hold.ts';
+import { nameKey, type Portal, type PreparedStatement } from './names.ts';
+import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
+import {
+  blockedError,
+  holdEndedError,
+  internalError,
+  tooLargeError,
+  unknownStatementError,
+} from './refusal.ts';
+import { type Reply, ReplyKind } from './replies.ts';
+import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import type { SessionState } from './state.ts';
+
+/** What was waited for: the analysis of a large text, or the end of a hold. */
+export interface Answer {
+  readonly analysis: Analysis | null;
+  readonly outcome:
+    | null
+    | {
+        readonly kind: 'held';
+        readonly approvalId: string | null;
+        readonly holdMs: number;
+        readonly end: HoldOutcome;
+      }
+    | { readonly kind: 'fault'; readonly error: unknown };
+}
+
+/** What becomes of a message: null forwards it as it is. */
+export type Verdict =
+  | null
+  | { readonly kind: 'replace'; readonly bytes: Buffer }
+  | { readonly kind: 'wait'; readonly until: Promise<Answer> };
+
+/** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */
+type Ruling =
+  | {
+      readonly kind: 'run';
+      readonly decision: Decision;
+      readonly approvalId: string | null;
+      readonly holdMs: number;
+    }
+  | {
+      readonly kind: 'refuse';
+      readonly decision: Decision;
+      readonly error: ErrorFields;
+      readonly approvalId: string | null;
+      readonly holdMs: number;
+    }
+  | { readonly kind: 'wait'; readonly until: Promise<Answer> };
+
+/** Names no portal can have on a server that runs for the gateway: the Execute of it fails with 34000. */
+export const POISON_PORTAL = '__holdfast_refused';
+const POISON_EXECUTE = encodeExecute(POISON_PORTAL, 0);
+/** A text that no server parses, so that it fails and runs nothing; one Query for one Query. */
+const POISON_QUERY = encodeQuery('holdfast refused a statement');
+
+/**
+ * What each frontend message means to the session: which replies it is owed, what it does to the names, and what
+ * policy says of it. The stream above it sees to the bytes.
+ */
+export class FrontendMessages {
+  private readonly state: SessionState;
+  private readonly holds: HoldDesk;
+
+  constructor(state: SessionState) {
+    this.state = state;
+    this.holds = new HoldDesk(state);
+  }
+
+  /** The client has given up waiting, or is gone. */
+  giveUp(how: 'canceled' | 'disconnected'): boolean {
+    return this.holds.giveUp(how);
+  }
+
+  /**
+   * Decides the message whose body is `bytes[start, end)`. Only a Bind may be incomplete there. `answer` is what
+   * an earlier `wait` of the same message has brought.
+   */
+  decide(type: number, bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    if (answer?.outcome?.kind === 'fault') {
+      const { error } = answer.outcome;
+      this.state.services.log.error(
+        { err: error, session: this.state.identity.id },
+        'failed to decide a statement',
+      );
+      return this.refuse(type, internalError(error instanceof Error ? error.message : String(error)));
+    }
+    switch (type) {
+      case Frontend.Query:
+        return this.query(bytes, start, end, answer);
+      case Frontend.Parse:
+        return this.parse(bytes, start, end, answer);
+      case Frontend.Bind:
+        return this.bind(bytes, start, end, answer);
+      case Frontend.Execute:
+        return this.execute(bytes, start, end, answer);
+      case Frontend.Describe:
+        this.state.replies.push(ReplyKind.Describe);
+        return null;
+      case Frontend.Close:
+        return this.close(bytes, start, end);
+      case Frontend.Sync:
+        this.state.segmentsSent++;
+        this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
+        return null;
+      case Frontend.FunctionCall:
+        return this.functionCall(answer);
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        if (this.state.replies.length > 0) this.state.replies.push(ReplyKind.CopyEnd);
+        this.state.copyingIn = false;
+        return null;
+      default:
+        // Flush, CopyData and Terminate are owed nothing.
+        return null;
+    }
+  }
+
+  /** Replaces a message by one that fails at the server, and has that failure read as `error`. */
+  refuse(type: number, error: ErrorFields): Verdict {
+    return this.poison(type, error, null).verdict;
+  }
+
+  tooLarge(type: number): Buffer {
+    const error = tooLargeError(
+      type === Frontend.FunctionCall ? 'function call' : 'statement',
+      LIMITS.statementBytes,
+    );
+    const verdict = this.refuse(type, error);
+    return verdict?.kind === 'replace' ? verdict.bytes : POISON_EXECUTE;
+  }
+
+  private query(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const textEnd = queryTextEnd(bytes, start, end);
+    if (textEnd < 0) {
+      // The server refuses it as malformed before it runs anything.
+      this.state.segmentsSent++;
+      this.state.replies.push(ReplyKind.Query);
+      return null;
+    }
+    const began = nowMs();
+    const read =
+      answer?.analysis ?? this.state.services.analyzer.analyze(bytes, start, textEnd, this.state.textFacts);
+    if (read instanceof Promise) return waitForAnalysis(read);
+    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const text = analysis.redacted === null ? bytes.toString('utf8', start, textEnd) : null;
+    const ruling = this.rule(analysis, text, 0, answer, read);
+    if (ruling.kind === 'wait') return ruling;
+    const entry = this.entry('simple', analysis, text, 0, ruling, began);
+    if (ruling.kind === 'refuse') return this.poison(Frontend.Query, ruling.error, entry).verdict;
+    this.state.segmentsSent++;
+    const reply = this.state.replies.push(ReplyKind.Query);
+    reply.analysis = analysis;
+    reply.decision = ruling.decision;
+    if (analysis.status !== 'empty') this.begin(reply, entry);
+    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
+    return null;
+  }
+
+  private parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const { replies, statements, services, textFacts } = this.state;
+    const nameEnd = stringEnd(bytes, start, end);
+    const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
+    if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
+      replies.push(ReplyKind.Parse);
+      return null;
+    }
+    const read = answer?.analysis ?? services.analyzer.analyze(bytes, nameEnd + 1, textEnd, textFacts);
+    if (read instanceof Promise) return waitForAnalysis(read);
+    const name = nameKey(bytes, start, nameEnd);
+    if (statements.size >= LIMITS.namesMax && statements.get(name) === undefined) {
+      return this.refuse(Frontend.Parse, tooLargeError('the number of prepared statements', LIMITS.namesMax));
+    }
+    const reply = replies.push(ReplyKind.Parse);
+    reply.of = 'statement';
+    reply.name = name;
+    reply.previousStatement = statements.set(name, {
+      text: bytes.toString('utf8', nameEnd + 1, textEnd),
+      analysis: read,
+      facts: textFacts,
+      epoch: this.state.epoch,
+    });
+    return null;
+  }
+
+  /**
+   * The decision is made here and not at Execute, because planning already runs functions. It holds for every
+   * Execute of the portal.
+   */
+  private bind(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const { replies, portals, statements } = this.state;
+    const portalEnd = stringEnd(bytes, start, end);
+    const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
+    if (nameEnd < 0) {
+      if (end - start >= LIMITS.nameBytes - 5)
+        return this.refuse(Frontend.Bind, tooLargeError('a name', LIMITS.nameBytes));
+      replies.push(ReplyKind.Bind);
+      return null;
+    }
+    const name = nameKey(bytes, portalEnd + 1, nameEnd);
+    const known = statements.get(name);
+    const statement = known === undefined ? null : this.current(name, known);
+    if (statement instanceof Promise) return waitForAnalysis(statement);
+    const read = answer?.analysis ?? statement?.analysis ?? UNKNOWN_STATEMENT;
+    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const text = statement === null || analysis.redacted !== null ? null : statement.text;
+    const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
+    if (statement === null) {
+      const decision = this.state.decide(analysis);
+      if (decision.action !== 'allow')
+        return this.probeUnknown(bytes.toString('latin1', portalEnd + 1, nameEnd));
+    }
+    const began = nowMs();
+    const ruling = this.rule(analysis, text, parameters, answer, read);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = this.entry('extended', analysis, text, parameters, ruling, began);
+      return this.poison(Frontend.Bind, ruling.error, entry).verdict;
+    }
+    const reply = replies.push(ReplyKind.Bind);
+    reply.of = 'portal';
+    reply.name = nameKey(bytes, start, portalEnd);
+    reply.previousPortal = portals.set(reply.name, {
+      statement: statement ?? NO_STATEMENT,
+      analysis,
+      decision: ruling.decision,
+      parameters,
+      approvalId: ruling.approvalId,
+      holdMs: ruling.holdMs,
+      segment: this.state.segmentsSent,
+    });
+    return null;
+  }
+
+  /** The statement as it would be understood now, if names may mean something else than at its Parse. */
+  private current(name: string, statement: PreparedStatement): PreparedStatement | Promise<Analysis> {
+    const { epoch, textFacts, services, statements } = this.state;
+    if (statement.epoch === epoch || statement.facts.catalogFirst === textFacts.catalogFirst)
+      return statement;
+    if (statement.text === null) return { ...statement, analysis: UNKNOWN_STATEMENT };
+    const facts = { ...statement.facts, catalogFirst: textFacts.catalogFirst };
+    const bytes = Buffer.from(statement.text, 'utf8');
+    const analysis = services.analyzer.analyze(bytes, 0, bytes.length, facts);
+    const renew = (renewed: Analysis): PreparedStatement => {
+      const fresh = { text: statement.text, analysis: renewed, facts, epoch };
+      statements.set(name, fresh);
+      return fresh;
+    };
+    if (analysis instanceof Promise) {
+      return analysis.then((renewed) => {
+        if (statements.get(name) === statement) renew(renewed);
+        return renewed;
+      });
+    }
+    return renew(analysis);
+  }
+
+  private execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const nameEnd = stringEnd(bytes, start, end);
+    if (nameEnd < 0 || end - nameEnd !== 5) {
+      this.state.replies.push(ReplyKind.Execute);
+      return null;
+    }
+    const name = nameKey(bytes, start, nameEnd);
+    const portal = this.state.portals.get(name) ?? this.unknownPortal(answer);
+    if (!('analysis' in portal)) return portal;
+    const { analysis } = portal;
+    const text = analysis.redacted === null ? portal.statement.text : null;
+    const reply = this.state.replies.push(ReplyKind.Execute);
+    const entry = this.entry('extended', analysis, text, portal.parameters, portal, nowMs());
+    if (analysis.status !== 'empty') this.begin(reply, entry);
+    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
+    return null;
+  }
+
+  private unknownPortal(answer: Answer | null): Portal | Exclude<Verdict, null> {
+    const ruling = this.rule(UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = this.entry('extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
+      return this.poison(Frontend.Execute, ruling.error, entry).verdict;
+    }
+    return { statement: NO_STATEMENT, analysis: UNKNOWN_PORTAL, parameters: 0, segment: 0, ...ruling };
+  }
+
+  private close(bytes: Buffer, start: number, end: number): Verdict {
+    const { replies, statements, portals } = this.state;
+    const reply = replies.push(ReplyKind.Close);
+    const nameEnd = stringEnd(bytes, start + 1, end);
+    if (nameEnd !== end - 1) return null;
+    const name = nameKey(bytes, start + 1, nameEnd);
+    if (bytes[start] === 0x53 /* S */) {
+      reply.of = 'statement';
+      reply.previousStatement = statements.delete(name);
+      if (reply.previousStatement !== undefined) reply.name = name;
+    } else if (bytes[start] === 0x50 /* P */) {
+      reply.of = 'portal';
+      reply.previousPortal = portals.delete(name);
+      if (reply.previousPortal !== undefined) reply.name = name;
+    }
+    return null;
+  }
+
+  private functionCall(answer: Answer | null): Verdict {
+    const began = nowMs();
+    const ruling = this.rule(FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
+    if (ruling.kind === 'wait') return ruling;
+    const entry = this.entry('function', FUNCTION_CALL, null, 0, ruling, began);
+    if (ruling.kind === 'refuse') return this.poison(Frontend.FunctionCall, ruling.error, entry).verdict;
+    this.state.segmentsSent++;
+    this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
+    return null;
+  }
+
+  /** What policy says, or what has come of it where the statement was held. */
+  private rule(
+    analysis: Analysis,
+    text: string | null,
+    parameters: number,
+    answer: Answer | null,
+    read: Analysis,
+  ): Ruling {
+    const decision = this.state.decide(analysis);
+    const end = answer?.outcome?.kind === 'held' ? answer.outcome : null;
+    switch (decision.action) {
+      case 'allow':
+      case 'snapshot':
+        return { kind: 'run', decision, approvalId: end?.approvalId ?? null, holdMs: end?.holdMs ?? 0 };
+      case 'block':
+        return {
+          kind: 'refuse',
+          decision,
+          error: blockedError(decision, analysis),
+          approvalId: null,
+          holdMs: 0,
+        };
+      case 'hold': {
+        if (end === null)
+          return { kind: 'wait', until: this.holds.hold(analysis, decision, text, parameters, read) };
+        const { approvalId, holdMs } = end;
+        if (end.end.kind === 'approved') return { kind: 'run', decision, approvalId, holdMs };
+        return {
+          kind: 'refuse',
+          decision,
+          error: holdEndedError(end.end, decision, approvalId),
+          approvalId,
+          holdMs,
+        };
+      }
+      default:
+        return unreachable(decision);
+    }
+  }
+
+  /**
+   * A Bind of a statement that the gateway does not know. Describe tells whether the server knows it and runs
+   * nothing: if not, its error is the one that the client is owed; if so, the poison behind it refuses the Bind.
+   */
+  private probeUnknown(name: string): Verdict {
+    const probe = this.state.replies.push(ReplyKind.Describe);
+    probe.hidden = true;
+    const refused = this.poison(Frontend.Bind, unknownStatementError(), null);
+    const describe = encodeDescribe('S', '');
+    const bytes = Buffer.from(name, 'latin1');
+    const body = Buffer.concat([describe.subarray(0, 6), bytes, Buffer.from([0])]);
+    body.writeUInt32BE(body.length - 1, 1);
+    return { kind: 'replace', bytes: Buffer.concat([body, refused.verdict.bytes]) };
+  }
+
+  private poison(
+    type: number,
+    error: ErrorFields,
+    entry: AuditEntry | null,
+  ): { readonly verdict: { readonly kind: 'replace'; readonly bytes: Buffer } } {
+    const whole = type === Frontend.Query || type === Frontend.FunctionCall;
+    if (whole) this.state.segmentsSent++;
+    const reply = this.state.replies.push(whole ? ReplyKind.Query : ReplyKind.Execute);
+    reply.poison = error;
+    reply.audit = entry;
+    return { verdict: { kind: 'replace', bytes: whole ? POISON_QUERY : POISON_EXECUTE } };
+  }
+
+  private begin(reply: Reply, entry: AuditEntry): void {
+    reply.audit = entry;
+    this.state.services.audit.begin(entry);
+  }
+
+  private entry(
+    protocol: AuditEntry['protocol'],
+    analysis: Analysis,
+    text: string | null,
+    parameters: number,
+    ruling: { readonly decision: Decision; readonly approvalId: string | null; readonly holdMs: number },
+    startedAtMs: number,
+  ): AuditEntry {
+    return {
+      session: this.state.identity,
+      analysis,
+      decision: ruling.decision,
+      text,
+      protocol,
+      statementIndex: 0,
+      startedAtMs,
+      parameters,
+      approvalId: ruling.approvalId,
+      holdMs: ruling.holdMs,
+      end: 'lost',
+      durationMs: 0,
+      rows: -1,
+      sqlstate: null,
+      transactionStatus: '?',
+    };
+  }
+}
+
+const NO_STATEMENT: PreparedStatement = Object.freeze({
+  text: null,
+  analysis: UNKNOWN_STATEMENT,
+  facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
+  epoch: -1,
+});
+
+function waitForAnalysis(analysis: Promise<Analysis>): Verdict {
+  return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, outcome: null })) };
+}

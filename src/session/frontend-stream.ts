@@ -1,0 +1,314 @@
+import { LIMITS } from '../base/limits.ts';
+import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
+import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
+import type { Answer, FrontendMessages, Verdict } from './frontend-messages.ts';
+import { internalError } from './refusal.ts';
+import type { SessionState } from './state.ts';
+
+/**
+ * The direction from client to server. It finds the messages in what the client sends, has each decided, and
+ * forwards the client's own bytes in runs as long as can be.
+ *
+ * States:
+ * - reading: messages are decided as they come. A message that did not come whole is gathered, unless it can be
+ *   decided by its head (Bind) or needs no decision (CopyData): the rest of it then passes by.
+ * - waiting: a message cannot be decided yet (it is held, or its text is being parsed elsewhere). Nothing is
+ *   forwarded; what comes is put by, up to a limit, above which the client is read no further.
+ * - closed: the client has said Terminate, or something that ends the session; what comes is dropped.
+ *
+ * Invariant: every byte that the client sends is, in order, forwarded once, replaced, or put by.
+ */
+export class FrontendStream {
+  private readonly state: SessionState;
+  private readonly messages: FrontendMessages;
+  /** Bytes still to come of a message that is being forwarded, or dropped because it was replaced. */
+  private passBytes = 0;
+  private dropBytes = 0;
+  /** The beginning of a message that has not come whole. */
+  private gathered: Buffer | null = null;
+  private gatheredBytes = 0;
+  private waiting = false;
+  private answer: Answer | null = null;
+  private putBy: Buffer[] = [];
+  private putByBytes = 0;
+  private closed = false;
+  private clientEnded = false;
+
+  constructor(state: SessionState, messages: FrontendMessages) {
+    this.state = state;
+    this.messages = messages;
+  }
+
+  /** The client has said Terminate, or has broken the protocol. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  get isWaiting(): boolean {
+    return this.waiting;
+  }
+
+  /** Takes what the client sent; `bytes[0, length)` is the client's read buffer. */
+  receive(bytes: Buffer, length: number): void {
+    if (this.closed) return;
+    if (this.waiting) {
+      this.putAside(bytes, 0, length);
+      return;
+    }
+    this.consume(bytes, 0, length, true);
+    this.restrain();
+  }
+
+  /** The client sends no more. What is being held is given up; what was forwarded is still answered. */
+  end(): void {
+    this.clientEnded = true;
+    if (this.waiting) this.messages.giveUp('disconnected');
+    else this.state.upstream.end();
+  }
+
+  /** Reads the client on, if nothing else stands against it. */
+  relax(): void {
+    if (this.waiting && this.putByBytes > LIMITS.heldInputBytes) return;
+    if (this.state.replies.length >= LIMITS.repliesMax) return;
+    if (this.state.services.audit.saturated || !this.state.upstream.writable) return;
+    this.state.client.resume();
+  }
+
+  private restrain(): void {
+    const { state } = this;
+    if (!state.upstream.writable || state.replies.length >= LIMITS.repliesMax) {
+      state.client.pause();
+    } else if (state.services.audit.saturated) {
+      state.client.pause();
+      state.services.audit.onceDrained(() => this.relax());
+    }
+  }
+
+  private putAside(bytes: Buffer, start: number, end: number): void {
+    if (start >= end) return;
+    this.putBy.push(Buffer.from(bytes.subarray(start, end)));
+    this.putByBytes += end - start;
+    if (this.putByBytes > LIMITS.heldInputBytes) this.state.client.pause();
+  }
+
+  /**
+   * Works through `bytes[at, end)`. `lent` says that they are the client's read buffer, which must be told when
+   * they are written; otherwise they are ours.
+   */
+  private consume(bytes: Buffer, at: number, end: number, lent: boolean): void {
+    let run = at;
+    while (at < end && !this.closed) {
+      if (this.passBytes > 0) {
+        const part = Math.min(this.passBytes, end - at);
+        this.passBytes -= part;
+        at += part;
+        continue;
+      }
+      if (this.dropBytes > 0) {
+        this.forward(bytes, run, at, lent);
+        const part = Math.min(this.dropBytes, end - at);
+        this.dropBytes -= part;
+        at += part;
+        run = at;
+        continue;
+      }
+      if (this.gathered !== null) {
+        at = this.gather(bytes, at, end);
+        run = at;
+        if (this.waiting) {
+          this.putAside(bytes, at, end);
+          return;
+        }
+        continue;
+      }
+      const available = end - at;
+      const length = available < HEADER_BYTES ? -1 : lengthAt(bytes, at);
+      const type = bytes[at]!;
+      if (length >= 0 && !isFrontendHeaderValid(type, length)) {
+        this.forward(bytes, run, at, lent);
+        this.breakOff(bytes.subarray(at, at + HEADER_BYTES));
+        return;
+      }
+      if (length < 0 || length + 1 > available) {
+        if (type === Frontend.CopyData && length >= 0) {
+          this.passBytes = length + 1;
+          continue;
+        }
+        this.forward(bytes, run, at, lent);
+        at = this.gather(bytes, at, end);
+        run = at;
+        if (this.waiting) {
+          this.putAside(bytes, at, end);
+          return;
+        }
+        continue;
+      }
+      const messageEnd = at + length + 1;
+      const verdict = this.decide(type, bytes, at + HEADER_BYTES, messageEnd);
+      if (verdict === null) {
+        at = messageEnd;
+        continue;
+      }
+      this.forward(bytes, run, at, lent);
+      if (verdict.kind === 'wait') {
+        this.wait(verdict.until);
+        this.putAside(bytes, at, end);
+        return;
+      }
+      this.state.upstream.write(verdict.bytes);
+      at = messageEnd;
+      run = at;
+    }
+    this.forward(bytes, run, at, lent);
+  }
+
+  private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {
+    if (start >= end) return;
+    this.state.upstream.write(bytes.subarray(start, end), lent ? this.state.client : null);
+  }
+
+  /** Adds to the message being gathered, and decides it once enough of it is there. Returns where it stopped. */
+  private gather(bytes: Buffer, at: number, end: number): number {
+    // The header comes first and alone, so that its length is checked before anything more is gathered.
+    if (this.gatheredBytes < HEADER_BYTES) {
+      const part = Math.min(HEADER_BYTES - this.gatheredBytes, end - at);
+      this.append(bytes, at, at + part, HEADER_BYTES);
+      at += part;
+      if (this.gatheredBytes < HEADER_BYTES || this.headerDecides()) return at;
+    }
+    const type = this.gathered![0]!;
+    const total = lengthAt(this.gathered!, 0) + 1;
+    const wanted = type === Frontend.Bind ? Math.min(total, LIMITS.nameBytes) : total;
+    const part = Math.min(wanted - this.gatheredBytes, end - at);
+    this.append(bytes, at, at + part, wanted);
+    at += part;
+    if (this.gatheredBytes < wanted) return at;
+    this.decideGathered(type, total);
+    return at;
+  }
+
+  /** Whether the header that was gathered is all there is to see of the message; the rest then passes or drops. */
+  private headerDecides(): boolean {
+    const type = this.gathered![0]!;
+    const length = lengthAt(this.gathered!, 0);
+    const rest = length + 1 - HEADER_BYTES;
+    if (!isFrontendHeaderValid(type, length)) {
+      this.breakOff(this.take());
+      return true;
+    }
+    if (type === Frontend.CopyData) {
+      this.state.upstream.write(this.take());
+      this.passBytes = rest;
+      return true;
+    }
+    if (length + 1 > LIMITS.statementBytes && type !== Frontend.Bind) {
+      this.take();
+      this.state.upstream.write(this.messages.tooLarge(type));
+      this.dropBytes = rest;
+      return true;
+    }
+    return false;
+  }
+
+  private decideGathered(type: number, total: number): void {
+    const message = this.take();
+    const rest = total - message.length;
+    const verdict = this.decide(type, message, HEADER_BYTES, message.length);
+    if (verdict === null) {
+      this.state.upstream.write(message);
+      this.passBytes = rest;
+    } else if (verdict.kind === 'replace') {
+      this.state.upstream.write(verdict.bytes);
+      this.dropBytes = rest;
+    } else {
+      this.wait(verdict.until);
+      this.putBy.push(message);
+      this.putByBytes += message.length;
+    }
+  }
+
+  private append(bytes: Buffer, start: number, end: number, wanted: number): void {
+    const need = this.gatheredBytes + end - start;
+    if (this.gathered === null || this.gathered.length < need) {
+      // Grown by what has come and not by what was announced, so that a lie about the length costs nothing.
+      const room = Math.min(Math.max(need * 2, 1024), Math.max(wanted, need));
+      const grown = Buffer.allocUnsafe(room);
+      this.gathered?.copy(grown, 0, 0, this.gatheredBytes);
+      this.gathered = grown;
+    }
+    bytes.copy(this.gathered, this.gatheredBytes, start, end);
+    this.gatheredBytes = need;
+  }
+
+  private take(): Buffer {
+    const message = this.gathered!.subarray(0, this.gatheredBytes);
+    this.gathered = null;
+    this.gatheredBytes = 0;
+    return message;
+  }
+
+  /** Decides one message. A fault of our own refuses it; it must never pass for that. */
+  private decide(type: number, bytes: Buffer, start: number, end: number): Verdict {
+    const answer = this.answer;
+    this.answer = null;
+    let verdict: Verdict;
+    try {
+      verdict = this.messages.decide(type, bytes, start, end, answer);
+    } catch (error) {
+      this.state.services.log.error(
+        { err: error, session: this.state.identity.id },
+        'failed to decide a message',
+      );
+      verdict = this.messages.refuse(
+        type,
+        internalError(error instanceof Error ? error.message : String(error)),
+      );
+    }
+    if (verdict === null && type === Frontend.Terminate) {
+      this.closed = true;
+      // What follows Terminate is never read by the server; the run up to here still goes out.
+      queueMicrotask(() => this.state.upstream.end());
+    }
+    return verdict;
+  }
+
+  private wait(until: Promise<Answer>): void {
+    this.waiting = true;
+    void until
+      .catch((error: unknown): Answer => ({ analysis: null, outcome: { kind: 'fault', error } }))
+      .then((answer) => this.proceed(answer));
+  }
+
+  /** The message that was waited for can be decided now: goes on with it and with what came since. */
+  private proceed(answer: Answer): void {
+    this.waiting = false;
+    if (this.state.fatal) return;
+    this.answer = answer;
+    while (this.putBy.length > 0 && !this.waiting && !this.closed) {
+      const held = this.putBy;
+      this.putBy = [];
+      this.putByBytes = 0;
+      const bytes = held.length === 1 ? held[0]! : Buffer.concat(held);
+      this.consume(bytes, 0, bytes.length, false);
+    }
+    if (this.waiting) {
+      if (this.clientEnded) this.messages.giveUp('disconnected');
+      return;
+    }
+    if (this.clientEnded) this.state.upstream.end();
+    this.restrain();
+    this.relax();
+  }
+
+  /**
+   * The client has sent a header that PostgreSQL refuses. The server gets just this header and answers as it
+   * would; it is not owed anything more, and the session ends with it.
+   */
+  private breakOff(header: Buffer): void {
+    this.state.services.metrics.protocolError();
+    this.state.upstream.write(Buffer.from(header));
+    this.closed = true;
+    setTimeout(() => this.state.upstream.end(), LIMITS.protocolErrorGraceMs).unref();
+    setTimeout(() => this.state.upstream.destroy(), LIMITS.protocolErrorGraceMs * 2).unref();
+  }
+}

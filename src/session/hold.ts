@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import type { HeldStatement } from '../approval/approval.ts';
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Hold } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import { encodeNoticeResponse } from '../wire/backend.ts';
+import type { Answer } from './frontend-messages.ts';
+import { heldNotice } from './refusal.ts';
+import type { SessionState } from './state.ts';
+
+/**
+ * The live hold of one session: at most one statement at a time waits, because nothing behind it is looked at.
+ * The wait ends by a person's decision, by time, or because the client cancels or goes; whichever is durable
+ * first wins.
+ */
+export class HoldDesk {
+  private readonly state: SessionState;
+  private statement: HeldStatement | null = null;
+  private waiting = false;
+  private givenUp: 'canceled' | 'disconnected' | null = null;
+
+  constructor(state: SessionState) {
+    this.state = state;
+  }
+
+  /** The client cancels or is gone. Returns whether there was anything to give up. */
+  giveUp(how: 'canceled' | 'disconnected'): boolean {
+    if (!this.waiting) return false;
+    if (this.statement === null) this.givenUp = how;
+    else this.statement.end(how);
+    return true;
+  }
+
+  async hold(
+    analysis: Analysis,
+    decision: Hold,
+    text: string | null,
+    parameters: number,
+    read: Analysis,
+  ): Promise<Answer> {
+    const { services, identity, facts } = this.state;
+    const began = nowMs();
+    this.waiting = true;
+    this.givenUp = null;
+    services.metrics.holding(1);
+    let notice: NodeJS.Timeout | null = null;
+    try {
+      const whole = analysis.redacted ?? text ?? '';
+      const held = await services.approvals.request({
+        sessionId: identity.id,
+        role: facts.role,
+        database: facts.database,
+        application: facts.application,
+        client: facts.client,
+        statement: whole,
+        statementSha256: createHash('sha256').update(whole).digest('hex'),
+        parameters,
+        operation: analysis.operation,
+        risk: decision.risk,
+        reasons: analysis.statements.flatMap((statement) => statement.reasons).slice(0, 16),
+        tables: analysis.tables,
+        rule: decision.rule,
+        reason: decision.reason,
+        timeoutMs: decision.timeoutMs,
+      });
+      this.statement = held;
+      if (this.givenUp !== null) held.end(this.givenUp);
+      const tell = () => this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision)));
+      tell();
+      // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
+      notice = setInterval(tell, LIMITS.holdNoticeMs).unref();
+      const end = await held.outcome;
+      const holdMs = nowMs() - began;
+      services.metrics.held(holdMs);
+      return { analysis: read, outcome: { kind: 'held', approvalId: held.id, holdMs, end } };
+    } catch (error) {
+      const failed = {
+        kind: 'failed',
+        error: error instanceof Error ? error : new Error(String(error)),
+      } as const;
+      return {
+        analysis: read,
+        outcome: { kind: 'held', approvalId: null, holdMs: nowMs() - began, end: failed },
+      };
+    } finally {
+      if (notice) clearInterval(notice);
+      this.waiting = false;
+      this.statement = null;
+      services.metrics.holding(-1);
+    }
+  }
+}

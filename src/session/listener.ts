@@ -1,0 +1,234 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { encodeErrorResponse } from '../wire/backend.ts';
+import { relayCancel } from './cancel.ts';
+import { Link } from './link.ts';
+import { relayLogin } from './login.ts';
+import { type ClientTls, negotiate, type Opening } from './negotiation.ts';
+import { fatalError } from './refusal.ts';
+import { Session } from './session.ts';
+import { readStartupParameters, type StartupFacts } from './startup-parameters.ts';
+import type { SessionServices } from './state.ts';
+import { connectUpstream, type UpstreamTarget } from './upstream.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly upstream: UpstreamTarget;
+  /** Asked anew for each connection. */
+  readonly tls: () => ClientTls;
+  readonly allowReplication: boolean;
+  readonly sessionsMax: number;
+}
+
+/**
+ * Accepts clients and takes each from its first byte to an open session: negotiation, connection to the server,
+ * login. Every step has a deadline, and a failure of one is told to the client in one error.
+ */
+export class Listener {
+  private readonly services: SessionServices;
+  private readonly options: ListenerOptions;
+  private readonly server: Server;
+  private readonly sessions = new Set<Session>();
+  private readonly byCancelKey = new Map<string, Session>();
+  /** Connections that are not sessions yet. */
+  private readonly opening = new Set<Link>();
+  private draining = false;
+  private whenEmpty: (() => void) | null = null;
+
+  constructor(services: SessionServices, options: ListenerOptions) {
+    this.services = services;
+    this.options = options;
+    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.accept(socket),
+    );
+  }
+
+  /** Resolves with the port once clients can connect. Rejects with the error of `listen`. */
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen({ host: this.options.host, port: this.options.port, backlog: 1024 }, () => {
+        this.server.off('error', reject);
+        this.server.on('error', (error) => this.services.log.error({ err: error }, 'failed to accept'));
+        const address = this.server.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : this.options.port);
+      });
+    });
+  }
+
+  get openSessions(): number {
+    return this.sessions.size;
+  }
+
+  /**
+   * Accepts no more clients, lets the sessions finish what they do and ends them as they become idle; those that
+   * are not after `timeoutMs` are cut. Resolves when all are gone.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    this.draining = true;
+    this.server.close();
+    for (const link of this.opening) link.destroy();
+    const empty = new Promise<void>((resolve) => {
+      this.whenEmpty = resolve;
+    });
+    for (const session of this.sessions) session.drain();
+    if (this.sessions.size === 0) return;
+    const timer = setTimeout(() => {
+      for (const session of this.sessions) session.kill();
+    }, timeoutMs);
+    await empty;
+    clearTimeout(timer);
+  }
+
+  private accept(socket: Socket): void {
+    const address = { ip: normalAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
+    const link = Link.accept(socket);
+    if (this.draining) return link.destroy();
+    this.opening.add(link);
+    const deadline = setTimeout(() => {
+      this.services.metrics.sessionRefused('STARTUP_TIMEOUT');
+      link.destroy();
+    }, LIMITS.startupTimeoutMs);
+    this.open(link, address)
+      .catch((error: unknown) => this.refuse(link, error))
+      .finally(() => {
+        clearTimeout(deadline);
+        this.opening.delete(link);
+      });
+  }
+
+  private async open(link: Link, address: { ip: string; port: number }): Promise<void> {
+    const opening = await negotiate(link, this.options.tls());
+    if (opening.kind === 'cancel') return this.cancel(opening);
+    const client = opening.link;
+    try {
+      await this.startSession(opening, address);
+    } catch (error) {
+      this.refuse(client, error);
+    }
+  }
+
+  private async startSession(
+    opening: Extract<Opening, { kind: 'startup' }>,
+    address: { ip: string; port: number },
+  ): Promise<void> {
+    const { link: client, packet } = opening;
+    const startup = this.check(packet);
+    let clientGone = false;
+    client.handler = {
+      onBytes: () => {},
+      onEnd: () => {},
+      onClose: () => {
+        clientGone = true;
+      },
+      onDrain: () => {},
+    };
+    const upstream = await connectUpstream(this.options.upstream);
+    if (clientGone || client.socket.destroyed) return upstream.destroy();
+    const end = await relayLogin(client, upstream, packet, opening.ahead);
+    switch (end.kind) {
+      case 'open':
+        return this.openSession(client, upstream, end.login, startup, address);
+      case 'refused':
+        this.services.metrics.sessionRefused('server');
+        client.end();
+        upstream.destroy();
+        return;
+      case 'client-gone':
+        client.destroy();
+        upstream.destroy();
+        return;
+      case 'upstream-gone':
+        throw new HoldfastError('UPSTREAM_LOST', 'the PostgreSQL server closed the connection during login');
+      case 'failed':
+        upstream.destroy();
+        throw end.error;
+      default:
+        return end satisfies never;
+    }
+  }
+
+  private check(packet: Extract<Opening, { kind: 'startup' }>['packet']): StartupFacts {
+    if (packet.major !== 3) {
+      throw new HoldfastError(
+        'STARTUP_REFUSED',
+        `unsupported frontend protocol ${packet.major}.${packet.minor}: the gateway supports 3.0 to 3.2`,
+      );
+    }
+    if (this.sessions.size >= this.options.sessionsMax) {
+      throw new HoldfastError('TOO_MANY_SESSIONS', 'the gateway has too many sessions open');
+    }
+    const startup = readStartupParameters(packet.parameters, this.services.policy.current.mode === 'monitor');
+    if (startup.replication && !this.options.allowReplication) {
+      throw new HoldfastError('REPLICATION_REFUSED', 'replication connections are refused by the gateway', {
+        hint: 'Connect replication clients to the server directly.',
+      });
+    }
+    return startup;
+  }
+
+  private openSession(
+    client: Link,
+    upstream: Link,
+    login: ConstructorParameters<typeof Session>[3],
+    startup: StartupFacts,
+    address: { ip: string; port: number },
+  ): void {
+    const session = new Session(this.services, client, upstream, login, startup, address, (ended) =>
+      this.ended(ended),
+    );
+    this.sessions.add(session);
+    const key = cancelKey(login.processId, login.secretKey);
+    if (key !== null) this.byCancelKey.set(key, session);
+    session.start();
+    if (this.draining) session.drain();
+  }
+
+  private ended(session: Session): void {
+    this.sessions.delete(session);
+    const key = cancelKey(session.login.processId, session.login.secretKey);
+    if (key !== null && this.byCancelKey.get(key) === session) this.byCancelKey.delete(key);
+    if (this.sessions.size === 0) this.whenEmpty?.();
+  }
+
+  private async cancel(opening: Extract<Opening, { kind: 'cancel' }>): Promise<void> {
+    const { link, packet } = opening;
+    this.services.metrics.cancelRequested();
+    const session = this.byCancelKey.get(cancelKey(packet.processId, packet.secretKey)!);
+    if (session?.cancel()) {
+      link.end();
+      return;
+    }
+    await relayCancel(link, this.options.upstream, packet);
+  }
+
+  /** Tells the client why it is not let in. */
+  private refuse(link: Link, error: unknown): void {
+    if (link.socket.destroyed) return;
+    if (error === null) return link.destroy();
+    const known =
+      error instanceof HoldfastError
+        ? error
+        : new HoldfastError('INTERNAL', 'the gateway failed to open the session', { cause: error });
+    this.services.metrics.sessionRefused(known.code);
+    if (known.code === 'INTERNAL') this.services.log.error({ err: error }, known.message);
+    else this.services.log.info({ code: known.code }, known.message);
+    link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };
+    link.end(encodeErrorResponse(fatalError(known.code, known.message, known.detail, known.hint)));
+    setTimeout(() => link.destroy(), REFUSAL_GRACE_MS).unref();
+  }
+}
+
+const REFUSAL_GRACE_MS = 1_000;
+
+function cancelKey(processId: number | null, secretKey: Buffer | null): string | null {
+  return processId === null || secretKey === null ? null : `${processId}:${secretKey.toString('hex')}`;
+}
+
+/** An IPv4 address that came in over an IPv6 socket is an IPv4 address. */
+function normalAddress(address: string | undefined): string {
+  if (address === undefined) return 'local';
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}

@@ -1,0 +1,279 @@
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import {
+  AuthenticationCode,
+  authenticationCode,
+  decodeChannelBindingFlag,
+  decodeSaslMechanisms,
+  encodeSaslMechanisms,
+} from '../wire/authentication.ts';
+import {
+  decodeBackendKeyData,
+  decodeErrorFields,
+  decodeNegotiateProtocolVersion,
+  decodeParameterStatus,
+  encodeNegotiateProtocolVersion,
+} from '../wire/backend.ts';
+import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
+import { Backend, Frontend, HEADER_BYTES } from '../wire/message-type.ts';
+import { encodeStartupMessage } from '../wire/startup.ts';
+import type { Link } from './link.ts';
+
+/** What the client and the server have agreed on when the session opens. */
+export interface LoggedIn {
+  readonly processId: number | null;
+  readonly secretKey: Buffer | null;
+  readonly parameters: ReadonlyMap<string, string>;
+  /** What each side has already sent behind the login. */
+  readonly clientAhead: Buffer;
+  readonly upstreamAhead: Buffer;
+}
+
+export type LoginEnd =
+  | { readonly kind: 'open'; readonly login: LoggedIn }
+  /** The server refused, and the client has been told by the server itself. */
+  | { readonly kind: 'refused'; readonly sqlstate: string | null }
+  | { readonly kind: 'client-gone' }
+  | { readonly kind: 'upstream-gone' }
+  /** The gateway ends it; the client is to be told. */
+  | { readonly kind: 'failed'; readonly error: HoldfastError };
+
+/** The newest protocol that the gateway understands. */
+const MINOR_MAX = 2;
+/** PG_MAX_AUTH_TOKEN_LENGTH of PostgreSQL. */
+const TOKEN_BYTES = 65_535;
+
+/**
+ * Relays the login: the client's StartupMessage to the server, and the authentication that the server asks for,
+ * byte for byte, so that the gateway needs to know no password. Two things are changed on the way. A newer protocol
+ * and `_pq_` options that the gateway does not understand are negotiated away. And SCRAM with channel binding is
+ * not offered where the two legs are not the same TLS connection, because the binding could not hold.
+ *
+ * The client may send only what the server has asked for; anything else goes to the server as a bare header,
+ * which it refuses in its own words.
+ */
+export function relayLogin(
+  client: Link,
+  upstream: Link,
+  startup: {
+    readonly major: number;
+    readonly minor: number;
+    readonly parameters: readonly (readonly [string, string])[];
+  },
+  clientAhead: Buffer,
+): Promise<LoginEnd> {
+  return new Promise((resolve) => new Login(client, upstream, clientAhead, resolve).start(startup));
+}
+
+class Login {
+  private readonly client: Link;
+  private readonly upstream: Link;
+  private readonly resolve: (end: LoginEnd) => void;
+  private fromClient: Buffer;
+  private fromUpstream: Buffer = Buffer.alloc(0);
+  /** The server has asked, and the client's next message is the answer. */
+  private answerDue: 'password' | 'sasl-initial' | null = null;
+  private bindingStripped = false;
+  private negotiated: { minor: number; unknown: readonly string[] } | null = null;
+  private processId: number | null = null;
+  private secretKey: Buffer | null = null;
+  private readonly parameters = new Map<string, string>();
+  private refusedWith: { sqlstate: string | null } | null = null;
+  private over = false;
+
+  constructor(client: Link, upstream: Link, clientAhead: Buffer, resolve: (end: LoginEnd) => void) {
+    this.client = client;
+    this.upstream = upstream;
+    this.fromClient = clientAhead;
+    this.resolve = resolve;
+  }
+
+  start(startup: Parameters<typeof relayLogin>[2]): void {
+    const unknown = startup.parameters.map(([name]) => name).filter((name) => name.startsWith('_pq_.'));
+    const minor = Math.min(startup.minor, MINOR_MAX);
+    if (startup.minor > MINOR_MAX || unknown.length > 0) this.negotiated = { minor, unknown };
+    const parameters = startup.parameters.filter(([name]) => !name.startsWith('_pq_.'));
+    this.upstream.handler = {
+      onBytes: (bytes, length) => this.upstreamSent(bytes, length),
+      onEnd: () => this.upstreamGone(),
+      onClose: () => this.upstreamGone(),
+      onDrain: () => this.client.resume(),
+    };
+    this.client.handler = {
+      onBytes: (bytes, length) => this.clientSent(bytes, length),
+      onEnd: () => this.finish({ kind: 'client-gone' }),
+      onClose: () => this.finish({ kind: 'client-gone' }),
+      onDrain: () => this.upstream.resume(),
+    };
+    this.upstream.write(encodeStartupMessage(startup.major, minor, parameters));
+    this.client.resume();
+  }
+
+  private clientSent(bytes: Buffer, length: number): void {
+    this.fromClient = Buffer.concat([this.fromClient, bytes.subarray(0, length)]);
+    if (this.fromClient.length > TOKEN_BYTES * 2) this.client.pause();
+    this.answer();
+  }
+
+  /** Passes on the client's answer, if one is due and has come whole. */
+  private answer(): void {
+    const due = this.answerDue;
+    if (due === null || this.fromClient.length < HEADER_BYTES || this.over) return;
+    const length = lengthAt(this.fromClient, 0);
+    if (this.fromClient[0] !== Frontend.Password || length < 4 || length > TOKEN_BYTES) {
+      this.answerDue = null;
+      this.upstream.write(Buffer.from(this.fromClient.subarray(0, HEADER_BYTES)));
+      setTimeout(() => this.upstream.end(), LIMITS.protocolErrorGraceMs).unref();
+      return;
+    }
+    if (this.fromClient.length < length + 1) return;
+    const message = Buffer.from(this.fromClient.subarray(0, length + 1));
+    this.fromClient = Buffer.from(this.fromClient.subarray(length + 1));
+    this.answerDue = null;
+    if (due === 'sasl-initial' && this.bindingStripped && this.client.encrypted) {
+      if (decodeChannelBindingFlag(message.subarray(HEADER_BYTES)) === 'y') return this.refuseBinding();
+    }
+    this.upstream.write(message);
+    this.client.resume();
+  }
+
+  /**
+   * The client could bind its TLS connection and was not offered to, so it says `y`; a server on TLS takes that for
+   * somebody in between, which is what the gateway is.
+   */
+  private refuseBinding(): void {
+    this.finish({
+      kind: 'failed',
+      error: new HoldfastError(
+        'CHANNEL_BINDING',
+        'SCRAM with channel binding cannot pass through the gateway while both of its sides use TLS',
+        {
+          detail: 'The client wants to bind its login to a TLS connection that ends at the gateway.',
+          hint: 'Set channel_binding=disable in the client (PGCHANNELBINDING=disable), or use TLS on one side only.',
+        },
+      ),
+    });
+  }
+
+  private upstreamSent(bytes: Buffer, length: number): void {
+    this.fromUpstream = Buffer.concat([this.fromUpstream, bytes.subarray(0, length)]);
+    while (!this.over && this.fromUpstream.length >= HEADER_BYTES) {
+      const type = this.fromUpstream[0]!;
+      const size = lengthAt(this.fromUpstream, 0);
+      if (!isBackendHeaderValid(type, size) || size > LIMITS.controlReplyBytes) return this.notPostgres();
+      if (this.fromUpstream.length < size + 1) return;
+      const message = Buffer.from(this.fromUpstream.subarray(0, size + 1));
+      this.fromUpstream = Buffer.from(this.fromUpstream.subarray(size + 1));
+      this.message(type, message, message.subarray(HEADER_BYTES));
+    }
+  }
+
+  private notPostgres(): void {
+    this.upstream.destroy();
+    this.finish({
+      kind: 'failed',
+      error: new HoldfastError(
+        'UPSTREAM_LOST',
+        'the upstream server does not speak the PostgreSQL protocol',
+        {
+          hint: 'Check the host and port of the upstream setting.',
+        },
+      ),
+    });
+  }
+
+  private message(type: number, message: Buffer, body: Buffer): void {
+    switch (type) {
+      case Backend.Authentication:
+        return this.authentication(message, body);
+      case Backend.NegotiateProtocolVersion:
+        return this.negotiateVersion(message, body);
+      case Backend.BackendKeyData: {
+        const key = decodeBackendKeyData(body);
+        this.processId = key?.processId ?? null;
+        this.secretKey = key?.secretKey ?? null;
+        break;
+      }
+      case Backend.ParameterStatus: {
+        const parameter = decodeParameterStatus(body);
+        if (parameter !== null) this.parameters.set(parameter.name, parameter.value);
+        break;
+      }
+      case Backend.ErrorResponse:
+        this.refusedWith = { sqlstate: decodeErrorFields(body)?.['C'] ?? null };
+        break;
+      case Backend.ReadyForQuery:
+        this.client.write(message);
+        return this.open();
+      default:
+    }
+    this.client.write(message);
+  }
+
+  private authentication(message: Buffer, body: Buffer): void {
+    this.tellNegotiated();
+    switch (authenticationCode(body)) {
+      case AuthenticationCode.Ok:
+      case AuthenticationCode.SaslFinal:
+        this.client.write(message);
+        return;
+      case AuthenticationCode.Sasl: {
+        const mechanisms = decodeSaslMechanisms(body);
+        if (mechanisms === null) return this.notPostgres();
+        const relayed = mechanisms.filter((mechanism) => !mechanism.endsWith('-PLUS'));
+        this.bindingStripped = relayed.length < mechanisms.length;
+        this.client.write(this.bindingStripped ? encodeSaslMechanisms(relayed) : message);
+        this.answerDue = 'sasl-initial';
+        break;
+      }
+      default:
+        this.client.write(message);
+        this.answerDue = 'password';
+    }
+    this.answer();
+  }
+
+  /** The gateway's own answer to a version or option it does not know, joined with the server's if that has one. */
+  private negotiateVersion(message: Buffer, body: Buffer): void {
+    const server = decodeNegotiateProtocolVersion(body);
+    if (this.negotiated === null || server === null) {
+      this.client.write(message);
+      return;
+    }
+    const unknown = [...new Set([...this.negotiated.unknown, ...server.unknownOptions])];
+    this.client.write(
+      encodeNegotiateProtocolVersion(server.major, Math.min(server.minor, this.negotiated.minor), unknown),
+    );
+    this.negotiated = null;
+  }
+
+  private tellNegotiated(): void {
+    if (this.negotiated === null) return;
+    this.client.write(encodeNegotiateProtocolVersion(3, this.negotiated.minor, this.negotiated.unknown));
+    this.negotiated = null;
+  }
+
+  private upstreamGone(): void {
+    if (this.refusedWith !== null) this.finish({ kind: 'refused', sqlstate: this.refusedWith.sqlstate });
+    else this.finish({ kind: 'upstream-gone' });
+  }
+
+  private open(): void {
+    this.finish({
+      kind: 'open',
+      login: {
+        processId: this.processId,
+        secretKey: this.secretKey,
+        parameters: this.parameters,
+        clientAhead: this.fromClient,
+        upstreamAhead: this.fromUpstream,
+      },
+    });
+  }
+
+  private finish(end: LoginEnd): void {
+    if (this.over) return;
+    this.over = true;
+    this.resolve(end);
+  }
+}

@@ -1,0 +1,51 @@
+import type { Analysis, Risk, StatementEffects } from '../sql/effects.ts';
+
+/** Analyses of what comes without SQL text, or with a text that the gateway has not seen. */
+
+function withoutText(operation: string, risk: Risk, reason: string): Analysis {
+  const statement: StatementEffects = {
+    operation,
+    operations: [operation],
+    risk,
+    reasons: [reason],
+    reads: [],
+    writes: [],
+    columns: [],
+    functions: [],
+    predicate: 'not-applicable',
+    session: [{ kind: 'opaque-code' }],
+    startByte: 0,
+    lengthBytes: 0,
+  };
+  return Object.freeze({
+    status: 'opaque',
+    problem: reason,
+    statements: [statement],
+    risk,
+    operation,
+    tables: [],
+    redacted: null,
+    context: {},
+    touchesSession: false,
+  } satisfies Analysis);
+}
+
+/** FunctionCall: a function runs by its OID, with no text at all. */
+export const FUNCTION_CALL = withoutText('function call', 'forbidden', 'runs a function without SQL text');
+
+/** Bind of a name that neither Parse nor PREPARE has made in sight of the gateway. */
+export const UNKNOWN_STATEMENT = withoutText(
+  'unknown',
+  'critical',
+  'a prepared statement the gateway has not seen',
+);
+
+/** Execute of a portal that no Bind has made: a cursor of DECLARE, or of code in the server. */
+export const UNKNOWN_PORTAL = withoutText(
+  'fetch',
+  'high',
+  'reads a cursor that was opened inside the server',
+);
+
+/** EXECUTE of a name that the gateway does not know, as the effects that then stand for it. */
+export const UNKNOWN_EFFECTS: StatementEffects = UNKNOWN_STATEMENT.statements[0]!;

@@ -1,0 +1,110 @@
+import type { HoldOutcome } from '../approval/approval.ts';
+import { ERROR_CATALOGUE, type ErrorCode } from '../base/errors.ts';
+import type { Block, Decision } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+
+/** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
+
+function error(code: ErrorCode, message: string, detail: string | null, hint: string | null): ErrorFields {
+  return {
+    S: 'ERROR',
+    V: 'ERROR',
+    C: ERROR_CATALOGUE[code],
+    M: message,
+    ...(detail ? { D: detail } : {}),
+    ...(hint ? { H: hint } : {}),
+  };
+}
+
+export function blockedError(decision: Block, analysis: Analysis): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    `statement blocked by policy: ${analysis.operation}`,
+    `Rule "${decision.rule}": ${decision.reason}`,
+    decision.hint,
+  );
+}
+
+/** What the client is told when a hold ended otherwise than by an approval. */
+export function holdEndedError(
+  outcome: Exclude<HoldOutcome, { kind: 'approved' }>,
+  decision: Decision,
+  approvalId: string | null,
+): ErrorFields {
+  const rule = `Rule "${decision.rule}": ${decision.reason}`;
+  const approval = approvalId === null ? rule : `Approval ${approvalId}. ${rule}`;
+  switch (outcome.kind) {
+    case 'denied':
+      return error(
+        'STATEMENT_DENIED',
+        `statement denied by ${outcome.by}`,
+        outcome.comment ? `${approval} Comment: ${outcome.comment}` : approval,
+        'Ask whoever approves statements for this database, or change the statement.',
+      );
+    case 'timeout':
+      return error(
+        'HOLD_TIMEOUT',
+        'canceling statement because nobody approved it in time',
+        approval,
+        'Run it again when somebody can approve it.',
+      );
+    case 'canceled':
+    case 'disconnected':
+      return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
+    case 'failed':
+      return error(
+        'STORE_FAILED',
+        'statement refused because its approval could not be recorded',
+        outcome.error.message,
+        'The gateway lets nothing through that it cannot record; its log says what failed.',
+      );
+    default:
+      return outcome satisfies never;
+  }
+}
+
+export function internalError(problem: string): ErrorFields {
+  return error(
+    'INTERNAL',
+    'statement refused because the gateway failed to decide it',
+    problem,
+    'The statement was not run. The gateway log has the cause.',
+  );
+}
+
+export function unknownStatementError(): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement blocked: it was prepared where the gateway could not see its text',
+    null,
+    'Prepare it with PREPARE or the extended query protocol, not inside a function or DO block.',
+  );
+}
+
+export function tooLargeError(what: string, limitBytes: number): ErrorFields {
+  return {
+    ...error(
+      'STATEMENT_BLOCKED',
+      `${what} is too large to be decided`,
+      `The limit is ${limitBytes} bytes.`,
+      null,
+    ),
+    C: '54000',
+  };
+}
+
+export function heldNotice(approvalId: string, decision: Decision): ErrorFields {
+  return {
+    S: 'NOTICE',
+    V: 'NOTICE',
+    C: '00000',
+    M: 'statement held for approval',
+    D: `Approval ${approvalId}. Rule "${decision.rule}": ${decision.reason}`,
+    H: `It waits until somebody approves or denies ${approvalId}; cancel it to give up.`,
+  };
+}
+
+export function fatalError(code: ErrorCode, message: string, detail?: string, hint?: string): ErrorFields {
+  return { ...error(code, message, detail ?? null, hint ?? null), S: 'FATAL', V: 'FATAL' };
+}

@@ -1,0 +1,111 @@
+import type { AuditEntry } from '../audit/event.ts';
+import type { Decision } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import type { Portal, PreparedStatement, Undo } from './names.ts';
+
+/** What a message that was sent upstream is owed. */
+export const ReplyKind = {
+  Parse: 1,
+  Bind: 2,
+  Describe: 3,
+  Execute: 4,
+  Close: 5,
+  /** Owed a ReadyForQuery, unless the server swallowed it while copying in. */
+  Sync: 6,
+  Query: 7,
+  FunctionCall: 8,
+  /** CopyDone or CopyFail: owed nothing, it ends copy-in mode or is ignored. */
+  CopyEnd: 9,
+} as const;
+export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
+
+/** One message sent upstream and not answered in full. Objects are kept and used again by the queue. */
+export class Reply {
+  kind: ReplyKind = ReplyKind.Sync;
+  /** The reply belongs to a message of the gateway's own: the client sees nothing of it but its error. */
+  hidden = false;
+  /** The message replaced one that was refused: its error is rewritten into this one. */
+  poison: ErrorFields | null = null;
+  /** A Sync that the server may have swallowed in copy-in mode, so that its ReadyForQuery may never come. */
+  swallowed = false;
+  failed = false;
+  /** The server has answered with CopyInResponse. */
+  copyIn = false;
+  audit: AuditEntry | null = null;
+  /** The event of the statement that ended last, from which a Query makes its next. */
+  lastAudit: AuditEntry | null = null;
+  /** For a Query: what is needed to audit its later statements. */
+  analysis: Analysis | null = null;
+  decision: Decision | null = null;
+  statementsDone = 0;
+  // What a Parse, Bind or Close has changed, as plain fields because they come with every statement.
+  name: string | null = null;
+  previousStatement: PreparedStatement | undefined = undefined;
+  previousPortal: Portal | undefined = undefined;
+  of: 'statement' | 'portal' = 'statement';
+  /** The statement sets a search_path that can be trusted, should it prove to have taken effect. */
+  trustsPath = false;
+  /** What SQL text has changed (PREPARE, DEALLOCATE, SET), which comes seldom. */
+  undo: Undo[] | null = null;
+
+  reset(kind: ReplyKind): this {
+    this.kind = kind;
+    this.hidden = false;
+    this.poison = null;
+    this.swallowed = false;
+    this.failed = false;
+    this.copyIn = false;
+    this.audit = null;
+    this.lastAudit = null;
+    this.analysis = null;
+    this.decision = null;
+    this.statementsDone = 0;
+    this.name = null;
+    this.previousStatement = undefined;
+    this.previousPortal = undefined;
+    this.undo = null;
+    this.trustsPath = false;
+    return this;
+  }
+}
+
+/** The replies owed by upstream, oldest first: a ring that grows and never allocates in the steady state. */
+export class ReplyQueue {
+  private ring: Reply[] = Array.from({ length: 16 }, () => new Reply());
+  private first = 0;
+  private count = 0;
+
+  get length(): number {
+    return this.count;
+  }
+
+  get head(): Reply | null {
+    return this.count === 0 ? null : this.ring[this.first]!;
+  }
+
+  at(index: number): Reply {
+    return this.ring[(this.first + index) & (this.ring.length - 1)]!;
+  }
+
+  push(kind: ReplyKind): Reply {
+    if (this.count === this.ring.length) this.grow();
+    const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
+    this.count++;
+    return reply.reset(kind);
+  }
+
+  /** Removes the head; the object may be used again by the next push. */
+  shift(): void {
+    this.first = (this.first + 1) & (this.ring.length - 1);
+    this.count--;
+  }
+
+  private grow(): void {
+    const grown: Reply[] = [];
+    for (let i = 0; i < this.count; i++) grown.push(this.at(i));
+    while (grown.length < this.ring.length * 2) grown.push(new Reply());
+    this.ring = grown;
+    this.first = 0;
+  }
+}

@@ -1,0 +1,152 @@
+import { type Analysis, type SessionEffect, type StatementEffects, worseRisk } from '../sql/effects.ts';
+import { type PreparedStatement, sqlNameKey, type Undo } from './names.ts';
+import { UNKNOWN_EFFECTS } from './opaque.ts';
+import type { Reply } from './replies.ts';
+import { isCatalogFirst, type SessionState } from './state.ts';
+
+/** Settings that change how the server reads text. */
+const READING = new Set(['client_encoding', 'names', 'standard_conforming_strings', 'backslash_quote']);
+
+/**
+ * An analysis in which each SQL EXECUTE stands for the statement that it runs. A name that the gateway has not
+ * seen prepared makes it critical.
+ */
+export function resolveExecute(state: SessionState, analysis: Analysis): Analysis {
+  if (
+    !analysis.statements.some((statement) => statement.session.some((effect) => effect.kind === 'execute'))
+  ) {
+    return analysis;
+  }
+  const here = new Map<string, StatementEffects>();
+  const statements = analysis.statements.map((statement) => {
+    let merged = statement;
+    for (const effect of statement.session) {
+      if (effect.kind === 'prepare') here.set(sqlNameKey(effect.name), effect.effects);
+      if (effect.kind === 'execute') merged = merge(merged, executed(state, here, effect.name));
+    }
+    return merged;
+  });
+  const worst = statements.reduce((a, b) => (worseRisk(a.risk, b.risk) === a.risk ? a : b));
+  const tables = worst.writes.length > 0 ? worst.writes : worst.reads;
+  return {
+    ...analysis,
+    statements,
+    risk: worst.risk,
+    operation: worst.operation,
+    tables: tables.slice(0, 16).map(({ schema, name }) => (schema === null ? name : `${schema}.${name}`)),
+  };
+}
+
+function executed(
+  state: SessionState,
+  here: ReadonlyMap<string, StatementEffects>,
+  name: string,
+): readonly StatementEffects[] {
+  const key = sqlNameKey(name);
+  const prepared = here.get(key);
+  if (prepared !== undefined) return [prepared];
+  return state.statements.get(key)?.analysis.statements ?? [UNKNOWN_EFFECTS];
+}
+
+function merge(outer: StatementEffects, inner: readonly StatementEffects[]): StatementEffects {
+  return inner.reduce<StatementEffects>(
+    (merged, effects) => ({
+      ...merged,
+      operation: worseRisk(merged.risk, effects.risk) === merged.risk ? merged.operation : effects.operation,
+      operations: [...new Set([...merged.operations, ...effects.operations])],
+      risk: worseRisk(merged.risk, effects.risk),
+      reasons: [...effects.reasons, ...merged.reasons],
+      reads: [...merged.reads, ...effects.reads],
+      writes: [...merged.writes, ...effects.writes],
+      columns: [...merged.columns, ...effects.columns],
+      functions: [...merged.functions, ...effects.functions],
+      predicate: effects.predicate === 'not-applicable' ? merged.predicate : effects.predicate,
+    }),
+    outer,
+  );
+}
+
+/** Applies what the statements do to the session as they are sent; `reply` keeps how to take it back. */
+export function applySessionEffects(state: SessionState, analysis: Analysis, reply: Reply): void {
+  analysis.statements.forEach((statement, statementIndex) => {
+    for (const effect of statement.session) {
+      const undo = apply(state, analysis, effect);
+      if (undo !== null) {
+        reply.undo ??= [];
+        reply.undo.push({ undo, statementIndex } satisfies Undo);
+      }
+    }
+  });
+  // Trust in a search_path comes back only with a plain SET that surely took effect: see BackendStream.
+  reply.trustsPath = analysis.statements.length === 1 && setsTrustedPath(analysis.statements[0]!);
+}
+
+function setsTrustedPath(statement: StatementEffects): boolean {
+  const last = statement.session.at(-1);
+  if (last?.kind === 'reset') return last.name === null || last.name === 'search_path';
+  if (last?.kind === 'discard') return last.target === 'all';
+  if (last?.kind !== 'set' || last.name !== 'search_path' || last.local) return false;
+  return last.value !== null && isCatalogFirst(last.value);
+}
+
+function apply(state: SessionState, analysis: Analysis, effect: SessionEffect): (() => void) | null {
+  const { statements } = state;
+  switch (effect.kind) {
+    case 'prepare': {
+      const key = sqlNameKey(effect.name);
+      const previous = statements.set(key, prepared(state, analysis, effect.effects));
+      return () => statements.restore(key, previous);
+    }
+    case 'deallocate': {
+      if (effect.name === null) return statements.clear();
+      const key = sqlNameKey(effect.name);
+      const previous = statements.delete(key);
+      return previous === undefined ? null : () => statements.restore(key, previous);
+    }
+    case 'discard':
+      state.epoch++;
+      return effect.target === 'all' ? statements.clear() : null;
+    case 'set':
+      settingChanges(state, effect.name.toLowerCase(), effect.value);
+      return null;
+    case 'reset':
+      state.epoch++;
+      if (effect.name === null || READING.has(effect.name.toLowerCase())) state.textBecomesUncertain();
+      return null;
+    case 'schema-change':
+    case 'opaque-code':
+      state.epoch++;
+      return null;
+    case 'execute':
+    case 'declare-cursor':
+    case 'close-cursor':
+    case 'transaction':
+      return null;
+    default:
+      return effect satisfies never;
+  }
+}
+
+function settingChanges(state: SessionState, name: string, value: string | null): void {
+  if (READING.has(name)) state.textBecomesUncertain();
+  if (name === 'search_path' && (value === null || !isCatalogFirst(value))) state.searchPathChanged(false);
+  if (name === 'role' || name === 'session_authorization' || name === 'row_security') state.epoch++;
+}
+
+/** The statement that SQL PREPARE makes, as a Parse would have made it. */
+function prepared(state: SessionState, outer: Analysis, effects: StatementEffects): PreparedStatement {
+  const tables = effects.writes.length > 0 ? effects.writes : effects.reads;
+  return {
+    text: null,
+    analysis: Object.freeze({
+      ...outer,
+      statements: Object.freeze([effects]),
+      risk: effects.risk,
+      operation: effects.operation,
+      tables: tables.slice(0, 16).map(({ schema, name }) => (schema === null ? name : `${schema}.${name}`)),
+      touchesSession: effects.session.length > 0,
+    }),
+    facts: state.textFacts,
+    epoch: state.epoch,
+  };
+}

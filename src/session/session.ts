@@ -1,0 +1,186 @@
+import type { AuditSession } from '../audit/event.ts';
+import { newId } from '../base/ids.ts';
+import { encodeErrorResponse } from '../wire/backend.ts';
+import { BackendMessages } from './backend-messages.ts';
+import { BackendStream } from './backend-stream.ts';
+import { FrontendMessages } from './frontend-messages.ts';
+import { FrontendStream } from './frontend-stream.ts';
+import type { Link } from './link.ts';
+import type { LoggedIn } from './login.ts';
+import { fatalError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
+import type { StartupFacts } from './startup-parameters.ts';
+import { type SessionServices, SessionState } from './state.ts';
+
+/**
+ * One client's connection after its login: two links and the streams between them. It ends when both are closed;
+ * nothing of it is shared with another session, so that nothing that goes wrong here reaches one.
+ */
+export class Session {
+  readonly id: string;
+  readonly login: LoggedIn;
+  private readonly state: SessionState;
+  private readonly frontend: FrontendStream;
+  private readonly frontendMessages: FrontendMessages;
+  private readonly backend: BackendStream;
+  private readonly backendMessages: BackendMessages;
+  private clientOpen = true;
+  private upstreamOpen = true;
+  private draining = false;
+  private readonly onEnd: (session: Session) => void;
+
+  constructor(
+    services: SessionServices,
+    client: Link,
+    upstream: Link,
+    login: LoggedIn,
+    startup: StartupFacts,
+    address: { readonly ip: string; readonly port: number },
+    onEnd: (session: Session) => void,
+  ) {
+    this.id = newId('s');
+    this.login = login;
+    this.onEnd = onEnd;
+    const identity: AuditSession = {
+      id: this.id,
+      role: startup.user,
+      database: startup.database,
+      application: login.parameters.get('application_name') ?? startup.application,
+      client: address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`,
+    };
+    const facts = {
+      role: identity.role,
+      database: identity.database,
+      application: identity.application,
+      client: address.ip,
+    };
+    this.state = new SessionState(
+      services,
+      client,
+      upstream,
+      identity,
+      facts,
+      login.parameters,
+      startup.searchPath,
+    );
+    this.frontendMessages = new FrontendMessages(this.state);
+    this.frontend = new FrontendStream(this.state, this.frontendMessages);
+    this.backendMessages = new BackendMessages(this.state);
+    this.backend = new BackendStream(this.state, this.backendMessages);
+    this.backendMessages.onReady = () => this.ready();
+  }
+
+  /** Starts relaying, first of all what either side has sent ahead. */
+  start(): void {
+    const { client, upstream } = this.state;
+    this.state.services.metrics.sessionOpened();
+    client.handler = {
+      onBytes: (bytes, length) => this.frontend.receive(bytes, length),
+      onEnd: () => this.frontend.end(),
+      onClose: () => this.clientClosed(),
+      onDrain: () => upstream.resume(),
+    };
+    upstream.handler = {
+      onBytes: (bytes, length) => this.backend.receive(bytes, length),
+      onEnd: () => this.upstreamEnded(),
+      onClose: () => this.upstreamClosed(),
+      onDrain: () => this.frontend.relax(),
+    };
+    const { clientAhead, upstreamAhead } = this.login;
+    if (upstreamAhead.length > 0) this.backend.receive(upstreamAhead, upstreamAhead.length);
+    if (clientAhead.length > 0) this.frontend.receive(clientAhead, clientAhead.length);
+    if (client.socket.destroyed) this.clientClosed();
+    if (upstream.socket.destroyed) this.upstreamClosed();
+    upstream.resume();
+    this.frontend.relax();
+  }
+
+  /** The client asks to cancel. Returns whether it was a hold that ended; otherwise the server has to be asked. */
+  cancel(): boolean {
+    return this.frontendMessages.giveUp('canceled');
+  }
+
+  /** Ends the session as soon as it is idle, with the words of a server that is being shut down. */
+  drain(): void {
+    this.draining = true;
+    if (this.idle) this.shutDown();
+  }
+
+  /** Ends the session now. */
+  kill(): void {
+    this.state.client.destroy();
+    this.state.upstream.destroy();
+  }
+
+  private get idle(): boolean {
+    return (
+      this.state.replies.length === 0 && this.state.transactionStatus === 'I' && !this.frontend.isWaiting
+    );
+  }
+
+  private ready(): void {
+    if (this.draining && this.idle) queueMicrotask(() => this.shutDown());
+    else if (this.state.client.socket.isPaused()) this.frontend.relax();
+  }
+
+  private shutDown(): void {
+    if (!this.clientOpen || !this.idle) return;
+    this.say(fatalError('SHUTTING_DOWN', 'terminating connection because the gateway is shutting down'));
+    this.state.upstream.end(TERMINATE);
+  }
+
+  /** Tells the client why it ends, once, and only between two messages. */
+  private say(fields: ReturnType<typeof fatalError>): void {
+    const { client } = this.state;
+    if (this.backend.atBoundary && !this.state.fatal) client.end(encodeErrorResponse(fields));
+    else client.end();
+    this.state.fatal = true;
+  }
+
+  private upstreamEnded(): void {
+    this.state.upstream.end();
+  }
+
+  private upstreamClosed(): void {
+    if (!this.upstreamOpen) return;
+    this.upstreamOpen = false;
+    this.frontendMessages.giveUp('disconnected');
+    const owed = this.state.replies.length > 0 && this.state.replies.head?.kind !== ReplyKind.CopyEnd;
+    this.backendMessages.abandon();
+    if (this.clientOpen) {
+      if (this.frontend.isClosed) this.state.client.end();
+      else {
+        this.say(
+          fatalError(
+            'UPSTREAM_LOST',
+            'the PostgreSQL server closed the connection',
+            owed ? 'It is not known whether the statement under way took effect.' : undefined,
+          ),
+        );
+      }
+      // A client that does not close its side within the grace is left.
+      setTimeout(() => this.state.client.destroy(), CLIENT_CLOSE_GRACE_MS).unref();
+    }
+    this.finish();
+  }
+
+  private clientClosed(): void {
+    if (!this.clientOpen) return;
+    this.clientOpen = false;
+    this.frontendMessages.giveUp('disconnected');
+    this.state.upstream.end();
+    // The server learns of it when it next reads or writes; what it still sends has nowhere to go.
+    this.state.upstream.resume();
+    this.finish();
+  }
+
+  private finish(): void {
+    if (this.clientOpen || this.upstreamOpen) return;
+    const { client, services } = this.state;
+    services.metrics.sessionClosed(client.bytesIn, client.bytesOut);
+    this.onEnd(this);
+  }
+}
+
+const TERMINATE = Buffer.from([0x58, 0, 0, 0, 4]);
+const CLIENT_CLOSE_GRACE_MS = 5_000;

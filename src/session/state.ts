@@ -1,0 +1,186 @@
+import type { Logger } from 'pino';
+import type { ApprovalDesk } from '../approval/approval.ts';
+import type { AuditEntry, AuditLog, AuditSession } from '../audit/event.ts';
+import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effects.ts';
+import type { Link } from './link.ts';
+import { Names, type Portal, type PreparedStatement } from './names.ts';
+import { ReplyQueue } from './replies.ts';
+
+/** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
+export interface Analyzer {
+  analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
+}
+
+/** Policy as it stands for sessions with the same facts. */
+export interface SessionPolicy {
+  decide(analysis: Analysis): Decision;
+}
+
+/** The policy in force. `forSession` gives the same object for equal facts until the policy is replaced. */
+export interface PolicySource {
+  readonly current: { readonly mode: Mode; forSession(facts: SessionFacts): SessionPolicy };
+}
+
+/** What sessions count; plain calls, because they come with every statement. */
+export interface SessionMetrics {
+  statement(decision: Decision, end: AuditEntry['end'], relayMs: number): void;
+  decided(ms: number): void;
+  held(ms: number): void;
+  holding(delta: 1 | -1): void;
+  protocolError(): void;
+  sessionOpened(): void;
+  sessionClosed(bytesFromClient: number, bytesToClient: number): void;
+  sessionRefused(code: string): void;
+  cancelRequested(): void;
+}
+
+/** What a session needs of the rest of the program. */
+export interface SessionServices {
+  readonly analyzer: Analyzer;
+  readonly policy: PolicySource;
+  readonly audit: AuditLog;
+  readonly approvals: ApprovalDesk;
+  readonly metrics: SessionMetrics;
+  readonly log: Logger;
+}
+
+/**
+ * What the two directions of one session share. `frontend` (client to server) adds to `replies` and to the names;
+ * `backend` (server to client) takes away. Invariant: `replies` holds, in order, exactly the messages that the
+ * server has been sent and has not answered in full.
+ */
+export class SessionState {
+  readonly services: SessionServices;
+  readonly client: Link;
+  readonly upstream: Link;
+  readonly identity: AuditSession;
+  facts: SessionFacts;
+  readonly replies = new ReplyQueue();
+  readonly statements = new Names<PreparedStatement>();
+  readonly portals = new Names<Portal>();
+  readonly parameters = new Map<string, string>();
+  /** As the last ReadyForQuery told it. */
+  transactionStatus: 'I' | 'T' | 'E' = 'I';
+  /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */
+  copyingIn = false;
+  /** Segments that the client has closed by Sync or Query, and those that the server has answered. */
+  segmentsSent = 0;
+  segmentsDone = 0;
+  /** A reply arrived that ends the session: FATAL, or the connection went. */
+  fatal = false;
+  /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
+  epoch = 0;
+  textFacts: TextFacts = DEFAULT_TEXT_FACTS;
+  /** Sends the client a message of ours, between two of the server's. */
+  inject: (message: Buffer) => void = () => {};
+  /** Statements that have ended in this segment and wait for its transaction status. */
+  readonly ended: AuditEntry[] = [];
+  private boundPolicy: SessionPolicy;
+  private boundTo: PolicySource['current'];
+  private pathTrusted = true;
+  private textUncertain = false;
+
+  constructor(
+    services: SessionServices,
+    client: Link,
+    upstream: Link,
+    identity: AuditSession,
+    facts: SessionFacts,
+    parameters: ReadonlyMap<string, string>,
+    searchPath: string | null,
+  ) {
+    this.services = services;
+    this.client = client;
+    this.upstream = upstream;
+    this.identity = identity;
+    this.facts = facts;
+    this.boundTo = services.policy.current;
+    this.boundPolicy = this.boundTo.forSession(facts);
+    for (const [name, value] of parameters) this.parameters.set(name, value);
+    const path = parameters.get('search_path') ?? searchPath;
+    this.pathTrusted = path === null || isCatalogFirst(path);
+    this.readTextFacts();
+  }
+
+  /** What policy says of a statement on this session now. */
+  decide(analysis: Analysis): Decision {
+    const current = this.services.policy.current;
+    if (current !== this.boundTo) this.bindPolicy();
+    return this.boundPolicy.decide(analysis);
+  }
+
+  private bindPolicy(): void {
+    this.boundTo = this.services.policy.current;
+    this.boundPolicy = this.boundTo.forSession(this.facts);
+  }
+
+  /** The server has told a setting's value. */
+  parameterChanged(name: string, value: string): void {
+    this.parameters.set(name, value);
+    if (name === 'application_name') {
+      this.facts = { ...this.facts, application: value };
+      (this.identity as { application: string }).application = value;
+      this.bindPolicy();
+    } else if (name === 'search_path') {
+      this.pathTrusted = isCatalogFirst(value);
+      this.epoch++;
+    }
+    this.readTextFacts();
+  }
+
+  /**
+   * A statement was sent that changes how text is read. Until the server reports the new values, which it does
+   * only before ReadyForQuery, no text can be read.
+   */
+  textBecomesUncertain(): void {
+    this.textUncertain = true;
+    this.readTextFacts();
+  }
+
+  textBecomesCertain(): void {
+    if (!this.textUncertain) return;
+    this.textUncertain = false;
+    this.readTextFacts();
+  }
+
+  /** A search_path was or may have been set; distrust takes effect at once, trust when it is known to have held. */
+  searchPathChanged(trusted: boolean): void {
+    this.epoch++;
+    if (this.pathTrusted === trusted) return;
+    this.pathTrusted = trusted;
+    this.readTextFacts();
+  }
+
+  private readTextFacts(): void {
+    const standard = this.parameters.get('standard_conforming_strings');
+    this.textFacts = Object.freeze({
+      encoding: readableEncoding(this.parameters.get('client_encoding') ?? 'UTF8'),
+      standardConformingStrings: !this.textUncertain && (standard === undefined || standard === 'on'),
+      catalogFirst: this.pathTrusted,
+    });
+  }
+}
+
+function readableEncoding(name: string): TextFacts['encoding'] {
+  switch (name.toUpperCase().replace(/[^A-Z0-9]/g, '')) {
+    case 'UTF8':
+    case 'UNICODE':
+      return 'utf8';
+    case 'LATIN1':
+    case 'ISO88591':
+      return 'latin1';
+    default:
+      return 'ascii-only';
+  }
+}
+
+/**
+ * Whether a search_path leaves unqualified names to pg_catalog first: PostgreSQL searches it first unless the path
+ * names it, and then where it is named.
+ */
+export function isCatalogFirst(path: string): boolean {
+  const schemas = path.split(',').map((schema) => schema.trim().replaceAll('"', '').toLowerCase());
+  const at = schemas.indexOf('pg_catalog');
+  return at <= 0;
+}

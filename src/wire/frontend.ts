@@ -1,0 +1,49 @@
+import { encodeMessage } from './backend.ts';
+import { Frontend } from './message-type.ts';
+
+/**
+ * The frontend messages that the gateway reads or originates itself. The readers take a whole buffer and the
+ * bounds of the message's body in it, and copy nothing but the names they return.
+ */
+
+/** Where the NUL-terminated string that starts at `start` ends, or -1 where no NUL comes before `end`. */
+export function stringEnd(bytes: Buffer, start: number, end: number): number {
+  const at = bytes.indexOf(0, start);
+  return at < 0 || at >= end ? -1 : at;
+}
+
+/** A Query's text without its NUL: `[start, textEnd)`; -1 where PostgreSQL would refuse the message. */
+export function queryTextEnd(bytes: Buffer, start: number, end: number): number {
+  const at = stringEnd(bytes, start, end);
+  return at === end - 1 ? at : -1;
+}
+
+/** Whether a Parse is well formed behind its two strings: a count of types and that many OIDs, nothing more. */
+export function isParseTailValid(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < 2) return false;
+  const count = bytes.readUInt16BE(start);
+  return end - start === 2 + count * 4;
+}
+
+/** Parameters that a Bind carries, read from behind its two names; -1 where they are not there. */
+export function bindParameterCount(bytes: Buffer, start: number, end: number): number {
+  if (end - start < 2) return -1;
+  const at = start + 2 + bytes.readUInt16BE(start) * 2;
+  return at + 2 > end ? -1 : bytes.readUInt16BE(at);
+}
+
+export function encodeExecute(portal: string, rowsMax: number): Buffer {
+  const name = Buffer.from(`${portal}\0`, 'utf8');
+  const body = Buffer.allocUnsafe(name.length + 4);
+  name.copy(body);
+  body.writeInt32BE(rowsMax, name.length);
+  return encodeMessage(Frontend.Execute, body);
+}
+
+export function encodeDescribe(target: 'S' | 'P', name: string): Buffer {
+  return encodeMessage(Frontend.Describe, Buffer.from(`${target}${name}\0`, 'utf8'));
+}
+
+export function encodeQuery(text: string): Buffer {
+  return encodeMessage(Frontend.Query, Buffer.from(`${text}\0`, 'utf8'));
+}
