@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import type { Certainty } from './certainty.ts';
+import { type Parsed, wrong } from './judged.ts';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -14,12 +15,8 @@ export type ClientAddress =
   | { readonly kind: 'address'; readonly address: Address }
   | { readonly kind: 'unknown' };
 
-export type ParsedClient =
-  | { readonly ok: true; readonly pattern: ClientPattern }
-  | { readonly ok: false; readonly problem: string };
-
-export function parseClientPattern(text: string): ParsedClient {
-  if (text === 'local') return { ok: true, pattern: { kind: 'local' } };
+export function parseClientPattern(text: string): Parsed<ClientPattern> {
+  if (text === 'local') return { ok: true, value: { kind: 'local' } };
   const [base = '', length, ...rest] = text.split('/');
   const network = parseAddress(base);
   if (network === null || rest.length > 0) {
@@ -35,7 +32,7 @@ export function parseClientPattern(text: string): ParsedClient {
   if (first.toString() !== network.toString()) {
     return wrong(`"${text}" has bits set to the right of the prefix; the network is ${first}/${bits}`);
   }
-  return { ok: true, pattern: { kind: 'network', network, bits } };
+  return { ok: true, value: { kind: 'network', network, bits } };
 }
 
 export function parseClientAddress(text: string): ClientAddress {
@@ -71,8 +68,4 @@ function firstAddress(address: Address, bits: number): Address {
     bytes[i] = bytes[i]! & (0xff << (8 - kept)) & 0xff;
   }
   return ipaddr.fromByteArray(bytes);
-}
-
-function wrong(problem: string): ParsedClient {
-  return { ok: false, problem };
 }

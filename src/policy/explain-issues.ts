@@ -38,6 +38,8 @@ function explain(schema: z.ZodType, issue: Issue, path: Path, value: unknown): F
     }
     case 'invalid_type':
       if (found === undefined) return at(`"${String(path.at(-1) ?? '')}" is missing`);
+      // A schema that says itself what it expects says it better.
+      if (!issue.message.startsWith('Invalid input')) return at(`${issue.message}; found ${kindOf(found)}`);
       return at(
         `expected ${typeName(issue.expected)}, found ${describe(found)}${quoting(issue.expected, found)}`,
       );
@@ -112,10 +114,8 @@ function typeName(expected: string): string {
   return `a ${expected}`;
 }
 
-function quoting(expected: string, found: unknown): string {
-  return expected === 'string' && (typeof found === 'number' || typeof found === 'boolean')
-    ? '; put it in quotes'
-    : '';
+function quoting(found: unknown): string {
+  return typeof found === 'number' || typeof found === 'boolean' ? '; put it in quotes' : '';
 }
 
 function oneOf(values: readonly unknown[]): string {
@@ -124,9 +124,13 @@ function oneOf(values: readonly unknown[]): string {
 }
 
 function describe(found: unknown): string {
+  if (typeof found === 'string') return found.length <= 40 ? `"${found}"` : 'a long string';
+  return typeof found === 'number' || typeof found === 'boolean' ? String(found) : kindOf(found);
+}
+
+/** Where a string belongs, the value may be a secret that lacks its quotes, and is not repeated. */
+function kindOf(found: unknown): string {
   if (found === null || found === undefined) return 'nothing';
   if (Array.isArray(found)) return 'a list';
-  if (typeof found === 'object') return 'a mapping';
-  if (typeof found === 'string') return found.length <= 40 ? `"${found}"` : 'a long string';
-  return `${typeof found} ${String(found)}`;
+  return typeof found === 'object' ? 'a mapping' : `a ${typeof found}`;
 }

@@ -123,5 +123,5 @@ function each<T extends string, U>(input: T | readonly T[] | undefined, compile:
 function clientPattern(text: string): ClientPattern {
   const parsed = parseClientPattern(text);
   if (!parsed.ok) throw new Error(parsed.problem);
-  return parsed.pattern;
+  return parsed.value;
 }

@@ -5,18 +5,11 @@ import { parseClientPattern } from './client-pattern.ts';
 import { MODES } from './decision.ts';
 import { DURATION_HINT, DURATION_PATTERN, formatDuration, parseDurationMs } from './duration.ts';
 import { compileGlob, globProblem } from './glob.ts';
+import { judged } from './judged.ts';
 import { namePatternProblem } from './name-pattern.ts';
 import { OPERATIONS } from './operations.ts';
 import { ROW_LIMIT_HINT, ROW_LIMIT_PATTERN } from './row-limit.ts';
 import { didYouMean } from './suggest.ts';
-
-/** A string that a function of ours judges; what that says is the error. */
-function judged(problemOf: (text: string) => string | null): z.ZodString {
-  return z.string().check((context) => {
-    const message = problemOf(context.value);
-    if (message !== null) context.issues.push({ code: 'custom', message, input: context.value });
-  });
-}
 
 /** One thing or a list of alternatives. */
 function oneOrMore<T extends z.ZodType>(item: T): z.ZodUnion<[T, z.ZodArray<T>]> {
@@ -40,7 +33,7 @@ const operation = judged((text) => {
 });
 
 const duration = z
-  .string()
+  .string(DURATION_HINT)
   .regex(DURATION_PATTERN, DURATION_HINT)
   .check((context) => {
     const ms = parseDurationMs(context.value);

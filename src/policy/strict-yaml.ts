@@ -151,6 +151,7 @@ function childOf(node: unknown, step: PropertyKey): unknown {
 
 function plainMessage(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'this key is already there above';
+  if (message.startsWith('Maximum call stack')) return 'nested too deeply';
   return message.replace(/\s+at line \d+, column \d+:?[\s\S]*$/, '');
 }
 

@@ -1,0 +1,68 @@
+import type { Problem } from '../policy/problems.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { LOG_LEVELS } from './schema.ts';
+import type { SnapshotTarget, StoreTarget } from './storage.ts';
+import type { SslMode } from './upstream.ts';
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A certificate with its key, PEM. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** TLS towards clients. */
+export type ServerTls =
+  | { readonly mode: 'disable' }
+  /** `clientCa` is PEM; where it is there, clients must show a certificate that it signed. */
+  | ({ readonly mode: 'allow' | 'require'; readonly clientCa: string | null } & KeyPair);
+
+/** TLS towards the server, in libpq's terms. */
+export interface UpstreamSsl {
+  readonly mode: SslMode;
+  readonly negotiation: 'postgres' | 'direct';
+  /** PEM, or null for those that Node trusts. */
+  readonly rootCert: string | null;
+  readonly client: KeyPair | null;
+}
+
+export interface Upstream {
+  readonly host: string;
+  readonly port: number;
+  readonly ssl: UpstreamSsl;
+}
+
+export interface ConfigLimits {
+  readonly sessionsMax: number;
+  readonly statementBytes: number;
+  readonly startupTimeoutMs: number;
+  readonly upstreamConnectTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly approvalsPendingMax: number;
+}
+
+/** The whole configuration: checked, with its TLS files read. It never changes. */
+export interface Config {
+  /** The file that it was read from, or null where there was none. */
+  readonly file: string | null;
+  readonly listen: Endpoint;
+  /** Null starts the embedded server with the sample database. */
+  readonly upstream: Upstream | null;
+  readonly tls: ServerTls;
+  readonly admin: {
+    readonly listen: Endpoint;
+    /** Path of the tokens file, or null where none is named and there is none at its usual place. */
+    readonly tokens: string | null;
+  };
+  readonly store: StoreTarget;
+  readonly snapshots: SnapshotTarget;
+  /** Path of the policy file, or null for the policy that is built in. */
+  readonly policy: string | null;
+  readonly undo: { readonly connection: string | null };
+  readonly log: { readonly level: LogLevel };
+  readonly startup: { readonly replication: 'refuse' | 'allow' };
+  readonly limits: ConfigLimits;
+  /** What is allowed and perhaps not wanted. */
+  readonly warnings: readonly Problem[];
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { LIMITS } from '../base/limits.ts';
+import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/duration.ts';
+import { judged, parsedBy, wrong } from '../policy/judged.ts';
+import { parseEndpoint } from './endpoint.ts';
+import { parseSizeBytes, SIZE_HINT } from './size.ts';
+import { parseConnection, parseSnapshots, parseStore } from './storage.ts';
+import { parseUpstream } from './upstream.ts';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const endpoint = parsedBy(parseEndpoint);
+const path = judged((text) => (text.includes('\0') || text.trim() === '' ? 'expected a path' : null));
+
+function durationBetween(minMs: number, maxMs: number): z.ZodType<number, string> {
+  return parsedBy((text) => {
+    const ms = parseDurationMs(text);
+    if (ms === null) return wrong(DURATION_HINT);
+    if (ms < minMs || ms > maxMs)
+      return wrong(`must be from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`);
+    return { ok: true, value: ms };
+  }, DURATION_HINT);
+}
+
+function sizeUpTo(minBytes: number, maxBytes: number): z.ZodType<number, string> {
+  return parsedBy((text) => {
+    const size = parseSizeBytes(text);
+    if (!size.ok || (size.value >= minBytes && size.value <= maxBytes)) return size;
+    return wrong(`must be from ${minBytes} to ${maxBytes} bytes`);
+  }, SIZE_HINT);
+}
+
+const HOUR_MS = 60 * 60_000;
+
+/** The file, before the environment and the defaults; every leaf is also a variable. */
+export const configSchema = z
+  .strictObject({
+    listen: endpoint.describe('Where clients connect, host:port.').optional(),
+    upstream: parsedBy(parseUpstream)
+      .describe('The server, postgres://host:port?sslmode=…; never with credentials.')
+      .optional(),
+    tls: z
+      .strictObject({
+        mode: z.enum(['disable', 'allow', 'require']).describe('TLS towards clients.').optional(),
+        cert: path.describe('Certificate chain, PEM.').optional(),
+        key: path.describe('Private key, PEM, without a passphrase.').optional(),
+        client_ca: path.describe('Clients must show a certificate signed by one of these, PEM.').optional(),
+      })
+      .optional(),
+    admin: z
+      .strictObject({
+        listen: endpoint.describe('Where the HTTP API listens, host:port.').optional(),
+        tokens: path.describe('Who may use the HTTP API.').optional(),
+      })
+      .optional(),
+    store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),
+    snapshots: parsedBy(parseSnapshots)
+      .describe('Before-images; checked, and not used in this version.')
+      .optional(),
+    policy: path.describe('What happens to which statements.').optional(),
+    undo: z
+      .strictObject({
+        connection: parsedBy(parseConnection)
+          .describe('What undo connects with; checked, and not used in this version.')
+          .optional(),
+      })
+      .optional(),
+    log: z.strictObject({ level: z.enum(LOG_LEVELS).optional() }).optional(),
+    startup: z
+      .strictObject({
+        replication: z
+          .enum(['refuse', 'allow'])
+          .describe('Replication connections, which no policy reads.')
+          .optional(),
+      })
+      .optional(),
+    limits: z
+      .strictObject({
+        sessions_max: z.int().min(1).max(100_000).optional(),
+        statement_bytes: sizeUpTo(1024, LIMITS.largeMessageBytes)
+          .describe('The longest Query or Parse; a longer one is refused.')
+          .optional(),
+        startup_timeout: durationBetween(1_000, HOUR_MS).optional(),
+        upstream_connect_timeout: durationBetween(100, HOUR_MS).optional(),
+        drain_timeout: durationBetween(0, HOUR_MS).optional(),
+        approvals_pending_max: z.int().min(1).max(1_000_000).optional(),
+      })
+      .optional(),
+  })
+  .meta({ title: 'Holdfast configuration' });
+
+export type ConfigInput = z.output<typeof configSchema>;
