@@ -1,10 +1,8 @@
+import type { LogLevel } from '../base/log.ts';
 import type { Problem } from '../policy/problems.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { LOG_LEVELS } from './schema.ts';
 import type { SnapshotTarget, StoreTarget } from './storage.ts';
 import type { SslMode } from './upstream.ts';
-
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** A certificate with its key, PEM. */
 export interface KeyPair {

@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
+import { LOG_LEVELS } from '../base/log.ts';
 import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/duration.ts';
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { parseSizeBytes, SIZE_HINT } from './size.ts';
 import { parseConnection, parseSnapshots, parseStore } from './storage.ts';
 import { parseUpstream } from './upstream.ts';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const endpoint = parsedBy(parseEndpoint);
 const path = judged((text) => (text.includes('\0') || text.trim() === '' ? 'expected a path' : null));

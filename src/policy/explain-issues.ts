@@ -40,9 +40,9 @@ function explain(schema: z.ZodType, issue: Issue, path: Path, value: unknown): F
       if (found === undefined) return at(`"${String(path.at(-1) ?? '')}" is missing`);
       // A schema that says itself what it expects says it better.
       if (!issue.message.startsWith('Invalid input')) return at(`${issue.message}; found ${kindOf(found)}`);
-      return at(
-        `expected ${typeName(issue.expected)}, found ${describe(found)}${quoting(issue.expected, found)}`,
-      );
+      if (issue.expected === 'string')
+        return at(`expected a string, found ${kindOf(found)}${quoting(found)}`);
+      return at(`expected ${typeName(issue.expected)}, found ${describe(found)}`);
     case 'invalid_value':
       return at(
         `expected ${oneOf(issue.values)}, found ${describe(found)}${

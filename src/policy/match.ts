@@ -28,7 +28,10 @@ export interface Subject {
   readonly context: Readonly<Record<string, string>>;
 }
 
-const CODE = new Set(['do', 'call', 'execute', 'function call']);
+const CODE = new Set(['do', 'call', 'function call']);
+const EXECUTE = 'execute';
+/** What may stand around an EXECUTE and says nothing of what it runs. */
+const AROUND_EXECUTE = new Set(['explain', 'explain analyze', 'create table as']);
 /** What calling a function takes, besides the function. */
 const CALLING = new Set(['select', 'values', 'call']);
 /** Writes that name the columns they write; all others touch whole rows. */
@@ -37,20 +40,27 @@ const COLUMNWISE = new Set(['update', 'insert']);
 const ALL_COLUMNS = '*';
 
 export function subjectOf(analysis: Analysis, effects: StatementEffects): Subject {
-  const opaque = effects.session.some((effect) => effect.kind === 'opaque-code');
-  const operations = new Set([effects.operation, ...effects.operations]);
-  const codeOnly = [...operations].some((operation) => CODE.has(operation));
-  // Calling unknown code from a query does what CALL does, whatever the query around it is called.
-  if (opaque && !codeOnly) operations.add('call');
+  const operations = operationsOf(effects);
+  const codeOnly = operations.some((operation) => CODE.has(operation) || operation === EXECUTE);
+  const opaque = codeOnly || effects.session.some((effect) => effect.kind === 'opaque-code');
+  const parsed = analysis.status === 'parsed' || analysis.status === 'empty';
   return {
     effects,
-    understood: analysis.status === 'parsed' || analysis.status === 'empty',
-    operations: [...operations],
-    opaque: opaque || codeOnly,
+    understood: parsed && !operations.includes('unknown'),
+    // Calling unknown code from a query does what CALL does, whatever the query around it is called.
+    operations: opaque && !codeOnly ? [...operations, 'call'] : operations,
+    opaque,
     codeOnly,
-    rows: effects.writes.length === 0 && !opaque && !codeOnly ? 0 : null,
+    rows: effects.writes.length === 0 && !opaque ? 0 : null,
     context: analysis.context,
   };
+}
+
+/** An EXECUTE is what it executes, where the session has put that in its place. */
+function operationsOf(effects: StatementEffects): readonly string[] {
+  const all = [...new Set([effects.operation, ...effects.operations])];
+  const executed = all.filter((operation) => operation !== EXECUTE && !AROUND_EXECUTE.has(operation));
+  return executed.length > 0 ? all.filter((operation) => operation !== EXECUTE) : all;
 }
 
 /** The keys of a rule that stay the same for a whole session. */
