@@ -263,7 +263,6 @@ export class BackendMessages {
     entry.durationMs = nowMs() - entry.startedAtMs;
     const { state } = this;
     state.ended.push(entry);
-    state.services.metrics.statement(entry.decision, end, entry.durationMs);
     if (state.ended.length >= ENDED_MAX) this.releaseEnded('?');
   }
 

@@ -127,7 +127,7 @@ export class BackendStream {
   /** The server broke the protocol, so nothing it says can be matched any more. */
   private violate(what: string): void {
     this.broken = true;
-    this.state.services.metrics.protocolError();
+    this.state.services.metrics.protocolErrors++;
     this.state.services.log.error({ session: this.state.identity.id, at: nowMs() }, `upstream sent ${what}`);
     this.state.upstream.destroy();
   }

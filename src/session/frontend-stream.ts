@@ -201,7 +201,7 @@ export class FrontendStream {
       this.passBytes = rest;
       return true;
     }
-    if (length + 1 > LIMITS.statementBytes && type !== Frontend.Bind) {
+    if (length + 1 > this.state.services.statementBytesMax && type !== Frontend.Bind) {
       this.take();
       this.state.upstream.write(this.messages.tooLarge(type));
       this.dropBytes = rest;
@@ -305,7 +305,7 @@ export class FrontendStream {
    * would; it is not owed anything more, and the session ends with it.
    */
   private breakOff(header: Buffer): void {
-    this.state.services.metrics.protocolError();
+    this.state.services.metrics.protocolErrors++;
     this.state.upstream.write(Buffer.from(header));
     this.closed = true;
     setTimeout(() => this.state.upstream.end(), LIMITS.protocolErrorGraceMs).unref();

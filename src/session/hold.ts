@@ -43,7 +43,7 @@ export class HoldDesk {
     const began = nowMs();
     this.waiting = true;
     this.givenUp = null;
-    services.metrics.holding(1);
+    services.metrics.statementsHeld++;
     let notice: NodeJS.Timeout | null = null;
     try {
       const whole = analysis.redacted ?? text ?? '';
@@ -72,7 +72,6 @@ export class HoldDesk {
       notice = setInterval(tell, LIMITS.holdNoticeMs).unref();
       const end = await held.outcome;
       const holdMs = nowMs() - began;
-      services.metrics.held(holdMs);
       return { analysis: read, outcome: { kind: 'held', approvalId: held.id, holdMs, end } };
     } catch (error) {
       const failed = {
@@ -87,7 +86,7 @@ export class HoldDesk {
       if (notice) clearInterval(notice);
       this.waiting = false;
       this.statement = null;
-      services.metrics.holding(-1);
+      services.metrics.statementsHeld--;
     }
   }
 }

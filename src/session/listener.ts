@@ -1,6 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { HoldfastError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { relayCancel } from './cancel.ts';
 import { Link } from './link.ts';
@@ -20,6 +19,8 @@ export interface ListenerOptions {
   readonly tls: () => ClientTls;
   readonly allowReplication: boolean;
   readonly sessionsMax: number;
+  /** From accept until the session is open. */
+  readonly startupTimeoutMs: number;
 }
 
 /**
@@ -88,9 +89,9 @@ export class Listener {
     if (this.draining) return link.destroy();
     this.opening.add(link);
     const deadline = setTimeout(() => {
-      this.services.metrics.sessionRefused('STARTUP_TIMEOUT');
+      this.services.metrics.refused('STARTUP_TIMEOUT');
       link.destroy();
-    }, LIMITS.startupTimeoutMs);
+    }, this.options.startupTimeoutMs);
     this.open(link, address)
       .catch((error: unknown) => this.refuse(link, error))
       .finally(() => {
@@ -132,7 +133,6 @@ export class Listener {
       case 'open':
         return this.openSession(client, upstream, end.login, startup, address);
       case 'refused':
-        this.services.metrics.sessionRefused('server');
         client.end();
         upstream.destroy();
         return;
@@ -195,7 +195,7 @@ export class Listener {
 
   private async cancel(opening: Extract<Opening, { kind: 'cancel' }>): Promise<void> {
     const { link, packet } = opening;
-    this.services.metrics.cancelRequested();
+    this.services.metrics.cancelRequests++;
     const session = this.byCancelKey.get(cancelKey(packet.processId, packet.secretKey)!);
     if (session?.cancel()) {
       link.end();
@@ -212,7 +212,7 @@ export class Listener {
       error instanceof HoldfastError
         ? error
         : new HoldfastError('INTERNAL', 'the gateway failed to open the session', { cause: error });
-    this.services.metrics.sessionRefused(known.code);
+    this.services.metrics.refused(known.code);
     if (known.code === 'INTERNAL') this.services.log.error({ err: error }, known.message);
     else this.services.log.info({ code: known.code }, known.message);
     link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };

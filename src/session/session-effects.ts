@@ -48,22 +48,22 @@ function executed(
   return state.statements.get(key)?.analysis.statements ?? [UNKNOWN_EFFECTS];
 }
 
+/** One statement with the effects of those that it runs. */
 function merge(outer: StatementEffects, inner: readonly StatementEffects[]): StatementEffects {
-  return inner.reduce<StatementEffects>(
-    (merged, effects) => ({
-      ...merged,
-      operation: worseRisk(merged.risk, effects.risk) === merged.risk ? merged.operation : effects.operation,
-      operations: [...new Set([...merged.operations, ...effects.operations])],
-      risk: worseRisk(merged.risk, effects.risk),
-      reasons: [...effects.reasons, ...merged.reasons],
-      reads: [...merged.reads, ...effects.reads],
-      writes: [...merged.writes, ...effects.writes],
-      columns: [...merged.columns, ...effects.columns],
-      functions: [...merged.functions, ...effects.functions],
-      predicate: effects.predicate === 'not-applicable' ? merged.predicate : effects.predicate,
-    }),
-    outer,
-  );
+  const all = [outer, ...inner];
+  const worst = all.reduce((a, b) => (worseRisk(a.risk, b.risk) === a.risk ? a : b));
+  return {
+    ...outer,
+    operation: worst.operation,
+    operations: [...new Set(all.flatMap((effects) => effects.operations))],
+    risk: worst.risk,
+    reasons: [...new Set([...worst.reasons, ...all.flatMap((effects) => effects.reasons)])],
+    reads: all.flatMap((effects) => effects.reads),
+    writes: all.flatMap((effects) => effects.writes),
+    columns: all.flatMap((effects) => effects.columns),
+    functions: all.flatMap((effects) => effects.functions),
+    predicate: worst.predicate,
+  };
 }
 
 /** Applies what the statements do to the session as they are sent; `reply` keeps how to take it back. */

@@ -73,7 +73,8 @@ export class Session {
   /** Starts relaying, first of all what either side has sent ahead. */
   start(): void {
     const { client, upstream } = this.state;
-    this.state.services.metrics.sessionOpened();
+    this.state.services.metrics.sessionsTotal++;
+    this.state.services.metrics.sessionsOpen++;
     client.handler = {
       onBytes: (bytes, length) => this.frontend.receive(bytes, length),
       onEnd: () => this.frontend.end(),
@@ -177,7 +178,9 @@ export class Session {
   private finish(): void {
     if (this.clientOpen || this.upstreamOpen) return;
     const { client, services } = this.state;
-    services.metrics.sessionClosed(client.bytesIn, client.bytesOut);
+    services.metrics.sessionsOpen--;
+    services.metrics.bytesFromClients += client.bytesIn;
+    services.metrics.bytesToClients += client.bytesOut;
     this.onEnd(this);
   }
 }

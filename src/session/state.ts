@@ -1,6 +1,7 @@
-import type { Logger } from 'pino';
 import type { ApprovalDesk } from '../approval/approval.ts';
 import type { AuditEntry, AuditLog, AuditSession } from '../audit/event.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effects.ts';
 import type { Link } from './link.ts';
@@ -22,27 +23,16 @@ export interface PolicySource {
   readonly current: { readonly mode: Mode; forSession(facts: SessionFacts): SessionPolicy };
 }
 
-/** What sessions count; plain calls, because they come with every statement. */
-export interface SessionMetrics {
-  statement(decision: Decision, end: AuditEntry['end'], relayMs: number): void;
-  decided(ms: number): void;
-  held(ms: number): void;
-  holding(delta: 1 | -1): void;
-  protocolError(): void;
-  sessionOpened(): void;
-  sessionClosed(bytesFromClient: number, bytesToClient: number): void;
-  sessionRefused(code: string): void;
-  cancelRequested(): void;
-}
-
 /** What a session needs of the rest of the program. */
 export interface SessionServices {
   readonly analyzer: Analyzer;
   readonly policy: PolicySource;
   readonly audit: AuditLog;
   readonly approvals: ApprovalDesk;
-  readonly metrics: SessionMetrics;
+  readonly metrics: Metrics;
   readonly log: Logger;
+  /** The longest Query, Parse or FunctionCall that is gathered to be decided. */
+  readonly statementBytesMax: number;
 }
 
 /**

@@ -1,12 +1,10 @@
 import { isIP } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from 'node:tls';
 import { HoldfastError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
 import { encodeSslRequest } from '../wire/startup.ts';
 import { Link } from './link.ts';
 
-export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
-export type SslMode = (typeof SSL_MODES)[number];
+export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 /** Where the server is and how to reach it, as libpq's parameters of the same names say it. */
 export interface UpstreamTarget {
@@ -17,7 +15,9 @@ export interface UpstreamTarget {
   readonly ca: string | null;
   readonly cert: string | null;
   readonly key: string | null;
-  readonly connectTimeoutMs?: number;
+  /** `direct`: the TLS handshake comes first, without an SSLRequest. */
+  readonly negotiation: 'postgres' | 'direct';
+  readonly connectTimeoutMs: number;
 }
 
 /**
@@ -29,6 +29,7 @@ export interface UpstreamTarget {
 export async function connectUpstream(target: UpstreamTarget): Promise<Link> {
   const link = await openTcp(target);
   if (target.sslmode === 'disable') return link;
+  if (target.negotiation === 'direct') return secure(link, target);
   const answer = await askForTls(link, target);
   if (answer === 'N') {
     if (target.sslmode === 'prefer' || target.sslmode === 'allow') return link;
@@ -48,10 +49,7 @@ function openTcp(target: UpstreamTarget): Promise<Link> {
       ? { path: `${target.host}/.s.PGSQL.${target.port}` }
       : target;
     const link = Link.connect(socketPath);
-    const timer = setTimeout(
-      () => link.socket.destroy(new Error('timed out')),
-      target.connectTimeoutMs ?? LIMITS.upstreamConnectTimeoutMs,
-    );
+    const timer = setTimeout(() => link.socket.destroy(new Error('timed out')), target.connectTimeoutMs);
     link.handler = {
       onBytes: () => link.destroy(),
       onEnd: () => link.destroy(),
@@ -70,7 +68,7 @@ function openTcp(target: UpstreamTarget): Promise<Link> {
 
 function askForTls(link: Link, target: UpstreamTarget): Promise<'S' | 'N'> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => link.destroy(), LIMITS.upstreamConnectTimeoutMs);
+    const timer = setTimeout(() => link.destroy(), target.connectTimeoutMs);
     const fail = (what: string) => {
       clearTimeout(timer);
       link.destroy();
@@ -111,7 +109,7 @@ function secure(link: Link, target: UpstreamTarget): Promise<Link> {
       ...(target.key === null ? {} : { key: target.key }),
     };
     const socket = connectTls(options);
-    const timer = setTimeout(() => socket.destroy(new Error('timed out')), LIMITS.upstreamConnectTimeoutMs);
+    const timer = setTimeout(() => socket.destroy(new Error('timed out')), target.connectTimeoutMs);
     const failed = (error: Error | null) => {
       clearTimeout(timer);
       socket.destroy();
