@@ -1,0 +1,57 @@
+import { AdminClient, type AdminOptions, type Fields, fieldText, withAdminOptions } from './admin-client.ts';
+import type { AddCommand } from './command.ts';
+import type { Io } from './io.ts';
+import { oneLine } from './printable.ts';
+import { alignRows, toJson } from './table.ts';
+
+const SQL_CHARS_MAX = 80;
+
+export const addApprovals: AddCommand = (program, io) => {
+  const approvals = program.command('approvals').description('statements that wait for a person');
+  withAdminOptions(approvals.command('list', { isDefault: true }))
+    .description('list what waits')
+    .option('--state <state>', 'pending, approved, denied, … or all', 'pending')
+    .action(async (options: AdminOptions & { state: string }) => await list(options, io));
+  for (const verb of ['approve', 'deny'] as const) {
+    withAdminOptions(approvals.command(verb))
+      .description(verb === 'approve' ? 'let a held statement run' : 'refuse a held statement')
+      .argument('<id>', 'the id that the notice to the client names')
+      .option('--comment <text>', 'kept with the approval')
+      .action(
+        async (id: string, options: AdminOptions & { comment?: string }) =>
+          await resolve(verb, id, options, io),
+      );
+  }
+};
+
+async function list(options: AdminOptions & { state: string }, io: Io): Promise<void> {
+  const client = new AdminClient(options, io);
+  const state = options.state === 'all' ? undefined : options.state;
+  const page = await client.getPage('/v1/approvals', { state });
+  if (options.json === true) io.out(toJson(page));
+  else if (page.items.length === 0) io.out(state === undefined ? 'There are none.\n' : `None is ${state}.\n`);
+  else
+    io.out(
+      alignRows([['ID', 'STATE', 'ROLE', 'DATABASE', 'RISK', 'RULE', 'STATEMENT'], ...page.items.map(row)]),
+    );
+}
+
+async function resolve(
+  verb: 'approve' | 'deny',
+  id: string,
+  options: AdminOptions & { comment?: string },
+  io: Io,
+): Promise<void> {
+  const client = new AdminClient(options, io);
+  const body: Fields = options.comment === undefined ? {} : { comment: options.comment };
+  const approval = await client.post(`/v1/approvals/${encodeURIComponent(id)}/${verb}`, body);
+  io.out(
+    options.json === true ? toJson(approval) : `${fieldText({ id }, 'id')} ${fieldText(approval, 'state')}\n`,
+  );
+}
+
+function row(approval: Fields): string[] {
+  const cells = ['id', 'state', 'role', 'database', 'risk', 'rule'].map((name) => fieldText(approval, name));
+  const statement = approval['statement'];
+  return [...cells, oneLine(typeof statement === 'string' ? statement : '', SQL_CHARS_MAX)];
+}

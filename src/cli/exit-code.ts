@@ -1,0 +1,12 @@
+/** What the exit codes of every command mean; `holdfast --help` and docs/configuration.md say the same. */
+export const EXIT = {
+  ok: 0,
+  /** It could not be done: nothing answers, a request was refused, a server ended. */
+  failed: 1,
+  /** The command line, the configuration, the policy or the tokens are not understood. */
+  invalid: 2,
+  /** `explain --exit-code`: the decision is not to allow. */
+  notAllowed: 3,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -1,0 +1,170 @@
+import { HoldfastError } from '../base/errors.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Decision, SessionFacts } from '../policy/decision.ts';
+import { formatDuration } from '../policy/duration.ts';
+import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
+import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
+import { type AddCommand, configFile } from './command.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import type { Io } from './io.ts';
+import { oneLine, printable } from './printable.ts';
+import { alignRows, toJson } from './table.ts';
+
+interface Options extends SessionFacts {
+  readonly config?: string;
+  readonly policy?: string;
+  readonly json?: boolean;
+  readonly exitCode?: boolean;
+}
+
+const SQL_CHARS_MAX = 100;
+
+export const addExplain: AddCommand = (program, io, finish) => {
+  program
+    .command('explain')
+    .description(
+      'say what a statement would do and what policy decides, without a server and without running it',
+    )
+    .argument('<sql>', 'SQL text, or - to read it from standard input')
+    .option('--role <name>', 'role of the session', 'postgres')
+    .option('--database <name>', 'database of the session', 'postgres')
+    .option('--application <name>', 'application_name of the session', '')
+    .option('--client <address>', 'IP address of the client, or local', '127.0.0.1')
+    .option('--policy <file>', 'policy file, instead of the one that the configuration names')
+    .option('--config <file>', 'configuration file (or HOLDFAST_CONFIG)')
+    .option('--exit-code', 'exit with 3 where the decision is not to allow')
+    .option('--json', 'print JSON')
+    .action(async (sql: string, options: Options) => finish(await explain(sql, options, io)));
+};
+
+async function explain(sql: string, options: Options, io: Io): Promise<ExitCode> {
+  const text = sql === '-' ? await io.readInput() : sql;
+  if (text.includes('\0'))
+    throw new HoldfastError('CONFIG_INVALID', 'the SQL text has a NUL byte, which PostgreSQL refuses');
+  const path = options.policy ?? loadConfig({ ...configFile(options.config, io), env: io.env }).policy;
+  const policy = path === null ? DEFAULT_POLICY : loadPolicyFile(path);
+  const facts: SessionFacts = {
+    role: options.role,
+    database: options.database,
+    application: options.application,
+    client: options.client,
+  };
+  // The parser takes longer to load than all the rest, and the other commands do without it.
+  const { AnalysisCache } = await import('../sql/cache.ts');
+  const analysis = await new AnalysisCache().analyzeText(text);
+  const decision = policy.forSession(facts).decide(analysis);
+  if (options.json === true) {
+    const of = { file: policy.fileName, revision: policy.revision, mode: policy.mode };
+    io.out(
+      toJson({
+        session: facts,
+        policy: of,
+        analysis: analysisJson(analysis, text),
+        decision: decisionJson(decision),
+      }),
+    );
+  } else io.out(describe(analysis, decision, text));
+  return options.exitCode === true && decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
+}
+
+function describe(analysis: Analysis, decision: Decision, text: string): string {
+  const rows: string[][] = [];
+  if (analysis.problem !== '') rows.push([analysis.status, printable(analysis.problem)]);
+  for (const [index, effects] of analysis.statements.entries()) {
+    rows.push([`statement ${index + 1}`, oneLine(statementText(analysis, effects, text), SQL_CHARS_MAX)]);
+    rows.push(...effectRows(effects).map(([name, value]) => [`  ${name}`, printable(value)]));
+  }
+  rows.push(
+    ['decision', measureText(decision)],
+    ['rule', printable(decision.rule)],
+    ['reason', printable(decision.reason)],
+  );
+  if (decision.action === 'block') rows.push(['hint', printable(decision.hint)]);
+  return alignRows(rows);
+}
+
+function effectRows(effects: StatementEffects): (readonly [string, string])[] {
+  const inner = effects.operations.filter((operation) => operation !== effects.operation);
+  const lists: readonly (readonly [string, readonly string[]])[] = [
+    ['operation', [effects.operation + (inner.length > 0 ? ` (with ${inner.join(', ')})` : '')]],
+    ['risk', [effects.risk]],
+    ['because', effects.reasons],
+    ['writes', effects.writes.map(relation)],
+    ['reads', effects.reads.map(relation)],
+    [
+      'columns',
+      effects.columns.map(({ table, name }) => (table === null ? name : `${relation(table)}.${name}`)),
+    ],
+    ['calls', effects.functions],
+  ];
+  return lists
+    .filter(([, items]) => items.length > 0)
+    .map(([name, items]) => [name, items.join(', ')] as const);
+}
+
+function relation({ schema, name }: RelationName): string {
+  return schema === null ? name : `${schema}.${name}`;
+}
+
+/** Where something was masked the places no longer fit, and the whole masked text stands for each statement. */
+function statementText(analysis: Analysis, effects: StatementEffects, text: string): string {
+  if (analysis.redacted !== null) return analysis.redacted;
+  const bytes = Buffer.from(text);
+  const end = effects.lengthBytes === 0 ? bytes.length : effects.startByte + effects.lengthBytes;
+  return bytes.subarray(effects.startByte, end).toString('utf8');
+}
+
+function measureText(decision: Decision): string {
+  switch (decision.action) {
+    case 'allow':
+      return decision.wouldBe === null ? 'allow' : `allow (mode monitor; protect would ${decision.wouldBe})`;
+    case 'snapshot':
+      return `snapshot (${decision.snapshot})`;
+    case 'hold': {
+      const people = `${decision.approvals} approval${decision.approvals === 1 ? '' : 's'}`;
+      return `hold (${people} within ${formatDuration(decision.timeoutMs)}, snapshot ${decision.snapshot})`;
+    }
+    case 'block':
+      return 'block';
+    default:
+      return decision satisfies never;
+  }
+}
+
+function analysisJson(analysis: Analysis, text: string): object {
+  return {
+    status: analysis.status,
+    problem: analysis.problem,
+    risk: analysis.risk,
+    operation: analysis.operation,
+    tables: analysis.tables,
+    context: analysis.context,
+    statements: analysis.statements.map((effects) => ({
+      text: statementText(analysis, effects, text),
+      operation: effects.operation,
+      operations: effects.operations,
+      risk: effects.risk,
+      reasons: effects.reasons,
+      writes: effects.writes.map(relation),
+      reads: effects.reads.map(relation),
+      functions: effects.functions,
+      predicate: effects.predicate,
+    })),
+  };
+}
+
+function decisionJson(decision: Decision): object {
+  const { action, rule, reason, risk, wouldBe } = decision;
+  return {
+    action,
+    rule,
+    reason,
+    risk,
+    would_be: wouldBe,
+    ...('snapshot' in decision ? { snapshot: decision.snapshot } : {}),
+    ...(decision.action === 'hold'
+      ? { hold_mode: decision.mode, timeout_ms: decision.timeoutMs, approvals: decision.approvals }
+      : {}),
+    ...(decision.action === 'block' ? { hint: decision.hint } : {}),
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * A text that came from elsewhere, fit for a terminal: what would move the cursor, change colours, ring or
+ * reverse the reading direction is shown as an escape instead.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu, escaped);
+}
+
+/** The same on one line, of at most so many characters. */
+export function oneLine(text: string, charsMax: number): string {
+  const line = printable(text.replace(/\s+/g, ' ').trim());
+  const characters = [...line];
+  return characters.length <= charsMax ? line : `${characters.slice(0, charsMax - 1).join('')}…`;
+}
+
+function escaped(char: string): string {
+  if (char === '\n') return '\\n';
+  if (char === '\r') return '\\r';
+  if (char === '\t') return '\\t';
+  const code = char.codePointAt(0) ?? 0;
+  return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, '0');
+}

@@ -1,0 +1,40 @@
+import { Command, Option } from 'commander';
+import { LOG_LEVELS } from '../base/log.ts';
+import { addApprovals } from './approvals.ts';
+import { addAudit } from './audit.ts';
+import { addCheck } from './check.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import { addExplain } from './explain.ts';
+import type { Io } from './io.ts';
+import { addPolicy } from './policy.ts';
+import { reportError } from './report-error.ts';
+import { addServe } from './serve.ts';
+import { addStatus } from './status.ts';
+
+const AFTER_HELP = `
+Exit codes: 0 done, 1 failed, 2 usage or configuration not understood,
+            3 explain --exit-code, and the decision is not to allow.`;
+
+/** Runs one command line and gives the code to exit with. */
+export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
+  let code: ExitCode = EXIT.ok;
+  const program = new Command('holdfast')
+    .description('A PostgreSQL gateway that snapshots, holds or blocks destructive SQL before it runs.')
+    .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]))
+    .addHelpText('after', AFTER_HELP)
+    .showHelpAfterError('(holdfast --help lists what there is)')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
+  const finish = (exit: ExitCode): void => {
+    code = exit;
+  };
+  for (const add of [addServe, addCheck, addExplain, addApprovals, addAudit, addPolicy, addStatus]) {
+    add(program, io, finish);
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    return reportError(error, io, program.opts()['logLevel'] === 'debug');
+  }
+}
