@@ -140,6 +140,25 @@ export class RawClient {
     return this.received >= count;
   }
 
+  /** Waits for the nth message of a type without taking any from the inbox. */
+  async untilCountWithType(type: string, count: number, deadlineMs = DEADLINE_MS): Promise<void> {
+    const seen = () => this.inbox.filter((m) => m.type === type).length;
+    await this.#until(() => this.end !== 'open' || seen() >= count, deadlineMs, `${count} of ${type}`);
+  }
+
+  /** Waits for a row that holds the text, and for the ReadyForQuery after it, taking none from the inbox. */
+  async untilMark(mark: string, deadlineMs = DEADLINE_MS): Promise<void> {
+    const marked = () => {
+      const n = this.inbox.length;
+      return n >= 3 && this.inbox[n - 1]!.type === 'Z' && this.inbox[n - 3]!.body.includes(mark);
+    };
+    await this.#until(() => this.end !== 'open' || marked(), deadlineMs, `the row '${mark}'`);
+  }
+
+  async untilClosed(deadlineMs = DEADLINE_MS): Promise<void> {
+    await this.#until(() => this.end !== 'open', deadlineMs, 'the end of the connection');
+  }
+
   /** Waits until nothing came for so long. */
   async untilQuiet(quietMs: number, deadlineMs = DEADLINE_MS): Promise<void> {
     const deadline = performance.now() + deadlineMs;

@@ -1,0 +1,163 @@
+import type { TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { generateScript } from './generate.ts';
+import { printScript, type Script, type Step } from './script.ts';
+import { FIXTURE_SQL, REMAINS_SQL, RESET_SQL } from './sql-pool.ts';
+import { differenceOf, runScript, type Trace } from './trace.ts';
+
+/** A session whose two runs differ, made as small as it could be. */
+export interface Finding {
+  readonly seed: number;
+  readonly difference: string;
+  readonly script: Script;
+}
+
+export interface FuzzResult {
+  readonly sessions: number;
+  readonly messages: number;
+  /** Sessions that got stuck on a direct connection, which compare little. */
+  readonly stuck: number;
+  readonly findings: readonly Finding[];
+}
+
+const SHRINK_TRIALS_MAX = 150;
+
+/**
+ * Two equal databases of one server: one is reached directly, one through the middle. Before every session
+ * both are put back, so that a session depends on its seed alone.
+ */
+export class DatabasePair {
+  readonly #postgres: TestPostgres;
+  readonly #middlePort: number;
+  readonly #names: readonly [string, string];
+  readonly #controls: readonly [RawClient, RawClient];
+
+  private constructor(
+    postgres: TestPostgres,
+    middlePort: number,
+    names: readonly [string, string],
+    controls: readonly [RawClient, RawClient],
+  ) {
+    this.#postgres = postgres;
+    this.#middlePort = middlePort;
+    this.#names = names;
+    this.#controls = controls;
+  }
+
+  static async create(postgres: TestPostgres, middlePort: number, label: string): Promise<DatabasePair> {
+    const names = [`direct_${label}`, `through_${label}`] as const;
+    for (const name of names) await postgres.sql(`create database ${name}`);
+    const controls = await Promise.all(
+      names.map(async (database) => {
+        const control = await RawClient.open(postgres.port, { database, application_name: 'control' });
+        await control.rows(
+          "do $$ begin create role fuzz_role; exception when duplicate_object or unique_violation then end $$",
+        );
+        await control.rows(FIXTURE_SQL);
+        return control;
+      }),
+    );
+    return new DatabasePair(postgres, middlePort, names, controls as [RawClient, RawClient]);
+  }
+
+  async close(): Promise<void> {
+    for (const control of this.#controls) await control.terminate();
+  }
+
+  /** Runs a script both ways and says what differs, or null. */
+  async compare(script: Script): Promise<{ difference: string | null; direct: Trace }> {
+    await Promise.all(this.#controls.map((control) => control.rows(RESET_SQL)));
+    const direct = await runScript(script, { port: this.#postgres.port, database: this.#names[0] });
+    const through = await runScript(
+      script,
+      { port: this.#middlePort, database: this.#names[1] },
+      direct.pauses,
+    );
+    return { difference: differenceOf(direct, through) ?? (await this.#remainsDiffer()), direct };
+  }
+
+  async #remainsDiffer(): Promise<string | null> {
+    // The server may still be at work for a client that left without waiting, so a difference must last.
+    for (let tries = 0; ; tries++) {
+      const [a, b] = await Promise.all(this.#controls.map((control) => control.rows(REMAINS_SQL)));
+      const [direct, through] = [JSON.stringify(a), JSON.stringify(b)];
+      if (direct === through) return null;
+      if (tries === 20) return `the databases differ afterwards\n  direct:  ${direct}\n  through: ${through}`;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Leaves out steps as long as the two runs still differ. */
+  async shrink(script: Script, first: string): Promise<Finding> {
+    let best = script;
+    let difference = (await this.compare(script)).difference;
+    if (difference === null) {
+      return { seed: script.seed, difference: `differed once and not again: ${first}`, script };
+    }
+    let trials = 0;
+    for (let size = Math.ceil(best.steps.length / 2); size >= 1 && trials < SHRINK_TRIALS_MAX; ) {
+      let reduced = false;
+      for (let at = 0; at < best.steps.length && trials < SHRINK_TRIALS_MAX; ) {
+        const steps: Step[] = best.steps.toSpliced(at, size);
+        const candidate: Script = { ...best, steps };
+        trials++;
+        const found = (await this.compare(candidate)).difference;
+        if (found !== null) {
+          best = candidate;
+          difference = found;
+          reduced = true;
+        } else {
+          at += size;
+        }
+      }
+      if (!reduced || size > 1) {
+        if (size === 1) break;
+        size = Math.floor(size / 2);
+      }
+    }
+    return { seed: script.seed, difference, script: best };
+  }
+}
+
+export interface FuzzOptions {
+  readonly postgres: TestPostgres;
+  readonly middlePort: number;
+  readonly firstSeed: number;
+  readonly sessions: number;
+  /** Sessions that run side by side, each on a pair of databases of its own. */
+  readonly workers: number;
+  readonly findingsMax: number;
+  readonly deadlineMs?: number;
+  readonly onProgress?: (done: number) => void;
+}
+
+export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
+  const findings: Finding[] = [];
+  let next = 0;
+  let done = 0;
+  let messages = 0;
+  let stuck = 0;
+  const stopAt = performance.now() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
+  const label = options.firstSeed.toString(36);
+  const worker = async (number: number): Promise<void> => {
+    const pair = await DatabasePair.create(options.postgres, options.middlePort, `${label}_${number}`);
+    try {
+      while (next < options.sessions && findings.length < options.findingsMax && performance.now() < stopAt) {
+        const script = generateScript(options.firstSeed + next++);
+        const { difference, direct } = await pair.compare(script);
+        messages += direct.messages.length;
+        if (direct.stuck !== null) stuck++;
+        if (difference !== null) findings.push(await pair.shrink(script, difference));
+        options.onProgress?.(++done);
+      }
+    } finally {
+      await pair.close();
+    }
+  };
+  await Promise.all(Array.from({ length: options.workers }, (_, i) => worker(i)));
+  return { sessions: done, messages, stuck, findings };
+}
+
+export function printFinding(finding: Finding): string {
+  return `${finding.difference}\nin ${printScript(finding.script)}\n`;
+}
