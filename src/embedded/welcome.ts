@@ -1,0 +1,84 @@
+import { SAMPLE } from './sample.ts';
+
+/** The upstream a gateway starts with: the sample that it started itself, or a server that was there. */
+export interface WelcomeFacts {
+  /** Where clients connect: host:port. */
+  readonly listen: string;
+  readonly adminListen: string;
+  /** The admin token, where this start has made it; it is shown this once. */
+  readonly token: string | null;
+  readonly embedded: WelcomeEmbedded | null;
+  /** host:port of the server behind the gateway. */
+  readonly upstream: string;
+}
+
+export interface WelcomeEmbedded {
+  readonly version: string;
+  readonly dataDir: string;
+  readonly created: boolean;
+}
+
+/** What `holdfast serve` tells the person in front of it once it is ready. */
+export function welcome(facts: WelcomeFacts): string {
+  const parts = [
+    upstreamPart(facts),
+    connectPart(facts),
+    adminPart(facts),
+    ...(facts.embedded === null ? [] : [tryPart(facts)]),
+    'Press Ctrl-C to stop: sessions are drained, and everything that was started is stopped.',
+  ];
+  return `${parts.join('\n\n')}\n`;
+}
+
+function upstreamPart({ embedded, upstream }: WelcomeFacts): string {
+  if (embedded === null) return `Holdfast is ready, in front of PostgreSQL at ${upstream}.`;
+  const sample = embedded.created ? 'a new sample database' : 'the sample database of the last start';
+  return [
+    `Holdfast is ready, in front of PostgreSQL ${embedded.version} with ${sample},`,
+    `kept in ${embedded.dataDir}. HOLDFAST_UPSTREAM=postgres://HOST:PORT puts it before a server of yours.`,
+  ].join('\n');
+}
+
+function connectPart({ embedded, listen }: WelcomeFacts): string {
+  if (embedded === null) return `Connect your clients to ${listen} with the roles and passwords they have.`;
+  return lines('Connect with any PostgreSQL client:', [`psql ${quoted(sampleUrl(listen))}`]);
+}
+
+function adminPart({ adminListen, token }: WelcomeFacts): string {
+  const url = `http://${adminListen}`;
+  if (token === null) return `Admin API: ${url}, with a token shown at an earlier start or made by you.`;
+  return lines(`Admin API: ${url}, with this token, which is shown only now:`, [
+    `export HOLDFAST_TOKEN=${token}`,
+  ]);
+}
+
+function tryPart({ listen, adminListen }: WelcomeFacts): string {
+  const run = (sql: string) => `psql ${quoted(sampleUrl(listen))} -c ${quoted(sql)}`;
+  return [
+    'Three things to try, each in another terminal (without psql: npm run -s sql -- "SQL"):',
+    lines('1. A harmless statement runs at once.', [
+      run('select * from monthly_revenue order by month desc limit 3'),
+    ]),
+    lines('2. A DELETE without WHERE waits for approval, and says under which ID.', [
+      run('delete from order_lines'),
+    ]),
+    lines('3. Approve it, or deny it, from a third terminal; HOLDFAST_TOKEN has to be set there.', [
+      'npm run -s holdfast -- approvals',
+      'npm run -s holdfast -- approvals approve ID',
+      `curl -X POST -H "Authorization: Bearer $HOLDFAST_TOKEN" http://${adminListen}/v1/approvals/ID/approve`,
+    ]),
+  ].join('\n');
+}
+
+function sampleUrl(listen: string): string {
+  return `postgres://${SAMPLE.role}:${SAMPLE.password}@${listen}/${SAMPLE.database}`;
+}
+
+/** Double quotes work in every shell for what is quoted here. */
+function quoted(text: string): string {
+  return `"${text}"`;
+}
+
+function lines(heading: string, commands: readonly string[]): string {
+  return [heading, ...commands.map((command) => `  ${command}`)].join('\n');
+}

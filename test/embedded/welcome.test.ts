@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { type WelcomeFacts, welcome } from '../../src/embedded/welcome.ts';
+
+const FIRST_START: WelcomeFacts = {
+  listen: '127.0.0.1:6432',
+  adminListen: '127.0.0.1:8432',
+  token: 'hf_made_now',
+  embedded: { version: '18.4', dataDir: 'data/postgres', created: true },
+  upstream: '127.0.0.1:40000',
+};
+
+describe('welcome', () => {
+  test('gives a connection string that can be pasted, through the gateway and not past it', () => {
+    const text = welcome(FIRST_START);
+    expect(text).toContain('\n  psql "postgres://demo:demo@127.0.0.1:6432/shop"\n');
+    expect(text).not.toContain('40000');
+  });
+
+  test('shows the token when it was made, and never else', () => {
+    expect(welcome(FIRST_START)).toContain('HOLDFAST_TOKEN=hf_made_now');
+    expect(welcome({ ...FIRST_START, token: null })).not.toContain('HOLDFAST_TOKEN=hf');
+  });
+
+  test('offers three things to try and says how to stop', () => {
+    const text = welcome(FIRST_START);
+    for (const start of ['1. ', '2. ', '3. ', 'Press Ctrl-C']) expect(text).toContain(`\n${start}`);
+  });
+
+  test('says nothing of the sample in front of a server of the user', () => {
+    const text = welcome({ ...FIRST_START, embedded: null, upstream: 'db.internal:5432' });
+    expect(text).toContain('in front of PostgreSQL at db.internal:5432');
+    expect(text).not.toMatch(/demo|sample|order_lines/);
+  });
+});
