@@ -72,7 +72,10 @@ export class BackendMessages {
   /** The connection is gone: what has not been answered never will be. */
   abandon(): void {
     const { replies } = this.state;
-    for (let i = 0; i < replies.length; i++) this.finish(replies.at(i), 'lost', null);
+    for (let i = 0; i < replies.length; i++) {
+      const reply = replies.at(i);
+      this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
+    }
     while (replies.length > 0) replies.shift();
     this.releaseEnded('?');
   }
@@ -195,6 +198,9 @@ export class BackendMessages {
     let count = 0;
     while (count < replies.length && !isSync(replies.at(count))) count++;
     for (let i = count - 1; i >= 0; i--) this.takeBack(replies.at(i));
+    // A Parse of the unnamed statement drops the old one before it can fail.
+    const head = replies.head!;
+    if (head.kind === ReplyKind.Parse && head.name === '') this.state.statements.delete('');
     for (let i = 0; i < count; i++) {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
       if (i > 0) this.finish(replies.head!, 'not-run', null);

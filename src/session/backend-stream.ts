@@ -59,6 +59,7 @@ export class BackendStream {
     }
     if (this.injections.length > 0 && this.atBoundary) this.flushInjections();
     if (!this.state.client.writable) this.state.upstream.pause();
+    if (this.state.client.socket.isPaused()) this.state.relax();
   }
 
   private inject(message: Buffer): void {

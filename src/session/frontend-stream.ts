@@ -33,15 +33,17 @@ export class FrontendStream {
   private putByBytes = 0;
   private closed = false;
   private clientEnded = false;
+  /** Called when nothing is waited for any more. */
+  onSettled: () => void = () => {};
 
   constructor(state: SessionState, messages: FrontendMessages) {
     this.state = state;
     this.messages = messages;
   }
 
-  /** The client has said Terminate, or has broken the protocol. */
+  /** The client has said Terminate, has closed its side, or has broken the protocol. */
   get isClosed(): boolean {
-    return this.closed;
+    return this.closed || this.clientEnded;
   }
 
   get isWaiting(): boolean {
@@ -282,7 +284,6 @@ export class FrontendStream {
   /** The message that was waited for can be decided now: goes on with it and with what came since. */
   private proceed(answer: Answer): void {
     this.waiting = false;
-    if (this.state.fatal) return;
     this.answer = answer;
     while (this.putBy.length > 0 && !this.waiting && !this.closed) {
       const held = this.putBy;
@@ -295,6 +296,7 @@ export class FrontendStream {
       if (this.clientEnded) this.messages.giveUp('disconnected');
       return;
     }
+    this.onSettled();
     if (this.clientEnded) this.state.upstream.end();
     this.restrain();
     this.relax();

@@ -67,6 +67,10 @@ export class Session {
     this.frontend = new FrontendStream(this.state, this.frontendMessages);
     this.backendMessages = new BackendMessages(this.state);
     this.backend = new BackendStream(this.state, this.backendMessages);
+    this.state.relax = () => this.frontend.relax();
+    this.frontend.onSettled = () => {
+      if (!this.upstreamOpen) this.backendMessages.abandon();
+    };
     this.backendMessages.onReady = () => this.ready();
   }
 
@@ -121,7 +125,6 @@ export class Session {
 
   private ready(): void {
     if (this.draining && this.idle) queueMicrotask(() => this.shutDown());
-    else if (this.state.client.socket.isPaused()) this.frontend.relax();
   }
 
   private shutDown(): void {
@@ -168,8 +171,7 @@ export class Session {
   private clientClosed(): void {
     if (!this.clientOpen) return;
     this.clientOpen = false;
-    this.frontendMessages.giveUp('disconnected');
-    this.state.upstream.end();
+    this.frontend.end();
     // The server learns of it when it next reads or writes; what it still sends has nowhere to go.
     this.state.upstream.resume();
     this.finish();

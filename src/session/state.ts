@@ -64,6 +64,8 @@ export class SessionState {
   textFacts: TextFacts = DEFAULT_TEXT_FACTS;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
+  /** Reads the client on, if nothing stands against it. */
+  relax: () => void = () => {};
   /** Statements that have ended in this segment and wait for its transaction status. */
   readonly ended: AuditEntry[] = [];
   private boundPolicy: SessionPolicy;
