@@ -1,0 +1,384 @@
+import { describe, expect, it } from 'vitest';
+import { DEFAULT_POLICY, loadPolicy } from '../../src/policy/load.ts';
+import { decided, ETL, one, statement, text, unparsed } from './support.ts';
+
+const rules = (...lines: string[]): string =>
+  `mode: protect\nrules:\n${lines.map((line) => `  - ${line}\n`).join('')}`;
+
+const NIGHTLY = rules(
+  '{ name: nightly, match: { role: [etl], application: [nightly], table: ["staging.*"] }, action: allow }',
+);
+const PAYROLL = rules('{ name: payroll, match: { table: ["hr.payroll"] }, action: block }');
+
+describe('without rules', () => {
+  it.each([
+    ['safe', 'allow'],
+    ['low', 'allow'],
+    ['high', 'snapshot'],
+    ['critical', 'hold'],
+    ['forbidden', 'block'],
+  ] as const)('a %s statement gets %s', (risk, action) => {
+    const decision = DEFAULT_POLICY.forSession(ETL).decide(one({ risk }));
+    expect(decision).toMatchObject({ action, rule: `default:${risk}`, risk, wouldBe: null });
+  });
+
+  it('holds for half an hour, for one approval, with a snapshot', () => {
+    const decision = DEFAULT_POLICY.forSession(ETL).decide(one({ reasons: ['delete without WHERE'] }));
+    expect(decision).toEqual({
+      action: 'hold',
+      mode: 'live',
+      timeoutMs: 1_800_000,
+      approvals: 1,
+      snapshot: 'required',
+      rule: 'default:critical',
+      reason: 'delete without WHERE',
+      risk: 'critical',
+      wouldBe: null,
+    });
+  });
+
+  it('allows a text with no statement in it', () => {
+    expect(decided('mode: protect', text([], { status: 'empty' }))).toBe('allow default:safe');
+  });
+
+  it('holds a text that was not understood', () => {
+    expect(decided('mode: protect', unparsed())).toBe('hold default:critical');
+  });
+});
+
+describe('rules', () => {
+  it('go from the top, and the first match wins', () => {
+    const policy = rules(
+      '{ name: first, match: { role: [etl] }, action: hold }',
+      '{ name: second, match: { role: [etl] }, action: block }',
+    );
+    expect(decided(policy, one({ risk: 'safe' }))).toBe('hold first');
+  });
+
+  it('match where all of their keys hold, and a list holds where one entry does', () => {
+    const policy = rules(
+      '{ name: r, match: { role: [other, "et?"], database: shop, risk: [low] }, action: block }',
+    );
+    expect(decided(policy, one({ risk: 'low' }))).toBe('block r');
+    expect(decided(policy, one({ risk: 'high' }))).toBe('snapshot default:high');
+    expect(decided(policy, one({ risk: 'low' }), { ...ETL, database: 'x' })).toBe('allow default:low');
+  });
+
+  it('without a match key take every statement', () => {
+    expect(decided(rules('{ name: stop, action: block }'), text([], { status: 'empty' }))).toBe('block stop');
+  });
+
+  it.each([
+    ['10.0.0.0/8', '10.1.2.3', true],
+    ['10.0.0.0/8', '::ffff:10.1.2.3', true],
+    ['10.0.0.0/8', '11.1.2.3', false],
+    ['10.1.2.3', '10.1.2.3', true],
+    ['fd00::/8', 'fd12::1', true],
+    ['fe80::/10', 'fe80::1%eth0', true],
+    ['fd00::/8', '10.1.2.3', false],
+    ['local', 'local', true],
+    ['local', '127.0.0.1', false],
+    ['127.0.0.0/8', 'local', false],
+  ])('client %s and %s: %s', (network, client, matches) => {
+    const policy = rules(`{ name: net, match: { client: "${network}" }, action: allow }`);
+    const expected = matches ? 'allow net' : 'hold default:critical';
+    expect(decided(policy, one(), { ...ETL, client })).toBe(expected);
+  });
+
+  it('take a client whose address cannot be read for any, but only to tighten', () => {
+    const strange = { ...ETL, client: 'somewhere' };
+    const allow = rules('{ name: net, match: { client: "10.0.0.0/8" }, action: allow }');
+    const block = rules('{ name: net, match: { client: "10.0.0.0/8" }, action: block }');
+    expect(decided(allow, one(), strange)).toBe('hold default:critical');
+    expect(decided(block, one(), strange)).toBe('block net');
+  });
+});
+
+describe('a table that the statement leaves to search_path', () => {
+  it('is not surely the one that a rule allows', () => {
+    expect(decided(NIGHTLY, one({ writes: ['staging.load'] }))).toBe('allow nightly');
+    expect(decided(NIGHTLY, one({ writes: ['load'] }))).toBe('hold default:critical');
+  });
+
+  it('might be the one that a rule guards', () => {
+    expect(decided(PAYROLL, one({ writes: ['payroll'] }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ writes: ['other'] }))).toBe('hold default:critical');
+  });
+
+  it('is surely a table of that name where the rule names no schema', () => {
+    const policy = rules(
+      '{ name: scratch, match: { role: etl, table: [scratch, "*.tmp_*"] }, action: allow }',
+    );
+    expect(decided(policy, one({ writes: ['scratch'] }))).toBe('allow scratch');
+    expect(decided(policy, one({ writes: ['tmp_1'] }))).toBe('allow scratch');
+  });
+});
+
+describe('a statement with several tables', () => {
+  it('is allowed only where all that it writes are', () => {
+    expect(decided(NIGHTLY, one({ writes: ['staging.a', 'staging.b'] }))).toBe('allow nightly');
+    expect(decided(NIGHTLY, one({ writes: ['staging.a', 'public.b'] }))).toBe('hold default:critical');
+  });
+
+  it('is guarded where any that it writes or reads is', () => {
+    expect(decided(PAYROLL, one({ writes: ['public.a', 'hr.payroll'] }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ writes: ['public.a'], reads: ['hr.payroll'] }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ risk: 'safe', reads: ['hr.payroll'] }))).toBe('block payroll');
+  });
+
+  it('is not allowed by a rule on tables where it has none', () => {
+    expect(decided(NIGHTLY, one({ operation: 'drop role' }))).toBe('hold default:critical');
+  });
+});
+
+it('guards a table whose name differs in its capitals only, and allows none such', () => {
+  const upper = rules('{ name: p, match: { table: [HR.Payroll] }, action: block }');
+  expect(decided(upper, one({ writes: ['hr.payroll'] }))).toBe('block p');
+  const allow = rules('{ name: p, match: { role: etl, table: [HR.Payroll] }, action: allow }');
+  expect(decided(allow, one({ writes: ['hr.payroll'] }))).toBe('hold default:critical');
+});
+
+describe('a batch', () => {
+  it('gets the strictest of what its statements get', () => {
+    const batch = text([
+      statement({ operation: 'begin', risk: 'safe' }),
+      statement({ writes: ['staging.a'] }),
+      statement({ writes: ['public.b'] }),
+    ]);
+    expect(decided(NIGHTLY, batch)).toBe('hold default:critical');
+  });
+
+  it('is allowed where each statement is, by whichever rule', () => {
+    const batch = text([
+      statement({ operation: 'begin', risk: 'safe' }),
+      statement({ writes: ['staging.a'] }),
+    ]);
+    expect(decided(NIGHTLY, batch)).toBe('allow default:safe');
+  });
+
+  it('takes the most approvals and the most careful snapshot of its holds', () => {
+    const policy = rules(
+      '{ name: two, match: { table: a.a }, action: hold, hold: { approvals: 2 }, snapshot: off }',
+      '{ name: one, match: { table: b.b }, action: hold }',
+    );
+    const batch = text([statement({ writes: ['b.b'] }), statement({ writes: ['a.a'] })]);
+    const decision = loadPolicy(policy, 'p').forSession(ETL).decide(batch);
+    expect(decision).toMatchObject({ action: 'hold', rule: 'two', approvals: 2, snapshot: 'required' });
+  });
+});
+
+describe('operations', () => {
+  const ALLOW = rules('{ name: del, match: { role: etl, operation: [delete] }, action: allow }');
+  const BLOCK = rules('{ name: del, match: { operation: [delete] }, action: block }');
+  const hidden = one({ operation: 'select', operations: ['select', 'delete'], writes: ['a.a'] });
+
+  it('loosen a statement only where every one in it is named', () => {
+    expect(decided(ALLOW, one())).toBe('allow del');
+    expect(decided(ALLOW, hidden)).toBe('hold default:critical');
+  });
+
+  it('tighten a statement that has one inside', () => {
+    expect(decided(BLOCK, hidden)).toBe('block del');
+  });
+
+  it('do not loosen a query that calls code nobody can see into, unless call is named as well', () => {
+    const query = one({ operation: 'select', risk: 'high', functions: ['wipe'], opaque: true });
+    const select = rules('{ name: q, match: { role: etl, operation: [select] }, action: allow }');
+    const call = rules('{ name: q, match: { role: etl, operation: [select, call] }, action: allow }');
+    expect(decided(select, query)).toBe('snapshot default:high');
+    expect(decided(call, query)).toBe('allow q');
+  });
+
+  it('see through an EXECUTE to what it executes', () => {
+    const resolved = one({ operation: 'delete', operations: ['execute', 'delete'], writes: ['staging.a'] });
+    expect(decided(ALLOW, resolved)).toBe('allow del');
+    expect(decided(NIGHTLY, resolved)).toBe('allow nightly');
+  });
+
+  it('take an EXECUTE of something unknown for anything', () => {
+    const unresolved = one({ operation: 'execute', opaque: true });
+    const unknown = one({ operation: 'execute', operations: ['execute', 'unknown'] });
+    for (const analysis of [unresolved, unknown]) {
+      expect(decided(PAYROLL, analysis)).toBe('block payroll');
+      expect(decided(NIGHTLY, analysis)).toBe('hold default:critical');
+    }
+  });
+});
+
+describe('code whose effects the text does not tell', () => {
+  it('might touch the table that a rule guards, where the statement is nothing but code', () => {
+    expect(decided(PAYROLL, one({ operation: 'do', opaque: true }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ operation: 'call', functions: ['p'], opaque: true }))).toBe(
+      'block payroll',
+    );
+  });
+
+  it('is not allowed by a rule on the tables beside it', () => {
+    const analysis = one({ writes: ['staging.a'], functions: ['wipe'], opaque: true });
+    expect(decided(NIGHTLY, analysis)).toBe('hold default:critical');
+    const named = rules(
+      '{ name: n, match: { role: etl, table: "staging.*", function: wipe }, action: allow }',
+    );
+    expect(decided(named, analysis)).toBe('allow n');
+  });
+});
+
+describe('functions', () => {
+  const ALLOW = rules('{ name: f, match: { role: etl, function: [price, "stats.*"] }, action: allow }');
+
+  it('are allowed by name only where all of them are', () => {
+    const calls = (...functions: string[]) =>
+      one({ operation: 'select', risk: 'high', functions, opaque: true });
+    expect(decided(ALLOW, calls('price'))).toBe('allow f');
+    expect(decided(ALLOW, calls('stats.mean'))).toBe('allow f');
+    expect(decided(ALLOW, calls('mean'))).toBe('snapshot default:high');
+    expect(decided(ALLOW, calls('price', 'wipe'))).toBe('snapshot default:high');
+  });
+
+  it('do not carry the write around them', () => {
+    expect(decided(ALLOW, one({ writes: ['a.a'], functions: ['price'], opaque: true }))).toBe(
+      'hold default:critical',
+    );
+  });
+
+  it('are guarded wherever one is called', () => {
+    const policy = rules('{ name: f, match: { function: [pg_sleep] }, action: block }');
+    expect(decided(policy, one({ functions: ['lower', 'pg_catalog.pg_sleep'] }))).toBe('block f');
+  });
+});
+
+describe('columns', () => {
+  const BLOCK = rules('{ name: c, match: { column: [hr.payroll.salary] }, action: block }');
+  const ALLOW = rules('{ name: c, match: { role: etl, column: [hr.payroll.note] }, action: allow }');
+
+  it('are guarded where one might be meant', () => {
+    expect(
+      decided(BLOCK, one({ operation: 'update', writes: ['hr.payroll'], columns: ['hr.payroll.salary'] })),
+    ).toBe('block c');
+    expect(
+      decided(BLOCK, one({ operation: 'update', writes: ['payroll'], columns: ['payroll.salary'] })),
+    ).toBe('block c');
+    expect(decided(BLOCK, one({ operation: 'update', writes: ['payroll'], columns: ['salary'] }))).toBe(
+      'block c',
+    );
+    expect(decided(BLOCK, one({ operation: 'update', writes: ['payroll'], columns: ['note'] }))).toBe(
+      'hold default:critical',
+    );
+  });
+
+  it('are guarded against what takes whole rows', () => {
+    expect(decided(BLOCK, one({ writes: ['hr.payroll'] }))).toBe('block c');
+    expect(decided(BLOCK, one({ operation: 'insert', writes: ['hr.payroll'] }))).toBe('block c');
+    expect(decided(BLOCK, one({ operation: 'select', reads: ['hr.payroll'], columns: ['*'] }))).toBe(
+      'block c',
+    );
+    expect(decided(BLOCK, one({ writes: ['public.a'] }))).toBe('hold default:critical');
+  });
+
+  it('loosen only an update or insert of no others', () => {
+    const update = (...columns: string[]) => one({ operation: 'update', writes: ['hr.payroll'], columns });
+    expect(decided(ALLOW, update('hr.payroll.note'))).toBe('allow c');
+    expect(decided(ALLOW, update('hr.payroll.note', 'hr.payroll.salary'))).toBe('hold default:critical');
+    expect(decided(ALLOW, one({ writes: ['hr.payroll'], columns: ['hr.payroll.note'] }))).toBe(
+      'hold default:critical',
+    );
+  });
+});
+
+describe('rows', () => {
+  const BLOCK = rules('{ name: many, match: { rows: ">100" }, action: block }');
+
+  it('that are not known might be any number', () => {
+    expect(decided(BLOCK, one({ writes: ['a.a'] }))).toBe('block many');
+    const few = rules('{ name: few, match: { role: etl, rows: "<10" }, action: allow }');
+    expect(decided(few, one({ writes: ['a.a'] }))).toBe('hold default:critical');
+  });
+
+  it('are none where nothing is written', () => {
+    expect(decided(BLOCK, one({ operation: 'select', risk: 'safe', reads: ['a.a'] }))).toBe(
+      'allow default:safe',
+    );
+  });
+});
+
+describe("context, which is the client's word", () => {
+  it('narrows an allow rule that names a role, and tightens by itself', () => {
+    const allow = rules('{ name: c, match: { role: etl, context: { job: "load-*" } }, action: allow }');
+    expect(decided(allow, one({}, { context: { job: 'load-1' } }))).toBe('allow c');
+    expect(decided(allow, one())).toBe('hold default:critical');
+    const block = rules('{ name: c, match: { context: { job: x } }, action: block }');
+    expect(decided(block, one({}, { context: { job: 'x' } }))).toBe('block c');
+  });
+});
+
+describe('a text that was not understood', () => {
+  it.each([
+    'operation: ["*"]',
+    'table: ["*"]',
+    'function: ["*"]',
+    'column: ["*"]',
+    'context: { a: "*" }',
+    'rows: ">=0"',
+  ])('is never allowed by %s, and always guarded by it', (key) => {
+    expect(decided(rules(`{ name: r, match: { role: etl, ${key} }, action: allow }`), unparsed())).toBe(
+      'hold default:critical',
+    );
+    expect(decided(rules(`{ name: r, match: { ${key} }, action: block }`), unparsed())).toBe('block r');
+  });
+
+  it('is allowed by a rule that trusts a role with everything critical', () => {
+    expect(
+      decided(rules('{ name: r, match: { role: etl, risk: critical }, action: allow }'), unparsed()),
+    ).toBe('allow r');
+  });
+});
+
+describe('a forbidden statement', () => {
+  it('is not allowed by a rule on its table', () => {
+    const copy = one({ operation: 'copy from program', risk: 'forbidden', writes: ['staging.a'] });
+    expect(decided(NIGHTLY, copy)).toBe('block default:forbidden');
+  });
+});
+
+describe('a rule that might match', () => {
+  it('does not end the search, and never makes the outcome looser', () => {
+    const policy = rules(
+      '{ name: maybe, match: { table: hr.payroll }, action: snapshot }',
+      '{ name: sure, match: { role: etl }, action: hold }',
+    );
+    expect(decided(policy, one({ writes: ['payroll'] }))).toBe('hold sure');
+    expect(decided(policy, one({ writes: ['hr.payroll'] }))).toBe('snapshot maybe');
+  });
+});
+
+describe('modes', () => {
+  it('monitor allows everything, and says what protect would do', () => {
+    const policy = 'mode: monitor\nrules: [{ name: r, action: block }]';
+    const decision = loadPolicy(policy, 'p').forSession(ETL).decide(one());
+    expect(decision).toMatchObject({ action: 'allow', rule: 'r', wouldBe: 'block' });
+  });
+
+  it('block refuses what is critical or forbidden whatever the rules say', () => {
+    const policy = 'mode: block\nrules: [{ name: r, match: { role: etl }, action: allow }]';
+    expect(decided(policy, one({ risk: 'high' }))).toBe('allow r');
+    expect(decided(policy, one({ risk: 'critical' }))).toBe('block mode:block');
+    expect(decided(policy, one({ risk: 'forbidden' }))).toBe('block mode:block');
+  });
+});
+
+describe('a decision', () => {
+  it('is frozen, and the same object for the same analysis and equal facts', () => {
+    const analysis = one();
+    const session = DEFAULT_POLICY.forSession(ETL);
+    expect(session.decide(analysis)).toBe(DEFAULT_POLICY.forSession({ ...ETL }).decide(analysis));
+    expect(Object.isFrozen(session.decide(analysis))).toBe(true);
+  });
+
+  it("carries the rule's reason, hint and terms", () => {
+    const policy = rules('{ name: r, action: block, reason: Not today., hint: Try tomorrow. }');
+    expect(loadPolicy(policy, 'p').forSession(ETL).decide(one())).toMatchObject({
+      reason: 'Not today.',
+      hint: 'Try tomorrow.',
+    });
+  });
+});
