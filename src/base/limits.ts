@@ -65,9 +65,12 @@ export const LIMITS = {
   // --- audit ---
   /** SQL text kept in an audit event; the hash covers the whole. */
   auditTextBytes: 16 * 1024,
-  /** Events are handed to the store at the latest after this long. */
-  auditFlushMs: 20,
-  auditBlockBytes: 256 * 1024,
+  /**
+   * Events are handed to the store at the latest after this long, except what destroys, which is handed on at
+   * once. A commit costs what encoding some thousand events costs, so that a shorter time is paid by every statement.
+   */
+  auditFlushMs: 100,
+  auditBlockBytes: 512 * 1024,
   /** Events encoded and not yet durable, above which sessions are read no further. */
   auditQueueBytes: 32 * 1024 * 1024,
 

@@ -1,0 +1,74 @@
+/**
+ * How audit events lie in a block (docs/audit.md tells it in full). A block is a header, a record of fixed size
+ * for each event, and a dictionary of what events share; it can be read without any other block. All numbers are
+ * little-endian.
+ */
+
+export const MAGIC = 0x31414648; // "HFA1"
+
+/** Offsets in the header. */
+export const HEADER = {
+  magic: 0,
+  /** Of the whole block, so that blocks can be stored one after the other. */
+  totalBytes: 4,
+  events: 8,
+  recordBytes: 12,
+  firstSeq: 16,
+  dictionaryOffset: 24,
+  dictionaryEntries: 28,
+  /** 32 bytes for the hash of the block before; zero as long as blocks are not chained. */
+  previousHash: 32,
+} as const;
+export const HEADER_BYTES = 64;
+
+/** Offsets in a record. References count the dictionary's entries from 1; 0 is none. */
+export const RECORD = {
+  startedAtMs: 0,
+  rows: 8,
+  durationMs: 16,
+  holdMs: 20,
+  sqlstate: 24,
+  session: 28,
+  facts: 30,
+  decision: 32,
+  text: 34,
+  approval: 36,
+  statementIndex: 38,
+  parameters: 40,
+  flags: 42,
+} as const;
+export const RECORD_BYTES = 48;
+
+/** Each entry is its kind in one byte, the length of the rest in four, and the rest. */
+export const ENTRY = {
+  session: 1,
+  facts: 2,
+  decision: 3,
+  text: 4,
+  /** A text that was cut: the SHA-256 of all of it and how many bytes it had, then the beginning. */
+  cutText: 5,
+  approval: 6,
+} as const;
+export const ENTRY_HEADER_BYTES = 5;
+export const CUT_TEXT_HEADER_BYTES = 32 + 8;
+
+export const PROTOCOLS = ['simple', 'extended', 'function'] as const;
+export const ENDS = ['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost'] as const;
+export const TRANSACTION_STATUSES = ['?', 'I', 'T', 'E'] as const;
+
+/** Where in `flags` each of the three lies. */
+export const END_SHIFT = 2;
+export const END_MASK = 0b111;
+export const STATUS_SHIFT = 5;
+export const TWO_BITS = 0b11;
+
+/** A SQLSTATE is five digits of base 36; 0, which no error has, is success. */
+export function encodeSqlstate(sqlstate: string | null): number {
+  if (sqlstate === null) return 0;
+  const number = Number.parseInt(sqlstate, 36);
+  return Number.isNaN(number) ? 0 : number;
+}
+
+export function decodeSqlstate(number: number): string | null {
+  return number === 0 ? null : number.toString(36).toUpperCase().padStart(5, '0');
+}

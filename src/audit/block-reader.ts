@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import type { AuditBlock } from '../store/control-store.ts';
+import * as format from './block-format.ts';
+import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD } from './block-format.ts';
+import type { DecisionFacts, StatementFacts } from './dictionary.ts';
+import type { AuditEnd, AuditEntry, AuditSession } from './event.ts';
+
+/** The SQL of a statement as a block holds it. */
+export interface StoredText {
+  readonly sql: string;
+  readonly truncated: boolean;
+  /** Of all of the text, in hex. */
+  readonly sha256: string;
+}
+
+/** A record's numbers, and references into the dictionary of its block. */
+export interface StoredRecord {
+  readonly seq: number;
+  readonly startedAtMs: number;
+  readonly rows: number;
+  readonly durationMs: number;
+  readonly holdMs: number;
+  readonly sqlstate: number;
+  readonly session: number;
+  readonly facts: number;
+  readonly decision: number;
+  readonly text: number;
+  readonly approval: number;
+  readonly statementIndex: number;
+  readonly parameters: number;
+  readonly protocol: AuditEntry['protocol'];
+  readonly end: AuditEnd;
+  readonly transactionStatus: AuditEntry['transactionStatus'];
+}
+
+interface Entry {
+  readonly kind: number;
+  readonly content: Buffer;
+}
+
+/** The blocks that lie one after the other in `bytes`. */
+export function readBlocks(bytes: Uint8Array): BlockReader[] {
+  const blocks: BlockReader[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const block = new BlockReader(bytes.subarray(at));
+    blocks.push(block);
+    at += block.totalBytes;
+  }
+  return blocks;
+}
+
+/** One block, decoded as far as it is asked for. */
+export class BlockReader {
+  readonly totalBytes: number;
+  readonly events: number;
+  readonly firstSeq: number;
+  readonly #view: DataView;
+  readonly #recordBytes: number;
+  readonly #entries: readonly Entry[];
+  readonly #decoded: unknown[] = [];
+
+  constructor(bytes: Uint8Array) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (bytes.length < HEADER_BYTES || view.getUint32(HEADER.magic, true) !== format.MAGIC) {
+      throw new Error('not an audit block, or of another version');
+    }
+    this.#view = view;
+    this.totalBytes = view.getUint32(HEADER.totalBytes, true);
+    if (this.totalBytes > bytes.length) throw new Error('an audit block is cut short');
+    this.events = view.getUint32(HEADER.events, true);
+    this.firstSeq = view.getFloat64(HEADER.firstSeq, true);
+    this.#recordBytes = view.getUint32(HEADER.recordBytes, true);
+    const count = view.getUint32(HEADER.dictionaryEntries, true);
+    this.#entries = readEntries(bytes.subarray(view.getUint32(HEADER.dictionaryOffset, true)), count);
+  }
+
+  /** The numbers of the references of a kind, so that a filter looks at each once and not at each event. */
+  refsOf(...kinds: readonly number[]): number[] {
+    return this.#entries.flatMap((entry, i) => (kinds.includes(entry.kind) ? [i + 1] : []));
+  }
+
+  startedAtMs(index: number): number {
+    return this.#view.getFloat64(this.#at(index) + RECORD.startedAtMs, true);
+  }
+
+  /** The reference or number of 16 bits at an offset of the record. */
+  small(index: number, offset: number): number {
+    return this.#view.getUint16(this.#at(index) + offset, true);
+  }
+
+  sqlstate(index: number): number {
+    return this.#view.getUint32(this.#at(index) + RECORD.sqlstate, true);
+  }
+
+  end(index: number): AuditEnd {
+    return endOf(this.small(index, RECORD.flags));
+  }
+
+  record(index: number): StoredRecord {
+    const at = this.#at(index);
+    const flags = this.small(index, RECORD.flags);
+    return {
+      seq: this.firstSeq + index,
+      startedAtMs: this.startedAtMs(index),
+      rows: this.#view.getFloat64(at + RECORD.rows, true),
+      durationMs: this.#view.getFloat32(at + RECORD.durationMs, true),
+      holdMs: this.#view.getFloat32(at + RECORD.holdMs, true),
+      sqlstate: this.sqlstate(index),
+      session: this.small(index, RECORD.session),
+      facts: this.small(index, RECORD.facts),
+      decision: this.small(index, RECORD.decision),
+      text: this.small(index, RECORD.text),
+      approval: this.small(index, RECORD.approval),
+      statementIndex: this.small(index, RECORD.statementIndex),
+      parameters: this.small(index, RECORD.parameters),
+      protocol: format.PROTOCOLS[flags & format.TWO_BITS]!,
+      end: endOf(flags),
+      transactionStatus: format.TRANSACTION_STATUSES[(flags >> format.STATUS_SHIFT) & format.TWO_BITS]!,
+    };
+  }
+
+  session(ref: number): AuditSession {
+    return this.#once(ref, (entry) => JSON.parse(entry.content.toString()) as AuditSession);
+  }
+
+  facts(ref: number): StatementFacts {
+    return this.#once(ref, (entry) => JSON.parse(entry.content.toString()) as StatementFacts);
+  }
+
+  decision(ref: number): DecisionFacts {
+    return this.#once(ref, (entry) => JSON.parse(entry.content.toString()) as DecisionFacts);
+  }
+
+  approval(ref: number): string | null {
+    return ref === 0 ? null : this.#once(ref, (entry) => entry.content.toString('latin1'));
+  }
+
+  text(ref: number): StoredText | null {
+    return ref === 0 ? null : this.#once(ref, readText);
+  }
+
+  /** The stored SQL alone, without taking its hash. */
+  sql(ref: number): string {
+    const entry = this.#entries[ref - 1];
+    return entry === undefined ? '' : sqlBytes(entry).toString();
+  }
+
+  #at(index: number): number {
+    return HEADER_BYTES + index * this.#recordBytes;
+  }
+
+  #once<T>(ref: number, decode: (entry: Entry) => T): T {
+    const entry = this.#entries[ref - 1];
+    if (entry === undefined) throw new Error('an audit block refers to what it does not have');
+    this.#decoded[ref] ??= decode(entry);
+    return this.#decoded[ref] as T;
+  }
+}
+
+/** The block of a statement that was begun, made into that of one whose outcome nobody knows. */
+export function lostBlock(bytes: Uint8Array, seq: number): AuditBlock {
+  const copy = Uint8Array.from(bytes);
+  new DataView(copy.buffer).setFloat64(HEADER.firstSeq, seq, true);
+  const startedAtMs = new BlockReader(copy).startedAtMs(0);
+  return { firstSeq: seq, lastSeq: seq, firstTimeMs: startedAtMs, lastTimeMs: startedAtMs, bytes: copy };
+}
+
+function readEntries(bytes: Uint8Array, count: number): Entry[] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: Entry[] = [];
+  for (let at = 0; entries.length < count; ) {
+    const length = buffer.readUInt32LE(at + 1);
+    const start = at + ENTRY_HEADER_BYTES;
+    entries.push({ kind: buffer[at]!, content: buffer.subarray(start, start + length) });
+    at = start + length;
+  }
+  return entries;
+}
+
+function readText(entry: Entry): StoredText {
+  const bytes = sqlBytes(entry);
+  const truncated = entry.kind === ENTRY.cutText;
+  const sha256 = truncated
+    ? entry.content.subarray(0, 32).toString('hex')
+    : createHash('sha256').update(bytes).digest('hex');
+  return { sql: bytes.toString(), truncated, sha256 };
+}
+
+function sqlBytes(entry: Entry): Buffer {
+  return entry.kind === ENTRY.cutText ? entry.content.subarray(format.CUT_TEXT_HEADER_BYTES) : entry.content;
+}
+
+function endOf(flags: number): AuditEnd {
+  return format.ENDS[(flags >> format.END_SHIFT) & format.END_MASK]!;
+}

@@ -1,0 +1,158 @@
+import type { Decision } from '../policy/decision.ts';
+import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
+import { ENTRY, ENTRY_HEADER_BYTES } from './block-format.ts';
+import type { AuditSession } from './event.ts';
+
+/** What the dictionary of a block says of a statement, as JSON. */
+export interface StatementFacts {
+  readonly operation: string;
+  readonly operations: readonly string[];
+  readonly tables: readonly string[];
+  readonly reasons: readonly string[];
+  readonly context: Readonly<Record<string, string>>;
+  /** Why the text was not understood; empty where it was. */
+  readonly problem: string;
+}
+
+export interface DecisionFacts {
+  readonly action: Decision['action'];
+  readonly would_be: Decision['wouldBe'];
+  readonly risk: Decision['risk'];
+  readonly rule: string;
+  readonly reason: string;
+}
+
+/**
+ * An entry of a dictionary, encoded once for as long as what it describes lives. `generation` and `ref` say
+ * where it is in the block that was written to last, which spares a table for each block.
+ */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  generation: number;
+  ref: number;
+}
+
+/** What is known of an analysis: its entries, one a statement, and the text that came with it last. */
+export interface AnalysisPieces {
+  readonly statements: (Piece | undefined)[];
+  text: string | null;
+  textGeneration: number;
+  textRef: number;
+}
+
+/** Limits of what one statement may put into a dictionary; what is more is left out. */
+const NAMES_MAX = 16;
+const NAME_LENGTH_MAX = 200;
+const CONTEXT_LENGTH_MAX = 2000;
+/** Entries that are kept so that equal ones are encoded once. */
+const INTERNED_MAX = 4096;
+
+/** Encoded entries of sessions, statements and decisions, found by the objects that sessions share. */
+export class Dictionary {
+  readonly #sessions = new WeakMap<AuditSession, Piece>();
+  readonly #analyses = new WeakMap<Analysis, AnalysisPieces>();
+  readonly #decisions = new WeakMap<Decision, Piece>();
+  #interned = new Map<string, Piece>();
+
+  session(session: AuditSession): Piece {
+    let piece = this.#sessions.get(session);
+    if (piece === undefined) {
+      piece = encode(ENTRY.session, JSON.stringify(sessionFacts(session)));
+      this.#sessions.set(session, piece);
+    }
+    return piece;
+  }
+
+  decision(decision: Decision): Piece {
+    let piece = this.#decisions.get(decision);
+    if (piece === undefined) {
+      const { action, wouldBe, risk, rule, reason } = decision;
+      const facts: DecisionFacts = { action, would_be: wouldBe, risk, rule, reason: reason.slice(0, 1000) };
+      piece = this.#intern(ENTRY.decision, JSON.stringify(facts));
+      this.#decisions.set(decision, piece);
+    }
+    return piece;
+  }
+
+  analysis(analysis: Analysis): AnalysisPieces {
+    let pieces = this.#analyses.get(analysis);
+    if (pieces === undefined) {
+      pieces = { statements: [], text: null, textGeneration: 0, textRef: 0 };
+      this.#analyses.set(analysis, pieces);
+    }
+    return pieces;
+  }
+
+  /** The entry of one statement of an analysis, made where it is missing. */
+  statement(analysis: Analysis, pieces: AnalysisPieces, index: number): Piece {
+    let piece = pieces.statements[index];
+    if (piece === undefined) {
+      piece = this.#intern(ENTRY.facts, JSON.stringify(statementFacts(analysis, index)));
+      pieces.statements[index] = piece;
+    }
+    return piece;
+  }
+
+  /** Texts that differ in a literal have the same facts, and share them. */
+  #intern(kind: number, json: string): Piece {
+    let piece = this.#interned.get(json);
+    if (piece === undefined) {
+      if (this.#interned.size >= INTERNED_MAX) this.#interned = new Map();
+      piece = encode(kind, json);
+      this.#interned.set(json, piece);
+    }
+    return piece;
+  }
+}
+
+function sessionFacts(session: AuditSession): AuditSession {
+  const { id, role, database, application, client } = session;
+  const cut = (text: string) => text.slice(0, NAME_LENGTH_MAX);
+  return { id, role: cut(role), database: cut(database), application: cut(application), client: cut(client) };
+}
+
+function encode(kind: number, json: string): Piece {
+  const length = Buffer.byteLength(json);
+  const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + length);
+  bytes[0] = kind;
+  bytes.writeUInt32LE(length, 1);
+  bytes.write(json, ENTRY_HEADER_BYTES);
+  return { bytes, generation: 0, ref: 0 };
+}
+
+function statementFacts(analysis: Analysis, index: number): StatementFacts {
+  const statement = analysis.statements.length > 1 ? analysis.statements[index] : undefined;
+  const only = statement ?? analysis.statements[0];
+  return {
+    operation: statement?.operation ?? analysis.operation,
+    operations: names(only?.operations ?? []),
+    tables: names(statement === undefined ? analysis.tables : tablesOf(statement)),
+    reasons: names(only?.reasons ?? []),
+    context: fittingContext(analysis.context),
+    problem: analysis.problem.slice(0, NAME_LENGTH_MAX),
+  };
+}
+
+function tablesOf(statement: StatementEffects): string[] {
+  const relations = statement.writes.length > 0 ? statement.writes : statement.reads;
+  return [...new Set(relations.map(relationText))];
+}
+
+function relationText(relation: RelationName): string {
+  return relation.schema === null ? relation.name : `${relation.schema}.${relation.name}`;
+}
+
+function names(all: readonly string[]): string[] {
+  return all.slice(0, NAMES_MAX).map((name) => name.slice(0, NAME_LENGTH_MAX));
+}
+
+function fittingContext(context: Readonly<Record<string, string>>): Record<string, string> {
+  const fitting: Record<string, string> = {};
+  let length = 0;
+  for (const [key, value] of Object.entries(context)) {
+    length += key.length + value.length;
+    if (length > CONTEXT_LENGTH_MAX) break;
+    fitting[key] = value;
+  }
+  return fitting;
+}
