@@ -1,6 +1,7 @@
 import {
   type Document,
   isAlias,
+  isCollection,
   isMap,
   isNode,
   isScalar,
@@ -65,17 +66,19 @@ export function readYaml(text: string, source: string): YamlFile {
   }
 }
 
-/** One slip in the syntax makes the parser stumble on and on; the first few tell where. */
-const SYNTAX_PROBLEMS_MAX = 10;
+/** One slip in the syntax makes the parser stumble on and on, and aliases breed; the first few tell where. */
+const PROBLEMS_SHOWN_MAX = 10;
 
 type Place = (offset: number, message: string) => Problem;
 
 function locate(document: Document.Parsed, place: Place): YamlFile {
   const problems = [
     ...document.errors
-      .slice(0, SYNTAX_PROBLEMS_MAX)
+      .slice(0, PROBLEMS_SHOWN_MAX)
       .map((error) => place(error.pos[0], plainMessage(error.code, error.message))),
-    ...document.warnings.map((warning) => place(warning.pos[0], plainMessage(warning.code, warning.message))),
+    ...document.warnings
+      .filter(({ code }) => code !== 'TAG_RESOLVE_FAILED')
+      .map((warning) => place(warning.pos[0], plainMessage(warning.code, warning.message))),
     ...refusedFeatures(document, place),
   ];
   // A repeated key is wrong but leaves the file readable, so that the rest can be checked in the same pass.
@@ -98,7 +101,8 @@ function refusedFeatures(document: Document.Parsed, place: Place): Problem[] {
   visit(document, (_, node, path) => {
     if (!isNode(node)) return undefined;
     const offset = node.range?.[0] ?? 0;
-    if (path.length / 2 > LIMITS.settingsDepth) {
+    if (found.length >= PROBLEMS_SHOWN_MAX) return visit.BREAK;
+    if (path.filter(isCollection).length > LIMITS.settingsDepth) {
       found.push(place(offset, 'nested too deeply'));
       return visit.BREAK;
     }

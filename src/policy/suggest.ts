@@ -1,7 +1,8 @@
 /** The known word that was most likely meant, or null where none is near. */
 export function nearest(word: string, known: Iterable<string>): string | null {
   let best: string | null = null;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  const distanceMax = word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3));
+  let bestDistance = distanceMax + 1;
   for (const candidate of known) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
