@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import type { ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 
 /** Adds one command to the program; `finish` takes the exit code where it is not 0. */
-export type AddCommand = (program: Command, io: Io, finish: (code: ExitCode) => void) => void;
+export type AddCommand = (program: Command, io: Io, finish: (code: number) => void) => void;
 
 /** The configuration file that the command line or the environment names. */
 export function configFile(option: string | undefined, io: Io): { readonly file?: string } {

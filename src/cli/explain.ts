@@ -74,6 +74,12 @@ function describe(analysis: Analysis, decision: Decision, text: string): string 
     rows.push([`statement ${index + 1}`, oneLine(statementText(analysis, effects, text), SQL_CHARS_MAX)]);
     rows.push(...effectRows(effects).map(([name, value]) => [`  ${name}`, printable(value)]));
   }
+  if (analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'execute'))) {
+    rows.push([
+      'note',
+      'what EXECUTE runs is not known here; the gateway decides by what the session has prepared',
+    ]);
+  }
   rows.push(
     ['decision', measureText(decision)],
     ['rule', printable(decision.rule)],

@@ -3,7 +3,7 @@ import { LOG_LEVELS } from '../base/log.ts';
 import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
+import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
 import type { Io } from './io.ts';
 import { addPolicy } from './policy.ts';
@@ -16,8 +16,8 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration not understood,
             3 explain --exit-code, and the decision is not to allow.`;
 
 /** Runs one command line and gives the code to exit with. */
-export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
-  let code: ExitCode = EXIT.ok;
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  let code: number = EXIT.ok;
   const program = new Command('holdfast')
     .description('A PostgreSQL gateway that snapshots, holds or blocks destructive SQL before it runs.')
     .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]))
@@ -25,7 +25,7 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
-  const finish = (exit: ExitCode): void => {
+  const finish = (exit: number): void => {
     code = exit;
   };
   for (const add of [addServe, addCheck, addExplain, addApprovals, addAudit, addPolicy, addStatus]) {

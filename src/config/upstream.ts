@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { type Parsed, wrong } from '../policy/judged.ts';
 import { didYouMean } from '../policy/suggest.ts';
 
@@ -31,11 +32,15 @@ export function parseUpstream(text: string): Parsed<UpstreamUrl> {
     );
   }
   if (url.pathname !== '' && url.pathname !== '/') {
-    return wrong('takes no database: clients name their own, which passes through to the server');
+    return wrong(
+      'the upstream takes no database: clients name their own, which passes through to the server',
+    );
   }
-  if (url.hash !== '') return wrong('takes no fragment (#…)');
+  if (url.hash !== '') return wrong('the upstream takes no fragment (#…)');
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (host === '' || host.includes('%')) return wrong('needs one host, reached over TCP');
+  if (!/^[A-Za-z0-9._-]+$/.test(host) && !isIPv6(host)) {
+    return wrong('the upstream needs one host, reached over TCP');
+  }
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
   if (port === 0) return wrong('port 0 cannot be connected to');
   return readParameters(url.searchParams, host, port);

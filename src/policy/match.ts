@@ -1,3 +1,4 @@
+import { LIMITS } from '../base/limits.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
 import { anyOf, both, type Certainty, everyOf } from './certainty.ts';
 import type { ClientAddress } from './client-pattern.ts';
@@ -20,6 +21,8 @@ export interface Subject {
   /** False where the text was not understood: then every key that reads the text might hold. */
   readonly understood: boolean;
   readonly operations: readonly string[];
+  /** Those that a rule must name to loosen the statement: all but the reading inside of something else. */
+  readonly acts: readonly string[];
   /** The statement runs code whose effects its text does not tell. */
   readonly opaque: boolean;
   /** It is nothing but such code, so that it may touch any table. */
@@ -33,27 +36,37 @@ const EXECUTE = 'execute';
 /** What may stand around an EXECUTE and says nothing of what it runs. */
 const AROUND_EXECUTE = new Set(['explain', 'explain analyze', 'create table as']);
 /** What calling a function takes, besides the function. */
-const CALLING = new Set(['select', 'values', 'call']);
+const CALLING = new Set(['select', 'call']);
 /** Writes that name the columns they write; all others touch whole rows. */
-const COLUMNWISE = new Set(['update', 'insert']);
-/** Statements that take a row, whole, without naming its columns. */
+const COLUMNWISE = new Set(['update', 'insert', 'upsert']);
+/** How the analysis names a row that is taken whole. */
 const ALL_COLUMNS = '*';
 
 export function subjectOf(analysis: Analysis, effects: StatementEffects): Subject {
-  const operations = operationsOf(effects);
-  const codeOnly = operations.some((operation) => CODE.has(operation) || operation === EXECUTE);
+  const written = operationsOf(effects);
+  const codeOnly = written.some((operation) => CODE.has(operation) || operation === EXECUTE);
   const opaque = codeOnly || effects.session.some((effect) => effect.kind === 'opaque-code');
-  const parsed = analysis.status === 'parsed' || analysis.status === 'empty';
+  // Calling unknown code from a query does what CALL does, whatever the query around it is called.
+  const operations = opaque && !codeOnly ? [...written, 'call'] : written;
+  const beyondReading = operations.filter((operation) => operation !== 'select');
   return {
     effects,
-    understood: parsed && !operations.includes('unknown'),
-    // Calling unknown code from a query does what CALL does, whatever the query around it is called.
-    operations: opaque && !codeOnly ? [...operations, 'call'] : operations,
+    understood: isUnderstood(analysis, effects),
+    operations,
+    acts: effects.operation === 'select' || beyondReading.length === 0 ? operations : beyondReading,
     opaque,
     codeOnly,
     rows: effects.writes.length === 0 && !opaque ? 0 : null,
     context: analysis.context,
   };
+}
+
+/** A statement with more names than are listed is not understood either: what is left out might be anything. */
+function isUnderstood(analysis: Analysis, effects: StatementEffects): boolean {
+  if (analysis.status !== 'parsed' && analysis.status !== 'empty') return false;
+  if (effects.operation === 'unknown' || effects.operations.includes('unknown')) return false;
+  const lists = [effects.reads, effects.writes, effects.columns, effects.functions];
+  return lists.every((list) => list.length < LIMITS.effectNamesMax);
 }
 
 /** An EXECUTE is what it executes, where the session has put that in its place. */
@@ -111,13 +124,16 @@ function covers(match: RuleMatch, subject: Subject): boolean {
   if ((namesData || match.function !== null) && subject.effects.risk === 'forbidden' && !namesWhat)
     return false;
   if (match.function !== null && match.operation === null && match.table === null) {
-    if (!subject.operations.every((operation) => CALLING.has(operation))) return false;
+    if (!subject.acts.every((operation) => CALLING.has(operation))) return false;
   }
-  return match.column === null || subject.operations.every((operation) => COLUMNWISE.has(operation));
+  return match.column === null || subject.acts.every((operation) => COLUMNWISE.has(operation));
 }
 
 function operations(globs: readonly Glob[], subject: Subject): Certainty {
-  return everyOf(subject.operations, (operation) => anyOf(globs, (glob) => glob.match(operation)));
+  const one = (operation: string): Certainty => anyOf(globs, (glob) => glob.match(operation));
+  const acts = everyOf(subject.acts, one);
+  if (acts !== 'no') return acts;
+  return anyOf(subject.operations, one) === 'no' ? 'no' : 'possible';
 }
 
 /** Sure by what is written, or read where nothing is; possible by anything that is read or written. */
@@ -138,7 +154,7 @@ function columns(patterns: readonly ColumnPattern[], subject: Subject): Certaint
   if (named !== 'no') return named;
   if (subject.codeOnly) return 'possible';
   const { writes, columns: all } = subject.effects;
-  const columnwise = all.length > 0 && subject.operations.every((operation) => COLUMNWISE.has(operation));
+  const columnwise = all.length > 0 && subject.acts.every((operation) => COLUMNWISE.has(operation));
   if (columnwise) return 'no';
   return anyOf(patterns, (pattern) => (writes.some((table) => wholeRow(pattern, table)) ? 'possible' : 'no'));
 }

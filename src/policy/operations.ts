@@ -1,29 +1,35 @@
 /**
- * Every operation that the analysis of SQL names, so that a policy with a misspelt one is refused rather than
- * silently never matching. A test holds this list to what the analysis yields.
+ * Every operation that a policy may name: those that the analysis of SQL yields, and the same verbs for the
+ * other kinds of objects. A misspelt one is refused, where it would silently never match.
  */
-export const OPERATIONS: readonly string[] = [
-  ...['select', 'values', 'table', 'insert', 'update', 'delete', 'merge', 'truncate', 'select into'],
-  ...['copy from', 'copy to', 'copy from file', 'copy to file', 'copy from program', 'copy to program'],
-  ...['call', 'do', 'execute', 'prepare', 'deallocate', 'explain', 'explain analyze', 'function call'],
-  ...['begin', 'start transaction', 'commit', 'rollback', 'savepoint', 'release', 'rollback to'],
-  ...['prepare transaction', 'commit prepared', 'rollback prepared', 'set', 'reset', 'show', 'set role'],
-  ...['set session authorization', 'set constraints', 'discard', 'listen', 'notify', 'unlisten', 'lock'],
-  ...['declare cursor', 'fetch', 'move', 'close', 'vacuum', 'analyze', 'cluster', 'reindex', 'checkpoint'],
-  ...['comment', 'security label', 'grant', 'revoke', 'grant role', 'revoke role', 'reassign owned'],
+
+const OBJECTS = [
+  ...['access method', 'aggregate', 'cast', 'collation', 'column', 'constraint', 'conversion', 'database'],
   ...[
-    'alter default privileges',
-    'alter system',
-    'alter database',
-    'alter role',
-    'alter table',
-    'alter view',
+    'default privileges',
+    'domain',
+    'domain constraint',
+    'event trigger',
+    'extension',
+    'foreign data wrapper',
   ],
-  ...['create table', 'create table as', 'create view', 'create index', 'create sequence', 'create schema'],
-  ...['create function', 'create procedure', 'create trigger', 'create rule', 'create policy', 'create type'],
-  ...['create domain', 'create extension', 'create role', 'create database', 'create materialized view'],
-  ...['drop table', 'drop view', 'drop index', 'drop sequence', 'drop schema', 'drop function', 'drop type'],
-  ...['drop procedure', 'drop trigger', 'drop rule', 'drop policy', 'drop domain', 'drop extension'],
-  ...['drop role', 'drop database', 'drop materialized view', 'drop owned', 'refresh materialized view'],
-  ...['load', 'import foreign schema', 'replication', 'empty', 'unknown'],
+  ...['foreign table', 'function', 'index', 'language', 'large object', 'materialized view', 'operator'],
+  ...['operator class', 'operator family', 'operator family member', 'policy', 'procedure', 'publication'],
+  ...['role', 'routine', 'rule', 'schema', 'sequence', 'server', 'statistics', 'subscription', 'table'],
+  ...['tablespace', 'text search configuration', 'text search dictionary', 'text search parser'],
+  ...['text search template', 'transform', 'trigger', 'type', 'user mapping', 'view', 'attribute', 'default'],
+];
+
+export const OPERATIONS: readonly string[] = [
+  ...['select', 'insert', 'upsert', 'update', 'delete', 'merge', 'truncate', 'select into', 'lock'],
+  ...['copy from', 'copy to', 'copy from file', 'copy to file', 'copy from program', 'copy to program'],
+  ...['call', 'do', 'prepare', 'execute', 'deallocate', 'explain', 'explain analyze', 'function call'],
+  ...['begin', 'commit', 'rollback', 'savepoint', 'release', 'rollback to', 'prepare transaction'],
+  ...['commit prepared', 'rollback prepared', 'set', 'reset', 'show', 'set transaction', 'set constraints'],
+  ...['set role', 'set session authorization', 'discard', 'listen', 'notify', 'unlisten', 'declare cursor'],
+  ...['fetch', 'move', 'close', 'vacuum', 'analyze', 'cluster', 'reindex', 'checkpoint', 'load', 'comment'],
+  ...['security label', 'grant', 'revoke', 'grant role', 'revoke role', 'drop owned', 'reassign owned'],
+  ...['alter system', 'create table as', 'refresh materialized view', 'import foreign schema', 'replication'],
+  ...OBJECTS.flatMap((object) => [`create ${object}`, `alter ${object}`, `drop ${object}`]),
+  ...['empty', 'unknown'],
 ];

@@ -189,6 +189,14 @@ describe('operations', () => {
     expect(decided(call, query)).toBe('allow q');
   });
 
+  it('need not name the reading inside of a write, and guard it all the same', () => {
+    const filled = one({ operation: 'insert', operations: ['insert', 'select'], writes: ['a.a'] });
+    const insert = rules('{ name: i, match: { role: etl, operation: [insert] }, action: allow }');
+    const select = rules('{ name: s, match: { operation: [select] }, action: block }');
+    expect(decided(insert, filled)).toBe('allow i');
+    expect(decided(select, filled)).toBe('block s');
+  });
+
   it('see through an EXECUTE to what it executes', () => {
     const resolved = one({ operation: 'delete', operations: ['execute', 'delete'], writes: ['staging.a'] });
     expect(decided(ALLOW, resolved)).toBe('allow del');
@@ -331,6 +339,12 @@ describe('a text that was not understood', () => {
       decided(rules('{ name: r, match: { role: etl, risk: critical }, action: allow }'), unparsed()),
     ).toBe('allow r');
   });
+});
+
+it('a statement that names more than is listed is not understood', () => {
+  const writes = Array.from({ length: 4096 }, (_, i) => `staging.t${i}`);
+  expect(decided(NIGHTLY, one({ writes }))).toBe('hold default:critical');
+  expect(decided(PAYROLL, one({ writes }))).toBe('block payroll');
 });
 
 describe('a forbidden statement', () => {
