@@ -28,7 +28,8 @@ export type Predicate = 'not-applicable' | 'none' | 'tautology' | 'scoped' | 'cu
 /** What a statement does to the session that runs it, beyond the rows it touches. */
 export type SessionEffect =
   | { readonly kind: 'prepare'; readonly name: string; readonly effects: StatementEffects }
-  | { readonly kind: 'execute'; readonly name: string }
+  /** `ownRisk` is that of the statement but for what it executes: see `withPrepared`. */
+  | { readonly kind: 'execute'; readonly name: string; readonly ownRisk?: Risk }
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'discard'; readonly target: 'all' | 'plans' | 'sequences' | 'temp' }
   | { readonly kind: 'declare-cursor'; readonly name: string }
@@ -111,6 +112,11 @@ export interface Analysis {
    * false lets the hot path skip looking.
    */
   readonly touchesSession: boolean;
+  /**
+   * True where the analysis is that of the text's shape, shared by texts that differ in literals only:
+   * `startByte` and `lengthBytes` are then -1, and the one statement is the whole text.
+   */
+  readonly templated?: true;
 }
 
 /**

@@ -1,0 +1,130 @@
+import { Worker } from 'node:worker_threads';
+import { LIMITS } from '../base/limits.ts';
+import { notParsed } from './analyze.ts';
+import type { Analysis, TextFacts } from './effects.ts';
+import type { ParseReply, ParseRequest } from './parse-worker.ts';
+
+interface Job {
+  readonly request: ParseRequest;
+  readonly resolve: (analysis: Analysis) => void;
+}
+
+export interface ParsePoolOptions {
+  readonly timeoutMs?: number;
+  readonly workerUrl?: URL;
+}
+
+/**
+ * One worker thread and the queue before it. One text is analysed at a time; when it takes too long, or the
+ * thread dies, its analysis is `failed` and a new thread goes on with the next. Nothing here ever throws.
+ */
+export class ParsePool {
+  readonly #timeoutMs: number;
+  readonly #workerUrl: URL;
+  readonly #queue: Job[] = [];
+  #queuedBytes = 0;
+  #worker: Worker | null = null;
+  #running: Job | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #nextId = 1;
+
+  constructor(options: ParsePoolOptions = {}) {
+    this.#timeoutMs = options.timeoutMs ?? LIMITS.parseTimeoutMs;
+    this.#workerUrl = options.workerUrl ?? new URL('./parse-worker.ts', import.meta.url);
+  }
+
+  /** Takes a copy of the bytes, which the caller may then reuse. */
+  analyze(bytes: Buffer, facts: TextFacts): Promise<Analysis> {
+    if (
+      this.#queue.length >= LIMITS.parseQueueMax ||
+      this.#queuedBytes + bytes.length > LIMITS.parseQueueBytes
+    ) {
+      return Promise.resolve(failed('too many texts wait to be parsed', bytes));
+    }
+    this.#queuedBytes += bytes.length;
+    return new Promise((resolve) => {
+      this.#queue.push({ request: { id: this.#nextId++, bytes: new Uint8Array(bytes), facts }, resolve });
+      this.#next();
+    });
+  }
+
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    this.#settle('the gateway is stopping');
+    for (const job of this.#queue.splice(0))
+      job.resolve(failed('the gateway is stopping', job.request.bytes));
+    await worker?.terminate();
+  }
+
+  #next(): void {
+    if (this.#running !== null) return;
+    const job = this.#queue.shift();
+    if (job === undefined) {
+      this.#worker?.unref();
+      return;
+    }
+    this.#running = job;
+    this.#worker ??= this.#start();
+    this.#worker.ref();
+    this.#timer = setTimeout(() => this.#giveUp('parsing took too long'), this.#timeoutMs);
+    this.#worker.postMessage(job.request);
+  }
+
+  #start(): Worker {
+    const worker = new Worker(this.#workerUrl);
+    worker.on('message', (reply: ParseReply) => {
+      if (worker === this.#worker && reply.id === this.#running?.request.id)
+        this.#finish(freezeDeep(reply.analysis));
+    });
+    const died = () => {
+      if (worker === this.#worker) this.#giveUp('the parser failed');
+    };
+    worker.on('error', died);
+    worker.on('exit', died);
+    return worker;
+  }
+
+  #giveUp(problem: string): void {
+    const worker = this.#worker;
+    this.#worker = null;
+    void worker?.terminate();
+    this.#settle(problem);
+    this.#next();
+  }
+
+  #settle(problem: string): void {
+    if (this.#running !== null) this.#resolve(failed(problem, this.#running.request.bytes));
+  }
+
+  #finish(analysis: Analysis): void {
+    this.#resolve(analysis);
+    this.#next();
+  }
+
+  #resolve(analysis: Analysis): void {
+    const job = this.#running;
+    if (job === null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#running = null;
+    this.#queuedBytes -= job.request.bytes.length;
+    job.resolve(analysis);
+  }
+}
+
+function failed(problem: string, bytes: Uint8Array): Analysis {
+  return notParsed(
+    'failed',
+    problem,
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).utf8Slice(),
+  ).analysis;
+}
+
+/** What comes from another thread is a copy, which has to be frozen again. */
+function freezeDeep<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) freezeDeep(inner);
+    Object.freeze(value);
+  }
+  return value;
+}

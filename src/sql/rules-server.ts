@@ -1,0 +1,100 @@
+import { assignmentFacts } from './settings.ts';
+import {
+  as,
+  constantText,
+  type Fields,
+  isObject,
+  list,
+  nameParts,
+  options,
+  relationOf,
+  text,
+} from './tree.ts';
+import type { Walk } from './walk.ts';
+
+/** Functions, event triggers, settings kept for roles and databases, and maintenance. */
+
+/** Languages whose code the server confines; in any other a function may do what the server's own user may. */
+const TRUSTED_LANGUAGES: ReadonlySet<string> = new Set([
+  'sql',
+  'plpgsql',
+  'plperl',
+  'pltcl',
+  'plv8',
+  'plrust',
+]);
+
+export function createFunction(walk: Walk, fields: Fields): void {
+  const words = fields['is_procedure'] === true ? 'create procedure' : 'create function';
+  const replaces = fields['replace'] === true;
+  walk.notes.literalsRead = true;
+  walk.operation(words, replaces ? 'high' : 'low', replaces ? 'replaces a function' : 'creates a function');
+  walk.schemaChange();
+  walk.guard(nameParts(fields['funcname']).at(-2) ?? null);
+  for (const { name, arg } of options(fields['options'])) functionOption(walk, name, arg);
+  // A body that is written as SQL is stored, not run: what it names counts as read, as in a view.
+  walk.plan(fields['sql_body']);
+}
+
+function functionOption(walk: Walk, name: string, arg: unknown): void {
+  if (name === 'language') {
+    const language = constantText(arg)?.toLowerCase() ?? '';
+    if (!TRUSTED_LANGUAGES.has(language))
+      walk.raise('forbidden', `makes a function in the language ${language}`);
+  } else if (name === 'security' && constantText(arg) !== 'false') {
+    walk.raise('high', 'makes a function that runs as its owner');
+  } else if (name === 'set') keptSetting(walk, as(arg, 'VariableSetStmt'));
+  else if (name === 'support') walk.raise('critical', 'binds code of the server to a name');
+}
+
+export function alterFunction(walk: Walk, fields: Fields): void {
+  walk.notes.literalsRead = true;
+  walk.operation('alter function', 'high', 'changes a function');
+  walk.schemaChange();
+  const func = isObject(fields['func']) ? fields['func'] : {};
+  walk.guard(nameParts(func['objname']).at(-2) ?? null);
+  for (const { name, arg } of options(fields['actions'])) functionOption(walk, name, arg);
+}
+
+export function alterEventTrigger(walk: Walk, fields: Fields): void {
+  const disables = fields['tgenabled'] === 'D' || fields['tgenabled'] === 'R';
+  walk.operation('alter event trigger', disables ? 'critical' : 'high', 'changes an event trigger');
+}
+
+export function roleSetting(walk: Walk, fields: Fields): void {
+  walk.operation('alter role', 'high', 'changes what a role starts with');
+  keptSetting(walk, isObject(fields['setstmt']) ? fields['setstmt'] : null);
+}
+
+export function databaseSetting(walk: Walk, fields: Fields): void {
+  walk.operation('alter database', 'high', 'changes what sessions of a database start with');
+  keptSetting(walk, isObject(fields['setstmt']) ? fields['setstmt'] : null);
+}
+
+/** A setting that is kept for later sessions or calls; it does nothing to this one. */
+function keptSetting(walk: Walk, statement: Fields | null): void {
+  walk.notes.literalsRead = true;
+  if (statement === null) return;
+  const values = list(statement['args']).map(constantText);
+  const name = text(statement['name']);
+  if (name === null || statement['kind'] !== 'VAR_SET_VALUE') return;
+  const facts = assignmentFacts(name, values.length === 1 ? (values[0] ?? null) : null);
+  walk.raise(facts.risk, `${facts.reason} (${name})`);
+}
+
+export function vacuum(walk: Walk, fields: Fields): void {
+  const names = options(fields['options']);
+  const full = names.some(
+    ({ name, arg }) => name === 'full' && !['false', 'off', '0'].includes(constantText(arg) ?? ''),
+  );
+  const verb = fields['is_vacuumcmd'] === true ? 'vacuum' : 'analyze';
+  if (full) walk.operation('vacuum', 'high', 'locks tables while it rewrites them');
+  else walk.operation(verb, 'low', `${verb}s tables`);
+  for (const item of list(fields['rels'])) walk.read(relationOf(as(item, 'VacuumRelation')?.['relation']));
+}
+
+export function createEventTrigger(walk: Walk, fields: Fields): void {
+  walk.operation('create event trigger', 'critical', 'makes code run on every schema change');
+  walk.schemaChange();
+  walk.guard(nameParts(fields['funcname']).at(-2) ?? null);
+}

@@ -1,0 +1,250 @@
+import { LIMITS } from '../base/limits.ts';
+import {
+  type ColumnName,
+  type Predicate,
+  type RelationName,
+  RISKS,
+  type Risk,
+  type SessionEffect,
+  type StatementEffects,
+  worseRisk,
+} from './effects.ts';
+import { catalogFunction, isCatalogOperator } from './functions.ts';
+import { Scope } from './scope.ts';
+import { type Fields, isObject, type NodeName, unwrap } from './tree.ts';
+
+/**
+ * What to do with a node: look at what is inside it (`descend`), know that nothing inside matters (`leaf`),
+ * refuse it because the grammar never makes it (`never`), or a function that says what it does and descends.
+ */
+export type Rule = 'descend' | 'leaf' | 'never' | ((walk: Walk, fields: Fields, name: NodeName) => void);
+export type Rules = Readonly<Record<NodeName, Rule>>;
+/** Fields that hold a node without its wrapper, by the node that has them. */
+export type TypedFields = Readonly<Partial<Record<NodeName, Readonly<Record<string, NodeName>>>>>;
+
+/** The grammar as data: given to the walk, because the rules themselves need the walk. */
+export interface Grammar {
+  readonly rules: Rules;
+  readonly typedFields: TypedFields;
+}
+
+/** What the analysis of one text has learnt beyond its statements. */
+export interface TextNotes {
+  /** A conclusion came from the value of a literal, so it holds for this very text only. */
+  literalsRead: boolean;
+}
+
+export const TRASH_SCHEMA = 'holdfast_trash';
+
+const PREDICATE_ORDER: readonly Predicate[] = ['not-applicable', 'cursor', 'scoped', 'tautology', 'none'];
+
+/** Walks the tree of one statement and gathers its effects. */
+export class Walk {
+  readonly grammar: Grammar;
+  readonly catalogFirst: boolean;
+  readonly notes: TextNotes;
+  scope = new Scope(null);
+  readonly #session: SessionEffect[] = [];
+  readonly #operations = new Set<string>();
+  readonly #reasons = new Map<string, Risk>();
+  readonly #reads = new Map<string, RelationName>();
+  readonly #writes = new Map<string, RelationName>();
+  readonly #columns = new Map<string, ColumnName>();
+  readonly #functions = new Set<string>();
+  #risk: Risk = 'safe';
+  #predicate: Predicate = 'not-applicable';
+  #opaque = false;
+  #planning = false;
+
+  constructor(grammar: Grammar, catalogFirst: boolean, notes: TextNotes) {
+    this.grammar = grammar;
+    this.catalogFirst = catalogFirst;
+    this.notes = notes;
+  }
+
+  /** A walk of its own for a statement that is stored and not run, like that of PREPARE. */
+  apart(): Walk {
+    return new Walk(this.grammar, this.catalogFirst, this.notes);
+  }
+
+  get risk(): Risk {
+    return this.#risk;
+  }
+
+  // --- the tree ---
+
+  /** Visits a wrapped node, a list of them, or nothing. */
+  visit(value: unknown): void {
+    if (Array.isArray(value)) {
+      for (const item of value) this.visit(item);
+      return;
+    }
+    if (value === undefined || value === null) return;
+    const node = unwrap(value);
+    if (node !== null) this.visitAs(node.name as NodeName, node.fields);
+    else if (isObject(value) && Object.keys(value).length > 0) this.unknown('a nameless node');
+  }
+
+  visitAs(name: NodeName, fields: unknown): void {
+    if (fields === undefined || fields === null) return;
+    const rule = Object.hasOwn(this.grammar.rules, name) ? this.grammar.rules[name] : 'never';
+    if (!isObject(fields) || rule === 'never') this.unknown(name);
+    else if (rule === 'descend') this.descend(name, fields);
+    else if (rule !== 'leaf') rule(this, fields, name);
+  }
+
+  /** Visits everything inside a node but the fields named. */
+  descend(name: NodeName, fields: Fields, except: readonly string[] = []): void {
+    const typed = this.grammar.typedFields[name];
+    for (const field in fields) {
+      const value = fields[field];
+      if (typeof value !== 'object' || except.includes(field)) continue;
+      const type = typed !== undefined && Object.hasOwn(typed, field) ? typed[field] : undefined;
+      if (type === undefined) this.visit(value);
+      else this.visitAs(type, value);
+    }
+  }
+
+  // --- what was found ---
+
+  /** The first operation is the statement's own. */
+  operation(operation: string, risk: Risk, reason = ''): void {
+    if (this.#planning) return;
+    this.#operations.add(operation);
+    this.raise(risk, reason === '' ? operation : reason);
+  }
+
+  raise(risk: Risk, reason: string): void {
+    this.#risk = worseRisk(this.#risk, risk);
+    if (risk === 'safe') return;
+    if (this.#reasons.size < LIMITS.effectNamesMax) this.#reasons.set(reason, risk);
+  }
+
+  unknown(what: string): void {
+    this.#operations.add('unknown');
+    this.raise('critical', `contains what is not known: ${what}`);
+  }
+
+  opaque(risk: Risk, reason: string): void {
+    this.#opaque = true;
+    this.raise(risk, reason);
+  }
+
+  read(relation: RelationName | null): void {
+    if (relation !== null) this.#relation(this.#reads, relation);
+  }
+
+  write(relation: RelationName | null): void {
+    if (relation === null) return;
+    if (this.#planning) return this.read(relation);
+    this.#relation(this.#writes, relation);
+    if (isSystemRelation(relation)) this.raise('critical', 'writes the system catalog');
+  }
+
+  #relation(into: Map<string, RelationName>, relation: RelationName): void {
+    this.guard(relation.schema);
+    this.#add(into, `${relation.schema ?? ''}\0${relation.name}`, relation);
+  }
+
+  /** A schema that is named anywhere; the trash is out of bounds, whatever is done to it. */
+  guard(schema: string | null): void {
+    if (schema === TRASH_SCHEMA) this.raise('critical', 'touches the guarded schema holdfast_trash');
+  }
+
+  column(table: RelationName | null, name: string): void {
+    this.#add(this.#columns, `${table?.schema ?? ''}\0${table?.name ?? ''}\0${name}`, { table, name });
+  }
+
+  #add<T extends object>(into: Map<string, T>, key: string, value: T): void {
+    if (into.has(key)) return;
+    if (into.size < LIMITS.effectNamesMax) into.set(key, Object.freeze(value));
+    else this.raise('critical', 'names too many relations or columns');
+  }
+
+  predicate(predicate: Predicate): void {
+    if (this.#planning) return;
+    if (PREDICATE_ORDER.indexOf(predicate) > PREDICATE_ORDER.indexOf(this.#predicate))
+      this.#predicate = predicate;
+  }
+
+  effect(effect: SessionEffect): void {
+    if (this.#planning && effect.kind !== 'execute' && effect.kind !== 'set') return;
+    this.#session.push(effect);
+  }
+
+  schemaChange(): void {
+    if (!this.#session.some((effect) => effect.kind === 'schema-change'))
+      this.effect({ kind: 'schema-change' });
+  }
+
+  /**
+   * Visits a statement that is planned and not run, as EXPLAIN does. What it would write is only read; the
+   * functions in it count in full, because planning runs them.
+   */
+  plan(statement: unknown): void {
+    this.#planning = true;
+    this.visit(statement);
+    this.#planning = false;
+  }
+
+  /** A function by its name as written, which pg_catalog answers for or nobody does. */
+  call(parts: readonly string[]): void {
+    const name = parts.at(-1) ?? '';
+    const schema = parts.at(-2) ?? null;
+    this.#named(schema === null ? name : `${schema}.${name}`);
+    this.guard(schema);
+    const facts = catalogFunction(name);
+    if (facts !== undefined && facts.risk !== 'safe') {
+      // A name that is dangerous in pg_catalog counts wherever it is said to be: an extension's is no better.
+      if (facts.opaque) this.opaque(facts.risk, `calls ${name}, which ${facts.reason}`);
+      else this.raise(facts.risk, `calls ${name}, which ${facts.reason}`);
+    }
+    if (schema === 'pg_catalog' && facts !== undefined) return;
+    if (facts === undefined || schema !== null) this.opaque('high', `calls ${name}, whose code is not known`);
+    else if (!this.catalogFirst) this.opaque('high', `calls ${name}, which search_path may have replaced`);
+  }
+
+  operator(parts: readonly string[]): void {
+    const name = parts.at(-1) ?? '';
+    const schema = parts.at(-2) ?? null;
+    const known = isCatalogOperator(name);
+    if (known && (schema === 'pg_catalog' || (schema === null && this.catalogFirst))) return;
+    this.#named(schema === null ? `operator(${name})` : `operator(${schema}.${name})`);
+    this.opaque('high', `uses the operator ${name}, whose code is not known`);
+  }
+
+  #named(name: string): void {
+    if (this.#functions.size < LIMITS.effectNamesMax) this.#functions.add(name);
+    else this.raise('critical', 'calls too many functions');
+  }
+
+  finish(startByte: number, lengthBytes: number): StatementEffects {
+    if (this.#opaque) this.#session.push({ kind: 'opaque-code' });
+    const operations = [...this.#operations];
+    const reasons = [...this.#reasons].sort((a, b) => RISKS.indexOf(b[1]) - RISKS.indexOf(a[1]));
+    return Object.freeze({
+      operation: operations[0] ?? 'unknown',
+      operations: Object.freeze(operations),
+      risk: this.#risk,
+      reasons: Object.freeze(reasons.map(([reason]) => reason)),
+      reads: Object.freeze([...this.#reads.values()]),
+      writes: Object.freeze([...this.#writes.values()]),
+      columns: Object.freeze([...this.#columns.values()]),
+      functions: Object.freeze([...this.#functions]),
+      predicate: this.#predicate,
+      session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
+      startByte,
+      lengthBytes,
+    });
+  }
+}
+
+/** Unqualified names that begin with pg_ are pg_catalog's, which PostgreSQL keeps from others. */
+function isSystemRelation(relation: RelationName): boolean {
+  if (relation.schema === null) return relation.name.startsWith('pg_');
+  return (
+    relation.schema === 'pg_catalog' ||
+    relation.schema === 'information_schema' ||
+    relation.schema === 'pg_toast'
+  );
+}
