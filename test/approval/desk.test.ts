@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NewApproval } from '../../src/approval/approval.ts';
+import { StoredApprovalDesk } from '../../src/approval/desk.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { createLogger } from '../../src/base/log.ts';
+import { Metrics } from '../../src/base/metrics.ts';
+import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
+import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+
+const OPS = { by: 'ops', comment: 'checked with Ana' };
+const log = createLogger('silent');
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let store: FaultyStore;
+let metrics: Metrics;
+let desk: StoredApprovalDesk;
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
+  metrics = new Metrics();
+  desk = await StoredApprovalDesk.open({ store, metrics, log });
+});
+afterEach(async () => {
+  store.failing = false;
+  store.losesAnswersOf = null;
+  await desk.close();
+  await store.close();
+  await folder.remove();
+});
+
+describe('a held statement', () => {
+  it('is in the store before the session begins to wait', async () => {
+    const held = await desk.request(wanted());
+    const approval = await desk.get(held.id);
+    expect(approval).toMatchObject({
+      state: 'pending',
+      statement: 'delete from orders',
+      role: 'app',
+      resolvedBy: null,
+    });
+    expect(approval.expiresAtMs - approval.createdAtMs).toBeCloseTo(60_000, 1);
+    expect(approval.statementSha256).toBe(createHash('sha256').update('delete from orders').digest('hex'));
+    expect(metrics.statementsHeld).toBe(1);
+  });
+
+  it('goes on after an approve, with who and why', async () => {
+    const held = await desk.request(wanted());
+    expect(await desk.decide(held.id, 'approve', OPS)).toMatchObject({
+      state: 'approved',
+      resolvedBy: 'ops',
+    });
+    expect(await held.outcome).toEqual({ kind: 'approved', ...OPS });
+    expect(await desk.get(held.id)).toMatchObject({ state: 'approved', comment: OPS.comment });
+    expect(metrics.statementsHeld).toBe(0);
+    expect(metrics.approvals.cells[metrics.approvals.cellOf('approved')]).toBe(1);
+  });
+
+  it('is refused after a deny', async () => {
+    const held = await desk.request(wanted());
+    await desk.decide(held.id, 'deny', { by: 'ops', comment: null });
+    expect(await held.outcome).toEqual({ kind: 'denied', by: 'ops', comment: null });
+  });
+
+  it('ends when its time is over', async () => {
+    const held = await desk.request(wanted({ timeoutMs: 20 }));
+    expect(await held.outcome).toEqual({ kind: 'timeout' });
+    expect((await desk.get(held.id)).state).toBe('timeout');
+  });
+
+  it('can wait for longer than a timer can', async () => {
+    const held = await desk.request(wanted({ timeoutMs: 2 ** 40 }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect((await desk.get(held.id)).state).toBe('pending');
+  });
+
+  it.each(['canceled', 'disconnected'] as const)('ends when the client has %s', async (how) => {
+    const held = await desk.request(wanted());
+    held.end(how);
+    held.end('disconnected');
+    expect(await held.outcome).toEqual({ kind: how });
+    expect((await desk.get(held.id)).state).toBe(how);
+  });
+
+  it('keeps the beginning of a long text, and the hash of all of it', async () => {
+    const statement = `delete from orders where note = '${'é'.repeat(LIMITS.auditTextBytes)}'`;
+    const approval = await desk.get((await desk.request(wanted({ statement }))).id);
+    expect(Buffer.byteLength(approval.statement)).toBeLessThanOrEqual(LIMITS.auditTextBytes);
+    expect(statement.startsWith(approval.statement)).toBe(true);
+    expect(approval.statementSha256).toBe(createHash('sha256').update(statement).digest('hex'));
+  });
+});
+
+describe('a decision', () => {
+  it('may be made again', async () => {
+    const held = await desk.request(wanted());
+    const first = await desk.decide(held.id, 'approve', OPS);
+    expect(await desk.decide(held.id, 'approve', { by: 'other', comment: null })).toEqual(first);
+  });
+
+  it('is refused where the other one was made', async () => {
+    const held = await desk.request(wanted());
+    await desk.decide(held.id, 'deny', OPS);
+    const message = `approval ${held.id} is denied already`;
+    await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT', message });
+  });
+
+  it('is refused when it comes too late, and when there is no such approval', async () => {
+    const held = await desk.request(wanted());
+    held.end('canceled');
+    await held.outcome;
+    await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(desk.decide('apr_none', 'approve', OPS)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('and a client that leaves at the same moment never both win', async () => {
+    for (let round = 0; round < 50; round++) {
+      const held = await desk.request(wanted());
+      const deciding = desk.decide(held.id, 'approve', OPS).catch((error: Error) => error);
+      if (round % 2 === 0) await new Promise(setImmediate);
+      held.end('disconnected');
+      const decided = await deciding;
+      const outcome = await held.outcome;
+      const { state } = await desk.get(held.id);
+      expect(outcome.kind).toBe(state);
+      expect(decided instanceof Error).toBe(state === 'disconnected');
+    }
+  });
+
+  it('that is not durable runs nothing, and can be made again', async () => {
+    const held = await desk.request(wanted());
+    let settled = false;
+    void held.outcome.then(() => {
+      settled = true;
+    });
+    store.failing = true;
+    await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    expect(settled).toBe(false);
+    store.failing = false;
+    await desk.decide(held.id, 'approve', OPS);
+    expect(await held.outcome).toMatchObject({ kind: 'approved' });
+  });
+
+  it('whose confirmation was lost stands, and is heard when it is made again', async () => {
+    const held = await desk.request(wanted());
+    store.losesAnswersOf = 'resolveApproval';
+    await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    store.losesAnswersOf = null;
+    await expect(desk.decide(held.id, 'deny', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect(await held.outcome).toEqual({ kind: 'approved', ...OPS });
+  });
+});
+
+describe('the desk', () => {
+  it('lets nothing through when the store fails', async () => {
+    const held = await desk.request(wanted());
+    store.failing = true;
+    await expect(desk.request(wanted())).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    held.end('canceled');
+    expect(await held.outcome).toMatchObject({ kind: 'failed', error: { code: 'STORE_FAILED' } });
+    store.failing = false;
+    await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
+  it('abandons what is held when it closes, and takes nothing more', async () => {
+    const held = await desk.request(wanted());
+    await desk.close();
+    expect(await held.outcome).toMatchObject({ kind: 'failed', error: { code: 'SHUTTING_DOWN' } });
+    expect((await desk.get(held.id)).state).toBe('abandoned');
+    await expect(desk.request(wanted())).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+  });
+
+  it('abandons what an earlier run left pending', async () => {
+    const held = await desk.request(wanted());
+    const next = await StoredApprovalDesk.open({ store, metrics: new Metrics(), log });
+    expect((await next.get(held.id)).state).toBe('abandoned');
+    await expect(next.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
+  it('lists newest first, by state and in pages', async () => {
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      ids.unshift((await desk.request(wanted())).id);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await desk.decide(ids[1]!, 'deny', OPS);
+    const first = await desk.list({ state: 'pending', before: null, limit: 2 });
+    expect(first.items.map((approval) => approval.id)).toEqual([ids[0], ids[2]]);
+    const second = await desk.list({ state: 'pending', before: first.next, limit: 2 });
+    expect(second.items.map((approval) => approval.id)).toEqual([ids[3], ids[4]]);
+    expect(second.next).toBeNull();
+    expect((await desk.list({ state: null, before: null, limit: 10 })).items).toHaveLength(5);
+  });
+
+  it('tells its listeners once of each request and each end', async () => {
+    const told: string[] = [];
+    desk.listen({
+      requested: (approval) => told.push(`requested ${approval.state}`),
+      resolved: (approval) => told.push(`resolved ${approval.state}`),
+    });
+    const held = await desk.request(wanted());
+    await desk.decide(held.id, 'approve', OPS);
+    await desk.decide(held.id, 'approve', OPS);
+    expect(told).toEqual(['requested pending', 'resolved approved']);
+  });
+});
+
+function wanted(changes: Partial<NewApproval> = {}): NewApproval {
+  return {
+    sessionId: 'ses_1',
+    role: 'app',
+    database: 'shop',
+    application: 'psql',
+    client: '127.0.0.1:50000',
+    statement: 'delete from orders',
+    parameters: 0,
+    operation: 'delete',
+    risk: 'critical',
+    reasons: ['delete without WHERE'],
+    tables: ['orders'],
+    rule: 'default:critical',
+    reason: '',
+    timeoutMs: 60_000,
+    ...changes,
+  };
+}
