@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, freePorts } from './ports.ts';
 import { scratchFolder } from './postgres.ts';
+import { reapAtExit } from './reap.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TOKEN = 'test-token-of-the-black-box-suites';
@@ -81,7 +82,7 @@ export class TestGateway implements Middle {
       },
     });
     const gateway = new TestGateway(port, adminPort, directory, child);
-    process.once('exit', () => child.kill('SIGKILL'));
+    reapAtExit(child, 'SIGKILL');
     await gateway.#untilReady();
     return gateway;
   }
@@ -201,7 +202,7 @@ export async function startMiddleProcess(script: string, args: readonly string[]
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';
-  process.once('exit', () => child.kill('SIGKILL'));
+  reapAtExit(child, 'SIGKILL');
   await new Promise<void>((resolve, reject) => {
     child.once('exit', () => reject(new Error(`${script} did not start:\n${log}`)));
     for (const stream of [child.stdout, child.stderr]) {

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from './ports.ts';
 import { RawClient } from './raw-client.ts';
+import { reapAtExit } from './reap.ts';
 
 const run = promisify(execFile);
 
@@ -31,7 +32,6 @@ const FAST_SETTINGS: Record<string, string> = {
   synchronous_commit: 'off',
   autovacuum: 'off',
   max_connections: '150',
-  max_prepared_transactions: '10',
   shared_buffers: '64MB',
   timezone: 'UTC',
   log_timezone: 'UTC',
@@ -91,7 +91,7 @@ export class TestPostgres {
     });
     server.stderr!.on('data', (chunk: Buffer) => appendFileSync(join(directory, 'server.log'), chunk));
     const postgres = new TestPostgres(version, port, directory, server);
-    process.once('exit', () => server.kill('SIGQUIT'));
+    reapAtExit(server, 'SIGQUIT');
     await postgres.#untilAccepting(data);
     return postgres;
   }

@@ -2,8 +2,8 @@ import type { TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { generateScript } from './generate.ts';
 import { printScript, type Script, type Step } from './script.ts';
-import { FIXTURE_SQL, REMAINS_SQL, RESET_SQL } from './sql-pool.ts';
-import { differenceOf, runScript, type Trace } from './trace.ts';
+import { END_OTHERS_SQL, FIXTURE_SQL, REMAINS_SQL, RESET_SQL } from './sql-pool.ts';
+import { differenceOf, RUN_DEADLINE_MS, runScript, type Trace } from './trace.ts';
 
 /** A session whose two runs differ, made as small as it could be. */
 export interface Finding {
@@ -29,51 +29,75 @@ const SHRINK_TRIALS_MAX = 150;
 export class DatabasePair {
   readonly #postgres: TestPostgres;
   readonly #middlePort: number;
+  readonly #deadlineMs: number;
   readonly #names: readonly [string, string];
   readonly #controls: readonly [RawClient, RawClient];
 
   private constructor(
     postgres: TestPostgres,
     middlePort: number,
+    deadlineMs: number,
     names: readonly [string, string],
     controls: readonly [RawClient, RawClient],
   ) {
     this.#postgres = postgres;
     this.#middlePort = middlePort;
+    this.#deadlineMs = deadlineMs;
     this.#names = names;
     this.#controls = controls;
   }
 
-  static async create(postgres: TestPostgres, middlePort: number, label: string): Promise<DatabasePair> {
+  static async create(
+    postgres: TestPostgres,
+    middlePort: number,
+    label: string,
+    deadlineMs: number,
+  ): Promise<DatabasePair> {
     const names = [`direct_${label}`, `through_${label}`] as const;
     for (const name of names) await postgres.sql(`create database ${name}`);
     const controls = await Promise.all(
       names.map(async (database) => {
         const control = await RawClient.open(postgres.port, { database, application_name: 'control' });
         await control.rows(
-          "do $$ begin create role fuzz_role; exception when duplicate_object or unique_violation then end $$",
+          'do $$ begin create role fuzz_role; exception when duplicate_object or unique_violation then end $$',
         );
         await control.rows(FIXTURE_SQL);
         return control;
       }),
     );
-    return new DatabasePair(postgres, middlePort, names, controls as [RawClient, RawClient]);
+    return new DatabasePair(postgres, middlePort, deadlineMs, names, controls as [RawClient, RawClient]);
   }
 
-  async close(): Promise<void> {
-    for (const control of this.#controls) await control.terminate();
+  close(): void {
+    for (const control of this.#controls) control.destroy();
   }
 
   /** Runs a script both ways and says what differs, or null. */
   async compare(script: Script): Promise<{ difference: string | null; direct: Trace }> {
-    await Promise.all(this.#controls.map((control) => control.rows(RESET_SQL)));
+    await this.#reset(script);
     const direct = await runScript(script, { port: this.#postgres.port, database: this.#names[0] });
     const through = await runScript(
       script,
       { port: this.#middlePort, database: this.#names[1] },
       direct.pauses,
+      this.#deadlineMs,
     );
     return { difference: differenceOf(direct, through) ?? (await this.#remainsDiffer()), direct };
+  }
+
+  async #reset(script: Script): Promise<void> {
+    try {
+      await Promise.all(this.#controls.map((control) => control.rows(END_OTHERS_SQL)));
+      await Promise.all(this.#controls.map((control) => control.rows(RESET_SQL)));
+    } catch (error) {
+      const activity = await this.#postgres.sql(
+        'select pid, datname, state, wait_event, query from pg_stat_activity where datname is not null',
+      );
+      const sessions = activity.map((row) => row.join(' | ')).join('\n');
+      throw new Error(`the databases could not be put back; sessions:\n${sessions}\n${printScript(script)}`, {
+        cause: error,
+      });
+    }
   }
 
   async #remainsDiffer(): Promise<string | null> {
@@ -82,22 +106,23 @@ export class DatabasePair {
       const [a, b] = await Promise.all(this.#controls.map((control) => control.rows(REMAINS_SQL)));
       const [direct, through] = [JSON.stringify(a), JSON.stringify(b)];
       if (direct === through) return null;
-      if (tries === 20) return `the databases differ afterwards\n  direct:  ${direct}\n  through: ${through}`;
+      if (tries === 40) return `the databases differ afterwards\n  direct:  ${direct}\n  through: ${through}`;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
   /** Leaves out steps as long as the two runs still differ. */
-  async shrink(script: Script, first: string): Promise<Finding> {
+  async shrink(script: Script, first: string, trialsMax: number): Promise<Finding> {
+    if (trialsMax === 0) return { seed: script.seed, difference: first, script };
     let best = script;
     let difference = (await this.compare(script)).difference;
     if (difference === null) {
       return { seed: script.seed, difference: `differed once and not again: ${first}`, script };
     }
     let trials = 0;
-    for (let size = Math.ceil(best.steps.length / 2); size >= 1 && trials < SHRINK_TRIALS_MAX; ) {
+    for (let size = Math.ceil(best.steps.length / 2); size >= 1 && trials < trialsMax; ) {
       let reduced = false;
-      for (let at = 0; at < best.steps.length && trials < SHRINK_TRIALS_MAX; ) {
+      for (let at = 0; at < best.steps.length && trials < trialsMax; ) {
         const steps: Step[] = best.steps.toSpliced(at, size);
         const candidate: Script = { ...best, steps };
         trials++;
@@ -128,6 +153,11 @@ export interface FuzzOptions {
   readonly workers: number;
   readonly findingsMax: number;
   readonly deadlineMs?: number;
+  /** How long one session may wait for one thing. */
+  readonly runDeadlineMs?: number;
+  readonly shrinkTrialsMax?: number;
+  /** Tells apart the databases of several runs on one server. */
+  readonly label?: string;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -138,20 +168,26 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   let messages = 0;
   let stuck = 0;
   const stopAt = performance.now() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
-  const label = options.firstSeed.toString(36);
+  const label = options.label ?? 'fuzz';
+  const trialsMax = options.shrinkTrialsMax ?? SHRINK_TRIALS_MAX;
   const worker = async (number: number): Promise<void> => {
-    const pair = await DatabasePair.create(options.postgres, options.middlePort, `${label}_${number}`);
+    const pair = await DatabasePair.create(
+      options.postgres,
+      options.middlePort,
+      `${label}_${number}`,
+      options.runDeadlineMs ?? RUN_DEADLINE_MS,
+    );
     try {
       while (next < options.sessions && findings.length < options.findingsMax && performance.now() < stopAt) {
         const script = generateScript(options.firstSeed + next++);
         const { difference, direct } = await pair.compare(script);
         messages += direct.messages.length;
         if (direct.stuck !== null) stuck++;
-        if (difference !== null) findings.push(await pair.shrink(script, difference));
+        if (difference !== null) findings.push(await pair.shrink(script, difference, trialsMax));
         options.onProgress?.(++done);
       }
     } finally {
-      await pair.close();
+      pair.close();
     }
   };
   await Promise.all(Array.from({ length: options.workers }, (_, i) => worker(i)));

@@ -239,7 +239,8 @@ class ScriptMaker {
     const make = random.pick([
       () => this.#send(`Query of ${length} bytes`, fe.query(`select length('${'x'.repeat(length)}')`)),
       () => this.#send(`Query for a row of ${length}`, fe.query(`select repeat('y', ${length})`)),
-      () => this.#send('Query for 5000 rows', fe.query('select i, md5(i::text) from generate_series(1, 5000) i')),
+      () =>
+        this.#send('Query for 5000 rows', fe.query('select i, md5(i::text) from generate_series(1, 5000) i')),
       () => {
         this.#send('Parse "" select $1', fe.parse('', 'select $1::text', [25]));
         this.#send(`Bind of ${length} bytes`, fe.bind({ parameters: ['z'.repeat(length)] }));
@@ -271,7 +272,10 @@ class ScriptMaker {
       ['Bind of an unknown format', fe.bind({ resultFormats: [7] })],
       ['Bind with too many formats', fe.bind({ parameterFormats: [0, 0, 0], parameters: ['1', '2'] })],
       ['Bind cut short', fe.message('B', fe.cstring(''), fe.cstring(''), Buffer.of(0))],
-      ['Parse with bytes left over', fe.message('P', fe.cstring(''), fe.cstring('select 1'), Buffer.of(0, 0, 9))],
+      [
+        'Parse with bytes left over',
+        fe.message('P', fe.cstring(''), fe.cstring('select 1'), Buffer.of(0, 0, 9)),
+      ],
       ['FunctionCall cut short', fe.message('F', fe.int32(177), Buffer.of(0))],
     ] as const);
     this.#send(what, bytes);

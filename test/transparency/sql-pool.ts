@@ -30,9 +30,17 @@ truncate fuzz_rows, fuzz_log, fuzz_other.fuzz_rows restart identity;
 insert into fuzz_rows(note) select 'row ' || i from generate_series(1, 12) i;
 `;
 
-/** What is left of a session in a database, compared after each. */
+/** Ends sessions that an earlier script left behind, which REMAINS_SQL has shown by then. */
+export const END_OTHERS_SQL = `
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+`;
+
+/** What is left of a session in a database, compared after each: rows, tables, and the session itself. */
 export const REMAINS_SQL = `
-select (select string_agg(r::text, ';' order by id) from fuzz_rows r),
+select (select string_agg(coalesce(wait_event, '') || ' ' || query, ';') from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'),
+       (select string_agg(r::text, ';' order by id) from fuzz_rows r),
        (select string_agg(l::text, ';' order by id) from fuzz_log l),
        (select count(*) from pg_class where relname like 'fuzz_scratch%')
 `;
@@ -68,7 +76,7 @@ const WRITES = [
   "insert into fuzz_rows(note) values ('new') returning id, note",
   "insert into fuzz_rows(id, note) values (3, 'x') on conflict (id) do update set note = excluded.note",
   "update fuzz_rows set note = note || '!' where id = 2",
-  "update fuzz_rows set amount = amount + 1 where id < 4 returning id",
+  'update fuzz_rows set amount = amount + 1 where id < 4 returning id',
   'delete from fuzz_rows where id = 5',
   'delete from fuzz_rows where id > 10 returning *',
   'delete from fuzz_rows',
@@ -99,7 +107,7 @@ const FAILURES = [
   'select "unterminated',
   'select $$unterminated',
   '/* unterminated',
-  "insert into fuzz_rows(id) values (1)",
+  'insert into fuzz_rows(id) values (1)',
   "select fuzz_fail('on purpose')",
   "select 'x'::int",
   'select * from fuzz_rows where',
@@ -109,8 +117,8 @@ const FAILURES = [
   'fetch 1 from missing_cursor',
   'set no_such_setting = 1',
   'lock table missing_table',
-  "select no_such_function(1)",
-  "prepare transaction ''",
+  'select no_such_function(1)',
+  "prepare transaction 'never allowed'",
   "rollback prepared 'none'",
   'savepoint',
 ] as const;

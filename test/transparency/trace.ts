@@ -14,7 +14,7 @@ export interface Trace {
   readonly stuck: string | null;
 }
 
-const DEADLINE_MS = 8_000;
+export const RUN_DEADLINE_MS = 8_000;
 const QUIET_MS = 5;
 const END_MARK = 'end-of-this-session';
 
@@ -26,6 +26,7 @@ export async function runScript(
   script: Script,
   target: { readonly port: number; readonly database: string },
   owed: readonly number[] | null = null,
+  deadlineMs: number = RUN_DEADLINE_MS,
 ): Promise<Trace> {
   const client = await RawClient.connect(target.port);
   const pauses: number[] = [];
@@ -34,7 +35,7 @@ export async function runScript(
   let end: Trace['end'] = 'open';
   try {
     client.write(fe.startup({ user: 'postgres', database: target.database, ...script.startup }));
-    await client.untilCountWithType('Z', 1, DEADLINE_MS);
+    await client.untilCountWithType('Z', 1, deadlineMs);
     for (const step of script.steps) {
       if (step.kind === 'send') {
         packets.add(step.bytes);
@@ -46,8 +47,8 @@ export async function runScript(
         continue;
       }
       const count = owed?.[pauses.length];
-      if (count === undefined) await client.untilQuiet(QUIET_MS, DEADLINE_MS);
-      else await client.untilCount(count, DEADLINE_MS);
+      if (count === undefined) await client.untilQuiet(QUIET_MS, deadlineMs);
+      else await client.untilCount(count, deadlineMs);
       pauses.push(client.received);
     }
     if (script.closing === 'in-order') {
@@ -57,12 +58,12 @@ export async function runScript(
       packets.add(fe.query('rollback'));
       packets.add(fe.query(`select '${END_MARK}'`));
       await packets.send();
-      await client.untilMark(END_MARK, DEADLINE_MS);
+      await client.untilMark(END_MARK, deadlineMs);
       end = client.end;
-      if (client.end === 'open') await client.terminate(DEADLINE_MS);
+      if (client.end === 'open') await client.terminate(deadlineMs);
     } else {
       await packets.send();
-      await client.untilClosed(DEADLINE_MS);
+      await client.untilClosed(deadlineMs);
       end = client.end;
     }
   } catch (error) {
@@ -108,7 +109,9 @@ class PacketWriter {
         const sizes: number[] = [];
         const coarse = bytes.length > 20_000;
         for (let sum = 0; sum < bytes.length; sum += sizes[sizes.length - 1]!) {
-          sizes.push(coarse ? this.#random.between(1, 40_000) : this.#random.pick([1, 2, 3, 4, 5, 6, 7, 19, 100]));
+          sizes.push(
+            coarse ? this.#random.between(1, 40_000) : this.#random.pick([1, 2, 3, 4, 5, 6, 7, 19, 100]),
+          );
         }
         await this.#client.writeSplit(bytes, sizes);
         return;
