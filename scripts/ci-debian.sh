@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cache=${HOLDFAST_CACHE:-/var/cache/holdfast}
+cache=${CI_CACHE:-/var/cache/holdfast}
 requirements=test/clients/requirements.txt
 tools=(build-essential dpkg-dev patch pgbouncer python3-venv)
 

@@ -24,7 +24,7 @@ import { type Middle, startGateway, startPipe } from '../test/support/gateway.ts
 import { serverOwner, startPostgres } from '../test/support/postgres.ts';
 
 const PROGRAMS = '/usr/lib/postgresql/15';
-const SOURCE = join(process.env['HOLDFAST_CACHE'] ?? '/var/cache/holdfast', 'postgresql-source/current');
+const SOURCE = join(process.env['CI_CACHE'] ?? '/var/cache/holdfast', 'postgresql-source/current');
 const REPORTS = 'data/pg-regress';
 const DIFFS_SHOWN_LINES = 200;
 

@@ -3,19 +3,24 @@
  *
  *   npm run -s sql -- "select * from customers limit 3"
  *
- * It connects to the sample database, or to HOLDFAST_SQL_URL.
+ * It connects to the sample database, or to what --url says.
  */
 import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
 import type { Client, QueryResult } from 'pg';
 
-const DEFAULT_URL = 'postgres://demo:demo@127.0.0.1:6432/shop';
+const SAMPLE_URL = 'postgres://demo:demo@127.0.0.1:6432/shop';
 
-const sql = process.argv.slice(2).join(' ');
-if (sql === '') {
-  console.error('usage: npm run -s sql -- "SELECT …"');
+const { values, positionals } = parseArgs({
+  options: { url: { type: 'string', default: SAMPLE_URL } },
+  allowPositionals: true,
+});
+
+if (positionals.length === 0) {
+  console.error('usage: npm run -s sql -- [--url postgres://…] "SELECT …"');
   process.exitCode = 2;
 } else {
-  await run(sql, process.env['HOLDFAST_SQL_URL'] ?? DEFAULT_URL);
+  await run(positionals.join(' '), values.url);
 }
 
 async function run(statement: string, url: string): Promise<void> {

@@ -1,0 +1,24 @@
+# The gateway alone: no embedded PostgreSQL, so HOLDFAST_UPSTREAM or a configuration file has to name a server.
+FROM node:24-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
+
+FROM node:24-slim
+ENV NODE_ENV=production \
+    HOLDFAST_LISTEN=0.0.0.0:6432 \
+    HOLDFAST_ADMIN_LISTEN=0.0.0.0:8432
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json LICENSE ./
+COPY config ./config
+COPY src ./src
+RUN install -d -o node -g node -m 0700 data
+USER node
+VOLUME /app/data
+EXPOSE 6432 8432
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8432/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# SIGTERM drains the sessions and stops.
+STOPSIGNAL SIGTERM
+CMD ["node", "src/cli/main.ts", "serve"]
