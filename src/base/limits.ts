@@ -26,6 +26,8 @@ export const LIMITS = {
   /** From accept until the server has said ReadyForQuery for the first time. */
   startupTimeoutMs: 60_000,
   upstreamConnectTimeoutMs: 10_000,
+  /** Silence on a connection before TCP asks whether the peer is still there. */
+  keepAliveMs: 60_000,
   /** What a held client may send ahead before it is read no further. */
   heldInputBytes: 1024 * 1024,
   /** Bytes written to a peer and not yet taken by it, above which the other side is read no further. */
@@ -37,6 +39,8 @@ export const LIMITS = {
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
+  /** How long /readyz waits for the upstream server to accept. */
+  readinessTimeoutMs: 1_000,
   drainTimeoutMs: 30_000,
 
   // --- sql ---

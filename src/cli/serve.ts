@@ -11,7 +11,7 @@ export const addServe: AddCommand = (program, io, finish) => {
       const env = logLevel === undefined ? io.env : { ...io.env, HOLDFAST_LOG_LEVEL: logLevel };
       const config = loadConfig({ ...configFile(options.config, io), env });
       // The gateway is loaded only here, so that the other commands start at once.
-      const { serve } = await import('../gateway.ts');
+      const { serve } = await import('../serve.ts');
       finish(await serve(config, io));
     });
 };

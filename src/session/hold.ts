@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { HeldStatement } from '../approval/approval.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -43,18 +42,15 @@ export class HoldDesk {
     const began = nowMs();
     this.waiting = true;
     this.givenUp = null;
-    services.metrics.statementsHeld++;
     let notice: NodeJS.Timeout | null = null;
     try {
-      const whole = analysis.redacted ?? text ?? '';
       const held = await services.approvals.request({
         sessionId: identity.id,
         role: facts.role,
         database: facts.database,
         application: facts.application,
         client: facts.client,
-        statement: whole,
-        statementSha256: createHash('sha256').update(whole).digest('hex'),
+        statement: analysis.redacted ?? text ?? '',
         parameters,
         operation: analysis.operation,
         risk: decision.risk,
@@ -86,7 +82,6 @@ export class HoldDesk {
       if (notice) clearInterval(notice);
       this.waiting = false;
       this.statement = null;
-      services.metrics.statementsHeld--;
     }
   }
 }

@@ -34,6 +34,8 @@ export class Link {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.setNoDelay(true);
+    // A peer whose machine went away without a word is noticed, as PostgreSQL notices it.
+    socket.setKeepAlive(true, LIMITS.keepAliveMs);
     socket.on('end', () => this.handler.onEnd());
     socket.on('drain', () => this.handler.onDrain());
     socket.on('error', (error) => {

@@ -139,6 +139,8 @@ class Negotiation {
 
   private directTls(): void {
     if (this.tls.mode === 'disable' || this.tls.secureContext === null) return this.reject(null);
+    // Paused, so that the bytes put back wait in the socket until TLS takes them from there.
+    this.link.socket.pause();
     this.link.socket.unshift(Buffer.from(this.received));
     this.received = Buffer.alloc(0);
     this.sslAsked = true;

@@ -1,5 +1,5 @@
 import type { HoldOutcome } from '../approval/approval.ts';
-import { ERROR_CATALOGUE, type ErrorCode } from '../base/errors.ts';
+import { ERROR_CATALOGUE, type ErrorCode, HoldfastError } from '../base/errors.ts';
 import type { Block, Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
@@ -54,10 +54,10 @@ export function holdEndedError(
       return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
     case 'failed':
       return error(
-        'STORE_FAILED',
-        'statement refused because its approval could not be recorded',
+        outcome.error instanceof HoldfastError ? outcome.error.code : 'STORE_FAILED',
+        'statement refused because it could not be held for approval',
         outcome.error.message,
-        'The gateway lets nothing through that it cannot record; its log says what failed.',
+        'It was not run. The gateway lets nothing through that it cannot record.',
       );
     default:
       return outcome satisfies never;

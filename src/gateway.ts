@@ -1,0 +1,193 @@
+import { connect } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import { type AdminPlane, startAdmin } from './admin-plane.ts';
+import { StoredApprovalDesk } from './approval/desk.ts';
+import { StoredAuditLog } from './audit/log.ts';
+import { HoldfastError } from './base/errors.ts';
+import { LIMITS } from './base/limits.ts';
+import type { Logger } from './base/log.ts';
+import { Metrics } from './base/metrics.ts';
+import type { Config, ServerTls, Upstream } from './config/config.ts';
+import { formatEndpoint } from './config/endpoint.ts';
+import { PolicyHolder } from './policy/holder.ts';
+import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
+import { Listener } from './session/listener.ts';
+import type { ClientTls } from './session/negotiation.ts';
+import type { SessionServices } from './session/state.ts';
+import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
+import { AnalysisCache } from './sql/cache.ts';
+import { SqliteControlStore } from './store/sqlite-control-store.ts';
+
+/** A gateway that runs: everything it started, and how to end it. */
+export interface Gateway {
+  readonly listen: string;
+  readonly adminListen: string;
+  /** Made by this start and shown once, or null. */
+  readonly firstToken: string | null;
+  /** Reads the policy and tokens again. A file that does not load changes nothing, and is logged. */
+  reload(): Promise<void>;
+  /** Lets the sessions end, makes the audit durable, and stops. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts the program together: store, audit, approvals, policy, listener, admin API, in that order, so that nothing
+ * is accepted before it can be recorded. A failure stops what was started before it, and is thrown.
+ */
+export async function startGateway(config: Config, upstream: Upstream, log: Logger): Promise<Gateway> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const one of stops.splice(0).reverse()) await one();
+  };
+  try {
+    return await start(config, upstream, log, stops, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  config: Config,
+  upstream: Upstream,
+  log: Logger,
+  stops: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+): Promise<Gateway> {
+  const metrics = new Metrics();
+  const target = upstreamTarget(upstream, config);
+  await reachUpstream(target);
+  const store = await SqliteControlStore.open(config.store.path);
+  stops.push(() => store.close());
+  const audit = await StoredAuditLog.open({ store, metrics, log });
+  stops.push(() => audit.close());
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log });
+  const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
+  const analyzer = new AnalysisCache();
+  stops.push(() => analyzer.close());
+
+  const services: SessionServices = {
+    analyzer,
+    policy,
+    audit,
+    approvals,
+    metrics,
+    log,
+    statementBytesMax: config.limits.statementBytes,
+  };
+  const tls = clientTls(config.tls);
+  const listener = new Listener(services, {
+    ...config.listen,
+    upstream: target,
+    tls: () => tls,
+    allowReplication: config.startup.replication === 'allow',
+    sessionsMax: config.limits.sessionsMax,
+    startupTimeoutMs: config.limits.startupTimeoutMs,
+  });
+  const port = await listening(listener, formatEndpoint(config.listen));
+  let draining = false;
+  const admin: AdminPlane = await startAdmin({
+    config,
+    store,
+    audit,
+    approvals,
+    policy,
+    analyzer,
+    metrics,
+    log,
+    openSessions: () => listener.openSessions,
+    upstream: formatEndpoint(upstream),
+    readiness: async () => {
+      if (draining) return ['the gateway is shutting down'];
+      const problems: string[] = [];
+      if (!audit.healthy) problems.push('the audit cannot be stored');
+      if (!(await isReachable(target))) problems.push('the upstream server cannot be reached');
+      return problems;
+    },
+  });
+  stops.push(() => admin.close());
+  stops.push(async () => {
+    draining = true;
+    const drained = listener.drain(config.limits.drainTimeoutMs);
+    await approvals.close();
+    await drained;
+  });
+  return {
+    listen: formatEndpoint({ host: config.listen.host, port }),
+    adminListen: admin.listen,
+    firstToken: admin.firstToken,
+    reload: () => admin.reload(),
+    stop,
+  };
+}
+
+async function listening(listener: Listener, where: string): Promise<number> {
+  try {
+    return await listener.listen();
+  } catch (cause) {
+    throw listenError('clients', 'listen', where, cause);
+  }
+}
+
+/** One sentence for what keeps a port from being listened on. */
+export function listenError(whom: string, setting: string, where: string, cause: unknown): HoldfastError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const what =
+    code === 'EADDRINUSE'
+      ? 'another program listens there'
+      : code === 'EACCES'
+        ? 'this user may not'
+        : cause instanceof Error
+          ? cause.message
+          : String(cause);
+  return new HoldfastError(
+    'CONFIG_INVALID',
+    `cannot listen for ${whom} on ${where}: ${what}; set "${setting}" to another address`,
+    {
+      cause,
+    },
+  );
+}
+
+function upstreamTarget(upstream: Upstream, config: Config): UpstreamTarget {
+  return {
+    host: upstream.host,
+    port: upstream.port,
+    sslmode: upstream.ssl.mode,
+    ca: upstream.ssl.rootCert,
+    cert: upstream.ssl.client?.cert ?? null,
+    key: upstream.ssl.client?.key ?? null,
+    negotiation: upstream.ssl.negotiation,
+    connectTimeoutMs: config.limits.upstreamConnectTimeoutMs,
+  };
+}
+
+/** Fails early and clearly where clients could not be served anyway. */
+async function reachUpstream(target: UpstreamTarget): Promise<void> {
+  const link = await connectUpstream(target);
+  link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };
+  link.destroy();
+}
+
+function isReachable(target: UpstreamTarget): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: target.host, port: target.port, timeout: LIMITS.readinessTimeoutMs });
+    const answer = (reachable: boolean) => {
+      socket.destroy();
+      resolve(reachable);
+    };
+    socket.once('connect', () => answer(true));
+    socket.once('timeout', () => answer(false));
+    socket.once('error', () => answer(false));
+  });
+}
+
+function clientTls(tls: ServerTls): ClientTls {
+  if (tls.mode === 'disable') return { mode: 'disable', secureContext: null, requestCert: false };
+  const ca = tls.clientCa === null ? {} : { ca: tls.clientCa };
+  return {
+    mode: tls.mode,
+    secureContext: createSecureContext({ cert: tls.cert, key: tls.key, ...ca }),
+    requestCert: tls.clientCa !== null,
+  };
+}
