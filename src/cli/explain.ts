@@ -112,9 +112,10 @@ function relation({ schema, name }: RelationName): string {
   return schema === null ? name : `${schema}.${name}`;
 }
 
-/** Where something was masked the places no longer fit, and the whole masked text stands for each statement. */
+/** Where something was masked, or texts share an analysis, the places are not known, and all of it stands for each. */
 function statementText(analysis: Analysis, effects: StatementEffects, text: string): string {
   if (analysis.redacted !== null) return analysis.redacted;
+  if (effects.startByte < 0) return text;
   const bytes = Buffer.from(text);
   const end = effects.lengthBytes === 0 ? bytes.length : effects.startByte + effects.lengthBytes;
   return bytes.subarray(effects.startByte, end).toString('utf8');

@@ -15,7 +15,7 @@ const EMPTY: StatementEffects = Object.freeze({
   operation: 'empty',
   operations: Object.freeze(['empty']),
   risk: 'safe',
-  reasons: Object.freeze([]),
+  reasons: Object.freeze(['there is no statement in the text']),
   reads: Object.freeze([]),
   writes: Object.freeze([]),
   columns: Object.freeze([]),
