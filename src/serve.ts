@@ -60,21 +60,22 @@ function upstreamOf(embedded: Embedded): Upstream {
 }
 
 /** Resolves with the exit code: 0 where a person asked for the end, 1 where the sample server died. */
-function untilStopped(
+async function untilStopped(
   gateway: Gateway,
   embedded: Embedded | null,
   stop: AbortSignal,
   log: Logger,
-): Promise<number> {
+): Promise<0 | 1> {
   const reload = () => void gateway.reload();
   process.on('SIGHUP', reload);
-  const ended = new Promise<0 | 1>((resolve) => {
-    if (stop.aborted) resolve(0);
-    stop.addEventListener('abort', () => resolve(0), { once: true });
-    void embedded?.exited.then(() => {
-      log.error('the embedded PostgreSQL server has ended');
-      resolve(1);
-    });
+  const { promise, resolve } = Promise.withResolvers<0 | 1>();
+  if (stop.aborted) resolve(0);
+  stop.addEventListener('abort', () => resolve(0), { once: true });
+  void embedded?.exited.then(() => {
+    if (!stop.aborted) log.error('the embedded PostgreSQL server has ended');
+    resolve(1);
   });
-  return ended.finally(() => process.off('SIGHUP', reload));
+  const code = await promise;
+  process.off('SIGHUP', reload);
+  return code;
 }
