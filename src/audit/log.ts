@@ -3,7 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import type { AuditWrite, ControlStore } from '../store/control-store.ts';
+import type { AuditWrite, ControlStore, OpenAuditRecord } from '../store/control-store.ts';
 import { lostBlock } from './block-reader.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Dictionary } from './dictionary.ts';
@@ -169,18 +169,19 @@ export class StoredAuditLog implements AuditLog {
   }
 
   /** Those that began since the last time and have not ended: most have, and cost no more than this look. */
-  #recordOpen(): AuditWrite['opened'] {
+  #recordOpen(): OpenAuditRecord[] {
     if (this.#begun.length === 0) return [];
-    const begun = this.#begun;
+    const opened: OpenAuditRecord[] = [];
+    for (const entry of this.#begun) {
+      // An object that is used again is here twice, and has its record after the first time.
+      if (this.#open.get(entry) !== 0) continue;
+      const id = this.#nextOpenId++;
+      this.#open.set(entry, id);
+      this.#openWriter.append(asBegun(entry));
+      opened.push({ id, bytes: this.#openWriter.seal(0).bytes });
+    }
     this.#begun = [];
-    return begun
-      .filter((entry) => this.#open.get(entry) === 0)
-      .map((entry) => {
-        const id = this.#nextOpenId++;
-        this.#open.set(entry, id);
-        this.#openWriter.append(asBegun(entry));
-        return { id, bytes: this.#openWriter.seal(0).bytes };
-      });
+    return opened;
   }
 
   #pump(): void {
