@@ -125,7 +125,7 @@ function refused(status: number, body: unknown, base: URL): HoldfastError {
     : [];
   const facts = said.length > 0 ? { detail: printable(said.join(': ')) } : {};
   if (status === 401)
-    return new HoldfastError('CONFIG_INVALID', `${base.origin} does not know this token`, facts);
+    return new HoldfastError('STATEMENT_DENIED', `${base.origin} does not know this token`, facts);
   if (status === 403) return new HoldfastError('STATEMENT_DENIED', 'the token has no scope for this', facts);
   if (status === 404) return new HoldfastError('NOT_FOUND', 'there is no such thing', facts);
   return new HoldfastError('INTERNAL', `${base.origin} answered with status ${status}`, facts);

@@ -28,7 +28,7 @@ export function parseUpstream(text: string): Parsed<UpstreamUrl> {
   if (url === null) return wrong(`not a URL; expected ${FORM} with one host`);
   if (url.username !== '' || url.password !== '') {
     return wrong(
-      'takes no user or password: clients log in with their own, which pass through to the server',
+      'the upstream takes no user or password: clients log in with their own, which pass through to the server',
     );
   }
   if (url.pathname !== '' && url.pathname !== '/') {
