@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { LIMITS } from '../base/limits.ts';
 import { type AnalysisOutcome, analyzeBytes, asTemplate } from './analyze.ts';
+import { BoundedStore } from './bounded-store.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
@@ -19,39 +20,35 @@ export interface AnalysisCacheCounts {
   readonly bytes: number;
 }
 
-interface Entry {
-  /** Null where the shape's literals matter, so that each text of it is looked up by itself. */
-  readonly analysis: Analysis | null;
-  readonly bytes: number;
-  /** Whether it was used since the last round of eviction looked at it. */
-  used: boolean;
-}
-
-/** What a key begins with: the facts in the upper bits, then whether the rest is a shape, a text or a hash. */
-const SHAPE_KEY = 0;
-const TEXT_KEY = 1;
-const HASH_KEY = 2;
-/** An entry's own cost beside its text and analysis. */
+/** Shelves of the store: one of each kind for each way to read a text. */
+const SHAPES = 0;
+const TEXTS = 1;
+const HASHES = 2;
+/** What an entry costs beside its text and analysis. */
 const ENTRY_BYTES = 200;
+
+/** Longer texts come with parameters more often than not, so that their shape is read only if they are new. */
+const TEXT_FIRST_BYTES = 160;
+
+/** Says of a shape that its literals matter, so that each text of it is looked up by itself. */
+const NOT_SHARED = Symbol('not shared');
 
 /**
  * Analyses of texts, kept by the text's shape where the literals in it say nothing, and by the very text
  * otherwise. What was not used for a whole round of eviction goes first.
  */
 export class AnalysisCache {
-  readonly #entries = new Map<string, Entry>();
+  readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
   readonly #pending = new Map<string, Promise<Analysis>>();
-  readonly #bytesMax: number;
   readonly #pool: ParsePool;
-  readonly #scratch = Buffer.allocUnsafeSlow(LIMITS.parseInlineBytes + 1);
+  readonly #scratch = Buffer.allocUnsafeSlow(LIMITS.parseInlineBytes);
   #parser: Parser | null = null;
   readonly #starting: Promise<void>;
-  #bytes = 0;
   #hits = 0;
   #misses = 0;
 
   constructor(options: AnalysisCacheOptions = {}) {
-    this.#bytesMax = options.bytesMax ?? LIMITS.analysisCacheBytes;
+    this.#store = new BoundedStore(options.bytesMax ?? LIMITS.analysisCacheBytes);
     this.#pool = new ParsePool(options);
     this.#starting = Parser.create().then((parser) => {
       this.#parser = parser;
@@ -59,7 +56,7 @@ export class AnalysisCache {
   }
 
   get counts(): AnalysisCacheCounts {
-    return { hits: this.#hits, misses: this.#misses, entries: this.#entries.size, bytes: this.#bytes };
+    return { hits: this.#hits, misses: this.#misses, entries: this.#store.size, bytes: this.#store.bytes };
   }
 
   /** How often the parser broke and was built anew. */
@@ -85,47 +82,39 @@ export class AnalysisCache {
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
     if (end - start > LIMITS.parseInlineBytes) return this.#large(bytes.subarray(start, end), facts);
-    const shapeKey = this.#shapeKey(bytes, start, end, facts);
-    if (shapeKey === null) return this.#exact(bytes, start, end, facts);
-    const entry = this.#entries.get(shapeKey);
-    if (entry === undefined) return this.#learnShape(shapeKey, bytes, start, end, facts);
-    entry.used = true;
-    if (entry.analysis === null) return this.#exact(bytes, start, end, facts);
+    if (end - start > TEXT_FIRST_BYTES) {
+      const found = this.#store.get(shelf(facts, TEXTS), bytes.latin1Slice(start, end));
+      if (found !== undefined) {
+        this.#hits++;
+        return found as Analysis;
+      }
+    }
+    readShape(bytes, start, end, this.#scratch);
+    if (!shape.known || shape.length === 0) return this.#exact(bytes, start, end, facts);
+    if (shape.highBytes && !readableHighBytes(bytes, start, end, facts))
+      return this.#exact(bytes, start, end, facts);
+    const key = this.#scratch.latin1Slice(0, shape.length);
+    const found = this.#store.get(shelf(facts, SHAPES), key);
+    if (found === undefined) return this.#learnShape(key, bytes, start, end, facts);
+    if (found === NOT_SHARED) return this.#exact(bytes, start, end, facts);
     this.#hits++;
-    return entry.analysis;
-  }
-
-  #shapeKey(bytes: Buffer, start: number, end: number, facts: TextFacts): string | null {
-    readShape(bytes, start, end, this.#scratch, 1);
-    if (shape.length < 0) return null;
-    if (shape.highBytes && !readableHighBytes(bytes, start, end, facts)) return null;
-    this.#scratch[0] = prefix(facts, SHAPE_KEY);
-    return this.#scratch.latin1Slice(0, shape.length + 1);
+    return found;
   }
 
   #exact(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
-    this.#scratch[0] = prefix(facts, TEXT_KEY);
-    bytes.copy(this.#scratch, 1, start, end);
-    const key = this.#scratch.latin1Slice(0, end - start + 1);
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return this.#learn(key, bytes, start, end, facts);
-    entry.used = true;
+    const key = bytes.latin1Slice(start, end);
+    const found = this.#store.get(shelf(facts, TEXTS), key);
+    if (found === undefined) return this.#learn(key, bytes.subarray(start, end), facts);
     this.#hits++;
-    return entry.analysis!;
+    return found as Analysis;
   }
 
-  #learn(
-    key: string,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    facts: TextFacts,
-  ): Analysis | Promise<Analysis> {
+  #learn(key: string, text: Buffer, facts: TextFacts): Analysis | Promise<Analysis> {
     const parser = this.#readyParser();
-    if (parser === null) return this.#later(bytes.subarray(start, end), facts);
+    if (parser === null) return this.#later(text, facts);
     this.#misses++;
-    const { analysis } = analyzeBytes(parser, bytes.subarray(start, end), facts);
-    if (analysis.status !== 'failed') this.#keep(key, analysis);
+    const { analysis } = analyzeBytes(parser, text, facts);
+    this.#keep(shelf(facts, TEXTS), key, analysis);
     return analysis;
   }
 
@@ -136,21 +125,20 @@ export class AnalysisCache {
     end: number,
     facts: TextFacts,
   ): Analysis | Promise<Analysis> {
+    const text = bytes.subarray(start, end);
     const parser = this.#readyParser();
-    if (parser === null) return this.#later(bytes.subarray(start, end), facts);
+    if (parser === null) return this.#later(text, facts);
     this.#misses++;
-    // The key holds the shape, so the scratch may be used again.
-    const { replaced } = shape;
-    const outcome = analyzeBytes(parser, bytes.subarray(start, end), facts);
+    const outcome = analyzeBytes(parser, text, facts);
     if (outcome.analysis.status === 'failed') return outcome.analysis;
-    if (!replaced) {
-      this.#keep(key, outcome.analysis);
-      return outcome.analysis;
-    }
     const shared = parser.ready ? sharedAnalysis(parser, key, outcome, facts) : null;
-    this.#keep(key, shared);
-    if (shared === null) this.#keep(textKey(bytes, start, end, facts), outcome.analysis);
-    return shared ?? outcome.analysis;
+    if (shared !== null) {
+      this.#keep(shelf(facts, SHAPES), key, shared);
+      return shared;
+    }
+    this.#store.set(shelf(facts, SHAPES), key, NOT_SHARED, key.length + ENTRY_BYTES);
+    this.#keep(shelf(facts, TEXTS), text.latin1Slice(), outcome.analysis);
+    return outcome.analysis;
   }
 
   #readyParser(): Parser | null {
@@ -166,48 +154,28 @@ export class AnalysisCache {
   /** Large texts go by their hash; those who ask for the same one while it is read share the answer. */
   #large(text: Buffer, facts: TextFacts): Analysis | Promise<Analysis> {
     const hash = createHash('sha256').update(text).digest('base64');
-    const key = String.fromCharCode(prefix(facts, HASH_KEY)) + hash;
-    const entry = this.#entries.get(key);
-    if (entry !== undefined) {
-      entry.used = true;
+    const found = this.#store.get(shelf(facts, HASHES), hash);
+    if (found !== undefined) {
       this.#hits++;
-      return entry.analysis!;
+      return found as Analysis;
     }
+    const key = `${shelf(facts, HASHES)} ${hash}`;
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     this.#misses++;
     const reading = this.#pool.analyze(text, facts).then((analysis) => {
       this.#pending.delete(key);
-      if (analysis.status !== 'failed') this.#keep(key, analysis);
+      this.#keep(shelf(facts, HASHES), hash, analysis);
       return analysis;
     });
     this.#pending.set(key, reading);
     return reading;
   }
 
-  #keep(key: string, analysis: Analysis | null): void {
-    const bytes = key.length + ENTRY_BYTES + (analysis === null ? 0 : JSON.stringify(analysis).length * 2);
-    const old = this.#entries.get(key);
-    if (old !== undefined) this.#bytes -= old.bytes;
-    if (bytes > this.#bytesMax) {
-      this.#entries.delete(key);
-      return;
-    }
-    this.#entries.set(key, { analysis, bytes, used: false });
-    this.#bytes += bytes;
-    if (this.#bytes > this.#bytesMax) this.#evict();
-  }
-
-  /** A map keeps the order of insertion: what was used goes to its end once, what was not goes. */
-  #evict(): void {
-    for (const [key, entry] of this.#entries) {
-      if (this.#bytes <= this.#bytesMax) return;
-      this.#entries.delete(key);
-      if (entry.used) {
-        entry.used = false;
-        this.#entries.set(key, entry);
-      } else this.#bytes -= entry.bytes;
-    }
+  /** A failure is not remembered: the next time the parser may be well. */
+  #keep(on: number, key: string, analysis: Analysis): void {
+    if (analysis.status === 'failed') return;
+    this.#store.set(on, key, analysis, key.length + ENTRY_BYTES + JSON.stringify(analysis).length * 2);
   }
 }
 
@@ -222,7 +190,7 @@ function sharedAnalysis(
   facts: TextFacts,
 ): Analysis | null {
   if (!outcome.literalInsensitive) return null;
-  const shapeBytes = Buffer.from(key.slice(1), 'latin1');
+  const shapeBytes = Buffer.from(key, 'latin1');
   if (!mayShare(shapeBytes)) return null;
   const canonical = analyzeBytes(parser, canonicalText(shapeBytes), facts);
   if (!canonical.literalInsensitive) return null;
@@ -230,13 +198,9 @@ function sharedAnalysis(
   return JSON.stringify(shared) === JSON.stringify(asTemplate(outcome.analysis)) ? shared : null;
 }
 
-function prefix(facts: TextFacts, kind: number): number {
+function shelf(facts: TextFacts, kind: number): number {
   const encoding = facts.encoding === 'utf8' ? 0 : facts.encoding === 'latin1' ? 1 : 2;
   return (encoding << 4) | (facts.standardConformingStrings ? 8 : 0) | (facts.catalogFirst ? 4 : 0) | kind;
-}
-
-function textKey(bytes: Buffer, start: number, end: number, facts: TextFacts): string {
-  return String.fromCharCode(prefix(facts, TEXT_KEY)) + bytes.latin1Slice(start, end);
 }
 
 function readableHighBytes(bytes: Buffer, start: number, end: number, facts: TextFacts): boolean {

@@ -20,7 +20,8 @@ import type { Walk } from './walk.ts';
 /** SELECT, INSERT, UPDATE, DELETE, MERGE and the expressions in them. */
 
 export function select(walk: Walk, fields: Fields, name: NodeName): void {
-  walk.operation('select', 'safe');
+  if (isObject(fields['intoClause'])) walk.operation('select into', 'low', 'creates a table');
+  else walk.operation('select', 'safe');
   inScope(walk, fields, () => {
     addSources(walk, fields['fromClause']);
     walk.descend(name, fields, ['withClause']);
@@ -28,7 +29,6 @@ export function select(walk: Walk, fields: Fields, name: NodeName): void {
 }
 
 export function intoClause(walk: Walk, fields: Fields, name: NodeName): void {
-  walk.operation('select into', 'low', 'creates a table');
   walk.write(relationOf(fields['rel']));
   walk.schemaChange();
   walk.descend(name, fields, ['rel']);

@@ -49,123 +49,120 @@ CLASS[47] = SLASH;
 CLASS[59] = SEMICOLON;
 CLASS[46] = DOT;
 
-/** What reading a shape gives besides the bytes written. */
+/** Bytes that go on a word once it has begun. */
+const IN_WORD = new Uint8Array(256);
+for (let c = 0; c < 256; c++)
+  if (CLASS[c] === WORD || CLASS[c] === DIGIT || CLASS[c] === DOLLAR) IN_WORD[c] = 1;
+
+/** Classes after which a literal does not stand alone. */
+const TOUCHES = new Uint8Array(11);
+for (const kind of [WORD, DIGIT, QUOTE, DOUBLE_QUOTE, DOLLAR, DOT]) TOUCHES[kind] = 1;
+
+/** What reading a shape gives. */
 export interface ShapeFacts {
-  /** Bytes written into the scratch, or -1 where the text has no shape that is surely known. */
+  /** False where the text has no shape that is surely known. */
+  known: boolean;
+  /** Bytes of the shape in the scratch; 0 where no literal was replaced and the shape is the text itself. */
   length: number;
-  /** Whether a literal was replaced; the shape is otherwise the text itself. */
-  replaced: boolean;
   /** Whether the text has bytes above 127. */
   highBytes: boolean;
 }
 
 /** The facts of the last shape read: one object, reused, because this runs for every statement. */
-export const shape: ShapeFacts = { length: -1, replaced: false, highBytes: false };
+export const shape: ShapeFacts = { known: false, length: 0, highBytes: false };
 
-/** Writes the shape of `bytes[start..end)` into `scratch` from `offset` on, and its facts into `shape`. */
-export function readShape(bytes: Buffer, start: number, end: number, scratch: Buffer, offset: number): void {
-  shape.length = -1;
-  shape.replaced = false;
+/** Reads the shape of `bytes[start..end)`: its facts into `shape`, its bytes, if they differ, into `scratch`. */
+export function readShape(bytes: Buffer, start: number, end: number, scratch: Buffer): void {
+  shape.known = false;
+  shape.length = 0;
   let high = 0;
   let at = start;
-  let out = offset;
-  // The class of the byte before, where it touches: a literal is plain only if it stands alone.
+  // How far the text was copied, and how much the scratch holds: copying waits for the first literal.
+  let copied = start;
+  let out = 0;
+  // The class of the byte before: a literal is plain only if it stands alone.
   let before = PLAIN;
   while (at < end) {
     const c = bytes[at]!;
     const kind = CLASS[c]!;
-    switch (kind) {
-      case WORD: {
-        if (before === DIGIT) return;
-        high |= c;
-        scratch[out++] = c;
-        at++;
-        while (at < end) {
-          const part = bytes[at]!;
-          const partKind = CLASS[part]!;
-          if (partKind !== WORD && partKind !== DIGIT && partKind !== DOLLAR) break;
-          high |= part;
-          scratch[out++] = part;
-          at++;
-        }
-        break;
+    if (kind === PLAIN || kind === DOT) at++;
+    else if (kind === WORD) {
+      if (before === DIGIT) return;
+      do high |= bytes[at++]!;
+      while (at < end && IN_WORD[bytes[at]!] === 1);
+    } else if (kind === DIGIT || kind === QUOTE) {
+      // Before a quote a letter is a prefix (E, B, X, N) or a type, and an ampersand may end U&.
+      if (TOUCHES[before] === 1 || (kind === QUOTE && at > start && bytes[at - 1] === 38)) return;
+      const close = kind === DIGIT ? numberEnd(bytes, at, end) : literalEnd(bytes, at, end);
+      if (close < 0) return;
+      const placeholder = kind === QUOTE ? STRING : numberPlaceholder(bytes, at, close);
+      if (kind === QUOTE) high |= literalHigh;
+      if (placeholder !== 0) {
+        while (copied < at) scratch[out++] = bytes[copied++]!;
+        scratch[out++] = placeholder;
+        copied = close;
       }
-      case DIGIT: {
-        if (before === DOT || before === WORD || before === QUOTE || before === DOUBLE_QUOTE) return;
-        const close = numberEnd(bytes, at, end);
-        const placeholder = close < 0 ? 0 : numberPlaceholder(bytes, at, close);
-        if (close < 0) return;
-        if (placeholder === 0) {
-          while (at < close) scratch[out++] = bytes[at++]!;
-        } else {
-          scratch[out++] = placeholder;
-          shape.replaced = true;
-          at = close;
-        }
-        break;
-      }
-      case QUOTE: {
-        // A letter before it is a prefix (E, B, X, N) or a type; U& ends in an ampersand.
-        if (before === WORD || before === DIGIT || before === DOLLAR || bytes[at - 1] === 38) return;
-        const close = literalEnd(bytes, at, end);
-        if (close < 0) return;
-        high |= literalHigh;
-        scratch[out++] = STRING;
-        shape.replaced = true;
-        at = close;
-        break;
-      }
-      case DOUBLE_QUOTE: {
-        scratch[out++] = c;
-        at++;
-        while (at < end && bytes[at] !== 34) {
-          const part = bytes[at]!;
-          if (part < 32 || part === 127) return;
-          high |= part;
-          scratch[out++] = part;
-          at++;
-        }
-        if (at >= end) return;
-        scratch[out++] = 34;
-        at++;
-        break;
-      }
-      case DOLLAR: {
-        // $1 is a parameter; anything else may begin a dollar quote.
-        if (before === WORD || before === DIGIT || at + 1 >= end || CLASS[bytes[at + 1]!] !== DIGIT) return;
-        scratch[out++] = c;
-        at++;
-        while (at < end && CLASS[bytes[at]!] === DIGIT) scratch[out++] = bytes[at++]!;
-        if (at < end && (CLASS[bytes[at]!] === WORD || CLASS[bytes[at]!] === DOLLAR || bytes[at] === 46))
-          return;
-        break;
-      }
-      case REFUSED:
-        return;
-      case DASH:
-      case SLASH:
-        // A comment may begin here: -- or /*.
-        if (at + 1 < end && bytes[at + 1] === (kind === DASH ? 45 : 42)) return;
-        scratch[out++] = c;
-        at++;
-        break;
-      case SEMICOLON:
-        // Only the last: a text of several statements is decided by itself.
-        for (let rest = at + 1; rest < end; rest++) {
-          const space = bytes[rest]!;
-          if (space !== 32 && !(space >= 9 && space <= 13)) return;
-        }
-        scratch[out++] = c;
-        at++;
-        break;
-      default:
-        scratch[out++] = c;
-        at++;
+      at = close;
+    } else {
+      const close = specialEnd(bytes, at, end, kind, before);
+      if (close < 0) return;
+      if (kind === DOUBLE_QUOTE) high |= literalHigh;
+      at = close;
     }
     before = kind;
   }
+  if (out > 0) {
+    while (copied < end) scratch[out++] = bytes[copied++]!;
+    shape.length = out;
+  }
   shape.highBytes = high >= 128;
-  shape.length = out - offset;
+  shape.known = true;
+}
+
+/** Where what begins with a special byte ends, or -1 where it is more than this reader understands. */
+function specialEnd(bytes: Buffer, at: number, end: number, kind: number, before: number): number {
+  switch (kind) {
+    case DOUBLE_QUOTE:
+      return quotedNameEnd(bytes, at, end);
+    case DOLLAR:
+      return before === WORD || before === DIGIT ? -1 : parameterEnd(bytes, at, end);
+    case DASH:
+      return at + 1 < end && bytes[at + 1] === 45 ? -1 : at + 1;
+    case SLASH:
+      return at + 1 < end && bytes[at + 1] === 42 ? -1 : at + 1;
+    case SEMICOLON:
+      return isLastSemicolon(bytes, at, end) ? end : -1;
+    default:
+      return -1;
+  }
+}
+
+function quotedNameEnd(bytes: Buffer, start: number, end: number): number {
+  literalHigh = 0;
+  for (let at = start + 1; at < end; at++) {
+    const c = bytes[at]!;
+    if (c === 34) return at + 1;
+    if (c < 32 || c === 127) return -1;
+    literalHigh |= c;
+  }
+  return -1;
+}
+
+/** $1 is a parameter; anything else that begins with a dollar may begin a dollar quote. */
+function parameterEnd(bytes: Buffer, start: number, end: number): number {
+  let at = start + 1;
+  while (at < end && CLASS[bytes[at]!] === DIGIT) at++;
+  if (at === start + 1) return -1;
+  return at < end && (IN_WORD[bytes[at]!] === 1 || bytes[at] === 46) ? -1 : at;
+}
+
+/** A text of several statements is decided by itself. */
+function isLastSemicolon(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start + 1; at < end; at++) {
+    const c = bytes[at]!;
+    if (c !== 32 && !(c >= 9 && c <= 13)) return false;
+  }
+  return true;
 }
 
 /** Where a number ends, or -1 where it is more than digits with at most one point among them. */
