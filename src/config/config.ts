@@ -37,7 +37,6 @@ export interface ConfigLimits {
   readonly startupTimeoutMs: number;
   readonly upstreamConnectTimeoutMs: number;
   readonly drainTimeoutMs: number;
-  readonly approvalsPendingMax: number;
 }
 
 /** The whole configuration: checked, with its TLS files read. It never changes. */

@@ -128,7 +128,6 @@ function limitsOf(input: NonNullable<ConfigInput['limits']>): ConfigLimits {
     startupTimeoutMs: input.startup_timeout ?? LIMITS.startupTimeoutMs,
     upstreamConnectTimeoutMs: input.upstream_connect_timeout ?? LIMITS.upstreamConnectTimeoutMs,
     drainTimeoutMs: input.drain_timeout ?? LIMITS.drainTimeoutMs,
-    approvalsPendingMax: input.approvals_pending_max ?? LIMITS.approvalsPendingMax,
   };
 }
 

@@ -82,7 +82,6 @@ export const configSchema = z
         startup_timeout: durationBetween(1_000, HOUR_MS).optional(),
         upstream_connect_timeout: durationBetween(100, HOUR_MS).optional(),
         drain_timeout: durationBetween(0, HOUR_MS).optional(),
-        approvals_pending_max: z.int().min(1).max(1_000_000).optional(),
       })
       .optional(),
   })

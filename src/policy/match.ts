@@ -25,8 +25,10 @@ export interface Subject {
   readonly acts: readonly string[];
   /** The statement runs code whose effects its text does not tell. */
   readonly opaque: boolean;
-  /** It is nothing but such code, so that it may touch any table. */
+  /** It is nothing but such code. */
   readonly codeOnly: boolean;
+  /** It may touch tables that it does not name. */
+  readonly anyTable: boolean;
   readonly rows: RowCount;
   readonly context: Readonly<Record<string, string>>;
 }
@@ -35,6 +37,12 @@ const CODE = new Set(['do', 'call', 'function call']);
 const EXECUTE = 'execute';
 /** What may stand around an EXECUTE and says nothing of what it runs. */
 const AROUND_EXECUTE = new Set(['explain', 'explain analyze', 'create table as']);
+/** What takes tables along without naming them: whatever is in a schema, belongs to a role, or uses a type. */
+const SWEEPING = new Set([
+  ...['drop schema', 'alter schema', 'drop database', 'drop tablespace', 'drop owned', 'reassign owned'],
+  ...['drop extension', 'drop type', 'drop domain', 'drop server', 'alter table', 'grant', 'revoke'],
+  ...['create publication', 'alter publication'],
+]);
 /** What calling a function takes, besides the function. */
 const CALLING = new Set(['select', 'call']);
 /** Writes that name the columns they write; all others touch whole rows. */
@@ -56,9 +64,14 @@ export function subjectOf(analysis: Analysis, effects: StatementEffects): Subjec
     acts: effects.operation === 'select' || beyondReading.length === 0 ? operations : beyondReading,
     opaque,
     codeOnly,
-    rows: effects.writes.length === 0 && !opaque ? 0 : null,
+    anyTable: codeOnly || sweeps(effects, operations),
+    rows: effects.writes.length === 0 && !opaque && !sweeps(effects, operations) ? 0 : null,
     context: analysis.context,
   };
+}
+
+function sweeps({ reads, writes }: StatementEffects, operations: readonly string[]): boolean {
+  return reads.length + writes.length === 0 && operations.some((operation) => SWEEPING.has(operation));
 }
 
 /** A statement with more names than are listed is not understood either: what is left out might be anything. */
@@ -142,7 +155,7 @@ function tables(patterns: readonly TablePattern[], subject: Subject): Certainty 
   const one = (table: RelationName): Certainty => anyOf(patterns, (pattern) => matchTable(pattern, table));
   const main = everyOf(writes.length > 0 ? writes : reads, one);
   if (main !== 'no') return main;
-  return subject.codeOnly || anyOf(reads, one) !== 'no' ? 'possible' : 'no';
+  return subject.anyTable || anyOf(reads, one) !== 'no' ? 'possible' : 'no';
 }
 
 function columns(patterns: readonly ColumnPattern[], subject: Subject): Certainty {
@@ -152,7 +165,7 @@ function columns(patterns: readonly ColumnPattern[], subject: Subject): Certaint
       : anyOf(patterns, (pattern) => matchColumn(pattern, column)),
   );
   if (named !== 'no') return named;
-  if (subject.codeOnly) return 'possible';
+  if (subject.anyTable) return 'possible';
   const { writes, columns: all } = subject.effects;
   const columnwise = all.length > 0 && subject.acts.every((operation) => COLUMNWISE.has(operation));
   if (columnwise) return 'no';

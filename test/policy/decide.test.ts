@@ -221,6 +221,16 @@ describe('code whose effects the text does not tell', () => {
     );
   });
 
+  it('takes tables along that nobody names, as the drop of a schema does', () => {
+    expect(decided(PAYROLL, one({ operation: 'drop schema' }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ operation: 'drop owned' }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ operation: 'grant', risk: 'high' }))).toBe('block payroll');
+    expect(decided(PAYROLL, one({ operation: 'grant', risk: 'high', writes: ['a.a'] }))).toBe(
+      'snapshot default:high',
+    );
+    expect(decided(NIGHTLY, one({ operation: 'drop schema' }))).toBe('hold default:critical');
+  });
+
   it('is not allowed by a rule on the tables beside it', () => {
     const analysis = one({ writes: ['staging.a'], functions: ['wipe'], opaque: true });
     expect(decided(NIGHTLY, analysis)).toBe('hold default:critical');
