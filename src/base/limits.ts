@@ -122,6 +122,19 @@ export const LIMITS = {
   embeddedStartTimeoutMs: 60_000,
   /** Given to each of the ways of stopping, the gentlest first. */
   embeddedStopTimeoutMs: 10_000,
+
+  // --- admin ---
+  adminBodyBytes: 1024 * 1024,
+  adminRequestMs: 30_000,
+  adminConnectionsMax: 256,
+  adminParameterLength: 100,
+  adminPageMax: 1_000,
+  /** Wrong tokens from one address within the window, above which answers are kept back and say 429. */
+  adminWrongTokensMax: 10,
+  adminWrongTokensWindowMs: 60_000,
+  adminWrongTokenDelayMs: 1_000,
+  adminWaitingMax: 64,
+  adminAddressesMax: 10_000,
 } as const satisfies Record<string, number>;
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');

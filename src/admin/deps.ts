@@ -1,0 +1,63 @@
+import type { Approval, ApprovalState } from '../approval/approval.ts';
+import type { ApprovalList, Decider, Verdict } from '../approval/desk.ts';
+import type { AuditPage, AuditPageFound } from '../audit/query.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { Token } from './tokens.ts';
+
+/** What the API needs of the gateway that it speaks for. */
+export interface AdminDeps {
+  readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
+  readonly approvals: ApprovalsAdmin;
+  readonly policy: PolicyAdmin;
+  readonly metrics: Metrics;
+  /** Asked at each request, so that tokens can be taken away without a restart. */
+  tokens(): readonly Token[];
+  status(): StatusFacts;
+  /** Why the gateway cannot serve clients, a sentence each; none where it can. */
+  readiness(): Promise<readonly string[]>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Whether /metrics needs a token with metrics:read. */
+  readonly metricsAccess: 'token' | 'open';
+  /**
+   * `loopback` answers only to names of this machine, so that no web page can reach the API by a name of its
+   * own that leads to 127.0.0.1.
+   */
+  readonly hostNames: 'loopback' | 'any';
+}
+
+export interface ApprovalsAdmin {
+  list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
+  get(id: string): Promise<Approval>;
+  decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
+}
+
+export interface PolicyAdmin {
+  current(): PolicyFacts;
+  /** Throws what is wrong with the file, and then keeps the policy that it has. */
+  reload(): Promise<PolicyFacts>;
+  analyze(
+    sql: string,
+    facts: SessionFacts,
+  ): Promise<{ readonly analysis: Analysis; readonly decision: Decision }>;
+}
+
+export interface PolicyFacts {
+  readonly revision: string;
+  readonly mode: Mode;
+  readonly fileName: string;
+  /** The text of the file. */
+  readonly source: string;
+  readonly rules: readonly { readonly name: string }[];
+}
+
+export interface StatusFacts {
+  readonly version: string;
+  readonly startedAtMs: number;
+  /** Where clients are listened for, and the server behind, as `host:port`. */
+  readonly listen: string;
+  readonly upstream: string;
+  readonly draining: boolean;
+}

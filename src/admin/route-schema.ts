@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { LIMITS } from '../base/limits.ts';
+import { problemSchema } from './problems.ts';
+import type { RouteScope } from './tokens.ts';
+
+/** What every route that needs a token says of itself in the OpenAPI document. */
+export function secured(scope: RouteScope) {
+  return { security: [{ bearer: [scope] }], description: `Needs the scope \`${scope}\`.` };
+}
+
+/** The problems that any route with a token may answer with. */
+export const tokenProblems = {
+  400: problemSchema,
+  401: problemSchema,
+  403: problemSchema,
+  429: problemSchema,
+} as const;
+
+/** A page of a list: the newest first. */
+export function pageOf<Item extends z.ZodType>(item: Item) {
+  return z.object({
+    items: z.array(item).readonly(),
+    next: z.string().nullable().describe('The `cursor` of the next page, or null at the end.'),
+  });
+}
+
+export const limit = z.coerce.number().int().min(1).max(LIMITS.adminPageMax).default(50);
+
+export const risk = z.enum(['safe', 'low', 'high', 'critical', 'forbidden']);
+export const action = z.enum(['allow', 'snapshot', 'hold', 'block']);
+
+/** RFC 3339, as milliseconds since the epoch; a date alone is its first moment in UTC. */
+export const instant = z
+  .union([z.iso.datetime({ offset: true }), z.iso.date()])
+  .transform((text) => Date.parse(text))
+  .pipe(z.number());
+
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}

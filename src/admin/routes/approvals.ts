@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { APPROVAL_STATES, type Approval } from '../../approval/approval.ts';
+import type { Verdict } from '../../approval/desk.ts';
+import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
+import { problemSchema } from '../problems.ts';
+import { limit, pageOf, risk, secured, timeText, tokenProblems } from '../route-schema.ts';
+
+const id = z.string().regex(/^[a-z]+_[0-9a-z]+$/);
+
+const approvalSchema = z
+  .object({
+    id,
+    state: z.enum(APPROVAL_STATES),
+    created_at: z.string(),
+    expires_at: z.string(),
+    resolved_at: z.string().nullable(),
+    resolved_by: z.string().nullable().describe('The name of the token that decided.'),
+    comment: z.string().nullable(),
+    session: z.string(),
+    role: z.string(),
+    database: z.string(),
+    application: z.string().describe("The client's own word."),
+    client: z.string(),
+    statement: z.string().describe('Passwords masked; cut where it is long.'),
+    statement_sha256: z.string(),
+    parameters: z.int().describe('How many parameters were bound.'),
+    operation: z.string(),
+    risk,
+    reasons: z.array(z.string()).readonly(),
+    tables: z.array(z.string()).readonly(),
+    rule: z.string(),
+    reason: z.string(),
+  })
+  .meta({ id: 'Approval' });
+
+const query = z.strictObject({
+  state: z.enum(APPROVAL_STATES).optional(),
+  limit,
+  cursor: id.optional(),
+});
+
+const decision = z
+  .strictObject({ comment: z.string().max(2000).optional().describe('Kept, and told to the client.') })
+  .nullish();
+
+/** Who is held, and the word that lets go. */
+export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'approvals'>): void {
+  app.get(
+    '/v1/approvals',
+    {
+      config: { scope: 'approval:read' },
+      schema: {
+        summary: 'List approvals, the newest first',
+        ...secured('approval:read'),
+        querystring: query,
+        response: { 200: pageOf(approvalSchema), ...tokenProblems, 503: problemSchema },
+      },
+    },
+    async ({ query: { state, cursor, limit } }) => {
+      const list = await approvals.list({ state: state ?? null, before: cursor ?? null, limit });
+      return { items: list.items.map(approvalJson), next: list.next };
+    },
+  );
+  app.get(
+    '/v1/approvals/:id',
+    {
+      config: { scope: 'approval:read' },
+      schema: {
+        summary: 'Show an approval',
+        ...secured('approval:read'),
+        params: z.object({ id }),
+        response: { 200: approvalSchema, ...tokenProblems, 404: problemSchema, 503: problemSchema },
+      },
+    },
+    async ({ params }) => approvalJson(await approvals.get(params.id)),
+  );
+  decisionRoute(app, approvals, 'approve', 'Let a held statement run');
+  decisionRoute(app, approvals, 'deny', 'Refuse a held statement');
+}
+
+/** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. */
+function decisionRoute(
+  app: AdminApp,
+  approvals: AdminDeps['approvals'],
+  verdict: Verdict,
+  summary: string,
+): void {
+  app.post(
+    `/v1/approvals/:id/${verdict}`,
+    {
+      config: { scope: 'approval:write' },
+      schema: {
+        summary,
+        ...secured('approval:write'),
+        params: z.object({ id }),
+        body: decision,
+        response: {
+          200: approvalSchema,
+          ...tokenProblems,
+          404: problemSchema,
+          409: problemSchema,
+          415: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ params, body, principal }) => {
+      const decider = { by: principal?.name ?? 'unknown', comment: body?.comment ?? null };
+      return approvalJson(await approvals.decide(params.id, verdict, decider));
+    },
+  );
+}
+
+function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
+  return {
+    id: approval.id,
+    state: approval.state,
+    created_at: timeText(approval.createdAtMs),
+    expires_at: timeText(approval.expiresAtMs),
+    resolved_at: approval.resolvedAtMs === null ? null : timeText(approval.resolvedAtMs),
+    resolved_by: approval.resolvedBy,
+    comment: approval.comment,
+    session: approval.sessionId,
+    role: approval.role,
+    database: approval.database,
+    application: approval.application,
+    client: approval.client,
+    statement: approval.statement,
+    statement_sha256: approval.statementSha256,
+    parameters: approval.parameters,
+    operation: approval.operation,
+    risk: approval.risk,
+    reasons: approval.reasons,
+    tables: approval.tables,
+    rule: approval.rule,
+    reason: approval.reason,
+  };
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
+import { secured, timeText, tokenProblems } from '../route-schema.ts';
+
+const statusSchema = z
+  .object({
+    version: z.string(),
+    started_at: z.string(),
+    uptime_s: z.number(),
+    ready: z.boolean(),
+    problems: z.array(z.string()).readonly(),
+    draining: z.boolean(),
+    listen: z.string(),
+    upstream: z.string(),
+    policy: z.object({ file: z.string(), revision: z.string(), mode: z.string(), rules: z.int() }),
+    sessions: z.object({ open: z.number(), total: z.number() }),
+    statements: z.object({ total: z.number(), held: z.number() }),
+    audit: z.object({ events: z.number(), queue_bytes: z.number(), failures: z.number() }),
+  })
+  .meta({ id: 'Status' });
+
+export function statusRoute(app: AdminApp, deps: AdminDeps): void {
+  app.get(
+    '/v1/status',
+    {
+      config: { scope: 'metadata:read' },
+      schema: {
+        summary: 'How the gateway is doing',
+        ...secured('metadata:read'),
+        response: { 200: statusSchema, ...tokenProblems },
+      },
+    },
+    async () => {
+      const { version, startedAtMs, draining, listen, upstream } = deps.status();
+      const problems = await deps.readiness();
+      const { metrics } = deps;
+      const policy = deps.policy.current();
+      return {
+        version,
+        started_at: timeText(startedAtMs),
+        uptime_s: Math.floor((Date.now() - startedAtMs) / 1000),
+        ready: problems.length === 0,
+        problems,
+        draining,
+        listen,
+        upstream,
+        policy: {
+          file: policy.fileName,
+          revision: policy.revision,
+          mode: policy.mode,
+          rules: policy.rules.length,
+        },
+        sessions: { open: metrics.sessionsOpen, total: metrics.sessionsTotal },
+        statements: {
+          total: metrics.statements.cells.reduce((a, b) => a + b, 0),
+          held: metrics.statementsHeld,
+        },
+        audit: {
+          events: metrics.auditEvents,
+          queue_bytes: metrics.auditQueueBytes,
+          failures: metrics.auditFailures,
+        },
+      };
+    },
+  );
+}

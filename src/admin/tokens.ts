@@ -1,0 +1,63 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/** What a route may ask for. `*` and `admin:*` stand for all of them. */
+export const ROUTE_SCOPES = [
+  'approval:read',
+  'approval:write',
+  'audit:read',
+  'metadata:read',
+  'metrics:read',
+  'query:analyze',
+  'policy:read',
+  'policy:write',
+] as const;
+export type RouteScope = (typeof ROUTE_SCOPES)[number];
+
+/** Somebody who may use the API. */
+export interface Token {
+  readonly name: string;
+  /** Of the token, in lower-case hex; the token itself is kept nowhere. */
+  readonly sha256: string;
+  readonly scopes: readonly string[];
+  readonly expiresAtMs: number | null;
+}
+
+/** The prefix lets secret scanners find a token that was leaked. */
+const PREFIX = 'hf_';
+const SECRET_BYTES = 32;
+
+export interface MadeToken {
+  /** To be shown once. */
+  readonly secret: string;
+  readonly token: Token;
+}
+
+export function makeToken(
+  name: string,
+  scopes: readonly string[],
+  expiresAtMs: number | null = null,
+): MadeToken {
+  const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
+  return { secret, token: { name, sha256: hashToken(secret), scopes, expiresAtMs } };
+}
+
+export function hashToken(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}
+
+/** The token that a secret is, if it is one that still holds. Each is compared, in time that tells nothing. */
+export function findToken(secret: string, tokens: readonly Token[], nowMs: number): Token | null {
+  const hash = createHash('sha256').update(secret).digest();
+  let found: Token | null = null;
+  for (const token of tokens) {
+    const expected = Buffer.from(token.sha256, 'hex');
+    const same = expected.length === hash.length && timingSafeEqual(expected, hash);
+    const holds = token.expiresAtMs === null || nowMs < token.expiresAtMs;
+    if (same && holds) found = token;
+  }
+  return found;
+}
+
+export function grants(token: Token, scope: RouteScope): boolean {
+  return token.scopes.some((one) => one === scope || one === '*' || one === 'admin:*');
+}
