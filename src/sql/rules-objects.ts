@@ -105,9 +105,24 @@ export function drop(walk: Walk, fields: Fields): void {
   for (const object of list(fields['objects'])) touch(walk, object, naming);
 }
 
+/** The command that renames a part is that of what it is a part of: ALTER TABLE … RENAME COLUMN. */
+function renamingCommand(walk: Walk, fields: Fields): string {
+  switch (fields['renameType']) {
+    case 'OBJECT_COLUMN':
+    case 'OBJECT_ATTRIBUTE':
+      return objectKind(walk, fields['relationType'])[0];
+    case 'OBJECT_TABCONSTRAINT':
+      return 'table';
+    case 'OBJECT_DOMCONSTRAINT':
+      return 'domain';
+    default:
+      return objectKind(walk, fields['renameType'])[0];
+  }
+}
+
 export function rename(walk: Walk, fields: Fields): void {
   const [words] = objectKind(walk, fields['renameType']);
-  walk.operation(`alter ${words}`, 'high', `renames a ${words}`);
+  walk.operation(`alter ${renamingCommand(walk, fields)}`, 'high', `renames a ${words}`);
   renamed(walk, fields);
   if (fields['renameType'] === 'OBJECT_COLUMN' || fields['renameType'] === 'OBJECT_ATTRIBUTE') {
     const relation = relationOf(fields['relation']);

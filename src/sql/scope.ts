@@ -56,7 +56,7 @@ export class Scope {
         source.relation === null ? [] : [{ table: source.relation, name }],
       );
     }
-    return [{ table: visible.length === 1 ? visible[0]!.relation : null, name }];
+    return [{ table: onlyRelation(visible), name }];
   }
 
   #visible(): readonly Source[] {
@@ -69,4 +69,12 @@ export class Scope {
       (this.parent === null ? undefined : this.parent.#find(alias))
     );
   }
+}
+
+/** What an unqualified column belongs to: the one relation in sight, also where it has several names. */
+function onlyRelation(sources: readonly Source[]): RelationName | null {
+  const first = sources[0]?.relation ?? null;
+  if (first === null) return null;
+  const isFirst = ({ relation }: Source) => relation?.name === first.name && relation.schema === first.schema;
+  return sources.every(isFirst) ? first : null;
 }

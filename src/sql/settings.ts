@@ -41,7 +41,10 @@ const GROUPS: readonly Group[] = [
       debug_print_parse debug_print_rewritten debug_print_plan debug_pretty_print
       stats_fetch_consistency escape_string_warning quote_all_identifiers scram_iterations
       icu_validation_level trace_notify trace_sort backend_flush_after commit_siblings commit_delay
-      max_stack_depth transform_null_equals default_tablespace temp_tablespaces default_table_access_method`,
+      max_stack_depth transform_null_equals synchronize_seqscans timezone_abbreviations
+      enable_distinct_reordering io_combine_limit md5_password_warnings vacuum_buffer_usage_limit
+      vacuum_max_eager_freeze_failure_rate vacuum_truncate temp_file_limit exit_on_error wal_sender_timeout
+      default_tablespace temp_tablespaces default_table_access_method`,
   },
   {
     risk: 'low',
@@ -66,7 +69,7 @@ const GROUPS: readonly Group[] = [
   {
     risk: 'low',
     reason: 'changes what is logged or counted',
-    names: `log_statement log_duration log_min_messages log_min_error_statement log_min_duration_statement
+    names: `backtrace_functions log_statement log_duration log_min_messages log_min_error_statement log_min_duration_statement
       log_min_duration_sample log_statement_sample_rate log_transaction_sample_rate log_parameter_max_length
       log_parameter_max_length_on_error log_error_verbosity log_lock_waits log_lock_failures log_temp_files
       log_replication_commands log_executor_stats log_parser_stats log_planner_stats log_statement_stats
@@ -74,9 +77,9 @@ const GROUPS: readonly Group[] = [
       track_wal_io_timing track_cost_delay_timing compute_query_id update_process_title deadlock_timeout`,
   },
   {
-    risk: 'high',
-    reason: 'weakens how durably commits are written',
-    names: 'synchronous_commit wal_compression wal_skip_threshold',
+    risk: 'low',
+    reason: 'changes how durably commits are written',
+    names: 'synchronous_commit wal_compression wal_skip_threshold wal_init_zero wal_recycle file_copy_method',
   },
   { risk: 'high', reason: 'acts as another role', names: 'role' },
   {

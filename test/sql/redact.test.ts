@@ -1,0 +1,165 @@
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { AnalysisCache } from '../../src/sql/cache.ts';
+import { redact } from '../../src/sql/redact.ts';
+import { seed } from './seed.ts';
+
+const cache = new AnalysisCache();
+afterAll(() => cache.close());
+
+describe('what is masked', () => {
+  test.each([
+    ["alter role x password 'abc'", "alter role x password '***'"],
+    [
+      "create user x with encrypted password 'abc' valid until '2030-01-01'",
+      "create user x with encrypted password '***' valid until '2030-01-01'",
+    ],
+    ["create role x PASSWORD /* c */ E'a\\'bc' login", "create role x PASSWORD /* c */ '***' login"],
+    ['alter role x password $a$b$a$', "alter role x password '***'"],
+    ["alter role x password U&'\\0061'", "alter role x password '***'"],
+    ["alter role x password 'a'\n  'b'", "alter role x password '***'\n  '***'"],
+    [
+      "create user mapping for u server s options (user 'a', password 'b')",
+      "create user mapping for u server s options (user 'a', password '***')",
+    ],
+    [
+      "create subscription s connection 'host=h password=p user=u' publication p",
+      "create subscription s connection 'host=h password=*** user=u' publication p",
+    ],
+    [
+      "select * from dblink('postgres://u:p@h/d', 'select 1') as x(a int)",
+      "select * from dblink('postgres://u:***@h/d', 'select 1') as x(a int)",
+    ],
+    [
+      "alter system set primary_conninfo = 'user=a password=''b c'' host=h'",
+      "alter system set primary_conninfo = 'user=a password=***",
+    ],
+    [
+      "do $$ begin execute 'alter role x password ''abc'''; end $$",
+      "do $$ begin execute 'alter role x password ***$$",
+    ],
+    ["update u set password = 'abc' where id = 1", "update u set password = '***' where id = 1"],
+  ])('%s', async (text, masked) => {
+    const { redacted } = await cache.analyzeText(text);
+    expect(redacted?.startsWith(masked.replace(/\*\*\*['$]*$/, '')), redacted ?? '').toBe(true);
+    expect(redacted).toContain('***');
+  });
+
+  test.each([
+    'alter role x password null',
+    "select 'abc'",
+    'select * from passwords where id = 1',
+    "insert into mails values ('a@b.c')",
+    "insert into urls values ('https://example.org/a')",
+  ])('nothing in %s', async (text) => {
+    expect((await cache.analyzeText(text)).redacted).toBeNull();
+  });
+
+  test('an error of the grammar does not quote what was masked', async () => {
+    const { problem, redacted } = await cache.analyzeText('alter role x password hunter2');
+    expect(`${problem} ${redacted}`).not.toContain('hunter2');
+  });
+});
+
+/** Letters that appear nowhere in the statements, so that whatever is left of a password shows. */
+const password = fc
+  .tuple(fc.string({ unit: fc.constantFrom(...'QZJXK07\'\\"$@:/=; \n%-*é'), minLength: 0, maxLength: 12 }))
+  .map(([middle]) => `QZ${middle}JX`);
+
+const quoted: readonly ((secret: string) => string)[] = [
+  (secret) => `'${secret.replaceAll("'", "''")}'`,
+  (secret) => `E'${secret.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`,
+  (secret) => `$q$${secret}$q$`,
+  (secret) => `U&'${secret.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`,
+];
+
+const statements: readonly ((literal: string, secret: string) => string)[] = [
+  (literal) => `alter role x password ${literal}`,
+  (literal) => `alter user x with encrypted  PASSWORD/*c*/${literal} login`,
+  (literal) => `create role x login password\n-- comment\n${literal} valid until 'infinity'`,
+  (literal) => `create group x password ${literal}; select 1`,
+  (literal) => `create user mapping for x server s options (password ${literal})`,
+  (literal) => `alter user mapping for x server s options (set password ${literal})`,
+  (literal) => `do ${nest(`begin execute ${nest(`alter role x password ${literal}`)}; end`)}`,
+  (literal) => `select dblink_exec('c', ${nest(`alter role x password ${literal}`)})`,
+  (literal) => `alter role x password ${literal} oh dear this is not sql`,
+  (literal) => `alter role x passwor ${literal}`,
+  (literal) => `create user x pasword = ${literal} (`,
+];
+
+function nest(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** A run of the password that no masking would leave by chance. */
+function traces(secret: string): string[] {
+  return ['QZ', 'JX'].filter((part) => secret.includes(part));
+}
+
+test('a password never survives', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...statements),
+      fc.constantFrom(...quoted),
+      password,
+      async (statement, quote, secret) => {
+        const text = statement(quote(secret), secret);
+        const { redacted, problem } = await cache.analyzeText(text);
+        for (const trace of traces(secret))
+          expect(`${redacted ?? text} ${problem}`, text).not.toContain(trace);
+      },
+    ),
+    { numRuns: 3_000, seed },
+  );
+});
+
+test('a password in a connection string never survives', async () => {
+  const simple = fc
+    .string({ unit: fc.constantFrom(...'QZJXK07%*é-'), maxLength: 12 })
+    .map((middle) => `QZ${middle}JX`);
+  const strings: readonly ((secret: string) => string)[] = [
+    (secret) => `host=h password=${secret} user=u`,
+    (secret) => `host=h password = '${secret}' user=u`,
+    (secret) => `postgres://u:${secret}@h:5432/d?sslmode=require`,
+    (secret) => `postgresql://u:${secret}@h`,
+    (secret) => `host=h sslpassword=${secret}`,
+  ];
+  const places: readonly ((literal: string) => string)[] = [
+    (literal) => `create subscription s connection ${literal} publication p`,
+    (literal) => `alter subscription s connection ${literal}`,
+    (literal) => `select * from dblink(${literal}, 'select 1') as x(a int)`,
+    (literal) => `alter system set primary_conninfo = ${literal}`,
+    (literal) => `select set_config('primary_conninfo', ${literal}, false)`,
+    (literal) => `insert into notes values (${literal})`,
+    (literal) => `insert into notes values (${literal}`,
+    (literal) => `do ${nest(`begin perform dblink_connect(${literal}); end`)}`,
+  ];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...strings),
+      fc.constantFrom(...places),
+      simple,
+      async (string, place, secret) => {
+        const text = place(nest(string(secret)));
+        const { redacted, problem } = await cache.analyzeText(text);
+        for (const trace of traces(secret))
+          expect(`${redacted ?? text} ${problem}`, text).not.toContain(trace);
+      },
+    ),
+    { numRuns: 2_000, seed },
+  );
+});
+
+test('masking any bytes ends, and masks nothing twice', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: fc.constantFrom(...'pasword=\'"$/*-:@ \n\\E'), maxLength: 60 }),
+      fc.boolean(),
+      (text, understood) => {
+        const once = redact(`password ${text}`, understood);
+        if (once !== null) expect(once.length).toBeLessThan(text.length * 4 + 40);
+      },
+    ),
+    { numRuns: 3_000, seed },
+  );
+});
