@@ -58,7 +58,7 @@ postgres_source() {
   local version=$1 dir=$cache/postgresql-source/$1
   [ -e "$dir/done" ] && return
   rm -rf "$dir" && mkdir -p "$dir"
-  (cd "$dir" && apt-get -q source "postgresql-15=$version" && mv postgresql-15-*/ tree && rm -f -- *.tar.* && touch done)
+  (cd "$dir" && apt-get -q source "postgresql-15=$version" && mv postgresql-15-*/ tree && rm -f -- *.tar.* && touch 'done')
 }
 version=
 while read -r candidate; do
