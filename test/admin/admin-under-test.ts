@@ -1,0 +1,150 @@
+import { request } from 'node:http';
+import { join } from 'node:path';
+import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
+import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
+import { makeToken, type RouteScope, type Token } from '../../src/admin/tokens.ts';
+import { StoredApprovalDesk } from '../../src/approval/desk.ts';
+import { StoredAuditLog } from '../../src/audit/log.ts';
+import { AuditQuery } from '../../src/audit/query.ts';
+import type { HoldfastError } from '../../src/base/errors.ts';
+import { createLogger } from '../../src/base/log.ts';
+import { Metrics } from '../../src/base/metrics.ts';
+import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
+import { analysis, decision } from '../audit/statements.ts';
+import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what the API answers is what the tests look into.
+  readonly body: any;
+}
+
+/** The admin API over HTTP with a real store behind it; policy and readiness are told what to say. */
+export class AdminUnderTest {
+  readonly metrics = new Metrics();
+  readonly logged: string[] = [];
+  readonly tokens: Token[] = [];
+  problems: string[] = [];
+  policyProblem: HoldfastError | null = null;
+  /** What /v1/analyze handed on. */
+  analyzed: unknown[] = [];
+  store!: FaultyStore;
+  audit!: StoredAuditLog;
+  approvals!: StoredApprovalDesk;
+  port = 0;
+  #server!: AdminServer;
+  #query!: AuditQuery;
+  #removeFolder!: () => Promise<void>;
+
+  static async start(changes: Partial<AdminDeps> = {}): Promise<AdminUnderTest> {
+    const admin = new AdminUnderTest();
+    await admin.#start(changes);
+    return admin;
+  }
+
+  async #start(changes: Partial<AdminDeps>): Promise<void> {
+    const folder = await temporaryFolder();
+    this.#removeFolder = folder.remove;
+    const log = createLogger('info', { write: (line) => this.logged.push(line) });
+    const { metrics } = this;
+    this.store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
+    this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
+    this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
+    this.#query = new AuditQuery({ store: this.store, log: this.audit });
+    this.#server = await createAdminServer({
+      audit: this.#query,
+      approvals: this.approvals,
+      policy: {
+        current: () => POLICY,
+        reload: async () => {
+          if (this.policyProblem !== null) throw this.policyProblem;
+          return { ...POLICY, revision: 'reloaded' };
+        },
+        analyze: async (...asked) => {
+          this.analyzed.push(asked);
+          const found = analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] });
+          return { analysis: found, decision: decision('hold', 'critical') };
+        },
+      },
+      metrics,
+      tokens: () => this.tokens,
+      status: () => ({
+        version: '9.8.7',
+        startedAtMs: Date.now(),
+        listen: '127.0.0.1:6432',
+        upstream: 'db:5432',
+        draining: false,
+      }),
+      readiness: async () => this.problems,
+      log,
+      metricsAccess: 'token',
+      hostNames: 'loopback',
+      ...changes,
+    });
+    this.port = await this.#server.listen({ host: '127.0.0.1', port: 0 });
+  }
+
+  /** A token that is good for these scopes. */
+  token(scopes: readonly (RouteScope | '*' | 'admin:*')[], name = `token ${this.tokens.length}`): string {
+    const { secret, token } = makeToken(name, scopes);
+    this.tokens.push(token);
+    return secret;
+  }
+
+  async ask(method: string, path: string, token?: string, body?: unknown): Promise<Answer> {
+    const headers: Record<string, string> = {};
+    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    return await this.send(path, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  async send(path: string, init: RequestInit): Promise<Answer> {
+    const response = await fetch(`http://127.0.0.1:${this.port}${path}`, init);
+    const text = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json') === true;
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: isJson ? JSON.parse(text) : null,
+    };
+  }
+
+  /** With a Host header, which fetch does not let anybody choose. */
+  askAs(host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: this.port, path: '/healthz', headers: { host } };
+      request(options, (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      })
+        .on('error', reject)
+        .end();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.store.failing = false;
+    await this.#server.close();
+    await this.approvals.close();
+    await this.#query.close();
+    await this.audit.close();
+    await this.store.close();
+    await this.#removeFolder();
+  }
+}
+
+const POLICY: PolicyFacts = {
+  revision: 'abc123',
+  mode: 'protect',
+  fileName: 'config/policy.yaml',
+  source: 'mode: protect\n',
+  rules: [{ name: 'agents ask first' }],
+};
