@@ -31,7 +31,13 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
       },
       hooks: {
         logMethod(parameters, method) {
-          const masked = parameters.map((one) => (typeof one === 'string' ? maskSecrets(one) : one));
+          // pino takes the message of an error that comes alone as it is, past the serialiser.
+          const [first, ...rest] = parameters as readonly unknown[];
+          const named =
+            first instanceof Error
+              ? [{ err: first }, ...(rest.length > 0 ? rest : [first.message])]
+              : parameters;
+          const masked = named.map((one) => (typeof one === 'string' ? maskSecrets(one) : one));
           method.apply(this, masked as typeof parameters);
         },
       },
