@@ -46,6 +46,3 @@ export const UNKNOWN_PORTAL = withoutText(
   'high',
   'reads a cursor that was opened inside the server',
 );
-
-/** EXECUTE of a name that the gateway does not know, as the effects that then stand for it. */
-export const UNKNOWN_EFFECTS: StatementEffects = UNKNOWN_STATEMENT.statements[0]!;

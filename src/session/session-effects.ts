@@ -1,6 +1,12 @@
-import { type Analysis, type SessionEffect, type StatementEffects, worseRisk } from '../sql/effects.ts';
+import {
+  type Analysis,
+  type Risk,
+  type SessionEffect,
+  type StatementEffects,
+  worseRisk,
+} from '../sql/effects.ts';
+import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
 import { type PreparedStatement, sqlNameKey, type Undo } from './names.ts';
-import { UNKNOWN_EFFECTS } from './opaque.ts';
 import type { Reply } from './replies.ts';
 import { isCatalogFirst, type SessionState } from './state.ts';
 
@@ -22,7 +28,9 @@ export function resolveExecute(state: SessionState, analysis: Analysis): Analysi
     let merged = statement;
     for (const effect of statement.session) {
       if (effect.kind === 'prepare') here.set(sqlNameKey(effect.name), effect.effects);
-      if (effect.kind === 'execute') merged = merge(merged, executed(state, here, effect.name));
+      if (effect.kind !== 'execute') continue;
+      const inner = executed(state, here, effect.name);
+      if (inner !== null) merged = merge(stripped(merged, effect.ownRisk), inner);
     }
     return merged;
   });
@@ -41,11 +49,17 @@ function executed(
   state: SessionState,
   here: ReadonlyMap<string, StatementEffects>,
   name: string,
-): readonly StatementEffects[] {
+): readonly StatementEffects[] | null {
   const key = sqlNameKey(name);
   const prepared = here.get(key);
   if (prepared !== undefined) return [prepared];
-  return state.statements.get(key)?.analysis.statements ?? [UNKNOWN_EFFECTS];
+  return state.statements.get(key)?.analysis.statements ?? null;
+}
+
+/** An EXECUTE without what it counts for because its text does not show what runs, which is known now. */
+function stripped(outer: StatementEffects, ownRisk: Risk | undefined): StatementEffects {
+  const reasons = outer.reasons.filter((reason) => reason !== EXECUTES_UNKNOWN);
+  return { ...outer, risk: ownRisk ?? outer.risk, reasons };
 }
 
 /** One statement with the effects of those that it runs. */
