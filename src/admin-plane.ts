@@ -1,10 +1,156 @@
-import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import type { AdminDeps } from './admin/deps.ts';
+import { createAdminServer } from './admin/server.ts';
+import { makeToken, type Token } from './admin/tokens.ts';
+import type { StoredApprovalDesk } from './approval/desk.ts';
+import type { StoredAuditLog } from './audit/log.ts';
+import { AuditQuery } from './audit/query.ts';
+import type { Logger } from './base/log.ts';
+import type { Metrics } from './base/metrics.ts';
 import type { Config } from './config/config.ts';
-import { formatEndpoint } from './config/endpoint.ts';
-export interface AdminPlane { readonly listen: string; readonly firstToken: string | null; reload(): Promise<void>; close(): Promise<void> }
-export async function startAdmin(deps: { config: Config; readiness: () => Promise<string[]>; [key: string]: unknown }): Promise<AdminPlane> {
-  const server = createServer((req, res) => { void deps.readiness().then((p) => { res.statusCode = req.url === '/healthz' || p.length === 0 ? 200 : 503; res.end(JSON.stringify(p)); }); });
+import { formatEndpoint, isLoopback } from './config/endpoint.ts';
+import { loadTokensFile } from './config/tokens.ts';
+import { listenError } from './listen-error.ts';
+import type { PolicyHolder } from './policy/holder.ts';
+import type { AnalysisCache } from './sql/cache.ts';
+import type { ControlStore } from './store/control-store.ts';
+
+/** The admin API of a gateway that runs, and what it can be asked to read again. */
+export interface AdminPlane {
+  readonly listen: string;
+  /** Made by this start and shown once, or null. */
+  readonly firstToken: string | null;
+  /** Reads the policy and the tokens again. A file that does not load changes nothing, and is logged. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface AdminPlaneDeps {
+  readonly config: Config;
+  readonly store: ControlStore;
+  readonly audit: StoredAuditLog;
+  readonly approvals: StoredApprovalDesk;
+  readonly policy: PolicyHolder;
+  readonly analyzer: AnalysisCache;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** `host:port` where clients are listened for, and of the server behind. */
+  readonly listen: string;
+  readonly upstream: string;
+  draining(): boolean;
+  readiness(): Promise<readonly string[]>;
+}
+
+/** Starts the admin API over the parts of the gateway. Throws CONFIG_INVALID where it cannot listen. */
+export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
+  const tokens = await Tokens.open(deps);
+  const server = await createAdminServer(adminDeps(deps, tokens));
   const { host, port } = deps.config.admin.listen;
-  await new Promise<void>((resolve) => server.listen(port, host, resolve));
-  return { listen: formatEndpoint({ host, port }), firstToken: null, reload: async () => {}, close: async () => { server.closeAllConnections(); server.close(); } };
+  try {
+    const bound = await server.listen({ host, port });
+    return {
+      listen: formatEndpoint({ host, port: bound }),
+      firstToken: tokens.made,
+      reload: async () => {
+        await tryReload(deps, 'policy', () => reloadPolicy(deps));
+        await tryReload(deps, 'tokens', () => tokens.reload());
+      },
+      close: () => server.close(),
+    };
+  } catch (cause) {
+    await server.close();
+    throw listenError('the admin API', 'admin.listen', formatEndpoint({ host, port }), cause);
+  }
+}
+
+function adminDeps(deps: AdminPlaneDeps, tokens: Tokens): AdminDeps {
+  const startedAtMs = Date.now();
+  const version = packageVersion();
+  return {
+    audit: new AuditQuery({ store: deps.store, log: deps.audit }),
+    approvals: deps.approvals,
+    policy: {
+      current: () => deps.policy.current,
+      reload: async () => reloadPolicy(deps),
+      analyze: async (sql, facts) => {
+        const analysis = await deps.analyzer.analyzeText(sql);
+        return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };
+      },
+    },
+    metrics: deps.metrics,
+    tokens: () => tokens.all,
+    status: () => ({
+      version,
+      startedAtMs,
+      listen: deps.listen,
+      upstream: deps.upstream,
+      draining: deps.draining(),
+    }),
+    readiness: () => deps.readiness(),
+    log: deps.log,
+    metricsAccess: 'token',
+    hostNames: isLoopback(deps.config.admin.listen) ? 'loopback' : 'any',
+  };
+}
+
+/** Throws what is wrong with the file; the built-in policy has none and is always current. */
+function reloadPolicy(deps: AdminPlaneDeps) {
+  const { config, policy, metrics, log } = deps;
+  if (config.policy === null) return policy.current;
+  try {
+    const loaded = policy.reloadFrom(config.policy);
+    metrics.policyReloads++;
+    log.info({ revision: loaded.revision, mode: loaded.mode }, 'policy reloaded');
+    return loaded;
+  } catch (error) {
+    metrics.policyReloadFailures++;
+    throw error;
+  }
+}
+
+async function tryReload(deps: AdminPlaneDeps, what: string, reload: () => unknown): Promise<void> {
+  try {
+    await reload();
+  } catch (error) {
+    deps.log.error(
+      { error: error instanceof Error ? error.message : error },
+      `${what} not reloaded; the old stays`,
+    );
+  }
+}
+
+/** The tokens of the file and those of the store. Where there is none at all, the first start makes one. */
+class Tokens {
+  all: readonly Token[] = [];
+  made: string | null = null;
+  private stored: readonly Token[] = [];
+  private readonly path: string | null;
+
+  private constructor(path: string | null) {
+    this.path = path;
+  }
+
+  static async open({ config, store }: AdminPlaneDeps): Promise<Tokens> {
+    const tokens = new Tokens(config.admin.tokens);
+    const rows = await store.tokens();
+    tokens.stored = rows.map(({ name, sha256, scopes }) => ({ name, sha256, scopes, expiresAtMs: null }));
+    tokens.reload();
+    if (tokens.all.length === 0) {
+      const { secret, token } = makeToken('admin', ['*']);
+      await store.insertToken({ ...token, createdAtMs: Date.now() });
+      tokens.stored = [token];
+      tokens.made = secret;
+      tokens.reload();
+    }
+    return tokens;
+  }
+
+  reload(): void {
+    this.all = [...(this.path === null ? [] : loadTokensFile(this.path)), ...this.stored];
+  }
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }

@@ -3,12 +3,12 @@ import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { StoredAuditLog } from './audit/log.ts';
-import { HoldfastError } from './base/errors.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
+import { listenError } from './listen-error.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { Listener } from './session/listener.ts';
@@ -95,7 +95,8 @@ async function start(
     analyzer,
     metrics,
     log,
-    openSessions: () => listener.openSessions,
+    listen: formatEndpoint({ host: config.listen.host, port }),
+    draining: () => draining,
     upstream: formatEndpoint(upstream),
     readiness: async () => {
       if (draining) return ['the gateway is shutting down'];
@@ -127,26 +128,6 @@ async function listening(listener: Listener, where: string): Promise<number> {
   } catch (cause) {
     throw listenError('clients', 'listen', where, cause);
   }
-}
-
-/** One sentence for what keeps a port from being listened on. */
-export function listenError(whom: string, setting: string, where: string, cause: unknown): HoldfastError {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  const what =
-    code === 'EADDRINUSE'
-      ? 'another program listens there'
-      : code === 'EACCES'
-        ? 'this user may not'
-        : cause instanceof Error
-          ? cause.message
-          : String(cause);
-  return new HoldfastError(
-    'CONFIG_INVALID',
-    `cannot listen for ${whom} on ${where}: ${what}; set "${setting}" to another address`,
-    {
-      cause,
-    },
-  );
 }
 
 function upstreamTarget(upstream: Upstream, config: Config): UpstreamTarget {
