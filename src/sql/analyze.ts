@@ -98,8 +98,9 @@ function understood(tree: ParseResult, text: string, decoded: Decoded, facts: Te
   try {
     statements = stmts.map((raw, index) => statement(raw, index, stmts, decoded, facts, notes));
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return notParsed('opaque', 'the statement is nested too deep', text);
+    if (error instanceof RangeError) return notParsed('opaque', 'the statement is nested too deep', text);
+    // A mistake of ours is no reason to let a statement pass, nor to end the session that sent it.
+    return notParsed('failed', `the analysis failed: ${String(error)}`, text);
   }
   const redacted = redact(text, true);
   const context = contextOf(text);

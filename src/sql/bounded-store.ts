@@ -45,26 +45,31 @@ export class BoundedStore<Value> {
       this.#bytes -= old.bytes;
     }
     if (bytes > this.#bytesMax) return;
-    entries.set(key, { value, bytes, used: false });
+    const entry: Entry<Value> = { value, bytes, used: false };
+    entries.set(key, entry);
     this.#bytes += bytes;
-    if (this.#bytes > this.#bytesMax) this.#evictFrom(shelf);
+    if (this.#bytes > this.#bytesMax) this.#evict(entry);
   }
 
-  /** The shelf that grew gives first; the others only where it has nothing left. */
-  #evictFrom(shelf: number): void {
-    this.#evict(this.#shelves[shelf]);
-    for (const other of this.#shelves) this.#evict(other);
+  /** The fullest shelf gives first; what has just been put there stays. */
+  #evict(latest: Entry<Value>): void {
+    const shelves = this.#shelves.filter((shelf) => shelf !== undefined);
+    shelves.sort((a, b) => b.size - a.size);
+    for (const shelf of shelves) this.#evictFrom(shelf, latest);
   }
 
   /** A map keeps the order of insertion: what was used goes to its end once, what was not goes. */
-  #evict(entries: Shelf<Value> | undefined): void {
-    if (entries === undefined) return;
-    for (const [key, entry] of entries) {
+  #evictFrom(shelf: Shelf<Value>, latest: Entry<Value>): void {
+    for (const [key, entry] of shelf) {
       if (this.#bytes <= this.#bytesMax) return;
-      entries.delete(key);
+      if (entry === latest) {
+        if (shelf.size === 1) return;
+        continue;
+      }
+      shelf.delete(key);
       if (entry.used) {
         entry.used = false;
-        entries.set(key, entry);
+        shelf.set(key, entry);
       } else this.#bytes -= entry.bytes;
     }
   }

@@ -28,7 +28,7 @@ export type Predicate = 'not-applicable' | 'none' | 'tautology' | 'scoped' | 'cu
 /** What a statement does to the session that runs it, beyond the rows it touches. */
 export type SessionEffect =
   | { readonly kind: 'prepare'; readonly name: string; readonly effects: StatementEffects }
-  /** `ownRisk` is that of the statement but for what it executes: see `withPrepared`. */
+  /** `ownRisk` is that of the statement but for what it executes, which alone makes it critical. */
   | { readonly kind: 'execute'; readonly name: string; readonly ownRisk?: Risk }
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'discard'; readonly target: 'all' | 'plans' | 'sequences' | 'temp' }

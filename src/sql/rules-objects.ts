@@ -228,6 +228,15 @@ export function reindex(walk: Walk, fields: Fields): void {
   walk.guard(text(fields['name']));
 }
 
+/** The subtype is a letter: T default, N and O null, C add, X drop and V validate a constraint. */
+export function alterDomain(walk: Walk, fields: Fields): void {
+  const additive = ['T', 'N', 'O', 'C', 'V'].includes(String(fields['subtype']));
+  walk.operation('alter domain', additive ? 'high' : 'critical', 'changes a domain');
+  walk.schemaChange();
+  walk.guard(nameParts(fields['typeName']).at(-2) ?? null);
+  walk.visit(fields['def']);
+}
+
 export function createSchema(walk: Walk, fields: Fields): void {
   walk.operation('create schema', 'low', 'creates a schema');
   walk.schemaChange();
@@ -238,7 +247,6 @@ export function createSchema(walk: Walk, fields: Fields): void {
 /** Statements that are one operation whatever they name, and the risk of it. */
 const FIXED: Readonly<Partial<Record<NodeName, readonly [operation: string, risk: Risk, reason: string]>>> = {
   AlterCollationStmt: ['alter collation', 'high', 'changes a collation'],
-  AlterDomainStmt: ['alter domain', 'high', 'changes a domain'],
   AlterTableSpaceOptionsStmt: ['alter tablespace', 'high', 'changes a tablespace'],
   AlterTableMoveAllStmt: ['alter table', 'high', 'moves many tables'],
   CreateTableSpaceStmt: ['create tablespace', 'forbidden', 'uses a directory of the server'],
@@ -257,10 +265,7 @@ const FIXED: Readonly<Partial<Record<NodeName, readonly [operation: string, risk
   CreateAmStmt: ['create access method', 'forbidden', 'binds code of the server to a name'],
   CreateEventTrigStmt: ['create event trigger', 'critical', 'makes code run on every schema change'],
   CreatePLangStmt: ['create language', 'forbidden', 'loads code into the server'],
-  GrantRoleStmt: ['grant role', 'high', 'changes who belongs to a role'],
   AlterDefaultPrivilegesStmt: ['alter default privileges', 'high', 'changes privileges'],
-  CreateRoleStmt: ['create role', 'high', 'creates a role'],
-  AlterRoleStmt: ['alter role', 'high', 'changes a role'],
   DropRoleStmt: ['drop role', 'critical', 'drops a role'],
   DropOwnedStmt: ['drop owned', 'critical', 'drops all that a role owns'],
   ReassignOwnedStmt: ['reassign owned', 'high', 'changes the owner of many objects'],

@@ -68,7 +68,7 @@ export function insert(walk: Walk, fields: Fields, name: NodeName): void {
 
 function onConflict(walk: Walk, clause: Fields): void {
   if (clause['action'] === 'ONCONFLICT_UPDATE') {
-    walk.operation('upsert', 'high', 'overwrites rows on conflict');
+    walk.operation('update', 'high', 'overwrites rows on conflict');
     // The rows are those that conflict, so they are always told by a key.
     walk.predicate('scoped');
     targetColumns(walk, clause['targetList']);
@@ -290,9 +290,14 @@ export function caseExpr(walk: Walk, fields: Fields, name: NodeName): void {
   walk.descend(name, fields);
 }
 
-/** A cast runs the type's input function; those of pg_catalog are harmless, the others are named for the catalog. */
+/** A cast runs code of the type's: a type that is not pg_catalog's is named, so that the catalog can be asked. */
+export function typeCast(walk: Walk, fields: Fields, name: NodeName): void {
+  const type = fields['typeName'];
+  if (isObject(type)) walk.castTo(nameParts(type['names']));
+  walk.descend(name, fields);
+}
+
 export function typeName(walk: Walk, fields: Fields): void {
-  const parts = nameParts(fields['names']);
-  walk.guard(parts.at(-2) ?? null);
+  walk.guard(nameParts(fields['names']).at(-2) ?? null);
   walk.visit(fields['typmods']);
 }

@@ -5,6 +5,7 @@ import {
   type Fields,
   isObject,
   list,
+  type NodeName,
   nameParts,
   options,
   relationOf,
@@ -15,7 +16,7 @@ import type { Walk } from './walk.ts';
 /** Functions, event triggers, settings kept for roles and databases, and maintenance. */
 
 /** Languages whose code the server confines; in any other a function may do what the server's own user may. */
-const TRUSTED_LANGUAGES: ReadonlySet<string> = new Set([
+export const TRUSTED_LANGUAGES: ReadonlySet<string> = new Set([
   'sql',
   'plpgsql',
   'plperl',
@@ -59,6 +60,47 @@ export function alterFunction(walk: Walk, fields: Fields): void {
 export function alterEventTrigger(walk: Walk, fields: Fields): void {
   const disables = fields['tgenabled'] === 'D' || fields['tgenabled'] === 'R';
   walk.operation('alter event trigger', disables ? 'critical' : 'high', 'changes an event trigger');
+}
+
+/** Roles and attributes that lift what the server itself protects. */
+const POWERFUL_ROLES: ReadonlySet<string> = new Set([
+  'pg_execute_server_program',
+  'pg_read_server_files',
+  'pg_write_server_files',
+  'pg_write_all_data',
+  'pg_signal_backend',
+  'pg_create_subscription',
+  'pg_maintain',
+]);
+const POWERFUL_OPTIONS: ReadonlySet<string> = new Set([
+  'superuser',
+  'isreplication',
+  'bypassrls',
+  'createrole',
+]);
+
+export function grantRole(walk: Walk, fields: Fields): void {
+  const verb = fields['is_grant'] === true ? 'grant role' : 'revoke role';
+  walk.operation(verb, 'high', 'changes who belongs to a role');
+  const names = list(fields['granted_roles']).map(
+    (role) => text(as(role, 'AccessPriv')?.['priv_name']) ?? '',
+  );
+  if (verb === 'grant role' && names.some((name) => POWERFUL_ROLES.has(name))) {
+    walk.raise('critical', 'grants a role that lifts protections of the server');
+  }
+}
+
+export function role(walk: Walk, fields: Fields, name: NodeName): void {
+  const creates = name === 'CreateRoleStmt';
+  walk.operation(
+    creates ? 'create role' : 'alter role',
+    'high',
+    creates ? 'creates a role' : 'changes a role',
+  );
+  for (const option of options(fields['options'])) {
+    if (!POWERFUL_OPTIONS.has(option.name) || constantText(option.arg) === 'false') continue;
+    walk.raise('critical', `makes a role powerful (${option.name})`);
+  }
 }
 
 export function roleSetting(walk: Walk, fields: Fields): void {

@@ -1,5 +1,6 @@
 import type { Risk, TransactionVerb } from './effects.ts';
 import { setting } from './rules-query.ts';
+import { TRUSTED_LANGUAGES } from './rules-server.ts';
 import { resetFacts } from './settings.ts';
 import { as, constantText, type Fields, isObject, list, options, relationOf, text } from './tree.ts';
 import type { Walk } from './walk.ts';
@@ -117,7 +118,7 @@ export function prepare(walk: Walk, fields: Fields): void {
   walk.effect({ kind: 'prepare', name: String(fields['name'] ?? ''), effects });
 }
 
-/** The text does not tell what runs; whoever knows the session's statements may (see withPrepared). */
+/** The text does not tell what runs; whoever knows the session's statements may. */
 export function execute(walk: Walk, fields: Fields): void {
   walk.operation('execute', 'safe');
   walk.visit(fields['params']);
@@ -126,6 +127,7 @@ export function execute(walk: Walk, fields: Fields): void {
   walk.effect({ kind: 'execute', name: String(fields['name'] ?? ''), ownRisk });
 }
 
+/** The reason that goes away once it is known what is executed. */
 export const EXECUTES_UNKNOWN = 'runs a prepared statement that the text does not show';
 
 export function deallocate(walk: Walk, fields: Fields): void {
@@ -193,8 +195,11 @@ export function lock(walk: Walk, fields: Fields): void {
   walk.visit(fields['relations']);
 }
 
-export function doBlock(walk: Walk): void {
+export function doBlock(walk: Walk, fields: Fields): void {
   walk.notes.literalsRead = true;
+  const language = options(fields['args']).find(({ name }) => name === 'language');
+  const named = constantText(language?.arg)?.toLowerCase() ?? 'plpgsql';
+  if (!TRUSTED_LANGUAGES.has(named)) walk.raise('forbidden', `runs code in the language ${named}`);
   walk.operation('do', 'high', 'runs a block of code');
   walk.opaque('high', 'runs a block of code');
 }

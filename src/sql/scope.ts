@@ -36,7 +36,7 @@ export class Scope {
     if (qualifier === undefined) return this.#unqualified(name);
     const source = this.#find(qualifier);
     if (qualifiers.length >= 2) {
-      return [{ table: { schema: qualifiers.at(-2)!, name: qualifier }, name }];
+      return [{ table: Object.freeze({ schema: qualifiers.at(-2)!, name: qualifier }), name }];
     }
     if (source === undefined) return [{ table: null, name }];
     return source.relation === null ? [] : [{ table: source.relation, name }];

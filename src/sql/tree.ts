@@ -62,14 +62,14 @@ export function nameParts(value: unknown): readonly string[] {
 
 export function relationOfParts(parts: readonly string[]): RelationName | null {
   const name = parts.at(-1);
-  return name === undefined ? null : { schema: parts.at(-2) ?? null, name };
+  return name === undefined ? null : Object.freeze({ schema: parts.at(-2) ?? null, name });
 }
 
 /** The relation of a RangeVar's fields. */
 export function relationOf(rangeVar: unknown): RelationName | null {
   if (!isObject(rangeVar)) return null;
   const name = text(rangeVar['relname']);
-  return name === null ? null : { schema: text(rangeVar['schemaname']), name };
+  return name === null ? null : Object.freeze({ schema: text(rangeVar['schemaname']), name });
 }
 
 export function aliasOf(fields: Fields): string | null {
@@ -82,12 +82,21 @@ export function constantText(value: unknown): string | null {
   const cast = as(value, 'TypeCast');
   if (cast !== null) return constantText(cast['arg']);
   const constant = as(value, 'A_Const');
-  if (constant === null) return stringOf(value);
+  if (constant === null) return bareText(value);
   if (isObject(constant['sval'])) return stringOf(value);
   if (isObject(constant['ival'])) return String(constant['ival']['ival'] ?? 0);
   if (isObject(constant['fval'])) return String(constant['fval']['fval'] ?? '0');
   if (isObject(constant['boolval'])) return constant['boolval']['boolval'] === true ? 'true' : 'false';
   return null;
+}
+
+/** The text of a value node that stands alone, as in the options of a statement. */
+function bareText(value: unknown): string | null {
+  const truth = as(value, 'Boolean');
+  if (truth !== null) return truth['boolval'] === true ? 'true' : 'false';
+  const integer = as(value, 'Integer');
+  if (integer !== null) return String(integer['ival'] ?? 0);
+  return stringOf(value);
 }
 
 /** A DefElem's name and argument. */

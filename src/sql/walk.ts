@@ -9,7 +9,7 @@ import {
   type StatementEffects,
   worseRisk,
 } from './effects.ts';
-import { catalogFunction, isCatalogOperator } from './functions.ts';
+import { catalogFunction, isCatalogOperator, isCatalogType } from './functions.ts';
 import { Scope } from './scope.ts';
 import { type Fields, isObject, type NodeName, unwrap } from './tree.ts';
 
@@ -211,6 +211,16 @@ export class Walk {
     if (known && (schema === 'pg_catalog' || (schema === null && this.catalogFirst))) return;
     this.#named(schema === null ? `operator(${name})` : `operator(${schema}.${name})`);
     this.opaque('high', `uses the operator ${name}, whose code is not known`);
+  }
+
+  /** A type of pg_catalog is harmless to cast to; of others the text tells only the name. */
+  castTo(parts: readonly string[]): void {
+    const name = parts.at(-1) ?? '';
+    const schema = parts.at(-2) ?? null;
+    if (schema === 'pg_catalog' || (schema === null && this.catalogFirst && isCatalogType(name))) return;
+    this.#named(`type(${schema === null ? name : `${schema}.${name}`})`);
+    if (!this.catalogFirst && isCatalogType(name))
+      this.opaque('high', `casts to ${name}, which may be replaced`);
   }
 
   #named(name: string): void {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { catalogFunction, isAggregate, isCatalogOperator } from '../../src/sql/functions.ts';
+import { catalogFunction, isAggregate, isCatalogOperator, isCatalogType } from '../../src/sql/functions.ts';
 import { settingFacts } from '../../src/sql/settings.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 
@@ -29,6 +29,13 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       "select distinct oprname from pg_operator where oprnamespace = 'pg_catalog'::regnamespace",
     );
     expect(names.filter((name) => !isCatalogOperator(name))).toEqual([]);
+  });
+
+  test('has no type in pg_catalog, but for rows of its tables and arrays, that is not known', async () => {
+    const names = await column(
+      "select typname from pg_type where typnamespace = 'pg_catalog'::regnamespace and typtype in ('b', 'p', 'r', 'm') and typname !~ '^_'",
+    );
+    expect(names.filter((name) => !isCatalogType(name))).toEqual([]);
   });
 
   test('has no ordinary aggregate that is not known', async () => {
