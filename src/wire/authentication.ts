@@ -4,6 +4,7 @@ import { Backend } from './message-type.ts';
 /** The code in an Authentication message ("AuthenticationOk" and its kin in the protocol's message formats). */
 export const AuthenticationCode = {
   Ok: 0,
+  KerberosV5: 2,
   CleartextPassword: 3,
   Md5Password: 5,
   Gss: 7,
@@ -24,7 +25,7 @@ export function decodeSaslMechanisms(body: Buffer): readonly string[] | null {
   const names = body.toString('latin1', 4).split('\0');
   // The list ends with an empty name, and that with a NUL of its own.
   if (names.pop() !== '' || names.pop() !== '') return null;
-  return names;
+  return names.includes('') ? null : names;
 }
 
 export function encodeSaslMechanisms(mechanisms: readonly string[]): Buffer {

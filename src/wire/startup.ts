@@ -30,6 +30,7 @@ export function startupPacketLength(bytes: Buffer): number | null {
 
 /** Decodes one whole startup packet. Never throws. */
 export function decodeStartupPacket(packet: Buffer): StartupPacket {
+  if (startupPacketLength(packet) !== packet.length) return invalid('invalid length of startup packet');
   const code = packet.readUInt32BE(4);
   switch (code) {
     case SSL_REQUEST:
