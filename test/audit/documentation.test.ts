@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { StoredAuditLog } from '../../src/audit/log.ts';
+import { createLogger } from '../../src/base/log.ts';
+import { Metrics } from '../../src/base/metrics.ts';
+import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+import { entry } from './statements.ts';
+
+it('the reader that docs/audit.md gives reads what the gateway wrote', async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder.path, 'holdfast.db');
+  const store = await SqliteControlStore.open(path);
+  const log = await StoredAuditLog.open({ store, metrics: new Metrics(), log: createLogger('silent') });
+  log.finish(entry({ text: 'select 1' }));
+  await log.flush();
+  log.finish(entry({ text: `select '${'x'.repeat(50_000)}'` }));
+  for (let i = 0; i < 50; i++) log.finish(entry({ text: 'the same' }));
+  await log.close();
+  await store.close();
+
+  const docs = await readFile(new URL('../../docs/audit.md', import.meta.url), 'utf8');
+  const reader = join(folder.path, 'read.mjs');
+  await writeFile(reader, /```js\n(.*?)```/s.exec(docs)![1]!);
+  const { stdout } = await promisify(execFile)(process.execPath, [reader, path]);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines).toHaveLength(52);
+  expect(lines[0]).toMatch(
+    /^1 2026-05-17T09:30:05\.250Z \{"id":"ses_1",.*\} \{"action":"allow",.*\} select 1$/,
+  );
+  expect(lines[1]).toMatch(/^2 .* select 'x{10000,}$/);
+  expect(lines[51]).toMatch(/^52 .* the same$/);
+  await folder.remove();
+});
