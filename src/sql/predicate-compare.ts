@@ -49,11 +49,51 @@ function bareColumn(node: unknown): unknown {
   if (cast !== null) return bareColumn(cast['arg']);
   const coalesce = as(node, 'CoalesceExpr');
   if (coalesce !== null) return onlyColumn(list(coalesce['args']));
+  const extreme = as(node, 'MinMaxExpr');
+  if (extreme !== null) {
+    const [first, ...others] = list(extreme['args']);
+    return others.every((other) => sameExpression(first, other)) ? bareColumn(first) : null;
+  }
+  const sublink = as(node, 'SubLink');
+  if (sublink !== null) {
+    const query = sublink['subLinkType'] === 'EXPR_SUBLINK' ? as(sublink['subselect'], 'SelectStmt') : null;
+    return query === null ? null : bareColumn(soleValue(query));
+  }
   const operator = as(node, 'A_Expr');
   if (operator === null || operator['kind'] !== 'AEXPR_OP') return null;
   if (!['+', '-', '*', '/', '||', '%', '&', '|', '#'].includes(nameParts(operator['name']).at(-1) ?? ''))
     return null;
   return onlyColumn([operator['lexpr'], operator['rexpr']].filter((side) => side !== undefined));
+}
+
+/** The one value of a query without FROM and WHERE: `SELECT x` and `VALUES (x)`. */
+export function soleValue(query: Fields): unknown {
+  if (query['fromClause'] !== undefined || query['whereClause'] !== undefined) return null;
+  const rows = list(query['valuesLists']);
+  if (rows.length === 1) return list(as(rows[0], 'List')?.['items'])[0] ?? null;
+  const targets = list(query['targetList']);
+  return targets.length === 1 ? (as(targets[0], 'ResTarget')?.['val'] ?? null) : null;
+}
+
+/** The tree with its columns named by their last part only. */
+export function unqualified(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(unqualified);
+  if (!isObject(node)) return node;
+  const column = as(node, 'ColumnRef');
+  if (column !== null) return { ColumnRef: { ...column, fields: list(column['fields']).slice(-1) } };
+  return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, unqualified(value)]));
+}
+
+/** `id - id`, `id * 0` and the like: a column is there, and the row is not. */
+export function cancelsOut(operator: Fields, notes: { literalsRead: boolean }): boolean {
+  if (operator['kind'] !== 'AEXPR_OP') return false;
+  const name = nameParts(operator['name']).at(-1) ?? '';
+  const sides = [operator['lexpr'], operator['rexpr']];
+  if (['-', '/', '%', '#'].includes(name)) return sameExpression(sides[0], sides[1]);
+  if (name !== '*' && name !== '&') return false;
+  const constants = sides.map(constantText).filter((value) => value !== null);
+  if (constants.length > 0) notes.literalsRead = true;
+  return constants.some((value) => Number(value) === 0);
 }
 
 function onlyColumn(sides: readonly unknown[]): unknown {

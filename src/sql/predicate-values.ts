@@ -1,4 +1,4 @@
-import { as, constantText, list } from './tree.ts';
+import { as, constantText, isObject, list } from './tree.ts';
 
 /** Conclusions that need a constant's value. Each says so in the notes, because they hold for that text only. */
 interface Notes {
@@ -16,10 +16,18 @@ export function alwaysTruePattern(operator: string, pattern: unknown, notes: Not
   if (!isLike && !isRegex && !PREFIX_OPERATORS.has(operator)) return false;
   notes.literalsRead = true;
   const value = constantText(likeEscape(pattern));
-  if (value === null) return false;
+  if (value === null) return isComputedConstant(pattern);
   if (isLike) return /^[%_]*%[%_]*$/.test(value);
   if (isRegex) return /^[\s.*^$()+?|%]*$/.test(value);
   return ['', '{}', '[]'].includes(value.replace(/\s/g, ''));
+}
+
+/** A pattern that is put together from constants alone is one that nobody has read. */
+function isComputedConstant(node: unknown): boolean {
+  if (Array.isArray(node)) return node.every(isComputedConstant);
+  if (!isObject(node)) return true;
+  const varies = ['ColumnRef', 'ParamRef', 'SubLink'] as const;
+  return varies.every((name) => as(node, name) === null) && Object.values(node).every(isComputedConstant);
 }
 
 /** LIKE … ESCAPE and SIMILAR TO wrap their pattern in a function. */

@@ -1,5 +1,12 @@
 import type { Predicate, RelationName } from './effects.ts';
-import { complementary, sameColumns, sameExpression } from './predicate-compare.ts';
+import {
+  cancelsOut,
+  complementary,
+  sameColumns,
+  sameExpression,
+  soleValue,
+  unqualified,
+} from './predicate-compare.ts';
 import { alwaysTruePattern, emptyContainer } from './predicate-values.ts';
 import { as, constantText, type Fields, isObject, list, nameParts, stringOf } from './tree.ts';
 
@@ -128,8 +135,12 @@ function operatorReach(reader: Reader, fields: Fields, negated: boolean): Reach 
       if (alwaysTruePattern(name, rexpr, reader.notes) && !negated) return 'all';
       return comparedWithTruth(reader, fields, name, negated);
     }
+    case 'AEXPR_OP_ANY': {
+      const array = as(as(rexpr, 'SubLink')?.['subselect'], 'SelectStmt');
+      if (array !== null && name === '=' && !negated && selectsItself(reader, lexpr, array)) return 'all';
+      return listReach(lexpr, rexpr, name, negated, reader);
+    }
     case 'AEXPR_IN':
-    case 'AEXPR_OP_ANY':
       return listReach(lexpr, rexpr, name, negated, reader);
     case 'AEXPR_OP_ALL':
       return !negated && emptyContainer(rexpr, reader.notes)
@@ -221,6 +232,11 @@ function sublinkReach(reader: Reader, fields: Fields, negated: boolean): Reach {
   const query = as(fields['subselect'], 'SelectStmt');
   if (query === null) return 'all';
   if (fields['subLinkType'] === 'EXISTS_SUBLINK') return existsReach(reader, query, negated);
+  const value = soleValue(query);
+  if (fields['subLinkType'] === 'EXPR_SUBLINK' && value !== null) return reach(reader, value, negated);
+  if (fields['subLinkType'] === 'ANY_SUBLINK' && value !== null && sameColumns(fields['testexpr'], value)) {
+    return negated ? 'none' : 'all';
+  }
   if (fields['subLinkType'] === 'ANY_SUBLINK' && !negated && selectsItself(reader, fields['testexpr'], query))
     return 'all';
   return 'some';
@@ -233,12 +249,24 @@ function existsReach(reader: Reader, query: Fields, negated: boolean): Reach {
   );
   if (counts && query['groupClause'] === undefined && query['havingClause'] === undefined)
     return negated ? 'none' : 'all';
+  if (!negated && readsOwnRow(reader, query)) return 'all';
   if (list(query['fromClause']).length > 0 || query['op'] !== 'SETOP_NONE') return 'some';
   return query['whereClause'] === undefined
     ? negated
       ? 'none'
       : 'all'
     : reach(reader, query['whereClause'], negated);
+}
+
+/** `EXISTS (SELECT 1 FROM t x WHERE x.id = t.id)`: every row finds itself. */
+function readsOwnRow(reader: Reader, query: Fields): boolean {
+  const from = list(query['fromClause']);
+  const relation = as(from[0], 'RangeVar');
+  if (from.length !== 1 || relation === null || relation['relname'] !== reader.target.relation?.name)
+    return false;
+  if (query['havingClause'] !== undefined || query['whereClause'] === undefined) return false;
+  const target: PredicateTarget = { ...reader.target, alias: '', joined: false };
+  return reach({ ...reader, target }, unqualified(query['whereClause']), false) === 'all';
 }
 
 /** `id IN (SELECT id FROM t)` where t is what is written, and nothing bounds the inner query either. */
@@ -261,6 +289,8 @@ function dependsOnRow(reader: Reader, node: unknown): boolean {
   if (!isObject(node)) return false;
   const column = as(node, 'ColumnRef');
   if (column !== null) return isTargetColumn(reader, column);
+  const operator = as(node, 'A_Expr');
+  if (operator !== null && cancelsOut(operator, reader.notes)) return false;
   const sublink = as(node, 'SubLink');
   if (sublink !== null)
     return dependsOnRow(reader, sublink['testexpr']) || isCorrelated(reader, sublink['subselect']);

@@ -92,6 +92,8 @@ function writeRows(
   from: unknown,
 ): void {
   const target = relationOf(fields['relation']);
+  // Named before what is in WITH, because the first operation is the statement's own.
+  walk.operation(verb, 'safe');
   walk.write(target);
   inScope(walk, fields, () => {
     addTarget(walk, fields['relation']);

@@ -98,6 +98,12 @@ export function role(walk: Walk, fields: Fields, name: NodeName): void {
     creates ? 'creates a role' : 'changes a role',
   );
   for (const option of options(fields['options'])) {
+    const joined = list(as(option.arg, 'List')?.['items']).map(
+      (item) => text(as(item, 'RoleSpec')?.['rolename']) ?? '',
+    );
+    if (option.name === 'addroleto' && joined.some((each) => POWERFUL_ROLES.has(each))) {
+      walk.raise('critical', 'grants a role that lifts protections of the server');
+    }
     if (!POWERFUL_OPTIONS.has(option.name) || constantText(option.arg) === 'false') continue;
     walk.raise('critical', `makes a role powerful (${option.name})`);
   }
