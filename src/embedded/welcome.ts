@@ -1,5 +1,9 @@
 import { SAMPLE } from './sample.ts';
 
+/** Where the command line and `npm run sql` look unless told. */
+const USUAL_LISTEN = '127.0.0.1:6432';
+const USUAL_ADMIN_LISTEN = '127.0.0.1:8432';
+
 /** The upstream a gateway starts with: the sample that it started itself, or a server that was there. */
 export interface WelcomeFacts {
   /** Where clients connect: host:port. */
@@ -47,15 +51,18 @@ function connectPart({ embedded, listen }: WelcomeFacts): string {
 function adminPart({ adminListen, token }: WelcomeFacts): string {
   const url = `http://${adminListen}`;
   if (token === null) return `Admin API: ${url}, with a token shown at an earlier start or made by you.`;
+  const elsewhere = adminListen === USUAL_ADMIN_LISTEN ? [] : [`export HOLDFAST_ADMIN_URL=${url}`];
   return lines(`Admin API: ${url}, with this token, which is shown only now:`, [
     `export HOLDFAST_TOKEN=${token}`,
+    ...elsewhere,
   ]);
 }
 
 function tryPart({ listen, adminListen }: WelcomeFacts): string {
   const run = (sql: string) => `psql ${quoted(sampleUrl(listen))} -c ${quoted(sql)}`;
+  const url = listen === USUAL_LISTEN ? '' : `--url ${sampleUrl(listen)} `;
   return [
-    'Three things to try, each in another terminal (without psql: npm run -s sql -- "SQL"):',
+    `Three things to try, each in another terminal (without psql: npm run -s sql -- ${url}"SQL"):`,
     lines('1. A harmless statement runs at once.', [
       run('select * from monthly_revenue order by month desc limit 3'),
     ]),

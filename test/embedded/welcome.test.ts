@@ -26,6 +26,13 @@ describe('welcome', () => {
     for (const start of ['1. ', '2. ', '3. ', 'Press Ctrl-C']) expect(text).toContain(`\n${start}`);
   });
 
+  test('says where to look when it is not the usual place', () => {
+    expect(welcome(FIRST_START)).not.toMatch(/HOLDFAST_ADMIN_URL|--url/);
+    const text = welcome({ ...FIRST_START, listen: '127.0.0.1:7000', adminListen: '127.0.0.1:9000' });
+    expect(text).toContain('\n  export HOLDFAST_ADMIN_URL=http://127.0.0.1:9000\n');
+    expect(text).toContain('npm run -s sql -- --url postgres://demo:demo@127.0.0.1:7000/shop "SQL"');
+  });
+
   test('says nothing of the sample in front of a server of the user', () => {
     const text = welcome({ ...FIRST_START, embedded: null, upstream: 'db.internal:5432' });
     expect(text).toContain('in front of PostgreSQL at db.internal:5432');
