@@ -137,10 +137,19 @@ export function normalise(messages: readonly BackendMessage[]): BackendMessage[]
         return { type: 'A', body: Buffer.concat([Buffer.alloc(4), message.body.subarray(4)]) };
       case 'T':
         return { type: 'T', body: withoutTableOids(message.body, tables) };
+      case 'N':
+      case 'E':
+        return { type: message.type, body: withoutOwnNames(message.body) };
       default:
         return message;
     }
   });
+}
+
+/** Debug messages name TOAST tables by an oid, which is new in each database; others name the database. */
+function withoutOwnNames(body: Buffer): Buffer {
+  const text = body.toString('latin1').replaceAll(/pg_toast_\d+/g, 'pg_toast');
+  return Buffer.from(text.replaceAll(/(direct|through)_(?=\w+_\d)/g, ''), 'latin1');
 }
 
 const FIRST_USER_OID = 16_384;

@@ -1,0 +1,106 @@
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { eventually } from '../support/process-facts.ts';
+import { type BackendMessage, fieldsOf, RawClient } from '../support/raw-client.ts';
+
+const TABLES_SQL = `
+drop table if exists precious, other cascade;
+create table precious (id int primary key, note text);
+insert into precious select i, 'row ' || i from generate_series(1, 10) i;
+create table other (id int);
+create or replace function wipe_precious() returns int language plpgsql volatile as
+  $$ begin delete from precious; return 1; end $$;
+create or replace function wipe_immutable() returns int language plpgsql immutable as
+  $$ begin return wipe_precious(); end $$;
+grant all on precious, other to public;
+`;
+
+/** A gateway with a policy in front of a database that has something to lose. */
+export class DecisionFixture {
+  readonly postgres: TestPostgres;
+  readonly gateway: TestGateway;
+
+  private constructor(postgres: TestPostgres, gateway: TestGateway) {
+    this.postgres = postgres;
+    this.gateway = gateway;
+  }
+
+  static async start(policy: string): Promise<DecisionFixture> {
+    const postgres = await startPostgres();
+    try {
+      await postgres.sql(TABLES_SQL);
+      return new DecisionFixture(postgres, await startGateway({ upstreamPort: postgres.port, policy }));
+    } catch (error) {
+      await postgres.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.gateway.stop();
+    await this.postgres.stop();
+  }
+
+  async reset(): Promise<void> {
+    await this.postgres.sql(TABLES_SQL);
+  }
+
+  async client(parameters: Record<string, string> = {}): Promise<RawClient> {
+    return await RawClient.open(this.gateway.port, parameters);
+  }
+
+  /** Rows of the table that matters, seen past the gateway. */
+  async preciousRows(): Promise<number> {
+    return Number((await this.postgres.sql('select count(*) from precious'))[0]![0]);
+  }
+
+  async approval(id: string): Promise<Record<string, unknown>> {
+    const { status, body, text } = await this.gateway.http(`/v1/approvals/${id}`);
+    if (status !== 200) throw new Error(`GET approval ${id}: ${status} ${text}`);
+    return body as Record<string, unknown>;
+  }
+
+  async resolve(id: string, verb: 'approve' | 'deny'): Promise<void> {
+    const { status, text } = await this.gateway.http(`/v1/approvals/${id}/${verb}`, {
+      method: 'POST',
+      body: { comment: 'by a test' },
+    });
+    if (status !== 200) throw new Error(`${verb} ${id}: ${status} ${text}`);
+  }
+
+  async untilApprovalIs(id: string, state: string): Promise<void> {
+    await eventually(`approval ${id}`, async () => {
+      const seen = (await this.approval(id))['state'];
+      return seen === state ? null : `is ${String(seen)}, not ${state}`;
+    });
+  }
+
+  /** Audit events, oldest first, that `wanted` picks, once there are so many. */
+  async auditEvents(
+    wanted: (event: Record<string, unknown>) => boolean,
+    count: number,
+  ): Promise<Record<string, unknown>[]> {
+    let picked: Record<string, unknown>[] = [];
+    await eventually('the audit', async () => {
+      const { status, body, text } = await this.gateway.http('/v1/audit?limit=500');
+      if (status !== 200) return `${status} ${text}`;
+      const { items } = body as { items: Record<string, unknown>[] };
+      picked = items.filter(wanted).reverse();
+      return picked.length >= count
+        ? null
+        : `${picked.length} of ${count} events: ${JSON.stringify(items.slice(0, 3))}`;
+    });
+    return picked;
+  }
+}
+
+const APPROVAL_ID = /[a-z]+_[0-9a-z]{20}/;
+
+/** Reads up to the notice that says that a statement waits, and gives the approval's id from its detail. */
+export async function heldId(client: RawClient): Promise<string> {
+  const notice = (await client.until('N')).at(-1) as BackendMessage;
+  const fields = fieldsOf(notice);
+  const id = APPROVAL_ID.exec(fields['D'] ?? '');
+  if (id === null) throw new Error(`no approval id in the notice ${JSON.stringify(fields)}`);
+  return id[0];
+}
