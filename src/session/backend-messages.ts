@@ -27,6 +27,8 @@ export class BackendMessages {
   private readonly state: SessionState;
   /** Called after each ReadyForQuery. */
   onReady: () => void = () => {};
+  /** Called where the replies that will come cannot be matched any more. */
+  onAmbiguous: () => void = () => {};
   /** ReadyForQuery messages that were taken for the answer to a Sync that the server may have swallowed. */
   private doubtfulReadies = 0;
 
@@ -77,7 +79,9 @@ export class BackendMessages {
       this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
+    this.state.segmentsDone = this.state.segmentsSent;
     this.releaseEnded('?');
+    this.state.answered();
   }
 
   /**
@@ -100,8 +104,15 @@ export class BackendMessages {
     const head = this.head();
     if (head?.kind !== kind) return 'forward';
     const { hidden } = head;
+    if (kind === ReplyKind.Close && head.name !== null && head.of === 'statement')
+      this.forgetClosed(head.name);
     this.state.replies.shift();
     return hidden ? 'skip' : 'forward';
+  }
+
+  private forgetClosed(name: string): void {
+    const { statements } = this.state;
+    if (statements.get(name)?.closed) statements.delete(name);
   }
 
   private described(): ReplyVerdict {
@@ -119,6 +130,7 @@ export class BackendMessages {
     } else if (head?.kind === ReplyKind.Query) {
       this.finish(head, how, null, rows);
       head.statementsDone++;
+      if (head.copyIn) this.endCopyInOfQuery(head);
       this.nextStatement(head);
     }
     return 'forward';
@@ -152,6 +164,18 @@ export class BackendMessages {
       if (reply.kind === ReplyKind.Sync) reply.swallowed = true;
     }
     state.copyingIn = true;
+    state.answered();
+  }
+
+  /** As `endCopyIn`, for a Query, which stays at the head: its next statement may copy in as well. */
+  private endCopyInOfQuery(head: Reply): void {
+    const { replies } = this.state;
+    head.copyIn = false;
+    for (let i = 1; i < replies.length; i++) {
+      const { kind, swallowed } = replies.at(i);
+      if (kind === ReplyKind.CopyEnd) return replies.removeBehindHead(i);
+      if (!swallowed) return;
+    }
   }
 
   /** The COPY has taken all its data, so every Sync before the end of it was swallowed. */
@@ -187,9 +211,26 @@ export class BackendMessages {
         // The commit failed; its ReadyForQuery is still to come.
         break;
       default:
+        if (head.copyIn) this.doubtSwallowed();
         this.discardToSync();
     }
     return verdict;
+  }
+
+  /**
+   * An error ended a COPY. Whether the server had read the Sync behind it by then, and swallowed it, cannot be told.
+   * So nothing but a Sync may stand behind such a one, or come before the server is ready again; a client that goes
+   * on nevertheless is cut off, because its replies could not be matched.
+   */
+  private doubtSwallowed(): void {
+    const { state } = this;
+    let doubt = false;
+    for (let i = 1; i < state.replies.length; i++) {
+      const { kind, swallowed } = state.replies.at(i);
+      if (doubt && kind !== ReplyKind.Sync && kind !== ReplyKind.CopyEnd) this.onAmbiguous();
+      if (swallowed) doubt = true;
+    }
+    state.copyDoubt = doubt;
   }
 
   /** What the server does after an error in the extended protocol. The changes are undone newest first. */
@@ -197,6 +238,7 @@ export class BackendMessages {
     const { replies } = this.state;
     let count = 0;
     while (count < replies.length && !isSync(replies.at(count))) count++;
+    this.state.discarding = count === replies.length;
     for (let i = count - 1; i >= 0; i--) this.takeBack(replies.at(i));
     // A Parse of the unnamed statement drops the old one before it can fail.
     const head = replies.head!;
@@ -239,6 +281,8 @@ export class BackendMessages {
       if (head.trustsPath && !head.failed && state.transactionStatus === 'I') state.searchPathChanged(true);
       replies.shift();
     }
+    while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
+    state.copyDoubt = false;
     if (state.transactionStatus === 'I' && state.portals.size > 0) {
       const done = state.segmentsDone;
       state.portals.drop((portal) => portal.segment < done);
@@ -249,6 +293,7 @@ export class BackendMessages {
       state.textBecomesCertain();
     }
     this.releaseEnded(state.transactionStatus);
+    state.answered();
     this.onReady();
     return hidden ? 'skip' : 'forward';
   }

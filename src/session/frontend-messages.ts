@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { HoldOutcome } from '../approval/approval.ts';
 import type { AuditEntry } from '../audit/event.ts';
 import { unreachable } from '../base/assert.ts';
@@ -17,7 +18,7 @@ import {
 } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { HoldDesk } from './hold.ts';
-import { nameKey, type Portal, type PreparedStatement } from './names.ts';
+import { nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
 import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import {
   blockedError,
@@ -67,8 +68,9 @@ type Ruling =
     }
   | { readonly kind: 'wait'; readonly until: Promise<Answer> };
 
-/** Names no portal can have on a server that runs for the gateway: the Execute of it fails with 34000. */
-export const POISON_PORTAL = '__holdfast_refused';
+/** A portal that nobody can have made, because nobody can guess its name: an Execute of it fails with 34000. */
+const POISON_PORTAL = `__holdfast_refused_${randomBytes(12).toString('hex')}`;
+const NOTHING = Buffer.alloc(0);
 const POISON_EXECUTE = encodeExecute(POISON_PORTAL, 0);
 /** A text that no server parses, so that it fails and runs nothing; one Query for one Query. */
 const POISON_QUERY = encodeQuery('holdfast refused a statement');
@@ -80,6 +82,8 @@ const POISON_QUERY = encodeQuery('holdfast refused a statement');
 export class FrontendMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
+  /** Called where the replies that will come cannot be matched any more. */
+  onAmbiguous: () => void = () => {};
 
   constructor(state: SessionState) {
     this.state = state;
@@ -104,6 +108,12 @@ export class FrontendMessages {
       );
       return this.refuse(type, internalError(error instanceof Error ? error.message : String(error)));
     }
+    const { state } = this;
+    if (state.copyDoubt && !SAFE_IN_DOUBT.has(type)) {
+      this.onAmbiguous();
+      return { kind: 'replace', bytes: NOTHING };
+    }
+    if (state.discarding && type !== Frontend.Sync) return null;
     switch (type) {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
@@ -119,6 +129,7 @@ export class FrontendMessages {
       case Frontend.Close:
         return this.close(bytes, start, end);
       case Frontend.Sync:
+        state.discarding = false;
         this.state.segmentsSent++;
         this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
         return null;
@@ -161,6 +172,7 @@ export class FrontendMessages {
     const read =
       answer?.analysis ?? this.state.services.analyzer.analyze(bytes, start, textEnd, this.state.textFacts);
     if (read instanceof Promise) return waitForAnalysis(read);
+    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.toString('utf8', start, textEnd) : null;
     const ruling = this.rule(analysis, text, 0, answer, read);
@@ -198,6 +210,8 @@ export class FrontendMessages {
       analysis: read,
       facts: textFacts,
       epoch: this.state.epoch,
+      segment: this.state.segmentsSent,
+      closed: false,
     });
     return null;
   }
@@ -218,9 +232,12 @@ export class FrontendMessages {
     }
     const name = nameKey(bytes, portalEnd + 1, nameEnd);
     const known = statements.get(name);
-    const statement = known === undefined ? null : this.current(name, known);
+    if (this.state.isUnsettled(Math.max(known?.segment ?? -1, this.state.sqlNamesSegment)))
+      return this.settle(null);
+    const statement = known === undefined || known.closed ? null : this.current(name, known);
     if (statement instanceof Promise) return waitForAnalysis(statement);
     const read = answer?.analysis ?? statement?.analysis ?? UNKNOWN_STATEMENT;
+    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
@@ -261,7 +278,7 @@ export class FrontendMessages {
     const bytes = Buffer.from(statement.text, 'utf8');
     const analysis = services.analyzer.analyze(bytes, 0, bytes.length, facts);
     const renew = (renewed: Analysis): PreparedStatement => {
-      const fresh = { text: statement.text, analysis: renewed, facts, epoch };
+      const fresh = { ...statement, analysis: renewed, facts, epoch };
       statements.set(name, fresh);
       return fresh;
     };
@@ -310,8 +327,14 @@ export class FrontendMessages {
     const name = nameKey(bytes, start + 1, nameEnd);
     if (bytes[start] === 0x53 /* S */) {
       reply.of = 'statement';
-      reply.previousStatement = statements.delete(name);
-      if (reply.previousStatement !== undefined) reply.name = name;
+      const known = statements.get(name);
+      if (known === undefined) return null;
+      reply.name = name;
+      reply.previousStatement = statements.set(name, {
+        ...known,
+        closed: true,
+        segment: this.state.segmentsSent,
+      });
     } else if (bytes[start] === 0x50 /* P */) {
       reply.of = 'portal';
       reply.previousPortal = portals.delete(name);
@@ -329,6 +352,23 @@ export class FrontendMessages {
     this.state.segmentsSent++;
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     return null;
+  }
+
+  /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
+  private executesUnsettled(read: Analysis): boolean {
+    const { state } = this;
+    return read.statements.some((statement) =>
+      statement.session.some((effect) => {
+        if (effect.kind !== 'execute') return false;
+        const known = state.statements.get(sqlNameKey(effect.name));
+        return state.isUnsettled(Math.max(known?.segment ?? -1, state.sqlNamesSegment));
+      }),
+    );
+  }
+
+  /** Waits until the server has answered more, and decides the message then. */
+  private settle(analysis: Analysis | null): Verdict {
+    return { kind: 'wait', until: this.state.untilAnswered().then(() => ({ analysis, outcome: null })) };
   }
 
   /** What policy says, or what has come of it where the statement was held. */
@@ -392,6 +432,8 @@ export class FrontendMessages {
     entry: AuditEntry | null,
   ): { readonly verdict: { readonly kind: 'replace'; readonly bytes: Buffer } } {
     const whole = type === Frontend.Query || type === Frontend.FunctionCall;
+    // Where the server discards anyway, there is nothing to refuse and no error to come.
+    if (this.state.discarding) return { verdict: { kind: 'replace', bytes: NOTHING } };
     if (whole) this.state.segmentsSent++;
     const reply = this.state.replies.push(whole ? ReplyKind.Query : ReplyKind.Execute);
     reply.poison = error;
@@ -437,7 +479,19 @@ const NO_STATEMENT: PreparedStatement = Object.freeze({
   analysis: UNKNOWN_STATEMENT,
   facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
   epoch: -1,
+  segment: -1,
+  closed: false,
 });
+
+/** What may follow an error in COPY before the server is ready: nothing that could be answered or change a name. */
+const SAFE_IN_DOUBT: ReadonlySet<number> = new Set([
+  Frontend.Sync,
+  Frontend.Flush,
+  Frontend.Terminate,
+  Frontend.CopyData,
+  Frontend.CopyDone,
+  Frontend.CopyFail,
+]);
 
 function waitForAnalysis(analysis: Promise<Analysis>): Verdict {
   return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, outcome: null })) };

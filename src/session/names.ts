@@ -14,6 +14,10 @@ export interface PreparedStatement {
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
   readonly epoch: number;
+  /** Number of the segment that made it; until that is answered, a later one cannot rely on it. */
+  readonly segment: number;
+  /** It was closed, and stands here until that is answered. */
+  readonly closed: boolean;
 }
 
 export interface Portal {

@@ -101,6 +101,17 @@ export class ReplyQueue {
     this.count--;
   }
 
+  /** Removes the `count` replies behind the head. */
+  removeBehindHead(count: number): void {
+    const mask = this.ring.length - 1;
+    const head = this.ring[this.first]!;
+    const to = (this.first + count) & mask;
+    this.ring[this.first] = this.ring[to]!;
+    this.ring[to] = head;
+    this.first = to;
+    this.count -= count;
+  }
+
   private grow(): void {
     const grown: Reply[] = [];
     for (let i = 0; i < this.count; i++) grown.push(this.at(i));

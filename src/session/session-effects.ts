@@ -7,7 +7,7 @@ import {
 } from '../sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
 import { type PreparedStatement, sqlNameKey, type Undo } from './names.ts';
-import type { Reply } from './replies.ts';
+import { type Reply, ReplyKind } from './replies.ts';
 import { isCatalogFirst, type SessionState } from './state.ts';
 
 /** Settings that change how the server reads text. */
@@ -53,7 +53,8 @@ function executed(
   const key = sqlNameKey(name);
   const prepared = here.get(key);
   if (prepared !== undefined) return [prepared];
-  return state.statements.get(key)?.analysis.statements ?? null;
+  const known = state.statements.get(key);
+  return known === undefined || known.closed ? null : known.analysis.statements;
 }
 
 /** An EXECUTE without what it counts for because its text does not show what runs, which is known now. */
@@ -86,6 +87,7 @@ export function applySessionEffects(state: SessionState, analysis: Analysis, rep
     for (const effect of statement.session) {
       const undo = apply(state, analysis, effect);
       if (undo !== null) {
+        state.sqlNamesSegment = reply.kind === ReplyKind.Query ? state.segmentsSent - 1 : state.segmentsSent;
         reply.undo ??= [];
         reply.undo.push({ undo, statementIndex } satisfies Undo);
       }
@@ -162,5 +164,7 @@ function prepared(state: SessionState, outer: Analysis, effects: StatementEffect
     }),
     facts: state.textFacts,
     epoch: state.epoch,
+    segment: state.segmentsSent,
+    closed: false,
   };
 }

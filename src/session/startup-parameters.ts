@@ -54,12 +54,18 @@ export function readStartupParameters(
   const user = settings.get('user') ?? '';
   const replication = settings.get('replication')?.toLowerCase() ?? 'off';
   return {
-    user,
-    database: settings.get('database') || user,
+    user: cutName(user),
+    database: cutName(settings.get('database') || user),
     application: settings.get('application_name') ?? '',
     replication: !['off', 'false', 'no', '0', 'f', 'n', 'of', 'fa', 'fal', 'fals'].includes(replication),
     searchPath: settings.get('search_path') ?? null,
   };
+}
+
+/** The server cuts the names of roles and databases at NAMEDATALEN - 1 bytes, so policy has to see them cut. */
+function cutName(name: string): string {
+  const bytes = Buffer.from(name, 'utf8');
+  return bytes.length <= 63 ? name : bytes.toString('utf8', 0, 63);
 }
 
 /**

@@ -57,6 +57,15 @@ export class SessionState {
   /** Segments that the client has closed by Sync or Query, and those that the server has answered. */
   segmentsSent = 0;
   segmentsDone = 0;
+  /** The segment that last changed names by SQL text: PREPARE, DEALLOCATE, DISCARD. */
+  sqlNamesSegment = -1;
+  /**
+   * The server has met an error and discards what comes until a Sync that has not been sent yet: what the client
+   * sends before it runs nothing, changes nothing and is answered by nothing.
+   */
+  discarding = false;
+  /** An error ended a COPY behind which a Sync had been sent that the server may or may not have swallowed. */
+  copyDoubt = false;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
@@ -68,6 +77,7 @@ export class SessionState {
   relax: () => void = () => {};
   /** Statements that have ended in this segment and wait for its transaction status. */
   readonly ended: AuditEntry[] = [];
+  private waitingForAnswer: (() => void)[] = [];
   private boundPolicy: SessionPolicy;
   private boundTo: PolicySource['current'];
   private pathTrusted = true;
@@ -93,6 +103,26 @@ export class SessionState {
     const path = parameters.get('search_path') ?? searchPath;
     this.pathTrusted = path === null || isCatalogFirst(path);
     this.readTextFacts();
+  }
+
+  /**
+   * Whether what a segment has changed of the names is not known yet although a later segment is under way. Within
+   * one segment it need not be: if the change fails, what relies on it is discarded with it.
+   */
+  isUnsettled(segment: number): boolean {
+    return segment >= this.segmentsDone && segment < this.segmentsSent && !this.copyingIn;
+  }
+
+  /** Resolves when the server has answered something that may settle it: see `isUnsettled`. */
+  untilAnswered(): Promise<void> {
+    return new Promise((resolve) => this.waitingForAnswer.push(resolve));
+  }
+
+  answered(): void {
+    if (this.waitingForAnswer.length === 0) return;
+    const waiting = this.waitingForAnswer;
+    this.waitingForAnswer = [];
+    for (const resolve of waiting) resolve();
   }
 
   /** What policy says of a statement on this session now. */
