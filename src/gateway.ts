@@ -64,6 +64,7 @@ async function start(
   const approvals = await StoredApprovalDesk.open({ store, metrics, log });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
+  await analyzer.ready();
   stops.push(() => analyzer.close());
 
   const services: SessionServices = {

@@ -55,7 +55,6 @@ export type NewApproval = Pick<
   | 'application'
   | 'client'
   | 'statement'
-  | 'statementSha256'
   | 'parameters'
   | 'operation'
   | 'risk'

@@ -218,15 +218,16 @@ export class BackendMessages {
   }
 
   /**
-   * An error ended a COPY. Whether the server had read the Sync behind it by then, and swallowed it, cannot be told.
-   * So nothing but a Sync may stand behind such a one, or come before the server is ready again; a client that goes
-   * on nevertheless is cut off, because its replies could not be matched.
+   * An error ended a COPY. Whether the server had read the Sync behind it by then, and swallowed it, cannot be told;
+   * both readings are the same again from the next Sync on. So until that one nothing may come that would be run by
+   * one reading and discarded by the other; a client that goes on nevertheless is cut off.
    */
   private doubtSwallowed(): void {
     const { state } = this;
     let doubt = false;
     for (let i = 1; i < state.replies.length; i++) {
       const { kind, swallowed } = state.replies.at(i);
+      if (kind === ReplyKind.Sync && !swallowed) return;
       if (doubt && kind !== ReplyKind.Sync && kind !== ReplyKind.CopyEnd) this.onAmbiguous();
       if (swallowed) doubt = true;
     }
@@ -276,6 +277,7 @@ export class BackendMessages {
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
       if (head.swallowed) this.doubtfulReadies++;
+      else if (this.doubtfulReadies > 0) this.doubtfulReadies--;
       state.segmentsDone++;
       if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
       if (head.trustsPath && !head.failed && state.transactionStatus === 'I') state.searchPathChanged(true);

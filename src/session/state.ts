@@ -44,7 +44,8 @@ export class SessionState {
   readonly services: SessionServices;
   readonly client: Link;
   readonly upstream: Link;
-  readonly identity: AuditSession;
+  /** Replaced as a whole where something of it changes, because the audit keeps it by reference. */
+  identity: AuditSession;
   facts: SessionFacts;
   readonly replies = new ReplyQueue();
   readonly statements = new Names<PreparedStatement>();
@@ -142,7 +143,7 @@ export class SessionState {
     this.parameters.set(name, value);
     if (name === 'application_name') {
       this.facts = { ...this.facts, application: value };
-      (this.identity as { application: string }).application = value;
+      this.identity = { ...this.identity, application: value };
       this.bindPolicy();
     } else if (name === 'search_path') {
       this.pathTrusted = isCatalogFirst(value);
