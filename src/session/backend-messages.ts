@@ -239,7 +239,7 @@ export class BackendMessages {
     const { replies } = this.state;
     let count = 0;
     while (count < replies.length && !isSync(replies.at(count))) count++;
-    this.state.discarding = count === replies.length;
+    if (count === replies.length) this.state.discarding = true;
     for (let i = count - 1; i >= 0; i--) this.takeBack(replies.at(i));
     // A Parse of the unnamed statement drops the old one before it can fail.
     const head = replies.head!;

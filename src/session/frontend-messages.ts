@@ -1,79 +1,20 @@
-import { randomBytes } from 'node:crypto';
-import type { HoldOutcome } from '../approval/approval.ts';
 import type { AuditEntry } from '../audit/event.ts';
-import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import {
-  bindParameterCount,
-  encodeDescribe,
-  encodeExecute,
-  encodeQuery,
-  isParseTailValid,
-  queryTextEnd,
-  stringEnd,
-} from '../wire/frontend.ts';
+import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { HoldDesk } from './hold.ts';
 import { nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
 import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
-import {
-  blockedError,
-  holdEndedError,
-  internalError,
-  tooLargeError,
-  unknownStatementError,
-} from './refusal.ts';
+import { NOTHING, POISON_EXECUTE, poison, probeUnknown } from './poison.ts';
+import { internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { type Answer, rule, type Verdict } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import type { SessionState } from './state.ts';
-
-/** What was waited for: the analysis of a large text, or the end of a hold. */
-export interface Answer {
-  readonly analysis: Analysis | null;
-  readonly outcome:
-    | null
-    | {
-        readonly kind: 'held';
-        readonly approvalId: string | null;
-        readonly holdMs: number;
-        readonly end: HoldOutcome;
-      }
-    | { readonly kind: 'fault'; readonly error: unknown };
-}
-
-/** What becomes of a message: null forwards it as it is. */
-export type Verdict =
-  | null
-  | { readonly kind: 'replace'; readonly bytes: Buffer }
-  | { readonly kind: 'wait'; readonly until: Promise<Answer> };
-
-/** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */
-type Ruling =
-  | {
-      readonly kind: 'run';
-      readonly decision: Decision;
-      readonly approvalId: string | null;
-      readonly holdMs: number;
-    }
-  | {
-      readonly kind: 'refuse';
-      readonly decision: Decision;
-      readonly error: ErrorFields;
-      readonly approvalId: string | null;
-      readonly holdMs: number;
-    }
-  | { readonly kind: 'wait'; readonly until: Promise<Answer> };
-
-/** A portal that nobody can have made, because nobody can guess its name: an Execute of it fails with 34000. */
-const POISON_PORTAL = `__holdfast_refused_${randomBytes(12).toString('hex')}`;
-const NOTHING = Buffer.alloc(0);
-const POISON_EXECUTE = encodeExecute(POISON_PORTAL, 0);
-/** A text that no server parses, so that it fails and runs nothing; one Query for one Query. */
-const POISON_QUERY = encodeQuery('holdfast refused a statement');
 
 /**
  * What each frontend message means to the session: which replies it is owed, what it does to the names, and what
@@ -148,7 +89,7 @@ export class FrontendMessages {
 
   /** Replaces a message by one that fails at the server, and has that failure read as `error`. */
   refuse(type: number, error: ErrorFields): Verdict {
-    return this.poison(type, error, null).verdict;
+    return poison(this.state, type, error, null);
   }
 
   tooLarge(type: number): Buffer {
@@ -175,10 +116,10 @@ export class FrontendMessages {
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.toString('utf8', start, textEnd) : null;
-    const ruling = this.rule(analysis, text, 0, answer, read);
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('simple', analysis, text, 0, ruling, began);
-    if (ruling.kind === 'refuse') return this.poison(Frontend.Query, ruling.error, entry).verdict;
+    if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
     this.state.segmentsSent++;
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
@@ -244,14 +185,14 @@ export class FrontendMessages {
     if (statement === null) {
       const decision = this.state.decide(analysis);
       if (decision.action !== 'allow')
-        return this.probeUnknown(bytes.toString('latin1', portalEnd + 1, nameEnd));
+        return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const began = nowMs();
-    const ruling = this.rule(analysis, text, parameters, answer, read);
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = this.entry('extended', analysis, text, parameters, ruling, began);
-      return this.poison(Frontend.Bind, ruling.error, entry).verdict;
+      return poison(this.state, Frontend.Bind, ruling.error, entry);
     }
     const reply = replies.push(ReplyKind.Bind);
     reply.of = 'portal';
@@ -310,11 +251,11 @@ export class FrontendMessages {
   }
 
   private unknownPortal(answer: Answer | null): Portal | Exclude<Verdict, null> {
-    const ruling = this.rule(UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
+    const ruling = rule(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = this.entry('extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
-      return this.poison(Frontend.Execute, ruling.error, entry).verdict;
+      return poison(this.state, Frontend.Execute, ruling.error, entry);
     }
     return { statement: NO_STATEMENT, analysis: UNKNOWN_PORTAL, parameters: 0, segment: 0, ...ruling };
   }
@@ -345,10 +286,10 @@ export class FrontendMessages {
 
   private functionCall(answer: Answer | null): Verdict {
     const began = nowMs();
-    const ruling = this.rule(FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
+    const ruling = rule(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('function', FUNCTION_CALL, null, 0, ruling, began);
-    if (ruling.kind === 'refuse') return this.poison(Frontend.FunctionCall, ruling.error, entry).verdict;
+    if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
     this.state.segmentsSent++;
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     return null;
@@ -369,76 +310,6 @@ export class FrontendMessages {
   /** Waits until the server has answered more, and decides the message then. */
   private settle(analysis: Analysis | null): Verdict {
     return { kind: 'wait', until: this.state.untilAnswered().then(() => ({ analysis, outcome: null })) };
-  }
-
-  /** What policy says, or what has come of it where the statement was held. */
-  private rule(
-    analysis: Analysis,
-    text: string | null,
-    parameters: number,
-    answer: Answer | null,
-    read: Analysis,
-  ): Ruling {
-    const decision = this.state.decide(analysis);
-    const end = answer?.outcome?.kind === 'held' ? answer.outcome : null;
-    switch (decision.action) {
-      case 'allow':
-      case 'snapshot':
-        return { kind: 'run', decision, approvalId: end?.approvalId ?? null, holdMs: end?.holdMs ?? 0 };
-      case 'block':
-        return {
-          kind: 'refuse',
-          decision,
-          error: blockedError(decision, analysis),
-          approvalId: null,
-          holdMs: 0,
-        };
-      case 'hold': {
-        if (end === null)
-          return { kind: 'wait', until: this.holds.hold(analysis, decision, text, parameters, read) };
-        const { approvalId, holdMs } = end;
-        if (end.end.kind === 'approved') return { kind: 'run', decision, approvalId, holdMs };
-        return {
-          kind: 'refuse',
-          decision,
-          error: holdEndedError(end.end, decision, approvalId),
-          approvalId,
-          holdMs,
-        };
-      }
-      default:
-        return unreachable(decision);
-    }
-  }
-
-  /**
-   * A Bind of a statement that the gateway does not know. Describe tells whether the server knows it and runs
-   * nothing: if not, its error is the one that the client is owed; if so, the poison behind it refuses the Bind.
-   */
-  private probeUnknown(name: string): Verdict {
-    const probe = this.state.replies.push(ReplyKind.Describe);
-    probe.hidden = true;
-    const refused = this.poison(Frontend.Bind, unknownStatementError(), null);
-    const describe = encodeDescribe('S', '');
-    const bytes = Buffer.from(name, 'latin1');
-    const body = Buffer.concat([describe.subarray(0, 6), bytes, Buffer.from([0])]);
-    body.writeUInt32BE(body.length - 1, 1);
-    return { kind: 'replace', bytes: Buffer.concat([body, refused.verdict.bytes]) };
-  }
-
-  private poison(
-    type: number,
-    error: ErrorFields,
-    entry: AuditEntry | null,
-  ): { readonly verdict: { readonly kind: 'replace'; readonly bytes: Buffer } } {
-    const whole = type === Frontend.Query || type === Frontend.FunctionCall;
-    // Where the server discards anyway, there is nothing to refuse and no error to come.
-    if (this.state.discarding) return { verdict: { kind: 'replace', bytes: NOTHING } };
-    if (whole) this.state.segmentsSent++;
-    const reply = this.state.replies.push(whole ? ReplyKind.Query : ReplyKind.Execute);
-    reply.poison = error;
-    reply.audit = entry;
-    return { verdict: { kind: 'replace', bytes: whole ? POISON_QUERY : POISON_EXECUTE } };
   }
 
   private begin(reply: Reply, entry: AuditEntry): void {

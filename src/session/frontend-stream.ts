@@ -1,8 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
-import type { Answer, FrontendMessages, Verdict } from './frontend-messages.ts';
+import type { FrontendMessages } from './frontend-messages.ts';
 import { internalError } from './refusal.ts';
+import type { Answer, Verdict } from './ruling.ts';
 import type { SessionState } from './state.ts';
 
 /**

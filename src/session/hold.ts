@@ -4,8 +4,8 @@ import { LIMITS } from '../base/limits.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
-import type { Answer } from './frontend-messages.ts';
 import { heldNotice } from './refusal.ts';
+import type { Answer } from './ruling.ts';
 import type { SessionState } from './state.ts';
 
 /**

@@ -61,8 +61,8 @@ export class SessionState {
   /** The segment that last changed names by SQL text: PREPARE, DEALLOCATE, DISCARD. */
   sqlNamesSegment = -1;
   /**
-   * The server has met an error and discards what comes until a Sync that has not been sent yet: what the client
-   * sends before it runs nothing, changes nothing and is answered by nothing.
+   * The server has met an error, or will meet the one that refuses a message, and discards what comes until a Sync
+   * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
   /** An error ended a COPY behind which a Sync had been sent that the server may or may not have swallowed. */
