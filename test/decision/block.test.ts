@@ -190,6 +190,6 @@ describe('a statement that policy blocks', () => {
     await client.terminate();
     const events = await fixture.auditEvents((e) => e['application'] === 'outcomes', 4);
     expect(events.map((e) => e['sqlstate'])).toEqual([null, '22012', '42501', null]);
-    expect(events.map((e) => e['rows'])).toMatchObject([1, expect.anything(), expect.anything(), 2]);
+    expect(events.map((e) => e['rows'])).toEqual([1, null, null, 2]);
   });
 });

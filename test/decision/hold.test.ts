@@ -64,7 +64,7 @@ describe('with the default policy', () => {
     const id = await heldId(client);
     await fixture.resolve(id, 'approve');
     const messages = await client.untilReady();
-    expect(messages.map((m) => m.type).join('')).toBe('2C12DCZ');
+    expect(messages.map((m) => m.type).join('')).toBe('12C12DCZ');
     expect(await fixture.preciousRows()).toBe(0);
     await client.terminate();
   });
