@@ -214,6 +214,7 @@ export class BackendMessages {
         if (head.copyIn) this.doubtSwallowed();
         this.discardToSync();
     }
+    state.answered();
     return verdict;
   }
 
@@ -247,6 +248,7 @@ export class BackendMessages {
     for (let i = 0; i < count; i++) {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
       if (i > 0) this.finish(replies.head!, 'not-run', null);
+      if (ownsReady(replies.head!)) this.state.segmentsDone++;
       replies.shift();
     }
   }

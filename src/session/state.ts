@@ -111,7 +111,8 @@ export class SessionState {
    * one segment it need not be: if the change fails, what relies on it is discarded with it.
    */
   isUnsettled(segment: number): boolean {
-    return segment >= this.segmentsDone && segment < this.segmentsSent && !this.copyingIn;
+    const inFlight = segment >= this.segmentsDone && segment < this.segmentsSent;
+    return inFlight && this.replies.length > 0 && !this.copyingIn;
   }
 
   /** Resolves when the server has answered something that may settle it: see `isUnsettled`. */
