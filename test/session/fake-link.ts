@@ -1,0 +1,85 @@
+import { HoldfastError } from '../../src/base/errors.ts';
+import type { Link, LinkHandler } from '../../src/session/link.ts';
+import { MessageReader, type RawMessage } from '../../src/wire/message-reader.ts';
+
+/** A link without a socket: what the session writes is kept, and bytes come in when the test says so. */
+export class FakeLink {
+  handler!: LinkHandler;
+  readonly socket = { destroyed: false, isPaused: () => this.paused };
+  readonly encrypted = false;
+  bytesIn = 0;
+  bytesOut = 0;
+  queuedBytes = 0;
+  writable = true;
+  paused = false;
+  /** The session has closed its side in order. */
+  ended = false;
+  /** What was written and is not a whole message. */
+  rest: Buffer = Buffer.alloc(0);
+  private readonly reader: MessageReader;
+  private readonly whole: RawMessage[] = [];
+
+  /** `sender` is whose messages the session writes to this link. */
+  constructor(sender: 'frontend' | 'backend') {
+    this.reader = new MessageReader(sender, 1 << 24);
+  }
+
+  asLink(): Link {
+    return this as unknown as Link;
+  }
+
+  /** Bytes come from the peer, in a buffer that is overwritten afterwards, as the real one is. */
+  receive(bytes: Buffer): void {
+    if (this.socket.destroyed) return;
+    const lent = Buffer.from(bytes);
+    this.bytesIn += bytes.length;
+    this.handler.onBytes(lent, lent.length);
+    lent.fill(0xee);
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.socket.destroyed || this.ended) return true;
+    const copy = Buffer.from(bytes);
+    this.bytesOut += copy.length;
+    this.rest = Buffer.concat([this.rest, copy]);
+    this.reader.push(copy);
+    try {
+      for (let raw = this.reader.next(); raw !== null; raw = this.reader.next()) {
+        this.whole.push(raw);
+        this.rest = this.rest.subarray(raw.body.length + 5);
+      }
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+    }
+    return this.writable;
+  }
+
+  /** The whole messages written since this was last asked. */
+  take(): RawMessage[] {
+    return this.whole.splice(0);
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  end(last?: Buffer): void {
+    if (last) this.write(last);
+    this.ended = true;
+  }
+
+  destroy(): void {
+    this.close();
+  }
+
+  /** The peer, or the session, has torn the connection down. */
+  close(): void {
+    if (this.socket.destroyed) return;
+    this.socket.destroyed = true;
+    queueMicrotask(() => this.handler.onClose(null));
+  }
+}

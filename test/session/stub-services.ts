@@ -1,0 +1,148 @@
+import type { ApprovalDesk, HeldStatement, HoldOutcome, NewApproval } from '../../src/approval/approval.ts';
+import type { AuditEntry, AuditLog } from '../../src/audit/event.ts';
+import type { Logger } from '../../src/base/log.ts';
+import { Metrics } from '../../src/base/metrics.ts';
+import type { Decision, Mode } from '../../src/policy/decision.ts';
+import type { Analyzer, PolicySource, SessionServices } from '../../src/session/state.ts';
+import type { Analysis, Risk, SessionEffect, StatementEffects } from '../../src/sql/effects.ts';
+import { EXECUTES_UNKNOWN } from '../../src/sql/rules-session.ts';
+
+/**
+ * The rest of the program as a session sees it, made so that a test can be read: a statement's first word says
+ * what is decided. DELETE is blocked, UPDATE is held, all else may run; and a text with `later` in it is analysed
+ * only when the test says so.
+ */
+export class StubServices implements SessionServices {
+  readonly analyzer: Analyzer;
+  readonly policy: PolicySource;
+  readonly audit = new StubAudit();
+  readonly approvals = new StubApprovals();
+  readonly metrics = new Metrics();
+  readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
+  readonly statementBytesMax: number;
+  /** Texts that wait, with what lets their analyses go on. */
+  readonly late: (() => void)[] = [];
+
+  constructor(statementBytesMax: number, mode: Mode) {
+    this.statementBytesMax = statementBytesMax;
+    const rules = { decide: mode === 'monitor' ? allow : decide };
+    this.policy = { current: { mode, forSession: () => rules } };
+    this.analyzer = {
+      analyze: (bytes, start, end) => {
+        const text = bytes.toString('utf8', start, end);
+        if (text.includes('faulty')) throw new Error('the analyzer failed');
+        const analysis = analyze(text);
+        if (!text.includes('later')) return analysis;
+        return new Promise((resolve) => this.late.push(() => resolve(analysis)));
+      },
+    };
+  }
+}
+
+export class StubAudit implements AuditLog {
+  saturated = false;
+  readonly begun: AuditEntry[] = [];
+  /** Each as `text: how it ended`, with the SQLSTATE behind it. */
+  readonly finished: string[] = [];
+
+  begin(entry: AuditEntry): void {
+    this.begun.push(entry);
+  }
+
+  finish(entry: AuditEntry): void {
+    const what = entry.text ?? entry.analysis.operation;
+    this.finished.push(`${what}: ${entry.end}${entry.sqlstate === null ? '' : ` ${entry.sqlstate}`}`);
+  }
+
+  onceDrained(): void {}
+}
+
+class StubApprovals implements ApprovalDesk {
+  /** What is being asked, newest last. */
+  readonly asked: (NewApproval & { settle: (outcome: HoldOutcome) => void })[] = [];
+  failure: Error | null = null;
+
+  async request(approval: NewApproval): Promise<HeldStatement> {
+    if (this.failure !== null) throw this.failure;
+    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
+    this.asked.push({ ...approval, settle: resolve });
+    return { id: `a_${this.asked.length}`, outcome: promise, end: (kind) => resolve({ kind }) };
+  }
+}
+
+const RISK_OF: Readonly<Record<string, Risk>> = { delete: 'critical', update: 'high' };
+
+function analyze(text: string): Analysis {
+  const statements = text
+    .split(';')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map(effectsOf);
+  const worst =
+    statements.find(({ risk }) => risk === 'critical') ??
+    statements.find(({ risk }) => risk === 'high') ??
+    statements[0];
+  return Object.freeze({
+    status: statements.length === 0 ? 'empty' : 'parsed',
+    problem: '',
+    statements,
+    risk: worst?.risk ?? 'safe',
+    operation: worst?.operation ?? 'empty',
+    tables: [],
+    redacted: null,
+    context: {},
+    touchesSession: statements.some(({ session }) => session.length > 0),
+  } satisfies Analysis);
+}
+
+export function effectsOf(text: string): StatementEffects {
+  const operation = (text.split(/\s/)[0] ?? '').toLowerCase();
+  // As the real one has it: what an EXECUTE runs is not known from its text, until the session resolves it.
+  const executes = operation === 'execute';
+  return {
+    operation,
+    operations: [operation],
+    risk: executes ? 'critical' : (RISK_OF[operation] ?? 'safe'),
+    reasons: executes ? [EXECUTES_UNKNOWN] : [],
+    reads: [],
+    writes: [],
+    columns: [],
+    functions: [],
+    predicate: 'not-applicable',
+    session: sessionEffects(text),
+    startByte: 0,
+    lengthBytes: text.length,
+  };
+}
+
+function sessionEffects(text: string): SessionEffect[] {
+  const prepare = /^PREPARE (\w+) AS (.*)$/.exec(text);
+  if (prepare) return [{ kind: 'prepare', name: prepare[1]!, effects: effectsOf(prepare[2]!) }];
+  const execute = /^EXECUTE (\w+)$/.exec(text);
+  if (execute) return [{ kind: 'execute', name: execute[1]!, ownRisk: 'safe' }];
+  const deallocate = /^DEALLOCATE (\w+)$/.exec(text);
+  if (deallocate) return [{ kind: 'deallocate', name: deallocate[1] === 'ALL' ? null : deallocate[1]! }];
+  if (text === 'DISCARD ALL') return [{ kind: 'discard', target: 'all' }];
+  const set = /^SET (\w+) = (\w+)$/.exec(text);
+  if (set) return [{ kind: 'set', name: set[1]!, value: set[2]!, local: false }];
+  return [];
+}
+
+function groundsOf(analysis: Analysis) {
+  return { rule: `rule of ${analysis.operation}`, reason: 'a test', risk: analysis.risk, wouldBe: null };
+}
+
+function allow(analysis: Analysis): Decision {
+  return { ...groundsOf(analysis), action: 'allow' };
+}
+
+function decide(analysis: Analysis): Decision {
+  const ground = groundsOf(analysis);
+  if (analysis.risk === 'critical' || analysis.risk === 'forbidden') {
+    return { ...ground, action: 'block', hint: 'do not' };
+  }
+  if (analysis.operation === 'update') {
+    return { ...ground, action: 'hold', mode: 'live', timeoutMs: 60_000, approvals: 1, snapshot: 'off' };
+  }
+  return allow(analysis);
+}
