@@ -71,6 +71,7 @@ export class FrontendMessages {
         return this.close(bytes, start, end);
       case Frontend.Sync:
         state.discarding = false;
+        state.copyDoubt = false;
         this.state.segmentsSent++;
         this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
         return null;
