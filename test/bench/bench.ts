@@ -1,21 +1,16 @@
 /**
- * `npm run bench -- [--seconds 5] [--rounds 3] [--only select/prepared/16] [--targets direct,pipe,gateway]
- * [--source debian|embedded] [--json]`: pgbench against PostgreSQL directly, the bare pipe, the gateway with its
- * default policy and audit, and PgBouncer where it is installed. Every round runs every target at every point,
- * in an order of chance, side by side in time; ratios are taken within rounds.
+ * `npm run bench -- [--seconds 3] [--rounds 3] [--scale 10] [--clients 1,16,64] [--only select/prepared/16]
+ * [--targets direct,pipe,gateway,pgbouncer] [--source debian|embedded] [--json]`: pgbench against PostgreSQL
+ * directly, the bare pipe, the gateway with its default policy and audit, and PgBouncer where it is installed.
+ * Every round runs every target at every point, in an order of chance, side by side in time; ratios are taken
+ * within rounds. HOLDFAST_SEED repeats an order.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { DEFAULT_POLICY, type Middle, startGateway, startPipe } from '../support/gateway.ts';
-import { freePort } from '../support/ports.ts';
-import { scratchFolder, serverOwner, startPostgres } from '../support/postgres.ts';
-import { eventually } from '../support/process-facts.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { Random, seedOfRun } from '../support/random.ts';
-import { RawClient } from '../support/raw-client.ts';
-import { reapAtExit } from '../support/reap.ts';
 import {
   measure,
   type Point,
@@ -26,13 +21,14 @@ import {
   type Target,
   WORKLOADS,
 } from './measure.ts';
-import { summarise, table } from './report.ts';
+import { PGBOUNCER, startPgbouncer } from './pgbouncer.ts';
+import { summarise, table, verdicts } from './report.ts';
 
 const { values: options } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },
-    scale: { type: 'string', default: '20' },
+    scale: { type: 'string', default: '10' },
     clients: { type: 'string', default: '1,16,64' },
     only: { type: 'string', multiple: true, default: [] },
     targets: { type: 'string', default: 'direct,pipe,gateway,pgbouncer' },
@@ -41,16 +37,14 @@ const { values: options } = parseArgs({
   },
 });
 
-const PGBOUNCER = '/usr/sbin/pgbouncer';
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin/postgres';
 
 const points: Point[] = WORKLOADS.flatMap((workload) =>
   PROTOCOLS.flatMap((protocol) =>
     options.clients.split(',').map((clients) => ({ workload, protocol, clients: Number(clients) })),
   ),
-).filter(
-  (point) => options.only.length === 0 || options.only.some((part) => pointName(point).includes(part)),
-);
+).filter((point) => options.only.length === 0 || options.only.some((filter) => isWithin(point, filter)));
+if (points.length === 0) throw new Error(`nothing to measure: no point is within ${options.only.join(', ')}`);
 
 const say = (text: string): void => {
   if (!options.json) console.log(text);
@@ -63,6 +57,12 @@ const postgres = await startPostgres({
   settings: { shared_buffers: '512MB', autovacuum: 'on', max_wal_size: '4GB' },
 });
 const stops: (() => Promise<void>)[] = [() => postgres.stop()];
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, async () => {
+    await stopAll();
+    process.exit(1);
+  });
+}
 try {
   const targets = await startTargets(options.targets.split(','));
   await pgbench(tmpdir(), [
@@ -71,10 +71,12 @@ try {
   ]);
   const seed = seedOfRun(Date.now() % 1_000_000);
   const random = new Random(seed);
+  const loadBefore = loadavg()[0]!;
   const samples = new Map(points.map((point) => [point, {} as Record<string, Sample[]>]));
   // The first seconds of a process are its compiler's.
   for (const protocol of PROTOCOLS) {
-    for (const target of targets) await measure(target, { workload: 'select', protocol, clients: 8 }, 2, seed);
+    for (const target of targets)
+      await measure(target, { workload: 'select', protocol, clients: 8 }, 2, seed);
   }
   for (let round = 1; round <= Number(options.rounds); round++) {
     for (const point of random.shuffled(points)) {
@@ -83,7 +85,11 @@ try {
         const own = samples.get(point)!;
         own[target.name] ??= [];
         own[target.name]!.push(sample);
-        say(`round ${round} ${pointName(point)} ${target.name}: ${sample.tps.toFixed(0)} tps`);
+        const { tps, p99Us, cpuUs } = sample;
+        const cpu = cpuUs === null ? '' : `, ${cpuUs.toFixed(1)} µs CPU`;
+        say(
+          `round ${round} ${pointName(point)} ${target.name}: ${tps.toFixed(0)} tps, p99 ${p99Us} µs${cpu}`,
+        );
       }
     }
   }
@@ -100,11 +106,21 @@ try {
     rounds: Number(options.rounds),
     scale: Number(options.scale),
     seed,
+    loadBefore,
   };
   if (options.json) console.log(JSON.stringify({ about, summaries, results }, null, 2));
-  else console.log(`\n${JSON.stringify(about)}\n\n${table(summaries)}`);
+  else console.log(`\n${JSON.stringify(about)}\n\n${table(summaries)}\n\n${verdicts(summaries)}`);
 } finally {
-  for (const stop of stops.reverse()) await stop();
+  await stopAll();
+}
+
+async function stopAll(): Promise<void> {
+  for (const stop of stops.splice(0).reverse()) await stop();
+}
+
+/** A filter names parts of a point, in order, as `select/prepared/16`, `tpcb` or `prepared/16` do. */
+function isWithin(point: Point, filter: string): boolean {
+  return `/${pointName(point)}/`.includes(`/${filter}/`);
 }
 
 async function startTargets(wanted: readonly string[]): Promise<Target[]> {
@@ -124,48 +140,4 @@ async function startTargets(wanted: readonly string[]): Promise<Target[]> {
     else say('PgBouncer is not installed, and left out');
   }
   return targets;
-}
-
-async function startPgbouncer(upstreamPort: number): Promise<Middle> {
-  const port = await freePort();
-  const folder = await scratchFolder('pgbouncer');
-  const owner = serverOwner();
-  const configuration = join(folder, 'pgbouncer.ini');
-  writeFileSync(
-    configuration,
-    `[databases]
-* = host=127.0.0.1 port=${upstreamPort} user=postgres
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${port}
-unix_socket_dir =
-auth_type = any
-pool_mode = session
-max_client_conn = 300
-default_pool_size = 120
-log_connections = 0
-log_disconnections = 0
-`,
-  );
-  if (owner !== null) chownSync(folder, owner.uid, owner.gid);
-  const child = spawn(PGBOUNCER, ['-q', configuration], { ...(owner ?? {}), cwd: folder, stdio: 'ignore' });
-  reapAtExit(child, 'SIGKILL');
-  await eventually('PgBouncer', async () => {
-    const client = await RawClient.open(port).catch(() => null);
-    if (client === null) return 'not listening';
-    await client.terminate();
-    return null;
-  });
-  return {
-    port,
-    pid: child.pid!,
-    log: () => '',
-    assertAlive() {},
-    async stop() {
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await ended;
-      execFileSync('rm', ['-rf', folder]);
-    },
-  };
 }

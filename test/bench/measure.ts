@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cpuSeconds } from '../support/process-facts.ts';
+import { reapAtExit } from '../support/reap.ts';
+import { cpuSecondsAtRest } from './cpu.ts';
 
 export const WORKLOADS = ['select', 'tpcb'] as const;
 export const PROTOCOLS = ['simple', 'extended', 'prepared'] as const;
@@ -27,8 +28,8 @@ export interface Sample {
   readonly tps: number;
   readonly p50Us: number;
   readonly p99Us: number;
-  /** Of the middle process, all threads, user and system; null where there is none. */
-  readonly cpuSecondsPerThousand: number | null;
+  /** Of the middle process per transaction, all threads, user and system; null where there is none. */
+  readonly cpuUs: number | null;
 }
 
 export function pointName(point: Point): string {
@@ -39,7 +40,7 @@ export function pointName(point: Point): string {
 export async function measure(target: Target, point: Point, seconds: number, seed: number): Promise<Sample> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-pgbench-'));
   try {
-    const before = target.pid === null ? 0 : cpuSeconds(target.pid);
+    const before = target.pid === null ? 0 : await cpuSecondsAtRest(target.pid);
     const output = await pgbench(folder, [
       ...['-h', '127.0.0.1', '-p', String(target.port), '-U', 'postgres'],
       ...['-n', '-T', String(seconds), '-M', point.protocol, `--random-seed=${seed}`],
@@ -48,7 +49,7 @@ export async function measure(target: Target, point: Point, seconds: number, see
       ...['-l', '--log-prefix', 'log', '--sampling-rate', point.workload === 'select' ? '0.05' : '0.5'],
       'postgres',
     ]);
-    const cpu = target.pid === null ? null : cpuSeconds(target.pid) - before;
+    const cpu = target.pid === null ? null : (await cpuSecondsAtRest(target.pid)) - before;
     const transactions = Number(/number of transactions actually processed: (\d+)/.exec(output)?.[1]);
     const tps = Number(/^tps = ([\d.]+)/m.exec(output)?.[1]);
     const failed = Number(/number of failed transactions: (\d+)/.exec(output)?.[1] ?? 0);
@@ -58,7 +59,7 @@ export async function measure(target: Target, point: Point, seconds: number, see
       tps,
       p50Us: percentile(latencies, 0.5),
       p99Us: percentile(latencies, 0.99),
-      cpuSecondsPerThousand: cpu === null ? null : (cpu / transactions) * 1000,
+      cpuUs: cpu === null ? null : (cpu / transactions) * 1_000_000,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -68,6 +69,7 @@ export async function measure(target: Target, point: Point, seconds: number, see
 export async function pgbench(folder: string, args: readonly string[]): Promise<string> {
   return await new Promise((resolve, reject) => {
     const child = spawn('pgbench', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    reapAtExit(child, 'SIGKILL');
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString('utf8');
