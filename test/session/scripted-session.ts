@@ -144,3 +144,22 @@ export const server = {
       fields: { S: severity, V: severity, C: sqlstate, M: 'as the server says it' },
     }),
 };
+
+/** A session in which the server has this statement under this name. */
+export function prepared(name: string, text: string): ScriptedSession {
+  const s = new ScriptedSession();
+  s.sends(fe.parse(name, text), fe.sync());
+  s.answers(server.parsed, server.ready());
+  return s;
+}
+
+/** What the server heeds of what it was sent: behind a refusal it discards everything up to Sync. */
+export function undiscarded(sent: readonly string[]): string[] {
+  let discarding = false;
+  return sent.filter((message) => {
+    if (message === 'sync') discarding = false;
+    const heeded = !discarding;
+    if (message === 'poison') discarding = true;
+    return heeded;
+  });
+}

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
+import { ScriptedSession, server } from './scripted-session.ts';
+
+describe('backpressure', () => {
+  it('a server that takes no more stops the client, and its drain starts it again', () => {
+    const s = new ScriptedSession();
+    s.upstream.writable = false;
+    s.sends(fe.query('SELECT 1'));
+    expect(s.client.paused).toBe(true);
+    s.upstream.writable = true;
+    s.upstream.handler.onDrain();
+    expect(s.client.paused).toBe(false);
+  });
+
+  it('a client that takes no more stops the server, and its drain starts it again', () => {
+    const s = new ScriptedSession();
+    s.client.writable = false;
+    s.sends(fe.query('SELECT 1'));
+    s.answers(server.row);
+    expect(s.upstream.paused).toBe(true);
+    s.client.writable = true;
+    s.client.handler.onDrain();
+    expect(s.upstream.paused).toBe(false);
+  });
+
+  it('a held client is read up to a limit, and goes on after', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('UPDATE t'));
+    await s.settle();
+    s.client.receive(fe.query('SELECT 1'));
+    expect(s.client.paused).toBe(false);
+    for (let i = 0; i < 40; i++) s.client.receive(fe.query('x'.repeat(30_000)));
+    expect(s.client.paused).toBe(true);
+    s.services.approvals.asked[0]!.settle({ kind: 'approved', by: 'ops', comment: null });
+    await s.settle();
+    expect(s.forwarded()).toHaveLength(42);
+    expect(s.client.paused).toBe(false);
+  });
+});
+
+describe('shutting down', () => {
+  it('waits for what is under way, and then says so', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('SELECT 1'));
+    s.session.drain();
+    expect(s.client.ended).toBe(false);
+    s.answers(server.done('SELECT 1'), server.ready('T'));
+    await s.settle();
+    expect(s.client.ended).toBe(false);
+    s.sends(fe.query('COMMIT'));
+    s.answers(server.done('COMMIT'), server.ready());
+    await s.settle();
+    expect(s.told()).toEqual(['fatal 57P01']);
+    expect(s.forwarded()).toEqual(['terminate']);
+  });
+
+  it('does not wait for a COPY that is over', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('COPY t FROM STDIN'));
+    s.answers(server.copyIn);
+    s.sends(fe.copyDone());
+    s.answers(server.done('COPY 0'), server.ready());
+    s.session.drain();
+    await s.settle();
+    expect(s.told()).toEqual(['fatal 57P01']);
+  });
+
+  it('of the server is told once, with what is not known', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('SELECT 1'));
+    s.upstream.close();
+    await s.settle();
+    expect(s.told()).toEqual(['fatal 08006']);
+    s.client.close();
+    await s.settle();
+    expect(s.ended).toBe(true);
+    expect(s.services.audit.finished).toEqual(['SELECT 1: lost']);
+  });
+});
