@@ -4,6 +4,7 @@ import type { SessionState } from '../../src/session/state.ts';
 import { decodeBackendMessage, encodeBackendMessage } from '../../src/wire/backend-message.ts';
 import { decodeFrontendMessage } from '../../src/wire/frontend-message.ts';
 import type { RawMessage } from '../../src/wire/message-reader.ts';
+import * as fe from '../support/frontend-messages.ts';
 import { FakeLink } from './fake-link.ts';
 import { StubServices } from './stub-services.ts';
 
