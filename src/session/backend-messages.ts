@@ -29,8 +29,13 @@ export class BackendMessages {
   onReady: () => void = () => {};
   /** Called where the replies that will come cannot be matched any more. */
   onAmbiguous: () => void = () => {};
-  /** ReadyForQuery messages that were taken for the answer to a Sync that the server may have swallowed. */
-  private doubtfulReadies = 0;
+  /** Called where the server discards what the client has yet to send, up to its next Sync. */
+  onDiscarding: () => void = () => {};
+  /**
+   * A ReadyForQuery was taken for the answer to a Sync that the server may have swallowed, and the Sync now at the head
+   * may be the one that it answered. Such a Sync has nothing to commit, so any other reply is not its own.
+   */
+  private spareSync = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -79,7 +84,6 @@ export class BackendMessages {
       this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
-    this.state.segmentsDone = this.state.segmentsSent;
     this.releaseEnded('?');
     this.state.answered();
   }
@@ -92,9 +96,9 @@ export class BackendMessages {
     const { replies } = this.state;
     while (replies.length > 1) {
       const head = replies.head!;
-      const spare = head.kind === ReplyKind.Sync && this.doubtfulReadies > 0;
+      const spare = head.kind === ReplyKind.Sync && this.spareSync;
       if (head.kind !== ReplyKind.CopyEnd && !head.swallowed && !spare) break;
-      if (spare && !head.swallowed) this.doubtfulReadies--;
+      if (spare) this.spareSync = false;
       replies.shift();
     }
     return replies.head;
@@ -104,15 +108,27 @@ export class BackendMessages {
     const head = this.head();
     if (head?.kind !== kind) return 'forward';
     const { hidden } = head;
-    if (kind === ReplyKind.Close && head.name !== null && head.of === 'statement')
-      this.forgetClosed(head.name);
+    this.answerNames(head, true);
     this.state.replies.shift();
     return hidden ? 'skip' : 'forward';
   }
 
-  private forgetClosed(name: string): void {
-    const { statements } = this.state;
-    if (statements.get(name)?.closed) statements.delete(name);
+  /** What the message has asked of the names is made, or is not. */
+  private answerNames(reply: Reply, wasMade: boolean): void {
+    const { statements, portals, segment } = this.state;
+    if (reply.of === 'statement') statements.answer(reply.name, reply.statement, wasMade);
+    else if (reply.of === 'portal') portals.answer(reply.name, reply.portal, wasMade);
+    reply.of = 'nothing';
+    if (reply.sqlNames === null) return;
+    reply.sqlNames = null;
+    statements.answerSql(reply.kind === ReplyKind.Execute && reply.segment === segment);
+  }
+
+  /** The statement of that index has run, and what its text does to the names is made. */
+  private makeSqlNames(reply: Reply, statementIndex: number): void {
+    for (const change of reply.sqlNames ?? []) {
+      if (change.statementIndex === statementIndex) this.state.statements.make(change.name, change.value);
+    }
   }
 
   private described(): ReplyVerdict {
@@ -125,10 +141,13 @@ export class BackendMessages {
     if (head?.kind === ReplyKind.Execute) {
       this.finish(head, how, null, rows);
       const { copyIn } = head;
+      this.makeSqlNames(head, 0);
+      this.answerNames(head, true);
       this.state.replies.shift();
       if (copyIn) this.endCopyIn();
     } else if (head?.kind === ReplyKind.Query) {
       this.finish(head, how, null, rows);
+      this.makeSqlNames(head, head.statementsDone);
       head.statementsDone++;
       if (head.copyIn) this.endCopyInOfQuery(head);
       this.nextStatement(head);
@@ -160,8 +179,9 @@ export class BackendMessages {
     // What was sent behind the COPY is read by it: a Sync is swallowed until CopyDone or CopyFail.
     for (let i = 1; i < state.replies.length; i++) {
       const reply = state.replies.at(i);
-      if (reply.kind === ReplyKind.CopyEnd) return;
-      if (reply.kind === ReplyKind.Sync) reply.swallowed = true;
+      // At anything else the server breaks off, and at CopyDone or CopyFail the COPY ends.
+      if (reply.kind !== ReplyKind.Sync) return;
+      reply.swallowed = true;
     }
     state.copyingIn = true;
     state.answered();
@@ -196,7 +216,7 @@ export class BackendMessages {
     const sqlstate = sqlstateOf(body);
     const head = this.head();
     state.copyingIn = false;
-    if (head === null) return 'forward';
+    if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
     const verdict = poisoned ? encodeErrorResponse(head.poison!) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
@@ -204,7 +224,7 @@ export class BackendMessages {
     switch (head.kind) {
       case ReplyKind.Query:
       case ReplyKind.FunctionCall:
-        this.takeBack(head);
+        this.answerNames(head, false);
         head.failed = true;
         break;
       case ReplyKind.Sync:
@@ -235,36 +255,26 @@ export class BackendMessages {
     state.copyDoubt = doubt;
   }
 
-  /** What the server does after an error in the extended protocol. The changes are undone newest first. */
+  /** What the server does after an error in the extended protocol. What stands there changes nothing. */
   private discardToSync(): void {
     const { replies } = this.state;
     let count = 0;
     while (count < replies.length && !isSync(replies.at(count))) count++;
-    if (count === replies.length) this.state.discarding = true;
-    for (let i = count - 1; i >= 0; i--) this.takeBack(replies.at(i));
     // A Parse of the unnamed statement drops the old one before it can fail.
     const head = replies.head!;
-    if (head.kind === ReplyKind.Parse && head.name === '') this.state.statements.delete('');
+    if (head.kind === ReplyKind.Parse && head.of === 'statement' && head.name === '') {
+      this.state.statements.make('', null);
+    }
     for (let i = 0; i < count; i++) {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
       if (i > 0) this.finish(replies.head!, 'not-run', null);
-      if (ownsReady(replies.head!)) this.state.segmentsDone++;
+      this.answerNames(replies.head!, false);
       replies.shift();
     }
-  }
-
-  private takeBack(reply: Reply): void {
-    const { state } = this;
-    if (reply.undo !== null) {
-      for (let i = reply.undo.length - 1; i >= 0; i--) {
-        const { undo, statementIndex } = reply.undo[i]!;
-        if (statementIndex >= reply.statementsDone) undo();
-      }
-      reply.undo = null;
+    if (replies.length === 0) {
+      this.state.discarding = true;
+      this.onDiscarding();
     }
-    if (reply.name === null) return;
-    if (reply.of === 'statement') state.statements.restore(reply.name, reply.previousStatement);
-    else state.portals.restore(reply.name, reply.previousPortal);
   }
 
   private ready(status: number): ReplyVerdict {
@@ -278,24 +288,17 @@ export class BackendMessages {
     let hidden = false;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
-      if (head.swallowed) this.doubtfulReadies++;
-      else if (this.doubtfulReadies > 0) this.doubtfulReadies--;
-      state.segmentsDone++;
+      const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
+      this.answerNames(head, !head.failed);
       if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
       if (head.trustsPath && !head.failed && state.transactionStatus === 'I') state.searchPathChanged(true);
       replies.shift();
+      while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
+      this.spareSync = doubtful && replies.head?.kind === ReplyKind.Sync;
     }
-    while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
     state.copyDoubt = false;
-    if (state.transactionStatus === 'I' && state.portals.size > 0) {
-      const done = state.segmentsDone;
-      state.portals.drop((portal) => portal.segment < done);
-    }
-    if (replies.length === 0) {
-      this.doubtfulReadies = 0;
-      state.segmentsDone = state.segmentsSent;
-      state.textBecomesCertain();
-    }
+    if (state.transactionStatus === 'I') state.portals.clearMade();
+    if (replies.length === 0) state.textBecomesCertain();
     this.releaseEnded(state.transactionStatus);
     state.answered();
     this.onReady();

@@ -7,7 +7,7 @@ import type { ErrorFields } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { HoldDesk } from './hold.ts';
-import { nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
+import { nameKey, type Portal, type PreparedStatement, sqlNameKey, UNSETTLED } from './names.ts';
 import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison, probeUnknown } from './poison.ts';
 import { internalError, tooLargeError } from './refusal.ts';
@@ -54,7 +54,11 @@ export class FrontendMessages {
       this.onAmbiguous();
       return { kind: 'replace', bytes: NOTHING };
     }
-    if (state.discarding && type !== Frontend.Sync) return null;
+    if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
+      return { kind: 'replace', bytes: NOTHING };
+    }
+    // While it copies in, the server takes anything else for a loss of synchronization, and says so at the header.
+    if (state.copyingIn && !SAFE_IN_DOUBT.has(type)) return { kind: 'break' };
     switch (type) {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
@@ -72,7 +76,7 @@ export class FrontendMessages {
       case Frontend.Sync:
         state.discarding = false;
         state.copyDoubt = false;
-        this.state.segmentsSent++;
+        this.state.closeSegment();
         this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
         return null;
       case Frontend.FunctionCall:
@@ -106,7 +110,7 @@ export class FrontendMessages {
     const textEnd = queryTextEnd(bytes, start, end);
     if (textEnd < 0) {
       // The server refuses it as malformed before it runs anything.
-      this.state.segmentsSent++;
+      this.state.closeSegment();
       this.state.replies.push(ReplyKind.Query);
       return null;
     }
@@ -121,7 +125,7 @@ export class FrontendMessages {
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
-    this.state.segmentsSent++;
+    this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
     reply.decision = ruling.decision;
@@ -141,20 +145,19 @@ export class FrontendMessages {
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, nameEnd + 1, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(read);
     const name = nameKey(bytes, start, nameEnd);
-    if (statements.size >= LIMITS.namesMax && statements.get(name) === undefined) {
+    if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
       return this.refuse(Frontend.Parse, tooLargeError('the number of prepared statements', LIMITS.namesMax));
     }
     const reply = replies.push(ReplyKind.Parse);
     reply.of = 'statement';
     reply.name = name;
-    reply.previousStatement = statements.set(name, {
+    reply.statement = {
       text: bytes.toString('utf8', nameEnd + 1, textEnd),
       analysis: read,
       facts: textFacts,
       epoch: this.state.epoch,
-      segment: this.state.segmentsSent,
-      closed: false,
-    });
+    };
+    statements.ask(name, reply.statement);
     return null;
   }
 
@@ -173,12 +176,10 @@ export class FrontendMessages {
       return null;
     }
     const name = nameKey(bytes, portalEnd + 1, nameEnd);
-    const known = statements.get(name);
-    if (this.state.isUnsettled(Math.max(known?.segment ?? -1, this.state.sqlNamesSegment)))
-      return this.settle(null);
-    const statement = known === undefined || known.closed ? null : this.current(name, known);
-    if (statement instanceof Promise) return waitForAnalysis(statement);
-    const read = answer?.analysis ?? statement?.analysis ?? UNKNOWN_STATEMENT;
+    const statement = statements.lookup(name);
+    if (statement === UNSETTLED) return this.settle(null);
+    const read = answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : this.current(statement));
+    if (read instanceof Promise) return waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
@@ -198,39 +199,26 @@ export class FrontendMessages {
     const reply = replies.push(ReplyKind.Bind);
     reply.of = 'portal';
     reply.name = nameKey(bytes, start, portalEnd);
-    reply.previousPortal = portals.set(reply.name, {
+    reply.portal = {
       statement: statement ?? NO_STATEMENT,
       analysis,
       decision: ruling.decision,
       parameters,
       approvalId: ruling.approvalId,
       holdMs: ruling.holdMs,
-      segment: this.state.segmentsSent,
-    });
+    };
+    portals.ask(reply.name, reply.portal);
     return null;
   }
 
-  /** The statement as it would be understood now, if names may mean something else than at its Parse. */
-  private current(name: string, statement: PreparedStatement): PreparedStatement | Promise<Analysis> {
-    const { epoch, textFacts, services, statements } = this.state;
-    if (statement.epoch === epoch || statement.facts.catalogFirst === textFacts.catalogFirst)
-      return statement;
-    if (statement.text === null) return { ...statement, analysis: UNKNOWN_STATEMENT };
-    const facts = { ...statement.facts, catalogFirst: textFacts.catalogFirst };
+  /** The statement as it is to be understood now, if names may mean something else than at its Parse. */
+  private current(statement: PreparedStatement): Analysis | Promise<Analysis> {
+    const { epoch, textFacts, services } = this.state;
+    const { catalogFirst } = textFacts;
+    if (statement.epoch === epoch || statement.facts.catalogFirst === catalogFirst) return statement.analysis;
+    if (statement.text === null) return UNKNOWN_STATEMENT;
     const bytes = Buffer.from(statement.text, 'utf8');
-    const analysis = services.analyzer.analyze(bytes, 0, bytes.length, facts);
-    const renew = (renewed: Analysis): PreparedStatement => {
-      const fresh = { ...statement, analysis: renewed, facts, epoch };
-      statements.set(name, fresh);
-      return fresh;
-    };
-    if (analysis instanceof Promise) {
-      return analysis.then((renewed) => {
-        if (statements.get(name) === statement) renew(renewed);
-        return renewed;
-      });
-    }
-    return renew(analysis);
+    return services.analyzer.analyze(bytes, 0, bytes.length, { ...statement.facts, catalogFirst });
   }
 
   private execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -240,7 +228,7 @@ export class FrontendMessages {
       return null;
     }
     const name = nameKey(bytes, start, nameEnd);
-    const portal = this.state.portals.get(name) ?? this.unknownPortal(answer);
+    const portal = this.state.portals.peek(name) ?? this.unknownPortal(answer);
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
@@ -258,7 +246,7 @@ export class FrontendMessages {
       const entry = this.entry('extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
       return poison(this.state, Frontend.Execute, ruling.error, entry);
     }
-    return { statement: NO_STATEMENT, analysis: UNKNOWN_PORTAL, parameters: 0, segment: 0, ...ruling };
+    return { statement: NO_STATEMENT, analysis: UNKNOWN_PORTAL, parameters: 0, ...ruling };
   }
 
   private close(bytes: Buffer, start: number, end: number): Verdict {
@@ -269,18 +257,12 @@ export class FrontendMessages {
     const name = nameKey(bytes, start + 1, nameEnd);
     if (bytes[start] === 0x53 /* S */) {
       reply.of = 'statement';
-      const known = statements.get(name);
-      if (known === undefined) return null;
       reply.name = name;
-      reply.previousStatement = statements.set(name, {
-        ...known,
-        closed: true,
-        segment: this.state.segmentsSent,
-      });
+      statements.ask(name, null);
     } else if (bytes[start] === 0x50 /* P */) {
       reply.of = 'portal';
-      reply.previousPortal = portals.delete(name);
-      if (reply.previousPortal !== undefined) reply.name = name;
+      reply.name = name;
+      portals.ask(name, null);
     }
     return null;
   }
@@ -291,7 +273,7 @@ export class FrontendMessages {
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
-    this.state.segmentsSent++;
+    this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     return null;
   }
@@ -302,8 +284,7 @@ export class FrontendMessages {
     return read.statements.some((statement) =>
       statement.session.some((effect) => {
         if (effect.kind !== 'execute') return false;
-        const known = state.statements.get(sqlNameKey(effect.name));
-        return state.isUnsettled(Math.max(known?.segment ?? -1, state.sqlNamesSegment));
+        return state.statements.lookup(sqlNameKey(effect.name)) === UNSETTLED;
       }),
     );
   }
@@ -351,11 +332,9 @@ const NO_STATEMENT: PreparedStatement = Object.freeze({
   analysis: UNKNOWN_STATEMENT,
   facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
   epoch: -1,
-  segment: -1,
-  closed: false,
 });
 
-/** What may follow an error in COPY before the server is ready: nothing that could be answered or change a name. */
+/** What may come in COPY, and after an error in it before the server is ready: nothing that could change a name. */
 const SAFE_IN_DOUBT: ReadonlySet<number> = new Set([
   Frontend.Sync,
   Frontend.Flush,

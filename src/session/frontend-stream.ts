@@ -153,6 +153,10 @@ export class FrontendStream {
         continue;
       }
       this.forward(bytes, run, at, lent);
+      if (verdict.kind === 'break') {
+        this.breakOff(bytes.subarray(at, at + HEADER_BYTES));
+        return;
+      }
       if (verdict.kind === 'wait') {
         this.wait(verdict.until);
         this.putAside(bytes, at, end);
@@ -223,6 +227,8 @@ export class FrontendStream {
     } else if (verdict.kind === 'replace') {
       this.state.upstream.write(verdict.bytes);
       this.dropBytes = rest;
+    } else if (verdict.kind === 'break') {
+      this.breakOff(message.subarray(0, HEADER_BYTES));
     } else {
       this.wait(verdict.until);
       this.putBy.push(message);

@@ -3,8 +3,8 @@ import type { Analysis, TextFacts } from '../sql/effects.ts';
 
 /**
  * The prepared statements and portals of one session, as PostgreSQL keeps them: one namespace of statements for
- * the protocol's Parse and SQL's PREPARE. Changes are applied when a message is sent, ahead of the server, and
- * taken back if the server's reply says that it did not come to pass (see Reply).
+ * the protocol's Parse and SQL's PREPARE. A change counts once the server has answered that it was made. Before that
+ * only the segment that has asked for it may rely on it: if it fails, so does all that follows in the segment.
  */
 
 export interface PreparedStatement {
@@ -14,10 +14,6 @@ export interface PreparedStatement {
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
   readonly epoch: number;
-  /** Number of the segment that made it; until that is answered, a later one cannot rely on it. */
-  readonly segment: number;
-  /** It was closed, and stands here until that is answered. */
-  readonly closed: boolean;
 }
 
 export interface Portal {
@@ -27,8 +23,6 @@ export interface Portal {
   readonly parameters: number;
   readonly approvalId: string | null;
   readonly holdMs: number;
-  /** Number of the segment that bound it; portals of earlier ones end with their transaction. */
-  readonly segment: number;
 }
 
 /** PostgreSQL keys names by their first NAMEDATALEN - 1 bytes: longer ones that agree so far are one name. */
@@ -46,55 +40,100 @@ export function sqlNameKey(name: string): string {
   return nameKey(bytes, 0, bytes.length);
 }
 
-/** One change of a map, with what it takes to undo it. */
-export interface Undo {
-  readonly undo: () => void;
-  /** Which statement of a Query makes the change; those before the one that failed stand. */
+/** A change that SQL text makes: PREPARE sets a name, DEALLOCATE removes one (null), or all. */
+export interface SqlNameChange {
+  readonly name: string | null;
+  readonly value: PreparedStatement | null;
+  /** Which statement of a Query makes the change; those before the one that fails stand. */
   readonly statementIndex: number;
 }
 
-export class Names<T> {
-  private readonly entries = new Map<string, T>();
+/** The name may have been changed by an earlier segment that is not answered yet. */
+export const UNSETTLED = Symbol('unsettled');
 
-  get(name: string): T | undefined {
-    return this.entries.get(name);
-  }
+export class Names<T extends object> {
+  private readonly made = new Map<string, T>();
+  /** What the open segment has asked for; null takes a name away. */
+  private readonly open = new Map<string, T | null>();
+  private openTakesAll = false;
+  /** Changes asked for and not answered, by name, and those of SQL text, which may concern any name. */
+  private readonly unanswered = new Map<string, number>();
+  private unansweredSql = 0;
+  private openSql = 0;
 
   get size(): number {
-    return this.entries.size;
+    return this.made.size + this.open.size;
   }
 
-  /** Sets a name and returns what stood there. */
-  set(name: string, value: T): T | undefined {
-    const previous = this.entries.get(name);
-    this.entries.set(name, value);
-    return previous;
+  /** What the name stands for when the next message runs; null for nothing that the gateway knows. */
+  lookup(name: string): T | null | typeof UNSETTLED {
+    const asked = this.open.get(name);
+    if (asked !== undefined) return asked;
+    if (this.openTakesAll && name !== '') return null;
+    if (this.unansweredSql > this.openSql || this.unanswered.has(name)) return UNSETTLED;
+    return this.made.get(name) ?? null;
   }
 
-  delete(name: string): T | undefined {
-    const previous = this.entries.get(name);
-    if (previous !== undefined) this.entries.delete(name);
-    return previous;
+  /** As `lookup`, where it does no harm to be wrong for a moment. */
+  peek(name: string): T | null {
+    const asked = this.open.get(name);
+    return asked !== undefined ? asked : (this.made.get(name) ?? null);
   }
 
-  /** Puts back what `set` or `delete` returned. */
-  restore(name: string, previous: T | undefined): void {
-    if (previous === undefined) this.entries.delete(name);
-    else this.entries.set(name, previous);
+  /** A message that makes this change has been sent. */
+  ask(name: string, value: T | null): void {
+    this.open.set(name, value);
+    this.unanswered.set(name, (this.unanswered.get(name) ?? 0) + 1);
   }
 
-  /** Drops what `ended` says has ended. */
-  drop(ended: (value: T) => boolean): void {
-    for (const [name, value] of this.entries) if (ended(value)) this.entries.delete(name);
+  /** The server has answered: the change was made, or was not. */
+  answer(name: string, value: T | null, wasMade: boolean): void {
+    const left = (this.unanswered.get(name) ?? 1) - 1;
+    if (left === 0) this.unanswered.delete(name);
+    else this.unanswered.set(name, left);
+    if (wasMade) this.make(name, value);
   }
 
-  /** Empties the map and returns how to fill it again. */
-  clear(): () => void {
-    if (this.entries.size === 0) return () => {};
-    const saved = [...this.entries];
-    this.entries.clear();
-    return () => {
-      for (const [name, value] of saved) this.entries.set(name, value);
-    };
+  /** A message has been sent whose SQL text changes names; in a Query, which is a segment of its own, `inOpen` is false. */
+  askSql(
+    changes: readonly { readonly name: string | null; readonly value: T | null }[],
+    inOpen: boolean,
+  ): void {
+    this.unansweredSql++;
+    if (!inOpen) return;
+    this.openSql++;
+    for (const { name, value } of changes) {
+      if (name !== null) this.open.set(name, value);
+      else {
+        this.open.clear();
+        this.openTakesAll = true;
+      }
+    }
+  }
+
+  /** The message asked for by `askSql` is answered in full; `inOpen` as long as its segment is still the open one. */
+  answerSql(inOpen: boolean): void {
+    this.unansweredSql--;
+    if (inOpen && this.openSql > 0) this.openSql--;
+  }
+
+  /** The server has made the change; a null name takes all away, but for the unnamed one. */
+  make(name: string | null, value: T | null): void {
+    if (name === null) {
+      for (const known of this.made.keys()) if (known !== '') this.made.delete(known);
+    } else if (value === null) this.made.delete(name);
+    else this.made.set(name, value);
+  }
+
+  /** The segment has been closed by a Sync or a Query: what follows cannot rely on it before it is answered. */
+  closeSegment(): void {
+    if (this.open.size > 0) this.open.clear();
+    this.openTakesAll = false;
+    this.openSql = 0;
+  }
+
+  /** The transaction is over, and what it made with it. */
+  clearMade(): void {
+    if (this.made.size > 0) this.made.clear();
   }
 }

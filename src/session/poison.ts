@@ -30,7 +30,7 @@ export function poison(
   const whole = type === Frontend.Query || type === Frontend.FunctionCall;
   // Where the server discards anyway, there is nothing to refuse and no error to come.
   if (state.discarding) return { kind: 'replace', bytes: NOTHING };
-  if (whole) state.segmentsSent++;
+  if (whole) state.closeSegment();
   else state.discarding = true;
   const reply = state.replies.push(whole ? ReplyKind.Query : ReplyKind.Execute);
   reply.poison = error;

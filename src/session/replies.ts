@@ -2,7 +2,7 @@ import type { AuditEntry } from '../audit/event.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import type { Portal, PreparedStatement, Undo } from './names.ts';
+import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
 
 /** What a message that was sent upstream is owed. */
 export const ReplyKind = {
@@ -39,15 +39,17 @@ export class Reply {
   analysis: Analysis | null = null;
   decision: Decision | null = null;
   statementsDone = 0;
-  // What a Parse, Bind or Close has changed, as plain fields because they come with every statement.
-  name: string | null = null;
-  previousStatement: PreparedStatement | undefined = undefined;
-  previousPortal: Portal | undefined = undefined;
-  of: 'statement' | 'portal' = 'statement';
+  // What a Parse, Bind or Close changes, as plain fields because they come with every statement.
+  of: 'statement' | 'portal' | 'nothing' = 'nothing';
+  name = '';
+  statement: PreparedStatement | null = null;
+  portal: Portal | null = null;
+  /** The segment that it belongs to. */
+  segment = 0;
   /** The statement sets a search_path that can be trusted, should it prove to have taken effect. */
   trustsPath = false;
-  /** What SQL text has changed (PREPARE, DEALLOCATE, SET), which comes seldom. */
-  undo: Undo[] | null = null;
+  /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
+  sqlNames: readonly SqlNameChange[] | null = null;
 
   reset(kind: ReplyKind): this {
     this.kind = kind;
@@ -61,10 +63,12 @@ export class Reply {
     this.analysis = null;
     this.decision = null;
     this.statementsDone = 0;
-    this.name = null;
-    this.previousStatement = undefined;
-    this.previousPortal = undefined;
-    this.undo = null;
+    this.of = 'nothing';
+    this.name = '';
+    this.statement = null;
+    this.portal = null;
+    this.segment = 0;
+    this.sqlNames = null;
     this.trustsPath = false;
     return this;
   }

@@ -25,6 +25,8 @@ export interface Answer {
 export type Verdict =
   | null
   | { readonly kind: 'replace'; readonly bytes: Buffer }
+  /** The server breaks off at the message's header, in its own words. */
+  | { readonly kind: 'break' }
   | { readonly kind: 'wait'; readonly until: Promise<Answer> };
 
 /** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */

@@ -6,7 +6,7 @@ import {
   worseRisk,
 } from '../sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
-import { type PreparedStatement, sqlNameKey, type Undo } from './names.ts';
+import { type PreparedStatement, type SqlNameChange, sqlNameKey, UNSETTLED } from './names.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { isCatalogFirst, type SessionState } from './state.ts';
 
@@ -53,8 +53,8 @@ function executed(
   const key = sqlNameKey(name);
   const prepared = here.get(key);
   if (prepared !== undefined) return [prepared];
-  const known = state.statements.get(key);
-  return known === undefined || known.closed ? null : known.analysis.statements;
+  const known = state.statements.lookup(key);
+  return known === null || known === UNSETTLED ? null : known.analysis.statements;
 }
 
 /** An EXECUTE without what it counts for because its text does not show what runs, which is known now. */
@@ -81,18 +81,20 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
   };
 }
 
-/** Applies what the statements do to the session as they are sent; `reply` keeps how to take it back. */
+/** Applies what the statements do to the session as they are sent; `reply` keeps what counts once it is answered. */
 export function applySessionEffects(state: SessionState, analysis: Analysis, reply: Reply): void {
+  const changes: SqlNameChange[] = [];
   analysis.statements.forEach((statement, statementIndex) => {
     for (const effect of statement.session) {
-      const undo = apply(state, analysis, effect);
-      if (undo !== null) {
-        state.sqlNamesSegment = reply.kind === ReplyKind.Query ? state.segmentsSent - 1 : state.segmentsSent;
-        reply.undo ??= [];
-        reply.undo.push({ undo, statementIndex } satisfies Undo);
-      }
+      const change = apply(state, analysis, effect);
+      if (change !== null) changes.push({ ...change, statementIndex });
     }
   });
+  if (changes.length > 0) {
+    reply.sqlNames = changes;
+    reply.segment = state.segment;
+    state.statements.askSql(changes, reply.kind === ReplyKind.Execute);
+  }
   // Trust in a search_path comes back only with a plain SET that surely took effect: see BackendStream.
   reply.trustsPath = analysis.statements.length === 1 && setsTrustedPath(analysis.statements[0]!);
 }
@@ -105,23 +107,19 @@ function setsTrustedPath(statement: StatementEffects): boolean {
   return last.value !== null && isCatalogFirst(last.value);
 }
 
-function apply(state: SessionState, analysis: Analysis, effect: SessionEffect): (() => void) | null {
-  const { statements } = state;
+function apply(
+  state: SessionState,
+  analysis: Analysis,
+  effect: SessionEffect,
+): Omit<SqlNameChange, 'statementIndex'> | null {
   switch (effect.kind) {
-    case 'prepare': {
-      const key = sqlNameKey(effect.name);
-      const previous = statements.set(key, prepared(state, analysis, effect.effects));
-      return () => statements.restore(key, previous);
-    }
-    case 'deallocate': {
-      if (effect.name === null) return statements.clear();
-      const key = sqlNameKey(effect.name);
-      const previous = statements.delete(key);
-      return previous === undefined ? null : () => statements.restore(key, previous);
-    }
+    case 'prepare':
+      return { name: sqlNameKey(effect.name), value: prepared(state, analysis, effect.effects) };
+    case 'deallocate':
+      return { name: effect.name === null ? null : sqlNameKey(effect.name), value: null };
     case 'discard':
       state.epoch++;
-      return effect.target === 'all' ? statements.clear() : null;
+      return effect.target === 'all' ? { name: null, value: null } : null;
     case 'set':
       settingChanges(state, effect.name.toLowerCase(), effect.value);
       return null;
@@ -164,7 +162,5 @@ function prepared(state: SessionState, outer: Analysis, effects: StatementEffect
     }),
     facts: state.textFacts,
     epoch: state.epoch,
-    segment: state.segmentsSent,
-    closed: false,
   };
 }

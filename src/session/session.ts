@@ -72,6 +72,7 @@ export class Session {
       if (!this.upstreamOpen) this.backendMessages.abandon();
     };
     this.backendMessages.onAmbiguous = () => this.cutOff();
+    this.backendMessages.onDiscarding = () => this.frontendMessages.giveUp('canceled');
     this.frontendMessages.onAmbiguous = () => this.cutOff();
     this.backendMessages.onReady = () => this.ready();
   }

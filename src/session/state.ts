@@ -55,11 +55,8 @@ export class SessionState {
   transactionStatus: 'I' | 'T' | 'E' = 'I';
   /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */
   copyingIn = false;
-  /** Segments that the client has closed by Sync or Query, and those that the server has answered. */
-  segmentsSent = 0;
-  segmentsDone = 0;
-  /** The segment that last changed names by SQL text: PREPARE, DEALLOCATE, DISCARD. */
-  sqlNamesSegment = -1;
+  /** Segments that the client has closed by Sync, Query or FunctionCall. */
+  segment = 0;
   /**
    * The server has met an error, or will meet the one that refuses a message, and discards what comes until a Sync
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
@@ -106,16 +103,14 @@ export class SessionState {
     this.readTextFacts();
   }
 
-  /**
-   * Whether what a segment has changed of the names is not known yet although a later segment is under way. Within
-   * one segment it need not be: if the change fails, what relies on it is discarded with it.
-   */
-  isUnsettled(segment: number): boolean {
-    const inFlight = segment >= this.segmentsDone && segment < this.segmentsSent;
-    return inFlight && this.replies.length > 0 && !this.copyingIn;
+  /** A Sync, Query or FunctionCall is sent. */
+  closeSegment(): void {
+    this.segment++;
+    this.statements.closeSegment();
+    this.portals.closeSegment();
   }
 
-  /** Resolves when the server has answered something that may settle it: see `isUnsettled`. */
+  /** Resolves when the server has answered something that may settle a name. */
   untilAnswered(): Promise<void> {
     return new Promise((resolve) => this.waitingForAnswer.push(resolve));
   }
