@@ -1,8 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { DEFAULT_POLICY } from '../support/gateway.ts';
+import { DEFAULT_POLICY, startGateway } from '../support/gateway.ts';
 import { cancel, errorsOf, statusOf } from '../support/raw-client.ts';
 import { DecisionFixture, heldId } from './fixture.ts';
 
@@ -134,16 +137,9 @@ describe('with the default policy', () => {
     await working.terminate();
   });
 
-  it('a gateway that was killed while it held has let nothing through, and says so afterwards', async () => {
-    const client = await fixture.client();
-    client.write(fe.query('delete from precious'));
-    await heldId(client);
-    expect(await fixture.preciousRows()).toBe(10);
-    client.destroy();
-  });
-
   it('passwords reach neither the store, the log nor the API', async () => {
     const client = await fixture.client();
+    await client.query("select 'control-word-that-is-no-secret'");
     const secrets = [
       'hunter2-simple',
       'hunter2-extended',
@@ -175,12 +171,77 @@ describe('with the default policy', () => {
     for (const file of readdirSync(fixture.gateway.directory)) {
       places[file] = readFileSync(join(fixture.gateway.directory, file)).toString('latin1');
     }
+    places['store, unpacked'] = unpackedStore(join(fixture.gateway.directory, 'h.db'));
+    expect(places['store, unpacked']).toContain('control-word-that-is-no-secret');
     const leaks = Object.entries(places).flatMap(([place, bytes]) =>
       secrets.filter((secret) => bytes.includes(secret)).map((secret) => `${secret} in ${place}`),
     );
     expect(leaks).toEqual([]);
   });
 });
+
+describe('a gateway that is killed while it holds', () => {
+  it('has let nothing through, and its next start says that the hold was abandoned', async () => {
+    const fixture = await DecisionFixture.start(DEFAULT_POLICY);
+    try {
+      const client = await fixture.client();
+      client.write(fe.query('delete from precious'));
+      const id = await heldId(client);
+      await fixture.gateway.killHard();
+      expect((await client.untilEnd()).filter((m) => m.type === 'C')).toEqual([]);
+      client.destroy();
+      const next = await startGateway({
+        upstreamPort: fixture.postgres.port,
+        policy: DEFAULT_POLICY,
+        environment: { HOLDFAST_STORE: `sqlite:${join(fixture.gateway.directory, 'h.db')}` },
+      });
+      try {
+        const { body } = await next.http(`/v1/approvals/${id}`);
+        expect(body).toMatchObject({ id, state: 'abandoned' });
+        const late = await next.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
+        expect(late.status).toBe(409);
+      } finally {
+        await next.stop();
+      }
+      expect(await fixture.preciousRows()).toBe(10);
+      expect(await fixture.postgres.clientSessions()).toBe(0);
+    } finally {
+      await fixture.stop();
+    }
+  });
+});
+
+/** Every value of every table, blobs unpacked where they are packed: what a thief of the file would read. */
+function unpackedStore(path: string): string {
+  // The gateway has locked its own; what a thief copies is readable all the same.
+  const copy = join(mkdtempSync(join(tmpdir(), 'holdfast-copy-')), 'h.db');
+  for (const suffix of ['', '-wal']) {
+    if (existsSync(path + suffix)) copyFileSync(path + suffix, copy + suffix);
+  }
+  const database = new DatabaseSync(copy);
+  try {
+    const tables = database.prepare("select name from sqlite_master where type = 'table'").all();
+    const values = tables.flatMap(({ name }) =>
+      database
+        .prepare(`select * from "${String(name)}"`)
+        .all()
+        .flatMap((row) => Object.values(row)),
+    );
+    return values
+      .map((value) => {
+        if (!(value instanceof Uint8Array)) return String(value);
+        try {
+          return zstdDecompressSync(value).toString('latin1');
+        } catch {
+          return Buffer.from(value).toString('latin1');
+        }
+      })
+      .join('\n');
+  } finally {
+    database.close();
+    rmSync(dirname(copy), { recursive: true, force: true });
+  }
+}
 
 /** Denies what waits, and reads to the end of the answer. */
 async function heldOrReady(

@@ -36,13 +36,16 @@ describe('clients that break the protocol', () => {
     ['session_replication_role', { options: '-c session_replication_role=replica' }],
     ['standard_conforming_strings', { options: '--standard-conforming-strings=off' }],
     ['row_security', { options: '-crow_security=off' }],
-  ] as const)('the startup parameter %s, which would weaken protection, is refused', async (_, parameters) => {
-    const client = await RawClient.connect(gateway.port);
-    client.write(fe.startup({ user: 'postgres', database: 'postgres', ...parameters }));
-    const messages = await client.untilEnd();
-    expect(errorsOf(messages)).toMatchObject([{ S: 'FATAL', C: '0A000' }]);
-    client.destroy();
-  });
+  ] as const)(
+    'the startup parameter %s, which would weaken protection, is refused',
+    async (_, parameters) => {
+      const client = await RawClient.connect(gateway.port);
+      client.write(fe.startup({ user: 'postgres', database: 'postgres', ...parameters }));
+      const messages = await client.untilEnd();
+      expect(errorsOf(messages)).toMatchObject([{ S: 'FATAL', C: '0A000' }]);
+      client.destroy();
+    },
+  );
 
   it('GSSENCRequest is answered with N, and the session goes on in the clear', async () => {
     const client = await RawClient.connect(gateway.port);
@@ -56,7 +59,7 @@ describe('clients that break the protocol', () => {
   });
 
   it.each([
-    [0x0003_0002, { 'user': 'postgres', '_pq_.unknown': '1' }],
+    [0x0003_0002, { user: 'postgres', '_pq_.unknown': '1' }],
     [0x0003_0063, { user: 'postgres' }],
   ])('protocol %i with what nobody knows is negotiated', async (protocol, parameters) => {
     const client = await RawClient.connect(gateway.port);

@@ -39,7 +39,9 @@ export const STARTUP_HOSTILITIES: readonly Hostility[] = [
   ),
   before('an HTTP request', 'closes', () => Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')),
   ...[0, 1, 3, 4, 7].map((length) =>
-    before(`a startup length of ${length}`, 'closes', () => Buffer.concat([fe.int32(length), Buffer.alloc(16)])),
+    before(`a startup length of ${length}`, 'closes', () =>
+      Buffer.concat([fe.int32(length), Buffer.alloc(16)]),
+    ),
   ),
   ...[10_005, 0x7fffffff, 0x80000000, 0xffffffff].map((length) =>
     before(`a startup length of ${length}`, 'closes', () =>
@@ -47,7 +49,9 @@ export const STARTUP_HOSTILITIES: readonly Hostility[] = [
     ),
   ),
   ...[0, 0x00010000, 0x00020000, 0x00040000, 0x12345678].map((version) =>
-    before(`protocol version ${version.toString(16)}`, 'closes', () => fe.startup({ user: 'postgres' }, version)),
+    before(`protocol version ${version.toString(16)}`, 'closes', () =>
+      fe.startup({ user: 'postgres' }, version),
+    ),
   ),
   before('a startup without its end', 'closes', () =>
     fe.startupPacket(Buffer.concat([fe.int32(fe.PROTOCOL_3_0), Buffer.from('user\0postgres\0')])),
@@ -77,7 +81,9 @@ export const STARTUP_HOSTILITIES: readonly Hostility[] = [
   ),
   before('a CancelRequest of nobody', 'closes', () => fe.cancelRequest(1, fe.int32(1))),
   before('a CancelRequest without a key', 'closes', () => fe.startupPacket(fe.int32(80877102))),
-  before('a CancelRequest with a key that is too long', 'closes', () => fe.cancelRequest(1, Buffer.alloc(300))),
+  before('a CancelRequest with a key that is too long', 'closes', () =>
+    fe.cancelRequest(1, Buffer.alloc(300)),
+  ),
   before('a TLS handshake where there is no TLS', 'closes', () =>
     Buffer.concat([Buffer.from([0x16, 3, 1, 0, 100]), Buffer.alloc(100)]),
   ),

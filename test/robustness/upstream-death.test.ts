@@ -26,12 +26,30 @@ const DEATHS: Record<string, readonly [cut: Cut, ...sent: Buffer[]]> = {
   'before a query is complete': [at('C'), startup, fe.query('select 1')],
   'before it is ready again': [at('Z', 2), startup, fe.query('select 1')],
   'in the middle of ReadyForQuery': [at('Z', 2, true), startup, fe.query('select 1')],
-  'as it asks for COPY data': [at('G'), startup, fe.query('copy t from stdin'), fe.copyData('1\n')],
-  'after COPY data': [at('C', 2), startup, fe.query('create temp table t (a int)'), fe.query('copy t from stdin'), fe.copyData('1\n'), fe.copyDone()],
-  'in COPY data that it sends': [at('d', 5, true), startup, fe.query('copy (select generate_series(1, 9)) to stdout')],
+  'as it asks for COPY data': [at('G'), startup, fe.query('copy copied from stdin'), fe.copyData('1\n')],
+  'after COPY data': [
+    at('C', 2),
+    startup,
+    fe.query('create temp table t (a int)'),
+    fe.query('copy t from stdin'),
+    fe.copyData('1\n'),
+    fe.copyDone(),
+  ],
+  'in COPY data that it sends': [
+    at('d', 5, true),
+    startup,
+    fe.query('copy (select generate_series(1, 9)) to stdout'),
+  ],
   'after a parse': [at('1', 1, true), startup, fe.parse('', 'select 1'), fe.bind(), fe.execute(), fe.sync()],
   'after a bind': [at('2'), startup, fe.parse('', 'select 1'), fe.bind(), fe.execute(), fe.sync()],
-  'with a portal suspended': [at('s'), startup, fe.parse('', 'select generate_series(1,9)'), fe.bind(), fe.execute('', 2), fe.sync()],
+  'with a portal suspended': [
+    at('s'),
+    startup,
+    fe.parse('', 'select generate_series(1,9)'),
+    fe.bind(),
+    fe.execute('', 2),
+    fe.sync(),
+  ],
   'after a flush': [at('2'), startup, fe.parse('', 'select 1'), fe.bind(), fe.flush()],
 };
 
@@ -51,6 +69,7 @@ describe('an upstream server that dies', () => {
   let gateway: TestGateway;
   beforeAll(async () => {
     postgres = await startPostgres();
+    await postgres.sql('create table copied (a int)');
     proxy = await CuttingProxy.start(postgres.port);
     gateway = await startGateway({ upstreamPort: proxy.port, policy: 'mode: protect\n' });
   });
@@ -78,23 +97,24 @@ describe('an upstream server that dies', () => {
       proxy.cut = cut;
       const client = await RawClient.connect(gateway.port);
       client.write(...sent);
-      const messages = await client.untilEnd(8_000);
+      const messages = await client.untilEnd(8_000).finally(() => client.destroy());
       const fatal = errorsOf(messages).filter((e) => e['S'] === 'FATAL');
       expect(fatal.length).toBeLessThanOrEqual(1);
       // What came before the cut is whole: half a message is never passed on as if it were one.
       for (const error of fatal) expect(error['C']).toMatch(/^(08|57)/);
-      client.destroy();
     });
   }
 
-  it.each(Object.keys(HOSTILE_ANSWERS))('a server that answers with %s ends that client only', async (name) => {
-    proxy.cut = { kind: 'answer', bytes: HOSTILE_ANSWERS[name]!, close: false };
-    const client = await RawClient.connect(gateway.port);
-    client.write(startup);
-    const messages = await client.untilEnd(8_000);
-    expect(errorsOf(messages).length).toBeLessThanOrEqual(1);
-    client.destroy();
-  });
+  it.each(Object.keys(HOSTILE_ANSWERS))(
+    'a server that answers with %s ends that client only',
+    async (name) => {
+      proxy.cut = { kind: 'answer', bytes: HOSTILE_ANSWERS[name]!, close: false };
+      const client = await RawClient.connect(gateway.port);
+      client.write(startup);
+      const messages = await client.untilEnd(8_000).finally(() => client.destroy());
+      expect(errorsOf(messages).length).toBeLessThanOrEqual(1);
+    },
+  );
 
   it('while it is idle: the client is told and closed', async () => {
     const client = await RawClient.open(gateway.port);

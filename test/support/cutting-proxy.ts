@@ -8,7 +8,12 @@ export type Cut =
   /** After so many bytes of the server's have passed. */
   | { readonly kind: 'after-server-bytes'; readonly bytes: number }
   /** Before the nth message of this type from the server; with `within`, in its middle. */
-  | { readonly kind: 'at-server-message'; readonly type: string; readonly nth: number; readonly within: boolean }
+  | {
+      readonly kind: 'at-server-message';
+      readonly type: string;
+      readonly nth: number;
+      readonly within: boolean;
+    }
   /** Instead of the server's first bytes, these; then nothing more. */
   | { readonly kind: 'answer'; readonly bytes: Buffer; readonly close: boolean };
 
@@ -32,7 +37,9 @@ export class CuttingProxy {
   static async start(to: number): Promise<CuttingProxy> {
     const sockets = new Set<Socket>();
     let proxy: CuttingProxy;
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => proxy.#accept(socket, to));
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      proxy.#accept(socket, to),
+    );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
