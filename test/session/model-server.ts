@@ -1,6 +1,11 @@
 import type { FrontendMessage } from '../../src/wire/frontend-message.ts';
 import { server } from './scripted-session.ts';
 
+/** A client that breaks the protocol is cut off behind its header. */
+export interface BareHeader {
+  readonly kind: 'bare-header';
+}
+
 /**
  * What PostgreSQL does with a stream of messages, as far as replies and names go, in a few lines that can be held
  * against its documentation. It knows these texts: SELECT and DELETE run; BAD does not parse; FAIL fails when run;
@@ -19,11 +24,13 @@ export class ModelServer {
   /** A COPY reads data; `rest` are the statements of its Query that come after it, null in an Execute. */
   private copying: { readonly rest: readonly string[] | null } | null = null;
 
-  /** Takes one message and gives what is answered. */
-  receive(message: FrontendMessage): Buffer[] {
+  /** Takes one message, or a header whose body does not come, and gives what is answered. */
+  receive(message: FrontendMessage | BareHeader): Buffer[] {
     this.out = [];
     if (this.dead) return [];
-    if (message.kind === 'terminate') this.dead = true;
+    if (message.kind === 'bare-header') {
+      if (this.copying !== null) this.loseSynchronization();
+    } else if (message.kind === 'terminate') this.dead = true;
     else if (this.copying !== null) this.copy(message, this.copying.rest);
     else if (!this.ignoring) this.take(message);
     else if (message.kind === 'sync') this.sync();
@@ -158,9 +165,14 @@ export class ModelServer {
       case 'sync':
         return;
       default:
-        this.say(server.error('08P01'), server.error('08P01', 'FATAL'));
-        this.dead = true;
+        this.loseSynchronization();
     }
+  }
+
+  /** In COPY the server refuses any other message by its header, and cannot go on behind it. */
+  private loseSynchronization(): void {
+    this.say(server.error('08P01'), server.error('08P01', 'FATAL'));
+    this.dead = true;
   }
 
   private endCopy(error: string | null, rest: readonly string[] | null): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Names, nameKey, sqlNameKey } from '../../src/session/names.ts';
+import { Names, nameKey, sqlNameKey, UNSETTLED } from '../../src/session/names.ts';
 import { isCatalogFirst } from '../../src/session/state.ts';
 
 describe('nameKey', () => {
@@ -28,33 +28,86 @@ describe('nameKey', () => {
 });
 
 describe('Names', () => {
-  it('set and delete give what stood there, and restore puts it back', () => {
-    const names = new Names<string>();
-    expect(names.set('x', 'one')).toBeUndefined();
-    expect(names.set('x', 'two')).toBe('one');
-    names.restore('x', 'one');
-    expect(names.get('x')).toBe('one');
-    expect(names.delete('x')).toBe('one');
-    expect(names.delete('x')).toBeUndefined();
-    names.restore('x', 'one');
-    names.restore('y', undefined);
-    expect([names.get('x'), names.get('y'), names.size]).toEqual(['one', undefined, 1]);
+  const one = { is: 'one' };
+  const two = { is: 'two' };
+  const three = { is: 'three' };
+  const holding = (...names: string[]) => {
+    const held = new Names<object>();
+    for (const name of names) held.make(name, one);
+    return held;
+  };
+
+  it('know nothing that was not made', () => {
+    const names = new Names<object>();
+    for (const name of ['', 'x', '__proto__', 'constructor']) expect(names.lookup(name)).toBeNull();
   });
 
-  it('keep apart names that JavaScript objects share', () => {
-    const names = new Names<number>();
-    for (const name of ['__proto__', 'constructor', 'toString']) {
-      expect(names.get(name)).toBeUndefined();
-      names.set(name, 1);
-    }
-    expect(names.size).toBe(3);
+  it('tell within a segment what it has asked for, and in the next that it is not settled', () => {
+    const names = holding('x');
+    names.ask('x', two);
+    expect(names.lookup('x')).toBe(two);
+    names.closeSegment();
+    expect(names.lookup('x')).toBe(UNSETTLED);
+    names.answer('x', two, false);
+    expect(names.lookup('x')).toBe(one);
   });
 
-  it('drop what has ended', () => {
-    const names = new Names<number>();
-    for (const value of [1, 2, 3, 4]) names.set(`n${value}`, value);
-    names.drop((value) => value < 3);
-    expect([names.get('n2'), names.get('n3'), names.size]).toEqual([undefined, 3, 2]);
+  it('settle when the last that asked is answered', () => {
+    const names = holding('x');
+    names.ask('x', two);
+    names.closeSegment();
+    names.ask('x', three);
+    names.closeSegment();
+    names.answer('x', two, false);
+    expect(names.lookup('x')).toBe(UNSETTLED);
+    names.answer('x', three, true);
+    expect(names.lookup('x')).toBe(three);
+  });
+
+  it('are taken away like they are made', () => {
+    const names = holding('x', 'y');
+    names.ask('x', null);
+    expect(names.lookup('x')).toBeNull();
+    names.closeSegment();
+    names.answer('x', null, true);
+    expect([names.lookup('x'), names.lookup('y'), names.size]).toEqual([null, one, 1]);
+  });
+
+  it('are none of them settled while SQL of an earlier segment may change any', () => {
+    const names = holding('x');
+    names.askSql([{ name: 'y', value: two }], false);
+    names.closeSegment();
+    expect(names.lookup('x')).toBe(UNSETTLED);
+    names.make('y', two);
+    names.answerSql(false);
+    expect([names.lookup('x'), names.lookup('y')]).toEqual([one, two]);
+  });
+
+  it('that SQL of the open segment changes are told at once', () => {
+    const names = holding('x', 'y');
+    names.askSql([{ name: 'x', value: null }], true);
+    names.askSql([{ name: 'z', value: two }], true);
+    expect([names.lookup('x'), names.lookup('y'), names.lookup('z')]).toEqual([null, one, two]);
+    names.answerSql(true);
+    names.answerSql(true);
+    expect(names.lookup('y')).toBe(one);
+  });
+
+  it('are taken away all at once, but for the unnamed one', () => {
+    const names = holding('x', '');
+    names.askSql([{ name: null, value: null }], true);
+    expect([names.lookup('x'), names.lookup('')]).toEqual([null, one]);
+    names.make(null, null);
+    names.answerSql(true);
+    names.closeSegment();
+    expect([names.lookup('x'), names.lookup('')]).toEqual([null, one]);
+  });
+
+  it('that the open segment has made unnamed outlive its DEALLOCATE ALL', () => {
+    const names = new Names<object>();
+    names.ask('', two);
+    names.askSql([{ name: null, value: null }], true);
+    expect(names.lookup('')).toBe(two);
   });
 });
 

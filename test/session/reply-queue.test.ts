@@ -44,10 +44,12 @@ describe('ReplyQueue', () => {
         decision: {},
         statementsDone: 7,
         name: 'x',
-        previousStatement: {},
-        previousPortal: {},
+        of: 'portal',
+        statement: {},
+        portal: {},
+        segment: 7,
         trustsPath: true,
-        undo: [],
+        sqlNames: [],
       });
       queue.shift();
     }

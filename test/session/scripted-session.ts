@@ -74,8 +74,8 @@ export class ScriptedSession {
 
   /** The text behind a prepared statement's name as the gateway believes, or null where it knows none. */
   textOf(name: string): string | null {
-    const known = this.state.statements.get(name);
-    if (known === undefined || known.closed) return null;
+    const known = this.state.statements.peek(name);
+    if (known === null) return null;
     return known.text ?? `prepared ${known.analysis.operation}`;
   }
 
