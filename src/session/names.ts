@@ -105,7 +105,7 @@ export class Names<T extends object> {
     for (const { name, value } of changes) {
       if (name !== null) this.open.set(name, value);
       else {
-        this.open.clear();
+        for (const asked of this.open.keys()) if (asked !== '') this.open.delete(asked);
         this.openTakesAll = true;
       }
     }
