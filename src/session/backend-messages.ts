@@ -98,7 +98,8 @@ export class BackendMessages {
       const head = replies.head!;
       const spare = head.kind === ReplyKind.Sync && this.spareSync;
       if (head.kind !== ReplyKind.CopyEnd && !head.swallowed && !spare) break;
-      if (spare) this.spareSync = false;
+      // A Sync that was swallowed goes anyway, and uses up no doubt.
+      if (spare && !head.swallowed) this.spareSync = false;
       replies.shift();
     }
     return replies.head;
