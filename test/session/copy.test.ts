@@ -100,6 +100,21 @@ describe('COPY', () => {
     goesOn(s);
   });
 
+  it.fails('that failed after several Syncs goes on in step behind several more', () => {
+    const s = new ScriptedSession();
+    s.sends(
+      fe.query('COPY t FROM STDIN'),
+      fe.sync(),
+      fe.sync(),
+      fe.sync(),
+      fe.copyFail('no'),
+      fe.sync(),
+      fe.sync(),
+    );
+    s.answers(server.copyIn, server.error('57014'), server.ready(), server.ready(), server.ready());
+    goesOn(s);
+  });
+
   it('that failed in doubt lets nothing pass that could be answered or not', async () => {
     const s = prepared('x', 'DELETE FROM t');
     s.sends(

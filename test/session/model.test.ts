@@ -193,6 +193,11 @@ function playDirectly(steps: readonly Step[]): Buffer[] {
   return read;
 }
 
+/** All but who ends a session: where the server is about to, the gateway may be ahead of it. */
+function wordsOf(read: readonly Buffer[]): string[] {
+  return read.map((bytes) => bytes.toString('latin1')).filter((words) => !words.includes('VFATAL'));
+}
+
 describe('whatever a client sends and however it crosses on the wire', () => {
   it('nothing that is blocked runs, and names are what the server has', {
     timeout: 600_000,
@@ -224,7 +229,7 @@ describe('whatever a client sends and however it crosses on the wire', () => {
       fc.asyncProperty(script(texts), async (steps) => {
         const wire = await play(steps, 'monitor');
         if (wire.over && !wire.server.dead) return;
-        expect(wire.read.map(String)).toEqual(playDirectly(steps).map(String));
+        expect(wordsOf(wire.read)).toEqual(wordsOf(playDirectly(steps)));
       }),
       { numRuns: RUNS },
     );
