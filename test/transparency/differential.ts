@@ -21,6 +21,8 @@ export interface FuzzResult {
 }
 
 const SHRINK_TRIALS_MAX = 150;
+/** A crash of the server kills every session of the run, whoever caused it; too many are a finding. */
+const BREAKDOWNS_MAX = 3;
 
 /**
  * Two equal databases of one server: one is reached directly, one through the middle. Before every session
@@ -31,14 +33,15 @@ export class DatabasePair {
   readonly #middlePort: number;
   readonly #deadlineMs: number;
   readonly #names: readonly [string, string];
-  readonly #controls: readonly [RawClient, RawClient];
+  readonly #controls: RawClient[];
+  #breakdowns = 0;
 
   private constructor(
     postgres: TestPostgres,
     middlePort: number,
     deadlineMs: number,
     names: readonly [string, string],
-    controls: readonly [RawClient, RawClient],
+    controls: RawClient[],
   ) {
     this.#postgres = postgres;
     this.#middlePort = middlePort;
@@ -65,15 +68,43 @@ export class DatabasePair {
         return control;
       }),
     );
-    return new DatabasePair(postgres, middlePort, deadlineMs, names, controls as [RawClient, RawClient]);
+    return new DatabasePair(postgres, middlePort, deadlineMs, names, controls);
   }
 
   close(): void {
     for (const control of this.#controls) control.destroy();
   }
 
-  /** Runs a script both ways and says what differs, or null. */
+  /** Runs a script both ways and says what differs, or null; again where the server itself broke down. */
   async compare(script: Script): Promise<{ difference: string | null; direct: Trace }> {
+    const first = await this.#compareOnce(script).catch((error: unknown) => {
+      if (this.#controls.every((control) => control.end === 'open')) throw error;
+      return null;
+    });
+    const brokeDown = this.#controls.some((control) => control.end !== 'open');
+    if (first !== null && !brokeDown) return first;
+    this.#breakdowns++;
+    if (this.#breakdowns > BREAKDOWNS_MAX)
+      throw new Error(`PostgreSQL broke down again:\n${this.#postgres.log()}`);
+    await this.#reconnect();
+    return await this.#compareOnce(script);
+  }
+
+  async #reconnect(): Promise<void> {
+    for (const [i, database] of this.#names.entries()) {
+      for (let tries = 0; ; tries++) {
+        const control = await RawClient.open(this.#postgres.port, { database }).catch(() => null);
+        if (control !== null) {
+          this.#controls[i] = control;
+          break;
+        }
+        if (tries === 100) throw new Error(`PostgreSQL does not come back:\n${this.#postgres.log()}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  async #compareOnce(script: Script): Promise<{ difference: string | null; direct: Trace }> {
     await this.#reset(script);
     const direct = await runScript(script, { port: this.#postgres.port, database: this.#names[0] });
     const through = await runScript(
@@ -90,9 +121,9 @@ export class DatabasePair {
       await Promise.all(this.#controls.map((control) => control.rows(END_OTHERS_SQL)));
       await Promise.all(this.#controls.map((control) => control.rows(RESET_SQL)));
     } catch (error) {
-      const activity = await this.#postgres.sql(
-        'select pid, datname, state, wait_event, query from pg_stat_activity where datname is not null',
-      );
+      const activity = await this.#postgres
+        .sql('select pid, datname, state, wait_event, query from pg_stat_activity where datname is not null')
+        .catch(() => [['unknown']]);
       const sessions = activity.map((row) => row.join(' | ')).join('\n');
       throw new Error(`the databases could not be put back; sessions:\n${sessions}\n${printScript(script)}`, {
         cause: error,
