@@ -127,9 +127,10 @@ async function startTargets(wanted: readonly string[]): Promise<Target[]> {
   const targets: Target[] = [];
   const add = (name: string, middle: Middle): void => {
     stops.push(() => middle.stop());
-    targets.push({ name, port: middle.port, pid: middle.pid });
+    targets.push({ name, port: middle.port, pid: middle.pid, log: () => middle.log() });
   };
-  if (wanted.includes('direct')) targets.push({ name: 'direct', port: postgres.port, pid: null });
+  if (wanted.includes('direct'))
+    targets.push({ name: 'direct', port: postgres.port, pid: null, log: () => postgres.log() });
   if (wanted.includes('pipe')) add('pipe', await startPipe(postgres.port));
   if (wanted.includes('gateway')) {
     const environment = { HOLDFAST_LOG_LEVEL: 'warn' };

@@ -22,6 +22,8 @@ export interface Target {
   readonly port: number;
   /** The process in the middle, or null where there is none. */
   readonly pid: number | null;
+  /** What it wrote about itself, for failures. */
+  log(): string;
 }
 
 export interface Sample {
@@ -61,6 +63,8 @@ export async function measure(target: Target, point: Point, seconds: number, see
       p99Us: percentile(latencies, 0.99),
       cpuUs: cpu === null ? null : (cpu / transactions) * 1_000_000,
     };
+  } catch (cause) {
+    throw new Error(`${pointName(point)} against ${target.name}, whose log is:\n${target.log()}`, { cause });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
