@@ -95,13 +95,12 @@ export class BackendMessages {
   private head(): Reply | null {
     const { replies } = this.state;
     while (replies.length > 1) {
-      const head = replies.head!;
-      const spare = head.kind === ReplyKind.Sync && this.spareSync;
-      if (head.kind !== ReplyKind.CopyEnd && !head.swallowed && !spare) break;
-      // A Sync that was swallowed goes anyway, and uses up no doubt.
-      if (spare && !head.swallowed) this.spareSync = false;
+      const { kind, swallowed } = replies.head!;
+      const spare = kind === ReplyKind.Sync && this.spareSync;
+      if (kind !== ReplyKind.CopyEnd && !swallowed && !spare) break;
       replies.shift();
     }
+    if (replies.head?.kind !== ReplyKind.Sync) this.spareSync = false;
     return replies.head;
   }
 
