@@ -57,6 +57,7 @@ const postgres = await startPostgres({
   settings: { shared_buffers: '512MB', autovacuum: 'on', max_wal_size: '4GB' },
 });
 const stops: (() => Promise<void>)[] = [() => postgres.stop()];
+let stopping: Promise<void> | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
     await stopAll();
@@ -114,8 +115,12 @@ try {
   await stopAll();
 }
 
+/** Stops everything once, however often it is asked; all who ask wait for the same end. */
 async function stopAll(): Promise<void> {
-  for (const stop of stops.splice(0).reverse()) await stop();
+  stopping ??= (async () => {
+    for (const stop of stops.reverse()) await stop();
+  })();
+  await stopping;
 }
 
 /** A filter names parts of a point, in order, as `select/prepared/16`, `tpcb` or `prepared/16` do. */
