@@ -74,6 +74,7 @@ class Login {
   /** The server has asked, and the client's next message is the answer. */
   private answerDue: 'password' | 'sasl-initial' | null = null;
   private bindingStripped = false;
+  private authenticated = false;
   private negotiated: { minor: number; unknown: readonly string[] } | null = null;
   private processId: number | null = null;
   private secretKey: Buffer | null = null;
@@ -203,6 +204,8 @@ class Login {
         this.refusedWith = { sqlstate: decodeErrorFields(body)?.['C'] ?? null };
         break;
       case Backend.ReadyForQuery:
+        // Only a server that has let the client in may be ready; whatever else says so is not one.
+        if (!this.authenticated) return this.notPostgres();
         this.client.write(message);
         return this.open();
       default:
@@ -214,6 +217,9 @@ class Login {
     this.tellNegotiated();
     switch (authenticationCode(body)) {
       case AuthenticationCode.Ok:
+        this.authenticated = true;
+        this.client.write(message);
+        return;
       case AuthenticationCode.SaslFinal:
         this.client.write(message);
         return;
@@ -226,9 +232,17 @@ class Login {
         this.answerDue = 'sasl-initial';
         break;
       }
-      default:
+      case AuthenticationCode.CleartextPassword:
+      case AuthenticationCode.Md5Password:
+      case AuthenticationCode.Gss:
+      case AuthenticationCode.GssContinue:
+      case AuthenticationCode.Sspi:
+      case AuthenticationCode.SaslContinue:
         this.client.write(message);
         this.answerDue = 'password';
+        break;
+      default:
+        return this.notPostgres();
     }
     this.answer();
   }
