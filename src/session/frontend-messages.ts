@@ -100,7 +100,7 @@ export class FrontendMessages {
   tooLarge(type: number): Buffer {
     const error = tooLargeError(
       type === Frontend.FunctionCall ? 'function call' : 'statement',
-      LIMITS.statementBytes,
+      this.state.services.statementBytesMax,
     );
     const verdict = this.refuse(type, error);
     return verdict?.kind === 'replace' ? verdict.bytes : POISON_EXECUTE;

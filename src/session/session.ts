@@ -54,15 +54,7 @@ export class Session {
       application: identity.application,
       client: address.ip,
     };
-    this.state = new SessionState(
-      services,
-      client,
-      upstream,
-      identity,
-      facts,
-      login.parameters,
-      startup.searchPath,
-    );
+    this.state = new SessionState(services, client, upstream, identity, facts, login.parameters, startup);
     this.frontendMessages = new FrontendMessages(this.state);
     this.frontend = new FrontendStream(this.state, this.frontendMessages);
     this.backendMessages = new BackendMessages(this.state);

@@ -7,6 +7,7 @@ import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effect
 import type { Link } from './link.ts';
 import { Names, type Portal, type PreparedStatement } from './names.ts';
 import { ReplyQueue } from './replies.ts';
+import type { StartupFacts } from './startup-parameters.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
@@ -78,6 +79,8 @@ export class SessionState {
   private waitingForAnswer: (() => void)[] = [];
   private boundPolicy: SessionPolicy;
   private boundTo: PolicySource['current'];
+  /** A replication connection, where the configuration lets them in: its commands are not SQL. */
+  private readonly replication: boolean;
   private pathTrusted = true;
   private textUncertain = false;
 
@@ -88,7 +91,7 @@ export class SessionState {
     identity: AuditSession,
     facts: SessionFacts,
     parameters: ReadonlyMap<string, string>,
-    searchPath: string | null,
+    startup: Pick<StartupFacts, 'searchPath' | 'replication'>,
   ) {
     this.services = services;
     this.client = client;
@@ -98,7 +101,8 @@ export class SessionState {
     this.boundTo = services.policy.current;
     this.boundPolicy = this.boundTo.forSession(facts);
     for (const [name, value] of parameters) this.parameters.set(name, value);
-    const path = parameters.get('search_path') ?? searchPath;
+    const path = parameters.get('search_path') ?? startup.searchPath;
+    this.replication = startup.replication;
     this.pathTrusted = path === null || isCatalogFirst(path);
     this.readTextFacts();
   }
@@ -124,6 +128,7 @@ export class SessionState {
 
   /** What policy says of a statement on this session now. */
   decide(analysis: Analysis): Decision {
+    if (this.replication) return REPLICATION;
     const current = this.services.policy.current;
     if (current !== this.boundTo) this.bindPolicy();
     return this.boundPolicy.decide(analysis);
@@ -180,6 +185,14 @@ export class SessionState {
     });
   }
 }
+
+const REPLICATION: Decision = Object.freeze({
+  action: 'allow',
+  rule: 'startup.replication',
+  reason: 'The configuration lets replication connections pass.',
+  risk: 'forbidden',
+  wouldBe: null,
+});
 
 function readableEncoding(name: string): TextFacts['encoding'] {
   switch (name.toUpperCase().replace(/[^A-Z0-9]/g, '')) {
