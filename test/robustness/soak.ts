@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { startGateway, startPipe } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
+import { residentBytes } from '../support/process-facts.ts';
 import { seedOfRun } from '../support/random.ts';
 import { soak } from './soak-run.ts';
 
@@ -19,14 +20,15 @@ const middle =
     ? await startPipe(postgres.port)
     : await startGateway({ upstreamPort: postgres.port });
 try {
+  const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
   const result = await soak(postgres, middle, {
     connections: Number(values.connections),
     seed,
     onProgress: (done) => {
-      if (done > 0 && done % 1000 === 0) console.log(`${done} connections`);
+      if (done > 0 && done % 1000 === 0)
+        console.log(`${done} connections, ${mib(residentBytes(middle.pid))}`);
     },
   });
-  const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
   console.log(result.problems.join('\n'));
   console.log(
     `${result.connections} connections from seed ${seed}: ${result.problems.length} problems, ` +
