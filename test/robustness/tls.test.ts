@@ -34,11 +34,10 @@ beforeAll(async () => {
   })) {
     writeFileSync(join(folder, name), text, { mode: 0o600 });
   }
-  [plain, tls, misnamed] = (await Promise.all([
-    startPostgres({ hba: HBA }),
-    startPostgres({ hba: HBA, tls: servers }),
-    startPostgres({ hba: HBA, tls: othersHost }),
-  ])) as [TestPostgres, TestPostgres, TestPostgres];
+  // One after the other, so that what has started is stopped even if the next does not start.
+  plain = await startPostgres({ hba: HBA });
+  tls = await startPostgres({ hba: HBA, tls: servers });
+  misnamed = await startPostgres({ hba: HBA, tls: othersHost });
   for (const server of [plain, tls]) await server.sql(`create role app login password '${PASSWORD}'`);
 });
 afterAll(async () => {
