@@ -1,4 +1,5 @@
 import { HoldfastError } from '../base/errors.ts';
+import { legibleText } from '../wire/byte-text.ts';
 
 /**
  * The settings a client may bring with its StartupMessage, by itself or as `-c name=value` in `options`. Those that
@@ -24,6 +25,7 @@ const REFUSED = new Set([
   'ignore_checksum_failure',
 ]);
 
+/** The names are texts to compare and to read, whatever bytes they were. */
 export interface StartupFacts {
   readonly user: string;
   readonly database: string;
@@ -34,7 +36,7 @@ export interface StartupFacts {
 }
 
 /**
- * What the parameters say of the session.
+ * What the parameters say of the session; they have one character for each byte, as they came.
  *
  * Throws STARTUP_REFUSED where one is not allowed; `trusting` (monitor mode) lets them all through.
  */
@@ -49,31 +51,37 @@ export function readStartupParameters(
   }
   for (const name of settings.keys()) {
     if ((REFUSED.has(name) || name.startsWith('-')) && !trusting)
-      throw refused(`the startup parameter "${name}" is not allowed`);
+      throw refused(`the startup parameter "${legible(name)}" is not allowed`);
   }
   const user = settings.get('user') ?? '';
+  const path = settings.get('search_path');
   const replication = settings.get('replication')?.toLowerCase() ?? 'off';
   return {
-    user: cutName(user),
-    database: cutName(settings.get('database') || user),
-    application: settings.get('application_name') ?? '',
+    user: legibleName(user),
+    database: legibleName(settings.get('database') || user),
+    application: legible(settings.get('application_name') ?? ''),
     replication: !['off', 'false', 'no', '0', 'f', 'n', 'of', 'fa', 'fal', 'fals'].includes(replication),
-    searchPath: settings.get('search_path') ?? null,
+    searchPath: path === undefined ? null : legible(path),
   };
 }
 
+function legible(value: string): string {
+  return legibleText(Buffer.from(value, 'latin1'));
+}
+
 /** The server cuts the names of roles and databases at NAMEDATALEN - 1 bytes, so policy has to see them cut. */
-function cutName(name: string): string {
-  const bytes = Buffer.from(name, 'utf8');
-  return bytes.length <= 63 ? name : bytes.toString('utf8', 0, 63);
+function legibleName(name: string): string {
+  return legible(name.slice(0, 63));
 }
 
 /**
  * The settings in a command line for the server process: `-c name=value`, `-cname=value`, `--name=value`. Words are
- * split as pg_split_opts does: at white space, with backslash as escape.
+ * split as pg_split_opts does: at white space, which no byte beyond ASCII is, with backslash as escape.
  */
 function commandLineSettings(options: string): [string, string][] {
-  const words = (options.match(/(?:\\.|[^\s\\])+/gs) ?? []).map((word) => word.replace(/\\(.)/gs, '$1'));
+  const words = (options.match(/(?:\\.|[^ \t\n\v\f\r\\])+/gs) ?? []).map((word) =>
+    word.replace(/\\(.)/gs, '$1'),
+  );
   const settings: [string, string][] = [];
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;

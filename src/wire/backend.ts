@@ -84,14 +84,15 @@ export function rowsOfCommandTag(bytes: Uint8Array, start: number, end: number):
 
 /**
  * NegotiateProtocolVersion. PostgreSQL sends the whole version number although the documentation says that it is
- * the minor version; clients expect what PostgreSQL sends.
+ * the minor version; clients expect what PostgreSQL sends. The names of options are the client's own bytes, one
+ * character each.
  */
 export function encodeNegotiateProtocolVersion(
   major: number,
   minor: number,
   unknownOptions: readonly string[],
 ): Buffer {
-  const names = Buffer.from(unknownOptions.map((name) => `${name}\0`).join(''), 'utf8');
+  const names = Buffer.from(unknownOptions.map((name) => `${name}\0`).join(''), 'latin1');
   const body = Buffer.allocUnsafe(8 + names.length);
   body.writeUInt32BE(((major << 16) | minor) >>> 0, 0);
   body.writeInt32BE(unknownOptions.length, 4);
@@ -104,7 +105,7 @@ export function decodeNegotiateProtocolVersion(
 ): { readonly major: number; readonly minor: number; readonly unknownOptions: readonly string[] } | null {
   if (body.length < 8) return null;
   const version = body.readUInt32BE(0);
-  const names = body.toString('utf8', 8).split('\0');
+  const names = body.toString('latin1', 8).split('\0');
   if (names.pop() !== '' || names.length !== body.readInt32BE(4)) return null;
   return { major: version >>> 16, minor: version & 0xffff, unknownOptions: names };
 }

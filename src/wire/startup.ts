@@ -13,7 +13,10 @@ export type StartupPacket =
       readonly kind: 'startup';
       readonly major: number;
       readonly minor: number;
-      /** In the order sent; a name may stand twice, as PostgreSQL allows, and the last one counts. */
+      /**
+       * In the order sent; a name may stand twice, as PostgreSQL allows, and the last one counts. PostgreSQL takes
+       * them as bytes of no known encoding, so each character here is one byte (latin1).
+       */
       readonly parameters: readonly (readonly [name: string, value: string])[];
     }
   | { readonly kind: 'invalid'; readonly problem: string };
@@ -65,7 +68,10 @@ function decodeStartupMessage(packet: Buffer, code: number): StartupPacket {
     if (nameEnd === at) break;
     const valueEnd = packet.indexOf(0, nameEnd + 1);
     if (valueEnd < 0) return invalid('invalid startup packet layout: expected terminator as last byte');
-    parameters.push([packet.toString('utf8', at, nameEnd), packet.toString('utf8', nameEnd + 1, valueEnd)]);
+    parameters.push([
+      packet.toString('latin1', at, nameEnd),
+      packet.toString('latin1', nameEnd + 1, valueEnd),
+    ]);
     at = valueEnd + 1;
   }
   if (at !== packet.length - 1) {
@@ -78,12 +84,16 @@ function invalid(problem: string): StartupPacket {
   return { kind: 'invalid', problem };
 }
 
+/** The parameters have one character for each byte, as decodeStartupPacket gives them. */
 export function encodeStartupMessage(
   major: number,
   minor: number,
   parameters: readonly (readonly [string, string])[],
 ): Buffer {
-  const text = Buffer.from(`${parameters.map(([name, value]) => `${name}\0${value}\0`).join('')}\0`, 'utf8');
+  const text = Buffer.from(
+    `${parameters.map(([name, value]) => `${name}\0${value}\0`).join('')}\0`,
+    'latin1',
+  );
   const packet = Buffer.allocUnsafe(8 + text.length);
   packet.writeUInt32BE(packet.length, 0);
   packet.writeUInt32BE(((major << 16) | minor) >>> 0, 4);

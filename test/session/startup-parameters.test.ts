@@ -41,6 +41,21 @@ describe('startup parameters', () => {
     expect([facts.user, facts.database]).toEqual(['u'.repeat(63), 'd'.repeat(63)]);
   });
 
+  it('cut a name at bytes before it is read as text', () => {
+    const bytes = Buffer.from(`${'u'.repeat(62)}ü`, 'utf8').toString('latin1');
+    expect(read([['user', bytes]]).user).toBe(`${'u'.repeat(62)}\ufffdc3`);
+  });
+
+  it('that are not UTF-8 are names of their own', () => {
+    const facts = read([
+      ['user', 'm\xfcller'],
+      ['database', 'm\xf8ller'],
+      ['application_name', Buffer.from('größe', 'utf8').toString('latin1')],
+    ]);
+    expect(facts).toMatchObject({ user: 'm\ufffdfcller', database: 'm\ufffdf8ller', application: 'größe' });
+    expect(read([['user', 'm\xf8ller']]).user).not.toBe(facts.user);
+  });
+
   it.each([
     ['database', true],
     ['true', true],
@@ -104,6 +119,11 @@ describe('startup parameters', () => {
 
   it.each(['', ' ', '-c', '-c nonsense', '--nonsense'])('options "%s" set nothing', (options) => {
     expect(withOptions(options).searchPath).toBeNull();
+  });
+
+  it('words of options end at the white space of ASCII alone, as the server has it', () => {
+    expect(withOptions('-c search_path=a\xa0b').searchPath).toBe('a\ufffda0b');
+    expect(() => withOptions('-c search_path=a\v--role=postgres')).toThrow(refusal);
   });
 
   it('a refused setting is found behind any number of others', () => {

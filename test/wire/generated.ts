@@ -5,6 +5,8 @@ import type { FrontendMessage } from '../../src/wire/frontend-message.ts';
 /** Arbitrary messages, one for each kind, so that a property over all kinds leaves none out. */
 
 const text = fc.string({ unit: 'grapheme', maxLength: 40 }).map((value) => value.replaceAll('\0', ''));
+/** Text as it is where each character is one byte. */
+const oneCharacterEach = (value: string): string => Buffer.from(value, 'utf8').toString('latin1');
 const data = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
 const value = fc.option(data, { nil: null });
 const format = fc.constantFrom(0, 1);
@@ -117,7 +119,7 @@ export const BACKEND: { readonly [K in BackendMessage['kind']]: fc.Arbitrary<Bac
     kind: fc.constant('negotiate-protocol-version' as const),
     major: fc.constant(3),
     minor: fc.nat({ max: 0xffff }),
-    unknownOptions: fc.array(text, { maxLength: 4 }),
+    unknownOptions: fc.array(text.map(oneCharacterEach), { maxLength: 4 }),
   }),
   'no-data': empty('no-data'),
   'notice-response': fc.record({ kind: fc.constant('notice-response' as const), fields }),
