@@ -218,7 +218,7 @@ export class BackendMessages {
     state.copyingIn = false;
     if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
-    const verdict = poisoned ? encodeErrorResponse(head.poison!) : 'forward';
+    const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.finish(head, poisoned ? 'blocked' : 'failed', reported);
     switch (head.kind) {

@@ -62,7 +62,8 @@ export class HoldDesk {
       });
       this.statement = held;
       if (this.givenUp !== null) held.end(this.givenUp);
-      const tell = () => this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision)));
+      const tell = () =>
+        this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision), this.state.clientEncoding));
       tell();
       // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
       notice = setInterval(tell, LIMITS.holdNoticeMs).unref();

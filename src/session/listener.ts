@@ -216,7 +216,8 @@ export class Listener {
     if (known.code === 'INTERNAL') this.services.log.error({ err: error }, known.message);
     else this.services.log.info({ code: known.code }, known.message);
     link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };
-    link.end(encodeErrorResponse(fatalError(known.code, known.message, known.detail, known.hint)));
+    // Which encoding the client reads is settled by the server, when it lets it in.
+    link.end(encodeErrorResponse(fatalError(known.code, known.message, known.detail, known.hint), null));
     setTimeout(() => link.destroy(), REFUSAL_GRACE_MS).unref();
   }
 }

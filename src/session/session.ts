@@ -147,7 +147,8 @@ export class Session {
   /** Tells the client why it ends, once, and only between two messages. */
   private say(fields: ReturnType<typeof fatalError>): void {
     const { client } = this.state;
-    if (this.backend.atBoundary && !this.state.fatal) client.end(encodeErrorResponse(fields));
+    if (this.backend.atBoundary && !this.state.fatal)
+      client.end(encodeErrorResponse(fields, this.state.clientEncoding));
     else client.end();
     this.state.fatal = true;
   }

@@ -176,6 +176,14 @@ export class SessionState {
     this.readTextFacts();
   }
 
+  /** What the client reads our own words in; null, for ASCII alone, while that may be about to change. */
+  get clientEncoding(): string | null {
+    if (this.textUncertain) return null;
+    const encoding = this.parameters.get('client_encoding') ?? null;
+    // SQL_ASCII takes the server's words as they are.
+    return encoding === 'SQL_ASCII' ? (this.parameters.get('server_encoding') ?? null) : encoding;
+  }
+
   private readTextFacts(): void {
     const standard = this.parameters.get('standard_conforming_strings');
     this.textFacts = Object.freeze({

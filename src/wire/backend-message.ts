@@ -173,13 +173,13 @@ export function encodeBackendMessage(message: BackendMessage, encoding: TextEnco
     case 'data-row':
       return writeDataRow(writer, message);
     case 'error-response':
-      return encodeErrorResponse(message.fields);
+      return encodeErrorResponse(message.fields, 'UTF8');
     case 'function-call-response':
       return writer.value(message.value).message(Backend.FunctionCallResponse);
     case 'negotiate-protocol-version':
       return encodeNegotiateProtocolVersion(message.major, message.minor, message.unknownOptions);
     case 'notice-response':
-      return encodeNoticeResponse(message.fields);
+      return encodeNoticeResponse(message.fields, 'UTF8');
     case 'notification-response':
       return writer
         .int32(message.processId)

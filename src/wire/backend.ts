@@ -1,3 +1,4 @@
+import { textToBytes } from './client-encoding.ts';
 import { Backend } from './message-type.ts';
 
 /**
@@ -20,19 +21,20 @@ export function decodeErrorFields(body: Buffer): ErrorFields | null {
   return at === body.length - 1 ? fields : null;
 }
 
-export function encodeErrorResponse(fields: ErrorFields): Buffer {
-  return encodeFields(Backend.ErrorResponse, fields);
+/** `encoding` is what the client reads, as PostgreSQL names it; null is ASCII alone. */
+export function encodeErrorResponse(fields: ErrorFields, encoding: string | null): Buffer {
+  return encodeFields(Backend.ErrorResponse, fields, encoding);
 }
 
-export function encodeNoticeResponse(fields: ErrorFields): Buffer {
-  return encodeFields(Backend.NoticeResponse, fields);
+export function encodeNoticeResponse(fields: ErrorFields, encoding: string | null): Buffer {
+  return encodeFields(Backend.NoticeResponse, fields, encoding);
 }
 
-function encodeFields(type: number, fields: ErrorFields): Buffer {
+function encodeFields(type: number, fields: ErrorFields, encoding: string | null): Buffer {
   let text = '';
   // A NUL ends a field on the wire, so none may stand inside one.
   for (const [code, value] of Object.entries(fields)) text += `${code}${value.replaceAll('\0', '')}\0`;
-  return encodeMessage(type, Buffer.from(`${text}\0`, 'utf8'));
+  return encodeMessage(type, textToBytes(`${text}\0`, encoding));
 }
 
 /** SQLSTATE of an ErrorResponse or NoticeResponse, or null where it has none. */

@@ -81,7 +81,7 @@ describe('what a client is told', () => {
 
   it('survives the wire', () => {
     const fields = blockedError(block, FUNCTION_CALL);
-    expect(decodeErrorFields(encodeErrorResponse(fields).subarray(HEADER_BYTES))).toEqual(fields);
+    expect(decodeErrorFields(encodeErrorResponse(fields, 'UTF8').subarray(HEADER_BYTES))).toEqual(fields);
   });
 });
 

@@ -54,14 +54,14 @@ describe('rows of a command tag', () => {
 describe('error fields', () => {
   it('are read and written in order', () => {
     const fields = { S: 'FEHLER', V: 'ERROR', C: '42501', M: 'kein Zugriff – nein', H: 'fragen' };
-    const message = encodeErrorResponse(fields);
+    const message = encodeErrorResponse(fields, 'UTF8');
     expect(message[0]).toBe(0x45);
     expect(decodeErrorFields(body(message))).toEqual(fields);
-    expect(encodeNoticeResponse(fields)[0]).toBe(0x4e);
+    expect(encodeNoticeResponse(fields, 'UTF8')[0]).toBe(0x4e);
   });
 
   it('never carry a NUL out of one field into the next', () => {
-    const message = encodeErrorResponse({ S: 'ERROR', M: 'a\0VFATAL', C: '42601' });
+    const message = encodeErrorResponse({ S: 'ERROR', M: 'a\0VFATAL', C: '42601' }, 'UTF8');
     expect(decodeErrorFields(body(message))).toEqual({ S: 'ERROR', M: 'aVFATAL', C: '42601' });
   });
 
