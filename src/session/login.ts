@@ -131,7 +131,7 @@ class Login {
     const message = Buffer.from(this.fromClient.subarray(0, length + 1));
     this.fromClient = Buffer.from(this.fromClient.subarray(length + 1));
     this.answerDue = null;
-    if (due === 'sasl-initial' && this.bindingStripped && this.client.encrypted) {
+    if (due === 'sasl-initial' && this.bindingStripped) {
       if (decodeChannelBindingFlag(message.subarray(HEADER_BYTES)) === 'y') return this.refuseBinding();
     }
     this.upstream.write(message);
@@ -139,18 +139,26 @@ class Login {
   }
 
   /**
-   * The client could bind its TLS connection and was not offered to, so it says `y`; a server on TLS takes that for
-   * somebody in between, which is what the gateway is.
+   * The client can bind its login to TLS and was not offered to, so it says `y`; a server on TLS takes that for
+   * somebody in between, which is what the gateway is. The flag is part of what client and server sign, so that
+   * nobody could change it on the way.
    */
   private refuseBinding(): void {
+    const { encrypted } = this.client;
     this.finish({
       kind: 'failed',
       error: new HoldfastError(
         'CHANNEL_BINDING',
-        'SCRAM with channel binding cannot pass through the gateway while both of its sides use TLS',
+        encrypted
+          ? 'SCRAM with channel binding cannot pass through the gateway while both of its sides use TLS'
+          : 'SCRAM with channel binding cannot pass through the gateway while its side towards the server uses TLS',
         {
-          detail: 'The client wants to bind its login to a TLS connection that ends at the gateway.',
-          hint: 'Set channel_binding=disable in the client (PGCHANNELBINDING=disable), or use TLS on one side only.',
+          detail: encrypted
+            ? 'The client wants to bind its login to a TLS connection that ends at the gateway.'
+            : 'The client, which has no TLS, says that it could bind its login to it, and the server takes that for an attack.',
+          hint: encrypted
+            ? 'Set channel_binding=disable in the client (PGCHANNELBINDING=disable), or use TLS on one side only.'
+            : 'Turn channel binding off in the client, or set sslmode=disable in the upstream setting of the gateway if its network is trusted.',
         },
       ),
     });
