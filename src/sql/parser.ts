@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { setFlagsFromString } from 'node:v8';
 import type { ParseResult } from '@pgsql/types';
 import createModule from 'libpg-query/wasm/libpg-query.js';
 import { assert } from '../base/assert.ts';
@@ -84,8 +87,30 @@ export class Parser {
   }
 }
 
-function build(): Promise<PgQueryModule> {
-  return createModule() as Promise<PgQueryModule>;
+/** The program of the parser, compiled once a thread; an instance of it is then quickly made. */
+let program: Promise<WebAssembly.Module> | null = null;
+
+async function build(): Promise<PgQueryModule> {
+  program ??= compile();
+  const compiled = await program;
+  const module = await createModule({
+    instantiateWasm: (imports, done) => done(new WebAssembly.Instance(compiled, imports)),
+  });
+  return module as PgQueryModule;
+}
+
+/**
+ * The parser stays in the code of V8's baseline compiler. Its largest function is one of 100 KB, for which the
+ * optimizing compiler takes 600 MB and a second of CPU right after the first statement: enough for a gateway with
+ * a limit on its memory to be killed. What is parsed takes about a third longer for it (docs/benchmarks.md). V8
+ * reads these flags whenever it compiles a function, so that they stay set, for all threads.
+ */
+const BASELINE_ONLY = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
+
+async function compile(): Promise<WebAssembly.Module> {
+  for (const flag of BASELINE_ONLY) setFlagsFromString(flag);
+  const path = createRequire(import.meta.url).resolve('libpg-query/wasm/libpg-query.wasm');
+  return await WebAssembly.compile(await readFile(path));
 }
 
 /** The result structure is three pointers (tree, stderr, error); the error is three texts and two numbers. */
