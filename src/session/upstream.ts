@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
-import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type PeerCertificate } from 'node:tls';
 import { HoldfastError } from '../base/errors.ts';
 import { encodeSslRequest } from '../wire/startup.ts';
+import { identityProblem } from './certificate-names.ts';
 import { Link } from './link.ts';
 
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -102,7 +103,7 @@ function secure(link: Link, target: UpstreamTarget): Promise<Link> {
       ALPNProtocols: ['postgresql'],
       rejectUnauthorized: checksChain,
       checkServerIdentity: (_name, cert) =>
-        target.sslmode === 'verify-full' ? checkServerIdentity(target.host, cert) : undefined,
+        target.sslmode === 'verify-full' ? wrongIdentity(target, cert) : undefined,
       allowHalfOpen: true,
       ...(target.ca === null ? {} : { ca: target.ca }),
       ...(target.cert === null ? {} : { cert: target.cert }),
@@ -113,7 +114,8 @@ function secure(link: Link, target: UpstreamTarget): Promise<Link> {
     const failed = (error: Error | null) => {
       clearTimeout(timer);
       socket.destroy();
-      reject(tlsError(target, error?.message ?? 'the connection was closed', undefined, error));
+      if (error instanceof HoldfastError) reject(error);
+      else reject(tlsError(target, error?.message ?? 'the connection was closed', undefined, error));
     };
     socket.once('error', failed);
     socket.once('close', () => failed(null));
@@ -123,6 +125,17 @@ function secure(link: Link, target: UpstreamTarget): Promise<Link> {
       resolve(Link.stream(socket));
     });
   });
+}
+
+function wrongIdentity(target: UpstreamTarget, certificate: PeerCertificate): HoldfastError | undefined {
+  const problem = identityProblem(target.host, certificate);
+  return problem === null
+    ? undefined
+    : tlsError(
+        target,
+        problem,
+        'Set upstream to a host that the certificate is for, or sslmode=verify-ca, which asks only who signed it.',
+      );
 }
 
 function name(target: UpstreamTarget): string {
