@@ -163,7 +163,7 @@ export class Listener {
     const startup = readStartupParameters(packet.parameters, this.services.policy.current.mode === 'monitor');
     if (startup.replication && !this.options.allowReplication) {
       throw new HoldfastError('REPLICATION_REFUSED', 'replication connections are refused by the gateway', {
-        hint: 'Connect replication clients to the server directly.',
+        hint: 'Connect to the server directly, or set startup.replication: allow in the configuration of the gateway; no policy reads such a connection.',
       });
     }
     return startup;

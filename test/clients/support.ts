@@ -134,8 +134,12 @@ export async function output(
   return stdout;
 }
 
+type ClientProgram =
+  | ('psql' | 'pgbench' | 'pg_dump')
+  | ('pg_receivewal' | 'pg_recvlogical' | 'pg_basebackup' | 'pg_verifybackup');
+
 /** One of Debian's client programs of version 15. */
-export function clientProgram(name: 'psql' | 'pgbench' | 'pg_dump'): string {
+export function clientProgram(name: ClientProgram): string {
   return join(programsOf(15, 'debian'), name);
 }
 
