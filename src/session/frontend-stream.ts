@@ -317,7 +317,7 @@ export class FrontendStream {
     this.state.services.metrics.protocolErrors++;
     this.state.upstream.write(Buffer.from(header));
     this.closed = true;
-    setTimeout(() => this.state.upstream.end(), LIMITS.protocolErrorGraceMs).unref();
-    setTimeout(() => this.state.upstream.destroy(), LIMITS.protocolErrorGraceMs * 2).unref();
+    this.state.upstream.after(LIMITS.protocolErrorGraceMs, (upstream) => upstream.end());
+    this.state.upstream.after(LIMITS.protocolErrorGraceMs * 2, (upstream) => upstream.destroy());
   }
 }

@@ -140,6 +140,13 @@ export class Link {
     this.socket.destroy();
   }
 
+  /** Acts on the connection after a while, unless it is gone by then: a timer left behind would keep its session. */
+  after(ms: number, act: (link: Link) => void): void {
+    if (this.socket.closed) return;
+    const timer = setTimeout(act, ms, this).unref();
+    this.socket.once('close', () => clearTimeout(timer));
+  }
+
   /** Gives up this link's events, so that a TLS socket can take the connection over. */
   release(): net.Socket {
     this.handler = IGNORE;

@@ -218,7 +218,7 @@ export class Listener {
     link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };
     // Which encoding the client reads is settled by the server, when it lets it in.
     link.end(encodeErrorResponse(fatalError(known.code, known.message, known.detail, known.hint), null));
-    setTimeout(() => link.destroy(), REFUSAL_GRACE_MS).unref();
+    link.after(REFUSAL_GRACE_MS, () => link.destroy());
   }
 }
 

@@ -124,7 +124,7 @@ class Login {
     if (this.fromClient[0] !== Frontend.Password || length < 4 || length > TOKEN_BYTES) {
       this.answerDue = null;
       this.upstream.write(Buffer.from(this.fromClient.subarray(0, HEADER_BYTES)));
-      setTimeout(() => this.upstream.end(), LIMITS.protocolErrorGraceMs).unref();
+      this.upstream.after(LIMITS.protocolErrorGraceMs, (upstream) => upstream.end());
       return;
     }
     if (this.fromClient.length < length + 1) return;

@@ -175,7 +175,7 @@ export class Session {
         );
       }
       // A client that does not close its side within the grace is left.
-      setTimeout(() => this.state.client.destroy(), CLIENT_CLOSE_GRACE_MS).unref();
+      this.state.client.after(CLIENT_CLOSE_GRACE_MS, (client) => client.destroy());
     }
     this.finish();
   }

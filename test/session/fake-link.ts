@@ -76,6 +76,10 @@ export class FakeLink {
     this.close();
   }
 
+  after(ms: number, act: (link: Link) => void): void {
+    setTimeout(() => this.socket.destroyed || act(this.asLink()), ms).unref();
+  }
+
   /** The peer, or the session, has torn the connection down. */
   close(): void {
     if (this.socket.destroyed) return;
