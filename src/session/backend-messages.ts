@@ -4,11 +4,13 @@ import {
   decodeErrorFields,
   decodeParameterStatus,
   encodeErrorResponse,
+  encodeReadyForQuery,
   rowsOfCommandTag,
   sqlstateOf,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import type { ReplyVerdict } from './backend-stream.ts';
+import { leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -27,8 +29,6 @@ export class BackendMessages {
   private readonly state: SessionState;
   /** Called after each ReadyForQuery. */
   onReady: () => void = () => {};
-  /** Called where the replies that will come cannot be matched any more. */
-  onAmbiguous: () => void = () => {};
   /** Called where the server discards what the client has yet to send, up to its next Sync. */
   onDiscarding: () => void = () => {};
   /**
@@ -49,7 +49,7 @@ export class BackendMessages {
       case Backend.BindComplete:
         return this.complete(ReplyKind.Bind);
       case Backend.CloseComplete:
-        return this.complete(ReplyKind.Close);
+        return this.state.copyDoubt === 'asked' ? this.doubtEnds() : this.complete(ReplyKind.Close);
       case Backend.NoData:
       case Backend.RowDescription:
         return this.described();
@@ -68,6 +68,10 @@ export class BackendMessages {
       case Backend.CopyInResponse:
         this.copyIn();
         return 'forward';
+      case Backend.FunctionCallResponse:
+        // It shows, as any reply does, that no Sync in front of its message is waited for.
+        this.head();
+        return 'forward';
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
@@ -85,6 +89,7 @@ export class BackendMessages {
     }
     while (replies.length > 0) replies.shift();
     this.releaseEnded('?');
+    this.state.copyDoubt = 'none';
     this.state.answered();
   }
 
@@ -145,6 +150,7 @@ export class BackendMessages {
       this.answerNames(head, true);
       this.state.replies.shift();
       if (copyIn) this.endCopyIn();
+      this.state.answered();
     } else if (head?.kind === ReplyKind.Query) {
       this.finish(head, how, null, rows);
       this.makeSqlNames(head, head.statementsDone);
@@ -176,14 +182,7 @@ export class BackendMessages {
     const { state } = this;
     const head = this.head();
     if (head !== null) head.copyIn = true;
-    // What was sent behind the COPY is read by it: a Sync is swallowed until CopyDone or CopyFail.
-    for (let i = 1; i < state.replies.length; i++) {
-      const reply = state.replies.at(i);
-      // At anything else the server breaks off, and at CopyDone or CopyFail the COPY ends.
-      if (reply.kind !== ReplyKind.Sync) return;
-      reply.swallowed = true;
-    }
-    state.copyingIn = true;
+    state.copyingIn = swallowSyncs(state.replies);
     state.answered();
   }
 
@@ -231,7 +230,7 @@ export class BackendMessages {
         // The commit failed; its ReadyForQuery is still to come.
         break;
       default:
-        if (head.copyIn) this.doubtSwallowed();
+        if (head.copyIn && leavesDoubt(state.replies)) state.copyDoubt = 'open';
         this.discardToSync();
     }
     state.answered();
@@ -239,20 +238,19 @@ export class BackendMessages {
   }
 
   /**
-   * An error ended a COPY. Whether the server had read the Sync behind it by then, and swallowed it, cannot be told;
-   * both readings are the same again from the next Sync on. So until that one nothing may come that would be run by
-   * one reading and discarded by the other; a client that goes on nevertheless is cut off.
+   * The server has come to the Close of the question: as many Syncs in front of it as have been answered, but for
+   * our own, were read behind the error. If there were none, it still discarded up to the client's next Sync.
    */
-  private doubtSwallowed(): void {
+  private doubtEnds(): ReplyVerdict {
     const { state } = this;
-    let doubt = false;
-    for (let i = 1; i < state.replies.length; i++) {
-      const { kind, swallowed } = state.replies.at(i);
-      if (kind === ReplyKind.Sync && !swallowed) return;
-      if (doubt && kind !== ReplyKind.Sync && kind !== ReplyKind.CopyEnd) this.onAmbiguous();
-      if (swallowed) doubt = true;
-    }
-    state.copyDoubt = doubt;
+    while (state.replies.head!.kind !== ReplyKind.Close) state.replies.shift();
+    state.replies.shift();
+    const answers = state.readyWhileAsked - 1;
+    state.copyDoubt = 'none';
+    state.discarding = answers <= 0;
+    state.answered();
+    if (answers <= 0) return 'skip';
+    return Buffer.concat(Array.from({ length: answers }, () => encodeReadyForQuery(state.transactionStatus)));
   }
 
   /** What the server does after an error in the extended protocol. What stands there changes nothing. */
@@ -280,6 +278,11 @@ export class BackendMessages {
   private ready(status: number): ReplyVerdict {
     const { state } = this;
     const { replies } = state;
+    if (state.copyDoubt === 'asked') {
+      // It is the client's or our own, which is told where the Close is answered.
+      state.readyWhileAsked++;
+      return 'skip';
+    }
     // Swallowed Syncs in front of a message that owes this ReadyForQuery have proved to be so.
     while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
     const head = replies.head;
@@ -296,7 +299,7 @@ export class BackendMessages {
       while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
       this.spareSync = doubtful && replies.head?.kind === ReplyKind.Sync;
     }
-    state.copyDoubt = false;
+    state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (replies.length === 0) state.textBecomesCertain();
     this.releaseEnded(state.transactionStatus);

@@ -6,6 +6,7 @@ import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { awaitsCopy, waitForCopy } from './copy-doubt.ts';
 import { HoldDesk } from './hold.ts';
 import { nameKey, type Portal, type PreparedStatement, sqlNameKey, UNSETTLED } from './names.ts';
 import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
@@ -23,8 +24,6 @@ import type { SessionState } from './state.ts';
 export class FrontendMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
-  /** Called where the replies that will come cannot be matched any more. */
-  onAmbiguous: () => void = () => {};
 
   constructor(state: SessionState) {
     this.state = state;
@@ -41,24 +40,17 @@ export class FrontendMessages {
    * an earlier `wait` of the same message has brought.
    */
   decide(type: number, bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
-    if (answer?.outcome?.kind === 'fault') {
-      const { error } = answer.outcome;
-      this.state.services.log.error(
-        { err: error, session: this.state.identity.id },
-        'failed to decide a statement',
-      );
-      return this.refuse(type, internalError(error instanceof Error ? error.message : String(error)));
-    }
     const { state } = this;
-    if (state.copyDoubt && !SAFE_IN_DOUBT.has(type)) {
-      this.onAmbiguous();
-      return { kind: 'replace', bytes: NOTHING };
-    }
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       return { kind: 'replace', bytes: NOTHING };
     }
-    // While it copies in, the server takes anything else for a loss of synchronization, and says so at the header.
-    if (state.copyingIn && !SAFE_IN_DOUBT.has(type)) return { kind: 'break' };
+    if (!PART_OF_COPY.has(type)) {
+      // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
+      if (state.copyingIn) return { kind: 'break' };
+      const wait = waitForCopy(state, answer);
+      if (wait !== null) return wait;
+    }
+    if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
     switch (type) {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
@@ -75,21 +67,44 @@ export class FrontendMessages {
         return this.close(bytes, start, end);
       case Frontend.Sync:
         state.discarding = false;
-        state.copyDoubt = false;
+        state.copyDoubt = 'none';
         this.state.closeSegment();
         this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
         return null;
       case Frontend.FunctionCall:
         return this.functionCall(answer);
+      case Frontend.CopyData:
+        this.copyData();
+        return null;
       case Frontend.CopyDone:
       case Frontend.CopyFail:
         if (this.state.replies.length > 0) this.state.replies.push(ReplyKind.CopyEnd);
         this.state.copyingIn = false;
         return null;
       default:
-        // Flush, CopyData and Terminate are owed nothing.
+        // Flush and Terminate are owed nothing.
         return null;
     }
+  }
+
+  /** A CopyData is sent, of which nothing but its header is looked at. */
+  copyData(): void {
+    const { tail } = this.state.replies;
+    if (tail?.kind === ReplyKind.Sync) tail.dataBehind = true;
+  }
+
+  /** Whether a message other than those of COPY cannot be understood now, so that it cannot be refused either. */
+  get isInCopy(): boolean {
+    const { copyingIn, copyDoubt, replies } = this.state;
+    return copyingIn || copyDoubt !== 'none' || awaitsCopy(replies);
+  }
+
+  private fault(type: number, error: unknown): Verdict {
+    this.state.services.log.error(
+      { err: error, session: this.state.identity.id },
+      'failed to decide a statement',
+    );
+    return this.refuse(type, internalError(error instanceof Error ? error.message : String(error)));
   }
 
   /** Replaces a message by one that fails at the server, and has that failure read as `error`. */
@@ -334,8 +349,8 @@ const NO_STATEMENT: PreparedStatement = Object.freeze({
   epoch: -1,
 });
 
-/** What may come in COPY, and after an error in it before the server is ready: nothing that could change a name. */
-const SAFE_IN_DOUBT: ReadonlySet<number> = new Set([
+/** What may come while the server copies in, and needs no answer to what has become of the COPY. */
+const PART_OF_COPY: ReadonlySet<number> = new Set([
   Frontend.Sync,
   Frontend.Flush,
   Frontend.Terminate,

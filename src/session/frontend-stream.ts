@@ -134,6 +134,7 @@ export class FrontendStream {
       }
       if (length < 0 || length + 1 > available) {
         if (type === Frontend.CopyData && length >= 0) {
+          this.messages.copyData();
           this.passBytes = length + 1;
           continue;
         }
@@ -158,7 +159,7 @@ export class FrontendStream {
         return;
       }
       if (verdict.kind === 'wait') {
-        this.wait(verdict.until);
+        this.wait(verdict);
         this.putAside(bytes, at, end);
         return;
       }
@@ -204,12 +205,17 @@ export class FrontendStream {
       return true;
     }
     if (type === Frontend.CopyData) {
+      this.messages.copyData();
       this.state.upstream.write(this.take());
       this.passBytes = rest;
       return true;
     }
     if (length + 1 > this.state.services.statementBytesMax && type !== Frontend.Bind) {
-      this.take();
+      const header = this.take();
+      if (this.messages.isInCopy) {
+        this.breakOff(header);
+        return true;
+      }
       this.state.upstream.write(this.messages.tooLarge(type));
       this.dropBytes = rest;
       return true;
@@ -230,7 +236,7 @@ export class FrontendStream {
     } else if (verdict.kind === 'break') {
       this.breakOff(message.subarray(0, HEADER_BYTES));
     } else {
-      this.wait(verdict.until);
+      this.wait(verdict);
       this.putBy.push(message);
       this.putByBytes += message.length;
     }
@@ -281,9 +287,10 @@ export class FrontendStream {
     return verdict;
   }
 
-  private wait(until: Promise<Answer>): void {
+  private wait(verdict: Extract<Verdict, { kind: 'wait' }>): void {
     this.waiting = true;
-    void until
+    if (verdict.ahead) this.state.upstream.write(verdict.ahead);
+    void verdict.until
       .catch((error: unknown): Answer => ({ analysis: null, outcome: { kind: 'fault', error } }))
       .then((answer) => this.proceed(answer));
   }

@@ -29,6 +29,8 @@ export class Reply {
   poison: ErrorFields | null = null;
   /** A Sync that the server may have swallowed in copy-in mode, so that its ReadyForQuery may never come. */
   swallowed = false;
+  /** A Sync behind which data of a COPY was sent. */
+  dataBehind = false;
   failed = false;
   /** The server has answered with CopyInResponse. */
   copyIn = false;
@@ -56,6 +58,7 @@ export class Reply {
     this.hidden = false;
     this.poison = null;
     this.swallowed = false;
+    this.dataBehind = false;
     this.failed = false;
     this.copyIn = false;
     this.audit = null;
@@ -86,6 +89,11 @@ export class ReplyQueue {
 
   get head(): Reply | null {
     return this.count === 0 ? null : this.ring[this.first]!;
+  }
+
+  /** The reply owed last. */
+  get tail(): Reply | null {
+    return this.count === 0 ? null : this.at(this.count - 1);
   }
 
   at(index: number): Reply {

@@ -27,7 +27,8 @@ export type Verdict =
   | { readonly kind: 'replace'; readonly bytes: Buffer }
   /** The server breaks off at the message's header, in its own words. */
   | { readonly kind: 'break' }
-  | { readonly kind: 'wait'; readonly until: Promise<Answer> };
+  /** `ahead` are bytes of ours that are sent to the server before the wait. */
+  | { readonly kind: 'wait'; readonly until: Promise<Answer>; readonly ahead?: Buffer | null };
 
 /** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */
 export type Ruling =

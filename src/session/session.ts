@@ -63,9 +63,7 @@ export class Session {
     this.frontend.onSettled = () => {
       if (!this.upstreamOpen) this.backendMessages.abandon();
     };
-    this.backendMessages.onAmbiguous = () => this.cutOff();
     this.backendMessages.onDiscarding = () => this.frontendMessages.giveUp('canceled');
-    this.frontendMessages.onAmbiguous = () => this.cutOff();
     this.backendMessages.onReady = () => this.ready();
   }
 
@@ -126,22 +124,6 @@ export class Session {
     if (!this.clientOpen || !this.idle) return;
     this.say(fatalError('SHUTTING_DOWN', 'terminating connection because the gateway is shutting down'));
     this.state.upstream.end(TERMINATE);
-  }
-
-  /** The client went on behind an error in COPY in a way that leaves open which replies it is owed. */
-  private cutOff(): void {
-    const message = 'messages behind a Sync in COPY cannot be matched with their replies after an error';
-    const fields = fatalError(
-      'PROTOCOL_VIOLATION',
-      message,
-      undefined,
-      'Wait for ReadyForQuery after an error in COPY.',
-    );
-    this.state.services.metrics.protocolErrors++;
-    queueMicrotask(() => {
-      this.say(fields);
-      this.state.upstream.destroy();
-    });
   }
 
   /** Tells the client why it ends, once, and only between two messages. */

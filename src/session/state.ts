@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effects.ts';
+import type { CopyDoubt } from './copy-doubt.ts';
 import type { Link } from './link.ts';
 import { Names, type Portal, type PreparedStatement } from './names.ts';
 import { ReplyQueue } from './replies.ts';
@@ -63,8 +64,9 @@ export class SessionState {
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
-  /** An error ended a COPY behind which a Sync had been sent that the server may or may not have swallowed. */
-  copyDoubt = false;
+  copyDoubt: CopyDoubt = 'none';
+  /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */
+  readyWhileAsked = 0;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */

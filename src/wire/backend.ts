@@ -22,6 +22,10 @@ export function decodeErrorFields(body: Buffer): ErrorFields | null {
 }
 
 /** `encoding` is what the client reads, as PostgreSQL names it; null is ASCII alone. */
+export function encodeReadyForQuery(status: 'I' | 'T' | 'E'): Buffer {
+  return encodeMessage(Backend.ReadyForQuery, Buffer.from(status, 'latin1'));
+}
+
 export function encodeErrorResponse(fields: ErrorFields, encoding: string | null): Buffer {
   return encodeFields(Backend.ErrorResponse, fields, encoding);
 }

@@ -44,6 +44,18 @@ export function encodeDescribe(target: 'S' | 'P', name: string): Buffer {
   return encodeMessage(Frontend.Describe, Buffer.from(`${target}${name}\0`, 'utf8'));
 }
 
+export function encodeClose(target: 'S' | 'P', name: string): Buffer {
+  return encodeMessage(Frontend.Close, Buffer.from(`${target}${name}\0`, 'utf8'));
+}
+
+export function encodeFlush(): Buffer {
+  return encodeMessage(Frontend.Flush, Buffer.alloc(0));
+}
+
+export function encodeSync(): Buffer {
+  return encodeMessage(Frontend.Sync, Buffer.alloc(0));
+}
+
 export function encodeQuery(text: string): Buffer {
   return encodeMessage(Frontend.Query, Buffer.from(`${text}\0`, 'utf8'));
 }

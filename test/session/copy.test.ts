@@ -115,21 +115,115 @@ describe('COPY', () => {
     goesOn(s);
   });
 
-  it('that failed in doubt lets nothing pass that could be answered or not', async () => {
-    const s = prepared('x', 'DELETE FROM t');
-    s.sends(
-      fe.parse('', 'COPY'),
-      fe.bind(),
-      fe.execute(),
-      fe.sync(),
-      fe.copyData('bad'),
-      fe.parse('x', 'SELECT 1'),
-      fe.sync(),
-    );
-    s.answers(server.parsed, server.bound, server.copyIn, server.error('22P04'));
-    await s.settle();
-    expect(s.told()).toEqual(['fatal 08P01']);
-    expect(s.upstream.socket.destroyed).toBe(true);
+  describe('that failed behind a Sync, which may have been swallowed,', () => {
+    const question = ['sync', 'close portal asked', 'sync'];
+
+    /** The client gives up, and goes on with a Query that the server discards or runs. */
+    const inDoubt = () => {
+      const s = prepared('x', 'SELECT 1');
+      s.sends(fe.parse('', 'COPY'), fe.bind(), fe.execute(), fe.sync());
+      s.answers(server.parsed, server.bound, server.copyIn);
+      s.sends(fe.copyFail('no'));
+      expect(s.answers(server.error('57014'))).toEqual(['error 57014']);
+      expect(s.sends(fe.query('DELETE FROM t'), fe.parse('y', 'SELECT 2'), fe.sync())).toEqual(question);
+      return s;
+    };
+
+    it('lets nothing pass before the server has told', async () => {
+      const s = inDoubt();
+      await s.settle();
+      expect(s.forwarded()).toEqual([]);
+      expect(s.told()).toEqual([]);
+    });
+
+    it('drops what the server discards, if it has swallowed the Sync', async () => {
+      const s = inDoubt();
+      expect(s.answers(server.ready(), server.closed, server.ready())).toEqual([]);
+      await s.settle();
+      expect(s.forwarded()).toEqual(['sync']);
+      expect(s.answers(server.ready())).toEqual(['ready I']);
+      expect(s.textOf('y')).toBeNull();
+      goesOn(s);
+    });
+
+    it('goes on with what the server runs, if it has read the Sync', async () => {
+      const s = inDoubt();
+      expect(s.answers(server.ready(), server.ready(), server.closed, server.ready())).toEqual(['ready I']);
+      await s.settle();
+      expect(s.forwarded()).toEqual(['poison query', 'Parse y SELECT 2', 'sync']);
+      expect(s.answers(server.error('42601'), server.ready())).toEqual(['error 42501', 'ready I']);
+      s.answers(server.parsed, server.ready());
+      expect(s.textOf('y')).toBe('SELECT 2');
+      goesOn(s);
+    });
+
+    it('asks nothing where a ReadyForQuery has come', () => {
+      const s = new ScriptedSession();
+      s.sends(fe.parse('', 'COPY'), fe.bind(), fe.execute(), fe.sync());
+      s.answers(server.parsed, server.bound, server.copyIn, server.error('P0001'), server.ready());
+      expect(s.sends(fe.query('SELECT 1'))).toEqual(['Query SELECT 1']);
+    });
+
+    it('refuses nothing for its length before it can be told', () => {
+      const s = new ScriptedSession({ statementBytesMax: 100 });
+      s.sends(fe.parse('', 'COPY'), fe.bind(), fe.execute(), fe.sync());
+      s.answers(server.parsed, server.bound, server.copyIn);
+      s.sends(fe.copyFail('no'));
+      s.answers(server.error('57014'));
+      expect(s.sends(fe.query(`SELECT ${'1'.repeat(200)}`).subarray(0, 100))).toEqual([]);
+      expect(s.upstream.rest.toString('latin1', 0, 1)).toBe('Q');
+    });
+
+    it('is waited for behind the end of the data, and asked for with a Flush', async () => {
+      const s = new ScriptedSession();
+      const sent = s.sends(
+        fe.parse('', 'COPY'),
+        fe.bind(),
+        fe.execute(),
+        fe.sync(),
+        fe.copyData('good'),
+        fe.copyDone(),
+        fe.parse('y', 'SELECT 2'),
+        fe.sync(),
+      );
+      expect(sent.slice(-3)).toEqual(['copy-data', 'copy-done', 'flush']);
+      s.answers(server.parsed, server.bound, server.copyIn);
+      await s.settle();
+      expect(s.forwarded()).toEqual([]);
+      s.answers(server.done('COPY 1'));
+      await s.settle();
+      expect(s.forwarded()).toEqual(['Parse y SELECT 2', 'sync']);
+      s.answers(server.parsed, server.ready());
+      expect(s.owed).toBe(0);
+    });
+
+    it('is waited for behind data, until the server breaks off or has failed', async () => {
+      const s = new ScriptedSession();
+      s.sends(
+        fe.parse('', 'COPY'),
+        fe.bind(),
+        fe.execute(),
+        fe.sync(),
+        fe.copyData('bad'),
+        fe.parse('x', 'SELECT 1'),
+        fe.sync(),
+      );
+      s.answers(server.parsed, server.bound, server.copyIn, server.error('22P04'));
+      await s.settle();
+      expect(s.forwarded()).toEqual(question);
+      s.answers(server.ready(), server.closed, server.ready());
+      await s.settle();
+      expect(s.forwarded()).toEqual(['sync']);
+      s.answers(server.ready());
+      goesOn(s);
+    });
+  });
+
+  it('that failed is known to have swallowed the Sync when a function call is answered', () => {
+    const s = failedAfterSync();
+    s.sends(fe.sync(), fe.functionCall(2, []));
+    s.answers(server.ready(), server.called, server.ready());
+    goesOn(s);
   });
 
   it('does not swallow a Sync behind other messages', () => {

@@ -71,7 +71,7 @@ export class ModelServer {
       case 'sync':
         return this.sync();
       case 'function-call':
-        this.say(server.error('42883'));
+        this.say(message.functionOid === 1 ? server.error('42883') : server.called);
         return this.ready();
       default:
       // Flush is answered by what is there; data of a COPY that is over is ignored.

@@ -57,7 +57,7 @@ function messages(text: fc.Arbitrary<string>): fc.Arbitrary<readonly Buffer[]> {
     { weight: 2, arbitrary: name.map((statement) => [fe.describe('S', statement)]) },
     { weight: 2, arbitrary: name.map((statement) => [fe.close('S', statement)]) },
     { weight: 6, arbitrary: fc.constant([fe.sync()]) },
-    { weight: 1, arbitrary: fc.constant([fe.functionCall(1, [])]) },
+    { weight: 1, arbitrary: fc.constantFrom([fe.functionCall(1, [])], [fe.functionCall(2, [])]) },
     {
       weight: 4,
       arbitrary: fc.array(any, { minLength: 1, maxLength: 3 }).map((parts) => [fe.query(parts.join(';'))]),

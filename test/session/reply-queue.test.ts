@@ -36,6 +36,7 @@ describe('ReplyQueue', () => {
         hidden: true,
         poison: { C: '42501' },
         swallowed: true,
+        dataBehind: true,
         failed: true,
         copyIn: true,
         audit: {},

@@ -98,7 +98,7 @@ function describeFrontend({ type, body }: RawMessage): string {
       return message.portal.startsWith('__holdfast_refused') ? 'poison' : `Execute ${message.portal}`;
     case 'describe':
     case 'close':
-      return `${message.kind} ${message.target} ${message.name}`;
+      return `${message.kind} ${message.target} ${message.name.replace(/^__holdfast_asks_.*/, 'asked')}`;
     case 'invalid':
       return `invalid ${String.fromCharCode(type)}`;
     default:
@@ -136,6 +136,7 @@ export const server = {
   row: encodeBackendMessage({ kind: 'data-row', values: [Buffer.from('1')] }),
   rows: encodeBackendMessage({ kind: 'row-description', fields: [] }),
   copyIn: encodeBackendMessage({ kind: 'copy-in-response', format: 0, columnFormats: [0] }),
+  called: encodeBackendMessage({ kind: 'function-call-response', value: null }),
   done: (tag: string) => encodeBackendMessage({ kind: 'command-complete', tag }),
   ready: (status: 'I' | 'T' | 'E' = 'I') => encodeBackendMessage({ kind: 'ready-for-query', status }),
   setting: (name: string, value: string) => encodeBackendMessage({ kind: 'parameter-status', name, value }),

@@ -205,7 +205,7 @@ class ScriptMaker {
     if (random.chance(0.75)) this.#send('CopyDone', fe.copyDone());
     else this.#send('CopyFail', fe.copyFail('the client gave up'));
     if (random.chance(0.1)) this.#send('CopyData after the end', fe.copyData('late\n'));
-    if (extended) this.#send('Sync', fe.sync());
+    if (extended && random.chance(0.9)) this.#send('Sync', fe.sync());
   }
 
   #functionCall(): void {

@@ -15,6 +15,10 @@ create function fuzz_trigger() returns trigger language plpgsql as
   $$ begin insert into fuzz_log(what) values (tg_op); return null; end $$;
 create trigger fuzz_watch after delete on fuzz_rows for each statement execute function fuzz_trigger();
 create view fuzz_view as select id, note from fuzz_rows where id < 10;
+create table fuzz_guarded (what text);
+create function fuzz_guard() returns trigger language plpgsql as
+  $$ begin raise exception 'nothing is copied here'; end $$;
+create trigger fuzz_guard before insert on fuzz_guarded for each statement execute function fuzz_guard();
 create schema fuzz_other;
 create table fuzz_other.fuzz_rows (id int, other text);
 grant all on all tables in schema public to public;
@@ -235,6 +239,9 @@ export const COPIES_IN = [
   'copy fuzz_log(what) from stdin (format csv)',
   'copy fuzz_rows(id, note) from stdin',
   'copy fuzz_temp from stdin',
+  // These begin to copy in and fail before they read anything.
+  'copy fuzz_view(id, note) from stdin',
+  'copy fuzz_guarded from stdin',
 ] as const;
 
 /** A single statement of any kind but COPY FROM STDIN, which changes what the client may say next. */
