@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** What a route may ask for. `*` and `admin:*` stand for all of them. */
+/** What a route may ask for. */
 export const ROUTE_SCOPES = [
   'approval:read',
   'approval:write',
@@ -13,11 +13,18 @@ export const ROUTE_SCOPES = [
 ] as const;
 export type RouteScope = (typeof ROUTE_SCOPES)[number];
 
+const EVERYTHING = ['*', 'admin:*'] as const;
+
+/** What a token may be given. */
+export const SCOPES = [...EVERYTHING, ...ROUTE_SCOPES] as const;
+export type Scope = (typeof SCOPES)[number];
+
 /** Somebody who may use the API. */
 export interface Token {
   readonly name: string;
   /** Of the token, in lower-case hex; the token itself is kept nowhere. */
   readonly sha256: string;
+  /** Of the store they are what an earlier version has written. */
   readonly scopes: readonly string[];
   readonly expiresAtMs: number | null;
 }
@@ -59,5 +66,6 @@ export function findToken(secret: string, tokens: readonly Token[], nowMs: numbe
 }
 
 export function grants(token: Token, scope: RouteScope): boolean {
-  return token.scopes.some((one) => one === scope || one === '*' || one === 'admin:*');
+  const enough: readonly string[] = [scope, ...EVERYTHING];
+  return token.scopes.some((one) => enough.includes(one));
 }

@@ -2,7 +2,7 @@ import { HoldfastError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { formatEndpoint } from '../config/endpoint.ts';
 import { loadConfig } from '../config/load.ts';
-import { loadTokensFile, type Token } from '../config/tokens.ts';
+import { loadTokensFile, type TokenOfFile } from '../config/tokens.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, InvalidSettings, type Problem } from '../policy/problems.ts';
@@ -71,7 +71,7 @@ function problemsOf(error: unknown): readonly Problem[] {
 function asRows(
   config: Config,
   policy: Policy,
-  tokens: readonly Token[],
+  tokens: readonly TokenOfFile[],
   tokensPath: string | null,
 ): string[][] {
   const { upstream } = config;
@@ -96,7 +96,12 @@ function asRows(
 }
 
 /** Nothing that is secret: no keys, no connection strings, no hashes. */
-function asJson(config: Config, policy: Policy, tokens: readonly Token[], tokensPath: string | null): object {
+function asJson(
+  config: Config,
+  policy: Policy,
+  tokens: readonly TokenOfFile[],
+  tokensPath: string | null,
+): object {
   const { upstream } = config;
   return {
     config: {

@@ -2,8 +2,9 @@ import { HoldfastError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Decision, SessionFacts } from '../policy/decision.ts';
 import { formatDuration } from '../policy/duration.ts';
+import { explanationOf, relationText, statementText } from '../policy/explanation.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
-import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
+import type { Analysis, StatementEffects } from '../sql/effects.ts';
 import { type AddCommand, configFile } from './command.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -53,17 +54,8 @@ async function explain(sql: string, options: Options, io: Io): Promise<ExitCode>
   const { AnalysisCache } = await import('../sql/cache.ts');
   const analysis = await new AnalysisCache().analyzeText(text);
   const decision = policy.forSession(facts).decide(analysis);
-  if (options.json === true) {
-    const of = { file: policy.fileName, revision: policy.revision, mode: policy.mode };
-    io.out(
-      toJson({
-        session: facts,
-        policy: of,
-        analysis: analysisJson(analysis, text),
-        decision: decisionJson(decision),
-      }),
-    );
-  } else io.out(describe(analysis, decision, text));
+  if (options.json === true) io.out(toJson(explanationOf(text, facts, policy, { analysis, decision })));
+  else io.out(describe(analysis, decision, text));
   return options.exitCode === true && decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
 }
 
@@ -95,30 +87,17 @@ function effectRows(effects: StatementEffects): (readonly [string, string])[] {
     ['operation', [effects.operation + (inner.length > 0 ? ` (with ${inner.join(', ')})` : '')]],
     ['risk', [effects.risk]],
     ['because', effects.reasons],
-    ['writes', effects.writes.map(relation)],
-    ['reads', effects.reads.map(relation)],
+    ['writes', effects.writes.map(relationText)],
+    ['reads', effects.reads.map(relationText)],
     [
       'columns',
-      effects.columns.map(({ table, name }) => (table === null ? name : `${relation(table)}.${name}`)),
+      effects.columns.map(({ table, name }) => (table === null ? name : `${relationText(table)}.${name}`)),
     ],
     ['calls', effects.functions],
   ];
   return lists
     .filter(([, items]) => items.length > 0)
     .map(([name, items]) => [name, items.join(', ')] as const);
-}
-
-function relation({ schema, name }: RelationName): string {
-  return schema === null ? name : `${schema}.${name}`;
-}
-
-/** Where something was masked, or texts share an analysis, the places are not known, and all of it stands for each. */
-function statementText(analysis: Analysis, effects: StatementEffects, text: string): string {
-  if (analysis.redacted !== null) return analysis.redacted;
-  if (effects.startByte < 0) return text;
-  const bytes = Buffer.from(text);
-  const end = effects.lengthBytes === 0 ? bytes.length : effects.startByte + effects.lengthBytes;
-  return bytes.subarray(effects.startByte, end).toString('utf8');
 }
 
 function measureText(decision: Decision): string {
@@ -136,42 +115,4 @@ function measureText(decision: Decision): string {
     default:
       return decision satisfies never;
   }
-}
-
-function analysisJson(analysis: Analysis, text: string): object {
-  return {
-    status: analysis.status,
-    problem: analysis.problem,
-    risk: analysis.risk,
-    operation: analysis.operation,
-    tables: analysis.tables,
-    context: analysis.context,
-    statements: analysis.statements.map((effects) => ({
-      text: statementText(analysis, effects, text),
-      operation: effects.operation,
-      operations: effects.operations,
-      risk: effects.risk,
-      reasons: effects.reasons,
-      writes: effects.writes.map(relation),
-      reads: effects.reads.map(relation),
-      functions: effects.functions,
-      predicate: effects.predicate,
-    })),
-  };
-}
-
-function decisionJson(decision: Decision): object {
-  const { action, rule, reason, risk, wouldBe } = decision;
-  return {
-    action,
-    rule,
-    reason,
-    risk,
-    would_be: wouldBe,
-    ...('snapshot' in decision ? { snapshot: decision.snapshot } : {}),
-    ...(decision.action === 'hold'
-      ? { hold_mode: decision.mode, timeout_ms: decision.timeoutMs, approvals: decision.approvals }
-      : {}),
-    ...(decision.action === 'block' ? { hint: decision.hint } : {}),
-  };
 }

@@ -1,31 +1,14 @@
 import { z } from 'zod';
+import { SCOPES, type Scope, type Token } from '../admin/tokens.ts';
 import { explainIssues, toProblem } from '../policy/explain-issues.ts';
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { readSettings } from '../policy/load.ts';
 import { InvalidSettings } from '../policy/problems.ts';
 import { readYaml } from '../policy/strict-yaml.ts';
 
-export const SCOPES = [
-  '*',
-  'admin:*',
-  'approval:read',
-  'approval:write',
-  'audit:read',
-  'metadata:read',
-  'metrics:read',
-  'query:analyze',
-  'policy:read',
-  'policy:write',
-] as const;
-export type Scope = (typeof SCOPES)[number];
-
-/** Somebody who may use the admin API, known by a token of which only the hash is kept. */
-export interface Token {
-  readonly name: string;
-  /** Lower-case hex. */
-  readonly sha256: string;
+/** A token of the file, of which only the hash is kept. */
+export interface TokenOfFile extends Token {
   readonly scopes: readonly Scope[];
-  readonly expiresAtMs: number | null;
   /** Database roles that this principal owns, whose statements it therefore must not approve. */
   readonly roles: readonly string[];
   readonly groups: readonly string[];
@@ -64,7 +47,7 @@ export const tokensSchema = z
   })
   .meta({ title: 'Holdfast tokens' });
 
-export function parseTokens(text: string, fileName: string): readonly Token[] {
+export function parseTokens(text: string, fileName: string): readonly TokenOfFile[] {
   const file = readYaml(text, fileName);
   if (file.fatal) throw new InvalidSettings('CONFIG_INVALID', file.problems);
   const parsed = tokensSchema.safeParse(file.value ?? {});
@@ -87,7 +70,7 @@ export function parseTokens(text: string, fileName: string): readonly Token[] {
   );
 }
 
-export function loadTokensFile(path: string): readonly Token[] {
+export function loadTokensFile(path: string): readonly TokenOfFile[] {
   return parseTokens(readSettings(path, 'CONFIG_INVALID'), path);
 }
 

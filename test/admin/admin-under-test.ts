@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
-import { makeToken, type RouteScope, type Token } from '../../src/admin/tokens.ts';
+import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
@@ -88,7 +88,7 @@ export class AdminUnderTest {
   }
 
   /** A token that is good for these scopes. */
-  token(scopes: readonly (RouteScope | '*' | 'admin:*')[], name = `token ${this.tokens.length}`): string {
+  token(scopes: readonly Scope[], name = `token ${this.tokens.length}`): string {
     const { secret, token } = makeToken(name, scopes);
     this.tokens.push(token);
     return secret;

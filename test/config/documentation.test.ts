@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { SCOPES } from '../../src/admin/tokens.ts';
 import { variablesOf } from '../../src/config/environment.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { SCOPES } from '../../src/config/tokens.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 
 const configuration = readFileSync('docs/configuration.md', 'utf8');

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { SessionFacts } from '../../policy/decision.ts';
-import { analysisJson, analysisSchema, decisionJson, decisionSchema } from '../analysis-json.ts';
+import { explanationOf } from '../../policy/explanation.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
-import { secured, tokenProblems } from '../route-schema.ts';
+import { action, risk, secured, tokenProblems } from '../route-schema.ts';
 
 const name = z.string().max(300);
 
@@ -13,6 +13,45 @@ const asked = z.strictObject({
   database: name.default('postgres'),
   application: name.default(''),
   client: z.union([z.ipv4(), z.ipv6(), z.literal('local')]).default('127.0.0.1'),
+});
+
+const names = z.array(z.string()).readonly();
+
+const analysis = z.object({
+  status: z.enum(['parsed', 'empty', 'unparsable', 'opaque', 'failed']),
+  problem: z.string(),
+  risk,
+  operation: z.string(),
+  tables: names,
+  context: z.record(z.string(), z.string()).readonly(),
+  statements: z
+    .array(
+      z.object({
+        text: z.string().describe('With passwords and connection strings masked.'),
+        operation: z.string(),
+        operations: names,
+        risk,
+        reasons: names,
+        writes: names,
+        reads: names,
+        functions: names,
+        predicate: z.enum(['not-applicable', 'none', 'tautology', 'scoped', 'cursor']),
+      }),
+    )
+    .readonly(),
+});
+
+const decision = z.object({
+  action,
+  rule: z.string(),
+  reason: z.string(),
+  risk,
+  would_be: z.enum(['snapshot', 'hold', 'block']).nullable(),
+  snapshot: z.enum(['required', 'best_effort', 'off']).optional(),
+  hold_mode: z.enum(['live', 'ticket']).optional(),
+  timeout_ms: z.number().optional(),
+  approvals: z.int().optional(),
+  hint: z.string().optional(),
 });
 
 const answer = z
@@ -28,8 +67,8 @@ const answer = z
       revision: z.string(),
       mode: z.enum(['monitor', 'protect', 'block']),
     }),
-    analysis: analysisSchema,
-    decision: decisionSchema,
+    analysis,
+    decision,
   })
   .meta({ id: 'Explanation' });
 
@@ -49,14 +88,7 @@ export function analyzeRoute(app: AdminApp, { policy }: Pick<AdminDeps, 'policy'
     async ({ body }) => {
       const { sql, ...rest } = body;
       const session: SessionFacts = rest;
-      const { analysis, decision } = await policy.analyze(sql, session);
-      const { fileName: file, revision, mode } = policy.current();
-      return {
-        session,
-        policy: { file, revision, mode },
-        analysis: analysisJson(analysis),
-        decision: decisionJson(decision),
-      };
+      return explanationOf(sql, session, policy.current(), await policy.analyze(sql, session));
     },
   );
 }

@@ -1,0 +1,107 @@
+import type { Analysis, RelationName, Risk, StatementEffects } from '../sql/effects.ts';
+import type { Action, Decision, Mode, SessionFacts } from './decision.ts';
+
+/** What a text would do and what policy says of it, as `holdfast explain --json` and the HTTP API tell it. */
+export interface Explanation {
+  readonly session: SessionFacts;
+  readonly policy: { readonly file: string; readonly revision: string; readonly mode: Mode };
+  readonly analysis: ExplainedAnalysis;
+  readonly decision: ExplainedDecision;
+}
+
+interface ExplainedAnalysis
+  extends Pick<Analysis, 'status' | 'problem' | 'risk' | 'operation' | 'tables' | 'context'> {
+  readonly statements: readonly ExplainedStatement[];
+}
+
+interface ExplainedStatement
+  extends Pick<
+    StatementEffects,
+    'operation' | 'operations' | 'risk' | 'reasons' | 'functions' | 'predicate'
+  > {
+  readonly text: string;
+  readonly writes: readonly string[];
+  readonly reads: readonly string[];
+}
+
+interface ExplainedDecision {
+  readonly action: Action;
+  readonly rule: string;
+  readonly reason: string;
+  readonly risk: Risk;
+  readonly would_be: Decision['wouldBe'];
+  readonly snapshot?: 'required' | 'best_effort' | 'off';
+  readonly hold_mode?: 'live' | 'ticket';
+  readonly timeout_ms?: number;
+  readonly approvals?: number;
+  readonly hint?: string;
+}
+
+export function explanationOf(
+  text: string,
+  session: SessionFacts,
+  policy: { readonly fileName: string; readonly revision: string; readonly mode: Mode },
+  { analysis, decision }: { readonly analysis: Analysis; readonly decision: Decision },
+): Explanation {
+  const { fileName: file, revision, mode } = policy;
+  return {
+    session,
+    policy: { file, revision, mode },
+    analysis: explainAnalysis(analysis, text),
+    decision: explainDecision(decision),
+  };
+}
+
+function explainAnalysis(analysis: Analysis, text: string): ExplainedAnalysis {
+  return {
+    status: analysis.status,
+    problem: analysis.problem,
+    risk: analysis.risk,
+    operation: analysis.operation,
+    tables: analysis.tables,
+    context: analysis.context,
+    statements: analysis.statements.map((effects) => ({
+      text: statementText(analysis, effects, text),
+      operation: effects.operation,
+      operations: effects.operations,
+      risk: effects.risk,
+      reasons: effects.reasons,
+      writes: effects.writes.map(relationText),
+      reads: effects.reads.map(relationText),
+      functions: effects.functions,
+      predicate: effects.predicate,
+    })),
+  };
+}
+
+function explainDecision(decision: Decision): ExplainedDecision {
+  const { action, rule, reason, risk, wouldBe: would_be } = decision;
+  const ground = { action, rule, reason, risk, would_be };
+  switch (decision.action) {
+    case 'allow':
+      return ground;
+    case 'snapshot':
+      return { ...ground, snapshot: decision.snapshot };
+    case 'hold': {
+      const { snapshot, mode: hold_mode, timeoutMs: timeout_ms, approvals } = decision;
+      return { ...ground, snapshot, hold_mode, timeout_ms, approvals };
+    }
+    case 'block':
+      return { ...ground, hint: decision.hint };
+    default:
+      return decision satisfies never;
+  }
+}
+
+/** Where something was masked, or texts share an analysis, the places are not known, and all of it stands for each. */
+export function statementText(analysis: Analysis, effects: StatementEffects, text: string): string {
+  if (analysis.redacted !== null) return analysis.redacted;
+  if (effects.startByte < 0) return text;
+  const bytes = Buffer.from(text);
+  const end = effects.lengthBytes === 0 ? bytes.length : effects.startByte + effects.lengthBytes;
+  return bytes.subarray(effects.startByte, end).toString('utf8');
+}
+
+export function relationText({ schema, name }: RelationName): string {
+  return schema === null ? name : `${schema}.${name}`;
+}
