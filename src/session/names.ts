@@ -31,7 +31,7 @@ const NAME_BYTES = 63;
 /** The key of a name that stands in `bytes[start, end)`. Latin-1 keeps one character a byte, whatever the encoding. */
 export function nameKey(bytes: Buffer, start: number, end: number): string {
   if (start === end) return '';
-  return bytes.toString('latin1', start, Math.min(end, start + NAME_BYTES));
+  return bytes.latin1Slice(start, Math.min(end, start + NAME_BYTES));
 }
 
 /** The key of a name as SQL text gives it. */
@@ -51,47 +51,63 @@ export interface SqlNameChange {
 /** The name may have been changed by an earlier segment that is not answered yet. */
 export const UNSETTLED = Symbol('unsettled');
 
+/** What is known of one name. It is kept as long as any of it says something. */
+interface Slot<T> {
+  /** What the server has. */
+  made: T | null;
+  /** What the open segment has asked for, if `askedIn` is that segment; null takes the name away. */
+  asked: T | null;
+  askedIn: number;
+  /** Changes asked for and not answered. */
+  unanswered: number;
+}
+
 export class Names<T extends object> {
-  private readonly made = new Map<string, T>();
-  /** What the open segment has asked for; null takes a name away. */
-  private readonly open = new Map<string, T | null>();
+  /** The unnamed statement or portal comes with nearly every message, and so is found without looking it up. */
+  private readonly unnamed = emptySlot<T>();
+  private readonly named = new Map<string, Slot<T>>();
+  /** Names that the open segment has asked for, to be tidied up behind it. */
+  private readonly askedFor: string[] = [];
+  private segment = 1;
   private openTakesAll = false;
-  /** Changes asked for and not answered, by name, and those of SQL text, which may concern any name. */
-  private readonly unanswered = new Map<string, number>();
+  /** Changes that SQL text makes, asked for and not answered; they may concern any name. */
   private unansweredSql = 0;
   private openSql = 0;
 
   get size(): number {
-    return this.made.size + this.open.size;
+    return this.named.size;
   }
 
   /** What the name stands for when the next message runs; null for nothing that the gateway knows. */
   lookup(name: string): T | null | typeof UNSETTLED {
-    const asked = this.open.get(name);
-    if (asked !== undefined) return asked;
+    const slot = name === '' ? this.unnamed : this.named.get(name);
+    if (slot !== undefined && slot.askedIn === this.segment) return slot.asked;
     if (this.openTakesAll && name !== '') return null;
-    if (this.unansweredSql > this.openSql || this.unanswered.has(name)) return UNSETTLED;
-    return this.made.get(name) ?? null;
+    if (this.unansweredSql > this.openSql) return UNSETTLED;
+    if (slot === undefined) return null;
+    return slot.unanswered > 0 ? UNSETTLED : slot.made;
   }
 
   /** As `lookup`, where it does no harm to be wrong for a moment. */
   peek(name: string): T | null {
-    const asked = this.open.get(name);
-    return asked !== undefined ? asked : (this.made.get(name) ?? null);
+    const slot = name === '' ? this.unnamed : this.named.get(name);
+    if (slot === undefined) return null;
+    return slot.askedIn === this.segment ? slot.asked : slot.made;
   }
 
   /** A message that makes this change has been sent. */
   ask(name: string, value: T | null): void {
-    this.open.set(name, value);
-    this.unanswered.set(name, (this.unanswered.get(name) ?? 0) + 1);
+    const slot = this.slotFor(name);
+    slot.unanswered++;
+    this.overlay(name, slot, value);
   }
 
   /** The server has answered: the change was made, or was not. */
   answer(name: string, value: T | null, wasMade: boolean): void {
-    const left = (this.unanswered.get(name) ?? 1) - 1;
-    if (left === 0) this.unanswered.delete(name);
-    else this.unanswered.set(name, left);
-    if (wasMade) this.make(name, value);
+    const slot = this.slotFor(name);
+    if (slot.unanswered > 0) slot.unanswered--;
+    if (wasMade) slot.made = value;
+    this.dropIfEmpty(name, slot);
   }
 
   /** A message has been sent whose SQL text changes names; in a Query, which is a segment of its own, `inOpen` is false. */
@@ -103,9 +119,9 @@ export class Names<T extends object> {
     if (!inOpen) return;
     this.openSql++;
     for (const { name, value } of changes) {
-      if (name !== null) this.open.set(name, value);
+      if (name !== null) this.overlay(name, this.slotFor(name), value);
       else {
-        for (const asked of this.open.keys()) if (asked !== '') this.open.delete(asked);
+        for (const slot of this.named.values()) slot.askedIn = 0;
         this.openTakesAll = true;
       }
     }
@@ -120,20 +136,69 @@ export class Names<T extends object> {
   /** The server has made the change; a null name takes all away, but for the unnamed one. */
   make(name: string | null, value: T | null): void {
     if (name === null) {
-      for (const known of this.made.keys()) if (known !== '') this.made.delete(known);
-    } else if (value === null) this.made.delete(name);
-    else this.made.set(name, value);
+      this.clearNamed();
+      return;
+    }
+    if (value === null && name !== '' && !this.named.has(name)) return;
+    const slot = this.slotFor(name);
+    slot.made = value;
+    this.dropIfEmpty(name, slot);
   }
 
   /** The segment has been closed by a Sync or a Query: what follows cannot rely on it before it is answered. */
   closeSegment(): void {
-    if (this.open.size > 0) this.open.clear();
+    this.segment++;
     this.openTakesAll = false;
     this.openSql = 0;
+    if (this.askedFor.length > 0) this.tidyUp();
   }
 
   /** The transaction is over, and what it made with it. */
   clearMade(): void {
-    if (this.made.size > 0) this.made.clear();
+    this.unnamed.made = null;
+    if (this.named.size > 0) this.clearNamed();
   }
+
+  private clearNamed(): void {
+    for (const [name, slot] of this.named) {
+      slot.made = null;
+      this.dropIfEmpty(name, slot);
+    }
+  }
+
+  private slotFor(name: string): Slot<T> {
+    if (name === '') return this.unnamed;
+    let slot = this.named.get(name);
+    if (slot === undefined) {
+      slot = emptySlot();
+      this.named.set(name, slot);
+    }
+    return slot;
+  }
+
+  private overlay(name: string, slot: Slot<T>, value: T | null): void {
+    if (name !== '' && slot.askedIn !== this.segment) this.askedFor.push(name);
+    slot.asked = value;
+    slot.askedIn = this.segment;
+  }
+
+  private dropIfEmpty(name: string, slot: Slot<T>): void {
+    if (slot.made !== null || slot.unanswered > 0 || slot.askedIn === this.segment) return;
+    if (name !== '') this.named.delete(name);
+  }
+
+  /** What the closed segment asked for and the server has answered already may be nothing by now. */
+  private tidyUp(): void {
+    for (const name of this.askedFor) {
+      const slot = this.named.get(name);
+      if (slot === undefined) continue;
+      slot.asked = null;
+      this.dropIfEmpty(name, slot);
+    }
+    this.askedFor.length = 0;
+  }
+}
+
+function emptySlot<T>(): Slot<T> {
+  return { made: null, asked: null, askedIn: 0, unanswered: 0 };
 }

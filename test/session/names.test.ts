@@ -111,6 +111,42 @@ describe('Names', () => {
   });
 });
 
+describe('Names keep nothing of a name', () => {
+  const value = { is: 'value' };
+
+  it('that was asked for and refused, or taken away, whether it was answered before its segment closed or after', () => {
+    const names = new Names<object>();
+    for (let i = 0; i < 100; i++) {
+      names.ask(`failed ${i}`, value);
+      names.answer(`failed ${i}`, value, false);
+      names.ask(`closed ${i}`, value);
+      names.answer(`closed ${i}`, value, true);
+      names.ask(`closed ${i}`, null);
+      names.answer(`closed ${i}`, null, true);
+      names.closeSegment();
+      names.ask(`late ${i}`, null);
+      names.closeSegment();
+      names.answer(`late ${i}`, null, true);
+      names.askSql([{ name: `sql ${i}`, value }], true);
+      names.answerSql(true);
+      names.closeSegment();
+    }
+    expect(names.size).toBe(0);
+  });
+
+  it('when the transaction that made it is over', () => {
+    const names = new Names<object>();
+    for (let i = 0; i < 100; i++) {
+      names.ask(`portal ${i}`, value);
+      names.closeSegment();
+      names.answer(`portal ${i}`, value, true);
+    }
+    names.make('', value);
+    names.clearMade();
+    expect([names.size, names.lookup(''), names.lookup('portal 7')]).toEqual([0, null, null]);
+  });
+});
+
 describe('isCatalogFirst', () => {
   it.each<[string, boolean]>([
     ['', true],
