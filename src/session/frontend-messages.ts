@@ -3,6 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { Reading } from '../sql/recent-texts.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -130,12 +131,12 @@ export class FrontendMessages {
       return null;
     }
     const began = nowMs();
-    const read =
-      answer?.analysis ?? this.state.services.analyzer.analyze(bytes, start, textEnd, this.state.textFacts);
+    const { services, textFacts } = this.state;
+    const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const text = analysis.redacted === null ? bytes.toString('utf8', start, textEnd) : null;
+    const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('simple', analysis, text, 0, ruling, began);
@@ -150,15 +151,15 @@ export class FrontendMessages {
   }
 
   private parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
-    const { replies, statements, services, textFacts } = this.state;
+    const { replies, statements, textFacts } = this.state;
     const nameEnd = stringEnd(bytes, start, end);
     const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
     if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
       replies.push(ReplyKind.Parse);
       return null;
     }
-    const read = answer?.analysis ?? services.analyzer.analyze(bytes, nameEnd + 1, textEnd, textFacts);
-    if (read instanceof Promise) return waitForAnalysis(read);
+    const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
+    if (reading instanceof Promise) return waitForAnalysis(reading);
     const name = nameKey(bytes, start, nameEnd);
     if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
       return this.refuse(Frontend.Parse, tooLargeError('the number of prepared statements', LIMITS.namesMax));
@@ -167,8 +168,8 @@ export class FrontendMessages {
     reply.of = 'statement';
     reply.name = name;
     reply.statement = {
-      text: bytes.toString('utf8', nameEnd + 1, textEnd),
-      analysis: read,
+      text: reading.text,
+      analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
     };
@@ -291,6 +292,19 @@ export class FrontendMessages {
     this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     return null;
+  }
+
+  /** A Parse's text comes again byte for byte, as a Query's does not, and so is looked for as it is. */
+  private reading(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    answer: Answer | null,
+  ): Reading | Promise<Analysis> {
+    const { services, textFacts } = this.state;
+    if (answer === null || answer.analysis === null)
+      return services.analyzer.read(bytes, start, end, textFacts);
+    return { analysis: answer.analysis, text: bytes.utf8Slice(start, end) };
   }
 
   /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */

@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effects.ts';
+import type { Reading } from '../sql/recent-texts.ts';
 import type { CopyDoubt } from './copy-doubt.ts';
 import type { Link } from './link.ts';
 import { Names, type Portal, type PreparedStatement } from './names.ts';
@@ -12,6 +13,7 @@ import type { StartupFacts } from './startup-parameters.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
+  read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
 }
 

@@ -6,6 +6,7 @@ import { BoundedStore } from './bounded-store.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
+import { type Reading, RecentTexts } from './recent-texts.ts';
 import { canonicalText, mayShare, readShape, shape } from './template.ts';
 
 export interface AnalysisCacheOptions extends ParsePoolOptions {
@@ -39,6 +40,7 @@ const NOT_SHARED = Symbol('not shared');
  */
 export class AnalysisCache {
   readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
+  readonly #recent = new RecentTexts();
   readonly #pending = new Map<string, Promise<Analysis>>();
   readonly #pool: ParsePool;
   readonly #scratch = Buffer.allocUnsafeSlow(LIMITS.parseInlineBytes);
@@ -77,6 +79,21 @@ export class AnalysisCache {
   async analyzeText(text: string, facts: TextFacts = DEFAULT_TEXT_FACTS): Promise<Analysis> {
     const bytes = Buffer.from(text, facts.encoding === 'latin1' ? 'latin1' : 'utf8');
     return this.analyze(bytes, 0, bytes.length, facts);
+  }
+
+  /** As `analyze`, with the text as a string; of a text that was here lately both are at hand. */
+  read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis> {
+    const on = shelf(facts, TEXTS);
+    const known = this.#recent.find(bytes, start, end, on);
+    if (known !== null) {
+      this.#hits++;
+      return known;
+    }
+    const analysis = this.analyze(bytes, start, end, facts);
+    if (analysis instanceof Promise) return analysis;
+    const reading = { analysis, text: bytes.utf8Slice(start, end) };
+    this.#recent.missed(bytes, start, end, on, reading);
+    return reading;
   }
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */

@@ -28,14 +28,20 @@ export class StubServices implements SessionServices {
     const rules = { decide: mode === 'monitor' ? allow : decide };
     this.policy = { current: { mode, forSession: () => rules } };
     this.analyzer = {
-      analyze: (bytes, start, end) => {
+      analyze: (bytes, start, end) => this.analyze(bytes.toString('utf8', start, end)),
+      read: (bytes, start, end) => {
         const text = bytes.toString('utf8', start, end);
-        if (text.includes('faulty')) throw new Error('the analyzer failed');
-        const analysis = analyze(text);
-        if (!text.includes('later')) return analysis;
-        return new Promise((resolve) => this.late.push(() => resolve(analysis)));
+        const analysis = this.analyze(text);
+        return analysis instanceof Promise ? analysis : { analysis, text };
       },
     };
+  }
+
+  private analyze(text: string): Analysis | Promise<Analysis> {
+    if (text.includes('faulty')) throw new Error('the analyzer failed');
+    const analysis = analyze(text);
+    if (!text.includes('later')) return analysis;
+    return new Promise((resolve) => this.late.push(() => resolve(analysis)));
   }
 }
 
