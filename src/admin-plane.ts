@@ -88,7 +88,7 @@ function adminDeps(deps: AdminPlaneDeps, tokens: Tokens): AdminDeps {
     }),
     readiness: () => deps.readiness(),
     log: deps.log,
-    metricsAccess: 'token',
+    metricsAccess: deps.config.admin.metrics,
     hostNames: isLoopback(deps.config.admin.listen) ? 'loopback' : 'any',
   };
 }

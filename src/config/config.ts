@@ -51,6 +51,8 @@ export interface Config {
     readonly listen: Endpoint;
     /** Path of the tokens file, or null where none is named and there is none at its usual place. */
     readonly tokens: string | null;
+    /** Whether /metrics needs a token. */
+    readonly metrics: 'token' | 'open';
   };
   readonly store: StoreTarget;
   readonly snapshots: SnapshotTarget;

@@ -109,6 +109,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     admin: {
       listen: adminListen,
       tokens: existing(input.admin?.tokens, DEFAULTS.tokens, ['admin', 'tokens'], faults),
+      metrics: input.admin?.metrics ?? 'token',
     },
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,

@@ -50,6 +50,10 @@ export const configSchema = z
       .strictObject({
         listen: endpoint.describe('Where the HTTP API listens, host:port.').optional(),
         tokens: path.describe('Who may use the HTTP API.').optional(),
+        metrics: z
+          .enum(['token', 'open'])
+          .describe('Whether /metrics needs a token with metrics:read.')
+          .optional(),
       })
       .optional(),
     store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),

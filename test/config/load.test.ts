@@ -46,7 +46,7 @@ describe('without a file and variables', () => {
       listen: { host: '127.0.0.1', port: 6432 },
       upstream: null,
       tls: { mode: 'disable' },
-      admin: { listen: { host: '127.0.0.1', port: 8432 } },
+      admin: { listen: { host: '127.0.0.1', port: 8432 }, metrics: 'token' },
       store: { kind: 'sqlite', path: 'data/holdfast.db' },
       snapshots: { kind: 'file', directory: 'data/snapshots' },
       log: { level: 'info' },
