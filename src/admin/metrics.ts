@@ -37,7 +37,11 @@ function gatewayMetrics({
     grid('statements_total', 'Statements by risk, action and outcome.', m.statements),
     grid('refusals_total', 'Sessions refused or ended by the gateway, by the code of the error.', m.refusals),
     grid('approvals_total', 'Held statements by how the hold ended.', m.approvals),
-    histogram('decision_seconds', 'Time to decide a statement.', m.decisionSeconds),
+    histogram(
+      'decision_seconds',
+      'Time to read or decide a Query, Parse, Bind or FunctionCall.',
+      m.decisionSeconds,
+    ),
     histogram('relay_seconds', 'Time from sending a statement upstream to its answer.', m.relaySeconds),
     histogram('hold_seconds', 'Time that statements were held.', m.holdSeconds),
     number('counter', 'sessions_total', 'Sessions accepted.', () => m.sessionsTotal),

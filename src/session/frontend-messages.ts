@@ -138,6 +138,7 @@ export class FrontendMessages {
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
+    this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
@@ -158,8 +159,10 @@ export class FrontendMessages {
       replies.push(ReplyKind.Parse);
       return null;
     }
+    const began = nowMs();
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
     if (reading instanceof Promise) return waitForAnalysis(reading);
+    this.countDecision(began);
     const name = nameKey(bytes, start, nameEnd);
     if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
       return this.refuse(Frontend.Parse, tooLargeError('the number of prepared statements', LIMITS.namesMax));
@@ -207,6 +210,7 @@ export class FrontendMessages {
     }
     const began = nowMs();
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
+    this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = this.entry('extended', analysis, text, parameters, ruling, began);
@@ -286,6 +290,7 @@ export class FrontendMessages {
   private functionCall(answer: Answer | null): Verdict {
     const began = nowMs();
     const ruling = rule(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
+    this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = this.entry('function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
@@ -321,6 +326,10 @@ export class FrontendMessages {
   /** Waits until the server has answered more, and decides the message then. */
   private settle(analysis: Analysis | null): Verdict {
     return { kind: 'wait', until: this.state.untilAnswered().then(() => ({ analysis, outcome: null })) };
+  }
+
+  private countDecision(startedAtMs: number): void {
+    this.state.services.metrics.decisionSeconds.observe((nowMs() - startedAtMs) / 1000);
   }
 
   private begin(reply: Reply, entry: AuditEntry): void {

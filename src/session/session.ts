@@ -27,6 +27,8 @@ export class Session {
   private clientOpen = true;
   private upstreamOpen = true;
   private draining = false;
+  private countedIn = 0;
+  private countedOut = 0;
   private readonly onEnd: (session: Session) => void;
 
   constructor(
@@ -117,7 +119,17 @@ export class Session {
   }
 
   private ready(): void {
+    this.countBytes();
     if (this.draining && this.idle) queueMicrotask(() => this.shutDown());
+  }
+
+  /** Adds to the metrics what came and went since the last time, since a pooled session may stay open for months. */
+  private countBytes(): void {
+    const { client, services } = this.state;
+    services.metrics.bytesFromClients += client.bytesIn - this.countedIn;
+    services.metrics.bytesToClients += client.bytesOut - this.countedOut;
+    this.countedIn = client.bytesIn;
+    this.countedOut = client.bytesOut;
   }
 
   private shutDown(): void {
@@ -173,10 +185,8 @@ export class Session {
 
   private finish(): void {
     if (this.clientOpen || this.upstreamOpen) return;
-    const { client, services } = this.state;
-    services.metrics.sessionsOpen--;
-    services.metrics.bytesFromClients += client.bytesIn;
-    services.metrics.bytesToClients += client.bytesOut;
+    this.state.services.metrics.sessionsOpen--;
+    this.countBytes();
     this.onEnd(this);
   }
 }
