@@ -1,0 +1,108 @@
+import { as, type Fields, isObject, list, nameParts, stringOf } from './tree.ts';
+
+/** A function as the text names it. */
+export interface FunctionName {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+/** What a part of a statement leans on, as far as the text tells. */
+export interface SliceFacts {
+  readonly parameters: readonly number[];
+  readonly functions: readonly FunctionName[];
+  /** It reads other rows than the one it judges. */
+  readonly readsOthers: boolean;
+  /** Why running it a second time may give another answer, or null. */
+  readonly problem: string | null;
+}
+
+/** Stable or immutable by PostgreSQL's word, and yet another answer in the next statement of a transaction. */
+const CHANGING: ReadonlySet<string> = new Set([
+  'statement_timestamp',
+  'pg_current_snapshot',
+  'pg_current_xact_id_if_assigned',
+  'txid_current_snapshot',
+  'txid_current_if_assigned',
+  'txid_status',
+  'pg_xact_status',
+]);
+
+/** Columns that a row lock changes. */
+const LOCK_COLUMNS: ReadonlySet<string> = new Set(['xmax', 'cmin', 'cmax']);
+
+export function sliceFacts(trees: readonly unknown[]): SliceFacts {
+  const reader = new FactsReader();
+  for (const tree of trees) reader.read(tree);
+  return {
+    parameters: [...reader.parameters].sort((a, b) => a - b),
+    functions: [...reader.functions.values()],
+    readsOthers: reader.readsOthers,
+    problem: reader.problem,
+  };
+}
+
+class FactsReader {
+  readonly parameters = new Set<number>();
+  readonly functions = new Map<string, FunctionName>();
+  readsOthers = false;
+  problem: string | null = null;
+
+  read(node: unknown): void {
+    if (Array.isArray(node)) {
+      for (const item of node) this.read(item);
+      return;
+    }
+    if (!isObject(node)) return;
+    for (const [name, value] of Object.entries(node)) {
+      if (isObject(value)) this.#note(name, value);
+      this.read(value);
+    }
+  }
+
+  #note(name: string, fields: Fields): void {
+    switch (name) {
+      case 'ParamRef':
+        this.parameters.add(Number(fields['number'] ?? 0));
+        break;
+      case 'FuncCall':
+        this.#function(nameParts(fields['funcname']));
+        break;
+      case 'SubLink':
+      case 'RangeVar':
+        this.readsOthers = true;
+        break;
+      case 'ColumnRef':
+        this.#column(stringOf(list(fields['fields']).at(-1)) ?? '');
+        break;
+      case 'RangeTableSample':
+        this.problem ??= 'it samples rows at random';
+        break;
+      case 'InsertStmt':
+      case 'UpdateStmt':
+      case 'DeleteStmt':
+      case 'MergeStmt':
+        this.problem ??= 'a part of it changes data by itself';
+        break;
+      default:
+        break;
+    }
+  }
+
+  #column(name: string): void {
+    if (LOCK_COLUMNS.has(name))
+      this.problem ??= `it reads the system column ${name}, which a row lock changes`;
+  }
+
+  #function(parts: readonly string[]): void {
+    const name = parts.at(-1) ?? '';
+    const schema = parts.at(-2) ?? null;
+    if (CHANGING.has(name)) this.problem ??= `${name} may answer differently a second time`;
+    this.functions.set(`${schema}.${name}`, { schema, name });
+  }
+}
+
+/** Whether a WITH clause only reads. */
+export function onlyReads(withClause: unknown): boolean {
+  const ctes = isObject(withClause) ? list(withClause['ctes']) : [];
+  return ctes.every((cte) => as(as(cte, 'CommonTableExpr')?.['ctequery'], 'SelectStmt') !== null);
+}

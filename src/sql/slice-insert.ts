@@ -1,0 +1,126 @@
+import { inexact, type SliceRequest, type UpsertSlice, type WriteSlice } from './slice.ts';
+import { parsedSelect, sameTree } from './slice-check.ts';
+import { sliceFacts } from './slice-facts.ts';
+import {
+  assignments,
+  expressionBetween,
+  notCut,
+  type TargetPlace,
+  targetPlace,
+  targetUntil,
+  withText,
+} from './slice-parts.ts';
+import { as, type Fields, isObject, list, text as textOf } from './tree.ts';
+
+/** INSERT … ON CONFLICT DO UPDATE: the rows that will change are those that conflict with what is inserted. */
+
+export function sliceInsert(request: SliceRequest): WriteSlice {
+  const { fields, text, depth } = request;
+  const conflict = fields['onConflictClause'];
+  if (!isObject(conflict) || conflict['action'] !== 'ONCONFLICT_UPDATE') {
+    return inexact(sliceFacts([fields['withClause']]).problem ?? 'it changes no row that is there');
+  }
+  const place = targetPlace(request, 'into');
+  const query = as(fields['selectStmt'], 'SelectStmt');
+  if (place === null || query === null) return inexact('it inserts default values');
+  if (containsDefault(query)) return inexact('it inserts DEFAULT, whose value only the server knows');
+  const layout = findLayout(request, place);
+  if (layout === null) return notCut();
+  const target = targetUntil(request, place, layout.targetEnd);
+  const source = text.cut(text.startOf(layout.source), text.startOf(layout.on));
+  const parsed = parsedSelect(request.parse, `${source}\n`);
+  if (target === null || parsed === null || !sameTree(parsed, query)) return notCut();
+  const clause = withText(request, text.findLast(['insert'], request.first, depth, place.keyword));
+  if (typeof clause === 'object' && clause !== null) return clause;
+  const where =
+    layout.where < 0
+      ? null
+      : expressionBetween(request, layout.where, layout.returning, conflict['whereClause']);
+  const arbiter = arbiterOf(conflict['infer']);
+  if ((where === null) !== (conflict['whereClause'] === undefined)) return notCut();
+  if (arbiter === null) return inexact('its conflict is told by an expression or a part of an index');
+  const facts = sliceFacts([query, conflict['whereClause'], fields['withClause']]);
+  if (facts.problem !== null) return inexact(facts.problem);
+  const columns = list(fields['cols']).map((item) => as(item, 'ResTarget') ?? {});
+  if (columns.some((column) => column['indirection'] !== undefined))
+    return inexact('it fills parts of columns');
+  return {
+    kind: 'upsert',
+    target,
+    with: clause,
+    source,
+    columns: columns.length === 0 ? null : columns.map((column) => textOf(column['name']) ?? ''),
+    arbiter,
+    where,
+    parameters: facts.parameters,
+    functions: facts.functions,
+    calls: sliceFacts([fields]).functions,
+    assigned: assignments(
+      request,
+      layout.set,
+      layout.where < 0 ? layout.returning : layout.where,
+      conflict['targetList'],
+    ),
+  } satisfies UpsertSlice;
+}
+
+/** The indexes of the tokens that part the statement. */
+interface Layout {
+  readonly targetEnd: number;
+  readonly source: number;
+  readonly on: number;
+  readonly set: number;
+  readonly where: number;
+  readonly returning: number;
+}
+
+function findLayout(request: SliceRequest, place: TargetPlace): Layout | null {
+  const { text, depth, fields } = request;
+  const { tokens } = text;
+  let at = place.name + 1;
+  while (tokens[at]?.text === '.') at += 2;
+  if (tokens[at]?.text === 'as' && tokens[at]?.word === true) at += 2;
+  const targetEnd = at;
+  if (list(fields['cols']).length > 0) {
+    if (tokens[at]?.text !== '(') return null;
+    at = tokens.findIndex((token, i) => i > at && token.text === ')' && token.depth === depth) + 1;
+  }
+  if (tokens[at]?.text === 'overriding') at += 3;
+  const on = findConflict(request, at);
+  const set = on < 0 ? -1 : text.find(['set'], on, depth);
+  if (set < 0) return null;
+  const returning = text.find(['returning'], set, depth);
+  const where = text.find(['where'], set, depth, returning < 0 ? tokens.length : returning);
+  return { targetEnd, source: at, on, set, where, returning };
+}
+
+/** ON of ON CONFLICT, not that of a join. */
+function findConflict(request: SliceRequest, from: number): number {
+  const { text, depth } = request;
+  for (let i = text.find(['on'], from, depth); i >= 0; i = text.find(['on'], i + 1, depth)) {
+    const next = text.tokens[i + 1];
+    const after = text.tokens[i + 2];
+    if (next?.text === 'conflict' && (after?.text === '(' || after?.text === 'on' || after?.text === 'do'))
+      return i;
+  }
+  return -1;
+}
+
+function containsDefault(node: unknown): boolean {
+  if (Array.isArray(node)) return node.some(containsDefault);
+  if (!isObject(node)) return false;
+  return node['SetToDefault'] !== undefined || Object.values(node).some(containsDefault);
+}
+
+function arbiterOf(infer: unknown): UpsertSlice['arbiter'] | null {
+  if (!isObject(infer)) return null;
+  const name = textOf(infer['conname']);
+  if (name !== null) return { kind: 'constraint', name };
+  const elements: (Fields | null)[] = list(infer['indexElems']).map((item) => as(item, 'IndexElem'));
+  const columns = elements.map((element) => textOf(element?.['name']));
+  const plain = elements.every(
+    (element) => element?.['collation'] === undefined && element?.['opclass'] === undefined,
+  );
+  if (!plain || infer['whereClause'] !== undefined || columns.length === 0) return null;
+  return columns.every((column) => column !== null) ? { kind: 'columns', columns } : null;
+}

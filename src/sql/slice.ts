@@ -1,0 +1,115 @@
+import type { ParseSlice } from './slice-check.ts';
+import type { FunctionName } from './slice-facts.ts';
+import type { SliceText } from './slice-text.ts';
+import { aliasOf, type Fields, isObject, text } from './tree.ts';
+
+/**
+ * The rows that a write will change, as pieces of its own text. They are cut by the parser's locations, parsed
+ * again and compared with the original's tree before they are used; nothing is ever written anew from a tree.
+ */
+export type WriteSlice = RowsSlice | UpsertSlice | TruncateSlice | CursorSlice | InexactSlice;
+
+export interface SliceTarget {
+  readonly schema: string | null;
+  readonly name: string;
+  /** What the statement calls the target: its alias, or its name. */
+  readonly reference: string;
+  readonly only: boolean;
+  /** As FROM takes it: ONLY, name, alias. */
+  readonly text: string;
+}
+
+export interface Assignment {
+  readonly column: string;
+  /** The text of the new value, or null where it is none of its own (DEFAULT, a list, a part of a column). */
+  readonly expression: string | null;
+}
+
+/** Facts that all writes of rows share. */
+export interface SliceCommon {
+  readonly target: SliceTarget;
+  /** The whole clause with its WITH, or null. */
+  readonly with: string | null;
+  /** Numbers of the parameters in what is cut out. */
+  readonly parameters: readonly number[];
+  /** Functions called in what is cut out; those of the whole statement. */
+  readonly functions: readonly FunctionName[];
+  readonly calls: readonly FunctionName[];
+  readonly assigned: readonly Assignment[];
+}
+
+/** `SELECT … FROM <target.text> WHERE <where>`, after `with`, gives each row that will change once. */
+export interface RowsSlice extends SliceCommon {
+  readonly kind: 'rows';
+  readonly operation: 'update' | 'delete' | 'merge';
+  readonly where: string | null;
+  readonly updates: boolean;
+  readonly deletes: boolean;
+  readonly inserts: boolean;
+  /** The condition looks at nothing but the row itself, so that it holds as long as the row is locked. */
+  readonly ownRowOnly: boolean;
+}
+
+export interface UpsertSlice extends SliceCommon {
+  readonly kind: 'upsert';
+  /** The query of the rows to insert, and the columns that it fills; null for the table's own. */
+  readonly source: string;
+  readonly columns: readonly string[] | null;
+  readonly arbiter:
+    | { readonly kind: 'columns'; readonly columns: readonly string[] }
+    | { readonly kind: 'constraint'; readonly name: string };
+  /** The condition of DO UPDATE, which may name `excluded`. */
+  readonly where: string | null;
+}
+
+export interface TruncateSlice {
+  readonly kind: 'truncate';
+  readonly targets: readonly SliceTarget[];
+  readonly cascade: boolean;
+  readonly restartsSequences: boolean;
+}
+
+/** WHERE CURRENT OF: the row is known to the server alone. */
+export interface CursorSlice {
+  readonly kind: 'cursor';
+  readonly operation: 'update' | 'delete';
+  readonly target: SliceTarget;
+  readonly cursor: string;
+  readonly assigned: readonly Assignment[];
+  readonly calls: readonly FunctionName[];
+}
+
+export interface InexactSlice {
+  readonly kind: 'inexact';
+  /** A clause that reads well behind "there is no exact plan, because". */
+  readonly reason: string;
+}
+
+/** What a form's slicer is given. */
+export interface SliceRequest {
+  readonly text: SliceText;
+  readonly fields: Fields;
+  /** Depth at which the statement's own words stand. */
+  readonly depth: number;
+  /** The index of the statement's first token. */
+  readonly first: number;
+  readonly parse: ParseSlice;
+}
+
+export function inexact(reason: string): InexactSlice {
+  return { kind: 'inexact', reason };
+}
+
+/** The target of a RangeVar's fields; null for one in another database, which the server refuses. */
+export function targetOf(relation: unknown, from: string): SliceTarget | null {
+  if (!isObject(relation) || relation['catalogname'] !== undefined) return null;
+  const name = text(relation['relname']);
+  if (name === null) return null;
+  return {
+    schema: text(relation['schemaname']),
+    name,
+    reference: aliasOf(relation) ?? name,
+    only: relation['inh'] !== true,
+    text: from,
+  };
+}
