@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import nodeFiles from 'node:fs/promises';
+import { assert } from '../base/assert.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { assertBlobKey, assertBlobPrefix } from './blob-key.ts';
+import type {
+  BlobEntry,
+  BlobStat,
+  BlobStore,
+  BlobSummary,
+  BlobWriter,
+  PutResult,
+  ReadOptions,
+} from './blob-store.ts';
+import { type BlockSink, BlockWriter } from './block-writer.ts';
+import { directoryError, unlessAbsent } from './directory-errors.ts';
+import { readFile, walk } from './directory-read.ts';
+import { DurableFolder, type FileHandle, type Files, writeAll } from './durable-folder.ts';
+import { probeStore, sweepProbes } from './probe.ts';
+import { notFound, verified } from './verified.ts';
+
+/** Blobs as files below one folder, the key being the path. */
+export class DirectoryBlobStore implements BlobStore {
+  readonly #files: Files;
+  readonly #folder: DurableFolder;
+  /** By the path of their unfinished files. */
+  readonly #writers = new Map<string, BlobWriter>();
+  #closed = false;
+
+  constructor(directory: string, files: Files = nodeFiles) {
+    this.#files = files;
+    this.#folder = new DurableFolder(directory, files);
+  }
+
+  async create(key: string): Promise<BlobWriter> {
+    assertBlobKey(key);
+    return await this.#named(async () => {
+      const { path, handle } = await this.#folder.openUnfinished();
+      const sink = new FileSink(this.#folder, key, path, handle, () => this.#writers.delete(path));
+      const writer = new BlockWriter(sink);
+      this.#writers.set(path, writer);
+      return writer;
+    });
+  }
+
+  async putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult> {
+    assertBlobKey(key);
+    assert(bytes.length <= LIMITS.blobAtOnceBytes, 'what is put at once is short');
+    return await this.#named(async () => {
+      const { path, handle } = await this.#folder.openUnfinished();
+      try {
+        await writeAll(handle, bytes);
+        await handle.sync();
+      } catch (error) {
+        await handle.close().catch(() => {});
+        await this.#folder.discard(path);
+        throw error;
+      }
+      await handle.close();
+      if (!(await this.#folder.publishIfAbsent(path, key))) return { kind: 'exists' };
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      return { kind: 'created', summary: { bytes: bytes.length, sha256 } };
+    });
+  }
+
+  read(key: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    assertBlobKey(key);
+    const { start = 0, end = Number.POSITIVE_INFINITY, expected } = options;
+    assert(
+      expected === undefined || (start === 0 && end === Number.POSITIVE_INFINITY),
+      'a part is not verified',
+    );
+    const chunks = this.#read(key, start, end);
+    return expected === undefined ? chunks : verified(key, chunks, expected);
+  }
+
+  async stat(key: string): Promise<BlobStat | null> {
+    assertBlobKey(key);
+    return await this.#named(async () => {
+      const facts = await unlessAbsent(this.#files.stat(this.#folder.pathOf(key)));
+      return facts?.isFile() ? { bytes: facts.size, modifiedAtMs: facts.mtimeMs } : null;
+    });
+  }
+
+  async *list(prefix: string): AsyncIterable<BlobEntry> {
+    assertBlobPrefix(prefix);
+    try {
+      for await (const entry of walk(this.#files, this.#folder.root, '', prefix)) {
+        this.#assertOpen();
+        yield entry;
+      }
+    } catch (error) {
+      throw directoryError(error, this.#folder.root);
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    assertBlobKey(key);
+    await this.#named(() => this.#folder.remove(key));
+  }
+
+  async sweepOrphans(olderThanMs: number): Promise<number> {
+    const beforeMs = Date.now() - olderThanMs;
+    const files = await this.#named(() => this.#folder.sweep(beforeMs, new Set(this.#writers.keys())));
+    return files + (await sweepProbes(this, beforeMs));
+  }
+
+  async probe(): Promise<void> {
+    await probeStore(this);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#writers.values()].map((writer) => writer.abort()));
+  }
+
+  async *#read(key: string, start: number, end: number): AsyncIterable<Uint8Array> {
+    const handle = await this.#named(() => unlessAbsent(this.#files.open(this.#folder.pathOf(key), 'r')));
+    if (handle === null) throw notFound(key);
+    try {
+      if (!(await handle.stat()).isFile()) throw notFound(key);
+      for await (const chunk of readFile(handle, key, start, end)) {
+        this.#assertOpen();
+        yield chunk;
+      }
+    } catch (error) {
+      throw directoryError(error, this.#folder.root);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Gives what the file system says our own name. */
+  async #named<T>(call: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    try {
+      return await call();
+    } catch (error) {
+      throw directoryError(error, this.#folder.root);
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new HoldfastError('BLOBS_FAILED', 'the snapshots storage is closed');
+  }
+}
+
+/** One file that is being written, block after block. */
+class FileSink implements BlockSink {
+  readonly putsMax = 1;
+  readonly #folder: DurableFolder;
+  readonly #key: string;
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  readonly #ended: () => void;
+
+  constructor(folder: DurableFolder, key: string, path: string, handle: FileHandle, ended: () => void) {
+    this.#folder = folder;
+    this.#key = key;
+    this.#path = path;
+    this.#handle = handle;
+    this.#ended = ended;
+  }
+
+  blockBytes(): number {
+    return LIMITS.blobChunkBytes;
+  }
+
+  async put(block: Uint8Array): Promise<void> {
+    await this.#named(() => writeAll(this.#handle, block));
+  }
+
+  async finish(last: Uint8Array, _index: number, _summary: BlobSummary): Promise<void> {
+    await this.#named(async () => {
+      await writeAll(this.#handle, last);
+      await this.#handle.sync();
+      await this.#handle.close();
+      await this.#folder.publish(this.#path, this.#key);
+    });
+    this.#ended();
+  }
+
+  cancel(): void {}
+
+  async discard(): Promise<void> {
+    await this.#handle.close().catch(() => {});
+    await this.#folder.discard(this.#path);
+    this.#ended();
+  }
+
+  async #named(call: () => Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      throw directoryError(error, this.#folder.root);
+    }
+  }
+}
