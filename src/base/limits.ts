@@ -135,6 +135,12 @@ export const LIMITS = {
   s3AbortTimeoutMs: 5_000,
   s3ConnectionsMax: 64,
 
+  // --- snapshot ---
+  /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
+  snapshotBlockBytes: 256 * 1024,
+  /** A manifest is in memory whole. */
+  snapshotManifestBytes: 16 * 1024 * 1024,
+
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,

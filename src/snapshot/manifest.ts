@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { RowFile } from './row-file.ts';
+
+/**
+ * What a snapshot says of itself: which statement of whom it was taken for, and for each table where its rows lie and
+ * how to read them. It is written last and never again, so that a snapshot without one does not exist.
+ */
+
+const rowFile = z.strictObject({
+  blob: z.string(),
+  rows: z.int().nonnegative(),
+  bytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  raw_bytes: z.int().nonnegative(),
+});
+
+const column = z.strictObject({
+  name: z.string(),
+  /** pg_attribute.attnum. */
+  attribute: z.int(),
+  type: z.strictObject({ oid: z.int(), schema: z.string(), name: z.string(), modifier: z.int() }),
+  not_null: z.boolean(),
+  /** As pg_attribute has them: '' for none; 's' stored, 'v' virtual; 'a' always, 'd' by default. */
+  generated: z.enum(['', 's', 'v']),
+  identity: z.enum(['', 'a', 'd']),
+  /** Types without binary output are kept as text. */
+  format: z.enum(['binary', 'text']),
+});
+
+const cause = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('target') }),
+  /** Reached through a foreign key, `level` steps from the target. */
+  z.strictObject({ kind: z.literal('cascade'), constraint: z.string(), level: z.int().positive() }),
+]);
+
+const table = z.strictObject({
+  schema: z.string(),
+  name: z.string(),
+  oid: z.int(),
+  cause,
+  columns: z.array(column),
+  /** The names of the columns that tell rows apart, or null where none do. */
+  key: z.array(z.string()).nullable(),
+  /** The rows as they were, and as the statement has left them. */
+  before: rowFile.nullable(),
+  after: rowFile.nullable(),
+  /** The three counts that had to agree: rows captured, rows of the command tag, rows by the server's own count. */
+  proof: z.strictObject({
+    captured: z.int().nonnegative(),
+    affected: z.int().nonnegative().nullable(),
+    server_delta: z.int().nonnegative().nullable(),
+  }),
+});
+
+export const manifestSchema = z.strictObject({
+  format: z.literal(1),
+  id: z.string(),
+  created_at: z.iso.datetime(),
+  gateway: z.string(),
+  session: z.strictObject({
+    id: z.string(),
+    role: z.string(),
+    database: z.string(),
+    application: z.string(),
+    client: z.string(),
+  }),
+  server: z.strictObject({ version_num: z.int(), encoding: z.string() }),
+  /** The transaction, as pg_current_xact_id() gives it: with it the server can be asked later whether it committed. */
+  xid: z.string().regex(/^\d+$/),
+  statement: z.strictObject({
+    /** As sent, or with its secrets masked. */
+    text: z.string(),
+    sha256: z.string(),
+    operation: z.string(),
+    parameters: z.int().nonnegative(),
+  }),
+  decision: z.strictObject({ rule: z.string(), risk: z.string() }),
+  approval_id: z.string().nullable(),
+  tables: z.array(table),
+});
+
+export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
+export type ManifestTable = Manifest['tables'][number];
+export type ManifestRowFile = z.infer<typeof rowFile>;
+
+/** The keys of a snapshot's blobs begin with this; by day, so that old ones can be listed without the rest. */
+export function snapshotFolder(id: string, createdAtMs: number): string {
+  const [day] = new Date(createdAtMs).toISOString().split('T');
+  return `snapshots/${day!.replaceAll('-', '/')}/${id}`;
+}
+
+/** Makes the snapshot exist. It is an error if one of that name does already. */
+export async function writeManifest(store: BlobStore, folder: string, manifest: Manifest): Promise<void> {
+  const bytes = Buffer.from(`${JSON.stringify(manifestSchema.parse(manifest), null, 1)}\n`);
+  if (bytes.length > LIMITS.snapshotManifestBytes) {
+    const detail = `Its manifest would take ${bytes.length} bytes, of ${LIMITS.snapshotManifestBytes} at most.`;
+    throw new HoldfastError('SNAPSHOT_FAILED', `the snapshot ${manifest.id} is of too many tables`, {
+      detail,
+    });
+  }
+  const { kind } = await store.putIfAbsent(`${folder}/manifest.json`, bytes);
+  if (kind === 'exists') {
+    throw new HoldfastError('SNAPSHOT_FAILED', `there is a snapshot ${manifest.id} already`);
+  }
+}
+
+export async function readManifest(store: BlobStore, folder: string): Promise<Manifest> {
+  const key = `${folder}/manifest.json`;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of store.read(key)) {
+    bytes += chunk.length;
+    if (bytes > LIMITS.snapshotManifestBytes) throw unreadable(key, 'it is too long');
+    chunks.push(chunk);
+  }
+  try {
+    return manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+  } catch (cause) {
+    throw unreadable(key, cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+function unreadable(key: string, detail: string): HoldfastError {
+  return new HoldfastError('BLOB_DAMAGED', `the manifest ${key} cannot be read`, { detail });
+}
+
+export function toManifest({ blob, rows, bytes, sha256, rawBytes }: RowFile): ManifestRowFile {
+  return { blob, rows, bytes, sha256, raw_bytes: rawBytes };
+}
+
+export function fromManifest({ blob, rows, bytes, sha256, raw_bytes: rawBytes }: ManifestRowFile): RowFile {
+  return { blob, rows, bytes, sha256, rawBytes };
+}
