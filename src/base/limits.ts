@@ -100,6 +100,41 @@ export const LIMITS = {
   storeJoinRows: 256,
   storeJoinBytes: 8 * 1024,
 
+  // --- blobs ---
+  blobKeyBytes: 512,
+  /** Below the 255 that file systems take. */
+  blobKeySegmentBytes: 128,
+  /** One blob. S3's 10,000 parts suffice for it, see s3PartsPerStep. */
+  blobBytes: 1024 ** 4,
+  /** What is given to a reader at a time, and written to a file at a time. */
+  blobChunkBytes: 256 * 1024,
+  /** What putIfAbsent takes, which is in memory whole. */
+  blobAtOnceBytes: 64 * 1024 * 1024,
+  /** How often a file is put into its folder again after somebody has removed the folder as empty. */
+  blobRenameAttemptsMax: 5,
+  blobListPageMax: 1_000,
+  /** S3 takes no part below 5 MiB but the last. */
+  s3PartBytes: 8 * 1024 * 1024,
+  s3PartsMax: 10_000,
+  /**
+   * After so many parts they become larger by s3PartBytes, so that a blob of 10 GiB has parts of 24 MiB and one of
+   * 1 TiB, the largest, of 208 MiB.
+   */
+  s3PartsPerStep: 384,
+  /** Of one blob; so many parts and the one that is being filled are its memory. */
+  s3PartsUnderWayMax: 2,
+  /** What is asked for in one request; two of these are a reader's memory. */
+  s3ReadBytes: 8 * 1024 * 1024,
+  s3ConnectTimeoutMs: 5_000,
+  /** Silence on a connection before the request is made again. */
+  s3IdleTimeoutMs: 20_000,
+  /** One operation with all its attempts. */
+  s3OperationTimeoutMs: 5 * 60_000,
+  s3AttemptsMax: 4,
+  /** For taking back an upload that failed, which sweepOrphans can do later just as well. */
+  s3AbortTimeoutMs: 5_000,
+  s3ConnectionsMax: 64,
+
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
@@ -145,5 +180,15 @@ assert(LIMITS.auditCloseMs < LIMITS.faultStopMs, 'the audit has its time at the 
 assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');
 assert(LIMITS.storeJoinBytes * 2 <= LIMITS.auditBlockBytes, 'two small audit rows make one');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
+assert(
+  partsBytes(LIMITS.s3PartsMax) >= LIMITS.blobBytes,
+  'the parts that S3 takes suffice for the largest blob',
+);
 assert(LIMITS.holdTimeoutMs <= LIMITS.holdTimeoutMaxMs, 'the default hold is one that a policy may ask for');
 assert(LIMITS.holdTimeoutMaxMs < 2 ** 31, 'a hold fits a timer');
+
+/** What so many parts of one upload hold together. */
+function partsBytes(parts: number): number {
+  const steps = Math.floor(parts / LIMITS.s3PartsPerStep);
+  return LIMITS.s3PartBytes * LIMITS.s3PartsPerStep * ((steps * (steps + 1)) / 2);
+}
