@@ -28,6 +28,8 @@ export interface Gateway {
   reload(): Promise<void>;
   /** Lets the sessions end, makes the audit durable, and stops. */
   stop(): Promise<void>;
+  /** Ends the sessions now: for a stop that must not wait for them, before it or while it waits. */
+  cut(): void;
 }
 
 /**
@@ -37,7 +39,10 @@ export interface Gateway {
 export async function startGateway(config: Config, upstream: Upstream, log: Logger): Promise<Gateway> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async () => {
-    for (const one of stops.splice(0).reverse()) await one();
+    const failures: unknown[] = [];
+    // What fails to stop keeps nothing else from it, least of all the audit from being made durable.
+    for (const one of stops.splice(0).reverse()) await one().catch((error) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     return await start(config, upstream, log, stops, stop);
@@ -111,8 +116,7 @@ async function start(
   stops.push(async () => {
     draining = true;
     const drained = listener.drain(config.limits.drainTimeoutMs);
-    await approvals.close();
-    await drained;
+    await approvals.close().finally(() => drained);
   });
   return {
     listen: formatEndpoint({ host: config.listen.host, port }),
@@ -120,6 +124,7 @@ async function start(
     firstToken: admin.firstToken,
     reload: () => admin.reload(),
     stop,
+    cut: () => listener.cut(),
   };
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { LIMITS } from './base/limits.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import type { Config, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
@@ -12,11 +13,13 @@ const EMBEDDED_DATA = join('data', 'postgres');
 interface ServeIo {
   out(text: string): void;
   readonly stop: AbortSignal;
+  readonly hurry: AbortSignal;
 }
 
 /**
  * Runs the gateway until it is told to stop, with a PostgreSQL of its own where no upstream is configured. Returns
- * the exit code. SIGHUP reads policy and tokens again.
+ * the exit code. SIGHUP reads policy and tokens again. A fault that nothing has caught ends it as well: nobody knows
+ * what state it left, but what has happened before is recorded.
  */
 export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
   const log = createLogger(config.log.level);
@@ -39,12 +42,33 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
     }),
   );
   log.info({ listen: gateway.listen, admin: gateway.adminListen }, 'the gateway is ready');
-  const code = await untilStopped(gateway, embedded, io.stop, log);
+  const faults = watchFaults(gateway, log);
+  const code = await untilStopped(gateway, embedded, io.stop, faults.first, log);
   log.info('draining');
-  await gateway.stop();
-  await embedded?.stop();
+  io.hurry.addEventListener('abort', () => gateway.cut(), { once: true });
+  try {
+    await gateway.stop();
+  } finally {
+    await embedded?.stop();
+    faults.unwatch();
+  }
   log.info('stopped');
-  return code;
+  return faults.seen() ? 1 : code;
+}
+
+/** Sees to faults that nothing has caught, from now on: at each, the sessions are cut at once. */
+function watchFaults(gateway: Gateway, log: Logger) {
+  const { promise: first, resolve } = Promise.withResolvers<void>();
+  let seen = false;
+  const caught = (error: unknown): void => {
+    log.fatal({ err: error }, 'the gateway ends because of a fault of its own; please report it');
+    gateway.cut();
+    if (!seen) setTimeout(() => process.exit(1), LIMITS.faultStopMs).unref();
+    seen = true;
+    resolve();
+  };
+  process.on('uncaughtException', caught);
+  return { first, seen: () => seen, unwatch: () => process.off('uncaughtException', caught) };
 }
 
 function startSample(): Promise<Embedded> {
@@ -59,11 +83,12 @@ function upstreamOf(embedded: Embedded): Upstream {
   };
 }
 
-/** Resolves with the exit code: 0 where a person asked for the end, 1 where the sample server died. */
+/** Resolves with the exit code: 0 where a person asked for the end, 1 where the sample server died or at a fault. */
 async function untilStopped(
   gateway: Gateway,
   embedded: Embedded | null,
   stop: AbortSignal,
+  fault: Promise<void>,
   log: Logger,
 ): Promise<0 | 1> {
   const reload = () => void gateway.reload();
@@ -71,6 +96,7 @@ async function untilStopped(
   const { promise, resolve } = Promise.withResolvers<0 | 1>();
   if (stop.aborted) resolve(0);
   stop.addEventListener('abort', () => resolve(0), { once: true });
+  void fault.then(() => resolve(1));
   void embedded?.exited.then(() => {
     if (!stop.aborted) log.error('the embedded PostgreSQL server has ended');
     resolve(1);

@@ -89,6 +89,16 @@ export const LIMITS = {
   auditRetryMs: 250,
   auditRetryMaxMs: 5_000,
 
+  // --- catalog and snapshot ---
+  /** Questions to catalogs whose answers are kept. */
+  catalogAnswersMax: 2_048,
+  /** Relations that one statement may reach; beyond there is no exact plan. */
+  snapshotRelationsMax: 1_024,
+  /** Places of captured rows kept in memory, six bytes each, to find and prove what became of them. */
+  snapshotPlacesMax: 4 * 1024 * 1024,
+  /** Places that one query asks about. */
+  snapshotPlacesBatch: 16 * 1024,
+
   // --- store ---
   /** For a store that another process still holds, such as the gateway that is being replaced. */
   storeLockWaitMs: 1_000,
@@ -131,6 +141,8 @@ export const LIMITS = {
   /** One operation with all its attempts. */
   s3OperationTimeoutMs: 5 * 60_000,
   s3AttemptsMax: 4,
+  /** Before the second attempt of what the SDK does not make again by itself; each further wait is twice as long. */
+  s3RetryMs: 100,
   /** For taking back an upload that failed, which sweepOrphans can do later just as well. */
   s3AbortTimeoutMs: 5_000,
   s3ConnectionsMax: 64,

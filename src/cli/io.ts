@@ -1,3 +1,5 @@
+import type { StopSignals } from './stop-signals.ts';
+
 /** What a command may touch of the process that it runs in, so that tests can run one without a process. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -9,9 +11,11 @@ export interface Io {
   readInput(): Promise<string>;
   /** Aborted when the user wants the command to end. */
   readonly stop: AbortSignal;
+  /** Aborted when the user does not want to wait for that any longer. */
+  readonly hurry: AbortSignal;
 }
 
-export function processIo(stop: AbortSignal): Io {
+export function processIo({ stop, hurry }: StopSignals): Io {
   return {
     env: process.env,
     terminal: process.stdout.isTTY === true,
@@ -23,5 +27,6 @@ export function processIo(stop: AbortSignal): Io {
       return Buffer.concat(chunks).toString('utf8');
     },
     stop,
+    hurry,
   };
 }

@@ -76,11 +76,14 @@ export class Listener {
     });
     for (const session of this.sessions) session.drain();
     if (this.sessions.size === 0) return;
-    const timer = setTimeout(() => {
-      for (const session of this.sessions) session.kill();
-    }, timeoutMs);
+    const timer = setTimeout(() => this.cut(), timeoutMs);
     await empty;
     clearTimeout(timer);
+  }
+
+  /** Ends all sessions now, whatever they do. */
+  cut(): void {
+    for (const session of this.sessions) session.kill();
   }
 
   private accept(socket: Socket): void {
@@ -131,6 +134,11 @@ export class Listener {
     const end = await relayLogin(client, upstream, packet, opening.ahead);
     switch (end.kind) {
       case 'open':
+        if (this.draining) {
+          // After drain() has resolved nothing records what a session does.
+          upstream.destroy();
+          throw new HoldfastError('SHUTTING_DOWN', 'the gateway is shutting down');
+        }
         return this.openSession(client, upstream, end.login, startup, address);
       case 'refused':
         client.end();
@@ -183,7 +191,6 @@ export class Listener {
     const key = cancelKey(login.processId, login.secretKey);
     if (key !== null) this.byCancelKey.set(key, session);
     session.start();
-    if (this.draining) session.drain();
   }
 
   private ended(session: Session): void {

@@ -33,6 +33,7 @@ export async function holdfast(
     },
     readInput: async () => more.input ?? '',
     stop: more.stop ?? new AbortController().signal,
+    hurry: new AbortController().signal,
   };
   const code = await run(args, io);
   return { code, out, err };

@@ -190,16 +190,24 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
 }
 
 /** A bare Node pipe in a process of its own. */
-export async function startPipe(upstreamPort: number): Promise<Middle> {
-  return await startMiddleProcess('test/bench/pipe.ts', ['--to', String(upstreamPort)]);
+export async function startPipe(
+  upstreamPort: number,
+  environment: Record<string, string> = {},
+): Promise<Middle> {
+  return await startMiddleProcess('test/bench/pipe.ts', ['--to', String(upstreamPort)], environment);
 }
 
 /** Runs a script of this repository that listens on `--listen PORT` and says `listening`. */
-export async function startMiddleProcess(script: string, args: readonly string[]): Promise<Middle> {
+export async function startMiddleProcess(
+  script: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<Middle> {
   const port = await freePort();
   const child = spawn(process.execPath, [script, '--listen', String(port), ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
   });
   let log = '';
   reapAtExit(child, 'SIGKILL');

@@ -1,0 +1,162 @@
+import { LIMITS } from '../base/limits.ts';
+import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
+import type { HiddenConnection } from './connection.ts';
+import { DESCRIBE, LOOKUP } from './queries.ts';
+import { quoteQualified } from './quote.ts';
+import { readRelation } from './read-relation.ts';
+import type { Relation } from './relation.ts';
+import { textColumns } from './row.ts';
+
+/** A name as a statement gives it; without a schema it is looked for on the session's search_path. */
+export interface AskedName {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+export interface CatalogQuestion {
+  /** Whose answers may be shared: the database, and whatever else the session knows to matter. */
+  readonly scope: string;
+  readonly relations: readonly AskedName[];
+  /** Whether what refers to the relations matters also where it follows no change (TRUNCATE … CASCADE). */
+  readonly allReferrers: boolean;
+  readonly functions: readonly AskedName[];
+}
+
+export type Volatility = 'immutable' | 'stable' | 'volatile' | 'unknown';
+
+export interface FunctionFacts extends AskedName {
+  /** The worst of all functions that the call may mean. */
+  readonly volatility: Volatility;
+  /** Whether it may be one that is not PostgreSQL's own. */
+  readonly own: boolean;
+}
+
+export interface CatalogAnswer {
+  /** One for each relation asked for, in order; null where there is none of the name. */
+  readonly roots: readonly (number | null)[];
+  /** The roots, their partitions and descendants, and all that refers to them, by their OIDs. */
+  readonly relations: ReadonlyMap<number, Relation>;
+  readonly functions: readonly FunctionFacts[];
+  /** Whether the server counts what is changed (track_counts), without which nothing can be proved. */
+  readonly counts: boolean;
+}
+
+interface Known {
+  readonly roots: readonly (number | null)[];
+  readonly circumstances: string;
+  readonly fingerprint: string;
+  readonly oids: Buffer;
+  readonly relations: ReadonlyMap<number, Relation>;
+}
+
+interface LookupRow {
+  readonly oids: readonly (number | null)[] | null;
+  readonly fingerprint: string;
+  readonly circumstances: string;
+  readonly counts: boolean;
+  readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
+}
+
+const VOLATILITIES: readonly Volatility[] = ['immutable', 'stable', 'volatile'];
+const NOTHING_KNOWN = oidArray([]);
+
+/**
+ * What databases say about their relations. An answer costs one round trip where what was learnt before still
+ * holds, which the server tells by the versions of the catalog's own rows, and two otherwise. So no event has to
+ * be waited for, and what other sessions change is seen as well; `invalidate` only frees what is surely stale.
+ */
+export class Catalog {
+  readonly #known = new Map<string, Known>();
+
+  async ask(connection: HiddenConnection, question: CatalogQuestion): Promise<CatalogAnswer> {
+    const key = keyOf(question);
+    const known = this.#known.get(key);
+    const found = await lookup(connection, question, known?.oids ?? NOTHING_KNOWN);
+    const roots = found.oids ?? [];
+    const functions = question.functions.map((asked, i): FunctionFacts => {
+      const facts = found.functions?.[i];
+      return {
+        ...asked,
+        volatility: VOLATILITIES[facts?.volatility ?? -1] ?? 'unknown',
+        own: facts?.own ?? true,
+      };
+    });
+    const same = known !== undefined && holds(known, found, roots);
+    const current = same ? known : await describe(connection, question, roots, found.circumstances);
+    this.#remember(key, current);
+    return { roots, relations: current.relations, functions, counts: found.counts };
+  }
+
+  invalidate(scope: string): void {
+    for (const key of this.#known.keys()) if (key.startsWith(`${scope}\0`)) this.#known.delete(key);
+  }
+
+  #remember(key: string, known: Known): void {
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    if (this.#known.size <= LIMITS.catalogAnswersMax) return;
+    const oldest = this.#known.keys().next().value;
+    if (oldest !== undefined) this.#known.delete(oldest);
+  }
+}
+
+function keyOf(question: CatalogQuestion): string {
+  const names = question.relations.map(({ schema, name }) => quoteQualified(schema, name));
+  return [question.scope, question.allReferrers, ...names].join('\0');
+}
+
+function holds(known: Known, found: LookupRow, roots: readonly (number | null)[]): boolean {
+  return (
+    known.fingerprint === found.fingerprint &&
+    known.circumstances === found.circumstances &&
+    known.roots.length === roots.length &&
+    known.roots.every((root, i) => root === roots[i])
+  );
+}
+
+async function lookup(
+  connection: HiddenConnection,
+  question: CatalogQuestion,
+  oids: Buffer,
+): Promise<LookupRow> {
+  const parameters = [
+    textArray(question.relations.map(({ schema, name }) => quoteQualified(schema, name))),
+    oids,
+    textArray(question.functions.map(({ schema }) => schema)),
+    textArray(question.functions.map(({ name }) => name)),
+  ];
+  const types = [TEXT_ARRAY_OID, OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID];
+  const rows = await texts(connection, LOOKUP, types, parameters);
+  return JSON.parse(rows[0] ?? '{}') as LookupRow;
+}
+
+async function describe(
+  connection: HiddenConnection,
+  question: CatalogQuestion,
+  roots: readonly (number | null)[],
+  circumstances: string,
+): Promise<Known> {
+  const found = roots.filter((oid) => oid !== null);
+  const all = Buffer.of(question.allReferrers ? 1 : 0);
+  const rows = await texts(connection, DESCRIBE, [OID_ARRAY_OID, BOOL_OID], [oidArray(found), all]);
+  const fingerprint = rows.pop() ?? '';
+  const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
+  return { roots, circumstances, fingerprint, oids: oidArray([...relations.keys()]), relations };
+}
+
+const BOOL_OID = 16;
+
+/** Runs a query of one column of text, its parameters in binary. */
+async function texts(
+  connection: HiddenConnection,
+  sql: string,
+  parameterTypes: readonly number[],
+  parameters: readonly Buffer[],
+): Promise<string[]> {
+  const rows: string[] = [];
+  const parameterFormats = parameters.map(() => 1 as const);
+  await connection.run({ sql, parameterTypes, parameters, parameterFormats, resultFormats: [] }, (row) => {
+    rows.push(textColumns(row)[0] ?? '');
+  });
+  return rows;
+}

@@ -1,0 +1,49 @@
+/** The port that hides where the gateway's own queries run: in the session's current transaction. */
+
+export interface HiddenQuery {
+  readonly sql: string;
+  /** OIDs; 0 lets the server infer the type. */
+  readonly parameterTypes: readonly number[];
+  readonly parameters: readonly (Buffer | null)[];
+  /** One for each parameter. */
+  readonly parameterFormats: readonly (0 | 1)[];
+  /** As Bind has them: none, one for all, or one for each column. */
+  readonly resultFormats: readonly (0 | 1)[];
+}
+
+export interface ResultColumn {
+  readonly name: string;
+  readonly tableOid: number;
+  readonly attribute: number;
+  readonly typeOid: number;
+  readonly typeModifier: number;
+  readonly format: 0 | 1;
+}
+
+export interface HiddenResult {
+  readonly columns: readonly ResultColumn[];
+  readonly tag: string;
+}
+
+export interface HiddenConnection {
+  /**
+   * Runs one query without ending anything that the client has open. `onRow` gets the body of each DataRow, which
+   * is valid, and may be written to, only during the call; a returned promise stops the reading until it settles.
+   * Rejects with HiddenQueryError.
+   */
+  run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult>;
+}
+
+/** The server refused one of the gateway's own queries, which leaves the transaction failed. */
+export class HiddenQueryError extends Error {
+  readonly sqlstate: string;
+  /** The fields of the ErrorResponse by their letters. */
+  readonly fields: Readonly<Record<string, string>>;
+
+  constructor(fields: Readonly<Record<string, string>>) {
+    super(fields['M'] ?? 'unknown error');
+    this.name = 'HiddenQueryError';
+    this.sqlstate = fields['C'] ?? 'XX000';
+    this.fields = fields;
+  }
+}

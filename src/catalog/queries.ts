@@ -1,0 +1,209 @@
+/**
+ * The catalog's queries. They run inside transactions of clients, so nothing in them may depend on search_path,
+ * and nothing may fail that the client's own statement would not fail with as well.
+ */
+
+/** One of letters, by PostgreSQL's own operator: IN and CASE … WHEN would ask search_path for one. */
+function among(...letters: readonly string[]): string {
+  return `OPERATOR(pg_catalog.=) ANY (ARRAY[${letters.join(', ')}]::pg_catalog."char"[])`;
+}
+
+const ACTS = among("'c'", "'n'", "'d'");
+
+/** What fires in this session: a replica fires other triggers and rules than an origin does. */
+const REPLICA = `pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica'`;
+const FIRES = among("'A'", `CASE WHEN ${REPLICA} THEN 'R' ELSE 'O' END`);
+
+/** Relations that decide what happens to rows of the roots ($1), and those that refer to them ($2: all of them). */
+const CLOSURE = `
+closure(oid) AS (
+  SELECT r FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+  UNION
+  SELECT next.oid FROM closure c CROSS JOIN LATERAL (
+    SELECT con.conrelid AS oid
+      FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint con ON con.oid OPERATOR(pg_catalog.=) g.tgconstraint
+     WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND con.contype OPERATOR(pg_catalog.=) 'f'
+       AND con.confrelid OPERATOR(pg_catalog.=) c.oid
+       AND ($2::pg_catalog.bool OR con.confdeltype ${ACTS} OR con.confupdtype ${ACTS})
+    UNION ALL
+    SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid
+    UNION ALL
+    SELECT i.inhparent
+      FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class k ON k.oid OPERATOR(pg_catalog.=) i.inhrelid
+     WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid AND k.relispartition
+  ) next
+)`;
+
+/** Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. */
+function fingerprint(oids: string): string {
+  const versions = (table: string, column: string, order: string) =>
+    `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY ${order}) FROM pg_catalog.${table} x
+       WHERE x.${column} OPERATOR(pg_catalog.=) ANY (${oids}))`;
+  const triggered = `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY x.oid)
+     FROM pg_catalog.pg_constraint x WHERE x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT g.tgconstraint FROM pg_catalog.pg_trigger g WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY (${oids}))))`;
+  const schemas = `(SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ',' ORDER BY k.oid)
+     FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.relnamespace
+     WHERE k.oid OPERATOR(pg_catalog.=) ANY (${oids}))`;
+  const parts = [
+    versions('pg_class', 'oid', 'x.oid'),
+    versions('pg_attribute', 'attrelid', 'x.attrelid, x.attnum'),
+    versions('pg_constraint', 'conrelid', 'x.oid'),
+    versions('pg_trigger', 'tgrelid', 'x.oid'),
+    versions('pg_rewrite', 'ev_class', 'x.oid'),
+    versions('pg_policy', 'polrelid', 'x.oid'),
+    versions('pg_index', 'indrelid', 'x.indexrelid'),
+    versions('pg_inherits', 'inhparent', 'x.inhrelid'),
+    versions('pg_inherits', 'inhrelid', 'x.inhparent'),
+    triggered,
+    schemas,
+  ];
+  return `pg_catalog.md5(pg_catalog.concat_ws(';', ${parts.join(',\n')}))`;
+}
+
+/**
+ * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
+ * holds, and what functions ($3 their schemas, $4 their names) may do. One round trip.
+ */
+export const LOOKUP = `
+SELECT pg_catalog.jsonb_build_object(
+  'oids', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
+             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i)),
+  'fingerprint', ${fingerprint('$2::pg_catalog.oid[]')},
+  'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
+                                        pg_catalog.current_setting('row_security')),
+  'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
+  'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'volatility', (SELECT pg_catalog.max(CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 2
+                                            WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 1 ELSE 0 END)
+                       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
+                      WHERE p.proname OPERATOR(pg_catalog.=) f.name::pg_catalog.name
+                        AND CASE WHEN f.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid)
+                                 ELSE s.nspname OPERATOR(pg_catalog.=) f.schema::pg_catalog.name END),
+      'own', (SELECT pg_catalog.bool_or(s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog')
+                FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
+               WHERE p.proname OPERATOR(pg_catalog.=) f.name::pg_catalog.name
+                 AND CASE WHEN f.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid)
+                          ELSE s.nspname OPERATOR(pg_catalog.=) f.schema::pg_catalog.name END)) ORDER BY f.i)
+    FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
+         WITH ORDINALITY f(schema, name, i))
+)::pg_catalog.text`;
+
+const NAMES_OF = (keys: string, relation: string) => `
+  (SELECT pg_catalog.jsonb_agg(a.attname ORDER BY k.i)
+     FROM pg_catalog.unnest(${keys}) WITH ORDINALITY k(n, i)
+     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) ${relation} AND a.attnum OPERATOR(pg_catalog.=) k.n)`;
+
+const COLUMNS = `
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'name', a.attname, 'attribute', a.attnum, 'notNull', a.attnotnull, 'generated', a.attgenerated,
+      'identity', a.attidentity, 'hasDefault', a.atthasdef, 'binary', b.binary,
+      'collation', CASE WHEN a.attcollation OPERATOR(pg_catalog.<>) t.typcollation
+        THEN pg_catalog.quote_ident(ln.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(l.collname) END,
+      'type', pg_catalog.jsonb_build_object('oid', a.atttypid::pg_catalog.int8, 'schema', tn.nspname, 'name', t.typname,
+        'modifier', a.atttypmod, 'formatted', pg_catalog.format_type(a.atttypid, a.atttypmod))) ORDER BY a.attnum)
+     FROM pg_catalog.pg_attribute a
+     JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+     JOIN pg_catalog.pg_namespace tn ON tn.oid OPERATOR(pg_catalog.=) t.typnamespace
+     JOIN binaries b ON b.root OPERATOR(pg_catalog.=) a.atttypid
+     LEFT JOIN pg_catalog.pg_collation l ON l.oid OPERATOR(pg_catalog.=) a.attcollation
+     LEFT JOIN pg_catalog.pg_namespace ln ON ln.oid OPERATOR(pg_catalog.=) l.collnamespace
+    WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)`;
+
+const KEYS = `
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'name', k.relname, 'primary', x.indisprimary, 'deferrable', NOT x.indimmediate,
+      'columns', ${NAMES_OF('(x.indkey::pg_catalog.int2[])[0:x.indnkeyatts OPERATOR(pg_catalog.-) 1]', 'x.indrelid')},
+      'notNull', NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) x.indrelid AND NOT a.attnotnull
+          AND a.attnum OPERATOR(pg_catalog.=) ANY ((x.indkey::pg_catalog.int2[])[0:x.indnkeyatts OPERATOR(pg_catalog.-) 1])))
+      ORDER BY k.oid)
+     FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class k ON k.oid OPERATOR(pg_catalog.=) x.indexrelid
+    WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid AND x.indisunique AND x.indisvalid
+      AND x.indpred IS NULL AND x.indexprs IS NULL)`;
+
+const FIRING = (suffix: string) => `
+  EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
+           WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND g.tgconstraint OPERATOR(pg_catalog.=) con.oid
+             AND p.proname OPERATOR(pg_catalog.~) '^RI_FKey_.*_${suffix}$' AND g.tgenabled ${FIRES})`;
+
+const REFERENCES = `
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'oid', con.oid::pg_catalog.int8, 'name', con.conname, 'parent', con.conparentid::pg_catalog.int8,
+      'referrer', con.conrelid::pg_catalog.int8,
+      'columns', ${NAMES_OF('con.confkey', 'con.confrelid')},
+      'referrerColumns', ${NAMES_OF('con.conkey', 'con.conrelid')},
+      'setColumns', ${NAMES_OF('con.confdelsetcols', 'con.conrelid')},
+      'operators', (SELECT pg_catalog.jsonb_agg(pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) o.oprname ORDER BY e.i)
+         FROM pg_catalog.unnest(con.conpfeqop) WITH ORDINALITY e(op, i)
+         JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) e.op
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace),
+      'onDelete', con.confdeltype, 'onUpdate', con.confupdtype, 'matchType', con.confmatchtype,
+      'deferrable', con.condeferrable, 'deleteActive', ${FIRING('del')}, 'updateActive', ${FIRING('upd')}) ORDER BY con.oid)
+     FROM pg_catalog.pg_constraint con
+    WHERE con.contype OPERATOR(pg_catalog.=) 'f' AND con.confrelid OPERATOR(pg_catalog.=) c.oid
+      AND con.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT g.tgconstraint FROM pg_catalog.pg_trigger g
+                                 WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid)))`;
+
+const TRIGGERS = `
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', g.tgname, 'function', p.proname, 'type', g.tgtype)
+      ORDER BY g.tgname)
+     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
+    WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal AND g.tgenabled ${FIRES})`;
+
+const SEQUENCES = `
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('oid', s.oid::pg_catalog.int8, 'schema', sn.nspname,
+      'name', s.relname, 'column', a.attname, 'select', pg_catalog.has_sequence_privilege(s.oid, 'SELECT')) ORDER BY s.oid)
+     FROM pg_catalog.pg_depend d
+     JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) d.objid AND s.relkind OPERATOR(pg_catalog.=) 'S'
+     JOIN pg_catalog.pg_namespace sn ON sn.oid OPERATOR(pg_catalog.=) s.relnamespace
+     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.=) d.refobjsubid
+    WHERE d.refclassid OPERATOR(pg_catalog.=) 1259 AND d.refobjid OPERATOR(pg_catalog.=) c.oid
+      AND d.classid OPERATOR(pg_catalog.=) 1259 AND d.deptype ${among("'a'", "'i'")})`;
+
+const INHERITED = (wanted: string, given: string) => `
+  (SELECT pg_catalog.jsonb_agg(i.${wanted}::pg_catalog.int8 ORDER BY i.${wanted})
+     FROM pg_catalog.pg_inherits i WHERE i.${given} OPERATOR(pg_catalog.=) c.oid)`;
+
+/** What there is to know of the closure of relations: a row each, and last of all its fingerprint. */
+export const DESCRIBE = `
+WITH RECURSIVE ${CLOSURE},
+found AS MATERIALIZED (SELECT k.* FROM pg_catalog.pg_class k WHERE k.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT oid FROM closure))),
+parts(root, oid) AS (
+  SELECT a.atttypid, a.atttypid FROM pg_catalog.pg_attribute a
+   WHERE a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT oid FROM closure))
+     AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+  UNION
+  SELECT p.root, inner_type.oid FROM parts p JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.oid
+   CROSS JOIN LATERAL (
+    SELECT t.typelem AS oid WHERE t.typelem OPERATOR(pg_catalog.<>) 0
+    UNION ALL SELECT t.typbasetype WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0
+    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r
+               WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid OR r.rngmultitypid OPERATOR(pg_catalog.=) t.oid
+    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+               WHERE a.attrelid OPERATOR(pg_catalog.=) t.typrelid AND t.typrelid OPERATOR(pg_catalog.<>) 0
+                 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+   ) inner_type
+),
+binaries AS MATERIALIZED (
+  SELECT p.root, pg_catalog.bool_and(t.typsend::pg_catalog.oid OPERATOR(pg_catalog.<>) 0
+                                 AND t.typreceive::pg_catalog.oid OPERATOR(pg_catalog.<>) 0) AS binary
+    FROM parts p JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.oid GROUP BY p.root
+)
+SELECT pg_catalog.jsonb_build_object(
+    'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+    'owner', pg_catalog.pg_get_userbyid(c.relowner), 'temporary', c.relpersistence OPERATOR(pg_catalog.=) 't',
+    'partition', c.relispartition,
+    'heap', c.relkind OPERATOR(pg_catalog.=) 'p' OR c.relam OPERATOR(pg_catalog.=) 2,
+    'parents', ${INHERITED('inhparent', 'inhrelid')}, 'children', ${INHERITED('inhrelid', 'inhparent')},
+    'columns', ${COLUMNS}, 'keys', ${KEYS}, 'references', ${REFERENCES}, 'triggers', ${TRIGGERS},
+    'rules', (SELECT pg_catalog.jsonb_agg(w.ev_type) FROM pg_catalog.pg_rewrite w
+               WHERE w.ev_class OPERATOR(pg_catalog.=) c.oid AND w.rulename OPERATOR(pg_catalog.<>) '_RETURN' AND w.ev_enabled ${FIRES}),
+    'rowSecurity', pg_catalog.row_security_active(c.oid),
+    'select', pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'),
+    'update', pg_catalog.has_any_column_privilege(c.oid, 'UPDATE'),
+    'sequences', ${SEQUENCES},
+    'estimatedRows', c.reltuples, 'estimatedBytes', c.relpages::pg_catalog.int8 OPERATOR(pg_catalog.*) 8192)::pg_catalog.text
+  FROM found c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+UNION ALL
+SELECT ${fingerprint('ARRAY(SELECT oid FROM closure)')}`;

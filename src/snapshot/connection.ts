@@ -1,0 +1,7 @@
+export {
+  type HiddenConnection,
+  type HiddenQuery,
+  HiddenQueryError,
+  type HiddenResult,
+  type ResultColumn,
+} from '../catalog/connection.ts';

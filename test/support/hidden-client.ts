@@ -1,0 +1,90 @@
+import {
+  type HiddenConnection,
+  type HiddenQuery,
+  HiddenQueryError,
+  type HiddenResult,
+} from '../../src/snapshot/connection.ts';
+import * as fe from './frontend-messages.ts';
+import { type BackendMessage, fieldsOf, type RawClient } from './raw-client.ts';
+
+const DEADLINE_MS = 60_000;
+const NAME = 'holdfast hidden';
+
+/** Hidden queries over a plain connection: what the gateway will do in a session of its own. */
+export class HiddenClient implements HiddenConnection {
+  readonly client: RawClient;
+  /** How many queries were run. */
+  runs = 0;
+
+  constructor(client: RawClient) {
+    this.client = client;
+  }
+
+  async run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
+    this.runs++;
+    this.client.write(
+      fe.message(
+        'P',
+        fe.cstring(NAME),
+        fe.cstring(query.sql),
+        fe.int16(query.parameterTypes.length),
+        ...query.parameterTypes.map(fe.int32),
+      ),
+      bind(query),
+      fe.message('D', Buffer.from('P'), fe.cstring(NAME)),
+      fe.execute(NAME),
+      fe.close('S', NAME),
+      fe.close('P', NAME),
+      fe.flush(),
+    );
+    let columns: HiddenResult['columns'] = [];
+    let tag = '';
+    for (let closed = 0; closed < 2; ) {
+      const message = await this.client.next(DEADLINE_MS);
+      if (message === null) throw new Error('the connection ended');
+      if (message.type === 'E') throw new HiddenQueryError(fieldsOf(message));
+      else if (message.type === 'T') columns = columnsOf(message);
+      else if (message.type === 'D') await onRow(message.body);
+      else if (message.type === 'C') tag = message.body.toString('utf8', 0, message.body.length - 1);
+      else if (message.type === '3') closed++;
+    }
+    return { columns, tag };
+  }
+}
+
+function bind(query: HiddenQuery): Buffer {
+  const values = query.parameters.flatMap((value) =>
+    value === null ? [fe.int32(-1)] : [fe.int32(value.length), value],
+  );
+  return fe.message(
+    'B',
+    fe.cstring(NAME),
+    fe.cstring(NAME),
+    fe.int16(query.parameterFormats.length),
+    ...query.parameterFormats.map(fe.int16),
+    fe.int16(query.parameters.length),
+    ...values,
+    fe.int16(query.resultFormats.length),
+    ...query.resultFormats.map(fe.int16),
+  );
+}
+
+function columnsOf({ body }: BackendMessage): HiddenResult['columns'] {
+  const out: HiddenResult['columns'][number][] = [];
+  let at = 2;
+  for (let i = body.readUInt16BE(0); i > 0; i--) {
+    const end = body.indexOf(0, at);
+    const name = body.toString('utf8', at, end);
+    at = end + 1;
+    out.push({
+      name,
+      tableOid: body.readUInt32BE(at),
+      attribute: body.readInt16BE(at + 4),
+      typeOid: body.readUInt32BE(at + 6),
+      typeModifier: body.readInt32BE(at + 12),
+      format: body.readInt16BE(at + 16) === 1 ? 1 : 0,
+    });
+    at += 18;
+  }
+  return out;
+}
