@@ -21,7 +21,8 @@ export interface BlobStore {
   putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult>;
   /**
    * The bytes in chunks of at most LIMITS.blobChunkBytes. Faults come out of the iteration; one that is left early
-   * lets go of everything. It always sees one version of the blob, also where another takes its place meanwhile.
+   * lets go of everything. Where another blob takes this one's place meanwhile, it goes on with the one that it has
+   * begun or rejects.
    */
   read(key: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
   /** Null where there is none. */
@@ -52,8 +53,9 @@ export interface BlobWriter {
    */
   finish(): Promise<BlobSummary>;
   /**
-   * Leaves nothing, also in the middle of another call, which rejects then. It never rejects: what cannot be taken
-   * away now is left to `sweepOrphans`. After `finish` it does nothing.
+   * Leaves nothing. In the middle of another call it lets that reject, or `finish` resolve if it was faster. It never
+   * rejects itself: what cannot be taken away now is seen by nobody and left to `sweepOrphans`. After `finish` it
+   * does nothing.
    */
   abort(): Promise<void>;
 }

@@ -38,9 +38,12 @@ export class BlockWriter implements BlobWriter {
   #bytes = 0;
   #call: Promise<void> | undefined;
   #gone: Promise<void> | undefined;
+  readonly #ended: () => void;
 
-  constructor(sink: BlockSink) {
+  /** `ended` is called once, when the blob is there or everything of it is gone. */
+  constructor(sink: BlockSink, ended: () => void) {
     this.#sink = sink;
+    this.#ended = ended;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -69,6 +72,7 @@ export class BlockWriter implements BlobWriter {
       // An abort that came meanwhile has come too late: the blob is there.
       this.#state = 'finished';
       this.#letGo();
+      this.#ended();
       return summary;
     });
   }
@@ -149,6 +153,7 @@ export class BlockWriter implements BlobWriter {
       await Promise.all(this.#underWay);
       this.#letGo();
       await this.#sink.discard();
+      this.#ended();
     };
     this.#gone ??= end();
     return this.#gone;

@@ -37,8 +37,8 @@ export class DirectoryBlobStore implements BlobStore {
     assertBlobKey(key);
     return await this.#named(async () => {
       const { path, handle } = await this.#folder.openUnfinished();
-      const sink = new FileSink(this.#folder, key, path, handle, () => this.#writers.delete(path));
-      const writer = new BlockWriter(sink);
+      const sink = new FileSink(this.#folder, key, path, handle);
+      const writer = new BlockWriter(sink, () => this.#writers.delete(path));
       this.#writers.set(path, writer);
       return writer;
     });
@@ -153,14 +153,12 @@ class FileSink implements BlockSink {
   readonly #key: string;
   readonly #path: string;
   readonly #handle: FileHandle;
-  readonly #ended: () => void;
 
-  constructor(folder: DurableFolder, key: string, path: string, handle: FileHandle, ended: () => void) {
+  constructor(folder: DurableFolder, key: string, path: string, handle: FileHandle) {
     this.#folder = folder;
     this.#key = key;
     this.#path = path;
     this.#handle = handle;
-    this.#ended = ended;
   }
 
   blockBytes(): number {
@@ -178,7 +176,6 @@ class FileSink implements BlockSink {
       await this.#handle.close();
       await this.#folder.publish(this.#path, this.#key);
     });
-    this.#ended();
   }
 
   cancel(): void {}
@@ -186,7 +183,6 @@ class FileSink implements BlockSink {
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => {});
     await this.#folder.discard(this.#path);
-    this.#ended();
   }
 
   async #named(call: () => Promise<void>): Promise<void> {

@@ -1,0 +1,75 @@
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What becomes of a request on its way through the proxy. */
+export type Fate =
+  | 'pass'
+  /** The server does what it is asked to, and nobody hears of it. */
+  | 'lose-answer'
+  /** One bit of what is sent changes. */
+  | 'change-body'
+  /** The answer's body ends in its middle. */
+  | 'cut-answer';
+
+/** An HTTP proxy in front of an S3 server; signatures stay valid, because the Host header is left as it is. */
+export class LossyProxy {
+  readonly #server: Server;
+  readonly #to: number;
+  /** Asked once for every request. */
+  fateOf: (request: IncomingMessage) => Fate = () => 'pass';
+
+  private constructor(to: number) {
+    this.#to = to;
+    this.#server = createServer((incoming, answer) => {
+      const fate = this.fateOf(incoming);
+      const { method, url, headers } = incoming;
+      const forwarded = request({ port: this.#to, host: '127.0.0.1', method, path: url, headers });
+      forwarded.on('error', () => answer.destroy());
+      incoming.on('data', (chunk: Buffer) => {
+        if (fate === 'change-body') chunk[chunk.length >> 1]! ^= 1;
+        forwarded.write(chunk);
+      });
+      incoming.on('end', () => forwarded.end());
+      forwarded.on('response', (upstream) => {
+        if (fate === 'lose-answer') {
+          upstream.resume().on('end', () => answer.destroy());
+          return;
+        }
+        answer.writeHead(upstream.statusCode!, upstream.headers);
+        if (fate === 'cut-answer') {
+          upstream.once('data', (chunk: Buffer) => {
+            answer.write(chunk.subarray(0, chunk.length >> 1), () => answer.destroy());
+            upstream.destroy();
+          });
+        } else {
+          upstream.pipe(answer);
+        }
+      });
+    });
+  }
+
+  static async start(to: number): Promise<LossyProxy> {
+    const proxy = new LossyProxy(to);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** The given fate for the first so many requests that match, and `pass` for all others. */
+export function firstOnes(
+  count: number,
+  fate: Fate,
+  matches: (request: IncomingMessage) => boolean,
+): (request: IncomingMessage) => Fate {
+  let left = count;
+  return (incoming) => (matches(incoming) && left-- > 0 ? fate : 'pass');
+}
