@@ -1,7 +1,8 @@
 import type { LogLevel } from '../base/log.ts';
+import type { BlobTarget } from '../blobs/blob-target.ts';
 import type { Problem } from '../policy/problems.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { SnapshotTarget, StoreTarget } from './storage.ts';
+import type { StoreTarget } from './storage.ts';
 import type { SslMode } from './upstream.ts';
 
 /** A certificate with its key, PEM. */
@@ -55,7 +56,7 @@ export interface Config {
     readonly metrics: 'token' | 'open';
   };
   readonly store: StoreTarget;
-  readonly snapshots: SnapshotTarget;
+  readonly snapshots: BlobTarget;
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;
   readonly undo: { readonly connection: string | null };

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { LOG_LEVELS } from '../base/log.ts';
+import { parseBlobTarget } from '../blobs/blob-target.ts';
 import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/duration.ts';
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { parseSizeBytes, SIZE_HINT } from './size.ts';
-import { parseConnection, parseSnapshots, parseStore } from './storage.ts';
+import { parseConnection, parseStore } from './storage.ts';
 import { parseUpstream } from './upstream.ts';
 
 const endpoint = parsedBy(parseEndpoint);
@@ -57,7 +58,7 @@ export const configSchema = z
       })
       .optional(),
     store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),
-    snapshots: parsedBy(parseSnapshots)
+    snapshots: parsedBy(parseBlobTarget)
       .describe('Before-images; checked, and not used in this version.')
       .optional(),
     policy: path.describe('What happens to which statements.').optional(),
