@@ -56,6 +56,14 @@ export const LIMITS = {
   /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
   parseQueueMax: 256,
   parseQueueBytes: 64 * 1024 * 1024,
+  /**
+   * Heap of the parse worker, old and young generation. The longest text needs most of it; with no bound V8 would
+   * let far more garbage lie than that.
+   */
+  parseHeapMb: 512,
+  parseYoungHeapMb: 16,
+  /** A parse worker with nothing to do for so long is ended: it would keep the memory of the longest text it read. */
+  parseIdleMs: 10_000,
   /** WASM memory never shrinks: a parser that has grown above this is thrown away. */
   parserMemoryBytes: 128 * 1024 * 1024,
   /** Pairs, and bytes of each key and value, that are taken from a context comment. */

@@ -11,25 +11,30 @@ interface Job {
 
 export interface ParsePoolOptions {
   readonly timeoutMs?: number;
+  readonly idleMs?: number;
   readonly workerUrl?: URL;
 }
 
 /**
  * One worker thread and the queue before it. One text is analysed at a time; when it takes too long, or the
- * thread dies, its analysis is `failed` and a new thread goes on with the next. Nothing here ever throws.
+ * thread dies, its analysis is `failed` and a new thread goes on with the next. A thread that has been idle for
+ * long is ended, and what it held goes back to the system. Nothing here ever throws.
  */
 export class ParsePool {
   readonly #timeoutMs: number;
+  readonly #idleMs: number;
   readonly #workerUrl: URL;
   readonly #queue: Job[] = [];
   #queuedBytes = 0;
   #worker: Worker | null = null;
   #running: Job | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #idle: NodeJS.Timeout | null = null;
   #nextId = 1;
 
   constructor(options: ParsePoolOptions = {}) {
     this.#timeoutMs = options.timeoutMs ?? LIMITS.parseTimeoutMs;
+    this.#idleMs = options.idleMs ?? LIMITS.parseIdleMs;
     this.#workerUrl = options.workerUrl ?? new URL('./parse-worker.ts', import.meta.url);
   }
 
@@ -48,7 +53,13 @@ export class ParsePool {
     });
   }
 
+  /** Whether a thread stands ready, at work or not. */
+  get hasWorker(): boolean {
+    return this.#worker !== null;
+  }
+
   async close(): Promise<void> {
+    if (this.#idle !== null) clearTimeout(this.#idle);
     const worker = this.#worker;
     this.#worker = null;
     this.#settle('the gateway is stopping');
@@ -61,9 +72,10 @@ export class ParsePool {
     if (this.#running !== null) return;
     const job = this.#queue.shift();
     if (job === undefined) {
-      this.#worker?.unref();
+      this.#rest();
       return;
     }
+    if (this.#idle !== null) clearTimeout(this.#idle);
     this.#running = job;
     this.#worker ??= this.#start();
     this.#worker.ref();
@@ -71,8 +83,23 @@ export class ParsePool {
     this.#worker.postMessage(job.request);
   }
 
+  #rest(): void {
+    this.#worker?.unref();
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      const worker = this.#worker;
+      this.#worker = null;
+      void worker?.terminate();
+    }, this.#idleMs).unref();
+  }
+
   #start(): Worker {
-    const worker = new Worker(this.#workerUrl);
+    const worker = new Worker(this.#workerUrl, {
+      resourceLimits: {
+        maxOldGenerationSizeMb: LIMITS.parseHeapMb,
+        maxYoungGenerationSizeMb: LIMITS.parseYoungHeapMb,
+      },
+    });
     worker.on('message', (reply: ParseReply) => {
       if (worker === this.#worker && reply.id === this.#running?.request.id)
         this.#finish(freezeDeep(reply.analysis));

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { AnalysisCache } from '../../src/sql/cache.ts';
 import { DEFAULT_TEXT_FACTS, type TextFacts } from '../../src/sql/effects.ts';
+import { ParsePool } from '../../src/sql/parse-pool.ts';
 import { Parser } from '../../src/sql/parser.ts';
 
 const cache = new AnalysisCache();
@@ -154,6 +155,18 @@ describe('large texts', () => {
     const results = await Promise.all([1, 2].map((i) => endless.analyzeText(large(5_000 + i))));
     expect(results.map((each) => each.status)).toEqual(['failed', 'failed']);
     await endless.close();
+  });
+
+  test('need no thread for long', async () => {
+    const pool = new ParsePool({ idleMs: 50 });
+    for (const count of [5_000, 5_001]) {
+      const analysis = await pool.analyze(Buffer.from(large(count)), DEFAULT_TEXT_FACTS);
+      expect(analysis.operation).toBe('insert');
+      expect(pool.hasWorker).toBe(true);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      expect(pool.hasWorker).toBe(false);
+    }
+    await pool.close();
   });
 
   test('that kill the worker fail', async () => {
