@@ -5,14 +5,23 @@ import { assert } from '../base/assert.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { assertBlobKey, assertBlobPrefix, isBlobKey } from './blob-key.ts';
-import type { BlobEntry, BlobStat, BlobStore, BlobWriter, PutResult, ReadOptions } from './blob-store.ts';
+import type {
+  BlobEntry,
+  BlobStat,
+  BlobStore,
+  BlobSummary,
+  BlobWriter,
+  PutResult,
+  ReadOptions,
+} from './blob-store.ts';
 import type { S3Target } from './blob-target.ts';
 import { BlockWriter } from './block-writer.ts';
 import { probeStore, sweepProbes } from './probe.ts';
 import { S3Connection } from './s3-connection.ts';
 import { s3Error, s3Facts } from './s3-errors.ts';
+import { type ObjectPlace, putObject } from './s3-put.ts';
 import { S3Reader } from './s3-read.ts';
-import { assureEncrypted, writeSettings } from './s3-settings.ts';
+import { writeSettings } from './s3-settings.ts';
 import { S3Upload, SHA256, WRITE_ID } from './s3-upload.ts';
 import { verified } from './verified.ts';
 
@@ -46,10 +55,7 @@ export class S3BlobStore implements BlobStore {
     const created: PutResult = { kind: 'created', summary: { bytes: bytes.length, sha256 } };
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await this.#connection.raw((client, options) =>
-          client.putObject({ ...this.#objectOf(key), ...settings, ...put }, options),
-        );
-        assureEncrypted(settings, answer);
+        await putObject(this.#connection, this.#objectOf(key), settings, put);
         return created;
       } catch (error) {
         const { status, attempts } = s3Facts(error);
@@ -65,17 +71,12 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  async *read(key: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+  read(key: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     assertBlobKey(key);
-    const { start = 0, end = Number.POSITIVE_INFINITY } = options;
+    const { start = 0, end = Number.POSITIVE_INFINITY, expected } = options;
     const whole = start === 0 && end === Number.POSITIVE_INFINITY;
-    assert(options.expected === undefined || whole, 'a part is not verified');
-    const reader = new S3Reader(this.#connection, key, end);
-    const first = await reader.first(start);
-    const known = whole && first !== null && first.sha256 !== null;
-    const expected = options.expected ?? (known ? { bytes: first.total, sha256: first.sha256! } : null);
-    const chunks = first === null ? nothing() : reader.from(first);
-    yield* expected === null ? chunks : verified(key, chunks, expected);
+    assert(expected === undefined || whole, 'a part is not verified');
+    return this.#read(key, start, end, whole, expected);
   }
 
   async stat(key: string): Promise<BlobStat | null> {
@@ -149,8 +150,23 @@ export class S3BlobStore implements BlobStore {
     await this.#connection.close();
   }
 
-  #objectOf(key: string): { readonly Bucket: string; readonly Key: string } {
+  #objectOf(key: string): ObjectPlace {
     return { Bucket: this.#bucket, Key: this.#connection.objectOf(key) };
+  }
+
+  async *#read(
+    key: string,
+    start: number,
+    end: number,
+    whole: boolean,
+    given: BlobSummary | undefined,
+  ): AsyncIterable<Uint8Array> {
+    const reader = new S3Reader(this.#connection, key, end);
+    const first = await reader.first(start);
+    const known = whole && first !== null && first.sha256 !== null;
+    const expected = given ?? (known ? { bytes: first.total, sha256: first.sha256! } : null);
+    const chunks = first === null ? nothing() : reader.from(first);
+    yield* expected === null ? chunks : verified(key, chunks, expected);
   }
 
   async #isFrom(key: string, writeId: string): Promise<boolean> {

@@ -79,7 +79,8 @@ async function connect(target: S3Target): Promise<S3> {
     ...(target.endpoint === null ? {} : { endpoint: target.endpoint }),
     forcePathStyle: target.pathStyle,
     requestChecksumCalculation: checksums,
-    responseChecksumValidation: checksums,
+    // Parts of an object have no checksum of their own; what is read whole is compared with its SHA-256.
+    responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: LIMITS.s3AttemptsMax,
     retryMode: 'standard',
     requestHandler: {

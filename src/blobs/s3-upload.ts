@@ -7,6 +7,7 @@ import type { BlobSummary } from './blob-store.ts';
 import type { BlockSink } from './block-writer.ts';
 import type { S3Connection } from './s3-connection.ts';
 import { s3Error, s3Facts } from './s3-errors.ts';
+import { type ObjectPlace, putObject } from './s3-put.ts';
 import { assureEncrypted, type WriteSettings, writeSettings } from './s3-settings.ts';
 
 /** In an object's metadata: which write it comes from, where an answer was lost and the request made again. */
@@ -18,14 +19,16 @@ export const SHA256 = 'sha256';
 export class S3Upload implements BlockSink {
   readonly putsMax = LIMITS.s3PartsUnderWayMax;
   readonly #connection: S3Connection;
-  readonly #place: { readonly Bucket: string; readonly Key: string };
+  readonly #place: ObjectPlace;
   readonly #settings: WriteSettings;
   readonly #writeId = newId('write');
   readonly #canceling = new AbortController();
+  readonly #beginning = new AbortController();
   /** Of this process, which no sweep of its own takes. */
   readonly #living: Set<string>;
   readonly #parts: CompletedPart[] = [];
   #upload: Promise<string> | undefined;
+  #uploadId: string | undefined;
 
   constructor(connection: S3Connection, object: string, living: Set<string>) {
     this.#connection = connection;
@@ -55,17 +58,23 @@ export class S3Upload implements BlockSink {
       await this.#putWhole(last, summary);
     } else {
       await this.put(last, index);
-      await this.#complete(await this.#upload!);
+      await this.#complete(this.#uploadId!);
     }
-    await this.#forget();
+    this.#forget();
   }
 
+  /** The begin of an upload is given a while longer, because without its id the upload could not be aborted. */
   cancel(): void {
     this.#canceling.abort();
+    if (this.#upload === undefined || this.#uploadId !== undefined) return;
+    const timer = setTimeout(() => this.#beginning.abort(), LIMITS.s3AbortTimeoutMs);
+    const stop = (): void => clearTimeout(timer);
+    this.#upload.then(stop, stop);
   }
 
   async discard(): Promise<void> {
-    const uploadId = await this.#upload?.catch(() => undefined);
+    await this.#upload?.catch(() => {});
+    const uploadId = this.#uploadId;
     if (uploadId === undefined) return;
     // What fails here is left to a sweep, which will find it in the server's list.
     await this.#connection
@@ -74,26 +83,27 @@ export class S3Upload implements BlockSink {
         { timeoutMs: LIMITS.s3AbortTimeoutMs },
       )
       .catch(() => {});
-    await this.#forget();
+    this.#forget();
   }
 
   async #putWhole(bytes: Uint8Array, summary: BlobSummary): Promise<void> {
-    const Metadata = { [SHA256]: summary.sha256, [WRITE_ID]: this.#writeId };
-    const answer = await this.#connection.call(
-      (client, options) =>
-        client.putObject({ ...this.#place, ...this.#settings, Metadata, Body: bytes }, options),
-      { signal: this.#canceling.signal },
-    );
-    assureEncrypted(this.#settings, answer);
+    const put = { Body: bytes, Metadata: { [SHA256]: summary.sha256, [WRITE_ID]: this.#writeId } };
+    try {
+      await putObject(this.#connection, this.#place, this.#settings, put, this.#canceling.signal);
+    } catch (error) {
+      throw s3Error(error, this.#connection.target);
+    }
   }
 
-  /** Not cancelled with the rest: an upload whose id never arrived could not be aborted. */
   async #begin(): Promise<string> {
     const Metadata = { [WRITE_ID]: this.#writeId };
-    const answer = await this.#connection.call((client, options) =>
-      client.createMultipartUpload({ ...this.#place, ...this.#settings, Metadata }, options),
+    const answer = await this.#connection.call(
+      (client, options) =>
+        client.createMultipartUpload({ ...this.#place, ...this.#settings, Metadata }, options),
+      { signal: this.#beginning.signal },
     );
     if (answer.UploadId === undefined) throw new HoldfastError('BLOBS_FAILED', 'S3 gave an upload no id');
+    this.#uploadId = answer.UploadId;
     this.#living.add(answer.UploadId);
     assureEncrypted(this.#settings, answer);
     return answer.UploadId;
@@ -140,9 +150,8 @@ export class S3Upload implements BlockSink {
     );
   }
 
-  async #forget(): Promise<void> {
-    const uploadId = await this.#upload?.catch(() => undefined);
-    if (uploadId !== undefined) this.#living.delete(uploadId);
+  #forget(): void {
+    if (this.#uploadId !== undefined) this.#living.delete(this.#uploadId);
   }
 }
 

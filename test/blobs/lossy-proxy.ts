@@ -6,6 +6,8 @@ export type Fate =
   | 'pass'
   /** The server does what it is asked to, and nobody hears of it. */
   | 'lose-answer'
+  /** Neither the server nor the store hears of it. */
+  | 'hold'
   /** One bit of what is sent changes. */
   | 'change-body'
   /** The answer's body ends in its middle. */
@@ -22,6 +24,10 @@ export class LossyProxy {
     this.#to = to;
     this.#server = createServer((incoming, answer) => {
       const fate = this.fateOf(incoming);
+      if (fate === 'hold') {
+        incoming.resume();
+        return;
+      }
       const { method, url, headers } = incoming;
       const forwarded = request({ port: this.#to, host: '127.0.0.1', method, path: url, headers });
       forwarded.on('error', () => answer.destroy());

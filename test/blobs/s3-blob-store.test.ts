@@ -113,10 +113,18 @@ describe('what does not work is said with what to do', () => {
     );
   });
 
-  it('an encryption that the server leaves out without a word', async () => {
-    expect(await refusal(`s3://${BUCKET}/${newPrefix()}@${server.endpoint}?sse=AES256`)).toMatch(
-      /^BLOBS_REFUSED: the S3 server does not encrypt with AES256/,
-    );
+  it('an encryption that the server leaves out without a word, and nothing stays there in the clear', async () => {
+    const prefix = newPrefix();
+    const url = `s3://${BUCKET}/${prefix}@${server.endpoint}?sse=AES256`;
+    const sentence = /^the S3 server does not encrypt with AES256/;
+    expect(await refusal(url)).toMatch(/^BLOBS_REFUSED: the S3 server does not encrypt with AES256/);
+    const store = openBlobStore(url);
+    for (const size of [10, SEVERAL_PARTS]) {
+      await expect(write(store, 'a', Buffer.alloc(size))).rejects.toThrow(sentence);
+    }
+    expect(await all(store.list(''))).toEqual([]);
+    expect(await uploadsBelow(prefix)).toBe(0);
+    await store.close();
   });
 
   it('an encryption with a key that is not there', async () => {
@@ -227,6 +235,17 @@ describe('between store and server', () => {
     }
     await expect(store.putIfAbsent('m', Buffer.from('x'))).rejects.toMatchObject({ code: 'BLOBS_REFUSED' });
     expect(await store.stat('m')).toBeNull();
+  });
+
+  it('nothing answers: giving up does not wait for it', async () => {
+    proxy.fateOf = () => 'hold';
+    const writer = await store.create('a');
+    const writing = writer.write(Buffer.alloc(SEVERAL_PARTS)).catch((error: unknown) => error);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const before = performance.now();
+    await store.close();
+    expect(await writing).toMatchObject({ code: 'BLOBS_FAILED' });
+    expect(performance.now() - before).toBeLessThan(2 * LIMITS.s3AbortTimeoutMs);
   });
 
   it('a read breaks off: it goes on where it was', async () => {

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore, BlobSummary, ReadOptions } from '../../src/blobs/blob-store.ts';
-import { residentBytes } from '../support/process-facts.ts';
 import { Random } from '../support/random.ts';
 
 /** What an adapter's test gives: a place of its own that is empty, for as many stores as are opened on it. */
@@ -180,6 +179,9 @@ function writing(place: Place): void {
       for (const key of wrong) {
         await expect(store.create(key), key).rejects.toThrow(/assertion failed/);
         await expect(store.stat(key), key).rejects.toThrow(/assertion failed/);
+        await expect(store.putIfAbsent(key, Buffer.of(1)), key).rejects.toThrow(/assertion failed/);
+        await expect(store.remove(key), key).rejects.toThrow(/assertion failed/);
+        expect(() => store.read(key), key).toThrow(/assertion failed/);
       }
     });
   });
@@ -416,10 +418,10 @@ function large(place: Place, { largeBytes, memoryBytes }: BlobsTestSizes): void 
     const { store } = place();
     const chunk = new Random(11).bytes(64 * 1024);
     const writer = await store.create('large');
-    const before = residentBytes(process.pid);
+    const before = process.memoryUsage.rss();
     let most = 0;
     const look = setInterval(() => {
-      most = Math.max(most, residentBytes(process.pid) - before);
+      most = Math.max(most, process.memoryUsage.rss() - before);
     }, 20);
     try {
       for (let at = 0; at < largeBytes; at += chunk.length) {
