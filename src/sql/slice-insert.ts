@@ -10,7 +10,7 @@ import {
   targetUntil,
   withText,
 } from './slice-parts.ts';
-import { as, type Fields, isObject, list, text as textOf } from './tree.ts';
+import { as, type Fields, isObject, list, stringOf, text as textOf } from './tree.ts';
 
 /** INSERT … ON CONFLICT DO UPDATE: the rows that will change are those that conflict with what is inserted. */
 
@@ -51,7 +51,9 @@ export function sliceInsert(request: SliceRequest): WriteSlice {
     source,
     columns: columns.length === 0 ? null : columns.map((column) => textOf(column['name']) ?? ''),
     arbiter,
+    width: widthOf(query),
     where,
+    excluded: excludedColumns(conflict['whereClause']),
     parameters: facts.parameters,
     functions: facts.functions,
     calls: sliceFacts([fields]).functions,
@@ -123,4 +125,23 @@ function arbiterOf(infer: unknown): UpsertSlice['arbiter'] | null {
   );
   if (!plain || infer['whereClause'] !== undefined || columns.length === 0) return null;
   return columns.every((column) => column !== null) ? { kind: 'columns', columns } : null;
+}
+
+function widthOf(query: Fields): number | null {
+  const values = as(list(query['valuesLists'])[0], 'List');
+  if (values !== null) return list(values['items']).length;
+  const targets = list(query['targetList']).map((item) => as(as(item, 'ResTarget')?.['val'], 'ColumnRef'));
+  const starred = targets.some((column) => as(list(column?.['fields']).at(-1), 'A_Star') !== null);
+  return starred || targets.length === 0 ? null : targets.length;
+}
+
+/** The columns of `excluded` that an expression names; `*` for the whole of it. */
+function excludedColumns(node: unknown): string[] {
+  if (Array.isArray(node)) return node.flatMap(excludedColumns);
+  if (!isObject(node)) return [];
+  const column = as(node, 'ColumnRef');
+  if (column === null) return Object.values(node).flatMap(excludedColumns);
+  const parts = list(column['fields']).map((part) => stringOf(part) ?? '*');
+  if (parts[0] !== 'excluded') return [];
+  return [parts.length === 2 ? parts[1]! : '*'];
 }

@@ -50,6 +50,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     updates: does(whens, 'CMD_UPDATE'),
     deletes: does(whens, 'CMD_DELETE'),
     inserts: does(whens, 'CMD_INSERT'),
+    joined: true,
     ownRowOnly: false,
     parameters: facts.parameters,
     functions: facts.functions,

@@ -59,6 +59,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     updates: operation === 'update',
     deletes: operation === 'delete',
     inserts: false,
+    joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers,
     parameters: facts.parameters,
     functions: facts.functions,

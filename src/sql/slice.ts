@@ -46,6 +46,8 @@ export interface RowsSlice extends SliceCommon {
   readonly updates: boolean;
   readonly deletes: boolean;
   readonly inserts: boolean;
+  /** Other tables stand beside the target, which the new values may name. */
+  readonly joined: boolean;
   /** The condition looks at nothing but the row itself, so that it holds as long as the row is locked. */
   readonly ownRowOnly: boolean;
 }
@@ -58,8 +60,11 @@ export interface UpsertSlice extends SliceCommon {
   readonly arbiter:
     | { readonly kind: 'columns'; readonly columns: readonly string[] }
     | { readonly kind: 'constraint'; readonly name: string };
-  /** The condition of DO UPDATE, which may name `excluded`. */
+  /** How many values a row of the source has, or null where its text does not tell. */
+  readonly width: number | null;
+  /** The condition of DO UPDATE, and which columns of `excluded` it names. */
   readonly where: string | null;
+  readonly excluded: readonly string[];
 }
 
 export interface TruncateSlice {

@@ -42,8 +42,12 @@ export class HiddenClient implements HiddenConnection {
     for (let closed = 0; closed < 2; ) {
       const message = await this.client.next(DEADLINE_MS);
       if (message === null) throw new Error('the connection ended');
-      if (message.type === 'E') throw new HiddenQueryError(fieldsOf(message));
-      else if (message.type === 'T') columns = columnsOf(message);
+      if (message.type === 'E') {
+        // What follows an error is discarded up to a Sync, a Query included.
+        this.client.write(fe.sync());
+        await this.client.untilReady(DEADLINE_MS);
+        throw new HiddenQueryError(fieldsOf(message));
+      } else if (message.type === 'T') columns = columnsOf(message);
       else if (message.type === 'D') await onRow(message.body);
       else if (message.type === 'C') tag = message.body.toString('utf8', 0, message.body.length - 1);
       else if (message.type === '3') closed++;

@@ -1,0 +1,107 @@
+import { textColumns } from '../catalog/row.ts';
+import type { HiddenConnection, HiddenQuery } from './connection.ts';
+import { type CountsReading, readCounts } from './counts.ts';
+import { lastCommand } from './look.ts';
+import { PLACE_AT, Places, tableOf, withoutPlace } from './places.ts';
+import type { CapturePlan, CaptureSource, PlannedTable, StatementParameters } from './plan.ts';
+
+/** Takes the rows of one file, as tuples of PGCOPY; each is valid only during the call. */
+export interface TableSink {
+  write(row: Buffer): void | Promise<void>;
+}
+
+/** Opens a file when its first row comes. */
+export interface SnapshotSinks {
+  open(table: PlannedTable, image: 'before' | 'after'): TableSink;
+}
+
+/** What is known of a statement before it runs, which its proof will need. */
+export interface Capture {
+  readonly counts: CountsReading;
+  /** Rows captured of each table, by its OID. */
+  readonly rows: ReadonlyMap<number, number>;
+  readonly places: Places;
+  /** For tables that may gain rows: the last earlier command of the transaction that made a row in it. */
+  readonly lastCommands: ReadonlyMap<number, number>;
+}
+
+/** Reads the rows that the statement will change, locking them, into files. */
+export async function captureBefore(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  sinks: SnapshotSinks,
+  places: Places = new Places(),
+): Promise<Capture> {
+  if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
+  const counts = await readCounts(connection, plan);
+  const lastCommands = await readLastCommands(connection, plan, counts);
+  const rows = new Map<number, number>();
+  const files = new Files(plan, sinks, 'before');
+  for (const source of plan.sources) {
+    await connection.run(sourceQuery(source, plan.parameters), (row) => {
+      const table = tableOf(row);
+      rows.set(table, (rows.get(table) ?? 0) + 1);
+      places.add(table, row, PLACE_AT);
+      return files.write(table, row);
+    });
+  }
+  return { counts, rows, places, lastCommands };
+}
+
+function sourceQuery(source: CaptureSource, parameters: StatementParameters): HiddenQuery {
+  return {
+    sql: source.sql,
+    parameterTypes: parameters.types,
+    parameters: parameters.values,
+    parameterFormats: parameters.formats,
+    resultFormats: source.resultFormats,
+  };
+}
+
+export function plainQuery(sql: string): HiddenQuery {
+  return { sql, parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };
+}
+
+/** Only where the transaction has already changed a table that the statement may add to is there anything to learn. */
+async function readLastCommands(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  counts: CountsReading,
+): Promise<Map<number, number>> {
+  const out = new Map<number, number>();
+  for (const table of plan.tables) {
+    const before = counts.tables.get(table.oid);
+    const touched = before !== undefined && before.inserted + before.updated > 0;
+    if (!table.mayGainRows || !touched || !counts.wrote) continue;
+    const sql = lastCommand(table, plan.sources[table.source]!);
+    await connection.run(plainQuery(sql), (row) => {
+      out.set(table.oid, Number(textColumns(row)[0]));
+    });
+  }
+  return out;
+}
+
+/** The files of one image, each opened by the first row of its table. */
+export class Files {
+  readonly #tables: ReadonlyMap<number, PlannedTable>;
+  readonly #sinks: SnapshotSinks;
+  readonly #image: 'before' | 'after';
+  readonly #open = new Map<number, TableSink>();
+
+  constructor(plan: CapturePlan, sinks: SnapshotSinks, image: 'before' | 'after') {
+    this.#tables = new Map(plan.tables.map((table) => [table.oid, table]));
+    this.#sinks = sinks;
+    this.#image = image;
+  }
+
+  write(oid: number, row: Buffer): void | Promise<void> {
+    let sink = this.#open.get(oid);
+    if (sink === undefined) {
+      const table = this.#tables.get(oid);
+      if (table === undefined) throw new Error(`a row came from table ${oid}, which is not planned for`);
+      sink = this.#sinks.open(table, this.#image);
+      this.#open.set(oid, sink);
+    }
+    return sink.write(withoutPlace(row));
+  }
+}

@@ -1,0 +1,53 @@
+import { quoteLiteral, quoteQualified } from '../catalog/quote.ts';
+import { capturedColumns } from './capture-sql.ts';
+import type { CaptureSource, PlannedTable } from './plan.ts';
+
+/** The queries that look for what a statement left behind in one table. */
+
+const EQUALS = 'OPERATOR(pg_catalog.=)';
+
+/** By its own name where the role may, because a part of a larger table is found slowly through the whole. */
+function inTable(table: PlannedTable, source: CaptureSource): string {
+  const name = table.direct ? `ONLY ${quoteQualified(table.schema, table.name)}` : source.from;
+  return `FROM ${name} r WHERE r.tableoid ${EQUALS} ${table.oid}`;
+}
+
+/** Own transactions that run still: each holds a lock on its number. */
+const OWN_TRANSACTIONS = `ARRAY(SELECT l.transactionid FROM pg_catalog.pg_locks l
+  WHERE l.locktype ${EQUALS} 'transactionid' AND l.pid ${EQUALS} pg_catalog.pg_backend_pid()
+    AND l.mode ${EQUALS} 'ExclusiveLock' AND l.granted)`;
+
+const MADE_BY_US = `r.xmin ${EQUALS} ANY (${OWN_TRANSACTIONS})`;
+
+/** The newest versions of rows whose places ($1) are known, where there is a newer one. */
+export function newestVersions(table: PlannedTable, source: CaptureSource): string {
+  const name = quoteLiteral(quoteQualified(table.schema, table.name));
+  return `SELECT ${capturedColumns('r', source.columns)} ${inTable(table, source)} AND r.ctid ${EQUALS} ANY (ARRAY(
+    SELECT x.newest FROM (SELECT pg_catalog.currtid2(${name}::pg_catalog.text, o.tid) AS newest, o.tid AS place
+      FROM pg_catalog.unnest($1::pg_catalog.tid[]) o(tid) OFFSET 0) x
+     WHERE x.newest OPERATOR(pg_catalog.<>) x.place))`;
+}
+
+/** Rows that still stand where they stood before ($1). */
+export function survivors(table: PlannedTable, source: CaptureSource): string {
+  return `SELECT pg_catalog.count(*)::pg_catalog.text ${inTable(table, source)}
+    AND r.ctid ${EQUALS} ANY ($1::pg_catalog.tid[])`;
+}
+
+/** Every row that this transaction has made, after the commands before the statement. */
+export function newRows(table: PlannedTable, source: CaptureSource, lastCommand: number): string {
+  const since = `r.cmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.>) ${lastCommand}`;
+  return `SELECT ${capturedColumns('r', source.columns)} ${inTable(table, source)} AND ${MADE_BY_US} AND ${since}`;
+}
+
+/** The last command of this transaction that made a row which is there, or -1. */
+export function lastCommand(table: PlannedTable, source: CaptureSource): string {
+  return `SELECT coalesce(pg_catalog.max(r.cmin::pg_catalog.text::pg_catalog.int8), -1)::pg_catalog.text
+    ${inTable(table, source)} AND ${MADE_BY_US}`;
+}
+
+/** Whether any of the tables still has a row. */
+export function anyRowLeft(tables: readonly PlannedTable[]): string {
+  const each = tables.map(({ schema, name }) => `EXISTS (SELECT FROM ONLY ${quoteQualified(schema, name)})`);
+  return `SELECT CASE WHEN ${each.join(' OR ')} THEN '1' ELSE '0' END`;
+}

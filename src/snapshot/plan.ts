@@ -1,0 +1,372 @@
+import { LIMITS } from '../base/limits.ts';
+import type { Catalog, CatalogAnswer } from '../catalog/catalog.ts';
+import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
+import type { SliceTarget, WriteSlice } from '../sql/slice.ts';
+import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
+import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
+import type { HiddenConnection } from './connection.ts';
+import { problemOfCalls, problemOfGraph, problemOfGroup, problemOfTruncate } from './eligibility.ts';
+import { groupOverlapping, type RowGroup } from './group.ts';
+import { type Seed, seedOf } from './seed.ts';
+
+/** What a statement will change, as queries to run before it; or why that cannot be told. */
+export type PlanOutcome =
+  | { readonly kind: 'exact'; readonly plan: CapturePlan }
+  /** `reason` is a clause that reads well behind "there is no exact plan, because". */
+  | { readonly kind: 'none'; readonly reason: string };
+
+/** The client's own parameters, which the queries of a capture are given as they are. */
+export interface StatementParameters {
+  /** OIDs, all of them known: the server tells them when the statement is described. */
+  readonly types: readonly number[];
+  readonly values: readonly (Buffer | null)[];
+  /** One for each value. */
+  readonly formats: readonly (0 | 1)[];
+}
+
+export const NO_PARAMETERS: StatementParameters = Object.freeze({ types: [], values: [], formats: [] });
+
+export interface CapturePlan {
+  readonly operation: 'update' | 'delete' | 'merge' | 'insert' | 'truncate';
+  /** Run first: what takes the locks that the statement itself will take. */
+  readonly lock: string | null;
+  readonly sources: readonly CaptureSource[];
+  /** The tables in which rows of the sources are stored. */
+  readonly tables: readonly PlannedTable[];
+  readonly parameters: StatementParameters;
+  /** Code runs that may write anywhere, so that the counts of all tables are compared. */
+  readonly opaque: boolean;
+  /** The condition looks at the row alone, so that it holds as long as the row is locked. */
+  readonly ownRowOnly: boolean;
+  /** Whether the command tag counts the rows of the target alone, and nothing else reaches them. */
+  readonly countedByTag: boolean;
+}
+
+/** One query: a table's OID and ctid in binary, then the columns. */
+export interface CaptureSource {
+  readonly sql: string;
+  /** What stands behind FROM to find the same rows again. */
+  readonly from: string;
+  readonly columns: readonly Column[];
+  readonly resultFormats: readonly (0 | 1)[];
+  readonly tables: readonly number[];
+}
+
+export type Cause =
+  | { readonly kind: 'target' }
+  | { readonly kind: 'cascade'; readonly constraint: string; readonly level: number };
+
+export interface PlannedTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly cause: Cause;
+  readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
+  readonly key: readonly string[] | null;
+  /** What a row of the files holds, in this order: all columns but generated ones. */
+  readonly columns: readonly Column[];
+  /** The index of its source. */
+  readonly source: number;
+  /** Whether the current role may read it by its own name, not only through what it is a part of. */
+  readonly direct: boolean;
+  /** Rows may come into it, or change more than once, so that what is new has to be looked for. */
+  readonly mayGainRows: boolean;
+}
+
+export interface PlanRequest {
+  /** Whose answers of the catalog may be shared: the database. */
+  readonly scope: string;
+  readonly slice: WriteSlice;
+  readonly parameters: StatementParameters;
+}
+
+export async function planCapture(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+): Promise<PlanOutcome> {
+  const { slice } = request;
+  switch (slice.kind) {
+    case 'inexact':
+      return none(slice.reason);
+    case 'cursor':
+      return none('only the server knows the row that a cursor stands on');
+    case 'truncate': {
+      const answer = await ask(connection, catalog, request, slice.targets, true);
+      return planTruncate(slice, answer, request.parameters);
+    }
+    case 'rows':
+    case 'upsert': {
+      const answer = await ask(connection, catalog, request, [slice.target], false);
+      return planRows(slice, answer, request.parameters);
+    }
+    default:
+      return slice satisfies never;
+  }
+}
+
+async function ask(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  { scope, slice }: PlanRequest,
+  targets: readonly SliceTarget[],
+  allReferrers: boolean,
+): Promise<CatalogAnswer> {
+  const functions = 'calls' in slice ? slice.calls : [];
+  return await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
+}
+
+function planRows(
+  slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+): PlanOutcome {
+  const target = answer.relations.get(answer.roots[0] ?? 0);
+  if (target === undefined) return none('its target does not exist');
+  if (!answer.counts) return none('the server does not count changes (track_counts is off)');
+  if (answer.relations.size > LIMITS.snapshotRelationsMax) return none('it may reach too many tables');
+  const calls = problemOfCalls(slice, answer.functions);
+  if (calls !== null) return none(calls);
+  const seed = seedOf(slice, target, answer.functions);
+  if ('problem' in seed) return none(seed.problem);
+  const only = slice.target.only || target.children.length === 0;
+  const graph = followCascades(
+    target,
+    only && target.kind !== 'partitioned table',
+    seed.changes,
+    answer.relations,
+  );
+  const groups = groupOverlapping(graph.nodes, answer.relations);
+  const problem =
+    problemOfGraph(graph, seed) ??
+    first(groups, (group) => problemOfGroup(group, seed, graph, answer.relations));
+  if (problem !== null) return none(problem);
+  const tables: PlannedTable[] = [];
+  const sources = groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, tables));
+  const opaque =
+    hasTriggers(tables, answer.relations) ||
+    answer.functions.some(({ volatility, own }) => own && volatility !== 'immutable');
+  const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
+  return exact({
+    operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
+    lock: null,
+    sources,
+    tables,
+    parameters,
+    opaque,
+    ownRowOnly: slice.kind === 'rows' && slice.ownRowOnly && !answer.functions.some(({ own }) => own),
+    countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
+  });
+}
+
+/** Whether foreign keys lead to rows of the statement's own tables. */
+function isReachedAgain(group: RowGroup, graph: CascadeGraph): boolean {
+  return graph.edges.some(({ to }) => group.nodes.some(({ id }) => id === to));
+}
+
+function sourcesOf(
+  group: RowGroup,
+  graph: CascadeGraph,
+  seed: Seed,
+  relations: Relations,
+  tables: PlannedTable[],
+): CaptureSource[] {
+  const inherited = group.relation.kind === 'table' && group.stored.length > 1;
+  const searched = inherited ? group.stored : [group.relation];
+  const statementAlone = graph.edges.length === 0 && !inherited && seed.direct !== null;
+  const sql = statementAlone ? null : cascadeSql(graph, seed.seeds);
+  const places = group.nodes.map(({ id }) => sql?.places(id)).join('\n UNION ');
+  return searched.map((relation): CaptureSource => {
+    const columns = captured(relation);
+    const stored = inherited ? [relation] : group.stored;
+    const only = relation.kind !== 'partitioned table';
+    const source = sourceCount(tables);
+    for (const table of stored) tables.push(planned(table, relation, group, graph, seed, source, relations));
+    return {
+      sql:
+        sql === null
+          ? seed.direct!(capturedColumns(seed.reference, columns))
+          : rowsAt(relation, only, columns, sql.clauses, places),
+      from: from(relation, only),
+      columns,
+      resultFormats: formatsOf(columns),
+      tables: stored.map(({ oid }) => oid),
+    };
+  });
+}
+
+function sourceCount(tables: readonly PlannedTable[]): number {
+  return (tables.at(-1)?.source ?? -1) + 1;
+}
+
+/** What the server does not compute by itself. */
+function captured(relation: Relation): Column[] {
+  return relation.columns.filter(({ generated }) => generated === '');
+}
+
+function formatsOf(columns: readonly Column[]): (0 | 1)[] {
+  return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
+}
+
+function planned(
+  table: Relation,
+  searched: Relation,
+  group: RowGroup,
+  graph: CascadeGraph,
+  seed: Seed,
+  source: number,
+  relations: Relations,
+): PlannedTable {
+  const reaching = group.nodes.filter((node) => storesIn(node, table, relations));
+  const own = reaching.some(({ level }) => level === 0);
+  const inserts = own && seed.inserts;
+  const moves =
+    searched.kind === 'partitioned table' && reaching.some(({ change }) => change.kind === 'update');
+  const ways = graph.edges.filter(({ to }) => reaching.some(({ id }) => id === to)).length + (own ? 1 : 0);
+  const changes = new Set<PlannedTable['changes'][number]>(reaching.map(({ change }) => change.kind));
+  if (inserts) changes.add('insert');
+  return {
+    oid: table.oid,
+    schema: table.schema,
+    name: table.name,
+    cause: causeOf(reaching, graph),
+    changes: [...changes],
+    key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,
+    columns: captured(searched).map((column) => ownColumn(table, column)),
+    source,
+    direct: table.select,
+    mayGainRows: inserts || moves || ways > 1 || table.triggers.length > 0,
+  };
+}
+
+function storesIn(node: ChangedRows, table: Relation, relations: Relations): boolean {
+  return storedIn(node.relation, node.only, relations).some(({ oid }) => oid === table.oid);
+}
+
+/** A partition may number its columns in another way than what it is a part of. */
+function ownColumn(table: Relation, column: Column): Column {
+  return table.columns.find(({ name }) => name === column.name) ?? column;
+}
+
+function causeOf(nodes: readonly ChangedRows[], graph: CascadeGraph): Cause {
+  const nearest = nodes.reduce((a, b) => (b.level < a.level ? b : a));
+  if (nearest.level === 0) return { kind: 'target' };
+  const edge = graph.edges.find(({ to }) => to === nearest.id)!;
+  return { kind: 'cascade', constraint: edge.reference.name, level: nearest.level };
+}
+
+function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {
+  return tables.some(({ oid, changes }) =>
+    relations.get(oid)?.triggers.some(({ events }) => events.some((event) => changes.includes(event))),
+  );
+}
+
+function planTruncate(
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+): PlanOutcome {
+  const levels = truncated(slice, answer);
+  if (levels === null) return none('one of its targets does not exist');
+  const nodes = [...levels].map(
+    ([relation, level], id): ChangedRows => ({
+      id,
+      relation,
+      only: isAlone(relation, level, slice, answer),
+      change: { kind: 'delete' },
+      level,
+    }),
+  );
+  const groups = groupOverlapping(nodes, answer.relations);
+  const problem = first(groups, (group) => problemOfTruncate(group, answer.relations));
+  if (problem !== null) return none(problem);
+  const tables: PlannedTable[] = [];
+  const sources = groups.flatMap((group) =>
+    group.stored.map((relation) => wholeTable(relation, group, tables)),
+  );
+  return exact({
+    operation: 'truncate',
+    lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
+    sources,
+    tables,
+    parameters,
+    opaque: tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0),
+    ownRowOnly: true,
+    countedByTag: false,
+  });
+}
+
+/** A table that only refers to another is emptied without its descendants, unless they are partitions. */
+function isAlone(
+  relation: Relation,
+  level: number,
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  { roots }: CatalogAnswer,
+): boolean {
+  if (relation.kind === 'partitioned table') return false;
+  return level > 0 || slice.targets.every((target, i) => target.only || roots[i] !== relation.oid);
+}
+
+/** What will be emptied: the targets and, with CASCADE, all that refers to them, each with its distance. */
+function truncated(
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  { roots, relations }: CatalogAnswer,
+): Map<Relation, number> | null {
+  const out = new Map<Relation, number>();
+  for (const root of roots) {
+    const relation = relations.get(root ?? 0);
+    if (relation === undefined) return null;
+    out.set(relation, 0);
+  }
+  if (!slice.cascade) return out;
+  for (const [relation, level] of out) {
+    const graph = [relation, ...storedIn(relation, false, relations)];
+    for (const { references } of graph) {
+      for (const { referrer } of references) {
+        const other = relations.get(referrer);
+        if (other !== undefined && !out.has(other)) out.set(other, level + 1);
+      }
+    }
+  }
+  return out;
+}
+
+function wholeTable(relation: Relation, group: RowGroup, tables: PlannedTable[]): CaptureSource {
+  const columns = captured(relation);
+  const level = Math.min(...group.nodes.map((node) => node.level));
+  tables.push({
+    oid: relation.oid,
+    schema: relation.schema,
+    name: relation.name,
+    cause: level === 0 ? { kind: 'target' } : { kind: 'cascade', constraint: '', level },
+    changes: ['truncate'],
+    key: bestKey(relation)?.columns ?? null,
+    columns,
+    source: sourceCount(tables),
+    direct: relation.select,
+    mayGainRows: false,
+  });
+  return {
+    sql: `SELECT ${capturedColumns('r', columns)} FROM ${from(relation, true)} r`,
+    from: from(relation, true),
+    columns,
+    resultFormats: formatsOf(columns),
+    tables: [relation.oid],
+  };
+}
+
+function first<T>(items: readonly T[], problem: (item: T) => string | null): string | null {
+  for (const item of items) {
+    const found = problem(item);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function exact(plan: CapturePlan): PlanOutcome {
+  return { kind: 'exact', plan };
+}
+
+function none(reason: string): PlanOutcome {
+  return { kind: 'none', reason };
+}

@@ -1,0 +1,184 @@
+import { TID_ARRAY_OID, tidArray } from '../catalog/array-parameter.ts';
+import { textColumns } from '../catalog/row.ts';
+import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
+import type { HiddenConnection, HiddenQuery } from './connection.ts';
+import { type Counts, type CountsReading, countsSince, isNone, NO_COUNTS, readCounts } from './counts.ts';
+import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
+import { tableOf } from './places.ts';
+import type { CapturePlan, CaptureSource, PlannedTable } from './plan.ts';
+
+export interface TableProof {
+  readonly table: PlannedTable;
+  /** Rows in the file of before-images, and in that of after-images. */
+  readonly before: number;
+  readonly after: number;
+  /** What the server counted: versions of rows, so that one row may count twice. */
+  readonly counted: Counts;
+}
+
+export type Proof =
+  | { readonly kind: 'proved'; readonly tables: readonly TableProof[] }
+  /** What was captured is not what was changed. */
+  | { readonly kind: 'drift'; readonly reason: string };
+
+class Drift extends Error {}
+
+/**
+ * Writes the after-images and proves the capture: the rows that were captured are gone, all of them, and as many
+ * as the server has counted. What is new is found by following each captured row to its newest version or, where
+ * rows may also have come in or changed twice, by looking for all that this transaction made. Then
+ * before - after = deleted - inserted holds whatever happened in between.
+ */
+export async function captureAfter(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  capture: Capture,
+  commandTag: string,
+  sinks: SnapshotSinks,
+): Promise<Proof> {
+  try {
+    const counts = await readCounts(connection, plan);
+    refuseOthers(capture.counts, counts);
+    if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
+    const files = new Files(plan, sinks, 'after');
+    const tables: TableProof[] = [];
+    for (const table of plan.tables) {
+      const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
+      tables.push(await proveTable({ connection, plan, capture, files }, table, counted));
+    }
+    compareWithTag(plan, tables, commandTag);
+    return { kind: 'proved', tables };
+  } catch (error) {
+    if (error instanceof Drift) return { kind: 'drift', reason: error.message };
+    throw error;
+  }
+}
+
+interface Context {
+  readonly connection: HiddenConnection;
+  readonly plan: CapturePlan;
+  readonly capture: Capture;
+  readonly files: Files;
+}
+
+async function proveTable(context: Context, table: PlannedTable, counted: Counts): Promise<TableProof> {
+  const before = context.capture.rows.get(table.oid) ?? 0;
+  const ended = counted.updated + counted.deleted;
+  const drift = (what: string) => new Drift(`${table.schema}.${table.name}: ${what}`);
+  if (before > ended) throw drift(`${before} rows were captured, but only ${ended} changed`);
+  if (isNone(counted)) return { table, before, after: 0, counted };
+  const made = counted.updated + counted.inserted;
+  const followed =
+    counted.inserted === 0 && before === ended && table.direct && context.capture.places.complete;
+  const after = made === 0 ? 0 : await (followed ? follow(context, table) : search(context, table));
+  if (before - after !== counted.deleted - counted.inserted || after > made) {
+    throw drift(`${before} rows were captured and ${after} are new, but ${describe(counted)}`);
+  }
+  // Each row that has a newer version is gone from its place.
+  if (!(followed && after === before)) await proveGone(context, table, before, drift);
+  return { table, before, after, counted };
+}
+
+function describe({ inserted, updated, deleted }: Counts): string {
+  return `the server counted ${inserted} inserted, ${updated} updated and ${deleted} deleted`;
+}
+
+/** Writes the newest versions of the captured rows. */
+async function follow({ connection, plan, capture, files }: Context, table: PlannedTable): Promise<number> {
+  const source = plan.sources[table.source]!;
+  const sql = newestVersions(table, source);
+  let rows = 0;
+  for (const batch of capture.places.batches(table.oid)) {
+    await connection.run(placesQuery(sql, batch, source.resultFormats), (row) => {
+      rows++;
+      return files.write(tableOf(row), row);
+    });
+  }
+  return rows;
+}
+
+/** Writes all rows of the table that this transaction has made since the statement began. */
+async function search({ connection, plan, capture, files }: Context, table: PlannedTable): Promise<number> {
+  const source: CaptureSource = plan.sources[table.source]!;
+  const earlier = capture.counts.tables.get(table.oid) ?? NO_COUNTS;
+  const touched = capture.counts.wrote && earlier.inserted + earlier.updated > 0;
+  const last = capture.lastCommands.get(table.oid) ?? (touched ? null : -1);
+  if (last === null) {
+    throw new Drift(
+      `${table.schema}.${table.name}: what is new cannot be told from what this transaction made before`,
+    );
+  }
+  const query = { ...plainQuery(newRows(table, source, last)), resultFormats: source.resultFormats };
+  let rows = 0;
+  await connection.run(query, (row) => {
+    rows++;
+    return files.write(tableOf(row), row);
+  });
+  return rows;
+}
+
+async function proveGone(
+  { connection, plan, capture }: Context,
+  table: PlannedTable,
+  before: number,
+  drift: (what: string) => Drift,
+): Promise<void> {
+  if (before === 0) return;
+  if (!capture.places.complete) {
+    // The rows are locked: as many as were captured are gone, and they can be no others.
+    if (plan.ownRowOnly) return;
+    throw drift('too many rows to prove that the ones captured are the ones changed');
+  }
+  const sql = survivors(table, plan.sources[table.source]!);
+  let left = 0;
+  for (const batch of capture.places.batches(table.oid)) {
+    await connection.run(placesQuery(sql, batch, []), (row) => {
+      left += Number(textColumns(row)[0]);
+    });
+  }
+  if (left > 0) throw drift(`${left} of the captured rows did not change, and others did`);
+}
+
+function placesQuery(sql: string, places: Buffer, resultFormats: readonly (0 | 1)[]): HiddenQuery {
+  return {
+    sql,
+    parameterTypes: [TID_ARRAY_OID],
+    parameters: [tidArray(places)],
+    parameterFormats: [1],
+    resultFormats,
+  };
+}
+
+function refuseOthers(before: CountsReading, after: CountsReading): void {
+  for (const [name, counts] of after.others) {
+    const since = countsSince(before.others.get(name), counts);
+    if (!isNone(since)) throw new Drift(`it changed ${name} as well: ${describe(since)}`);
+  }
+}
+
+/** The lock was taken before the rows were read, so that they are all there were. */
+async function proveEmpty(connection: HiddenConnection, plan: CapturePlan, capture: Capture): Promise<Proof> {
+  let left = '';
+  await connection.run(plainQuery(anyRowLeft(plan.tables)), (row) => {
+    left = textColumns(row)[0] ?? '';
+  });
+  if (left !== '0') throw new Drift('rows are left after TRUNCATE');
+  const tables = plan.tables.map((table) => {
+    const before = capture.rows.get(table.oid) ?? 0;
+    return { table, before, after: 0, counted: { ...NO_COUNTS, deleted: before } };
+  });
+  return { kind: 'proved', tables };
+}
+
+const TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;
+
+function compareWithTag(plan: CapturePlan, tables: readonly TableProof[], commandTag: string): void {
+  const affected = TAG.exec(commandTag)?.[1];
+  if (affected === undefined || !plan.countedByTag) return;
+  const captured = tables
+    .filter(({ table }) => table.cause.kind === 'target')
+    .reduce((sum, { before }) => sum + before, 0);
+  if (captured !== Number(affected)) {
+    throw new Drift(`${captured} rows were captured, but the server says ${commandTag}`);
+  }
+}

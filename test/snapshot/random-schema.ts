@@ -1,0 +1,296 @@
+import type { Random } from '../support/random.ts';
+
+/** Random schemas with rows in them: keys of many kinds, foreign keys in every direction, partitions, odd names. */
+
+export interface TestColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly key: boolean;
+}
+
+export interface TestTable {
+  readonly name: string;
+  readonly columns: readonly TestColumn[];
+  /** Names of the primary key's columns, or none. */
+  readonly key: readonly string[];
+  readonly partitioned: boolean;
+  readonly rows: number;
+  /** Values of the key that are there, as literals, a list for each row. */
+  readonly keys: readonly (readonly string[])[];
+}
+
+export interface TestSchema {
+  readonly schema: string;
+  readonly sql: string;
+  readonly tables: readonly TestTable[];
+}
+
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+const ODD_NAMES = [
+  't',
+  'Order',
+  'naïve "x"',
+  'select',
+  'ünï çödé',
+  'a b',
+  "it's",
+  'WHERE',
+  'x.y',
+  '表',
+  't$1',
+  'back\\slash',
+];
+
+/** Literals of every built-in type that a table may have a column of. */
+export const VALUES: Readonly<Record<string, readonly string[]>> = {
+  bool: ['true', 'false'],
+  int2: ['0', '-32768', '7'],
+  int4: ['0', '1', '2', '3', '-2147483648'],
+  int8: ['5', '9223372036854775807'],
+  float4: ["'NaN'", '1.5', "'-Infinity'"],
+  float8: ['0.1', "'-0'", '1e300'],
+  numeric: ['1.00', "'NaN'", '12345678901234567890.000001'],
+  'numeric(8,2)': ['1', '3.14'],
+  money: ["'12.34'"],
+  text: ["''", "'a'", "'naïve ''x'' 表'", "repeat('long ', 3000)"],
+  'varchar(20)': ["'x'", "'trailing  '"],
+  'char(5)': ["'ab'", "''"],
+  '"char"': ["'q'"],
+  name: ["'n'"],
+  bytea: ["'\\x00ff'", "''", "decode(repeat('ab', 5000), 'hex')"],
+  date: ["'2024-02-29'", "'infinity'", "'4714-11-24 BC'"],
+  time: ["'23:59:59.999999'"],
+  timetz: ["'10:00+02'"],
+  timestamp: ["'2024-01-01 00:00:00.000001'", "'-infinity'"],
+  timestamptz: ["'2024-01-01 00:00:00+05'"],
+  interval: ["'1 year -2 days 03:00'"],
+  uuid: ["'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"],
+  json: [`'{"b": 1, "a":  [null]}'`],
+  jsonb: [`'{"b": 1, "a": [null]}'`],
+  jsonpath: ["'$.a[*] ? (@ > 1)'"],
+  inet: ["'10.0.0.1/8'", "'::1'"],
+  cidr: ["'10.0.0.0/8'"],
+  macaddr: ["'08:00:2b:01:02:03'"],
+  macaddr8: ["'08:00:2b:01:02:03:04:05'"],
+  'bit(5)': ["B'10101'"],
+  varbit: ["B'101'", "B''"],
+  point: ["'(1,2)'"],
+  line: ["'{1,2,3}'"],
+  lseg: ["'[(1,2),(3,4)]'"],
+  box: ["'(3,4),(1,2)'"],
+  path: ["'[(1,2),(3,4)]'"],
+  polygon: ["'((1,2),(3,4),(5,6))'"],
+  circle: ["'<(1,2),3>'"],
+  tsvector: ["'a:1A b'"],
+  tsquery: ["'a & !b'"],
+  int4range: ["'[1,5)'", "'empty'"],
+  numrange: ["'(,1.50]'"],
+  tstzrange: ["'[2024-01-01,)'"],
+  int4multirange: ["'{[1,2),[5,9)}'"],
+  oid: ['1'],
+  xid: ["'7'"],
+  xid8: ["'7'"],
+  cid: ["'7'"],
+  tid: ["'(1,2)'"],
+  pg_lsn: ["'0/16B3748'"],
+  pg_snapshot: ["'1:2:'"],
+  aclitem: ["'postgres=r/postgres'"],
+  regclass: ["'pg_class'"],
+  regtype: ["'int4'"],
+  'int4[]': ["'{1,NULL,3}'", "'{}'", "'[2:3]={1,2}'"],
+  'text[]': [`'{"a,b",NULL,"\\"q\\""}'`],
+  'int4[][]': ["'{{1,2},{3,4}}'"],
+  'numrange[]': [`'{"[1,2)"}'`],
+  refcursor: ["'c'"],
+  pg_node_tree: ['NULL'],
+};
+
+/** Types that the schema itself makes. */
+const OWN_TYPES: readonly (readonly [type: string, values: readonly string[]])[] = [
+  ['mood', ["'sad'", "'ha ppy'"]],
+  ['short', ["'abc'"]],
+  ['pair', [`'(1,"x y")'`, "'(,)'"]],
+  ['spans', ["'[1,2]'"]],
+  ['mood[]', [`'{sad,"ha ppy"}'`]],
+  ['pair[]', [`'{"(1,a)",NULL}'`]],
+];
+
+const DEFINITIONS = `CREATE TYPE mood AS ENUM ('sad', 'ha ppy'); CREATE DOMAIN short AS varchar(5) CHECK (value <> 'no');
+CREATE TYPE pair AS (x int, "y y" text); CREATE TYPE spans AS RANGE (subtype = float8);`;
+
+interface Draft {
+  readonly name: string;
+  readonly columns: TestColumn[];
+  readonly definitions: string[];
+  readonly key: readonly TestColumn[];
+  readonly partitioned: boolean;
+  /** Whether another table inherits from it, with a column of its own. */
+  readonly heir: boolean;
+  readonly foreignKeys: string[];
+  readonly rows: number;
+  readonly keys: string[][];
+  readonly values: string[][];
+}
+
+export function randomSchema(random: Random, serial: number): TestSchema {
+  const schema = `s${serial} ${random.pick(['', '"', 'é'])}`;
+  const names = random.shuffled(ODD_NAMES);
+  const drafts = Array.from({ length: random.between(1, 4) }, (_, i) => draftTable(random, `${names[i]}`));
+  for (const draft of drafts) addForeignKeys(random, draft, drafts);
+  const parts = [
+    `DROP SCHEMA IF EXISTS ${quoted(schema)} CASCADE; CREATE SCHEMA ${quoted(schema)}; SET search_path = ${quoted(schema)};`,
+    DEFINITIONS,
+    ...drafts.map((draft) => createTable(random, draft)),
+    ...drafts.map((draft) => fill(draft)),
+    ...drafts.flatMap((draft) => draft.foreignKeys),
+  ];
+  return { schema, sql: parts.join('\n'), tables: drafts.map(finished) };
+}
+
+function finished({ name, columns, key, partitioned, rows, keys }: Draft): TestTable {
+  return { name, columns, key: key.map((column) => column.name), partitioned, rows, keys };
+}
+
+function draftTable(random: Random, name: string): Draft {
+  const keyKind = random.weighted([
+    [4, 'one'],
+    [4, 'two'],
+    [2, 'none'],
+  ] as const);
+  const first: TestColumn = {
+    name: random.pick(['id', 'Id', 'k"1']),
+    type: random.pick(['int4', 'int4', 'int8', 'numeric']),
+    key: true,
+  };
+  const second: TestColumn = {
+    name: 'k2',
+    type: random.pick(['text', 'varchar(20)', 'date', 'int4']),
+    key: true,
+  };
+  const key = keyKind === 'one' ? [first] : keyKind === 'two' ? [first, second] : [];
+  const partitioned = key.length > 0 && random.chance(0.25);
+  const rows = random.weighted([
+    [1, 0],
+    [8, random.between(1, 12)],
+    [1, 60],
+  ]);
+  const keys = Array.from({ length: rows }, (_, i) =>
+    key.map((column, at) => keyValue(column, at === 0 ? i + 1 : i % 3)),
+  );
+  return {
+    name,
+    columns: [...key],
+    definitions: key.map((column) => `${quoted(column.name)} ${column.type} NOT NULL`),
+    key,
+    partitioned,
+    heir: !partitioned && random.chance(0.12),
+    foreignKeys: [],
+    rows,
+    keys,
+    values: keys.map((values) => [...values]),
+  };
+}
+
+function keyValue(column: TestColumn, at: number): string {
+  if (column.type === 'numeric') return `${at}.0`;
+  if (column.type === 'date') return `'2024-01-0${at + 1}'`;
+  return column.type === 'text' || column.type.startsWith('varchar') ? `'k${at}'` : String(at);
+}
+
+const ACTIONS = ['CASCADE', 'SET NULL', 'SET DEFAULT', 'NO ACTION'];
+
+/** References to any table, itself and later ones included, which makes cycles. */
+function addForeignKeys(random: Random, draft: Draft, all: readonly Draft[]): void {
+  const count = random.weighted([
+    [3, 0],
+    [5, 1],
+    [2, 2],
+  ] as const);
+  for (let i = 0; i < count; i++) {
+    const to = random.pick(all);
+    if (to.key.length === 0) continue;
+    const columns = to.key.map((column, at): TestColumn => {
+      const type = column.type === 'int4' && random.chance(0.2) ? 'int8' : column.type;
+      return { name: `f${i} ${at}`, type, key: false };
+    });
+    const byDefault = to.keys.length > 0 && random.chance(0.5) ? random.pick(to.keys) : null;
+    columns.forEach((column, at) => {
+      draft.columns.push(column);
+      draft.definitions.push(
+        `${quoted(column.name)} ${column.type}${byDefault === null ? '' : ` DEFAULT ${byDefault[at]}`}`,
+      );
+    });
+    for (const row of draft.values) {
+      const target = to.keys.length > 0 && random.chance(0.8) ? random.pick(to.keys) : null;
+      columns.forEach((_, at) => void row.push(target?.[at] ?? 'NULL'));
+    }
+    const names = columns.map(({ name }) => quoted(name)).join(', ');
+    const some = columns.length > 1 && random.chance(0.3) ? ` (${quoted(columns[0]!.name)})` : '';
+    const onDelete = random.pick(ACTIONS);
+    draft.foreignKeys.push(
+      `ALTER TABLE ${quoted(draft.name)} ADD FOREIGN KEY (${names}) REFERENCES ${quoted(to.name)} (${to.key.map(({ name }) => quoted(name)).join(', ')})
+       ON DELETE ${onDelete}${onDelete.startsWith('SET') ? some : ''} ON UPDATE ${random.pick(ACTIONS)}${random.chance(0.2) ? ' DEFERRABLE INITIALLY DEFERRED' : ''};`,
+    );
+    if (random.chance(0.5)) draft.foreignKeys.push(`CREATE INDEX ON ${quoted(draft.name)} (${names});`);
+  }
+}
+
+function createTable(random: Random, draft: Draft): string {
+  const { columns, definitions, key } = draft;
+  const number: TestColumn = { name: 'n', type: 'int4', key: false };
+  columns.push(number);
+  definitions.push('n int4');
+  for (const row of draft.values) row.push(String(random.between(0, 5)));
+  const all = [...Object.entries(VALUES), ...OWN_TYPES];
+  for (let i = random.between(0, 4); i > 0; i--) {
+    const [type, values] = random.pick(all);
+    const column: TestColumn = { name: `${type} ${i}`, type, key: false };
+    columns.push(column);
+    definitions.push(`${quoted(column.name)} ${type}`);
+    for (const row of draft.values) row.push(random.chance(0.2) ? 'NULL' : random.pick(values));
+  }
+  if (random.chance(0.3))
+    definitions.splice(
+      random.between(0, definitions.length),
+      0,
+      'gen int8 GENERATED ALWAYS AS (n * 2) STORED',
+    );
+  if (random.chance(0.3))
+    definitions.push(`own int GENERATED ${random.pick(['ALWAYS', 'BY DEFAULT'])} AS IDENTITY`);
+  if (random.chance(0.3)) definitions.splice(random.between(0, definitions.length), 0, 'gone text');
+  const inside = key.length === 0 ? '' : `, PRIMARY KEY (${key.map(({ name }) => quoted(name)).join(', ')})`;
+  const name = quoted(draft.name);
+  const drop = definitions.includes('gone text') ? `ALTER TABLE ${name} DROP COLUMN gone;` : '';
+  if (!draft.partitioned) {
+    const heir = draft.heir
+      ? `CREATE TABLE ${quoted(`${draft.name} heir`)} (more text) INHERITS (${name});`
+      : '';
+    return `CREATE TABLE ${name} (${definitions.join(', ')}${inside}); ${drop} ${heir}`;
+  }
+  const by = quoted(key[0]!.name);
+  return `CREATE TABLE ${name} (${definitions.join(', ')}${inside}) PARTITION BY RANGE (${by}); ${drop}
+CREATE TABLE ${quoted(`${draft.name} low`)} PARTITION OF ${name} FOR VALUES FROM (minvalue) TO (4);
+CREATE TABLE ${quoted(`${draft.name} rest`)} PARTITION OF ${name} DEFAULT;`;
+}
+
+function fill({ name, columns, values, definitions, heir }: Draft): string {
+  if (values.length === 0) return '';
+  const names = columns.map((column) => quoted(column.name)).join(', ');
+  const own = definitions.some((each) => each.startsWith('own ')) ? ['own'] : [];
+  const inherited = heir
+    ? values
+        .slice(0, 3)
+        .map(
+          (row, i) =>
+            `INSERT INTO ${quoted(`${name} heir`)} (${[names, ...own, 'more'].join(', ')}) VALUES (${[...row, ...own.map(() => i), "'heir'"].join(', ')});`,
+        )
+    : [];
+  // Each value is cast by its column, which VALUES of several rows would not do for mixed literals.
+  return [
+    ...values.map((row) => `INSERT INTO ${quoted(name)} (${names}) VALUES (${row.join(', ')});`),
+    ...inherited,
+  ].join('\n');
+}
