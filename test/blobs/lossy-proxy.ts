@@ -6,6 +6,8 @@ export type Fate =
   | 'pass'
   /** The server does what it is asked to, and nobody hears of it. */
   | 'lose-answer'
+  /** The proxy answers itself, as AWS does and Ceph does not. */
+  | { readonly status: number; readonly code: string }
   /** Neither the server nor the store hears of it. */
   | 'hold'
   /** One bit of what is sent changes. */
@@ -26,6 +28,13 @@ export class LossyProxy {
       const fate = this.fateOf(incoming);
       if (fate === 'hold') {
         incoming.resume();
+        return;
+      }
+      if (typeof fate === 'object') {
+        incoming.resume().on('end', () => {
+          answer.writeHead(fate.status, { 'content-type': 'application/xml' });
+          answer.end(`<Error><Code>${fate.code}</Code><Message>made up for a test</Message></Error>`);
+        });
         return;
       }
       const { method, url, headers } = incoming;
@@ -70,12 +79,11 @@ export class LossyProxy {
   }
 }
 
-/** The given fate for the first so many requests that match, and `pass` for all others. */
+/** The given fates for the first requests that match, one each, and `pass` for all others. */
 export function firstOnes(
-  count: number,
-  fate: Fate,
+  fates: readonly Fate[],
   matches: (request: IncomingMessage) => boolean,
 ): (request: IncomingMessage) => Fate {
-  let left = count;
-  return (incoming) => (matches(incoming) && left-- > 0 ? fate : 'pass');
+  const left = [...fates];
+  return (incoming) => (matches(incoming) ? (left.shift() ?? 'pass') : 'pass');
 }

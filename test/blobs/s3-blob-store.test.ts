@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { S3 } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
@@ -195,16 +196,15 @@ describe('between store and server', () => {
   });
 
   it('the answer to a put that must not replace is lost: the second attempt knows its own', async () => {
-    proxy.fateOf = firstOnes(1, 'lose-answer', ({ method }) => method === 'PUT');
+    proxy.fateOf = firstOnes(['lose-answer'], ({ method }) => method === 'PUT');
     expect(await store.putIfAbsent('m', Buffer.from('mine'))).toMatchObject({ kind: 'created' });
-    proxy.fateOf = firstOnes(1, 'lose-answer', ({ method }) => method === 'PUT');
+    proxy.fateOf = firstOnes(['lose-answer'], ({ method }) => method === 'PUT');
     expect(await store.putIfAbsent('m', Buffer.from('mine'))).toEqual({ kind: 'exists' });
   });
 
   it('the answer to the completion of an upload is lost: the second attempt knows its own', async () => {
     proxy.fateOf = firstOnes(
-      1,
-      'lose-answer',
+      ['lose-answer'],
       ({ method, url }) => method === 'POST' && /uploadId/.test(url!),
     );
     const bytes = Buffer.alloc(SEVERAL_PARTS, 'x');
@@ -213,10 +213,37 @@ describe('between store and server', () => {
     expect(await uploadsBelow(prefix)).toBe(0);
   });
 
+  it('an upload that is gone was completed, or not, as the object tells', async () => {
+    const gone = { status: 404, code: 'NoSuchUpload' };
+    const completes = ({ method, url }: IncomingMessage): boolean =>
+      method === 'POST' && /uploadId/.test(url!);
+    const bytes = Buffer.alloc(SEVERAL_PARTS, 'x');
+    proxy.fateOf = firstOnes(['lose-answer', gone], completes);
+    const summary = await write(store, 'a', bytes);
+    expect((await bytesOf(store, 'a', summary)).equals(bytes)).toBe(true);
+    for (const key of ['a', 'b']) {
+      proxy.fateOf = firstOnes([gone], completes);
+      await expect(write(store, key, bytes)).rejects.toMatchObject({ name: 'HoldfastError' });
+    }
+    expect(await store.stat('b')).toBeNull();
+    expect(await uploadsBelow(prefix)).toBe(0);
+  });
+
+  it('another put is under way: the server is asked again', async () => {
+    const conflict = { status: 409, code: 'ConditionalRequestConflict' };
+    proxy.fateOf = firstOnes([conflict, conflict], ({ method }) => method === 'PUT');
+    expect(await store.putIfAbsent('m', Buffer.from('mine'))).toMatchObject({ kind: 'created' });
+    proxy.fateOf = firstOnes([conflict], ({ method }) => method === 'PUT');
+    expect(await store.putIfAbsent('m', Buffer.from('mine'))).toEqual({ kind: 'exists' });
+    proxy.fateOf = ({ method }) => (method === 'PUT' ? conflict : 'pass');
+    await expect(store.putIfAbsent('n', Buffer.from('mine'))).rejects.toMatchObject({
+      name: 'HoldfastError',
+    });
+  });
+
   it('answers to parts are lost: they are sent again', async () => {
     proxy.fateOf = firstOnes(
-      3,
-      'lose-answer',
+      ['lose-answer', 'lose-answer', 'lose-answer'],
       ({ method, url }) => method === 'PUT' && /partNumber/.test(url!),
     );
     const bytes = Buffer.alloc(SEVERAL_PARTS, 'x');
@@ -251,7 +278,7 @@ describe('between store and server', () => {
   it('a read breaks off: it goes on where it was', async () => {
     const bytes = Buffer.alloc(LIMITS.s3ReadBytes * 3, 'some rows');
     const summary = await write(store, 'a', bytes);
-    proxy.fateOf = firstOnes(3, 'cut-answer', ({ method }) => method === 'GET');
+    proxy.fateOf = firstOnes(['cut-answer', 'cut-answer', 'cut-answer'], ({ method }) => method === 'GET');
     expect((await bytesOf(store, 'a', summary)).equals(bytes)).toBe(true);
     proxy.fateOf = ({ method }) => (method === 'GET' ? 'cut-answer' : 'pass');
     await expect(bytesOf(store, 'a', summary)).rejects.toMatchObject({ code: 'BLOBS_FAILED' });
