@@ -12,12 +12,18 @@ function inTable(table: PlannedTable, source: CaptureSource): string {
   return `FROM ${name} r WHERE r.tableoid ${EQUALS} ${table.oid}`;
 }
 
-/** Own transactions that run still: each holds a lock on its number. */
-const OWN_TRANSACTIONS = `ARRAY(SELECT l.transactionid FROM pg_catalog.pg_locks l
-  WHERE l.locktype ${EQUALS} 'transactionid' AND l.pid ${EQUALS} pg_catalog.pg_backend_pid()
-    AND l.mode ${EQUALS} 'ExclusiveLock' AND l.granted)`;
+/** The number of this transaction, in full and as rows carry it. */
+const OWN = '(SELECT pg_catalog.pg_current_xact_id_if_assigned())';
+const AFTER_OWN = `(r.xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-)
+  ${OWN}::pg_catalog.xid::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.+) 4294967296) OPERATOR(pg_catalog.%) 4294967296`;
 
-const MADE_BY_US = `r.xmin ${EQUALS} ANY (${OWN_TRANSACTIONS})`;
+/**
+ * Made by this transaction or one inside it, ended or not: their numbers follow its own, and a row that is seen
+ * although its maker is in progress is one of ours. CASE keeps the costlier question for the few that are young.
+ */
+const MADE_BY_US = `CASE WHEN pg_catalog.age(r.xmin) OPERATOR(pg_catalog.<=) pg_catalog.age(${OWN}::pg_catalog.xid)
+  THEN pg_catalog.pg_xact_status((${OWN}::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.+) ${AFTER_OWN})::pg_catalog.text::pg_catalog.xid8)
+    OPERATOR(pg_catalog.=) 'in progress' ELSE false END`;
 
 /** The newest versions of rows whose places ($1) are known, where there is a newer one. */
 export function newestVersions(table: PlannedTable, source: CaptureSource): string {

@@ -1,6 +1,7 @@
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { type Capture, captureBefore, type SnapshotSinks } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
+import type { Places } from '../../src/snapshot/places.ts';
 import {
   type CapturePlan,
   type PlannedTable,
@@ -74,8 +75,22 @@ function described(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-async function judge(client: RawClient, parser: Parser, statement: TestStatement): Promise<Verdict> {
-  const connection = new HiddenClient(client);
+/** What happens between the steps of a capture, for what others do at the same time. */
+export interface Meanwhile {
+  readonly afterCapture?: () => Promise<void>;
+  readonly places?: Places;
+  readonly catalog?: Catalog;
+  readonly connection?: HiddenClient;
+}
+
+/** Captures one statement in the transaction that is open, and compares. */
+export async function judge(
+  client: RawClient,
+  parser: Parser,
+  statement: TestStatement,
+  meanwhile: Meanwhile = {},
+): Promise<Verdict> {
+  const connection = meanwhile.connection ?? new HiddenClient(client);
   const parse = (sql: string) => {
     const outcome = parser.parse(Buffer.from(sql));
     return outcome.kind === 'tree' ? outcome.tree : null;
@@ -86,14 +101,18 @@ async function judge(client: RawClient, parser: Parser, statement: TestStatement
     formats: statement.parameters.map(({ format }) => format),
     values: statement.parameters.map(({ value }) => value),
   };
-  const outcome = await planCapture(connection, new Catalog(), { scope: 'test', slice, parameters });
+  const outcome = await planCapture(connection, meanwhile.catalog ?? new Catalog(), {
+    scope: 'test',
+    slice,
+    parameters,
+  });
   if (outcome.kind === 'none') return outcome;
   const { plan } = outcome;
   const start = await imageOf(client, plan.tables);
   const files = new MemoryFiles();
   let capture: Capture;
   try {
-    capture = await captureBefore(connection, plan, files);
+    capture = await captureBefore(connection, plan, files, meanwhile.places);
   } catch (error) {
     if (!(error instanceof HiddenQueryError)) throw error;
     // A query of ours may fail where the statement would: then nothing is lost.
@@ -102,6 +121,7 @@ async function judge(client: RawClient, parser: Parser, statement: TestStatement
     if (alone.ok) return { kind: 'wrong', what: `the capture failed: ${described(error)}` };
     return { kind: 'failed', sqlstate: alone.sqlstate };
   }
+  await meanwhile.afterCapture?.();
   const done = await run(client, statement);
   if (!done.ok) return { kind: 'failed', sqlstate: done.sqlstate };
   const proof = await captureAfter(connection, plan, capture, done.tag, files);
@@ -136,6 +156,9 @@ async function run(
 /** Every row of every table of the schema; columns as the plan has them, so that bytes can be compared. */
 async function imageOf(client: RawClient, planned: readonly PlannedTable[]): Promise<Image> {
   const image = new Map<string, string>();
+  const role = (await client.rows('SELECT quote_ident(current_user)'))[0]![0];
+  // The comparison reads tables that the statement's role may not.
+  await client.rows('SET LOCAL ROLE postgres');
   const tables = await client.rows(
     `SELECT c.oid, c.oid::regclass FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace`,
   );
@@ -152,6 +175,7 @@ async function imageOf(client: RawClient, planned: readonly PlannedTable[]): Pro
       image.set(tuple.subarray(2, 20).toString('hex'), tuple.subarray(20).toString('hex'));
     }
   }
+  await client.rows(`SET LOCAL ROLE ${role}`);
   return image;
 }
 

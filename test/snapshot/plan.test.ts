@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Catalog } from '../../src/catalog/catalog.ts';
+import { Places } from '../../src/snapshot/places.ts';
+import { Parser } from '../../src/sql/parser.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { judge, type Meanwhile, type Verdict } from './exactness.ts';
+
+const SCHEMA = `
+  CREATE SCHEMA s; ALTER DATABASE postgres SET search_path = s;
+  SET search_path = s;
+  CREATE TABLE t (id int PRIMARY KEY, n int, name text);
+  CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE);
+  CREATE TABLE bare (a int, b text);
+  INSERT INTO t SELECT i, i % 5, 'row ' || i FROM generate_series(1, 20) i;
+  INSERT INTO child SELECT i, i FROM generate_series(1, 10) i;
+  INSERT INTO bare SELECT i % 3, 'same' FROM generate_series(1, 9) i;
+  CREATE VIEW v AS SELECT * FROM t;
+  CREATE VIEW random_view AS SELECT id FROM t WHERE random() < 0.5;
+  CREATE TABLE ruled (a int); CREATE RULE r AS ON DELETE TO ruled DO ALSO DELETE FROM bare;
+  CREATE TABLE secured (a int); ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+  CREATE TABLE audited (id int PRIMARY KEY, n int); INSERT INTO audited SELECT i, 0 FROM generate_series(1, 5) i;
+  CREATE TABLE audit (what text);
+  CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO s.audit VALUES (old::text); RETURN old; END';
+  CREATE TABLE touched (id int PRIMARY KEY, n int); INSERT INTO touched SELECT i, 0 FROM generate_series(1, 5) i;
+  CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := new.n + 10; RETURN new; END';
+  CREATE TRIGGER touch BEFORE UPDATE ON touched FOR EACH ROW EXECUTE FUNCTION touch();
+  CREATE TABLE meddled (id int PRIMARY KEY, n int); INSERT INTO meddled SELECT i, 0 FROM generate_series(1, 5) i;
+  CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF pg_trigger_depth() > 1 THEN RETURN NULL; END IF;
+      BEGIN UPDATE s.meddled SET n = 99 WHERE id = 5 AND n <> 99; EXCEPTION WHEN division_by_zero THEN NULL; END;
+      RETURN NULL;
+    END $$;
+  CREATE TRIGGER meddle AFTER UPDATE ON meddled FOR EACH ROW EXECUTE FUNCTION meddle();
+  CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1), (2);
+  CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF old.id = 2 THEN RETURN NULL; END IF; RETURN old; END';
+  CREATE TRIGGER keep BEFORE DELETE ON kept FOR EACH ROW EXECUTE FUNCTION keep();
+  CREATE FUNCTION own(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
+  CREATE ROLE deleter; GRANT USAGE ON SCHEMA s TO deleter; GRANT SELECT, DELETE ON t TO deleter;
+  CREATE ROLE parent_only; GRANT USAGE ON SCHEMA s TO parent_only; GRANT SELECT, UPDATE, DELETE ON t TO parent_only;
+  CREATE TABLE split (id int PRIMARY KEY, n int) PARTITION BY RANGE (id);
+  CREATE TABLE split_low PARTITION OF split FOR VALUES FROM (0) TO (10);
+  CREATE TABLE split_high PARTITION OF split FOR VALUES FROM (10) TO (100);
+  INSERT INTO split SELECT i, i FROM generate_series(1, 20) i;
+  CREATE ROLE of_whole; GRANT USAGE ON SCHEMA s TO of_whole; GRANT SELECT, UPDATE, DELETE ON split TO of_whole;
+`;
+
+describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let client: RawClient;
+  let parser: Parser;
+
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    await postgres.sql(SCHEMA);
+    client = await RawClient.open(postgres.port);
+    parser = await Parser.create();
+  });
+  afterAll(async () => {
+    client?.destroy();
+    await postgres?.stop();
+  });
+
+  async function tried(sql: string, first = '', meanwhile: Meanwhile = {}): Promise<Verdict> {
+    await client.rows(`BEGIN; ${first}`);
+    try {
+      return await judge(client, parser, { sql, parameters: [] }, meanwhile);
+    } finally {
+      await client.query('ROLLBACK');
+    }
+  }
+
+  describe('there is no plan', () => {
+    it.each([
+      ['DELETE FROM v WHERE id = 1', 'v is a view'],
+      ['DELETE FROM ruled', 'a rule rewrites what is done to ruled'],
+      ['DELETE FROM t WHERE random() < 0.5', 'random may answer differently a second time'],
+      ['DELETE FROM t WHERE nowhere(id)', 'the function nowhere is not known'],
+      [
+        'WITH d AS (DELETE FROM bare RETURNING a) DELETE FROM t WHERE id IN (SELECT a FROM d)',
+        'changes data by itself',
+      ],
+      ['UPDATE t SET id = id + random()::int', 'a function may give another new key a second time'],
+      ['UPDATE t SET id = DEFAULT', 'the new key is not a plain expression'],
+      ['UPDATE t SET id = bare.a FROM bare WHERE bare.a = t.n', 'the new key comes from other rows'],
+      ['DELETE FROM t WHERE CURRENT OF c', 'only the server knows the row that a cursor stands on'],
+      ['DELETE FROM no_such_table', 'its target does not exist'],
+      [
+        "INSERT INTO t VALUES (1, 2, 'x') ON CONFLICT (name) DO UPDATE SET n = 1",
+        'not told by a plain unique key',
+      ],
+    ])('%s', async (sql, reason) => {
+      const verdict = await tried(sql);
+      expect(verdict.kind).toBe('none');
+      expect(verdict.kind === 'none' && verdict.reason).toContain(reason);
+    });
+
+    it.each([
+      ['deleter', 'DELETE FROM t WHERE id = 12', 'this role may not lock rows of t'],
+      ['parent_only', 'DELETE FROM t WHERE id = 12', 'this role may not read child'],
+    ])('where the role %s lacks a privilege', async (role, sql, reason) => {
+      expect(await tried(sql, `SET LOCAL ROLE ${role}`)).toEqual({ kind: 'none', reason });
+    });
+
+    it('where row security hides rows', async () => {
+      const grant = 'GRANT SELECT, UPDATE, DELETE ON secured TO deleter; SET LOCAL ROLE deleter';
+      const verdict = await tried('DELETE FROM secured', grant);
+      expect(verdict).toEqual({ kind: 'none', reason: 'row security hides rows of secured from this role' });
+    });
+  });
+
+  describe('the capture is exact', () => {
+    it.each([
+      ['UPDATE t SET n = n + 1 WHERE id = 3'],
+      ['UPDATE t SET id = id + 1000'],
+      ['UPDATE t SET id = id WHERE id < 5'],
+      ['DELETE FROM t'],
+      ['DELETE FROM bare WHERE a = 1'],
+      ['DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT 3)'],
+      ['DELETE FROM t WHERE own(id) = 4'],
+      ['UPDATE t SET n = own(n) WHERE id = 4'],
+      ['UPDATE touched SET n = 5'],
+      ['UPDATE split SET id = id + 50 WHERE id BETWEEN 3 AND 12'],
+      ['TRUNCATE t CASCADE'],
+      ['COPY (DELETE FROM t WHERE id < 5 RETURNING *) TO STDOUT'],
+      ['EXPLAIN ANALYZE DELETE FROM t WHERE id < 5'],
+      [
+        "INSERT INTO t VALUES (1, 2, 'x'), (99, 1, 'y') ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE t.n < 5",
+      ],
+      [
+        "INSERT INTO t (name, id) VALUES ('x', '1') ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET name = excluded.name",
+      ],
+    ])('%s', async (sql) => {
+      expect(await tried(sql)).toMatchObject({ kind: 'exact' });
+    });
+
+    it('after other changes in the same transaction, in savepoints and out of them', async () => {
+      const first = `UPDATE split SET n = -1 WHERE id = 3; SAVEPOINT a; UPDATE split SET n = -2 WHERE id = 4;
+        RELEASE a; SAVEPOINT b; INSERT INTO split VALUES (60, 1)`;
+      expect(await tried('UPDATE split SET id = id + 20 WHERE id < 9', first)).toMatchObject({
+        kind: 'exact',
+      });
+      expect(await tried('DELETE FROM split WHERE id > 3', first)).toMatchObject({ kind: 'exact' });
+    });
+
+    it.each([['UPDATE split SET n = 0 WHERE id < 15'], ['DELETE FROM split WHERE id > 5']])(
+      'where the role may reach partitions through the whole only: %s',
+      async (sql) => {
+        expect(await tried(sql, 'SET LOCAL ROLE of_whole')).toMatchObject({ kind: 'exact' });
+      },
+    );
+
+    it('where the new rows are too many to be followed one by one', async () => {
+      const verdict = await tried('UPDATE t SET n = 7 WHERE n < 4', '', { places: new Places(3) });
+      expect(verdict).toMatchObject({ kind: 'exact' });
+      expect(await tried('DELETE FROM t WHERE n < 4', '', { places: new Places(3) })).toMatchObject({
+        kind: 'exact',
+      });
+    });
+  });
+
+  describe('a drift is seen', () => {
+    it.each([
+      [
+        'a function hidden in a view answers differently',
+        'DELETE FROM t WHERE id IN (SELECT id FROM random_view)',
+        'drift',
+      ],
+      ['a trigger keeps a row', 'DELETE FROM kept', 'drift'],
+      [
+        'a trigger changes another row, in a transaction of its own',
+        'UPDATE meddled SET n = 1 WHERE id = 1',
+        'drift',
+      ],
+      ['too many rows to prove', 'DELETE FROM t WHERE id IN (SELECT id FROM t)', 'drift'],
+    ])('where %s', async (name, sql, kind) => {
+      const places = name.startsWith('too many') ? new Places(3) : new Places();
+      expect((await tried(sql, '', { places })).kind).toBe(kind);
+    });
+
+    it('where a trigger writes into another table', async () => {
+      const trigger = 'CREATE TRIGGER note AFTER DELETE ON audited FOR EACH ROW EXECUTE FUNCTION note()';
+      const verdict = await tried('DELETE FROM audited WHERE id = 1', trigger);
+      expect(verdict.kind === 'drift' && verdict.reason).toContain('it changed s.audit as well');
+    });
+
+    it('where another session adds a row that matches', async () => {
+      const verdict = await tried('DELETE FROM t WHERE n = 3', '', {
+        afterCapture: async () => void (await postgres.sql("INSERT INTO t VALUES (50, 3, 'new')")),
+      });
+      await postgres.sql('DELETE FROM t WHERE id = 50');
+      expect(verdict.kind === 'drift' && verdict.reason).toContain('4 rows were captured');
+    });
+
+    it('where as many rows change as were captured, but others', async () => {
+      await postgres.sql('CREATE TABLE s.queue (id int PRIMARY KEY); INSERT INTO s.queue VALUES (5), (6)');
+      const verdict = await tried('DELETE FROM queue WHERE id = (SELECT min(id) FROM queue)', '', {
+        afterCapture: async () => void (await postgres.sql('INSERT INTO s.queue VALUES (1)')),
+      });
+      expect(verdict.kind === 'drift' && verdict.reason).toContain('1 of the captured rows did not change');
+    });
+  });
+
+  it('captures one row in three round trips, and two more for the proof', async () => {
+    const connection = new HiddenClient(client);
+    const catalog = new Catalog();
+    await tried('UPDATE bare SET b = $$x$$ WHERE a = 100', '', { connection, catalog });
+    connection.runs = 0;
+    await tried('UPDATE bare SET b = $$x$$ WHERE a = 1', '', { connection, catalog });
+    expect(connection.runs).toBe(5);
+  });
+});
