@@ -17,6 +17,9 @@ import type { SessionState } from './state.ts';
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
 const POISON_STATES = new Set(['34000', '42601']);
 
+/** The tags of statements that make or drop prepared statements. */
+const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD ALL']);
+
 /** Statements that may wait for their transaction status before they are audited without it. */
 const ENDED_MAX = 1024;
 
@@ -56,11 +59,13 @@ export class BackendMessages {
       case Backend.ParameterDescription:
         return this.head()?.hidden ? 'skip' : 'forward';
       case Backend.CommandComplete:
-        return this.statementEnds('completed', rowsOfCommandTag(bytes, start, end));
+        return this.statementEnds('completed', rowsOfCommandTag(bytes, start, end), () =>
+          bytes.latin1Slice(start, end - 1),
+        );
       case Backend.EmptyQueryResponse:
-        return this.statementEnds('completed', -1);
+        return this.statementEnds('completed', -1, noTag);
       case Backend.PortalSuspended:
-        return this.statementEnds('suspended', -1);
+        return this.statementEnds('suspended', -1, noTag);
       case Backend.ErrorResponse:
         return this.error(bytes.subarray(start, end));
       case Backend.ReadyForQuery:
@@ -130,7 +135,9 @@ export class BackendMessages {
   }
 
   /** The statement of that index has run, and what its text does to the names is made. */
-  private makeSqlNames(reply: Reply, statementIndex: number): void {
+  private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
+    // What runs under a portal's name may be a cursor instead, which changes no name.
+    if (!NAMING_TAGS.has(tag)) return;
     for (const change of reply.sqlNames ?? []) {
       if (change.statementIndex === statementIndex) this.state.statements.make(change.name, change.value);
     }
@@ -141,19 +148,21 @@ export class BackendMessages {
     return head?.kind === ReplyKind.Describe ? this.complete(ReplyKind.Describe) : 'forward';
   }
 
-  private statementEnds(how: AuditEnd, rows: number): ReplyVerdict {
+  private statementEnds(how: AuditEnd, rows: number, tag: () => string): ReplyVerdict {
     const head = this.head();
     if (head?.kind === ReplyKind.Execute) {
       this.finish(head, how, null, rows);
       const { copyIn } = head;
-      this.makeSqlNames(head, 0);
+      if (head.sqlNames !== null) this.makeSqlNames(head, 0, tag());
       this.answerNames(head, true);
       this.state.replies.shift();
       if (copyIn) this.endCopyIn();
       this.state.answered();
     } else if (head?.kind === ReplyKind.Query) {
       this.finish(head, how, null, rows);
-      this.makeSqlNames(head, head.statementsDone);
+      if (head.sqlNames !== null) {
+        this.makeSqlNames(head, head.statementsDone, tag());
+      }
       head.statementsDone++;
       if (head.copyIn) this.endCopyInOfQuery(head);
       this.nextStatement(head);
@@ -289,19 +298,20 @@ export class BackendMessages {
     state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
     state.copyingIn = false;
     let hidden = false;
+    let trustedPath = -1;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
       if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
-      if (head.trustsPath && !head.failed && state.transactionStatus === 'I') state.searchPathChanged(true);
+      if (!head.failed) trustedPath = head.trustsPath;
       replies.shift();
       while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
       this.spareSync = doubtful && replies.head?.kind === ReplyKind.Sync;
     }
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
-    if (replies.length === 0) state.textBecomesCertain();
+    if (state.settings.ready(state.transactionStatus, replies.length === 0, trustedPath)) state.epoch++;
     this.releaseEnded(state.transactionStatus);
     state.answered();
     this.onReady();
@@ -337,6 +347,8 @@ export class BackendMessages {
     ended.length = 0;
   }
 }
+
+const noTag = () => '';
 
 function isSync(reply: Reply): boolean {
   return reply.kind === ReplyKind.Sync;

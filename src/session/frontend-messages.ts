@@ -1,7 +1,6 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { ErrorFields } from '../wire/backend.ts';
@@ -9,14 +8,16 @@ import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '.
 import { Frontend } from '../wire/message-type.ts';
 import { awaitsCopy, waitForCopy } from './copy-doubt.ts';
 import { HoldDesk } from './hold.ts';
-import { nameKey, type Portal, type PreparedStatement, sqlNameKey, UNSETTLED } from './names.ts';
-import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
+import { nameKey, type Portal, UNSETTLED } from './names.ts';
+import { newEntry } from './new-entry.ts';
+import { FUNCTION_CALL, NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison, probeUnknown } from './poison.ts';
-import { internalError, tooLargeError } from './refusal.ts';
+import { internalError, tooLargeError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { type Answer, rule, type Verdict } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import type { SessionState } from './state.ts';
+import { currentAnalysis, executedBy, isAsDecided } from './understanding.ts';
 
 /**
  * What each frontend message means to the session: which replies it is owed, what it does to the names, and what
@@ -42,6 +43,7 @@ export class FrontendMessages {
    */
   decide(type: number, bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const { state } = this;
+    state.settings.beforeMessage(state.replies.length > 0);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       return { kind: 'replace', bytes: NOTHING };
     }
@@ -140,7 +142,7 @@ export class FrontendMessages {
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
-    const entry = this.entry('simple', analysis, text, 0, ruling, began);
+    const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
@@ -163,7 +165,8 @@ export class FrontendMessages {
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
     if (reading instanceof Promise) return waitForAnalysis(reading);
     this.countDecision(began);
-    const name = nameKey(bytes, start, nameEnd);
+    const name = this.key(bytes, start, nameEnd);
+    if (name === null) return this.refuse(Frontend.Parse, unreadableNameError());
     if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
       return this.refuse(Frontend.Parse, tooLargeError('the number of prepared statements', LIMITS.namesMax));
     }
@@ -182,7 +185,7 @@ export class FrontendMessages {
 
   /**
    * The decision is made here and not at Execute, because planning already runs functions. It holds for every
-   * Execute of the portal.
+   * Execute of the portal that runs what was decided.
    */
   private bind(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const { replies, portals, statements } = this.state;
@@ -194,10 +197,16 @@ export class FrontendMessages {
       replies.push(ReplyKind.Bind);
       return null;
     }
-    const name = nameKey(bytes, portalEnd + 1, nameEnd);
+    const portal = this.key(bytes, start, portalEnd);
+    const name = this.key(bytes, portalEnd + 1, nameEnd);
+    if (portal === null || name === null) return this.refuse(Frontend.Bind, unreadableNameError());
+    if (portals.size >= LIMITS.namesMax && portals.peek(portal) === null) {
+      return this.refuse(Frontend.Bind, tooLargeError('the number of portals', LIMITS.namesMax));
+    }
     const statement = statements.lookup(name);
     if (statement === UNSETTLED) return this.settle(null);
-    const read = answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : this.current(statement));
+    const read =
+      answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
     if (read instanceof Promise) return waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
@@ -213,14 +222,17 @@ export class FrontendMessages {
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
-      const entry = this.entry('extended', analysis, text, parameters, ruling, began);
+      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
       return poison(this.state, Frontend.Bind, ruling.error, entry);
     }
     const reply = replies.push(ReplyKind.Bind);
     reply.of = 'portal';
-    reply.name = nameKey(bytes, start, portalEnd);
+    reply.name = portal;
     reply.portal = {
       statement: statement ?? NO_STATEMENT,
+      read,
+      executed: executedBy(this.state, read),
+      epoch: this.state.epoch,
       analysis,
       decision: ruling.decision,
       parameters,
@@ -231,29 +243,22 @@ export class FrontendMessages {
     return null;
   }
 
-  /** The statement as it is to be understood now, if names may mean something else than at its Parse. */
-  private current(statement: PreparedStatement): Analysis | Promise<Analysis> {
-    const { epoch, textFacts, services } = this.state;
-    const { catalogFirst } = textFacts;
-    if (statement.epoch === epoch || statement.facts.catalogFirst === catalogFirst) return statement.analysis;
-    if (statement.text === null) return UNKNOWN_STATEMENT;
-    const bytes = Buffer.from(statement.text, 'utf8');
-    return services.analyzer.analyze(bytes, 0, bytes.length, { ...statement.facts, catalogFirst });
-  }
-
   private execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const nameEnd = stringEnd(bytes, start, end);
     if (nameEnd < 0 || end - nameEnd !== 5) {
       this.state.replies.push(ReplyKind.Execute);
       return null;
     }
-    const name = nameKey(bytes, start, nameEnd);
-    const portal = this.state.portals.peek(name) ?? this.unknownPortal(answer);
+    const name = this.key(bytes, start, nameEnd);
+    if (name === null) return this.refuse(Frontend.Execute, unreadableNameError());
+    const known = this.state.portals.lookup(name);
+    if (known === UNSETTLED) return this.settle(null);
+    const portal = known === null ? this.unknownPortal(answer) : this.decided(known, answer);
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const reply = this.state.replies.push(ReplyKind.Execute);
-    const entry = this.entry('extended', analysis, text, portal.parameters, portal, nowMs());
+    const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
     return null;
@@ -263,18 +268,36 @@ export class FrontendMessages {
     const ruling = rule(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
-      const entry = this.entry('extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
+      const entry = newEntry(this.state, 'extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
       return poison(this.state, Frontend.Execute, ruling.error, entry);
     }
-    return { statement: NO_STATEMENT, analysis: UNKNOWN_PORTAL, parameters: 0, ...ruling };
+    return { ...NO_PORTAL, ...ruling };
+  }
+
+  /** The portal if it runs what was decided at Bind, or with a decision of what it has come to mean since. */
+  private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
+    if (isAsDecided(this.state, portal)) return portal;
+    const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
+    if (read instanceof Promise) return waitForAnalysis(read);
+    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
+    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const text = analysis.redacted === null ? portal.statement.text : null;
+    const ruling = rule(this.state, this.holds, analysis, text, portal.parameters, answer, read);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, ruling, nowMs());
+      return poison(this.state, Frontend.Execute, ruling.error, entry);
+    }
+    return { ...portal, read, analysis, ...ruling };
   }
 
   private close(bytes: Buffer, start: number, end: number): Verdict {
     const { replies, statements, portals } = this.state;
-    const reply = replies.push(ReplyKind.Close);
     const nameEnd = stringEnd(bytes, start + 1, end);
+    const name = nameEnd === end - 1 ? this.key(bytes, start + 1, nameEnd) : '';
+    if (name === null) return this.refuse(Frontend.Close, unreadableNameError());
+    const reply = replies.push(ReplyKind.Close);
     if (nameEnd !== end - 1) return null;
-    const name = nameKey(bytes, start + 1, nameEnd);
     if (bytes[start] === 0x53 /* S */) {
       reply.of = 'statement';
       reply.name = name;
@@ -287,12 +310,21 @@ export class FrontendMessages {
     return null;
   }
 
+  /** The key of a name; null where the server may take it for another, so that its message has to be refused. */
+  private key(bytes: Buffer, start: number, end: number): string | null {
+    if (start === end) return '';
+    const key = this.state.nameKey(bytes, start, end);
+    // Where what is unknown may run, there is nothing to be wrong about but the audit.
+    if (key !== null || this.state.decide(UNKNOWN_STATEMENT).action !== 'allow') return key;
+    return nameKey(bytes, start, end);
+  }
+
   private functionCall(answer: Answer | null): Verdict {
     const began = nowMs();
     const ruling = rule(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
-    const entry = this.entry('function', FUNCTION_CALL, null, 0, ruling, began);
+    const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
     this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
@@ -314,17 +346,11 @@ export class FrontendMessages {
 
   /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
   private executesUnsettled(read: Analysis): boolean {
-    const { state } = this;
-    return read.statements.some((statement) =>
-      statement.session.some((effect) => {
-        if (effect.kind !== 'execute') return false;
-        return state.statements.lookup(sqlNameKey(effect.name)) === UNSETTLED;
-      }),
-    );
+    return executedBy(this.state, read).includes(UNSETTLED);
   }
 
   /** Waits until the server has answered more, and decides the message then. */
-  private settle(analysis: Analysis | null): Verdict {
+  private settle(analysis: Analysis | null): Exclude<Verdict, null> {
     return { kind: 'wait', until: this.state.untilAnswered().then(() => ({ analysis, outcome: null })) };
   }
 
@@ -336,41 +362,7 @@ export class FrontendMessages {
     reply.audit = entry;
     this.state.services.audit.begin(entry);
   }
-
-  private entry(
-    protocol: AuditEntry['protocol'],
-    analysis: Analysis,
-    text: string | null,
-    parameters: number,
-    ruling: { readonly decision: Decision; readonly approvalId: string | null; readonly holdMs: number },
-    startedAtMs: number,
-  ): AuditEntry {
-    return {
-      session: this.state.identity,
-      analysis,
-      decision: ruling.decision,
-      text,
-      protocol,
-      statementIndex: 0,
-      startedAtMs,
-      parameters,
-      approvalId: ruling.approvalId,
-      holdMs: ruling.holdMs,
-      end: 'lost',
-      durationMs: 0,
-      rows: -1,
-      sqlstate: null,
-      transactionStatus: '?',
-    };
-  }
 }
-
-const NO_STATEMENT: PreparedStatement = Object.freeze({
-  text: null,
-  analysis: UNKNOWN_STATEMENT,
-  facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
-  epoch: -1,
-});
 
 /** What may come while the server copies in, and needs no answer to what has become of the COPY. */
 const PART_OF_COPY: ReadonlySet<number> = new Set([
@@ -382,6 +374,6 @@ const PART_OF_COPY: ReadonlySet<number> = new Set([
   Frontend.CopyFail,
 ]);
 
-function waitForAnalysis(analysis: Promise<Analysis>): Verdict {
+function waitForAnalysis(analysis: Promise<Analysis>): Exclude<Verdict, null> {
   return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, outcome: null })) };
 }

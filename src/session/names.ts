@@ -16,8 +16,16 @@ export interface PreparedStatement {
   readonly epoch: number;
 }
 
+/** The statements that EXECUTEs in a text name, as things stood. */
+export type Executed = readonly (PreparedStatement | null | typeof UNSETTLED)[];
+
 export interface Portal {
   readonly statement: PreparedStatement;
+  /** What its text was read as, and what that runs by the name of a statement, with the epoch in which it was. */
+  readonly read: Analysis;
+  readonly executed: Executed;
+  readonly epoch: number;
+  /** What was decided of: the text with what its EXECUTEs run. */
   readonly analysis: Analysis;
   readonly decision: Decision;
   readonly parameters: number;
@@ -34,10 +42,20 @@ export function nameKey(bytes: Buffer, start: number, end: number): string {
   return bytes.latin1Slice(start, Math.min(end, start + NAME_BYTES));
 }
 
-/** The key of a name as SQL text gives it. */
+/** The key of a name as SQL text gives it, where the server keeps names in UTF-8: it cuts between two characters. */
 export function sqlNameKey(name: string): string {
   const bytes = Buffer.from(name, 'utf8');
-  return nameKey(bytes, 0, bytes.length);
+  let end = Math.min(bytes.length, NAME_BYTES);
+  while (end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+  return bytes.latin1Slice(0, end);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is that of ASCII.
+const ASCII = /^[\x00-\x7f]*$/;
+
+/** Whether a name, or the key of one, is the same in every encoding. */
+export function isAsciiName(name: string): boolean {
+  return ASCII.test(name);
 }
 
 /** A change that SQL text makes: PREPARE sets a name, DEALLOCATE removes one (null), or all. */

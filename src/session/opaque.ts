@@ -1,4 +1,5 @@
 import type { Analysis, Risk, StatementEffects } from '../sql/effects.ts';
+import type { PreparedStatement } from './names.ts';
 
 /** Analyses of what comes without SQL text, or with a text that the gateway has not seen. */
 
@@ -46,3 +47,21 @@ export const UNKNOWN_PORTAL = withoutText(
   'high',
   'reads a cursor that was opened inside the server',
 );
+
+/** What a portal is of whose statement nothing is known. */
+export const NO_STATEMENT: PreparedStatement = Object.freeze({
+  text: null,
+  analysis: UNKNOWN_STATEMENT,
+  facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
+  epoch: -1,
+});
+
+/** What an Execute runs of whose portal nothing is known, but for the decision. */
+export const NO_PORTAL = Object.freeze({
+  statement: NO_STATEMENT,
+  read: UNKNOWN_PORTAL,
+  executed: [],
+  epoch: -1,
+  analysis: UNKNOWN_PORTAL,
+  parameters: 0,
+});

@@ -82,6 +82,15 @@ export function unknownStatementError(): ErrorFields {
   );
 }
 
+export function unreadableNameError(): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement blocked: the name of a statement or portal is not ASCII, and its encoding is not one the gateway reads',
+    null,
+    'Use names of ASCII letters, or the client encoding UTF8 or LATIN1 with a database in UTF8.',
+  );
+}
+
 export function tooLargeError(what: string, limitBytes: number): ErrorFields {
   return {
     ...error(

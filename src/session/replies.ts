@@ -48,8 +48,8 @@ export class Reply {
   portal: Portal | null = null;
   /** The segment that it belongs to. */
   segment = 0;
-  /** The statement sets a search_path that can be trusted, should it prove to have taken effect. */
-  trustsPath = false;
+  /** The token of a statement that sets a search_path to be trusted, if it proves to have taken effect; else -1. */
+  trustsPath = -1;
   /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
   sqlNames: readonly SqlNameChange[] | null = null;
 
@@ -72,7 +72,7 @@ export class Reply {
     this.portal = null;
     this.segment = 0;
     this.sqlNames = null;
-    this.trustsPath = false;
+    this.trustsPath = -1;
     return this;
   }
 }

@@ -6,9 +6,10 @@ import {
   worseRisk,
 } from '../sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
-import { type PreparedStatement, type SqlNameChange, sqlNameKey, UNSETTLED } from './names.ts';
+import { isCatalogFirst, losesCatalog } from '../sql/search-path.ts';
+import { type PreparedStatement, type SqlNameChange, UNSETTLED } from './names.ts';
 import { type Reply, ReplyKind } from './replies.ts';
-import { isCatalogFirst, type SessionState } from './state.ts';
+import type { SessionState } from './state.ts';
 
 /** Settings that change how the server reads text. */
 const READING = new Set(['client_encoding', 'names', 'standard_conforming_strings', 'backslash_quote']);
@@ -24,15 +25,22 @@ export function resolveExecute(state: SessionState, analysis: Analysis): Analysi
     return analysis;
   }
   const here = new Map<string, StatementEffects>();
+  let { catalogFirst } = state.textFacts;
+  let hidesPath = false;
   const statements = analysis.statements.map((statement) => {
+    const isBehind = hidesPath;
     let merged = statement;
     for (const effect of statement.session) {
-      if (effect.kind === 'prepare') here.set(sqlNameKey(effect.name), effect.effects);
+      if (losesCatalog(effect)) catalogFirst = false;
+      const key = effect.kind === 'prepare' ? state.sqlNameKey(effect.name) : null;
+      if (effect.kind === 'prepare' && key !== null) here.set(key, effect.effects);
       if (effect.kind !== 'execute') continue;
-      const inner = executed(state, here, effect.name);
-      if (inner !== null) merged = merge(stripped(merged, effect.ownRisk), inner);
+      const inner = executed(state, here, effect.name, catalogFirst);
+      if (inner === null) continue;
+      if (inner.some(({ session }) => session.some(losesCatalog))) hidesPath = true;
+      merged = merge(stripped(merged, effect.ownRisk), inner);
     }
-    return merged;
+    return isBehind ? behindHiddenPath(merged) : merged;
   });
   const worst = statements.reduce((a, b) => (worseRisk(a.risk, b.risk) === a.risk ? a : b));
   const tables = worst.writes.length > 0 ? worst.writes : worst.reads;
@@ -45,16 +53,27 @@ export function resolveExecute(state: SessionState, analysis: Analysis): Analysi
   };
 }
 
+/** A statement behind an EXECUTE that sets the search_path, which its analysis could not know. */
+function behindHiddenPath(statement: StatementEffects): StatementEffects {
+  const reasons = [...statement.reasons, 'follows an EXECUTE that sets search_path'];
+  return { ...statement, risk: worseRisk(statement.risk, 'critical'), reasons };
+}
+
 function executed(
   state: SessionState,
   here: ReadonlyMap<string, StatementEffects>,
   name: string,
+  catalogFirst: boolean,
 ): readonly StatementEffects[] | null {
-  const key = sqlNameKey(name);
+  const key = state.sqlNameKey(name);
+  if (key === null) return null;
   const prepared = here.get(key);
-  if (prepared !== undefined) return [prepared];
+  // What was read while a search_path was trusted may call other functions in one that is not.
+  if (prepared !== undefined) return catalogFirst === state.textFacts.catalogFirst ? [prepared] : null;
   const known = state.statements.lookup(key);
-  return known === null || known === UNSETTLED ? null : known.analysis.statements;
+  if (known === null || known === UNSETTLED) return null;
+  if (known.facts.catalogFirst && !catalogFirst) return null;
+  return known.analysis.statements;
 }
 
 /** An EXECUTE without what it counts for because its text does not show what runs, which is known now. */
@@ -77,6 +96,7 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
     writes: all.flatMap((effects) => effects.writes),
     columns: all.flatMap((effects) => effects.columns),
     functions: all.flatMap((effects) => effects.functions),
+    session: all.flatMap((effects) => effects.session),
     predicate: worst.predicate,
   };
 }
@@ -95,16 +115,31 @@ export function applySessionEffects(state: SessionState, analysis: Analysis, rep
     reply.segment = state.segment;
     state.statements.askSql(changes, reply.kind === ReplyKind.Execute);
   }
-  // Trust in a search_path comes back only with a plain SET that surely took effect: see BackendStream.
-  reply.trustsPath = analysis.statements.length === 1 && setsTrustedPath(analysis.statements[0]!);
+  const { settings } = state;
+  const trusts = analysis.statements.length === 1 && setsTrustedPath(analysis.statements[0]!);
+  reply.trustsPath = trusts ? settings.pathToken : -1;
 }
 
-function setsTrustedPath(statement: StatementEffects): boolean {
-  const last = statement.session.at(-1);
-  if (last?.kind === 'reset') return last.name === null || last.name === 'search_path';
-  if (last?.kind === 'discard') return last.target === 'all';
-  if (last?.kind !== 'set' || last.name !== 'search_path' || last.local) return false;
-  return last.value !== null && isCatalogFirst(last.value);
+/** Trust in a search_path comes back only with a plain SET or RESET, which surely took effect if it succeeded. */
+function setsTrustedPath({ operation, session }: StatementEffects): boolean {
+  const effect = session[0];
+  if (session.length !== 1 || effect === undefined) return false;
+  switch (operation) {
+    case 'set':
+    case 'reset':
+      if (effect.kind === 'reset') return resetsPath(effect.name);
+      if (effect.kind !== 'set' || effect.name !== 'search_path' || effect.local) return false;
+      return effect.value !== null && isCatalogFirst(effect.value);
+    case 'discard':
+      return effect.kind === 'discard' && effect.target === 'all';
+    default:
+      return false;
+  }
+}
+
+/** The name is null for RESET ALL. */
+function resetsPath(name: string | null): boolean {
+  return name === null || name === 'search_path';
 }
 
 function apply(
@@ -114,18 +149,20 @@ function apply(
 ): Omit<SqlNameChange, 'statementIndex'> | null {
   switch (effect.kind) {
     case 'prepare':
-      return { name: sqlNameKey(effect.name), value: prepared(state, analysis, effect.effects) };
+      return named(state, effect.name, prepared(state, analysis, effect.effects));
     case 'deallocate':
-      return { name: effect.name === null ? null : sqlNameKey(effect.name), value: null };
+      return effect.name === null ? { name: null, value: null } : named(state, effect.name, null);
     case 'discard':
       state.epoch++;
-      return effect.target === 'all' ? { name: null, value: null } : null;
+      if (effect.target !== 'all') return null;
+      settingResets(state, null);
+      return { name: null, value: null };
     case 'set':
       settingChanges(state, effect.name.toLowerCase(), effect.value);
       return null;
     case 'reset':
       state.epoch++;
-      if (effect.name === null || READING.has(effect.name.toLowerCase())) state.textBecomesUncertain();
+      settingResets(state, effect.name?.toLowerCase() ?? null);
       return null;
     case 'schema-change':
     case 'opaque-code':
@@ -141,10 +178,22 @@ function apply(
   }
 }
 
+/** A name that has no key is that of no statement that the gateway could know. */
+function named(state: SessionState, name: string, value: PreparedStatement | null) {
+  const key = state.sqlNameKey(name);
+  return key === null ? null : { name: key, value };
+}
+
 function settingChanges(state: SessionState, name: string, value: string | null): void {
-  if (READING.has(name)) state.textBecomesUncertain();
-  if (name === 'search_path' && (value === null || !isCatalogFirst(value))) state.searchPathChanged(false);
+  if (READING.has(name)) state.settings.textTouched();
+  if (name === 'search_path') state.searchPathSet(value);
   if (name === 'role' || name === 'session_authorization' || name === 'row_security') state.epoch++;
+}
+
+/** The name is null for all of them. */
+function settingResets(state: SessionState, name: string | null): void {
+  if (name === null || READING.has(name)) state.settings.textTouched();
+  if (resetsPath(name)) state.settings.pathReset();
 }
 
 /** The statement that SQL PREPARE makes, as a Parse would have made it. */

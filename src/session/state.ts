@@ -3,11 +3,12 @@ import type { AuditEntry, AuditLog, AuditSession } from '../audit/event.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
-import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from '../sql/effects.ts';
+import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { CopyDoubt } from './copy-doubt.ts';
+import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
-import { Names, type Portal, type PreparedStatement } from './names.ts';
+import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
 import { ReplyQueue } from './replies.ts';
 import type { StartupFacts } from './startup-parameters.ts';
 
@@ -73,7 +74,7 @@ export class SessionState {
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
   epoch = 0;
-  textFacts: TextFacts = DEFAULT_TEXT_FACTS;
+  readonly settings: KnownSettings;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
   /** Reads the client on, if nothing stands against it. */
@@ -85,8 +86,6 @@ export class SessionState {
   private boundTo: PolicySource['current'];
   /** A replication connection, where the configuration lets them in: its commands are not SQL. */
   private readonly replication: boolean;
-  private pathTrusted = true;
-  private textUncertain = false;
 
   constructor(
     services: SessionServices,
@@ -105,10 +104,36 @@ export class SessionState {
     this.boundTo = services.policy.current;
     this.boundPolicy = this.boundTo.forSession(facts);
     for (const [name, value] of parameters) this.parameters.set(name, value);
-    const path = parameters.get('search_path') ?? startup.searchPath;
     this.replication = startup.replication;
-    this.pathTrusted = path === null || isCatalogFirst(path);
-    this.readTextFacts();
+    this.settings = new KnownSettings(parameters, startup.searchPath);
+  }
+
+  /** How the server reads text, as far as it is known now. */
+  get textFacts(): TextFacts {
+    return this.settings.facts;
+  }
+
+  /**
+   * The key of a name that stands in a message; null where it is not known which name the server makes of it. It is
+   * one name in every encoding, and the server's conversions may make one of two, but not from UTF-8 to UTF-8.
+   */
+  nameKey(bytes: Buffer, start: number, end: number): string | null {
+    const key = nameKey(bytes, start, end);
+    if (isAsciiName(key)) return key;
+    const { encoding } = this.textFacts;
+    if (!this.keepsUtf8 || encoding === 'ascii-only') return null;
+    if (encoding === 'utf8') return key;
+    const converted = Buffer.from(bytes.latin1Slice(start, end), 'utf8');
+    return nameKey(converted, 0, converted.length);
+  }
+
+  /** As `nameKey`, for a name that SQL text gives. */
+  sqlNameKey(name: string): string | null {
+    return isAsciiName(name) || this.keepsUtf8 ? sqlNameKey(name) : null;
+  }
+
+  private get keepsUtf8(): boolean {
+    return this.parameters.get('server_encoding') === 'UTF8';
   }
 
   /** A Sync, Query or FunctionCall is sent. */
@@ -150,51 +175,23 @@ export class SessionState {
       this.facts = { ...this.facts, application: value };
       this.identity = { ...this.identity, application: value };
       this.bindPolicy();
-    } else if (name === 'search_path') {
-      this.pathTrusted = isCatalogFirst(value);
-      this.epoch++;
     }
-    this.readTextFacts();
+    if (name === 'search_path') this.epoch++;
+    this.settings.told(name, value);
   }
 
-  /**
-   * A statement was sent that changes how text is read. Until the server reports the new values, which it does
-   * only before ReadyForQuery, no text can be read.
-   */
-  textBecomesUncertain(): void {
-    this.textUncertain = true;
-    this.readTextFacts();
-  }
-
-  textBecomesCertain(): void {
-    if (!this.textUncertain) return;
-    this.textUncertain = false;
-    this.readTextFacts();
-  }
-
-  /** A search_path was or may have been set; distrust takes effect at once, trust when it is known to have held. */
-  searchPathChanged(trusted: boolean): void {
+  /** A statement is sent that sets the search_path; null for one that the text does not tell. */
+  searchPathSet(path: string | null): void {
     this.epoch++;
-    if (this.pathTrusted === trusted) return;
-    this.pathTrusted = trusted;
-    this.readTextFacts();
+    this.settings.pathSet(path);
   }
 
   /** What the client reads our own words in; null, for ASCII alone, while that may be about to change. */
   get clientEncoding(): string | null {
-    if (this.textUncertain) return null;
+    if (this.settings.isUncertain) return null;
     const encoding = this.parameters.get('client_encoding') ?? null;
     // SQL_ASCII takes the server's words as they are.
     return encoding === 'SQL_ASCII' ? (this.parameters.get('server_encoding') ?? null) : encoding;
-  }
-
-  private readTextFacts(): void {
-    const standard = this.parameters.get('standard_conforming_strings');
-    this.textFacts = Object.freeze({
-      encoding: readableEncoding(this.parameters.get('client_encoding') ?? 'UTF8'),
-      standardConformingStrings: !this.textUncertain && (standard === undefined || standard === 'on'),
-      catalogFirst: this.pathTrusted,
-    });
   }
 }
 
@@ -205,26 +202,3 @@ const REPLICATION: Decision = Object.freeze({
   risk: 'forbidden',
   wouldBe: null,
 });
-
-function readableEncoding(name: string): TextFacts['encoding'] {
-  switch (name.toUpperCase().replace(/[^A-Z0-9]/g, '')) {
-    case 'UTF8':
-    case 'UNICODE':
-      return 'utf8';
-    case 'LATIN1':
-    case 'ISO88591':
-      return 'latin1';
-    default:
-      return 'ascii-only';
-  }
-}
-
-/**
- * Whether a search_path leaves unqualified names to pg_catalog first: PostgreSQL searches it first unless the path
- * names it, and then where it is named.
- */
-export function isCatalogFirst(path: string): boolean {
-  const schemas = path.split(',').map((schema) => schema.trim().replaceAll('"', '').toLowerCase());
-  const at = schemas.indexOf('pg_catalog');
-  return at <= 0;
-}

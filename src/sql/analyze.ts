@@ -14,6 +14,7 @@ import { GRAMMAR } from './grammar.ts';
 import type { Parser } from './parser.ts';
 import { tooDeep } from './prescan.ts';
 import { redact } from './redact.ts';
+import { losesCatalog } from './search-path.ts';
 import { unwrap } from './tree.ts';
 import { Walk } from './walk.ts';
 
@@ -96,7 +97,12 @@ function understood(tree: ParseResult, text: string, decoded: Decoded, facts: Te
   const notes = { literalsRead: false };
   let statements: StatementEffects[];
   try {
-    statements = stmts.map((raw, index) => statement(raw, index, stmts, decoded, facts, notes));
+    let { catalogFirst } = facts;
+    statements = stmts.map((raw, index) => {
+      const effects = statement(raw, index, stmts, decoded, { ...facts, catalogFirst }, notes);
+      catalogFirst &&= !effects.session.some(losesCatalog);
+      return effects;
+    });
   } catch (error) {
     if (error instanceof RangeError) return notParsed('opaque', 'the statement is nested too deep', text);
     // A mistake of ours is no reason to let a statement pass, nor to end the session that sent it.

@@ -234,6 +234,7 @@ function setConfig(walk: Walk, args: readonly unknown[]): void {
   const [name, value] = [constantText(args[0]), constantText(args[1])];
   if (name === null) {
     walk.opaque('high', 'changes a setting whose name is computed');
+    walk.settingsUnread();
     return;
   }
   setting(walk, name, value, constantText(args[2]) === 'true');

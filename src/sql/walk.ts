@@ -139,6 +139,14 @@ export class Walk {
     if (this.#planning) return this.read(relation);
     this.#relation(this.#writes, relation);
     if (isSystemRelation(relation)) this.raise('critical', 'writes the system catalog');
+    if (relation.name === 'pg_settings') this.settingsUnread();
+  }
+
+  /** Settings are changed without the text telling which, so that those which matter to its reading may be. */
+  settingsUnread(): void {
+    for (const name of ['search_path', 'client_encoding']) {
+      this.effect({ kind: 'set', name, value: null, local: false });
+    }
   }
 
   #relation(into: Map<string, RelationName>, relation: RelationName): void {

@@ -1,4 +1,5 @@
 import type { FrontendMessage } from '../../src/wire/frontend-message.ts';
+import { ModelSession, type ModelSettings, parses, tagOf } from './model-session.ts';
 import { server } from './scripted-session.ts';
 
 /** A client that breaks the protocol is cut off behind its header. */
@@ -6,23 +7,29 @@ export interface BareHeader {
   readonly kind: 'bare-header';
 }
 
-/**
- * What PostgreSQL does with a stream of messages, as far as replies and names go, in a few lines that can be held
- * against its documentation. It knows these texts: SELECT and DELETE run; BAD does not parse; FAIL fails when run;
- * DEFER makes the commit fail; COPY reads data, of which `bad` is refused; TRIGGER is a COPY that fails before it
- * reads; and PREPARE, EXECUTE and DEALLOCATE.
- */
+/** What the server is like where the client meets it. */
+export interface ModelVersion {
+  readonly defaults: ModelSettings;
+  /** Whether it tells its search_path, as PostgreSQL does from 18 on. */
+  readonly tellsPath: boolean;
+}
+
+/** What PostgreSQL does with a stream of messages, in a few lines that can be held against its documentation. */
 export class ModelServer {
-  readonly statements = new Map<string, string>();
-  /** The texts that have run. */
-  readonly ran: string[] = [];
+  readonly session: ModelSession;
   dead = false;
-  private readonly portals = new Map<string, { readonly text: string; done: boolean }>();
+  private readonly version: ModelVersion;
+  private told: ModelSettings;
   private out: Buffer[] = [];
   private ignoring = false;
-  private commitFails = false;
   /** A COPY reads data; `rest` are the statements of its Query that come after it, null in an Execute. */
   private copying: { readonly rest: readonly string[] | null } | null = null;
+
+  constructor(version: ModelVersion) {
+    this.version = version;
+    this.session = new ModelSession(version.defaults);
+    this.told = version.defaults;
+  }
 
   /** Takes one message, or a header whose body does not come, and gives what is answered. */
   receive(message: FrontendMessage | BareHeader): Buffer[] {
@@ -38,40 +45,47 @@ export class ModelServer {
   }
 
   private take(message: FrontendMessage): void {
+    const { session } = this;
+    const { statements, portals } = session;
     switch (message.kind) {
       case 'query':
-        this.statements.delete('');
-        this.portals.delete('');
-        return this.query(message.query);
-      case 'parse':
-        if (message.statement === '') this.statements.delete('');
-        if (!parses(message.query)) return this.fail('42601');
-        if (this.statements.has(message.statement)) return this.fail('42P05');
-        this.statements.set(message.statement, message.query);
+        statements.delete('');
+        portals.delete('');
+        return this.query(session.read(message.query));
+      case 'parse': {
+        const meaning = session.read(message.query);
+        if (message.statement === '') statements.delete('');
+        if (!parses(meaning)) return this.fail('42601');
+        if (session.forbids(meaning)) return this.fail('25P02');
+        if (statements.has(message.statement)) return this.fail('42P05');
+        statements.set(message.statement, { text: message.query, meaning });
         return this.say(server.parsed);
+      }
       case 'bind': {
-        const text = this.statements.get(message.statement);
-        if (text === undefined) return this.fail('26000');
-        if (message.portal !== '' && this.portals.has(message.portal)) return this.fail('42P03');
-        this.portals.set(message.portal, { text, done: false });
+        const statement = statements.get(message.statement);
+        if (statement === undefined) return this.fail('26000');
+        if (session.forbids(statement.meaning)) return this.fail('25P02');
+        if (message.portal !== '' && portals.has(message.portal)) return this.fail('42P03');
+        session.bind(message.portal, statement.meaning);
         return this.say(server.bound);
       }
       case 'describe':
         if (message.target === 'portal') {
-          return this.portals.has(message.name) ? this.say(server.noData) : this.fail('34000');
+          return portals.has(message.name) ? this.say(server.noData) : this.fail('34000');
         }
-        if (!this.statements.has(message.name)) return this.fail('26000');
+        if (!statements.has(message.name)) return this.fail('26000');
         return this.say(server.parameters, server.noData);
       case 'execute':
         return this.execute(message.portal);
       case 'close':
-        if (message.target === 'statement') this.statements.delete(message.name);
-        else this.portals.delete(message.name);
+        if (message.target === 'statement') statements.delete(message.name);
+        else portals.delete(message.name);
         return this.say(server.closed);
       case 'sync':
         return this.sync();
       case 'function-call':
-        this.say(message.functionOid === 1 ? server.error('42883') : server.called);
+        if (message.functionOid !== 1 && session.status !== 'E') this.say(server.called);
+        else this.reject('42883');
         return this.ready();
       default:
       // Flush is answered by what is there; data of a COPY that is over is ignored.
@@ -79,78 +93,45 @@ export class ModelServer {
   }
 
   private execute(name: string): void {
-    const portal = this.portals.get(name);
+    const { session } = this;
+    const portal = session.portals.get(name);
     if (portal === undefined) return this.fail('34000');
-    if (portal.done) return this.fail('55000');
+    const { meaning } = portal;
+    if (session.forbids(meaning)) return this.fail('25P02');
+    if (portal.done || portal.failed) return this.fail('55000');
     portal.done = true;
-    const end = this.run(portal.text);
+    const tag = tagOf(meaning, session.statements);
+    const end = session.run(meaning, (bytes) => this.say(bytes), false);
     if (end === 'copying') this.copying = { rest: null };
-    else if (end === null) this.say(portal.text === '' ? server.empty : server.done(tagOf(portal.text)));
+    else if (end === null) this.say(meaning === '' ? server.empty : server.done(tag));
     else this.fail(end);
   }
 
   private query(text: string): void {
     const statements = text.split(';').map((part) => part.trim());
     if (!statements.every(parses)) {
-      this.say(server.error('42601'));
+      this.reject('42601');
       return this.ready();
     }
     const parts = statements.filter((part) => part !== '');
     if (parts.length === 0) this.say(server.empty);
-    this.runAll(parts);
+    this.runAll(parts, parts.length > 1);
   }
 
-  private runAll(parts: readonly string[]): void {
+  private runAll(parts: readonly string[], isImplicitBlock: boolean): void {
+    const { session } = this;
     for (const [i, text] of parts.entries()) {
-      const end = this.run(text);
+      const tag = tagOf(text, session.statements);
+      const end = session.run(session.plan(text), (bytes) => this.say(bytes), isImplicitBlock);
       if (end === 'copying') {
         this.copying = { rest: parts.slice(i + 1) };
         return;
       }
-      if (end !== null) return this.failQuery(end);
-      if (i === parts.length - 1 && this.commitFails) return this.failQuery('23505');
-      this.say(server.done(tagOf(text)));
+      const failed = end ?? (i === parts.length - 1 ? session.commitImplicit() : null);
+      if (failed !== null) return this.failQuery(failed);
+      this.say(server.done(tag));
     }
     this.ready();
-  }
-
-  /** Runs a text: null when it is done, or how it fails, or that it reads data now. */
-  private run(text: string, depth = 0): string | null {
-    if (depth > 10) return '54001';
-    const [verb, name, , ...rest] = text.split(' ');
-    switch (verb) {
-      case 'FAIL':
-        return '22012';
-      case 'DEFER':
-        this.commitFails = true;
-        return null;
-      case 'COPY':
-        this.say(server.copyIn);
-        return 'copying';
-      case 'TRIGGER':
-        this.say(server.copyIn);
-        return 'P0001';
-      case 'PREPARE':
-        if (this.statements.has(name!)) return '42P05';
-        this.statements.set(name!, rest.join(' '));
-        return null;
-      case 'EXECUTE': {
-        const prepared = this.statements.get(name!);
-        return prepared === undefined ? '26000' : this.run(prepared, depth + 1);
-      }
-      case 'DEALLOCATE':
-        return this.deallocate(name!);
-      default:
-        this.ran.push(text);
-        return null;
-    }
-  }
-
-  /** The unnamed statement is none of those that DEALLOCATE ALL drops. */
-  private deallocate(name: string): string | null {
-    if (name !== 'ALL') return this.statements.delete(name) ? null : '26000';
-    for (const known of this.statements.keys()) if (known !== '') this.statements.delete(known);
-    return null;
   }
 
   private copy(message: FrontendMessage, rest: readonly string[] | null): void {
@@ -178,44 +159,47 @@ export class ModelServer {
   private endCopy(error: string | null, rest: readonly string[] | null): void {
     this.copying = null;
     if (rest === null) return error === null ? this.say(server.done('COPY 1')) : this.fail(error);
-    if (error !== null) return this.failQuery(error);
-    if (rest.length === 0 && this.commitFails) return this.failQuery('23505');
+    const failed = error ?? (rest.length === 0 ? this.session.commitImplicit() : null);
+    if (failed !== null) return this.failQuery(failed);
     this.say(server.done('COPY 1'));
-    this.runAll(rest);
+    this.runAll(rest, true);
+  }
+
+  private reject(sqlstate: string): void {
+    this.session.abort();
+    this.say(server.error(sqlstate));
   }
 
   private fail(sqlstate: string): void {
-    this.say(server.error(sqlstate));
+    this.reject(sqlstate);
     this.ignoring = true;
   }
 
   private failQuery(sqlstate: string): void {
-    this.commitFails = false;
-    this.say(server.error(sqlstate));
+    this.reject(sqlstate);
     this.ready();
   }
 
   private sync(): void {
-    if (this.commitFails && !this.ignoring) this.say(server.error('23505'));
     this.ignoring = false;
     this.ready();
   }
 
+  /** What is not in a block is committed, and the client is told of the settings that changed. */
   private ready(): void {
-    this.commitFails = false;
-    this.portals.clear();
-    this.say(server.ready('I'));
+    const { session, version } = this;
+    const failed = session.commitImplicit();
+    if (failed !== null) this.say(server.error(failed));
+    const { standardStrings, path } = session.settings;
+    if (standardStrings !== this.told.standardStrings) {
+      this.say(server.setting('standard_conforming_strings', standardStrings));
+    }
+    if (version.tellsPath && path !== this.told.path) this.say(server.setting('search_path', path));
+    this.told = session.settings;
+    this.say(server.ready(session.status));
   }
 
   private say(...messages: readonly Buffer[]): void {
     this.out.push(...messages);
   }
-}
-
-function parses(text: string): boolean {
-  return text !== 'BAD' && !text.startsWith('holdfast');
-}
-
-function tagOf(text: string): string {
-  return text.split(' ')[0] === 'SELECT' ? 'SELECT 1' : text.split(' ')[0]!;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Names, nameKey, sqlNameKey, UNSETTLED } from '../../src/session/names.ts';
-import { isCatalogFirst } from '../../src/session/state.ts';
+import { isCatalogFirst } from '../../src/sql/search-path.ts';
 
 describe('nameKey', () => {
   it('cuts at 63 bytes, as NAMEDATALEN has it', () => {
@@ -158,6 +158,11 @@ describe('isCatalogFirst', () => {
     ['public, pg_catalog', false],
     ['evil,pg_catalog', false],
     ['"$user", public, "pg_catalog"', false],
+    // Schemas that only look like pg_catalog.
+    ['"PG_CATALOG", pg_catalog', false],
+    ['"pg_cat""alog", pg_catalog', false],
+    ['"pg_catalog,x", pg_catalog', false],
+    ['"pg_catalog', false],
     [' evil , pg_catalog ', false],
   ])('%s', (path, first) => {
     expect(isCatalogFirst(path)).toBe(first);

@@ -49,7 +49,7 @@ describe('ReplyQueue', () => {
         statement: {},
         portal: {},
         segment: 7,
-        trustsPath: true,
+        trustsPath: 7,
         sqlNames: [],
       });
       queue.shift();

@@ -19,7 +19,14 @@ export class ScriptedSession {
   readonly session: Session;
   ended = false;
 
-  constructor(options: { readonly statementBytesMax?: number; readonly mode?: Mode } = {}) {
+  constructor(
+    options: {
+      readonly statementBytesMax?: number;
+      readonly mode?: Mode;
+      /** What the server tells of its settings at the start. */
+      readonly parameters?: Readonly<Record<string, string>>;
+    } = {},
+  ) {
     this.services = new StubServices(options.statementBytesMax ?? 1 << 20, options.mode ?? 'protect');
     this.session = new Session(
       this.services,
@@ -28,7 +35,9 @@ export class ScriptedSession {
       {
         processId: 1,
         secretKey: Buffer.alloc(4),
-        parameters: new Map([['client_encoding', 'UTF8']]),
+        parameters: new Map(
+          Object.entries({ client_encoding: 'UTF8', server_encoding: 'UTF8', ...options.parameters }),
+        ),
         clientAhead: Buffer.alloc(0),
         upstreamAhead: Buffer.alloc(0),
       },

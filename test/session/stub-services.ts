@@ -4,7 +4,14 @@ import type { Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
 import type { Analyzer, PolicySource, SessionServices } from '../../src/session/state.ts';
-import type { Analysis, Risk, SessionEffect, StatementEffects } from '../../src/sql/effects.ts';
+import {
+  type Analysis,
+  DEFAULT_TEXT_FACTS,
+  type Risk,
+  type SessionEffect,
+  type StatementEffects,
+  type TextFacts,
+} from '../../src/sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../../src/sql/rules-session.ts';
 
 /**
@@ -28,18 +35,18 @@ export class StubServices implements SessionServices {
     const rules = { decide: mode === 'monitor' ? allow : decide };
     this.policy = { current: { mode, forSession: () => rules } };
     this.analyzer = {
-      analyze: (bytes, start, end) => this.analyze(bytes.toString('utf8', start, end)),
-      read: (bytes, start, end) => {
+      analyze: (bytes, start, end, facts) => this.analyze(bytes.toString('utf8', start, end), facts),
+      read: (bytes, start, end, facts) => {
         const text = bytes.toString('utf8', start, end);
-        const analysis = this.analyze(text);
+        const analysis = this.analyze(text, facts);
         return analysis instanceof Promise ? analysis : { analysis, text };
       },
     };
   }
 
-  private analyze(text: string): Analysis | Promise<Analysis> {
+  private analyze(text: string, facts: TextFacts): Analysis | Promise<Analysis> {
     if (text.includes('faulty')) throw new Error('the analyzer failed');
-    const analysis = analyze(text);
+    const analysis = analyze(text, facts);
     if (!text.includes('later')) return analysis;
     return new Promise((resolve) => this.late.push(() => resolve(analysis)));
   }
@@ -78,12 +85,21 @@ class StubApprovals implements ApprovalDesk {
 
 const RISK_OF: Readonly<Record<string, Risk>> = { delete: 'critical', update: 'high' };
 
-function analyze(text: string): Analysis {
+/** QUOTE is a text that says something else with standard_conforming_strings off, `f` a function that may be replaced. */
+function analyze(text: string, facts: TextFacts): Analysis {
+  let { catalogFirst } = facts;
   const statements = text
     .split(';')
     .map((part) => part.trim())
     .filter((part) => part !== '')
-    .map(effectsOf);
+    .map((part) => {
+      const effects = effectsOf(part, catalogFirst);
+      if (part.endsWith('= evil, pg_catalog')) catalogFirst = false;
+      return effects;
+    });
+  if (text.includes('QUOTE') && !facts.standardConformingStrings) {
+    return opaque('a test');
+  }
   const worst =
     statements.find(({ risk }) => risk === 'critical') ??
     statements.find(({ risk }) => risk === 'high') ??
@@ -101,36 +117,50 @@ function analyze(text: string): Analysis {
   } satisfies Analysis);
 }
 
-export function effectsOf(text: string): StatementEffects {
+function opaque(problem: string): Analysis {
+  const statement = { ...effectsOf('unknown'), risk: 'critical' } as const;
+  return Object.freeze({
+    ...analyze('unknown', DEFAULT_TEXT_FACTS),
+    status: 'opaque',
+    problem,
+    statements: [statement],
+    risk: 'critical',
+  } satisfies Analysis);
+}
+
+export function effectsOf(text: string, catalogFirst = true): StatementEffects {
   const operation = (text.split(/\s/)[0] ?? '').toLowerCase();
+  const replaced = !catalogFirst && text.endsWith(' f');
   // As the real one has it: what an EXECUTE runs is not known from its text, until the session resolves it.
   const executes = operation === 'execute';
   return {
     operation,
     operations: [operation],
-    risk: executes ? 'critical' : (RISK_OF[operation] ?? 'safe'),
+    risk: executes || replaced ? 'critical' : (RISK_OF[operation] ?? 'safe'),
     reasons: executes ? [EXECUTES_UNKNOWN] : [],
     reads: [],
     writes: [],
     columns: [],
     functions: [],
     predicate: 'not-applicable',
-    session: sessionEffects(text),
+    session: sessionEffects(text, catalogFirst),
     startByte: 0,
     lengthBytes: text.length,
   };
 }
 
-function sessionEffects(text: string): SessionEffect[] {
+function sessionEffects(text: string, catalogFirst: boolean): SessionEffect[] {
   const prepare = /^PREPARE (\w+) AS (.*)$/.exec(text);
-  if (prepare) return [{ kind: 'prepare', name: prepare[1]!, effects: effectsOf(prepare[2]!) }];
+  if (prepare) return [{ kind: 'prepare', name: prepare[1]!, effects: effectsOf(prepare[2]!, catalogFirst) }];
   const execute = /^EXECUTE (\w+)$/.exec(text);
   if (execute) return [{ kind: 'execute', name: execute[1]!, ownRisk: 'safe' }];
   const deallocate = /^DEALLOCATE (\w+)$/.exec(text);
   if (deallocate) return [{ kind: 'deallocate', name: deallocate[1] === 'ALL' ? null : deallocate[1]! }];
   if (text === 'DISCARD ALL') return [{ kind: 'discard', target: 'all' }];
-  const set = /^SET (\w+) = (\w+)$/.exec(text);
-  if (set) return [{ kind: 'set', name: set[1]!, value: set[2]!, local: false }];
+  const set = /^SET (LOCAL )?(\w+) = (.+)$/.exec(text);
+  if (set) return [{ kind: 'set', name: set[2]!, value: set[3]!, local: set[1] !== undefined }];
+  const reset = /^RESET (\w+)$/.exec(text);
+  if (reset) return [{ kind: 'reset', name: reset[1] === 'ALL' ? null : reset[1]! }];
   return [];
 }
 

@@ -42,6 +42,21 @@ describe('what a statement does to its session', () => {
       "select set_config('search_path', a, false) from t",
       [{ kind: 'set', name: 'search_path', value: null, local: false }],
     ],
+    [
+      "update pg_settings set setting = 'off' where name = 'standard_conforming_strings'",
+      [
+        { kind: 'set', name: 'search_path', value: null, local: false },
+        { kind: 'set', name: 'client_encoding', value: null, local: false },
+      ],
+    ],
+    [
+      "select set_config(a, 'off', false) from t",
+      [
+        { kind: 'set', name: 'search_path', value: null, local: false },
+        { kind: 'set', name: 'client_encoding', value: null, local: false },
+        { kind: 'opaque-code' },
+      ],
+    ],
     ['execute p (1)', [{ kind: 'execute', name: 'p', ownRisk: 'safe' }]],
     ['deallocate p', [{ kind: 'deallocate', name: 'p' }]],
     ['deallocate all', [{ kind: 'deallocate', name: null }]],
@@ -197,5 +212,15 @@ describe('the context comment', () => {
     const many = Array.from({ length: 40 }, (_, i) => `k${i}='v'`).join(',');
     expect((await cache.analyzeText(`select 1 /*${many}*/`)).context).toEqual({});
     expect((await cache.analyzeText(`select 1 /*a='${'x'.repeat(2_000)}'*/`)).context).toEqual({});
+  });
+});
+
+describe('what stands behind a change of search_path in one text', () => {
+  test.each([
+    ["set search_path = evil, pg_catalog; select lower('A')", 'high'],
+    ["set search_path = public; select lower('A')", 'low'],
+    ["select lower('A'); set search_path = evil, pg_catalog", 'low'],
+  ])('%s is %s', async (text, risk) => {
+    expect((await cache.analyzeText(text)).risk).toBe(risk);
   });
 });

@@ -1,0 +1,50 @@
+import type { Analysis } from '../sql/effects.ts';
+import { type Executed, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
+import { UNKNOWN_STATEMENT } from './opaque.ts';
+import type { SessionState } from './state.ts';
+
+/**
+ * What statements mean at the moment they are used, which may be another than when they were made: names are looked
+ * up in the search_path as it is by then, and EXECUTE runs what has its name by then.
+ */
+
+const NONE: Executed = Object.freeze([]);
+
+/** Statements that are planned at Bind for good. All others are read again when they are executed. */
+const PLANNED_AT_BIND = new Set(['select', 'values', 'insert', 'update', 'delete', 'merge']);
+
+/** The statement as it is to be understood now, if names may mean something else than at its Parse. */
+export function currentAnalysis(
+  state: SessionState,
+  statement: PreparedStatement,
+): Analysis | Promise<Analysis> {
+  const { epoch, textFacts, services } = state;
+  const { catalogFirst } = textFacts;
+  if (statement.epoch === epoch || statement.facts.catalogFirst === catalogFirst) return statement.analysis;
+  if (statement.text === null) return UNKNOWN_STATEMENT;
+  const bytes = Buffer.from(statement.text, 'utf8');
+  return services.analyzer.analyze(bytes, 0, bytes.length, { ...statement.facts, catalogFirst });
+}
+
+/** The statements that EXECUTEs in the text name, as things stand. */
+export function executedBy(state: SessionState, read: Analysis): Executed {
+  if (!read.touchesSession) return NONE;
+  const executed: Executed[number][] = [];
+  for (const { session } of read.statements) {
+    for (const effect of session) {
+      if (effect.kind !== 'execute') continue;
+      const key = state.sqlNameKey(effect.name);
+      executed.push(key === null ? null : state.statements.lookup(key));
+    }
+  }
+  return executed.length === 0 ? NONE : executed;
+}
+
+/** Whether the portal, when it is executed now, runs what was decided at its Bind. */
+export function isAsDecided(state: SessionState, portal: Portal): boolean {
+  if (portal.executed.length > 0) {
+    const now = executedBy(state, portal.read);
+    if (now.some((statement, i) => statement === UNSETTLED || statement !== portal.executed[i])) return false;
+  } else if (PLANNED_AT_BIND.has(portal.read.statements[0]?.operation ?? '')) return true;
+  return portal.epoch === state.epoch || currentAnalysis(state, portal.statement) === portal.read;
+}
