@@ -20,6 +20,12 @@ export const ReplyKind = {
 } as const;
 export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 
+const ENDS_SEGMENT: ReadonlySet<ReplyKind> = new Set([
+  ReplyKind.Sync,
+  ReplyKind.Query,
+  ReplyKind.FunctionCall,
+]);
+
 /** One message sent upstream and not answered in full. Objects are kept and used again by the queue. */
 export class Reply {
   kind: ReplyKind = ReplyKind.Sync;
@@ -82,6 +88,8 @@ export class ReplyQueue {
   private ring: Reply[] = Array.from({ length: 16 }, () => new Reply());
   private first = 0;
   private count = 0;
+  /** The last message that was pushed belongs to a segment that no Sync has closed yet. */
+  segmentOpen = false;
 
   get length(): number {
     return this.count;
@@ -104,6 +112,7 @@ export class ReplyQueue {
     if (this.count === this.ring.length) this.grow();
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
+    if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !ENDS_SEGMENT.has(kind);
     return reply.reset(kind);
   }
 

@@ -112,10 +112,11 @@ export class Session {
     this.state.upstream.destroy();
   }
 
+  /** Nothing is under way, not even a transaction without a BEGIN, which lasts from the first message to its Sync. */
   private get idle(): boolean {
-    return (
-      this.state.replies.length === 0 && this.state.transactionStatus === 'I' && !this.frontend.isWaiting
-    );
+    const { replies, transactionStatus } = this.state;
+    if (replies.length > 0 || replies.segmentOpen) return false;
+    return transactionStatus === 'I' && !this.frontend.isWaiting;
   }
 
   private ready(): void {
