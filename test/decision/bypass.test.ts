@@ -56,6 +56,45 @@ const WAYS: Record<string, (oid: (name: string) => Promise<number>) => Promise<B
       fe.sync(),
     ]),
   ],
+  'by a portal of an EXECUTE whose name was given away': async () => [
+    Buffer.concat([fe.parse('x', 'select 1'), fe.parse('y', 'execute x'), fe.sync()]),
+    Buffer.concat([
+      fe.bind({ portal: 'p', statement: 'y' }),
+      fe.close('S', 'x'),
+      fe.parse('x', DELETE),
+      fe.execute('p'),
+      fe.sync(),
+    ]),
+  ],
+  'by EXECUTEs of DEALLOCATE and PREPARE': async () => [
+    fe.query('prepare x as select 1'),
+    Buffer.concat([fe.parse('d', 'deallocate x'), fe.parse('p', `prepare x as ${DELETE}`), fe.sync()]),
+    ...['execute d', 'execute p', 'execute x'].map((text) => fe.query(text)),
+  ],
+  'by a portal that was replaced where the replies had not come': async () => [
+    fe.query('begin'),
+    Buffer.concat([
+      fe.parse('a', 'prepare x as select 1'),
+      fe.parse('b', `prepare x as ${DELETE}`),
+      fe.bind({ portal: 'p', statement: 'a' }),
+      fe.sync(),
+    ]),
+    Buffer.concat([
+      ...[fe.close('P', 'p'), fe.bind({ portal: 'p', statement: 'b' }), fe.sync()],
+      ...[fe.execute('p'), fe.sync(), fe.query('execute x'), fe.query('commit')],
+    ]),
+  ],
+  'by a name that is the same in another encoding': async () => [
+    Buffer.concat([fe.parse('é', 'select 1'), fe.sync()]),
+    fe.query("set client_encoding = 'LATIN1'"),
+    Buffer.concat([
+      fe.message('C', Buffer.from('Sé\0', 'latin1')),
+      fe.message('P', Buffer.from(`é\0${DELETE}\0\0\0`, 'latin1')),
+      fe.sync(),
+    ]),
+    fe.query("set client_encoding = 'UTF8'"),
+    Buffer.concat([fe.bind({ statement: 'é' }), fe.execute(), fe.sync()]),
+  ],
   'by a duplicate Parse that fails': async () => [
     Buffer.concat([fe.parse('s', DELETE), fe.sync()]),
     Buffer.concat([fe.parse('s', 'select 1'), fe.sync()]),
