@@ -9,10 +9,10 @@ import {
   sqlstateOf,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import type { ReplyVerdict } from './backend-stream.ts';
 import { leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
+import type { ReplyVerdict } from './verdict.ts';
 
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
 const POISON_STATES = new Set(['34000', '42601']);

@@ -5,9 +5,6 @@ import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { BackendMessages } from './backend-messages.ts';
 import type { SessionState } from './state.ts';
 
-/** What becomes of a reply: forwarded as it is, kept from the client, or something else in its place. */
-export type ReplyVerdict = 'forward' | 'skip' | Buffer;
-
 /** Which types are read, so that they have to be there whole; all others pass by their header alone. */
 const READ_WHOLE = new Uint8Array(256);
 for (const type of [

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { ReplyKind, type ReplyQueue } from './replies.ts';
-import type { Answer, Verdict } from './ruling.ts';
 import type { SessionState } from './state.ts';
+import type { Answer, Verdict } from './verdict.ts';
 
 /**
  * A Sync that is sent while the server copies in is swallowed, but one that it reads after the COPY has failed is
@@ -14,7 +14,6 @@ import type { SessionState } from './state.ts';
  * - open: an error has ended a COPY behind which Syncs had been sent, and no ReadyForQuery has come since.
  * - asked: as open, and a question is on its way to the server.
  */
-export type CopyDoubt = 'none' | 'open' | 'asked';
 
 const FLUSH = encodeFlush();
 const SYNC = encodeSync();

@@ -14,10 +14,11 @@ import { FUNCTION_CALL, NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEME
 import { NOTHING, POISON_EXECUTE, poison, probeUnknown } from './poison.ts';
 import { internalError, tooLargeError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
-import { type Answer, rule, type Verdict } from './ruling.ts';
+import { rule } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided } from './understanding.ts';
+import type { Answer, Verdict } from './verdict.ts';
 
 /**
  * What each frontend message means to the session: which replies it is owed, what it does to the names, and what

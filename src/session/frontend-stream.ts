@@ -3,8 +3,8 @@ import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { FrontendMessages } from './frontend-messages.ts';
 import { internalError } from './refusal.ts';
-import type { Answer, Verdict } from './ruling.ts';
 import type { SessionState } from './state.ts';
+import type { Answer, Verdict } from './verdict.ts';
 
 /**
  * The direction from client to server. It finds the messages in what the client sends, has each decided, and

@@ -5,8 +5,8 @@ import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
 import { heldNotice } from './refusal.ts';
-import type { Answer } from './ruling.ts';
 import type { SessionState } from './state.ts';
+import type { Answer } from './verdict.ts';
 
 /**
  * The live hold of one session: at most one statement at a time waits, because nothing behind it is looked at.

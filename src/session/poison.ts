@@ -5,8 +5,8 @@ import { encodeDescribe, encodeExecute, encodeQuery } from '../wire/frontend.ts'
 import { Frontend } from '../wire/message-type.ts';
 import { unknownStatementError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import type { Verdict } from './ruling.ts';
 import type { SessionState } from './state.ts';
+import type { Verdict } from './verdict.ts';
 
 type Replacement = Extract<Verdict, { kind: 'replace' }>;
 

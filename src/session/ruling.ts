@@ -1,4 +1,3 @@
-import type { HoldOutcome } from '../approval/approval.ts';
 import { unreachable } from '../base/assert.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -6,29 +5,7 @@ import type { ErrorFields } from '../wire/backend.ts';
 import type { HoldDesk } from './hold.ts';
 import { blockedError, holdEndedError } from './refusal.ts';
 import type { SessionState } from './state.ts';
-
-/** What was waited for: the analysis of a large text, or the end of a hold. */
-export interface Answer {
-  readonly analysis: Analysis | null;
-  readonly outcome:
-    | null
-    | {
-        readonly kind: 'held';
-        readonly approvalId: string | null;
-        readonly holdMs: number;
-        readonly end: HoldOutcome;
-      }
-    | { readonly kind: 'fault'; readonly error: unknown };
-}
-
-/** What becomes of a message: null forwards it as it is. */
-export type Verdict =
-  | null
-  | { readonly kind: 'replace'; readonly bytes: Buffer }
-  /** The server breaks off at the message's header, in its own words. */
-  | { readonly kind: 'break' }
-  /** `ahead` are bytes of ours that are sent to the server before the wait. */
-  | { readonly kind: 'wait'; readonly until: Promise<Answer>; readonly ahead?: Buffer | null };
+import type { Answer } from './verdict.ts';
 
 /** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */
 export type Ruling =

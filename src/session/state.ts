@@ -5,7 +5,6 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
-import type { CopyDoubt } from './copy-doubt.ts';
 import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
 import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
@@ -67,7 +66,8 @@ export class SessionState {
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
-  copyDoubt: CopyDoubt = 'none';
+  /** See copy-doubt.ts. */
+  copyDoubt: 'none' | 'open' | 'asked' = 'none';
   /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */
   readyWhileAsked = 0;
   /** A reply arrived that ends the session: FATAL, or the connection went. */

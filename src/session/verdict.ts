@@ -1,0 +1,28 @@
+import type { HoldOutcome } from '../approval/approval.ts';
+import type { Analysis } from '../sql/effects.ts';
+
+/** What was waited for: the analysis of a large text, or the end of a hold. */
+export interface Answer {
+  readonly analysis: Analysis | null;
+  readonly outcome:
+    | null
+    | {
+        readonly kind: 'held';
+        readonly approvalId: string | null;
+        readonly holdMs: number;
+        readonly end: HoldOutcome;
+      }
+    | { readonly kind: 'fault'; readonly error: unknown };
+}
+
+/** What becomes of a message: null forwards it as it is. */
+export type Verdict =
+  | null
+  | { readonly kind: 'replace'; readonly bytes: Buffer }
+  /** The server breaks off at the message's header, in its own words. */
+  | { readonly kind: 'break' }
+  /** `ahead` are bytes of ours that are sent to the server before the wait. */
+  | { readonly kind: 'wait'; readonly until: Promise<Answer>; readonly ahead?: Buffer | null };
+
+/** What becomes of a reply: forwarded as it is, kept from the client, or something else in its place. */
+export type ReplyVerdict = 'forward' | 'skip' | Buffer;
