@@ -39,6 +39,8 @@ export interface CatalogAnswer {
   readonly functions: readonly FunctionFacts[];
   /** Whether the server counts what is changed (track_counts), without which nothing can be proved. */
   readonly counts: boolean;
+  /** Whether operators and functions without a schema are surely looked for in pg_catalog first. */
+  readonly catalogFirst: boolean;
 }
 
 interface Known {
@@ -54,6 +56,7 @@ interface LookupRow {
   readonly fingerprint: string;
   readonly circumstances: string;
   readonly counts: boolean;
+  readonly catalogFirst: boolean;
   readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
 }
 
@@ -84,7 +87,13 @@ export class Catalog {
     const same = known !== undefined && holds(known, found, roots);
     const current = same ? known : await describe(connection, question, roots, found.circumstances);
     this.#remember(key, current);
-    return { roots, relations: current.relations, functions, counts: found.counts };
+    return {
+      roots,
+      relations: current.relations,
+      functions,
+      counts: found.counts,
+      catalogFirst: found.catalogFirst,
+    };
   }
 
   invalidate(scope: string): void {

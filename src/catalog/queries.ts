@@ -73,6 +73,8 @@ SELECT pg_catalog.jsonb_build_object(
   'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
                                         pg_catalog.current_setting('row_security')),
   'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
+  'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
+     WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false),
   'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'volatility', (SELECT pg_catalog.max(CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 2
                                             WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 1 ELSE 0 END)

@@ -154,9 +154,15 @@ function planRows(
     tables,
     parameters,
     opaque,
-    ownRowOnly: slice.kind === 'rows' && slice.ownRowOnly && !answer.functions.some(({ own }) => own),
+    ownRowOnly: slice.kind === 'rows' && slice.ownRowOnly && knowsAllCode(target, answer),
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
+}
+
+/** Whether what a condition on a row runs can only be PostgreSQL's own code. */
+function knowsAllCode(target: Relation, { functions, catalogFirst }: CatalogAnswer): boolean {
+  const ownType = target.columns.some(({ type }) => type.schema !== 'pg_catalog');
+  return catalogFirst && !ownType && !functions.some(({ own }) => own);
 }
 
 /** Whether foreign keys lead to rows of the statement's own tables. */
@@ -173,7 +179,8 @@ function sourcesOf(
 ): CaptureSource[] {
   const inherited = group.relation.kind === 'table' && group.stored.length > 1;
   const searched = inherited ? group.stored : [group.relation];
-  const statementAlone = graph.edges.length === 0 && !inherited && seed.direct !== null;
+  const own = group.nodes.every(({ level }) => level === 0);
+  const statementAlone = own && !inherited && !isReachedAgain(group, graph);
   const sql = statementAlone ? null : cascadeSql(graph, seed.seeds);
   const places = group.nodes.map(({ id }) => sql?.places(id)).join('\n UNION ');
   return searched.map((relation): CaptureSource => {
@@ -185,7 +192,7 @@ function sourcesOf(
     return {
       sql:
         sql === null
-          ? seed.direct!(capturedColumns(seed.reference, columns))
+          ? seed.direct(capturedColumns(seed.reference, columns))
           : rowsAt(relation, only, columns, sql.clauses, places),
       from: from(relation, only),
       columns,

@@ -130,9 +130,9 @@ async function proveGone(
   drift: (what: string) => Drift,
 ): Promise<void> {
   if (before === 0) return;
+  // Locked rows for which the condition holds by themselves: as many are gone, and they can be no others.
+  if (plan.ownRowOnly) return;
   if (!capture.places.complete) {
-    // The rows are locked: as many as were captured are gone, and they can be no others.
-    if (plan.ownRowOnly) return;
     throw drift('too many rows to prove that the ones captured are the ones changed');
   }
   const sql = survivors(table, plan.sources[table.source]!);

@@ -11,8 +11,8 @@ export interface Seed {
   readonly changes: readonly Change[];
   /** One for each change. */
   readonly seeds: readonly SeedSql[];
-  /** The whole query of the rows themselves, their columns given, or null where they need more than one. */
-  readonly direct: ((columns: string) => string) | null;
+  /** The whole query of the rows themselves, their columns given. */
+  readonly direct: (columns: string) => string;
   readonly reference: string;
   readonly inserts: boolean;
   /** Why it cannot be told beforehand which rows get another key, or null. */

@@ -1,3 +1,4 @@
+import { isCatalogOperator, isCatalogType } from './functions.ts';
 import { as, type Fields, isObject, list, nameParts, stringOf } from './tree.ts';
 
 /** A function as the text names it. */
@@ -12,6 +13,8 @@ export interface SliceFacts {
   readonly functions: readonly FunctionName[];
   /** It reads other rows than the one it judges. */
   readonly readsOthers: boolean;
+  /** It names operators or types that are not PostgreSQL's own, behind which there may be any code. */
+  readonly ownNames: boolean;
   /** Why running it a second time may give another answer, or null. */
   readonly problem: string | null;
 }
@@ -37,6 +40,7 @@ export function sliceFacts(trees: readonly unknown[]): SliceFacts {
     parameters: [...reader.parameters].sort((a, b) => a - b),
     functions: [...reader.functions.values()],
     readsOthers: reader.readsOthers,
+    ownNames: reader.ownNames,
     problem: reader.problem,
   };
 }
@@ -45,6 +49,7 @@ class FactsReader {
   readonly parameters = new Set<number>();
   readonly functions = new Map<string, FunctionName>();
   readsOthers = false;
+  ownNames = false;
   problem: string | null = null;
 
   read(node: unknown): void {
@@ -67,6 +72,16 @@ class FactsReader {
       case 'FuncCall':
         this.#function(nameParts(fields['funcname']));
         break;
+      case 'A_Expr':
+        this.#name(nameParts(fields['name']), isCatalogOperator);
+        break;
+      case 'TypeName':
+        this.#name(nameParts(fields['names']), isCatalogType);
+        break;
+      case 'typeName':
+        // Of a cast, which holds it without the wrapper of a node.
+        this.#name(nameParts(fields['names']), isCatalogType);
+        break;
       case 'SubLink':
       case 'RangeVar':
         this.readsOthers = true;
@@ -86,6 +101,13 @@ class FactsReader {
       default:
         break;
     }
+  }
+
+  #name(parts: readonly string[], isCatalog: (name: string) => boolean): void {
+    const schema = parts.at(-2) ?? 'pg_catalog';
+    // BETWEEN and its like are their own names in the tree.
+    const special = parts.length === 1 && /^[A-Z ]+$/.test(parts[0]!);
+    if (schema !== 'pg_catalog' || !(special || isCatalog(parts.at(-1) ?? ''))) this.ownNames = true;
   }
 
   #column(name: string): void {

@@ -60,7 +60,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     deletes: operation === 'delete',
     inserts: false,
     joined: others.length > 0,
-    ownRowOnly: others.length === 0 && !facts.readsOthers,
+    ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
     parameters: facts.parameters,
     functions: facts.functions,
     calls,

@@ -48,7 +48,10 @@ export interface RowsSlice extends SliceCommon {
   readonly inserts: boolean;
   /** Other tables stand beside the target, which the new values may name. */
   readonly joined: boolean;
-  /** The condition looks at nothing but the row itself, so that it holds as long as the row is locked. */
+  /**
+   * The condition looks at nothing but the row itself, by PostgreSQL's own operators, so that it holds as long as
+   * the row is locked. Functions, and what a hostile search_path makes of operators, are for the catalog to tell.
+   */
   readonly ownRowOnly: boolean;
 }
 
