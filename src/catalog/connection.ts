@@ -26,6 +26,8 @@ export interface HiddenResult {
 }
 
 export interface HiddenConnection {
+  /** Whether calls may overlap: their queries are then sent at once and run in order, which saves round trips. */
+  readonly overlaps?: boolean;
   /**
    * Runs one query without ending anything that the client has open. `onRow` gets the body of each DataRow, which
    * is valid, and may be written to, only during the call; a returned promise stops the reading until it settles.
@@ -46,4 +48,15 @@ export class HiddenQueryError extends Error {
     this.sqlstate = fields['C'] ?? 'XX000';
     this.fields = fields;
   }
+}
+
+/** Runs steps that do not depend on each other: at once where the connection can, else one after the other. */
+export async function together<T>(
+  connection: HiddenConnection,
+  steps: readonly (() => Promise<T>)[],
+): Promise<T[]> {
+  if (connection.overlaps === true) return await Promise.all(steps.map((step) => step()));
+  const out: T[] = [];
+  for (const step of steps) out.push(await step());
+  return out;
 }

@@ -41,17 +41,20 @@ export function capturedColumns(alias: string, columns: readonly Column[]): stri
   ].join(', ');
 }
 
+/** As strong a lock as the statement itself will take, so that nobody waits longer for it than without a capture. */
+export type RowLock = 'FOR UPDATE' | 'FOR NO KEY UPDATE';
+
 /** The rows at the places of a query, locked. */
 export function rowsAt(
   relation: Relation,
   only: boolean,
   columns: readonly Column[],
-  clauses: string,
-  places: string,
+  found: { readonly clauses: string; readonly places: string },
+  lock: RowLock,
 ): string {
-  return `${clauses}SELECT ${capturedColumns('r', columns)} FROM (${places}) h
+  return `${found.clauses}SELECT ${capturedColumns('r', columns)} FROM (${found.places}) h
   JOIN ${from(relation, only)} r ON r.ctid ${EQUALS} h.tid AND r.tableoid ${EQUALS} h.tab
-  FOR UPDATE OF r`;
+  ${lock} OF r`;
 }
 
 export function cascadeSql(graph: CascadeGraph, seeds: readonly SeedSql[]): CascadeSql {

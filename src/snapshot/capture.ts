@@ -1,6 +1,6 @@
 import { textColumns } from '../catalog/row.ts';
-import type { HiddenConnection, HiddenQuery } from './connection.ts';
-import { type CountsReading, readCounts } from './counts.ts';
+import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
+import { type CountsReading, NOTHING_READ, readCounts } from './counts.ts';
 import { lastCommand } from './look.ts';
 import { PLACE_AT, Places, tableOf, withoutPlace } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable, StatementParameters } from './plan.ts';
@@ -33,18 +33,28 @@ export async function captureBefore(
   places: Places = new Places(),
 ): Promise<Capture> {
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
-  const counts = await readCounts(connection, plan);
-  const lastCommands = await readLastCommands(connection, plan, counts);
   const rows = new Map<number, number>();
   const files = new Files(plan, sinks, 'before');
-  for (const source of plan.sources) {
+  const read = plan.sources.map((source) => async () => {
     await connection.run(sourceQuery(source, plan.parameters), (row) => {
       const table = tableOf(row);
       rows.set(table, (rows.get(table) ?? 0) + 1);
       places.add(table, row, PLACE_AT);
       return files.write(table, row);
     });
+  });
+  // A row lock gives the transaction its number, which the counts say had none before.
+  let counts = NOTHING_READ;
+  const count = async () => {
+    counts = await readCounts(connection, plan);
+  };
+  if (plan.tables.every(({ mayGainRows }) => !mayGainRows)) {
+    await together(connection, [count, ...read]);
+    return { counts, rows, places, lastCommands: new Map() };
   }
+  await count();
+  const lastCommands = await readLastCommands(connection, plan, counts);
+  await together(connection, read);
   return { counts, rows, places, lastCommands };
 }
 

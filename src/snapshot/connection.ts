@@ -4,4 +4,5 @@ export {
   HiddenQueryError,
   type HiddenResult,
   type ResultColumn,
+  together,
 } from '../catalog/connection.ts';

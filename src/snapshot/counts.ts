@@ -20,6 +20,12 @@ export interface CountsReading {
 
 export const NO_COUNTS: Counts = Object.freeze({ inserted: 0, updated: 0, deleted: 0 });
 
+export const NOTHING_READ: CountsReading = Object.freeze({
+  tables: new Map(),
+  others: new Map(),
+  wrote: false,
+});
+
 const COLUMNS = ['inserted', 'updated', 'deleted']
   .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(c.oid)::pg_catalog.text`)
   .join(', ');

@@ -1,5 +1,5 @@
 import type { Relation } from '../catalog/relation.ts';
-import { type ChangedRows, type Relations, storedIn } from './cascade.ts';
+import { type ChangedRows, isGenerated, type Relations, storedIn } from './cascade.ts';
 
 /** Rows that may be stored in the same tables, which are captured together so that none is captured twice. */
 export interface RowGroup {
@@ -21,6 +21,16 @@ export function groupOverlapping(nodes: readonly ChangedRows[], relations: Relat
     groups.push({ ...largest, nodes: all.flatMap((group) => group.nodes) });
   }
   return groups;
+}
+
+/** Whether a change may touch what foreign keys could refer to: any column of a unique key. */
+export function mayChangeKeys({ nodes, relation, stored }: RowGroup): boolean {
+  const keyed = [relation, ...stored].flatMap(({ keys }) => keys.flatMap(({ columns }) => columns));
+  return nodes.some(
+    ({ change }) =>
+      change.kind === 'delete' ||
+      keyed.some((name) => change.columns.includes(name) || isGenerated(relation, name)),
+  );
 }
 
 function isLarger(a: RowGroup, b: RowGroup): boolean {

@@ -6,7 +6,7 @@ import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup, problemOfTruncate } from './eligibility.ts';
-import { groupOverlapping, type RowGroup } from './group.ts';
+import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
 import { type Seed, seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
@@ -183,6 +183,7 @@ function sourcesOf(
   const statementAlone = own && !inherited && !isReachedAgain(group, graph);
   const sql = statementAlone ? null : cascadeSql(graph, seed.seeds);
   const places = group.nodes.map(({ id }) => sql?.places(id)).join('\n UNION ');
+  const lock = mayChangeKeys(group) ? 'FOR UPDATE' : 'FOR NO KEY UPDATE';
   return searched.map((relation): CaptureSource => {
     const columns = captured(relation);
     const stored = inherited ? [relation] : group.stored;
@@ -192,8 +193,8 @@ function sourcesOf(
     return {
       sql:
         sql === null
-          ? seed.direct(capturedColumns(seed.reference, columns))
-          : rowsAt(relation, only, columns, sql.clauses, places),
+          ? seed.direct(capturedColumns(seed.reference, columns), lock)
+          : rowsAt(relation, only, columns, { clauses: sql.clauses, places }, lock),
       from: from(relation, only),
       columns,
       resultFormats: formatsOf(columns),

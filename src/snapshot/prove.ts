@@ -1,8 +1,17 @@
+import { LIMITS } from '../base/limits.ts';
 import { TID_ARRAY_OID, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
-import type { HiddenConnection, HiddenQuery } from './connection.ts';
-import { type Counts, type CountsReading, countsSince, isNone, NO_COUNTS, readCounts } from './counts.ts';
+import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
+import {
+  type Counts,
+  type CountsReading,
+  countsSince,
+  isNone,
+  NO_COUNTS,
+  NOTHING_READ,
+  readCounts,
+} from './counts.ts';
 import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
 import { tableOf } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable } from './plan.ts';
@@ -37,14 +46,19 @@ export async function captureAfter(
   sinks: SnapshotSinks,
 ): Promise<Proof> {
   try {
-    const counts = await readCounts(connection, plan);
+    const files = new Files(plan, sinks, 'after');
+    const context: Context = { connection, plan, capture, files, followed: new Map() };
+    let counts = NOTHING_READ;
+    const count = async () => {
+      counts = await readCounts(connection, plan);
+    };
+    await together(connection, [count, ...followAtOnce(context)]);
     refuseOthers(capture.counts, counts);
     if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
-    const files = new Files(plan, sinks, 'after');
     const tables: TableProof[] = [];
     for (const table of plan.tables) {
       const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
-      tables.push(await proveTable({ connection, plan, capture, files }, table, counted));
+      tables.push(await proveTable(context, table, counted));
     }
     compareWithTag(plan, tables, commandTag);
     return { kind: 'proved', tables };
@@ -59,6 +73,23 @@ interface Context {
   readonly plan: CapturePlan;
   readonly capture: Capture;
   readonly files: Files;
+  /** New rows of tables that were followed before their counts were known. */
+  readonly followed: Map<number, number>;
+}
+
+/** Where connections overlap, the newest versions of few rows are asked for together with the counts. */
+function followAtOnce(context: Context): (() => Promise<void>)[] {
+  const { connection, plan, capture } = context;
+  if (connection.overlaps !== true || !capture.places.complete) return [];
+  const few = plan.tables.filter(({ oid, direct, mayGainRows, changes }) => {
+    const rows = capture.rows.get(oid) ?? 0;
+    return (
+      direct && !mayGainRows && changes.includes('update') && rows > 0 && rows <= LIMITS.snapshotPlacesBatch
+    );
+  });
+  return few.map((table) => async () => {
+    context.followed.set(table.oid, await follow(context, table));
+  });
 }
 
 async function proveTable(context: Context, table: PlannedTable, counted: Counts): Promise<TableProof> {
@@ -70,7 +101,11 @@ async function proveTable(context: Context, table: PlannedTable, counted: Counts
   const made = counted.updated + counted.inserted;
   const followed =
     counted.inserted === 0 && before === ended && table.direct && context.capture.places.complete;
-  const after = made === 0 ? 0 : await (followed ? follow(context, table) : search(context, table));
+  const early = context.followed.get(table.oid);
+  if (early !== undefined && !followed && made > 0)
+    throw drift(`${before} rows were captured, but ${describe(counted)}`);
+  const after =
+    early ?? (made === 0 ? 0 : await (followed ? follow(context, table) : search(context, table)));
   if (before - after !== counted.deleted - counted.inserted || after > made) {
     throw drift(`${before} rows were captured and ${after} are new, but ${describe(counted)}`);
   }

@@ -2,8 +2,7 @@ import type { FunctionFacts } from '../catalog/catalog.ts';
 import { quoteName } from '../catalog/quote.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
-import type { SeedSql } from './capture-sql.ts';
-import { placesOf } from './capture-sql.ts';
+import { placesOf, type RowLock, type SeedSql } from './capture-sql.ts';
 import { type CascadeEdge, type Change, isGenerated } from './cascade.ts';
 
 /** The statement's own rows: how they change, and the queries that find them. */
@@ -12,7 +11,7 @@ export interface Seed {
   /** One for each change. */
   readonly seeds: readonly SeedSql[];
   /** The whole query of the rows themselves, their columns given. */
-  readonly direct: (columns: string) => string;
+  readonly direct: (columns: string, lock: RowLock) => string;
   readonly reference: string;
   readonly inserts: boolean;
   /** Why it cannot be told beforehand which rows get another key, or null. */
@@ -44,8 +43,8 @@ export function seedOf(
   return {
     changes,
     seeds: changes.map(() => ({ places, keyChanged })),
-    direct: (columns) =>
-      `${clause}SELECT ${columns} ${rest} FOR UPDATE OF ${quoteName(slice.target.reference)}`,
+    direct: (columns, lock) =>
+      `${clause}SELECT ${columns} ${rest} ${lock} OF ${quoteName(slice.target.reference)}`,
     reference: slice.target.reference,
     inserts: slice.kind === 'upsert' || slice.inserts,
     keyProblem: (edge) => keyProblem(slice, target, functions, edge),

@@ -59,7 +59,8 @@ export async function runSchema(
       if (!(await run(client, warmUp)).ok) await client.rows('ROLLBACK; BEGIN');
     }
     if (random.chance(0.15)) await client.rows('SAVEPOINT s');
-    const verdict = await judge(client, parser, statement).catch(
+    const connection = new HiddenClient(client, random.chance(0.5));
+    const verdict = await judge(client, parser, statement, { connection }).catch(
       (error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }),
     );
     cases.push({ seed, statement, verdict });

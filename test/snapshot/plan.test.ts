@@ -203,12 +203,32 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  it('captures one row in three round trips, and two more for the proof', async () => {
-    const connection = new HiddenClient(client);
+  it.each([
+    ['UPDATE bare SET b = $$x$$ WHERE a = 1', 5, 3],
+    ['DELETE FROM bare WHERE a = 1', 4, 3],
+    ['DELETE FROM t WHERE id = 1', 5, 3],
+  ])('knows its round trips: %s', async (sql, runs, roundTrips) => {
     const catalog = new Catalog();
-    await tried('UPDATE bare SET b = $$x$$ WHERE a = 100', '', { connection, catalog });
-    connection.runs = 0;
-    await tried('UPDATE bare SET b = $$x$$ WHERE a = 1', '', { connection, catalog });
-    expect(connection.runs).toBe(5);
+    await tried(sql, '', { catalog });
+    const alone = new HiddenClient(client);
+    expect(await tried(sql, '', { connection: alone, catalog })).toMatchObject({ kind: 'exact' });
+    expect(alone.runs).toBe(runs);
+    const overlapping = new HiddenClient(client, true);
+    expect(await tried(sql, '', { connection: overlapping, catalog })).toMatchObject({ kind: 'exact' });
+    expect(overlapping.roundTrips).toBe(roundTrips);
+  });
+
+  it('locks no more than the statement does', async () => {
+    const other = () =>
+      postgres.sql("SET lock_timeout = '200ms'; INSERT INTO s.child VALUES (70, 12)").then(
+        () => 'inserted',
+        () => 'waited',
+      );
+    const seen: string[] = [];
+    const afterCapture = async () => void seen.push(await other());
+    await tried('UPDATE t SET n = 1 WHERE id = 12', '', { afterCapture });
+    await postgres.sql('DELETE FROM s.child WHERE id = 70');
+    await tried('DELETE FROM t WHERE id = 12', '', { afterCapture });
+    expect(seen).toEqual(['inserted', 'waited']);
   });
 });

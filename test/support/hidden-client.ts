@@ -15,28 +15,41 @@ export class HiddenClient implements HiddenConnection {
   readonly client: RawClient;
   /** How many queries were run. */
   runs = 0;
+  /** How often one was sent while none was under way. */
+  roundTrips = 0;
+  readonly overlaps: boolean;
+  #waiting = 0;
+  #sent = 0;
+  #discarded = 0;
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(client: RawClient) {
+  constructor(client: RawClient, overlaps = false) {
     this.client = client;
+    this.overlaps = overlaps;
   }
 
-  async run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
+  run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
     this.runs++;
+    const serial = ++this.#sent;
+    // What is asked while nothing is awaited goes out at once, and the answers come in turn.
+    if (this.#waiting === 0) this.roundTrips++;
+    this.#waiting++;
     this.client.write(
-      fe.message(
-        'P',
-        fe.cstring(NAME),
-        fe.cstring(query.sql),
-        fe.int16(query.parameterTypes.length),
-        ...query.parameterTypes.map(fe.int32),
-      ),
+      fe.parse(NAME, query.sql, query.parameterTypes),
       bind(query),
-      fe.message('D', Buffer.from('P'), fe.cstring(NAME)),
+      fe.describe('P', NAME),
       fe.execute(NAME),
       fe.close('S', NAME),
       fe.close('P', NAME),
       fe.flush(),
     );
+    const answer = this.#last.then(() => this.#answer(serial, onRow)).finally(() => this.#waiting--);
+    this.#last = answer.catch(() => {});
+    return answer;
+  }
+
+  async #answer(serial: number, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
+    if (serial <= this.#discarded) throw new Error('the server discarded it behind an error');
     let columns: HiddenResult['columns'] = [];
     let tag = '';
     for (let closed = 0; closed < 2; ) {
@@ -44,6 +57,7 @@ export class HiddenClient implements HiddenConnection {
       if (message === null) throw new Error('the connection ended');
       if (message.type === 'E') {
         // What follows an error is discarded up to a Sync, a Query included.
+        this.#discarded = this.#sent;
         this.client.write(fe.sync());
         await this.client.untilReady(DEADLINE_MS);
         throw new HiddenQueryError(fieldsOf(message));
