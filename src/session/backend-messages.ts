@@ -85,6 +85,17 @@ export class BackendMessages {
     }
   }
 
+  /**
+   * Nothing is under way at the server. The answers to Syncs may have come already in the name of others that were
+   * swallowed; if not, they have nothing to tell.
+   */
+  get owesNothing(): boolean {
+    const { replies } = this.state;
+    if (replies.length > 0 && !this.spareSync) return false;
+    for (let i = 0; i < replies.length; i++) if (!isSync(replies.at(i))) return false;
+    return true;
+  }
+
   /** The connection is gone: what has not been answered never will be. */
   abandon(): void {
     const { replies } = this.state;
@@ -311,7 +322,7 @@ export class BackendMessages {
     }
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
-    if (state.settings.ready(state.transactionStatus, replies.length === 0, trustedPath)) state.epoch++;
+    if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     this.releaseEnded(state.transactionStatus);
     state.answered();
     this.onReady();

@@ -44,7 +44,7 @@ export class FrontendMessages {
    */
   decide(type: number, bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const { state } = this;
-    state.settings.beforeMessage(state.replies.length > 0);
+    state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       return { kind: 'replace', bytes: NOTHING };
     }
@@ -55,6 +55,19 @@ export class FrontendMessages {
       if (wait !== null) return wait;
     }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
+    // A reading that is older than what the server has told since is none.
+    const isStale = answer?.facts !== undefined && answer.facts !== state.textFacts;
+    return this.understand(type, bytes, start, end, isStale ? null : answer);
+  }
+
+  private understand(
+    type: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    answer: Answer | null,
+  ): Verdict {
+    const { state } = this;
     switch (type) {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
@@ -136,7 +149,7 @@ export class FrontendMessages {
     const began = nowMs();
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
-    if (read instanceof Promise) return waitForAnalysis(read);
+    if (read instanceof Promise) return this.waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
@@ -164,7 +177,7 @@ export class FrontendMessages {
     }
     const began = nowMs();
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
-    if (reading instanceof Promise) return waitForAnalysis(reading);
+    if (reading instanceof Promise) return this.waitForAnalysis(reading);
     this.countDecision(began);
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return this.refuse(Frontend.Parse, unreadableNameError());
@@ -208,7 +221,7 @@ export class FrontendMessages {
     if (statement === UNSETTLED) return this.settle(null);
     const read =
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
-    if (read instanceof Promise) return waitForAnalysis(read);
+    if (read instanceof Promise) return this.waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
@@ -279,7 +292,7 @@ export class FrontendMessages {
   private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
     if (isAsDecided(this.state, portal)) return portal;
     const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
-    if (read instanceof Promise) return waitForAnalysis(read);
+    if (read instanceof Promise) return this.waitForAnalysis(read);
     if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? portal.statement.text : null;
@@ -352,7 +365,14 @@ export class FrontendMessages {
 
   /** Waits until the server has answered more, and decides the message then. */
   private settle(analysis: Analysis | null): Exclude<Verdict, null> {
-    return { kind: 'wait', until: this.state.untilAnswered().then(() => ({ analysis, outcome: null })) };
+    const { textFacts: facts } = this.state;
+    const until = this.state.untilAnswered().then(() => ({ analysis, facts, outcome: null }));
+    return { kind: 'wait', until };
+  }
+
+  private waitForAnalysis(analysis: Promise<Analysis>): Exclude<Verdict, null> {
+    const { textFacts: facts } = this.state;
+    return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, facts, outcome: null })) };
   }
 
   private countDecision(startedAtMs: number): void {
@@ -374,7 +394,3 @@ const PART_OF_COPY: ReadonlySet<number> = new Set([
   Frontend.CopyDone,
   Frontend.CopyFail,
 ]);
-
-function waitForAnalysis(analysis: Promise<Analysis>): Exclude<Verdict, null> {
-  return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, outcome: null })) };
-}

@@ -6,6 +6,9 @@ import { internalError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 
+/** What putting by costs besides the bytes, so that a client cannot fill the memory with single ones. */
+const PUT_BY_COST_BYTES = 256;
+
 /**
  * The direction from client to server. It finds the messages in what the client sends, has each decided, and
  * forwards the client's own bytes in runs as long as can be.
@@ -90,7 +93,7 @@ export class FrontendStream {
   private putAside(bytes: Buffer, start: number, end: number): void {
     if (start >= end) return;
     this.putBy.push(Buffer.from(bytes.subarray(start, end)));
-    this.putByBytes += end - start;
+    this.putByBytes += end - start + PUT_BY_COST_BYTES;
     if (this.putByBytes > LIMITS.heldInputBytes) this.state.client.pause();
   }
 

@@ -1,3 +1,4 @@
+import { LIMITS } from '../base/limits.ts';
 import {
   type Analysis,
   type Risk,
@@ -106,7 +107,8 @@ export function applySessionEffects(state: SessionState, analysis: Analysis, rep
   const changes: SqlNameChange[] = [];
   analysis.statements.forEach((statement, statementIndex) => {
     for (const effect of statement.session) {
-      const change = apply(state, analysis, effect);
+      const isFull = state.statements.size + changes.length >= LIMITS.namesMax;
+      const change = apply(state, analysis, effect, isFull);
       if (change !== null) changes.push({ ...change, statementIndex });
     }
   });
@@ -146,10 +148,12 @@ function apply(
   state: SessionState,
   analysis: Analysis,
   effect: SessionEffect,
+  isFull: boolean,
 ): Omit<SqlNameChange, 'statementIndex'> | null {
   switch (effect.kind) {
     case 'prepare':
-      return named(state, effect.name, prepared(state, analysis, effect.effects));
+      // What is too much to remember is not known, and so refused where it is executed.
+      return named(state, effect.name, isFull ? null : prepared(state, analysis, effect.effects));
     case 'deallocate':
       return effect.name === null ? { name: null, value: null } : named(state, effect.name, null);
     case 'discard':

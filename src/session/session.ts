@@ -115,7 +115,7 @@ export class Session {
   /** Nothing is under way, not even a transaction without a BEGIN, which lasts from the first message to its Sync. */
   private get idle(): boolean {
     const { replies, transactionStatus } = this.state;
-    if (replies.length > 0 || replies.segmentOpen) return false;
+    if (!this.backendMessages.owesNothing || replies.segmentOpen) return false;
     return transactionStatus === 'I' && !this.frontend.isWaiting;
   }
 

@@ -1,9 +1,11 @@
 import type { HoldOutcome } from '../approval/approval.ts';
-import type { Analysis } from '../sql/effects.ts';
+import type { Analysis, TextFacts } from '../sql/effects.ts';
 
 /** What was waited for: the analysis of a large text, or the end of a hold. */
 export interface Answer {
   readonly analysis: Analysis | null;
+  /** How the text was read, if nothing but its reading was waited for. */
+  readonly facts?: TextFacts;
   readonly outcome:
     | null
     | {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { prepared, ScriptedSession, server } from './scripted-session.ts';
 
@@ -124,6 +125,19 @@ describe('EXECUTE', () => {
   });
 });
 
+describe('more PREPAREs than can be remembered', () => {
+  it('are refused where they are executed', () => {
+    const s = new ScriptedSession({ statementBytesMax: 1 << 24 });
+    const names = Array.from({ length: LIMITS.namesMax + 1 }, (_, i) => `n${i}`);
+    s.sends(fe.query(names.map((name) => `PREPARE ${name} AS SELECT 1`).join(';')));
+    s.answers(...names.map(() => server.done('PREPARE')), server.ready());
+    expect(s.sends(fe.query('EXECUTE n0'), fe.query(`EXECUTE ${names.at(-1)}`))).toEqual([
+      'Query EXECUTE n0',
+      'poison query',
+    ]);
+  });
+});
+
 describe('a text', () => {
   const readable = (s: ScriptedSession) => s.sends(fe.query('QUOTE 1'))[0] === 'Query QUOTE 1';
 
@@ -153,6 +167,26 @@ describe('a text', () => {
     const s = inTransaction();
     s.sends(fe.query(text));
     expect(readable(s)).toBe(false);
+  });
+
+  it('is not while the segment is open in which the setting was taken back', () => {
+    const s = inTransaction();
+    s.sends(fe.parse('', 'ROLLBACK'), fe.bind(), fe.execute(), fe.flush());
+    s.answers(server.parsed, server.bound, server.done('ROLLBACK'));
+    const sent = s.sends(fe.parse('', 'QUOTE 1'), fe.bind(), fe.execute(), fe.sync());
+    expect(sent).toEqual(['Parse  QUOTE 1', 'poison', 'sync']);
+  });
+
+  it('that was parsed while the server told another reading is parsed again', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('SELECT my_function()'), fe.query('QUOTE later'));
+    const off = server.setting('standard_conforming_strings', 'off');
+    s.answers(server.done('SELECT 1'), off, server.ready());
+    for (const go of s.services.late.splice(0)) go();
+    await s.settle();
+    for (const go of s.services.late.splice(0)) go();
+    await s.settle();
+    expect(s.forwarded()).toEqual(['poison query']);
   });
 
   it('is readable again when the transaction is over', () => {

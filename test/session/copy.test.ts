@@ -87,6 +87,13 @@ describe('COPY', () => {
 
   it('that failed after a swallowed Sync goes on in step', () => goesOn(failedAfterSync()));
 
+  it('that failed leaves a session that can be ended as any other that is idle', async () => {
+    const s = failedAfterSync();
+    s.session.drain();
+    await s.settle();
+    expect(s.told()).toEqual(['fatal 57P01']);
+  });
+
   it('and in step behind a Sync alone', () => {
     const s = failedAfterSync();
     s.sends(fe.sync());

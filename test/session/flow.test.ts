@@ -24,6 +24,14 @@ describe('backpressure', () => {
     expect(s.upstream.paused).toBe(false);
   });
 
+  it('a held client that sends single bytes is read no further before they fill the memory', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('UPDATE t SET a = 1'));
+    await s.settle();
+    for (let i = 0; i < 5_000; i++) s.client.receive(Buffer.of(0x51));
+    expect(s.client.paused).toBe(true);
+  });
+
   it('a held client is read up to a limit, and goes on after', async () => {
     const s = new ScriptedSession();
     s.sends(fe.query('UPDATE t'));
