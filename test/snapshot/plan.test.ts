@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.ts';
+import { captureBefore } from '../../src/snapshot/capture.ts';
 import { Places } from '../../src/snapshot/places.ts';
+import { NO_PARAMETERS, planCapture } from '../../src/snapshot/plan.ts';
+import { captureAfter } from '../../src/snapshot/prove.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { judge, type Meanwhile, type Verdict } from './exactness.ts';
+import { judge, type Meanwhile, sliceOf, type Verdict } from './exactness.ts';
 
 const SCHEMA = `
   CREATE SCHEMA s; ALTER DATABASE postgres SET search_path = s;
@@ -216,6 +219,49 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     const overlapping = new HiddenClient(client, true);
     expect(await tried(sql, '', { connection: overlapping, catalog })).toMatchObject({ kind: 'exact' });
     expect(overlapping.roundTrips).toBe(roundTrips);
+  });
+
+  it('is not misled by a hostile search_path', async () => {
+    const types = ['oid', 'tid', 'int4', 'int8', 'text', 'xid', 'name'];
+    const operators = types.flatMap((type) =>
+      ['=', '<>', '<=', '>', '+', '-', '%'].map(
+        (name) =>
+          `CREATE OPERATOR evil.${name} (leftarg = ${type}, rightarg = ${type}, function = evil.hostile);`,
+      ),
+    );
+    const functions = types.map(
+      (type) =>
+        `CREATE FUNCTION evil.hostile(${type}, ${type}) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''ran''; END';`,
+    );
+    const first = `CREATE SCHEMA evil; ${functions.join(' ')} ${operators.join(' ')}
+      SET LOCAL search_path = evil, pg_catalog, s`;
+    for (const sql of [
+      'UPDATE s.t SET name = $$x$$',
+      'DELETE FROM s.t',
+      'UPDATE s.split SET name = $$x$$',
+      'TRUNCATE s.t CASCADE',
+    ]) {
+      const connection = new HiddenClient(client);
+      await client.rows(`BEGIN; ALTER TABLE s.split ADD name text; ${first}`);
+      const slice = sliceOf(parser, sql);
+      const planned = await planCapture(connection, new Catalog(), {
+        scope: 'evil',
+        slice,
+        parameters: NO_PARAMETERS,
+      });
+      if (planned.kind === 'none') throw new Error(planned.reason);
+      const files = { open: () => ({ write() {} }) };
+      const capture = await captureBefore(connection, planned.plan, files);
+      const messages = await client.query(sql);
+      const tag = messages
+        .find(({ type }) => type === 'C')!
+        .body.toString('utf8')
+        .slice(0, -1);
+      expect(await captureAfter(connection, planned.plan, capture, tag, files), sql).toMatchObject({
+        kind: 'proved',
+      });
+      await client.query('ROLLBACK');
+    }
   });
 
   it('locks no more than the statement does', async () => {

@@ -140,12 +140,15 @@ export function randomSchema(random: Random, serial: number): TestSchema {
   const names = random.shuffled(ODD_NAMES);
   const drafts = Array.from({ length: random.between(1, 4) }, (_, i) => draftTable(random, `${names[i]}`));
   for (const draft of drafts) addForeignKeys(random, draft, drafts);
+  for (const draft of drafts) shareKey(random, draft, drafts);
   const parts = [
     `DROP SCHEMA IF EXISTS ${quoted(schema)} CASCADE; CREATE SCHEMA ${quoted(schema)}; SET search_path = ${quoted(schema)};`,
     DEFINITIONS,
     ...drafts.map((draft) => createTable(random, draft)),
     ...drafts.map((draft) => fill(draft)),
     ...drafts.flatMap((draft) => draft.foreignKeys),
+    TRIGGERS,
+    ...drafts.map((draft) => addTriggers(random, draft)),
   ];
   return { schema, sql: parts.join('\n'), tables: drafts.map(finished) };
 }
@@ -198,6 +201,33 @@ function keyValue(column: TestColumn, at: number): string {
   if (column.type === 'numeric') return `${at}.0`;
   if (column.type === 'date') return `'2024-01-0${at + 1}'`;
   return column.type === 'text' || column.type.startsWith('varchar') ? `'k${at}'` : String(at);
+}
+
+/** A key that is that of another table as well, so that a changed key goes on over several levels. */
+function shareKey(random: Random, draft: Draft, all: readonly Draft[]): void {
+  const names = (key: readonly TestColumn[]) => key.map(({ name }) => quoted(name)).join(', ');
+  const types = (key: readonly TestColumn[]) => key.map(({ type }) => type).join();
+  const others = all.filter(
+    (to) =>
+      to !== draft && types(to.key) === types(draft.key) && to.rows >= draft.rows && draft.key.length > 0,
+  );
+  if (others.length === 0 || random.chance(0.3)) return;
+  const to = random.pick(others);
+  draft.foreignKeys.push(
+    `ALTER TABLE ${quoted(draft.name)} ADD FOREIGN KEY (${names(draft.key)}) REFERENCES ${quoted(to.name)} (${names(to.key)})
+     ON DELETE ${random.pick(['CASCADE', 'NO ACTION'])} ON UPDATE ${random.pick(['CASCADE', 'CASCADE', 'NO ACTION'])};`,
+  );
+}
+
+const TRIGGERS = `CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := coalesce(new.n, 0) + 10; RETURN new; END';
+CREATE FUNCTION idle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';`;
+
+function addTriggers(random: Random, { name }: Draft): string {
+  return random.weighted([
+    [20, ''],
+    [1, `CREATE TRIGGER nudge BEFORE UPDATE ON ${quoted(name)} FOR EACH ROW EXECUTE FUNCTION nudge();`],
+    [1, `CREATE TRIGGER idle AFTER DELETE OR UPDATE ON ${quoted(name)} EXECUTE FUNCTION idle();`],
+  ]);
 }
 
 const ACTIONS = ['CASCADE', 'SET NULL', 'SET DEFAULT', 'NO ACTION'];

@@ -58,7 +58,8 @@ export class HiddenClient implements HiddenConnection {
       if (message.type === 'E') {
         // What follows an error is discarded up to a Sync, a Query included.
         this.#discarded = this.#sent;
-        this.client.write(fe.sync());
+        this.client.write(fe.sync(), fe.close('S', NAME), fe.sync());
+        await this.client.untilReady(DEADLINE_MS);
         await this.client.untilReady(DEADLINE_MS);
         throw new HiddenQueryError(fieldsOf(message));
       } else if (message.type === 'T') columns = columnsOf(message);
