@@ -88,7 +88,8 @@ function inLevels(graph: CascadeGraph, seeds: readonly SeedSql[]): CascadeSql {
       if (edge.to !== id) return;
       parts.push(referrers(edge, byKeyChange(graph, edge) ? keysName(i) : rowsName(edge.from)));
     });
-    clauses.push(`${rowsName(id)} AS MATERIALIZED (${parts.map((part) => `(${part})`).join(' UNION ALL ')})`);
+    // A row that refers in two ways is one row.
+    clauses.push(`${rowsName(id)} AS MATERIALIZED (${parts.map((part) => `(${part})`).join(' UNION ')})`);
   }
   return {
     clauses: `WITH ${clauses.join(',\n')}\n`,

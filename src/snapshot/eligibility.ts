@@ -20,10 +20,6 @@ export function problemOfCalls(
 }
 
 export function problemOfGraph(graph: CascadeGraph, seed: Seed): string | null {
-  const own = graph.nodes.filter(({ level }) => level === 0);
-  if (own.length > 1 && graph.edges.length > 0) {
-    return 'it updates and deletes, and foreign keys carry the one or the other on';
-  }
   for (const edge of graph.edges) {
     const to = graph.nodes[edge.to]!;
     if (to.level === 0 && to.change.kind === 'update') {

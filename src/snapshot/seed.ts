@@ -30,21 +30,30 @@ export function seedOf(
   const clause = slice.with === null ? '' : `${slice.with}\n`;
   // Rows of descendants never conflict, though those of partitions do.
   const alone = slice.kind === 'upsert' && target.kind === 'table' ? 'ONLY ' : '';
-  const rest = `FROM ${alone}${slice.target.text}\n${where === null ? '' : `WHERE (${where}\n)`}`;
-  const places = `${clause}SELECT ${placesOf(slice.target.reference)} ${rest}`;
+  const rest = (condition: string | null) =>
+    `FROM ${alone}${slice.target.text}\n${condition === null ? '' : `WHERE (${condition}\n)`}`;
+  const placesWhere = (condition: string | null) =>
+    `${clause}SELECT ${placesOf(slice.target.reference)} ${rest(condition)}`;
   const deletes = slice.kind === 'rows' && slice.deletes;
-  const updates = slice.kind === 'upsert' || slice.updates;
-  const changes: Change[] = [];
-  if (updates || !deletes)
-    changes.push({ kind: 'update', columns: slice.assigned.map(({ column }) => column) });
-  if (deletes) changes.push({ kind: 'delete' });
-  const keyChanged = (edge: CascadeEdge): string =>
-    `${places} ${where === null ? 'WHERE' : 'AND'} ${newKeyDiffers(slice, target, edge)}`;
+  const updates = slice.kind === 'upsert' || slice.updates || !deletes;
+  const assigned = slice.assigned.map(({ column }) => column);
+  const changes: Change[] = [
+    ...(updates ? [{ kind: 'update' as const, columns: assigned }] : []),
+    ...(deletes ? [{ kind: 'delete' as const }] : []),
+  ];
+  const both = slice.kind === 'rows' && updates && deletes;
+  const seeds = changes.map(({ kind }): SeedSql => {
+    const own = both ? (kind === 'update' ? slice.whereUpdated : slice.whereDeleted) : where;
+    const places = placesWhere(own);
+    const keyChanged = (edge: CascadeEdge) =>
+      `${places} ${own === null ? 'WHERE' : 'AND'} ${newKeyDiffers(slice, target, edge)}`;
+    return { places, keyChanged };
+  });
   return {
     changes,
-    seeds: changes.map(() => ({ places, keyChanged })),
+    seeds,
     direct: (columns, lock) =>
-      `${clause}SELECT ${columns} ${rest} ${lock} OF ${quoteName(slice.target.reference)}`,
+      `${clause}SELECT ${columns} ${rest(where)} ${lock} OF ${quoteName(slice.target.reference)}`,
     reference: slice.target.reference,
     inserts: slice.kind === 'upsert' || slice.inserts,
     keyProblem: (edge) => keyProblem(slice, target, functions, edge),

@@ -46,7 +46,9 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     operation: 'merge',
     target,
     with: clause,
-    where: changedRows(source, join, whens),
+    where: changedRows(source, join, whens, ['CMD_UPDATE', 'CMD_DELETE']),
+    whereUpdated: changedRows(source, join, whens, ['CMD_UPDATE']),
+    whereDeleted: changedRows(source, join, whens, ['CMD_DELETE']),
     updates: does(whens, 'CMD_UPDATE'),
     deletes: does(whens, 'CMD_DELETE'),
     inserts: does(whens, 'CMD_INSERT'),
@@ -89,10 +91,16 @@ function assignedBy(request: SliceRequest, when: When): ReturnType<typeof assign
   return assignments(request, set, when.end, when.fields['targetList']);
 }
 
-function changedRows(source: string, join: string, whens: readonly When[]): string {
+/** The rows for which the first clause that applies runs one of the commands. */
+function changedRows(
+  source: string,
+  join: string,
+  whens: readonly When[],
+  commands: readonly string[],
+): string {
   const of = (kind: string) => whens.filter(({ fields }) => fields['matchKind'] === kind);
-  const matched = firstApplies(of('MERGE_WHEN_MATCHED'));
-  const unmatched = firstApplies(of('MERGE_WHEN_NOT_MATCHED_BY_SOURCE'));
+  const matched = firstApplies(of('MERGE_WHEN_MATCHED'), commands);
+  const unmatched = firstApplies(of('MERGE_WHEN_NOT_MATCHED_BY_SOURCE'), commands);
   const inSource = `SELECT FROM ${source}\nWHERE (${join}\n)`;
   const parts = [
     ...(matched === null ? [] : [`EXISTS (${inSource} AND ${matched})`]),
@@ -101,12 +109,13 @@ function changedRows(source: string, join: string, whens: readonly When[]): stri
   return parts.length === 0 ? 'false' : parts.join(' OR ');
 }
 
-/** Whether the first clause that applies changes the row; null where none ever does. */
-function firstApplies(whens: readonly When[]): string | null {
-  if (whens.every(({ fields }) => fields['commandType'] === 'CMD_NOTHING')) return null;
-  const branches = whens.map(({ condition, fields }) => {
-    const changes = fields['commandType'] !== 'CMD_NOTHING';
-    return `WHEN ${condition === null ? 'true' : `(${condition}\n)`} THEN ${changes}`;
+/** Whether the first clause that applies runs one of the commands; null where none ever does. */
+function firstApplies(whens: readonly When[], commands: readonly string[]): string | null {
+  const runs = ({ fields }: When) => commands.includes(String(fields['commandType']));
+  if (!whens.some(runs)) return null;
+  const branches = whens.map((when) => {
+    const applies = when.condition === null ? 'true' : `(${when.condition}\n)`;
+    return `WHEN ${applies} THEN ${runs(when)}`;
   });
   return `CASE ${branches.join(' ')} ELSE false END`;
 }

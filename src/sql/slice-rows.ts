@@ -56,6 +56,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     target,
     with: clause,
     where,
+    whereUpdated: where,
+    whereDeleted: where,
     updates: operation === 'update',
     deletes: operation === 'delete',
     inserts: false,

@@ -43,6 +43,9 @@ export interface RowsSlice extends SliceCommon {
   readonly kind: 'rows';
   readonly operation: 'update' | 'delete' | 'merge';
   readonly where: string | null;
+  /** The condition of those rows that are updated, or deleted, alone, where the statement may do either. */
+  readonly whereUpdated: string | null;
+  readonly whereDeleted: string | null;
   readonly updates: boolean;
   readonly deletes: boolean;
   readonly inserts: boolean;

@@ -40,6 +40,9 @@ const SCHEMA = `
   CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1), (2);
   CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF old.id = 2 THEN RETURN NULL; END IF; RETURN old; END';
   CREATE TRIGGER keep BEFORE DELETE ON kept FOR EACH ROW EXECUTE FUNCTION keep();
+  CREATE TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1), (2);
+  CREATE TABLE twice (id int PRIMARY KEY, a int REFERENCES one ON DELETE CASCADE, b int REFERENCES one ON DELETE CASCADE);
+  INSERT INTO twice VALUES (1, 1, 1), (2, 1, 2), (3, 2, 2);
   CREATE FUNCTION own(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
   CREATE ROLE deleter; GRANT USAGE ON SCHEMA s TO deleter; GRANT SELECT, DELETE ON t TO deleter;
   CREATE ROLE parent_only; GRANT USAGE ON SCHEMA s TO parent_only; GRANT SELECT, UPDATE, DELETE ON t TO parent_only;
@@ -125,6 +128,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ['DELETE FROM t WHERE own(id) = 4'],
       ['UPDATE t SET n = own(n) WHERE id = 4'],
       ['UPDATE touched SET n = 5'],
+      ['DELETE FROM one WHERE id = 1'],
       ['UPDATE split SET id = id + 50 WHERE id BETWEEN 3 AND 12'],
       ['TRUNCATE t CASCADE'],
       ['COPY (DELETE FROM t WHERE id < 5 RETURNING *) TO STDOUT'],

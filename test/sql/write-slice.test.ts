@@ -40,7 +40,9 @@ function shown(found: WriteSlice): string {
           : `set ${assigned.map((a) => `${a.column} := ${a.expression}`).join('; ')}`,
         parameters.length === 0 ? null : `parameters ${parameters.join(' ')}`,
         functions.length === 0 ? null : `functions ${functions.map((f) => f.name).join(' ')}`,
-        JSON.stringify({ ...rest, calls: rest.calls.length }),
+        JSON.stringify({ ...rest, calls: rest.calls.length }, (key, value) =>
+          key.startsWith('where') && value === where ? undefined : value,
+        ),
       ];
       return lines
         .filter((line) => line !== null)
