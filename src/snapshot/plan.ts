@@ -5,8 +5,10 @@ import type { SliceTarget, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
-import { problemOfCalls, problemOfGraph, problemOfGroup, problemOfTruncate } from './eligibility.ts';
+import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
+import { captured, exact, first, formatsOf, none, sourceCount } from './plan-parts.ts';
+import { planTruncate } from './plan-truncate.ts';
 import { type Seed, seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
@@ -203,19 +205,6 @@ function sourcesOf(
   });
 }
 
-function sourceCount(tables: readonly PlannedTable[]): number {
-  return (tables.at(-1)?.source ?? -1) + 1;
-}
-
-/** What the server does not compute by itself. */
-function captured(relation: Relation): Column[] {
-  return relation.columns.filter(({ generated }) => generated === '');
-}
-
-function formatsOf(columns: readonly Column[]): (0 | 1)[] {
-  return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
-}
-
 function planned(
   table: Relation,
   searched: Relation,
@@ -267,114 +256,4 @@ function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boo
   return tables.some(({ oid, changes }) =>
     relations.get(oid)?.triggers.some(({ events }) => events.some((event) => changes.includes(event))),
   );
-}
-
-function planTruncate(
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
-  answer: CatalogAnswer,
-  parameters: StatementParameters,
-): PlanOutcome {
-  const levels = truncated(slice, answer);
-  if (levels === null) return none('one of its targets does not exist');
-  const nodes = [...levels].map(
-    ([relation, level], id): ChangedRows => ({
-      id,
-      relation,
-      only: isAlone(relation, level, slice, answer),
-      change: { kind: 'delete' },
-      level,
-    }),
-  );
-  const groups = groupOverlapping(nodes, answer.relations);
-  const problem = first(groups, (group) => problemOfTruncate(group, answer.relations));
-  if (problem !== null) return none(problem);
-  const tables: PlannedTable[] = [];
-  const sources = groups.flatMap((group) =>
-    group.stored.map((relation) => wholeTable(relation, group, tables)),
-  );
-  return exact({
-    operation: 'truncate',
-    lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
-    sources,
-    tables,
-    parameters,
-    opaque: tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0),
-    ownRowOnly: true,
-    countedByTag: false,
-  });
-}
-
-/** A table that only refers to another is emptied without its descendants, unless they are partitions. */
-function isAlone(
-  relation: Relation,
-  level: number,
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
-  { roots }: CatalogAnswer,
-): boolean {
-  if (relation.kind === 'partitioned table') return false;
-  return level > 0 || slice.targets.every((target, i) => target.only || roots[i] !== relation.oid);
-}
-
-/** What will be emptied: the targets and, with CASCADE, all that refers to them, each with its distance. */
-function truncated(
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
-  { roots, relations }: CatalogAnswer,
-): Map<Relation, number> | null {
-  const out = new Map<Relation, number>();
-  for (const root of roots) {
-    const relation = relations.get(root ?? 0);
-    if (relation === undefined) return null;
-    out.set(relation, 0);
-  }
-  if (!slice.cascade) return out;
-  for (const [relation, level] of out) {
-    const graph = [relation, ...storedIn(relation, false, relations)];
-    for (const { references } of graph) {
-      for (const { referrer } of references) {
-        const other = relations.get(referrer);
-        if (other !== undefined && !out.has(other)) out.set(other, level + 1);
-      }
-    }
-  }
-  return out;
-}
-
-function wholeTable(relation: Relation, group: RowGroup, tables: PlannedTable[]): CaptureSource {
-  const columns = captured(relation);
-  const level = Math.min(...group.nodes.map((node) => node.level));
-  tables.push({
-    oid: relation.oid,
-    schema: relation.schema,
-    name: relation.name,
-    cause: level === 0 ? { kind: 'target' } : { kind: 'cascade', constraint: '', level },
-    changes: ['truncate'],
-    key: bestKey(relation)?.columns ?? null,
-    columns,
-    source: sourceCount(tables),
-    direct: relation.select,
-    mayGainRows: false,
-  });
-  return {
-    sql: `SELECT ${capturedColumns('r', columns)} FROM ${from(relation, true)} r`,
-    from: from(relation, true),
-    columns,
-    resultFormats: formatsOf(columns),
-    tables: [relation.oid],
-  };
-}
-
-function first<T>(items: readonly T[], problem: (item: T) => string | null): string | null {
-  for (const item of items) {
-    const found = problem(item);
-    if (found !== null) return found;
-  }
-  return null;
-}
-
-function exact(plan: CapturePlan): PlanOutcome {
-  return { kind: 'exact', plan };
-}
-
-function none(reason: string): PlanOutcome {
-  return { kind: 'none', reason };
 }

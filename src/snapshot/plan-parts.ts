@@ -1,0 +1,34 @@
+import type { Column, Relation } from '../catalog/relation.ts';
+import type { CapturePlan, PlannedTable, PlanOutcome } from './plan.ts';
+
+/** What plans of all kinds are made of. */
+
+/** What the server does not compute by itself. */
+export function captured(relation: Relation): Column[] {
+  return relation.columns.filter(({ generated }) => generated === '');
+}
+
+export function formatsOf(columns: readonly Column[]): (0 | 1)[] {
+  return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
+}
+
+export function sourceCount(tables: readonly PlannedTable[]): number {
+  return (tables.at(-1)?.source ?? -1) + 1;
+}
+
+export function exact(plan: CapturePlan): PlanOutcome {
+  return { kind: 'exact', plan };
+}
+
+export function none(reason: string): PlanOutcome {
+  return { kind: 'none', reason };
+}
+
+/** The first problem of any of the items, or null. */
+export function first<T>(items: readonly T[], problem: (item: T) => string | null): string | null {
+  for (const item of items) {
+    const found = problem(item);
+    if (found !== null) return found;
+  }
+  return null;
+}

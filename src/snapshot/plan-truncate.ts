@@ -1,0 +1,116 @@
+import type { CatalogAnswer } from '../catalog/catalog.ts';
+import { bestKey, type Relation } from '../catalog/relation.ts';
+import type { WriteSlice } from '../sql/slice.ts';
+import { capturedColumns, from } from './capture-sql.ts';
+import { type ChangedRows, storedIn } from './cascade.ts';
+import { problemOfTruncate } from './eligibility.ts';
+import { groupOverlapping, type RowGroup } from './group.ts';
+import type { CaptureSource, Cause, PlannedTable, PlanOutcome, StatementParameters } from './plan.ts';
+import { captured, exact, first, formatsOf, none, sourceCount } from './plan-parts.ts';
+
+/** TRUNCATE: whole tables, read under the lock that the statement will take. */
+
+export function planTruncate(
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+): PlanOutcome {
+  const causes = truncated(slice, answer);
+  if (causes === null) return none('one of its targets does not exist');
+  const nodes = [...causes].map(
+    ([relation, cause], id): ChangedRows => ({
+      id,
+      relation,
+      only: isAlone(relation, cause, slice, answer),
+      change: { kind: 'delete' },
+      level: levelOf(cause),
+    }),
+  );
+  const groups = groupOverlapping(nodes, answer.relations);
+  const problem = first(groups, (group) => problemOfTruncate(group, answer.relations));
+  if (problem !== null) return none(problem);
+  const tables: PlannedTable[] = [];
+  const sources = groups.flatMap((group) =>
+    group.stored.map((relation) => wholeTable(relation, causeOf(group, causes), tables)),
+  );
+  return exact({
+    operation: 'truncate',
+    lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
+    sources,
+    tables,
+    parameters,
+    opaque: tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0),
+    ownRowOnly: true,
+    countedByTag: false,
+  });
+}
+
+/** A table that only refers to another is emptied without its descendants, unless they are partitions. */
+function isAlone(
+  relation: Relation,
+  cause: Cause,
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  { roots }: CatalogAnswer,
+): boolean {
+  if (relation.kind === 'partitioned table') return false;
+  return (
+    cause.kind === 'cascade' || slice.targets.every((target, i) => target.only || roots[i] !== relation.oid)
+  );
+}
+
+function levelOf(cause: Cause): number {
+  return cause.kind === 'target' ? 0 : cause.level;
+}
+
+/** What will be emptied: the targets and, with CASCADE, all that refers to them, each with its distance. */
+function truncated(
+  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  { roots, relations }: CatalogAnswer,
+): Map<Relation, Cause> | null {
+  const out = new Map<Relation, Cause>();
+  for (const root of roots) {
+    const relation = relations.get(root ?? 0);
+    if (relation === undefined) return null;
+    out.set(relation, { kind: 'target' });
+  }
+  if (!slice.cascade) return out;
+  for (const [relation, cause] of out) {
+    const graph = [relation, ...storedIn(relation, false, relations)];
+    for (const { references } of graph) {
+      for (const { referrer, name } of references) {
+        const other = relations.get(referrer);
+        if (other === undefined || out.has(other)) continue;
+        out.set(other, { kind: 'cascade', constraint: name, level: levelOf(cause) + 1 });
+      }
+    }
+  }
+  return out;
+}
+
+function causeOf({ nodes }: RowGroup, causes: ReadonlyMap<Relation, Cause>): Cause {
+  const nearest = nodes.reduce((a, b) => (b.level < a.level ? b : a));
+  return causes.get(nearest.relation)!;
+}
+
+function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): CaptureSource {
+  const columns = captured(relation);
+  tables.push({
+    oid: relation.oid,
+    schema: relation.schema,
+    name: relation.name,
+    cause,
+    changes: ['truncate'],
+    key: bestKey(relation)?.columns ?? null,
+    columns,
+    source: sourceCount(tables),
+    direct: relation.select,
+    mayGainRows: false,
+  });
+  return {
+    sql: `SELECT ${capturedColumns('r', columns)} FROM ${from(relation, true)} r`,
+    from: from(relation, true),
+    columns,
+    resultFormats: formatsOf(columns),
+    tables: [relation.oid],
+  };
+}
