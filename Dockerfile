@@ -5,7 +5,9 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24-slim
+# glibc otherwise keeps an arena of memory for each thread; docs/benchmarks.md has what two save.
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     HOLDFAST_LISTEN=0.0.0.0:6432 \
     HOLDFAST_ADMIN_LISTEN=0.0.0.0:8432
 WORKDIR /app

@@ -39,7 +39,9 @@ export function holdEndedError(
       return error(
         'STATEMENT_DENIED',
         `statement denied by ${outcome.by}`,
-        outcome.comment ? `${approval} Comment: ${outcome.comment}` : approval,
+        outcome.comment
+          ? `${approval}${/[.!?]$/.test(approval) ? '' : '.'} Comment: ${outcome.comment}`
+          : approval,
         'Ask whoever approves statements for this database, or change the statement.',
       );
     case 'timeout':

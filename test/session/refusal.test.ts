@@ -54,7 +54,7 @@ describe('what a client is told', () => {
 
   it('of a denial: the approval, the rule and the comment', () => {
     const fields = holdEndedError({ kind: 'denied', by: 'ops', comment: 'not today' }, hold, 'a_1');
-    expect(fields['D']).toBe('Approval a_1. Rule "payroll is precious": it is Comment: not today');
+    expect(fields['D']).toBe('Approval a_1. Rule "payroll is precious": it is. Comment: not today');
   });
 
   it('of a hold: its id, in a NOTICE', () => {
