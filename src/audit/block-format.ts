@@ -16,7 +16,7 @@ export const HEADER = {
   firstSeq: 16,
   dictionaryOffset: 24,
   dictionaryEntries: 28,
-  /** 32 bytes for the hash of the block before; zero as long as blocks are not chained. */
+  /** 32 bytes: the hash of the event before the first; the store fills it in as it chains the block. */
   previousHash: 32,
 } as const;
 export const HEADER_BYTES = 64;
@@ -36,6 +36,8 @@ export const RECORD = {
   statementIndex: 38,
   parameters: 40,
   flags: 42,
+  /** The first four bytes of the event's hash, so that a changed event can be told from those around it. */
+  check: 44,
 } as const;
 export const RECORD_BYTES = 48;
 

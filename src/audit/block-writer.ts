@@ -55,6 +55,8 @@ export class BlockWriter {
   /** False where the block is full: seal it and append again. */
   append(entry: AuditEntry): boolean {
     if (this.#events === this.#eventsMax) return false;
+    const dictionaryLength = this.#dictionaryLength;
+    const entries = this.#entries;
     const analysis = this.#shared.analysis(entry.analysis);
     const facts = analysis.statements[entry.statementIndex];
     const session = this.#refOf(this.#shared.session(entry.session));
@@ -76,7 +78,12 @@ export class BlockWriter {
       }
     }
     const approval = entry.approvalId === null ? 0 : this.#addApproval(entry.approvalId);
-    if (this.#full) return false;
+    if (this.#full) {
+      // What was added for an event that is not in this block is nobody's; each byte of a block is some event's.
+      this.#dictionaryLength = dictionaryLength;
+      this.#entries = entries;
+      return false;
+    }
 
     const at = this.#events * RECORD_BYTES;
     const records = this.#records;

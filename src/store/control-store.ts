@@ -11,6 +11,12 @@ export interface ControlStore {
   appendAudit(write: AuditWrite): Promise<void>;
   /** Where the audit ends, and what an earlier run had begun and never finished. */
   auditHead(): Promise<AuditHead>;
+  /** Keeps a signed head; one that is there already is left as it is. */
+  insertSignedHead(head: SignedHeadRow): Promise<void>;
+  /** The one that was kept last, or null. */
+  newestSignedHead(): Promise<SignedHeadRow | null>;
+  /** Notes that a copy of it is kept elsewhere. */
+  markAnchored(head: SignedHeadRow): Promise<void>;
   /** Stored blocks, newest first. */
   readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
 
@@ -44,6 +50,32 @@ export interface AuditBlock {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * The hash of an event covers the hash of the event before, so that what was written can be proven later. Only
+ * those who know what blocks say can take it; a store that is given a chain calls it for each block that it writes,
+ * on its own thread.
+ */
+export interface AuditChain {
+  /** The hash that the first event of all follows. */
+  readonly GENESIS: Uint8Array;
+  /** Writes into the block what of the chain belongs there, and returns the hash of its last event. */
+  chainBlock(bytes: Uint8Array, previousHash: Uint8Array): Uint8Array;
+}
+
+/** Where the audit ended at some time, signed. */
+export interface SignedHeadRow {
+  readonly sequence: number;
+  readonly hash: Uint8Array;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly keyId: string;
+  /** SPKI in DER. */
+  readonly publicKey: Uint8Array;
+  readonly signature: Uint8Array;
+  /** Whether a copy of it is kept elsewhere. */
+  readonly anchored: boolean;
+}
+
 /** One or several blocks, one after the other, as they are stored together. */
 export interface StoredAuditBlock {
   readonly firstSeq: number;
@@ -67,6 +99,8 @@ export interface AuditWrite {
 export interface AuditHead {
   /** The sequence number of the last event, 0 where there is none. */
   readonly lastSeq: number;
+  /** The hash that the next event follows; null where nothing is chained. */
+  readonly lastHash: Uint8Array | null;
   readonly open: readonly OpenAuditRecord[];
 }
 

@@ -3,6 +3,7 @@ import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zl
 import { LIMITS } from '../base/limits.ts';
 import type {
   AuditBlock,
+  AuditChain,
   AuditHead,
   AuditRange,
   AuditWrite,
@@ -18,23 +19,29 @@ const COMPRESS_FROM_BYTES = 256;
 /**
  * The audit's tables. At a low rate every event makes a row of its own; so that a search need not read a
  * hundred thousand of them, neighbouring small rows are joined into one from time to time.
+ *
+ * With a chain, every row has the hash of its last event. A join keeps that of the last row, and what the blocks
+ * themselves hold of the chain.
  */
 export class AuditBlocks {
   readonly #database: DatabaseSync;
+  readonly #chain: AuditChain | null;
   readonly #statements;
   #rowsSinceJoin = 0;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, chain: AuditChain | null = null) {
     this.#database = database;
+    this.#chain = chain;
     this.#statements = {
       insert: database.prepare(
-        `insert into audit_blocks (first_seq, last_seq, first_time_ms, last_time_ms, raw_bytes, encoding, bytes)
-         values (?, ?, ?, ?, ?, ?, ?)`,
+        `insert into audit_blocks
+           (first_seq, last_seq, first_time_ms, last_time_ms, raw_bytes, encoding, bytes, hash)
+         values (?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
       open: database.prepare('insert into audit_open (id, bytes) values (?, ?) on conflict do nothing'),
       close: database.prepare('delete from audit_open where id = ?'),
       allOpen: database.prepare('select id, bytes from audit_open order by id'),
-      lastSeq: database.prepare('select coalesce(max(last_seq), 0) as seq from audit_blocks'),
+      last: database.prepare('select last_seq, hash from audit_blocks order by first_seq desc limit 1'),
       // Newer rows cannot start before `beforeSeq`; the time span is only a filter, since rows overlap in time.
       read: database.prepare(
         `select first_seq, last_seq, encoding, bytes from audit_blocks
@@ -51,11 +58,12 @@ export class AuditBlocks {
   }
 
   append(write: AuditWrite): void {
-    let lastSeq = this.#lastSeq();
+    let { lastSeq, lastHash } = this.#last();
     for (const block of write.blocks) {
       // Written before, by a call whose answer was lost.
       if (block.lastSeq <= lastSeq) continue;
-      this.#insert(block);
+      lastHash = this.#chain?.chainBlock(block.bytes, lastHash ?? this.#chain.GENESIS) ?? null;
+      this.#insert(block, lastHash);
       lastSeq = block.lastSeq;
       this.#rowsSinceJoin++;
     }
@@ -67,7 +75,8 @@ export class AuditBlocks {
     const open = this.#statements.allOpen.all().map((row): OpenAuditRecord => {
       return { id: Number(row['id']), bytes: row['bytes'] as Uint8Array };
     });
-    return { lastSeq: this.#lastSeq(), open };
+    const { lastSeq, lastHash } = this.#last();
+    return { lastSeq, lastHash: lastHash ?? this.#chain?.GENESIS ?? null, open };
   }
 
   read(range: AuditRange): StoredAuditBlock[] {
@@ -94,7 +103,8 @@ export class AuditBlocks {
     let runBytes = 0;
     for (const row of rows) {
       const size = Number(row['raw_bytes']);
-      if (size > LIMITS.storeJoinBytes || runBytes + size > LIMITS.auditBlockBytes) {
+      const endsRun = size > LIMITS.storeJoinBytes || runBytes + size > LIMITS.auditBlockBytes;
+      if (endsRun || isChained(run.at(-1) ?? row) !== isChained(row)) {
         this.#joinRun(run);
         run = [];
         runBytes = 0;
@@ -108,7 +118,7 @@ export class AuditBlocks {
     this.#database
       .prepare(`insert into meta (key, value) values ('audit_joined_seq', ?)
                 on conflict (key) do update set value = excluded.value`)
-      .run(String(this.#lastSeq()));
+      .run(String(this.#last().lastSeq));
     this.#rowsSinceJoin = 0;
   }
 
@@ -117,30 +127,51 @@ export class AuditBlocks {
     const first = rows[0]!;
     const last = rows.at(-1)!;
     this.#statements.remove.run(Number(first['first_seq']), Number(last['first_seq']));
-    this.#insert({
+    const joined = {
       firstSeq: Number(first['first_seq']),
       lastSeq: Number(last['last_seq']),
       firstTimeMs: Math.min(...rows.map((row) => Number(row['first_time_ms']))),
       lastTimeMs: Math.max(...rows.map((row) => Number(row['last_time_ms']))),
       bytes: Buffer.concat(rows.map((row) => storedBlock(row).bytes)),
-    });
+    };
+    this.#insert(joined, hashOf(last));
   }
 
-  #insert(block: AuditBlock): void {
+  #insert(block: AuditBlock, hash: Uint8Array | null): void {
     const { firstSeq, lastSeq, firstTimeMs, lastTimeMs, bytes } = block;
     const packed = bytes.length < COMPRESS_FROM_BYTES ? bytes : compress(bytes);
     const encoding = packed === bytes ? 'raw' : 'zstd';
-    this.#statements.insert.run(firstSeq, lastSeq, firstTimeMs, lastTimeMs, bytes.length, encoding, packed);
+    this.#statements.insert.run(
+      firstSeq,
+      lastSeq,
+      firstTimeMs,
+      lastTimeMs,
+      bytes.length,
+      encoding,
+      packed,
+      hash,
+    );
   }
 
-  #lastSeq(): number {
-    return Number(this.#statements.lastSeq.get()?.['seq']);
+  #last(): { lastSeq: number; lastHash: Uint8Array | null } {
+    const row = this.#statements.last.get();
+    return row === undefined
+      ? { lastSeq: 0, lastHash: null }
+      : { lastSeq: Number(row['last_seq']), lastHash: hashOf(row) };
   }
 
   #joinedSeq(): number {
     const row = this.#database.prepare(`select value from meta where key = 'audit_joined_seq'`).get();
     return Number(row?.['value'] ?? 0);
   }
+}
+
+function isChained(row: Row): boolean {
+  return row['hash'] !== null;
+}
+
+function hashOf(row: Row): Uint8Array | null {
+  return row['hash'] as Uint8Array | null;
 }
 
 function compress(bytes: Uint8Array): Uint8Array {

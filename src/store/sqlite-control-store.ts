@@ -7,6 +7,7 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  SignedHeadRow,
   TokenRow,
 } from './control-store.ts';
 import type { StoreCalls } from './sqlite-records.ts';
@@ -24,16 +25,19 @@ export class SqliteControlStore implements ControlStore {
   #lastId = 0;
   #gone: HoldfastError | undefined;
 
-  /** Creates the file where there is none. Refuses with STORE_FAILED and one sentence. */
-  static async open(path: string): Promise<SqliteControlStore> {
-    const store = new SqliteControlStore(path);
+  /**
+   * Creates the file where there is none. Refuses with STORE_FAILED and one sentence. `chainUrl` is the module of
+   * the AuditChain by which audit blocks are chained; null leaves them as they are.
+   */
+  static async open(path: string, chainUrl: string | null = null): Promise<SqliteControlStore> {
+    const store = new SqliteControlStore(path, chainUrl);
     await new Promise((resolve, reject) => store.#waiting.set(0, { resolve, reject }));
     return store;
   }
 
-  private constructor(path: string) {
+  private constructor(path: string, chainUrl: string | null) {
     this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
-      workerData: { path },
+      workerData: { path, chainUrl },
       name: 'store',
     });
     this.#worker.on('message', (answer: AnswerMessage) => this.#settle(answer));
@@ -51,6 +55,18 @@ export class SqliteControlStore implements ControlStore {
 
   readAudit(range: AuditRange) {
     return this.#call('readAudit', range);
+  }
+
+  insertSignedHead(head: SignedHeadRow) {
+    return this.#call('insertSignedHead', head);
+  }
+
+  newestSignedHead() {
+    return this.#call('newestSignedHead');
+  }
+
+  markAnchored(head: SignedHeadRow) {
+    return this.#call('markAnchored', head);
   }
 
   insertApproval(row: ApprovalRow) {

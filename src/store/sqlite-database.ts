@@ -5,25 +5,36 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { APPLICATION_ID, MIGRATIONS } from './sqlite-migrations.ts';
 
+export interface OpenDatabase {
+  readonly database: DatabaseSync;
+  /** Lets others have the store; to be called when the database is closed. */
+  release(): void;
+}
+
 /**
- * Opens the file for this process alone, brings its schema up to date, and refuses with one sentence what is
- * damaged, in use, somebody else's or of a newer Holdfast.
+ * Opens the file for this gateway alone, brings its schema up to date, and refuses with one sentence what is
+ * damaged, in use, somebody else's or of a newer Holdfast. Others may read it meanwhile, to verify the audit.
  */
-export function openDatabase(path: string): DatabaseSync {
+export function openDatabase(path: string): OpenDatabase {
+  let held: DatabaseSync | undefined;
   let database: DatabaseSync | undefined;
   try {
     createPrivately(path);
+    held = hold(path);
     database = new DatabaseSync(path, { timeout: LIMITS.storeLockWaitMs });
-    lock(database);
+    makeDurable(database);
     checkOwner(database, path);
     checkSoundness(database, path);
     migrate(database);
-    return database;
+    return { database, release: () => held?.close() };
   } catch (error) {
     database?.close();
+    held?.close();
     throw storeError(error, path);
   }
 }
+
+const LOCK_SUFFIX = '-lock';
 
 /** The audit holds SQL text, which is nobody else's to read. */
 function createPrivately(path: string): void {
@@ -31,9 +42,23 @@ function createPrivately(path: string): void {
   closeSync(openSync(path, 'a', 0o600));
 }
 
-/** Exclusive locking holds the file from the first transaction until it is closed or the process is gone. */
-function lock(database: DatabaseSync): void {
-  database.exec('pragma locking_mode = exclusive');
+/**
+ * SQLite would lock the store itself against writers and readers alike, so the lock is a transaction that never
+ * ends in an empty database beside it. It ends with the process, however that ends.
+ */
+function hold(path: string): DatabaseSync {
+  createPrivately(path + LOCK_SUFFIX);
+  const held = new DatabaseSync(path + LOCK_SUFFIX, { timeout: LIMITS.storeLockWaitMs });
+  try {
+    held.exec('begin exclusive');
+    return held;
+  } catch (error) {
+    held.close();
+    throw error;
+  }
+}
+
+function makeDurable(database: DatabaseSync): void {
   database.exec('pragma journal_mode = wal');
   database.exec('pragma synchronous = full');
   database.exec(`pragma journal_size_limit = ${LIMITS.storeLogBytes}`);

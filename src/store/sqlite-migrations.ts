@@ -46,4 +46,19 @@ export const MIGRATIONS: readonly string[] = [
     expires_at_ms real
   ) strict, without rowid;
   `,
+  // Rows of before have no hash, and are not chained.
+  `
+  alter table audit_blocks add column hash blob check (length(hash) = 32);
+
+  create table signed_heads (
+    sequence   integer not null,
+    hash       blob    not null,
+    time       text    not null,
+    key_id     text    not null,
+    public_key blob    not null,
+    signature  blob    not null,
+    anchored   integer not null default 0,
+    primary key (sequence, key_id, hash)
+  ) strict;
+  `,
 ];

@@ -1,8 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
+import type { AuditChain } from './control-store.ts';
 import { AuditBlocks } from './sqlite-audit-blocks.ts';
-import { openDatabase, storeError } from './sqlite-database.ts';
+import { type OpenDatabase, openDatabase, storeError } from './sqlite-database.ts';
 import { type StoreCalls, sqliteRecords } from './sqlite-records.ts';
 
 /**
@@ -27,22 +28,23 @@ export type AnswerMessage =
 
 assert(parentPort !== null, 'this file is the body of a worker thread');
 const port = parentPort;
-const { path } = workerData as { readonly path: string };
+const { path, chainUrl } = workerData as { readonly path: string; readonly chainUrl: string | null };
 
 let waiting: CallMessage[] = [];
 
-function start(): void {
-  const database = openDatabase(path);
-  const audit = new AuditBlocks(database);
+async function start(): Promise<void> {
+  const chain = chainUrl === null ? null : ((await import(chainUrl)) as AuditChain);
+  const { database, release } = openDatabase(path);
+  const audit = new AuditBlocks(database, chain);
   const records = sqliteRecords(database, audit);
   port.on('message', (call: CallMessage) => {
-    if (waiting.length === 0) setImmediate(() => serve(database, audit, records));
+    if (waiting.length === 0) setImmediate(() => serve({ database, release }, audit, records));
     waiting.push(call);
   });
   port.postMessage({ id: 0, ok: true, value: null } satisfies AnswerMessage);
 }
 
-function serve(database: DatabaseSync, audit: AuditBlocks, records: StoreCalls): void {
+function serve({ database, release }: OpenDatabase, audit: AuditBlocks, records: StoreCalls): void {
   const calls = waiting;
   waiting = [];
   const closing = calls.find((call) => call.name === 'close');
@@ -51,6 +53,7 @@ function serve(database: DatabaseSync, audit: AuditBlocks, records: StoreCalls):
     for (const answer of commitTogether(database, records, asked)) port.postMessage(answer);
   if (closing !== undefined) {
     database.close();
+    release();
     port.postMessage({ id: closing.id, ok: true, value: null } satisfies AnswerMessage);
     port.close();
     return;
@@ -108,7 +111,7 @@ function refusal(call: { readonly id: number }, error: unknown): AnswerMessage {
 }
 
 try {
-  start();
+  await start();
 } catch (error) {
   port.postMessage(refusal({ id: 0 }, error));
   port.close();

@@ -30,7 +30,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('audit', () => {
       it('starts at nothing', async () => {
-        expect(await store.auditHead()).toEqual({ lastSeq: 0, open: [] });
+        expect(await store.auditHead()).toEqual({ lastSeq: 0, lastHash: null, open: [] });
         expect(await store.readAudit(EVERYTHING)).toEqual([]);
       });
 
