@@ -38,6 +38,8 @@ export interface AdminPlaneDeps {
   readonly listen: string;
   readonly upstream: string;
   draining(): boolean;
+  /** Why the end of the audit is not anchored, or null. */
+  anchorProblem(): string | null;
   readiness(): Promise<readonly string[]>;
 }
 
@@ -85,6 +87,7 @@ function adminDeps(deps: AdminPlaneDeps, tokens: Tokens): AdminDeps {
       listen: deps.listen,
       upstream: deps.upstream,
       draining: deps.draining(),
+      anchorProblem: deps.anchorProblem(),
     }),
     readiness: () => deps.readiness(),
     log: deps.log,

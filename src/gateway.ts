@@ -2,10 +2,14 @@ import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
+import { CHAIN_URL } from './audit/chain.ts';
+import { openKeyFile } from './audit/key-file.ts';
 import { StoredAuditLog } from './audit/log.ts';
+import { Notary, type NotaryDeps } from './audit/notary.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import { openBlobStore } from './blobs/open.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
 import { listenError } from './listen-error.ts';
@@ -62,10 +66,11 @@ async function start(
   const metrics = new Metrics();
   const target = upstreamTarget(upstream, config);
   await reachUpstream(target);
-  const store = await SqliteControlStore.open(config.store.path);
+  const store = await SqliteControlStore.open(config.store.path, CHAIN_URL);
   stops.push(() => store.close());
   const audit = await StoredAuditLog.open({ store, metrics, log });
-  stops.push(() => audit.close());
+  const notary = await openNotary(config, { store, metrics, log });
+  stops.push(() => audit.close().finally(() => notary.close()));
   const approvals = await StoredApprovalDesk.open({ store, metrics, log });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
@@ -103,6 +108,7 @@ async function start(
     log,
     listen: formatEndpoint({ host: config.listen.host, port }),
     draining: () => draining,
+    anchorProblem: () => notary.anchorProblem,
     upstream: formatEndpoint(upstream),
     readiness: async () => {
       if (draining) return ['the gateway is shutting down'];
@@ -126,6 +132,15 @@ async function start(
     stop,
     cut: () => listener.cut(),
   };
+}
+
+/** The newest events are signed and anchored last, when nothing more comes. */
+async function openNotary(config: Config, parts: Pick<NotaryDeps, 'store' | 'metrics' | 'log'>) {
+  const { signingKey } = config.audit;
+  const { key, made, exposed } = openKeyFile(signingKey);
+  if (made) parts.log.info({ file: signingKey, key: key.id }, 'a key was made to sign the audit with');
+  if (exposed) parts.log.warn({ file: signingKey }, 'others than its owner may read the key of the audit');
+  return await Notary.open({ ...parts, key, blobs: openBlobStore(config.snapshots) });
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

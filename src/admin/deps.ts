@@ -60,4 +60,6 @@ export interface StatusFacts {
   readonly listen: string;
   readonly upstream: string;
   readonly draining: boolean;
+  /** Why the end of the audit is not anchored, or null. */
+  readonly anchorProblem: string | null;
 }

@@ -66,6 +66,14 @@ function gatewayMetrics({
     number('counter', 'audit_events_total', 'Audit events handed to the store.', () => m.auditEvents),
     number('counter', 'audit_blocks_total', 'Audit blocks handed to the store.', () => m.auditBlocks),
     number('counter', 'audit_failures_total', 'Writes of the audit that failed.', () => m.auditFailures),
+    number('counter', 'audit_heads_total', 'Heads of the audit that were signed.', () => m.auditHeads),
+    number('counter', 'audit_anchors_total', 'Heads of the audit that were anchored.', () => m.auditAnchors),
+    number(
+      'counter',
+      'audit_anchor_failures_total',
+      'Attempts to anchor a head that failed.',
+      () => m.auditAnchorFailures,
+    ),
     number('gauge', 'audit_queue_bytes', 'Audit events that are not yet durable.', () => m.auditQueueBytes),
     number('gauge', 'audit_lag_seconds', 'Age of the oldest event that is not yet durable.', () =>
       auditLagS(m),

@@ -90,6 +90,17 @@ export const LIMITS = {
   auditSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
   auditSearchBytes: 4 * 1024 * 1024,
+  /** Where the audit ends is signed and anchored so often, if it has grown; what comes between may be cut off unseen. */
+  auditHeadMs: 60_000,
+  /** How long the last head may take to be anchored before a gateway that stops leaves it. */
+  auditAnchorCloseMs: 5_000,
+  /** Faults that a verification lists one by one; more are only counted. */
+  auditFaultsMax: 100,
+  /** A stored row of blocks, unpacked; what says to be more is damaged. */
+  auditRowBytes: 16 * 1024 * 1024,
+  /** A head in its file. */
+  auditAnchorBytes: 4 * 1024,
+
   /** How long a store that fails is waited for at the end. */
   auditCloseMs: 10_000,
   /** What is left of a gateway in which a fault went uncaught ends by then, whether or not it has stopped. */
@@ -202,8 +213,12 @@ export const LIMITS = {
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');
 assert(LIMITS.parseInlineBytes <= LIMITS.parseBytes, 'what is parsed inline is parsed at all');
-assert(LIMITS.auditCloseMs < LIMITS.faultStopMs, 'the audit has its time at the end');
+assert(
+  LIMITS.auditCloseMs + LIMITS.auditAnchorCloseMs < LIMITS.faultStopMs,
+  'the audit has its time at the end',
+);
 assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');
+assert(LIMITS.auditBlockBytes * 2 <= LIMITS.auditRowBytes, 'a block fits a row');
 assert(LIMITS.storeJoinBytes * 2 <= LIMITS.auditBlockBytes, 'two small audit rows make one');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
 assert(

@@ -34,6 +34,11 @@ export class Metrics {
   auditEvents = 0;
   auditBlocks = 0;
   auditFailures = 0;
+  auditHeads = 0;
+  auditAnchors = 0;
+  auditAnchorFailures = 0;
+  /** The last event that a head outside the store covers. */
+  auditAnchoredSeq = 0;
   auditQueueBytes = 0;
   /** When the oldest event that is not yet durable was queued, or null where all are durable. */
   auditQueuedSinceMs: number | null = null;

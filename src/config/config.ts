@@ -57,6 +57,10 @@ export interface Config {
   };
   readonly store: StoreTarget;
   readonly snapshots: BlobTarget;
+  readonly audit: {
+    /** Path of the private key that heads of the audit are signed with; made where there is none. */
+    readonly signingKey: string;
+  };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;
   readonly undo: { readonly connection: string | null };

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { LIMITS } from '../base/limits.ts';
 import { explainIssues } from '../policy/explain-issues.ts';
 import type { Parsed } from '../policy/judged.ts';
@@ -9,6 +10,7 @@ import type { Config, ConfigLimits, ServerTls, Upstream } from './config.ts';
 import { collide, type Endpoint, formatEndpoint, isLoopback } from './endpoint.ts';
 import { type FromEnvironment, overlay, readEnvironment, variablesOf } from './environment.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
+import type { StoreTarget } from './storage.ts';
 import { checkPair, readPem } from './tls-files.ts';
 import type { UpstreamUrl } from './upstream.ts';
 
@@ -113,6 +115,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     },
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,
+    audit: { signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store) },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
     undo: { connection: input.undo?.connection ?? null },
     log: { level: input.log?.level ?? 'info' },
@@ -120,6 +123,11 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     limits: limitsOf(input.limits ?? {}),
     warnings: faults.warnings,
   } satisfies Config);
+}
+
+/** Every store has an audit of its own, and so a key of its own. */
+function besideStore(store: StoreTarget): string {
+  return join(dirname(store.path), 'audit-key.pem');
 }
 
 function limitsOf(input: NonNullable<ConfigInput['limits']>): ConfigLimits {

@@ -59,7 +59,12 @@ export const configSchema = z
       .optional(),
     store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),
     snapshots: parsedBy(parseBlobTarget)
-      .describe('Before-images; checked, and not used in this version.')
+      .describe('Anchors of the audit; before-images, which this version does not take yet.')
+      .optional(),
+    audit: z
+      .strictObject({
+        signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),
+      })
       .optional(),
     policy: path.describe('What happens to which statements.').optional(),
     undo: z

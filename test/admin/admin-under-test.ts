@@ -77,6 +77,7 @@ export class AdminUnderTest {
         listen: '127.0.0.1:6432',
         upstream: 'db:5432',
         draining: false,
+        anchorProblem: null,
       }),
       readiness: async () => this.problems,
       log,

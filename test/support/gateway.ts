@@ -76,6 +76,7 @@ export class TestGateway implements Middle {
         HOLDFAST_LISTEN: `127.0.0.1:${port}`,
         HOLDFAST_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
         HOLDFAST_STORE: `sqlite:${join(directory, 'h.db')}`,
+        HOLDFAST_SNAPSHOTS: `file:${join(directory, 'snapshots')}`,
         HOLDFAST_POLICY: join(directory, 'policy.yaml'),
         HOLDFAST_ADMIN_TOKENS: join(directory, 'tokens.yaml'),
         ...options.environment,

@@ -16,7 +16,13 @@ const statusSchema = z
     policy: z.object({ file: z.string(), revision: z.string(), mode: z.string(), rules: z.int() }),
     sessions: z.object({ open: z.number(), total: z.number() }),
     statements: z.object({ total: z.number(), held: z.number() }),
-    audit: z.object({ events: z.number(), queue_bytes: z.number(), failures: z.number() }),
+    audit: z.object({
+      events: z.number(),
+      queue_bytes: z.number(),
+      failures: z.number(),
+      anchored_to: z.number().describe('The last event that an anchor covers.'),
+      anchor_problem: z.string().nullable().describe('Why the newest events are not anchored.'),
+    }),
   })
   .meta({ id: 'Status' });
 
@@ -32,7 +38,7 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
       },
     },
     async () => {
-      const { version, startedAtMs, draining, listen, upstream } = deps.status();
+      const { version, startedAtMs, draining, listen, upstream, anchorProblem } = deps.status();
       const problems = await deps.readiness();
       const { metrics } = deps;
       const policy = deps.policy.current();
@@ -60,6 +66,8 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
           events: metrics.auditEvents,
           queue_bytes: metrics.auditQueueBytes,
           failures: metrics.auditFailures,
+          anchored_to: metrics.auditAnchoredSeq,
+          anchor_problem: anchorProblem,
         },
       };
     },

@@ -1,0 +1,130 @@
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { ControlStore, SignedHeadRow } from '../store/control-store.ts';
+import { anchorKey, encodeAnchor, type SigningKey, signHead } from './signed-head.ts';
+
+export interface NotaryDeps {
+  readonly store: ControlStore;
+  /** Where copies of heads are kept, or null. */
+  readonly blobs: BlobStore | null;
+  readonly key: SigningKey;
+  readonly metrics: Metrics;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+/**
+ * Signs where the audit ends, from time to time and at the end, so that whoever changes the store later would have
+ * to sign too; and keeps copies outside the store, so that its newest part cannot be cut off unseen. A head covers
+ * all that was before it, so one that could not be anchored is made up for by the next. Nothing waits for a notary.
+ */
+export class Notary {
+  readonly #deps: NotaryDeps;
+  readonly #timer: NodeJS.Timeout;
+  #newest: SignedHeadRow;
+  #anchorProblem: string | null = null;
+  #signProblem = false;
+  #underWay: Promise<void> | null = null;
+
+  /** Resolves when where the audit begins or goes on is signed and in the store; the copy is made afterwards. */
+  static async open(deps: NotaryDeps, everyMs: number = LIMITS.auditHeadMs): Promise<Notary> {
+    const before = await deps.store.newestSignedHead();
+    const newest = await signEnd(deps, before);
+    if (before !== null) reportChanges(before, newest, deps);
+    return new Notary(deps, newest, everyMs);
+  }
+
+  private constructor(deps: NotaryDeps, newest: SignedHeadRow, everyMs: number) {
+    this.#deps = deps;
+    this.#newest = newest;
+    this.#timer = setInterval(() => void this.attest(), everyMs);
+    this.#timer.unref();
+    void this.attest();
+  }
+
+  /** Why the newest head has no copy, or null. */
+  get anchorProblem(): string | null {
+    return this.#anchorProblem;
+  }
+
+  /** Signs what is new, and copies what has no copy. It never rejects; what fails is tried again at the next time. */
+  attest(): Promise<void> {
+    this.#underWay ??= this.#attest().finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
+  }
+
+  /** To be called when the audit is durable, with the store still open. Closes the blobs. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    const late = setTimeout(() => void this.#deps.blobs?.close(), LIMITS.auditAnchorCloseMs);
+    // What was under way may have begun before the last events.
+    await this.#underWay;
+    await this.attest();
+    clearTimeout(late);
+    await this.#deps.blobs?.close();
+  }
+
+  async #attest(): Promise<void> {
+    const { log } = this.#deps;
+    try {
+      this.#newest = await signEnd(this.#deps, this.#newest);
+      this.#signProblem = false;
+    } catch (error) {
+      if (!this.#signProblem) log.error({ error }, 'the end of the audit cannot be signed');
+      this.#signProblem = true;
+    }
+    await this.#anchor(this.#newest);
+  }
+
+  async #anchor(head: SignedHeadRow): Promise<void> {
+    const { blobs, store, metrics, log } = this.#deps;
+    if (blobs === null || head.anchored) return;
+    try {
+      await blobs.putIfAbsent(anchorKey(head), encodeAnchor(head));
+      await store.markAnchored(head);
+    } catch (error) {
+      metrics.auditAnchorFailures++;
+      const problem = error instanceof Error ? error.message : String(error);
+      if (this.#anchorProblem === null) log.error({ error }, 'the end of the audit cannot be anchored');
+      this.#anchorProblem = problem;
+      return;
+    }
+    this.#newest = { ...head, anchored: true };
+    metrics.auditAnchors++;
+    metrics.auditAnchoredSeq = head.sequence;
+    if (this.#anchorProblem !== null) log.info({}, 'the end of the audit is anchored again');
+    this.#anchorProblem = null;
+  }
+}
+
+/** The head of where the stored audit ends: the one before where nothing is new, or another. */
+async function signEnd(deps: NotaryDeps, before: SignedHeadRow | null): Promise<SignedHeadRow> {
+  const { store, key, metrics } = deps;
+  const { lastSeq, lastHash } = await store.auditHead();
+  if (lastHash === null) throw new Error('the audit of this store is not chained');
+  const isNew = before?.sequence !== lastSeq || before.keyId !== key.id || !same(before.hash, lastHash);
+  if (before !== null && !isNew) return before;
+  const head = signHead({ sequence: lastSeq, hash: lastHash, time: new Date().toISOString() }, key);
+  await store.insertSignedHead(head);
+  metrics.auditHeads++;
+  return head;
+}
+
+function reportChanges(before: SignedHeadRow, now: SignedHeadRow, { log }: NotaryDeps): void {
+  if (before.keyId !== now.keyId) {
+    log.warn({ before: before.keyId, now: now.keyId }, 'from here on the audit is signed with another key');
+  }
+  if (now.sequence < before.sequence || (now.sequence === before.sequence && !same(before.hash, now.hash))) {
+    log.error(
+      { signed: before.sequence, found: now.sequence },
+      'the audit does not go on where it ended: run holdfast audit verify',
+    );
+  }
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
