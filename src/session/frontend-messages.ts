@@ -48,7 +48,7 @@ export class FrontendMessages {
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       return { kind: 'replace', bytes: NOTHING };
     }
-    if (!PART_OF_COPY.has(type)) {
+    if (PART_OF_COPY[type] !== 1) {
       // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
       if (state.copyingIn) return { kind: 'break' };
       const wait = waitForCopy(state, answer);
@@ -386,11 +386,14 @@ export class FrontendMessages {
 }
 
 /** What may come while the server copies in, and needs no answer to what has become of the COPY. */
-const PART_OF_COPY: ReadonlySet<number> = new Set([
+const PART_OF_COPY = new Uint8Array(256);
+for (const type of [
   Frontend.Sync,
   Frontend.Flush,
   Frontend.Terminate,
   Frontend.CopyData,
   Frontend.CopyDone,
   Frontend.CopyFail,
-]);
+]) {
+  PART_OF_COPY[type] = 1;
+}

@@ -13,7 +13,7 @@ import { isCatalogFirst } from '../sql/search-path.ts';
  */
 export class KnownSettings {
   facts: TextFacts = DEFAULT_TEXT_FACTS;
-  private encoding: string;
+  private encoding: TextFacts['encoding'];
   private standardStrings: boolean;
   private uncertain = false;
   private undoable = false;
@@ -26,7 +26,7 @@ export class KnownSettings {
   private pathTouches = 0;
 
   constructor(parameters: ReadonlyMap<string, string>, pathAtStart: string | null) {
-    this.encoding = parameters.get('client_encoding') ?? 'UTF8';
+    this.encoding = readableEncoding(parameters.get('client_encoding') ?? 'UTF8');
     this.standardStrings = isOn(parameters.get('standard_conforming_strings'));
     const told = parameters.get('search_path') ?? null;
     this.pathTold = told === null ? null : isCatalogFirst(told);
@@ -44,7 +44,7 @@ export class KnownSettings {
   told(name: string, value: string): void {
     switch (name) {
       case 'client_encoding':
-        this.encoding = value;
+        this.encoding = readableEncoding(value);
         this.toldSinceReady = true;
         break;
       case 'standard_conforming_strings':
@@ -110,7 +110,7 @@ export class KnownSettings {
 
   private read(mayGoBack: boolean): void {
     const certain = !this.uncertain && !mayGoBack;
-    const encoding = certain ? readableEncoding(this.encoding) : 'ascii-only';
+    const encoding = certain ? this.encoding : 'ascii-only';
     const standardConformingStrings = certain && this.standardStrings;
     const catalogFirst = this.pathTrusted;
     const { facts } = this;
