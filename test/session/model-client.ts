@@ -97,12 +97,27 @@ const USUAL: readonly ((words: Words) => Group)[] = [
   ({ text }) => text.map((sql) => [fe.parse('', sql), ...whole(['', ''])]),
   ({ name, portal }) => fc.tuple(name, portal).map(whole),
   ({ text }) => one(text.map((sql) => fe.query(sql))),
+  ({ text }) => fc.tuple(text, text).map((both) => both.map((sql) => fe.query(sql))),
 ];
 const SPECIAL: readonly ((words: Words) => Group)[] = [
   ({ name, text }) => one(fc.tuple(name, text).map(([to, sql]) => fe.parse(to, sql))),
   ({ name, portal }) =>
     one(fc.tuple(name, portal).map(([statement, to]) => fe.bind({ statement, portal: to }))),
   ({ portal }) => one(portal.map((to) => fe.execute(to))),
+  // A portal that is executed when its statement's name, or that of another, has been given away.
+  ({ name, portal, text }) =>
+    fc
+      .tuple(name, portal, name, text)
+      .map(([statement, to, other, sql]) => [
+        ...[fe.bind({ statement, portal: to }), fe.close('S', other), fe.parse(other, sql)],
+        fe.execute(to),
+      ]),
+  ({ name, portal }) =>
+    fc
+      .tuple(name, portal)
+      .map(([statement, to]) => [
+        ...[fe.close('P', to), fe.bind({ statement, portal: to }), fe.sync(), fe.execute(to)],
+      ]),
   ({ portal }) =>
     one(
       fc.oneof(
