@@ -87,7 +87,7 @@ export function recordedEvent(block: BlockReader, index: number): RecordedEvent 
   };
 }
 
-function timeText(timeMs: number): string {
+export function timeText(timeMs: number): string {
   const wholeMs = Math.floor(timeMs);
   const micros = Math.min(999, Math.floor((timeMs - wholeMs) * 1000));
   return new Date(wholeMs).toISOString().replace('Z', `${String(micros).padStart(3, '0')}Z`);

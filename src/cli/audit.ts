@@ -1,9 +1,14 @@
+import { createPublicKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
+import { readPublicKey } from '../audit/key-file.ts';
+import { loadConfig } from '../config/load.ts';
 import { AdminClient, type AdminOptions, type Fields, fieldText, withAdminOptions } from './admin-client.ts';
-import type { AddCommand } from './command.ts';
+import { type VerifyOptions, verifyCommand } from './audit-verify.ts';
+import { type AddCommand, configFile } from './command.ts';
 import type { Io } from './io.ts';
 import { oneLine } from './printable.ts';
+import { toJson } from './table.ts';
 
 const FILTERS = [
   'role',
@@ -28,7 +33,7 @@ const FOLLOW_PAGE = '200';
 const FOLLOW_PAGES_MAX = 50;
 const SQL_CHARS_MAX = 120;
 
-export const addAudit: AddCommand = (program, io) => {
+export const addAudit: AddCommand = (program, io, finish) => {
   const audit = program.command('audit').description('what ran, and what policy said of it');
   const tail = withAdminOptions(audit.command('tail'))
     .description('print the last events, the newest last')
@@ -40,6 +45,39 @@ export const addAudit: AddCommand = (program, io) => {
       command.error("error: option '--lines' takes a number from 1 to 999");
     await follow(options, io);
   });
+  addVerify(audit, io, finish);
+  addKey(audit, io, finish);
+};
+
+const addVerify: AddCommand = (audit, io, finish) => {
+  audit
+    .command('verify')
+    .description('prove that no record was changed, removed or moved; offline, also while a gateway runs')
+    .option('--config <file>', 'configuration file (or HOLDFAST_CONFIG), for what is not given')
+    .option('--store <path>', 'the store, as a path or as in the configuration')
+    .option('--anchors <place>', 'where the anchors are, a folder or as in the configuration (snapshots)')
+    .option('--no-anchors', 'without anchors; then nobody can tell whether the newest records are missing')
+    .option(
+      '--public-key <file...>',
+      'whose audit it has to be: what audit key prints; several after a change of keys',
+    )
+    .option('--json', 'print JSON')
+    .action(async (options: VerifyOptions) => finish(await verifyCommand(options, io)));
+};
+
+const addKey: AddCommand = (audit, io) => {
+  audit
+    .command('key')
+    .description('print the public key that heads of the audit are signed with, to be kept elsewhere')
+    .option('--config <file>', 'configuration file (or HOLDFAST_CONFIG)')
+    .option('--json', 'print JSON')
+    .action((options: { config?: string; json?: boolean }) => {
+      const { audit: settings } = loadConfig({ ...configFile(options.config, io), env: io.env });
+      const { id, publicKey } = readPublicKey(settings.signingKey);
+      const key = createPublicKey({ key: Buffer.from(publicKey), type: 'spki', format: 'der' });
+      const pem = String(key.export({ type: 'spki', format: 'pem' }));
+      io.out(options.json === true ? toJson({ id, public_key: pem }) : pem);
+    });
 };
 
 async function follow(options: TailOptions, io: Io): Promise<void> {

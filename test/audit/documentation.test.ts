@@ -8,6 +8,7 @@ import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ChainedStore } from './chained-store.ts';
 import { entry } from './statements.ts';
 
 it('the reader that docs/audit.md gives reads what the gateway wrote', async () => {
@@ -24,7 +25,7 @@ it('the reader that docs/audit.md gives reads what the gateway wrote', async () 
 
   const docs = await readFile(new URL('../../docs/audit.md', import.meta.url), 'utf8');
   const reader = join(folder.path, 'read.mjs');
-  await writeFile(reader, /```js\n(.*?)```/s.exec(docs)![1]!);
+  await writeFile(reader, [...docs.matchAll(/```js\n(.*?)```/gs)][0]![1]!);
   const { stdout } = await promisify(execFile)(process.execPath, [reader, path]);
   const lines = stdout.trimEnd().split('\n');
   expect(lines).toHaveLength(52);
@@ -34,4 +35,25 @@ it('the reader that docs/audit.md gives reads what the gateway wrote', async () 
   expect(lines[1]).toMatch(/^2 .* select 'x{10000,}$/);
   expect(lines[51]).toMatch(/^52 .* the same$/);
   await folder.remove();
+});
+
+it('the verifier that docs/audit.md gives agrees with the one that is built in', async () => {
+  const audit = await ChainedStore.create();
+  await audit.start();
+  for (let i = 0; i < 600; i++) {
+    audit.log.finish(entry({ text: `select ${i % 5}`, approvalId: i % 7 === 0 ? `apr_${i}` : null }));
+    if (i % 2 === 0) await audit.log.flush();
+  }
+  await audit.stop();
+  const docs = await readFile(new URL('../../docs/audit.md', import.meta.url), 'utf8');
+  const verifier = join(audit.folder, 'verify.mjs');
+  await writeFile(verifier, [...docs.matchAll(/```js\n(.*?)```/gs)][1]![1]!);
+  const run = () => promisify(execFile)(process.execPath, [verifier, audit.path]);
+  expect((await run()).stdout).toBe('600 records\n');
+  expect(await audit.verify()).toMatchObject({ faults: [], lastSeq: 600 });
+  audit.tamper((database) =>
+    database.exec(`update audit_blocks set hash = zeroblob(32) where first_seq = 1`),
+  );
+  await expect(run()).rejects.toThrow('is not what its hash is of');
+  await audit.remove();
 });

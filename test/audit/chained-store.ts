@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { CHAIN_URL } from '../../src/audit/chain.ts';
+import type { TrustedKeys } from '../../src/audit/head-claims.ts';
+import { openKeyFile } from '../../src/audit/key-file.ts';
+import { StoredAuditLog } from '../../src/audit/log.ts';
+import { Notary } from '../../src/audit/notary.ts';
+import { type Verdict, verifyAudit } from '../../src/audit/verify.ts';
+import { createLogger } from '../../src/base/log.ts';
+import { Metrics } from '../../src/base/metrics.ts';
+import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { openSqliteAuditSource } from '../../src/store/sqlite-audit-source.ts';
+import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+
+/** The audit of a gateway without the gateway: store, log and notary, in a folder of their own. */
+export class ChainedStore {
+  readonly folder: string;
+  readonly remove: () => Promise<void>;
+  #open: { store: SqliteControlStore; log: StoredAuditLog; notary: Notary } | null = null;
+
+  private constructor(folder: string, remove: () => Promise<void>) {
+    this.folder = folder;
+    this.remove = remove;
+  }
+
+  static async create(): Promise<ChainedStore> {
+    const folder = await temporaryFolder();
+    return new ChainedStore(folder.path, folder.remove);
+  }
+
+  get path(): string {
+    return join(this.folder, 'holdfast.db');
+  }
+
+  get anchors(): string {
+    return join(this.folder, 'snapshots');
+  }
+
+  get keyPath(): string {
+    return join(this.folder, 'audit-key.pem');
+  }
+
+  get log(): StoredAuditLog {
+    return this.#open!.log;
+  }
+
+  get store(): SqliteControlStore {
+    return this.#open!.store;
+  }
+
+  get notary(): Notary {
+    return this.#open!.notary;
+  }
+
+  /** As the gateway starts it. */
+  async start(everyMs?: number): Promise<void> {
+    const store = await SqliteControlStore.open(this.path, CHAIN_URL);
+    const shared = { store, metrics: new Metrics(), log: createLogger('silent') };
+    const log = await StoredAuditLog.open(shared);
+    const { key } = openKeyFile(this.keyPath);
+    const notary = await Notary.open(
+      { ...shared, key, blobs: new DirectoryBlobStore(this.anchors) },
+      everyMs,
+    );
+    this.#open = { store, log, notary };
+  }
+
+  async stop(): Promise<void> {
+    const open = this.#open;
+    this.#open = null;
+    if (open === null) return;
+    await open.log.close();
+    await open.notary.close();
+    await open.store.close();
+  }
+
+  async verify(options: { anchors?: boolean; trusted?: TrustedKeys } = {}): Promise<Verdict> {
+    const source = openSqliteAuditSource(this.path);
+    const blobs = options.anchors === false ? null : new DirectoryBlobStore(this.anchors);
+    try {
+      return await verifyAudit(source, blobs, options.trusted ?? null);
+    } finally {
+      source.close();
+      await blobs?.close();
+    }
+  }
+
+  /** Changes the file as somebody does who has it. */
+  tamper(change: (database: DatabaseSync) => void): void {
+    const database = new DatabaseSync(this.path);
+    change(database);
+    database.close();
+  }
+}
