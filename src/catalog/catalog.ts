@@ -39,6 +39,11 @@ export interface CatalogAnswer {
   readonly functions: readonly FunctionFacts[];
   /** Whether the server counts what is changed (track_counts), without which nothing can be proved. */
   readonly counts: boolean;
+  /**
+   * Whether the transaction reads by one snapshot, the catalog included: then there may be foreign keys that others
+   * have added since, which fire although nothing here tells of them.
+   */
+  readonly oneSnapshot: boolean;
   /** Whether operators and functions without a schema are surely looked for in pg_catalog first. */
   readonly catalogFirst: boolean;
 }
@@ -57,6 +62,7 @@ interface LookupRow {
   readonly circumstances: string;
   readonly counts: boolean;
   readonly catalogFirst: boolean;
+  readonly oneSnapshot: boolean;
   readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
 }
 
@@ -93,6 +99,7 @@ export class Catalog {
       functions,
       counts: found.counts,
       catalogFirst: found.catalogFirst,
+      oneSnapshot: found.oneSnapshot,
     };
   }
 

@@ -73,6 +73,7 @@ SELECT pg_catalog.jsonb_build_object(
   'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
                                         pg_catalog.current_setting('row_security')),
   'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
+  'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
   'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
      WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false),
   'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -167,6 +168,14 @@ const INHERITED = (wanted: string, given: string) => `
   (SELECT pg_catalog.jsonb_agg(i.${wanted}::pg_catalog.int8 ORDER BY i.${wanted})
      FROM pg_catalog.pg_inherits i WHERE i.${given} OPERATOR(pg_catalog.=) c.oid)`;
 
+/** Versions of a table's columns and triggers, foreign keys among them: what a plan for its rows rests on. */
+export function shapeOf(oid: string): string {
+  const versions = (table: string, column: string, order: string) =>
+    `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY ${order}) FROM pg_catalog.${table} x
+       WHERE x.${column} OPERATOR(pg_catalog.=) ${oid})`;
+  return `pg_catalog.md5(pg_catalog.concat_ws(';', ${versions('pg_attribute', 'attrelid', 'x.attnum')}, ${versions('pg_trigger', 'tgrelid', 'x.oid')}))`;
+}
+
 /** What there is to know of the closure of relations: a row each, and last of all its fingerprint. */
 export const DESCRIBE = `
 WITH RECURSIVE ${CLOSURE},
@@ -195,7 +204,7 @@ binaries AS MATERIALIZED (
 SELECT pg_catalog.jsonb_build_object(
     'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
     'owner', pg_catalog.pg_get_userbyid(c.relowner), 'temporary', c.relpersistence OPERATOR(pg_catalog.=) 't',
-    'partition', c.relispartition,
+    'partition', c.relispartition, 'shape', ${shapeOf('c.oid')},
     'heap', c.relkind OPERATOR(pg_catalog.=) 'p' OR c.relam OPERATOR(pg_catalog.=) 2,
     'parents', ${INHERITED('inhparent', 'inhrelid')}, 'children', ${INHERITED('inhrelid', 'inhparent')},
     'columns', ${COLUMNS}, 'keys', ${KEYS}, 'references', ${REFERENCES}, 'triggers', ${TRIGGERS},

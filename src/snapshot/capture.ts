@@ -91,6 +91,14 @@ async function readLastCommands(
   return out;
 }
 
+/** A row came from a table that was not there when the plan was made, such as a new partition: plan again. */
+export class StalePlan extends Error {
+  constructor(oid: number) {
+    super(`a row came from table ${oid}, which is not planned for`);
+    this.name = 'StalePlan';
+  }
+}
+
 /** The files of one image, each opened by the first row of its table. */
 export class Files {
   readonly #tables: ReadonlyMap<number, PlannedTable>;
@@ -108,7 +116,7 @@ export class Files {
     let sink = this.#open.get(oid);
     if (sink === undefined) {
       const table = this.#tables.get(oid);
-      if (table === undefined) throw new Error(`a row came from table ${oid}, which is not planned for`);
+      if (table === undefined) throw new StalePlan(oid);
       sink = this.#sinks.open(table, this.#image);
       this.#open.set(oid, sink);
     }

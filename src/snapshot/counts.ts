@@ -1,4 +1,5 @@
 import { OID_ARRAY_OID, oidArray } from '../catalog/array-parameter.ts';
+import { shapeOf } from '../catalog/queries.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { HiddenConnection } from './connection.ts';
 import type { CapturePlan } from './plan.ts';
@@ -14,6 +15,8 @@ export interface CountsReading {
   readonly tables: ReadonlyMap<number, Counts>;
   /** Tables beyond the plan, by name, where its code may write anywhere. */
   readonly others: ReadonlyMap<string, Counts>;
+  /** What the plan rests on, by table, as it is now. */
+  readonly shapes: ReadonlyMap<number, string>;
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
 }
@@ -23,6 +26,7 @@ export const NO_COUNTS: Counts = Object.freeze({ inserted: 0, updated: 0, delete
 export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
+  shapes: new Map(),
   wrote: false,
 });
 
@@ -30,7 +34,7 @@ const COLUMNS = ['inserted', 'updated', 'deleted']
   .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(c.oid)::pg_catalog.text`)
   .join(', ');
 
-const PLANNED = `SELECT c.oid::pg_catalog.text, '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
+const PLANNED = `SELECT c.oid::pg_catalog.text, ${shapeOf('c.oid')}, ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
 /** Every table that has a row counted in this transaction, system catalogs left out. */
 const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUMNS}
@@ -46,8 +50,9 @@ const WROTE = `SELECT 'wrote', pg_catalog.pg_current_xact_id_if_assigned()::pg_c
 export async function readCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<string, Counts>();
+  const shapes = new Map<number, string>();
   let wrote = false;
-  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.opaque ? ` UNION ALL ${OTHERS}` : ''}`;
+  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? ` UNION ALL ${OTHERS}` : ''}`;
   await connection.run(
     {
       sql,
@@ -61,10 +66,13 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
       const [inserted = 0, updated = 0, deleted = 0] = numbers.map(Number);
       if (oid === 'wrote') wrote = name !== null;
       else if (oid === '') others.set(name!, { inserted, updated, deleted });
-      else tables.set(Number(oid), { inserted, updated, deleted });
+      else {
+        tables.set(Number(oid), { inserted, updated, deleted });
+        shapes.set(Number(oid), name ?? '');
+      }
     },
   );
-  return { tables, others, wrote };
+  return { tables, others, shapes, wrote };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {

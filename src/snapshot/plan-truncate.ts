@@ -33,13 +33,15 @@ export function planTruncate(
   const sources = groups.flatMap((group) =>
     group.stored.map((relation) => wholeTable(relation, causeOf(group, causes), tables)),
   );
+  const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
   return exact({
     operation: 'truncate',
     lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
     sources,
     tables,
     parameters,
-    opaque: tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0),
+    opaque,
+    watchesAll: opaque,
     ownRowOnly: true,
     countedByTag: false,
   });
@@ -98,6 +100,7 @@ function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): C
     oid: relation.oid,
     schema: relation.schema,
     name: relation.name,
+    shape: relation.shape,
     cause,
     changes: ['truncate'],
     key: bestKey(relation)?.columns ?? null,

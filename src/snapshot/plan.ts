@@ -36,8 +36,10 @@ export interface CapturePlan {
   /** The tables in which rows of the sources are stored. */
   readonly tables: readonly PlannedTable[];
   readonly parameters: StatementParameters;
-  /** Code runs that may write anywhere, so that the counts of all tables are compared. */
+  /** Code of the user's runs, which may write anywhere, and undo what it did. */
   readonly opaque: boolean;
+  /** More may follow than the plan knows of, so that the counts of all tables are compared. */
+  readonly watchesAll: boolean;
   /** The condition looks at the row alone, so that it holds as long as the row is locked. */
   readonly ownRowOnly: boolean;
   /** Whether the command tag counts the rows of the target alone, and nothing else reaches them. */
@@ -62,6 +64,8 @@ export interface PlannedTable {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
+  /** What the plan rests on: the table may have been altered by the time that its rows are locked. */
+  readonly shape: string;
   readonly cause: Cause;
   readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
   readonly key: readonly string[] | null;
@@ -156,6 +160,7 @@ function planRows(
     tables,
     parameters,
     opaque,
+    watchesAll: opaque || answer.oneSnapshot,
     ownRowOnly: slice.kind === 'rows' && slice.ownRowOnly && knowsAllCode(target, answer),
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
@@ -226,6 +231,7 @@ function planned(
     oid: table.oid,
     schema: table.schema,
     name: table.name,
+    shape: table.shape,
     cause: causeOf(reaching, graph),
     changes: [...changes],
     key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,

@@ -53,6 +53,7 @@ export async function captureAfter(
       counts = await readCounts(connection, plan);
     };
     await together(connection, [count, ...followAtOnce(context)]);
+    refuseAltered(plan, counts);
     refuseOthers(capture.counts, counts);
     if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
     const tables: TableProof[] = [];
@@ -188,6 +189,12 @@ function placesQuery(sql: string, places: Buffer, resultFormats: readonly (0 | 1
     parameterFormats: [1],
     resultFormats,
   };
+}
+
+/** Since the rows are locked nobody can alter their tables; between the plan and the lock somebody could. */
+function refuseAltered(plan: CapturePlan, counts: CountsReading): void {
+  const altered = plan.tables.find(({ oid, shape }) => counts.shapes.get(oid) !== shape);
+  if (altered !== undefined) throw new Drift(`${altered.schema}.${altered.name} was altered meanwhile`);
 }
 
 function refuseOthers(before: CountsReading, after: CountsReading): void {

@@ -90,6 +90,8 @@ export function sliceOf(parser: Parser, sql: string): WriteSlice {
 
 /** What happens between the steps of a capture, for what others do at the same time. */
 export interface Meanwhile {
+  readonly beforePlan?: () => Promise<void>;
+  readonly afterPlan?: () => Promise<void>;
   readonly afterCapture?: () => Promise<void>;
   readonly places?: Places;
   readonly catalog?: Catalog;
@@ -104,6 +106,7 @@ export async function judge(
   meanwhile: Meanwhile = {},
 ): Promise<Verdict> {
   const connection = meanwhile.connection ?? new HiddenClient(client);
+  await meanwhile.beforePlan?.();
   const slice = sliceOf(parser, statement.sql);
   const parameters: StatementParameters = {
     types: statement.parameters.map(({ type }) => type),
@@ -117,6 +120,7 @@ export async function judge(
   });
   if (outcome.kind === 'none') return outcome;
   const { plan } = outcome;
+  await meanwhile.afterPlan?.();
   const start = await imageOf(client, plan.tables);
   const files = new MemoryFiles();
   let capture: Capture;

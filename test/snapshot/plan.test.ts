@@ -201,6 +201,34 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       expect(verdict.kind === 'drift' && verdict.reason).toContain('4 rows were captured');
     });
 
+    it.each([
+      ['ALTER TABLE s.altered ADD more text'],
+      ['CREATE TRIGGER idle BEFORE UPDATE ON s.altered FOR EACH ROW EXECUTE FUNCTION s.touch()'],
+    ])('where the table is altered between plan and lock: %s', async (alteration) => {
+      await postgres.sql(
+        'DROP TABLE IF EXISTS s.altered; CREATE TABLE s.altered (a int, b text); INSERT INTO s.altered VALUES (1, $$x$$)',
+      );
+      const verdict = await tried('DELETE FROM altered', '', {
+        afterPlan: async () => void (await postgres.sql(alteration)),
+      });
+      expect(verdict).toEqual({ kind: 'drift', reason: 's.altered was altered meanwhile' });
+    });
+
+    it('where a foreign key was added behind the snapshot of the transaction', async () => {
+      await postgres.sql('CREATE TABLE s.late (id int PRIMARY KEY); INSERT INTO s.late VALUES (1)');
+      await postgres.sql('CREATE TABLE s.later (late int); INSERT INTO s.later VALUES (1)');
+      const isolated = 'ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1';
+      const verdict = await tried('DELETE FROM late', isolated, {
+        beforePlan: async () => {
+          await postgres.sql(
+            'ALTER TABLE s.later ADD FOREIGN KEY (late) REFERENCES s.late ON DELETE CASCADE',
+          );
+        },
+      });
+      await postgres.sql('DROP TABLE s.late, s.later');
+      expect(verdict.kind === 'drift' && verdict.reason).toContain('it changed s.later as well');
+    });
+
     it('where as many rows change as were captured, but others', async () => {
       await postgres.sql('CREATE TABLE s.queue (id int PRIMARY KEY); INSERT INTO s.queue VALUES (5), (6)');
       const verdict = await tried('DELETE FROM queue WHERE id = (SELECT min(id) FROM queue)', '', {
