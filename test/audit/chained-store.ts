@@ -29,6 +29,11 @@ export class ChainedStore {
     return new ChainedStore(folder.path, folder.remove);
   }
 
+  /** One that is there already, of which others take care. */
+  static at(folder: string): ChainedStore {
+    return new ChainedStore(folder, async () => {});
+  }
+
   get path(): string {
     return join(this.folder, 'holdfast.db');
   }
