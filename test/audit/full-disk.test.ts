@@ -1,0 +1,110 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { ChainedStore } from './chained-store.ts';
+
+const DISK_MIB = 6;
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let disk: string | null = null;
+let postgres: TestPostgres;
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  disk = mountDisk(join(folder.path, 'disk'));
+  if (disk === null) return;
+  postgres = await startPostgres();
+  gateway = await startGateway({
+    upstreamPort: postgres.port,
+    environment: {
+      HOLDFAST_STORE: `sqlite:${join(disk, 'holdfast.db')}`,
+      HOLDFAST_SNAPSHOTS: `file:${join(disk, 'snapshots')}`,
+    },
+  });
+});
+afterAll(async () => {
+  await gateway?.stop();
+  await postgres?.stop();
+  if (disk !== null) execFileSync('umount', [disk]);
+  await folder.remove();
+});
+
+it('a full disk makes clients wait, is told by /readyz, and loses nothing once there is room', async (context) => {
+  if (disk === null) return context.skip('only root can mount a small disk');
+  const client = new pg.Client({
+    port: gateway.port,
+    host: '127.0.0.1',
+    user: 'postgres',
+    database: 'postgres',
+  });
+  await client.connect();
+  await client.query('create table counted (n int)');
+  const filler = fill(join(disk, 'filler'));
+  const { done, waiting } = await insertUntilItWaits(client);
+  expect(await gateway.http('/readyz', { token: null })).toMatchObject({
+    status: 503,
+    body: { status: 'not_ready', problems: ['the audit cannot be stored'] },
+  });
+  expect((await gateway.http('/v1/status')).body).toMatchObject({ ready: false });
+  expect(await gateway.metric('holdfast_audit_failures_total')).toBeGreaterThan(0);
+  expect(gateway.log()).toMatch(/the disk of the store .* is full/);
+  gateway.assertAlive();
+
+  rmSync(filler);
+  await waiting;
+  await until(async () => (await gateway.http('/readyz', { token: null })).status === 200);
+  const { rows } = await client.query('select count(*)::int as n from counted');
+  expect(rows).toEqual([{ n: done + 1 }]);
+  await client.end();
+  expect(await gateway.terminate()).toBe(0);
+  const audit = ChainedStore.at(disk);
+  const verdict = await audit.verify();
+  expect(verdict).toMatchObject({ faults: [], records: done + 3, signedTo: done + 3 });
+}, 120_000);
+
+/** Each statement is another text, so that the audit grows. */
+async function insertUntilItWaits(client: pg.Client) {
+  for (let done = 0; ; done++) {
+    const padding = Array.from({ length: 100 }, () => Math.random()).join();
+    const waiting = client.query(`insert into counted values (${done}) /* ${padding} */`);
+    if ((await Promise.race([waiting.then(() => 'done'), sleep(3_000, 'waits')])) === 'waits') {
+      return { done, waiting };
+    }
+  }
+}
+
+function mountDisk(path: string): string | null {
+  mkdirSync(path);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'tmpfs', path], { stdio: 'ignore' });
+    return path;
+  } catch {
+    return null;
+  }
+}
+
+/** Takes all the room that there is. */
+function fill(path: string): string {
+  const file = openSync(path, 'w');
+  try {
+    for (;;) writeSync(file, Buffer.alloc(4096, 1));
+  } catch {
+    closeSync(file);
+    return path;
+  }
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let look = 0; look < 200; look++) {
+    if (await condition()) return;
+    await sleep(100);
+  }
+  throw new Error('it did not happen in time');
+}
