@@ -67,6 +67,7 @@ export const manifestSchema = z.strictObject({
     application: z.string(),
     client: z.string(),
   }),
+  /** `encoding` is that of the session, and so of the texts in the files. */
   server: z.strictObject({ version_num: z.int(), encoding: z.string() }),
   /** The transaction, as pg_current_xact_id() gives it: with it the server can be asked later whether it committed. */
   xid: z.string().regex(/^\d+$/),
@@ -92,6 +93,8 @@ export function snapshotFolder(id: string, createdAtMs: number): string {
   return `snapshots/${day!.replaceAll('-', '/')}/${id}`;
 }
 
+export const manifestKey = (folder: string): string => `${folder}/manifest.json`;
+
 /** Makes the snapshot exist. It is an error if one of that name does already. */
 export async function writeManifest(store: BlobStore, folder: string, manifest: Manifest): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(manifestSchema.parse(manifest), null, 1)}\n`);
@@ -101,14 +104,14 @@ export async function writeManifest(store: BlobStore, folder: string, manifest: 
       detail,
     });
   }
-  const { kind } = await store.putIfAbsent(`${folder}/manifest.json`, bytes);
+  const { kind } = await store.putIfAbsent(manifestKey(folder), bytes);
   if (kind === 'exists') {
     throw new HoldfastError('SNAPSHOT_FAILED', `there is a snapshot ${manifest.id} already`);
   }
 }
 
 export async function readManifest(store: BlobStore, folder: string): Promise<Manifest> {
-  const key = `${folder}/manifest.json`;
+  const key = manifestKey(folder);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of store.read(key)) {

@@ -1,0 +1,118 @@
+import { HoldfastError } from '../base/errors.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { SnapshotSinks, TableSink } from './capture.ts';
+import { type Manifest, type ManifestTable, manifestKey, toManifest, writeManifest } from './manifest.ts';
+import type { CapturePlan, PlannedTable } from './plan.ts';
+import type { TableProof } from './prove.ts';
+import type { RowFile } from './row-file.ts';
+import { RowFileWriter } from './row-file-writer.ts';
+
+/** What the manifest says beside its tables. */
+export type SnapshotFacts = Omit<Manifest, 'format' | 'tables'>;
+
+type Image = 'before' | 'after';
+
+/**
+ * Takes the rows of a capture into files, and makes a snapshot of them.
+ *
+ * States: open, until `finish` has resolved, when the snapshot exists, or `abort`, after which nothing of it is left.
+ * Whoever gets a rejection from any call has to call `abort`.
+ */
+export class SnapshotWriter implements SnapshotSinks {
+  readonly #store: BlobStore;
+  readonly #folder: string;
+  readonly #files: {
+    readonly oid: number;
+    readonly image: Image;
+    readonly writer: Promise<RowFileWriter>;
+  }[] = [];
+  /** Files that are durable, which `abort` has to remove again. */
+  readonly #finished: RowFile[] = [];
+  #manifestMayBeThere = false;
+
+  constructor(store: BlobStore, folder: string) {
+    this.#store = store;
+    this.#folder = folder;
+  }
+
+  open(table: PlannedTable, image: Image): TableSink {
+    const key = `${this.#folder}/${this.#files.length}.${image}.pgcopy.gz`;
+    const opening = RowFileWriter.create(this.#store, key);
+    // The failure is told by the first write.
+    opening.catch(() => {});
+    this.#files.push({ oid: table.oid, image, writer: opening });
+    let writer: RowFileWriter | null = null;
+    return {
+      write: (row) => {
+        if (writer !== null) return writer.write(row);
+        return opening.then((opened) => {
+          writer = opened;
+          return opened.write(row);
+        });
+      },
+    };
+  }
+
+  /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
+  async finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
+    const files = new Map<string, RowFile>();
+    for (const { oid, image, writer } of this.#files) {
+      const file = await (await writer).finish();
+      this.#finished.push(file);
+      files.set(`${oid} ${image}`, file);
+    }
+    const tables = proof.map((each) => tableOf(plan, each, files));
+    const manifest: Manifest = { format: 1, ...facts, tables };
+    this.#manifestMayBeThere = true;
+    await writeManifest(this.#store, this.#folder, manifest).catch((error: unknown) => {
+      // Refused is surely not written, and one that was there already is another's.
+      const refused = error instanceof HoldfastError && error.code === 'SNAPSHOT_FAILED';
+      this.#manifestMayBeThere = !refused;
+      throw error;
+    });
+    return manifest;
+  }
+
+  /** Never rejects: what cannot be taken away belongs to no snapshot, and is left to whoever sweeps. */
+  async abort(): Promise<void> {
+    for (const { writer } of this.#files) await writer.then((opened) => opened.abort()).catch(() => {});
+    try {
+      // A manifest never names files that are gone.
+      if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));
+      for (const { blob } of this.#finished) await this.#store.remove(blob);
+    } catch {}
+  }
+}
+
+function tableOf(plan: CapturePlan, proof: TableProof, files: ReadonlyMap<string, RowFile>): ManifestTable {
+  const { table, before, counted } = proof;
+  const image = (which: Image) => {
+    const file = files.get(`${table.oid} ${which}`);
+    return file === undefined ? null : toManifest(file);
+  };
+  return {
+    schema: table.schema,
+    name: table.name,
+    oid: table.oid,
+    cause: table.cause,
+    columns: table.columns.map((column, i) => ({
+      name: column.name,
+      attribute: column.attribute,
+      type: {
+        oid: column.type.oid,
+        schema: column.type.schema,
+        name: column.type.name,
+        modifier: column.type.modifier,
+      },
+      not_null: column.notNull,
+      generated: column.generated,
+      identity: column.identity,
+      // As it was asked for, by the table that was searched.
+      format: plan.sources[table.source]!.resultFormats[i + 2] === 1 ? 'binary' : 'text',
+    })),
+    key: table.key === null ? null : [...table.key],
+    before: image('before'),
+    after: image('after'),
+    proof: { captured: before, affected: null, server_delta: counted.updated + counted.deleted },
+  };
+}
