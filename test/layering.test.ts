@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy'],
   ['store', 'blobs', 'catalog'],
   ['snapshot', 'approval', 'audit'],
-  ['session'],
+  ['session', 'undo'],
   ['admin', 'console'],
   ['config', 'embedded'],
   ['cli'],

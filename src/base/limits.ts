@@ -171,6 +171,11 @@ export const LIMITS = {
   snapshotBlockBytes: 256 * 1024,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,
+  /** How long an undo waits for a table that others write to. */
+  undoLockWaitMs: 30_000,
+  /** Conflicts that are shown at a time, and of each value in them. */
+  undoConflictsMax: 100,
+  undoShownChars: 200,
 
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,

@@ -1,0 +1,146 @@
+import { applyStatement, countUnlike, type Doing } from './apply-statement.ts';
+import type { TableCounts } from './compare.ts';
+import { refuse, UndoEnded } from './outcome.ts';
+import { type ForeignKey, readForeignKeys, referenceChecks } from './references.ts';
+import { UndoQueryError, type UndoSession } from './session.ts';
+import { setLocally, type Whereabouts } from './transaction.ts';
+import type { UndoTable } from './undo-table.ts';
+
+export interface Application {
+  readonly session: UndoSession;
+  readonly tables: readonly UndoTable[];
+  /** What is to be done, table by table. */
+  readonly counts: readonly TableCounts[];
+  readonly doing: Doing;
+  readonly triggers: 'fire' | 'skip';
+  /** Where triggers, and checks of the user's, look for names. */
+  readonly searchPath: string;
+  readonly where: Whereabouts;
+}
+
+const UNIQUE_VIOLATION = '23505';
+
+/**
+ * Puts everything back. Rows that pass a unique value on to each other cannot always be set back in any order; where
+ * the server says so they are made anew instead, for which all the old ones go first.
+ */
+export async function applyAll(application: Application): Promise<void> {
+  const { session, where } = application;
+  if (application.tables.length === 0) return;
+  where.at('apply');
+  await session.query('SAVEPOINT holdfast_apply');
+  try {
+    await applyBy(application);
+  } catch (error) {
+    if (!(error instanceof UndoQueryError) || error.refusal.sqlstate !== UNIQUE_VIOLATION) throw error;
+    await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
+    const anew = { ...application, doing: { ...application.doing, setBackBy: 'replace' as const } };
+    await applyBy(anew).catch((again: unknown) => {
+      // What went wrong first says more than what the way round it met.
+      throw again instanceof UndoEnded ? error : again;
+    });
+  }
+}
+
+async function applyBy(application: Application): Promise<void> {
+  const { session, tables, counts, doing, triggers, searchPath } = application;
+  const foreignKeys = await readForeignKeys(session, tables);
+  const before = await readChanges(session);
+  await setLocally(session, 'search_path', searchPath);
+  if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'replica');
+  await session.query('SET CONSTRAINTS ALL DEFERRED');
+  const [row] = await session.query(applyStatement(tables, doing));
+  await session.query('SET CONSTRAINTS ALL IMMEDIATE');
+  if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'origin');
+  await setLocally(session, 'search_path', 'pg_catalog');
+  tables.forEach((table, i) => {
+    compareCounts(table, counts[i]!, row!.slice(i * 3, i * 3 + 3).map(Number));
+  });
+  await checkAll(application, foreignKeys, before);
+}
+
+function compareCounts(table: UndoTable, counts: TableCounts, done: readonly number[]): void {
+  const planned = [counts.putBack, counts.setBack, counts.removed];
+  if (planned.every((rows, i) => rows === done[i])) return;
+  const told = (rows: readonly number[]) => `${rows[0]} put back, ${rows[1]} set back and ${rows[2]} removed`;
+  refuse({
+    table: table.label,
+    reason: `a trigger kept rows from it: ${told(done)}, instead of ${told(planned)}`,
+  });
+}
+
+/** What was done is looked at once more, since triggers and foreign keys may have done other things. */
+async function checkAll(
+  application: Application,
+  foreignKeys: readonly ForeignKey[],
+  before: ReadonlyMap<number, Changes>,
+): Promise<void> {
+  const { session, tables, doing, triggers, where } = application;
+  for (const [i, table] of tables.entries()) {
+    where.at('check', table.label, i, tables.length);
+    const [row] = await session.query(countUnlike(table, doing));
+    if (row?.[0] !== '0') {
+      refuse({
+        table: table.label,
+        reason: `${row?.[0]} rows are not as they were, because a trigger changed them`,
+      });
+    }
+  }
+  compareChanges(application, foreignKeys, before, await readChanges(session));
+  if (triggers === 'fire') return;
+  for (const { table, constraint, sql } of referenceChecks(tables, foreignKeys, doing)) {
+    where.at('check', table);
+    const [row] = await session.query(sql);
+    if (row?.[0] !== '0') {
+      refuse({ table, reason: `${row?.[0]} rows would break the foreign key ${constraint}` });
+    }
+  }
+}
+
+interface Changes {
+  readonly label: string;
+  /** Versions of rows that this transaction has ended. */
+  readonly ended: number;
+}
+
+const CHANGES = `SELECT s.relid::int8, s.schemaname || '.' || s.relname, s.n_tup_upd + s.n_tup_del
+  FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid
+ WHERE c.relpersistence <> 't' AND s.n_tup_upd + s.n_tup_del > 0`;
+
+async function readChanges(session: UndoSession): Promise<Map<number, Changes>> {
+  const rows = await session.query(CHANGES);
+  return new Map(rows.map(([oid, label, ended]) => [Number(oid), { label: label!, ended: Number(ended) }]));
+}
+
+/** By the server's own count: no row changed but those that were to, though a foreign key may act on others. */
+function compareChanges(
+  { tables, counts, doing, triggers }: Application,
+  foreignKeys: readonly ForeignKey[],
+  before: ReadonlyMap<number, Changes>,
+  after: ReadonlyMap<number, Changes>,
+): void {
+  const counted = tables.every(({ current }, i) => {
+    return counts[i]!.setBack + counts[i]!.removed === 0 || after.has(current.oid);
+  });
+  if (!counted)
+    refuse({ table: tables[0]!.label, reason: 'the server does not count changes (track_counts is off)' });
+  const roots = new Set(
+    tables.flatMap(({ current }) => [current.oid, ...current.wholes.map(({ oid }) => oid)]),
+  );
+  for (const [oid, { label, ended }] of after) {
+    const i = tables.findIndex(({ current }) => current.oid === oid);
+    const planned = i < 0 ? 0 : counts[i]!.setBack + counts[i]!.removed;
+    const more = ended - (before.get(oid)?.ended ?? 0) - planned;
+    const acted = foreignKeys.some(
+      ({ child, parent, acts }) => acts && roots.has(parent.oid) && (child.oid === oid || child.partitioned),
+    );
+    // Triggers that fire may write where they like, but not where the undo has.
+    const free = triggers === 'fire' && i < 0 && !acted;
+    if (more === 0 || free) continue;
+    const reason = `${more} more rows would change than the snapshot knows of, by a foreign key or a trigger`;
+    refuse({
+      table: label,
+      reason: doing.setBackBy === 'replace' ? `${reason}, while rows are made anew` : reason,
+    });
+  }
+}

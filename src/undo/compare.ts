@@ -1,0 +1,114 @@
+import { LIMITS } from '../base/limits.ts';
+import { quoteLiteral } from '../catalog/quote.ts';
+import { countToDo, type OnConflict } from './apply-statement.ts';
+import type { UndoSession } from './session.ts';
+import { compareByKey, compareByRow, createTally, findHeld, only, temp } from './statements.ts';
+import type { UndoTable } from './undo-table.ts';
+
+/** What an undo does in a table, in rows. */
+export interface TableCounts {
+  readonly table: string;
+  readonly putBack: number;
+  readonly setBack: number;
+  readonly removed: number;
+  /** Rows that are as they were before the statement. */
+  readonly already: number;
+  readonly conflicts: number;
+}
+
+/** A row that is not as the statement has left it. */
+export interface Conflict {
+  readonly table: string;
+  readonly undoing: 'put back' | 'set back' | 'remove';
+  /**
+   * `taken`: another row has its key. `held`: another row has another unique value of it. `changed` and `gone` since
+   * the statement.
+   */
+  readonly kind: 'taken' | 'held' | 'changed' | 'gone';
+  /** The row before and after the statement and by now, its values as text, cut short; null where there is none. */
+  readonly before: ShownRow | null;
+  readonly after: ShownRow | null;
+  readonly current: ShownRow | null;
+}
+
+export type ShownRow = Readonly<Record<string, string | null>>;
+
+/** Finds out what is to become of each row. */
+export async function compareTable(session: UndoSession, table: UndoTable): Promise<void> {
+  const { key } = table;
+  await session.query(key === null ? compareByRow(table) : compareByKey(table, key));
+  for (const index of table.others) await session.query(findHeld(table, index));
+  await session.query(`ANALYZE ${temp('work', table)}`);
+  if (key === null) await session.query(createTally(table));
+}
+
+export async function countTable(
+  session: UndoSession,
+  table: UndoTable,
+  onConflict: OnConflict,
+): Promise<TableCounts> {
+  const [row] = await session.query(countToDo(table, { onConflict }));
+  const [putBack, setBack, removed, already, conflicts] = row!.map(Number);
+  return {
+    table: table.label,
+    putBack: putBack!,
+    setBack: setBack!,
+    removed: removed!,
+    already: already!,
+    conflicts: conflicts!,
+  };
+}
+
+export interface Page {
+  readonly from: number;
+  readonly max: number;
+}
+
+/** Conflicts of all tables one after the other, of which a page is read. */
+export async function readConflicts(
+  session: UndoSession,
+  tables: readonly UndoTable[],
+  counts: readonly TableCounts[],
+  page: Page,
+): Promise<Conflict[]> {
+  const out: Conflict[] = [];
+  let skip = page.from;
+  for (const [i, table] of tables.entries()) {
+    const { conflicts } = counts[i]!;
+    if (skip < conflicts && out.length < page.max) {
+      for (const row of await session.query(conflictsOf(table, skip, page.max - out.length))) {
+        const [undoing, kind, before, after, current] = row;
+        out.push({
+          table: table.label,
+          undoing: undoing as Conflict['undoing'],
+          kind: kind as Conflict['kind'],
+          before: shown(before),
+          after: shown(after),
+          current: shown(current),
+        });
+      }
+    }
+    skip = Math.max(0, skip - conflicts);
+  }
+  return out;
+}
+
+function shown(json: string | null | undefined): ShownRow | null {
+  return typeof json === 'string' ? (JSON.parse(json) as ShownRow) : null;
+}
+
+function conflictsOf(table: UndoTable, from: number, max: number): string {
+  const row = (alias: 't' | 'b' | 'a') => {
+    const names = table.columns.map(({ name }) => quoteLiteral(name)).join(', ');
+    const values = table.columns
+      .map(({ name, slot }) => `${alias}.${alias === 't' ? `"${name.replaceAll('"', '""')}"` : slot}::text`)
+      .map((value) => `left(${value}, ${LIMITS.undoShownChars})`);
+    return `CASE WHEN ${alias}.ctid IS NOT NULL
+      THEN jsonb_object(ARRAY[${names}]::text[], ARRAY[${values.join(', ')}]::text[])::text END`;
+  };
+  return `SELECT w.what, w.state, ${row('b')}, ${row('a')}, ${row('t')}
+    FROM (SELECT * FROM ${temp('work', table)} WHERE state NOT IN ('already', 'clear') ORDER BY ctid
+           LIMIT ${max} OFFSET ${from}) w
+    LEFT JOIN ${temp('before', table)} b ON b.ctid = w.b LEFT JOIN ${temp('after', table)} a ON a.ctid = w.a
+    LEFT JOIN ${only(table)} t ON t.ctid = w.tid`;
+}

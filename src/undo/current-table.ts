@@ -1,0 +1,109 @@
+import type { UndoSession } from './session.ts';
+
+/** What a table is by now, as far as putting rows back is concerned. */
+export interface CurrentTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: 'table' | 'partitioned table' | 'other';
+  /** The whole that it is a partition of, and what is between, the nearest first. */
+  readonly wholes: readonly { readonly oid: number; readonly schema: string; readonly name: string }[];
+  readonly columns: readonly CurrentColumn[];
+  readonly indexes: readonly UniqueIndex[];
+  /** Whether row security would hide rows from this role. */
+  readonly rowSecurity: boolean;
+  /** Of SELECT, INSERT, UPDATE and DELETE, those that this role may not. */
+  readonly denied: readonly string[];
+}
+
+export interface CurrentColumn {
+  readonly name: string;
+  readonly attribute: number;
+  readonly typeOid: number;
+  readonly modifier: number;
+  readonly formatted: string;
+  /** The type below all domains, as SQL writes it. */
+  readonly base: string;
+  readonly collation: string | null;
+  readonly notNull: boolean;
+  readonly generated: '' | 's' | 'v';
+  readonly identity: '' | 'a' | 'd';
+  readonly hasDefault: boolean;
+}
+
+/** A unique or exclusion index of plain columns and no condition. */
+export interface UniqueIndex {
+  readonly name: string;
+  readonly immediate: boolean;
+  readonly columns: readonly string[];
+  /** What the index takes for equal, for each column; null where that is not known. */
+  readonly operators: readonly (string | null)[];
+  readonly nullsEqual: boolean;
+}
+
+/** The type below all domains, with the modifier that counts there. */
+const BASE = `(WITH RECURSIVE below(oid, modifier) AS (
+      SELECT a.atttypid, a.atttypmod
+      UNION ALL
+      SELECT t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE d.modifier END
+        FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
+    SELECT format_type(d.oid, d.modifier) FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd')`;
+
+const COLUMNS = `(SELECT jsonb_agg(jsonb_build_object(
+      'name', a.attname, 'attribute', a.attnum, 'typeOid', a.atttypid::int8, 'modifier', a.atttypmod,
+      'formatted', format_type(a.atttypid, a.atttypmod), 'base', ${BASE},
+      'collation', (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname)
+        FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation),
+      'notNull', a.attnotnull, 'generated', a.attgenerated, 'identity', a.attidentity, 'hasDefault', a.atthasdef)
+      ORDER BY a.attnum)
+    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
+
+const INDEXES = `(SELECT jsonb_agg(jsonb_build_object(
+      'name', k.relname, 'immediate', x.indimmediate,
+      'nullsEqual', coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::bool, false),
+      'columns', (SELECT jsonb_agg(a.attname ORDER BY p.i)
+         FROM unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) WITH ORDINALITY p(n, i)
+         JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.n),
+      'operators', (SELECT jsonb_agg((SELECT quote_ident(n.nspname) || '.' || o.oprname
+            FROM pg_opclass f JOIN pg_amop m ON m.amopfamily = f.opcfamily AND m.amopmethod = 403
+             AND m.amopstrategy = 3 AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
+            JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+           WHERE f.oid = q.class) ORDER BY q.i)
+         FROM unnest((x.indclass::oid[])[0:x.indnkeyatts - 1]) WITH ORDINALITY q(class, i))) ORDER BY k.oid)
+    FROM pg_index x JOIN pg_class k ON k.oid = x.indexrelid
+   WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL)`;
+
+const TABLES = `SELECT jsonb_build_object(
+    'oid', c.oid::int8, 'schema', s.nspname, 'name', c.relname,
+    'kind', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'other' END,
+    'wholes', (SELECT jsonb_agg(jsonb_build_object('oid', w.oid::int8, 'schema', n.nspname, 'name', w.relname))
+       FROM pg_partition_ancestors(c.oid) u(oid) JOIN pg_class w ON w.oid = u.oid
+       JOIN pg_namespace n ON n.oid = w.relnamespace WHERE u.oid <> c.oid),
+    'columns', ${COLUMNS}, 'indexes', ${INDEXES},
+    'rowSecurity', row_security_active(c.oid),
+    'denied', (SELECT jsonb_agg(p) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+                WHERE NOT has_table_privilege(c.oid, p)))::text
+  FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+ WHERE c.oid = ANY ($1::oid[])`;
+
+/** The tables that are there of these, by their OIDs. */
+export async function readCurrentTables(
+  session: UndoSession,
+  oids: readonly number[],
+): Promise<ReadonlyMap<number, CurrentTable>> {
+  const rows = await session.query(TABLES, [`{${oids.join(',')}}`]);
+  const tables = rows.map(([json]) => readTable(json!));
+  return new Map(tables.map((table) => [table.oid, table]));
+}
+
+/** The server gives NULL for a list that is empty. */
+function readTable(json: string): CurrentTable {
+  const raw = JSON.parse(json) as { [K in keyof CurrentTable]: CurrentTable[K] | null };
+  return {
+    ...(raw as CurrentTable),
+    wholes: raw.wholes ?? [],
+    columns: raw.columns ?? [],
+    indexes: raw.indexes ?? [],
+    denied: raw.denied ?? [],
+  };
+}

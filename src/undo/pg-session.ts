@@ -1,0 +1,70 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type TextRow, UndoQueryError, type UndoSession } from './session.ts';
+
+/** An UndoSession by node-postgres, which has the ways to log in. */
+export interface PgSession extends UndoSession {
+  close(): Promise<void>;
+}
+
+/** Values as the server writes them, since none of them is to be understood here. */
+const AS_TEXT = { getTypeParser: () => (value: unknown) => value };
+
+export async function connectForUndo(connectionString: string): Promise<PgSession> {
+  const client = new pg.Client({
+    connectionString,
+    application_name: 'holdfast undo',
+    connectionTimeoutMillis: LIMITS.upstreamConnectTimeoutMs,
+    keepAlive: true,
+  });
+  // A connection that is lost fails the query that runs, which says so; between queries the next one does.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError('UPSTREAM_UNREACHABLE', 'the database to undo in did not let us in', {
+      detail,
+      cause,
+    });
+  }
+  return pgSession(client);
+}
+
+export function pgSession(client: pg.Client): PgSession {
+  return {
+    async query(sql, parameters = []) {
+      const config = { text: sql, values: [...parameters], rowMode: 'array' as const, types: AS_TEXT };
+      // Without parameters a text may hold several statements, whose results come as a list; the last one counts.
+      const result = await client.query(config).catch(refuse);
+      const last: { rows: unknown[] } = Array.isArray(result) ? result.at(-1) : result;
+      return last.rows as TextRow[];
+    },
+    async copyIn(sql, chunks) {
+      const target = client.query(copyFrom(sql));
+      await pipeline(Readable.from(chunks), target).catch(refuse);
+    },
+    async close() {
+      await client.end().catch(() => {});
+    },
+  };
+}
+
+function refuse(error: unknown): never {
+  if (!(error instanceof pg.DatabaseError)) throw error;
+  throw new UndoQueryError(
+    {
+      sqlstate: error.code ?? 'XX000',
+      message: error.message,
+      detail: error.detail ?? null,
+      schema: error.schema ?? null,
+      table: error.table ?? null,
+      constraint: error.constraint ?? null,
+    },
+    error,
+  );
+}

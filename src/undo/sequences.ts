@@ -1,0 +1,41 @@
+import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
+import { type Doing, isToDo } from './apply-statement.ts';
+import type { UndoSession } from './session.ts';
+import { temp } from './statements.ts';
+import type { UndoTable } from './undo-table.ts';
+
+/** Sequences of whole numbers that belong to a column of a table, or of a whole that it is a partition of. */
+const OWNED = `SELECT n.nspname, q.relname, a.attname, s.seqincrement > 0, s.seqmin, s.seqmax
+  FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class q ON q.oid = d.objid
+  JOIN pg_namespace n ON n.oid = q.relnamespace
+  JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+ WHERE d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+   AND d.refobjid = ANY ($1::oid[]) AND a.atttypid IN (20, 21, 23)
+ ORDER BY d.objid`;
+
+/**
+ * Moves sequences on that would give a value which a row has by now, as after TRUNCATE … RESTART IDENTITY; they
+ * never go back. This is not taken back with the transaction, so that it comes last. Gives their names.
+ */
+export async function moveSequences(
+  session: UndoSession,
+  table: UndoTable,
+  doing: Doing,
+): Promise<readonly string[]> {
+  const oids = [table.current.oid, ...table.current.wholes.map(({ oid }) => oid)];
+  const moved: string[] = [];
+  for (const [schema, name, column, up, least, most] of await session.query(OWNED, [`{${oids.join(',')}}`])) {
+    const slot = table.columns.find((each) => each.name === column)?.slot;
+    if (slot === undefined) continue;
+    const sequence = quoteQualified(schema!, name!);
+    const [last, beyond] = up === 't' ? ['max', '>'] : ['min', '<'];
+    const rows = await session.query(`SELECT setval(${quoteLiteral(sequence)}::regclass, m.last)
+      FROM (SELECT ${last}(b.${quoteName(slot)})::int8 AS last FROM ${temp('work', table)} w
+              JOIN ${temp('before', table)} b ON b.ctid = w.b
+             WHERE ${isToDo('put', doing)} OR ${isToDo('set', doing)}) m, ${sequence} s
+     WHERE m.last BETWEEN ${least} AND ${most}
+       AND (m.last ${beyond} s.last_value OR (m.last = s.last_value AND NOT s.is_called))`);
+    if (rows.length > 0) moved.push(`${schema}.${name}`);
+  }
+  return moved;
+}

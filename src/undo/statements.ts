@@ -1,0 +1,159 @@
+import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { KeyColumn, UndoColumn, UndoTable } from './undo-table.ts';
+
+/**
+ * The SQL of an undo. Each table of the snapshot has four temporary ones, numbered by its serial: `before` and
+ * `after` as the files hold them, `work` with what is to become of each row, and, for tables without a key, `tally`
+ * with how many rows of each kind there are. All but the statement that applies runs with search_path = pg_catalog.
+ */
+
+export type TempTable = 'before' | 'after' | 'work' | 'tally';
+
+export const temp = (what: TempTable, { serial }: { readonly serial: number }): string =>
+  `pg_temp."holdfast ${what} ${serial}"`;
+
+/** The table alone, without descendants of it. */
+export const only = ({ current }: UndoTable): string =>
+  `ONLY ${quoteQualified(current.schema, current.name)}`;
+
+/** Where rows are put back: into the whole, which knows the partition that takes them by now. */
+export function whole({ current }: UndoTable): string {
+  const { schema, name } = current.wholes.at(-1) ?? current;
+  return quoteQualified(schema, name);
+}
+
+/** The table that holds rows which were put back. */
+export const holding = (table: UndoTable): string =>
+  table.current.wholes.length === 0 ? only(table) : whole(table);
+
+type Alias = 't' | 'b' | 'a';
+
+const isLoaded = (alias: Alias): boolean => alias === 'a' || alias === 'b';
+
+/** A column of the table itself, or of the rows that were loaded. */
+function reference(alias: Alias, column: { readonly name: string; readonly slot: string }): string {
+  return `${alias}.${quoteName(isLoaded(alias) ? column.slot : column.name)}`;
+}
+
+/**
+ * The bytes that the server would send for the row, by which rows are compared: exact for every type, json and point
+ * included, which have no `=`, and blind to how a value happens to be stored, which `*=` is not. What has no binary
+ * form is compared as text.
+ */
+export function image(table: UndoTable, alias: Alias): string {
+  const fields = table.columns.map((column) =>
+    column.format === 'binary' ? plain(alias, column) : `${reference(alias, column)}::text`,
+  );
+  return `record_send(ROW(${fields.join(', ')}))`;
+}
+
+/** Without its domain: records are compared together with their types. */
+function plain(alias: Alias, column: UndoColumn): string {
+  const name = reference(alias, column);
+  return column.domain && !isLoaded(alias) ? `${name}::${column.base}` : name;
+}
+
+export const digest = (table: UndoTable, alias: Alias): string => `sha256(${image(table, alias)})`;
+
+/** Rows that are stored alike are alike; the others are worth a closer look. */
+export function same(table: UndoTable, x: Alias, y: Alias): string {
+  const stored = table.columns.every(({ format }) => format === 'binary') && table.columns.length > 0;
+  const exact = `${image(table, x)} = ${image(table, y)}`;
+  if (!stored) return `(${exact})`;
+  const row = (alias: Alias) => `ROW(${table.columns.map((column) => plain(alias, column)).join(', ')})`;
+  return `(record_image_eq(${row(x)}, ${row(y)}) OR ${exact})`;
+}
+
+export function sameKey(key: readonly KeyColumn[], x: Alias, y: Alias): string {
+  return key
+    .map((column) => {
+      const [left, right] = [reference(x, column), reference(y, column)];
+      const equal = `${left} OPERATOR(${column.operator}) ${right}`;
+      return column.nullsEqual ? `(${equal} OR (${left} IS NULL AND ${right} IS NULL))` : equal;
+    })
+    .join(' AND ');
+}
+
+/** What COPY fills: the columns' own types below domains, and text for what has no binary form. */
+export function createLoaded(what: 'before' | 'after', table: UndoTable): string {
+  const columns = table.columns.map(({ slot, base, collation, format }) => {
+    if (format === 'text') return `${slot} text`;
+    return `${slot} ${base}${collation === null ? '' : ` COLLATE ${collation}`}`;
+  });
+  return `CREATE TEMP TABLE ${temp(what, table)} (${columns.join(', ')}) ON COMMIT DROP`;
+}
+
+/** What came as text becomes what it is. */
+export function typeLoaded(what: 'before' | 'after', table: UndoTable): string | null {
+  const changes = table.columns
+    .filter(({ format }) => format === 'text')
+    .map(({ slot, base, collation }) => {
+      const collate = collation === null ? '' : ` COLLATE ${collation}`;
+      return `ALTER COLUMN ${slot} TYPE ${base}${collate} USING ${slot}::${base}`;
+    });
+  return changes.length === 0 ? null : `ALTER TABLE ${temp(what, table)} ${changes.join(', ')}`;
+}
+
+/**
+ * One row of `work` for each row of the snapshot: `b` and `a` say where its images are, `tid` where the row is that
+ * stands in its place by now, `what` the statement's undoing would be, and `state` whether that can be done.
+ */
+export function compareByKey(table: UndoTable, key: readonly KeyColumn[]): string {
+  const current = (alias: Alias) => `LEFT JOIN ${only(table)} t ON ${sameKey(key, 't', alias)}`;
+  return `CREATE TEMP TABLE ${temp('work', table)} ON COMMIT DROP AS
+    SELECT b.ctid AS b, a.ctid AS a, t.ctid AS tid, NULL::bytea AS h,
+      CASE WHEN a.ctid IS NULL THEN 'put back' ELSE 'set back' END AS what,
+      CASE WHEN a.ctid IS NOT NULL AND ${same(table, 'b', 'a')} THEN 'already'
+           WHEN t.ctid IS NOT NULL AND ${same(table, 't', 'b')} THEN 'already'
+           WHEN a.ctid IS NULL AND t.ctid IS NULL THEN 'clear'
+           WHEN a.ctid IS NULL THEN 'taken'
+           WHEN t.ctid IS NULL THEN 'gone'
+           WHEN ${same(table, 't', 'a')} THEN 'clear' ELSE 'changed' END AS state
+      FROM ${temp('before', table)} b LEFT JOIN ${temp('after', table)} a ON ${sameKey(key, 'b', 'a')} ${current('b')}
+    UNION ALL
+    SELECT NULL, a.ctid, t.ctid, NULL, 'remove',
+      CASE WHEN t.ctid IS NULL THEN 'already' WHEN ${same(table, 't', 'a')} THEN 'clear' ELSE 'changed' END
+      FROM ${temp('after', table)} a ${current('a')}
+     WHERE NOT EXISTS (SELECT FROM ${temp('before', table)} b WHERE ${sameKey(key, 'b', 'a')})`;
+}
+
+/**
+ * Without a key: what is both before and after cancels out, row for row; the rest of before is put back, and for
+ * each of the rest of after one row that is the same is removed.
+ */
+export function compareByRow(table: UndoTable): string {
+  const numbered = (alias: 'b' | 'a') =>
+    `SELECT ${alias}.ctid AS tid, ${alias}.h, row_number() OVER (PARTITION BY ${alias}.h ORDER BY ${alias}.ctid) AS i
+       FROM (SELECT ${alias}.ctid, ${digest(table, alias)} AS h FROM ${temp(alias === 'b' ? 'before' : 'after', table)} ${alias}) ${alias}`;
+  return `CREATE TEMP TABLE ${temp('work', table)} ON COMMIT DROP AS
+    WITH bb AS (${numbered('b')}), aa AS (${numbered('a')}),
+    rest AS (SELECT aa.tid, aa.h, row_number() OVER (PARTITION BY aa.h ORDER BY aa.i) AS i
+               FROM aa LEFT JOIN bb ON bb.h = aa.h AND bb.i = aa.i WHERE bb.tid IS NULL),
+    tt AS (SELECT t.tid, t.h, row_number() OVER (PARTITION BY t.h ORDER BY t.tid) AS i
+             FROM (SELECT t.ctid AS tid, ${digest(table, 't')} AS h FROM ${only(table)} t) t
+            WHERE t.h IN (SELECT h FROM rest))
+    SELECT bb.tid AS b, NULL::tid AS a, NULL::tid AS tid, bb.h, 'put back' AS what, 'clear' AS state
+      FROM bb LEFT JOIN aa ON aa.h = bb.h AND aa.i = bb.i WHERE aa.tid IS NULL
+    UNION ALL
+    SELECT NULL, rest.tid, tt.tid, rest.h, 'remove', CASE WHEN tt.tid IS NULL THEN 'gone' ELSE 'clear' END
+      FROM rest LEFT JOIN tt ON tt.h = rest.h AND tt.i = rest.i`;
+}
+
+/** How many rows there are of each kind that the work is about. */
+export function countByRow(table: UndoTable, from: string): string {
+  return `SELECT w.h, count(t.h) AS rows FROM (SELECT DISTINCT h FROM ${temp('work', table)}) w
+    LEFT JOIN (SELECT ${digest(table, 't')} AS h FROM ${from} t) t ON t.h = w.h GROUP BY w.h`;
+}
+
+export const createTally = (table: UndoTable): string =>
+  `CREATE TEMP TABLE ${temp('tally', table)} ON COMMIT DROP AS ${countByRow(table, holding(table))}`;
+
+/** Rows to put back or set back whose other unique values belong to a row that stays. */
+export function findHeld(table: UndoTable, index: readonly KeyColumn[]): string {
+  return `UPDATE ${temp('work', table)} w SET state = 'held'
+    FROM ${temp('before', table)} b
+   WHERE w.b = b.ctid AND w.state = 'clear' AND EXISTS (
+     SELECT FROM ${only(table)} t WHERE ${sameKey(index, 't', 'b')} AND t.ctid IS DISTINCT FROM w.tid
+        AND NOT EXISTS (SELECT FROM ${temp('work', table)} o
+                         WHERE o.tid = t.ctid AND o.state = 'clear' AND o.what IN ('set back', 'remove')))`;
+}

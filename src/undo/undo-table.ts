@@ -1,0 +1,126 @@
+import type { ManifestTable } from '../snapshot/manifest.ts';
+import type { CurrentColumn, CurrentTable, UniqueIndex } from './current-table.ts';
+
+/** A table of the snapshot and what it is by now, matched: by its OID, and column by column by their numbers. */
+export interface UndoTable {
+  /** Its place in the manifest, by which the tables of the undo itself are named. */
+  readonly serial: number;
+  readonly entry: ManifestTable;
+  readonly current: CurrentTable;
+  /** As people know it by now. */
+  readonly label: string;
+  /** In the order of the row files. */
+  readonly columns: readonly UndoColumn[];
+  /** What tells rows apart, or null: then whole rows are counted. */
+  readonly key: readonly KeyColumn[] | null;
+  /** Other unique indexes, which rows to put back may run against. */
+  readonly others: readonly (readonly KeyColumn[])[];
+  /** Columns that are new since and have to be given a value. */
+  readonly demanding: readonly string[];
+}
+
+export interface UndoColumn {
+  /** Its name by now. */
+  readonly name: string;
+  /** Its name in the tables that the files are loaded into. */
+  readonly slot: string;
+  /** Its type below all domains, as SQL writes it. */
+  readonly base: string;
+  readonly domain: boolean;
+  readonly collation: string | null;
+  readonly identity: '' | 'a' | 'd';
+  readonly format: 'binary' | 'text';
+}
+
+export interface KeyColumn {
+  readonly name: string;
+  readonly slot: string;
+  /** What its index takes for equal. */
+  readonly operator: string;
+  readonly nullsEqual: boolean;
+}
+
+export interface Problem {
+  readonly table: string;
+  readonly reason: string;
+}
+
+export type Matched =
+  | { readonly kind: 'matched'; readonly table: UndoTable }
+  | { readonly kind: 'refused'; readonly problem: Problem };
+
+export function matchTable(serial: number, entry: ManifestTable, current: CurrentTable | undefined): Matched {
+  const label = `${entry.schema}.${entry.name}`;
+  const refused = (reason: string): Matched => ({ kind: 'refused', problem: { table: label, reason } });
+  if (current === undefined) return refused('it was dropped since');
+  if (current.kind !== 'table') return refused('it is no plain table by now');
+  if (current.rowSecurity) return refused('row security hides rows of it from this role');
+  if (current.denied.length > 0) return refused(`this role may not ${current.denied.join(', ')} there`);
+  const columns: UndoColumn[] = [];
+  for (const [i, column] of entry.columns.entries()) {
+    const now = current.columns.find(({ attribute }) => attribute === column.attribute);
+    const problem = problemOfColumn(column, now);
+    if (problem !== null) return refused(problem);
+    columns.push(undoColumn(now!, `c${i + 1}`, column.format));
+  }
+  const key = keyOf(entry, current, columns);
+  const others = current.indexes
+    .map((index) => keyColumns(index, columns))
+    .filter((each) => each !== null)
+    .filter((each) => !sameColumns(each, key));
+  const demanding = current.columns
+    .filter(({ name }) => !columns.some((column) => column.name === name))
+    .filter(({ notNull, hasDefault, identity }) => notNull && !hasDefault && identity === '')
+    .map(({ name }) => name);
+  const named = `${current.schema}.${current.name}`;
+  return {
+    kind: 'matched',
+    table: { serial, entry, current, label: named, columns, key, others, demanding },
+  };
+}
+
+function problemOfColumn(column: ManifestTable['columns'][number], now: CurrentColumn | undefined) {
+  if (now === undefined) return `its column ${column.name} was dropped since`;
+  if (now.typeOid !== column.type.oid || now.modifier !== column.type.modifier) {
+    return `its column ${now.name} is of the type ${now.formatted} by now, and was of ${column.type.name}`;
+  }
+  return now.generated === '' ? null : `its column ${now.name} is computed by now`;
+}
+
+function undoColumn(now: CurrentColumn, slot: string, format: 'binary' | 'text'): UndoColumn {
+  const { name, base, collation, identity } = now;
+  return { name, slot, base, domain: base !== now.formatted, collation, identity, format };
+}
+
+/** The key counts only where an index still holds it. */
+function keyOf(entry: ManifestTable, current: CurrentTable, columns: readonly UndoColumn[]) {
+  if (entry.key === null) return null;
+  const names = entry.key.map((name) => {
+    const i = entry.columns.findIndex((column) => column.name === name);
+    return columns[i]?.name;
+  });
+  const held = current.indexes.find(
+    (index) =>
+      index.immediate &&
+      index.columns.length === names.length &&
+      index.columns.every((name) => names.includes(name)) &&
+      index.columns.every((name) => current.columns.find((column) => column.name === name)?.notNull),
+  );
+  return held === undefined ? null : keyColumns(held, columns);
+}
+
+/** Null where the index has a column that the snapshot does not have, or equality of an unknown kind. */
+function keyColumns(index: UniqueIndex, columns: readonly UndoColumn[]): KeyColumn[] | null {
+  const out: KeyColumn[] = [];
+  for (const [i, name] of index.columns.entries()) {
+    const slot = columns.find((column) => column.name === name)?.slot;
+    const operator = index.operators[i];
+    if (slot === undefined || operator === null || operator === undefined) return null;
+    out.push({ name, slot, operator, nullsEqual: index.nullsEqual });
+  }
+  return out;
+}
+
+function sameColumns(a: readonly KeyColumn[], b: readonly KeyColumn[] | null): boolean {
+  return b !== null && a.length === b.length && a.every(({ name }) => b.some((each) => each.name === name));
+}

@@ -1,0 +1,210 @@
+import { LIMITS } from '../base/limits.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { Manifest } from '../snapshot/manifest.ts';
+import { applyAll } from './apply.ts';
+import type { OnConflict } from './apply-statement.ts';
+import { compareTable, countTable, type Page, readConflicts, type TableCounts } from './compare.ts';
+import { readCurrentTables } from './current-table.ts';
+import { loadTable } from './load.ts';
+import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
+import { moveSequences } from './sequences.ts';
+import type { UndoSession } from './session.ts';
+import { only } from './statements.ts';
+import { inTransaction, Whereabouts } from './transaction.ts';
+import { matchTable, type UndoTable } from './undo-table.ts';
+
+/** A snapshot, and where to undo what it was taken of. */
+export interface UndoRequest {
+  readonly store: BlobStore;
+  readonly manifest: Manifest;
+  readonly session: UndoSession;
+}
+
+export interface PreviewOptions {
+  /** Which of the conflicts to show; the first ones by default. */
+  readonly page?: Page;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface UndoOptions {
+  /** Rows that are not as the statement has left them end the undo, stay as they are, or become what they were. */
+  readonly onConflict?: OnConflict;
+  /** Whether triggers fire, those of foreign keys included; without them the undo checks foreign keys itself. */
+  readonly triggers?: 'fire' | 'skip';
+  /** Everything is done, checks included, and taken back. */
+  readonly dryRun?: boolean;
+  /** What a preview has counted: where it is otherwise by now, nothing is done. */
+  readonly expected?: readonly TableCounts[];
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Says what an undo would do, and which rows are in its way. Nothing is changed, and nobody is kept waiting. */
+export async function previewUndo(request: UndoRequest, options: PreviewOptions = {}): Promise<UndoPreview> {
+  const { session } = request;
+  const where = new Whereabouts(options.onProgress);
+  const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
+  const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
+    const tables = await findTables(request, where);
+    const counts = await compareAll(request, tables, 'fail', where);
+    const conflicts = await readConflicts(session, tables, counts, bounded(page));
+    return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
+  });
+  return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
+}
+
+function bounded({ from, max }: Page): Page {
+  return { from: Math.max(0, from), max: Math.min(Math.max(0, max), LIMITS.undoConflictsMax) };
+}
+
+/**
+ * Puts back what was, in one transaction: all of it, or nothing. Others may read the tables meanwhile and not write.
+ */
+export async function undo(request: UndoRequest, options: UndoOptions = {}): Promise<UndoOutcome> {
+  const { session } = request;
+  const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
+  const where = new Whereabouts(options.onProgress);
+  const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
+  return await inTransaction(session, 'READ COMMITTED', where, async () => {
+    if (triggers === 'skip') await refuseWithoutRightToSkip(session);
+    const tables = await lockTables(request, where);
+    const counts = await compareAll(request, tables, onConflict, where);
+    await refuseConflicts(session, tables, counts, onConflict);
+    refuseUnexpected(counts, options.expected);
+    refuseDemanding(tables, counts);
+    const work = tables.filter((_, i) => isWork(counts[i]!));
+    const doing = { onConflict, setBackBy: 'update' } as const;
+    await applyAll({
+      session,
+      tables: work,
+      counts: counts.filter(isWork),
+      doing,
+      triggers,
+      searchPath,
+      where,
+    });
+    const sequences: string[] = [];
+    for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
+    return {
+      ending: dryRun ? 'roll back' : 'commit',
+      value: { kind: 'done', dryRun, tables: counts, sequences } as const,
+    };
+  });
+}
+
+const isWork = ({ putBack, setBack, removed }: TableCounts): boolean => putBack + setBack + removed > 0;
+
+async function refuseWithoutRightToSkip(session: UndoSession): Promise<void> {
+  const [row] = await session.query(`SELECT has_parameter_privilege('session_replication_role', 'SET')`);
+  if (row?.[0] === 't') return;
+  const reason =
+    'this role may not set session_replication_role, without which triggers fire; connect as one that may, or let them';
+  refuse({ table: '', reason });
+}
+
+/** Finds the tables by their OIDs, which names may have been given to others since. */
+async function findTables({ manifest, session }: UndoRequest, where: Whereabouts): Promise<UndoTable[]> {
+  where.at('find');
+  const { database } = manifest.session;
+  const [here] = await session.query('SELECT current_database()');
+  if (here?.[0] !== database) {
+    refuse({ table: '', reason: `the snapshot is of the database ${database}, and this is ${here?.[0]}` });
+  }
+  const entries = manifest.tables.filter(({ before, after }) => before !== null || after !== null);
+  const current = await readCurrentTables(
+    session,
+    entries.map(({ oid }) => oid),
+  );
+  const matched = entries.map((entry, serial) => matchTable(serial, entry, current.get(entry.oid)));
+  const problems = matched.flatMap((each) => (each.kind === 'refused' ? [each.problem] : []));
+  if (problems.length > 0) refuse(...problems);
+  return matched.flatMap((each) => (each.kind === 'matched' ? [each.table] : []));
+}
+
+/** What was read before the lock may have changed until it was there. */
+async function lockTables(request: UndoRequest, where: Whereabouts): Promise<UndoTable[]> {
+  const found = await findTables(request, where);
+  if (found.length === 0) return found;
+  where.at('lock');
+  const names = found.toSorted((a, b) => a.current.oid - b.current.oid).map(only);
+  await request.session.query(`LOCK TABLE ${names.join(', ')} IN SHARE ROW EXCLUSIVE MODE`);
+  return await findTables(request, where);
+}
+
+async function compareAll(
+  { store, manifest, session }: UndoRequest,
+  tables: readonly UndoTable[],
+  onConflict: OnConflict,
+  where: Whereabouts,
+): Promise<TableCounts[]> {
+  const counts: TableCounts[] = [];
+  for (const [i, table] of tables.entries()) {
+    where.at('load', table.label, i, tables.length);
+    await loadTable(session, store, table, manifest.server.encoding);
+  }
+  for (const [i, table] of tables.entries()) {
+    where.at('compare', table.label, i, tables.length);
+    await compareTable(session, table);
+    counts.push(await countTable(session, table, onConflict));
+  }
+  return counts;
+}
+
+/**
+ * Rows that are held by others' unique values are never written over: it would take away rows that the statement had
+ * nothing to do with. And in a table without a key nobody can tell which rows belong together, so that a part of
+ * them would be a guess.
+ */
+async function refuseConflicts(
+  session: UndoSession,
+  tables: readonly UndoTable[],
+  counts: readonly TableCounts[],
+  onConflict: OnConflict,
+): Promise<void> {
+  if (counts.every(({ conflicts }) => conflicts === 0)) return;
+  const page = { from: 0, max: LIMITS.undoConflictsMax };
+  const conflicts = await readConflicts(session, tables, counts, page);
+  switch (onConflict) {
+    case 'fail':
+      throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
+    case 'skip': {
+      const keyless = tables.filter(({ key }, i) => key === null && counts[i]!.conflicts > 0);
+      const reason = 'it has no key, and so it cannot be told which rows to leave out with those in conflict';
+      if (keyless.length > 0) refuse(...keyless.map(({ label }) => ({ table: label, reason })));
+      return;
+    }
+    case 'overwrite':
+      if (conflicts.some(({ kind }) => kind === 'held')) {
+        throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
+      }
+      return;
+    default:
+      return onConflict satisfies never;
+  }
+}
+
+function refuseUnexpected(
+  counts: readonly TableCounts[],
+  expected: readonly TableCounts[] | undefined,
+): void {
+  if (expected === undefined) return;
+  for (const [i, now] of counts.entries()) {
+    const then = expected[i];
+    const same =
+      then !== undefined &&
+      then.putBack === now.putBack &&
+      then.setBack === now.setBack &&
+      then.removed === now.removed &&
+      then.conflicts === now.conflicts;
+    if (!same) refuse({ table: now.table, reason: 'it has changed since the preview' });
+  }
+}
+
+function refuseDemanding(tables: readonly UndoTable[], counts: readonly TableCounts[]): void {
+  const problems = tables
+    .filter(({ demanding }, i) => demanding.length > 0 && counts[i]!.putBack > 0)
+    .map(({ label, demanding }) => ({
+      table: label,
+      reason: `it has the column ${demanding.join(', ')} since, for which the rows to put back have no value`,
+    }));
+  if (problems.length > 0) refuse(...problems);
+}
