@@ -74,7 +74,7 @@ export async function runSchema(
   return cases;
 }
 
-function described(error: unknown): string {
+export function described(error: unknown): string {
   if (error instanceof HiddenQueryError)
     return `${error.sqlstate} ${error.message} ${JSON.stringify(error.fields)}`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -151,7 +151,7 @@ function orUnprovable(verdict: Verdict): Verdict {
   return known === undefined ? verdict : { kind: 'none', reason: known };
 }
 
-async function run(
+export async function run(
   client: RawClient,
   { sql, parameters }: TestStatement,
 ): Promise<{ ok: true; tag: string } | { ok: false; sqlstate: string }> {
@@ -202,7 +202,7 @@ async function imageOf(client: RawClient, planned: readonly PlannedTable[]): Pro
 }
 
 /** The tuples of COPY's binary format. */
-async function copied(client: RawClient, select: string): Promise<Buffer[]> {
+export async function copied(client: RawClient, select: string): Promise<Buffer[]> {
   const messages = await client.query(`COPY (${select}) TO STDOUT (FORMAT binary)`, 60_000);
   const error = messages.find(({ type }) => type === 'E');
   if (error !== undefined) throw new Error(`COPY failed: ${JSON.stringify(fieldsOf(error))}`);

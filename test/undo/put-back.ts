@@ -1,0 +1,219 @@
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { Catalog } from '../../src/catalog/catalog.ts';
+import { captureBefore } from '../../src/snapshot/capture.ts';
+import { HiddenQueryError } from '../../src/snapshot/connection.ts';
+import { type Manifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { planCapture } from '../../src/snapshot/plan.ts';
+import { captureAfter } from '../../src/snapshot/prove.ts';
+import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
+import type { Parser } from '../../src/sql/parser.ts';
+import { sliceWrite } from '../../src/sql/write-slice.ts';
+import type { PgSession } from '../../src/undo/pg-session.ts';
+import { undo } from '../../src/undo/undo.ts';
+import { copied, described, run } from '../snapshot/exactness.ts';
+import { quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
+import { randomStatement, type TestStatement } from '../snapshot/random-statement.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { Random } from '../support/random.ts';
+import type { RawClient } from '../support/raw-client.ts';
+
+/**
+ * Takes snapshots of random statements in random schemas, commits, undoes, and compares every table byte for byte
+ * with how it was, by COPY, which shares nothing with either.
+ */
+
+export interface Setting {
+  readonly client: RawClient;
+  readonly session: PgSession;
+  readonly store: DirectoryBlobStore;
+  readonly parser: Parser;
+}
+
+export type Snapped =
+  | { readonly kind: 'snapshot'; readonly manifest: Manifest }
+  | { readonly kind: 'without'; readonly reason: string };
+
+let serial = 0;
+
+/** What the session will do: capture, run, prove, store, commit. */
+export async function snap(
+  { client, store, parser }: Omit<Setting, 'session'>,
+  statement: TestStatement,
+): Promise<Snapped> {
+  const parse = (sql: string) => {
+    const outcome = parser.parse(Buffer.from(sql));
+    return outcome.kind === 'tree' ? outcome.tree : null;
+  };
+  const slice = sliceWrite(Buffer.from(statement.sql), parse(statement.sql)!.stmts![0]!, parse);
+  const parameters = {
+    types: statement.parameters.map(({ type }) => type),
+    formats: statement.parameters.map(({ format }) => format),
+    values: statement.parameters.map(({ value }) => value),
+  };
+  const connection = new HiddenClient(client);
+  const id = `snap_${++serial}`;
+  const createdAt = Date.UTC(2026, 10, 21);
+  const writer = new SnapshotWriter(store, snapshotFolder(id, createdAt));
+  await client.rows('BEGIN');
+  const without = async (reason: string): Promise<Snapped> => {
+    await client.query('ROLLBACK');
+    await writer.abort();
+    return { kind: 'without', reason };
+  };
+  try {
+    const outcome = await planCapture(connection, new Catalog(), { scope: 'test', slice, parameters });
+    if (outcome.kind === 'none') return await without(`no plan: ${outcome.reason}`);
+    const { plan } = outcome;
+    const capture = await captureBefore(connection, plan, writer);
+    const done = await run(client, statement);
+    if (!done.ok) return await without(`failed: ${done.sqlstate}`);
+    const proof = await captureAfter(connection, plan, capture, done.tag, writer);
+    if (proof.kind === 'drift') return await without(`drift: ${proof.reason}`);
+    const [facts] = await client.rows(
+      `SELECT current_database(), current_user, current_setting('server_version_num'), pg_current_xact_id()`,
+    );
+    const [database, role, version, xid] = facts!.map(String);
+    const manifest = await writer.finish(plan, proof.tables, {
+      id,
+      created_at: new Date(createdAt).toISOString(),
+      gateway: '0.1.0',
+      session: { id: 's1', role: role!, database: database!, application: '', client: '' },
+      server: { version_num: Number(version), encoding: 'UTF8' },
+      xid: xid!,
+      statement: { text: statement.sql, sha256: '', operation: plan.operation, parameters: 0 },
+      decision: { rule: 'test', risk: 'high' },
+      approval_id: null,
+    });
+    const committed = await client.query('COMMIT');
+    if (committed.some(({ type }) => type === 'E')) return await without('failed at COMMIT');
+    return { kind: 'snapshot', manifest };
+  } catch (error) {
+    if (error instanceof HiddenQueryError) return await without(`query: ${described(error)}`);
+    await client.query('ROLLBACK');
+    throw error;
+  }
+}
+
+/** Every row of every table of a schema, with the table that stores it: computed columns too, places not. */
+export async function contents(client: RawClient, schema: string): Promise<string[]> {
+  const tables = await client.rows(`SELECT c.oid::regclass, (SELECT string_agg(format(CASE WHEN t.typsend = 0
+        THEN '%I::text' ELSE '%I' END, a.attname), ', ' ORDER BY a.attnum)
+      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind = 'r' AND n.nspname = '${schema.replaceAll("'", "''")}' ORDER BY c.oid`);
+  const rows: string[] = [];
+  for (const [name, columns] of tables) {
+    const select = `SELECT ${columns ?? ''} FROM ONLY ${name}`;
+    for (const tuple of await copied(client, select)) rows.push(`${name} ${tuple.toString('hex')}`);
+  }
+  return rows.sort();
+}
+
+export type Verdict =
+  | { readonly kind: 'exact'; readonly rows: number; readonly triggers: string; readonly elsewhere: boolean }
+  | { readonly kind: 'without'; readonly reason: string }
+  | { readonly kind: 'wrong'; readonly what: string };
+
+export interface Case {
+  readonly seed: number;
+  readonly statement: TestStatement;
+  readonly verdict: Verdict;
+}
+
+export async function runSchema(setting: Setting, seed: number, statements: number): Promise<Case[]> {
+  const { client } = setting;
+  const random = new Random(seed);
+  const schema = randomSchema(random, seed);
+  await client.rows(schema.sql, 60_000);
+  const cases: Case[] = [];
+  for (let i = 0; i < statements; i++) {
+    const statement = randomStatement(random, schema);
+    const verdict = await judge(setting, schema, statement, random).catch(
+      (error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }),
+    );
+    cases.push({ seed, statement, verdict });
+    if (verdict.kind === 'wrong') break;
+  }
+  await client.rows(`ROLLBACK; DROP SCHEMA ${quoted(schema.schema)} CASCADE`);
+  return cases;
+}
+
+async function judge(
+  setting: Setting,
+  schema: TestSchema,
+  statement: TestStatement,
+  random: Random,
+): Promise<Verdict> {
+  const { client, session, store } = setting;
+  const triggers = random.pick(['fire', 'skip'] as const);
+  const elsewhere = random.chance(0.4);
+  const start = await contents(client, schema.schema);
+  const snapped = await snap(setting, statement);
+  if (snapped.kind === 'without') return snapped;
+  const { manifest } = snapped;
+  const takeBack = elsewhere ? await changeElsewhere(client, schema.schema, start) : null;
+  const request = { store, manifest, session };
+  let outcome = await undo(request, { triggers });
+  // A trigger that changes what is put back is told, and nothing is done.
+  const meddled =
+    outcome.kind === 'refused' && outcome.problems.some(({ reason }) => reason.includes('trigger'));
+  if (meddled && schema.sql.includes('CREATE TRIGGER')) outcome = await undo(request, { triggers: 'skip' });
+  if (takeBack !== null) await client.rows(quietly(takeBack));
+  if (outcome.kind !== 'done') return { kind: 'wrong', what: `${triggers}: ${JSON.stringify(outcome)}` };
+  const end = await contents(client, schema.schema);
+  if (JSON.stringify(end) !== JSON.stringify(start)) {
+    const missing = start.filter((row) => !end.includes(row)).map((row) => row.slice(0, 200));
+    const extra = end.filter((row) => !start.includes(row)).map((row) => row.slice(0, 200));
+    return { kind: 'wrong', what: `${triggers}: ${JSON.stringify({ missing, extra, outcome })}` };
+  }
+  const rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
+  return { kind: 'exact', rows, triggers: meddled ? 'meddled' : triggers, elsewhere };
+}
+
+/** Changes one row that the statement has left alone; gives the statement that takes it back. */
+async function changeElsewhere(
+  client: RawClient,
+  schema: string,
+  start: readonly string[],
+): Promise<string | null> {
+  const end = await contents(client, schema);
+  const names = [...new Set(end.map((row) => row.slice(0, row.lastIndexOf(' '))))];
+  for (const name of names) {
+    const alike = (rows: readonly string[]) =>
+      JSON.stringify(rows.filter((row) => row.startsWith(`${name} `)));
+    if (alike(start) !== alike(end)) continue;
+    const [row] = await client.rows(`SELECT n FROM ONLY ${name} ORDER BY ctid LIMIT 1`);
+    const first = `(SELECT ctid FROM ONLY ${name} ORDER BY ctid LIMIT 1)`;
+    await client.rows(quietly(`UPDATE ONLY ${name} SET n = 777 WHERE ctid = ${first}`));
+    return `UPDATE ONLY ${name} SET n = ${row![0] ?? 'NULL'} WHERE n = 777`;
+  }
+  await client.rows(
+    'CREATE TABLE IF NOT EXISTS public.elsewhere (a int); INSERT INTO public.elsewhere VALUES (1)',
+  );
+  return 'DELETE FROM public.elsewhere';
+}
+
+/** Without triggers. */
+function quietly(sql: string): string {
+  return `SET session_replication_role = replica; ${sql}; RESET session_replication_role`;
+}
+
+export function tally(cases: readonly Case[]) {
+  const count = (items: readonly string[]) =>
+    Object.fromEntries([...Map.groupBy(items, (item) => item)].map(([key, all]) => [key, all.length]));
+  const exact = cases.flatMap(({ verdict }) => (verdict.kind === 'exact' ? [verdict] : []));
+  return {
+    cases: cases.length,
+    kinds: count(cases.map(({ verdict }) => verdict.kind)),
+    changing: exact.filter(({ rows }) => rows > 0).length,
+    triggers: count(exact.map(({ triggers }) => triggers)),
+    rows: exact.reduce((sum, { rows }) => sum + rows, 0),
+    wrong: cases.filter(({ verdict }) => verdict.kind === 'wrong'),
+  };
+}
+
+export function shownCase({ seed, statement, verdict }: Case): string {
+  const parameters = statement.parameters.map(({ format, value }) => `${format}:${value?.toString('hex')}`);
+  return `seed ${seed}: ${statement.sql} [${parameters.join(' ')}]\n   ${JSON.stringify(verdict)}`;
+}
