@@ -168,8 +168,9 @@ describe('with the default policy', () => {
       audit: (await fixture.gateway.http('/v1/audit?limit=500')).text,
       approvals: (await fixture.gateway.http('/v1/approvals?limit=500')).text,
     };
-    for (const file of readdirSync(fixture.gateway.directory)) {
-      places[file] = readFileSync(join(fixture.gateway.directory, file)).toString('latin1');
+    for (const entry of readdirSync(fixture.gateway.directory, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (entry.isFile()) places[path] = readFileSync(path).toString('latin1');
     }
     places['store, unpacked'] = unpackedStore(join(fixture.gateway.directory, 'h.db'));
     expect(places['store, unpacked']).toContain('control-word-that-is-no-secret');
