@@ -32,6 +32,8 @@ export const LIMITS = {
   heldInputBytes: 1024 * 1024,
   /** Bytes written to a peer and not yet taken by it, above which the other side is read no further. */
   writeQueueBytes: 256 * 1024,
+  /** One row, or one value alone in it, that the gateway reads for itself; it is in memory whole. */
+  hiddenRowBytes: 256 * 1024 * 1024,
   /** Replies owed in one session; a client that pipelines further ahead is read no further until some came. */
   repliesMax: 65_536,
   /** Named prepared statements and portals remembered for one session. */

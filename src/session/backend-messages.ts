@@ -1,15 +1,16 @@
 import type { AuditEnd, AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import {
-  decodeErrorFields,
   decodeParameterStatus,
   encodeErrorResponse,
   encodeReadyForQuery,
+  isFatalError,
   rowsOfCommandTag,
   sqlstateOf,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { leavesDoubt, swallowSyncs } from './copy-doubt.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { ReplyVerdict } from './verdict.ts';
@@ -77,11 +78,27 @@ export class BackendMessages {
         // It shows, as any reply does, that no Sync in front of its message is waited for.
         this.head();
         return 'forward';
+      case Backend.NoticeResponse:
+        return this.state.replies.head?.kind === ReplyKind.Hidden ? 'skip' : 'forward';
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
       default:
         return 'forward';
+    }
+  }
+
+  /** Whether a reply of that type, if it comes next, belongs to a hidden query. */
+  isHidden(type: number): boolean {
+    switch (type) {
+      case Backend.NoticeResponse:
+      case Backend.NotificationResponse:
+      case Backend.ParameterStatus:
+        return false;
+      case Backend.ReadyForQuery:
+        return this.state.replies.head?.kind === ReplyKind.Hidden;
+      default:
+        return this.head()?.kind === ReplyKind.Hidden;
     }
   }
 
@@ -101,9 +118,11 @@ export class BackendMessages {
     const { replies } = this.state;
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
+      reply.exchange?.fail(new HiddenQueryEnded('lost'));
       this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
+    this.state.hiddenQueued = 0;
     this.releaseEnded('?');
     this.state.copyDoubt = 'none';
     this.state.answered();
@@ -229,9 +248,7 @@ export class BackendMessages {
 
   private error(body: Buffer): ReplyVerdict {
     const { state } = this;
-    const fields = decodeErrorFields(body);
-    const severity = fields?.['V'] ?? fields?.['S'] ?? '';
-    if (severity === 'FATAL' || severity === 'PANIC') state.fatal = true;
+    if (isFatalError(body)) state.fatal = true;
     const sqlstate = sqlstateOf(body);
     const head = this.head();
     state.copyingIn = false;
@@ -287,6 +304,10 @@ export class BackendMessages {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
       if (i > 0) this.finish(replies.head!, 'not-run', null);
       this.answerNames(replies.head!, false);
+      if (replies.head!.kind === ReplyKind.Hidden) {
+        replies.head!.exchange?.fail(new HiddenQueryEnded('discarded'));
+        this.state.hiddenQueued--;
+      }
       replies.shift();
     }
     if (replies.length === 0) {

@@ -3,6 +3,7 @@ import { LIMITS } from '../base/limits.ts';
 import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { BackendMessages } from './backend-messages.ts';
+import { HiddenReplies } from './hidden-replies.ts';
 import type { SessionState } from './state.ts';
 
 /** Which types are read, so that they have to be there whole; all others pass by their header alone. */
@@ -32,10 +33,15 @@ export class BackendStream {
   private gathered: Buffer | null = null;
   private injections: Buffer[] = [];
   private broken = false;
+  private readonly hidden: HiddenReplies;
+  /** What has come behind a row of a hidden query that has not been taken yet. */
+  private putBy: Buffer[] = [];
 
   constructor(state: SessionState, messages: BackendMessages) {
     this.state = state;
     this.messages = messages;
+    this.hidden = new HiddenReplies(state);
+    this.hidden.onResumed = () => this.proceed();
     state.inject = (message) => this.inject(message);
   }
 
@@ -47,6 +53,10 @@ export class BackendStream {
   /** Takes what the server sent; `bytes[0, length)` is the upstream's read buffer. */
   receive(bytes: Buffer, length: number): void {
     if (this.broken) return;
+    if (this.hidden.isPaused) {
+      this.putAside(bytes, 0, length, true);
+      return;
+    }
     if (this.gathered === null) {
       this.consume(bytes, 0, length, true);
     } else {
@@ -54,6 +64,10 @@ export class BackendStream {
       this.gathered = null;
       this.consume(joined, 0, joined.length, false);
     }
+    this.afterBytes();
+  }
+
+  private afterBytes(): void {
     if (this.injections.length > 0 && this.atBoundary) this.flushInjections();
     if (!this.state.client.writable) this.state.upstream.pause();
     if (this.state.client.socket.isPaused()) this.state.relax();
@@ -80,6 +94,10 @@ export class BackendStream {
       this.skipBytes -= part;
       at += part;
       run = at;
+    } else if (this.hidden.isGathering) {
+      at = this.hidden.gather(bytes, at, end);
+      if (this.hidden.isPaused) return this.putAside(bytes, at, end, lent);
+      run = at;
     }
     while (at < end) {
       const available = end - at;
@@ -89,6 +107,14 @@ export class BackendStream {
         this.forward(bytes, run, at, lent);
         this.violate(`a message of type ${type} and length ${length}`);
         return;
+      }
+      if (length >= 0 && this.state.hiddenQueued > 0 && this.messages.isHidden(type)) {
+        this.forward(bytes, run, at, lent);
+        at = this.takeHidden(bytes, at, end, length);
+        if (this.broken) return;
+        if (this.hidden.isPaused) return this.putAside(bytes, at, end, lent);
+        run = at;
+        continue;
       }
       const whole = length >= 0 && length < available;
       if (!whole && (length < 0 || READ_WHOLE[type] === 1)) {
@@ -115,6 +141,44 @@ export class BackendStream {
       run = at;
     }
     this.forward(bytes, run, at, lent);
+  }
+
+  /** Takes as much of a reply to a hidden query as there is, and gives where it ends. */
+  private takeHidden(bytes: Buffer, at: number, end: number, length: number): number {
+    const isRow = bytes[at] === Backend.DataRow;
+    const bytesMax = isRow ? LIMITS.hiddenRowBytes : LIMITS.controlReplyBytes;
+    if (length <= bytesMax) return this.hidden.take(bytes, at, end);
+    if (!isRow) this.violate(`a message of type ${bytes[at]} and length ${length}`);
+    this.hidden.refuseLarge(length);
+    const messageEnd = Math.min(at + length + 1, end);
+    this.skipBytes = at + length + 1 - messageEnd;
+    return messageEnd;
+  }
+
+  private putAside(bytes: Buffer, at: number, end: number, lent: boolean): void {
+    if (at >= end) return;
+    if (lent) this.state.upstream.keepBuffer();
+    this.putBy.push(bytes.subarray(at, end));
+  }
+
+  /** The row that was waited for is taken: goes on with what came behind it. */
+  private proceed(): void {
+    // What comes from a server that is gone is matched with nothing any more.
+    if (this.state.upstream.socket.destroyed) return;
+    while (this.putBy.length > 0 && !this.hidden.isPaused && !this.broken) {
+      const bytes = this.putBy.length === 1 ? this.putBy[0]! : Buffer.concat(this.putBy);
+      this.putBy = [];
+      this.receiveOwn(bytes);
+    }
+    if (this.hidden.isPaused) return;
+    this.state.upstream.resume();
+    this.afterBytes();
+  }
+
+  private receiveOwn(bytes: Buffer): void {
+    const joined = this.gathered === null ? bytes : Buffer.concat([this.gathered, bytes]);
+    this.gathered = null;
+    this.consume(joined, 0, joined.length, false);
   }
 
   private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { Frontend } from '../wire/message-type.ts';
 import { ReplyKind, type ReplyQueue } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -14,6 +15,19 @@ import type { Answer, Verdict } from './verdict.ts';
  * - open: an error has ended a COPY behind which Syncs had been sent, and no ReadyForQuery has come since.
  * - asked: as open, and a question is on its way to the server.
  */
+
+/** What may come while the server copies in, and needs no answer to what has become of the COPY. */
+export const PART_OF_COPY = new Uint8Array(256);
+for (const type of [
+  Frontend.Sync,
+  Frontend.Flush,
+  Frontend.Terminate,
+  Frontend.CopyData,
+  Frontend.CopyDone,
+  Frontend.CopyFail,
+]) {
+  PART_OF_COPY[type] = 1;
+}
 
 const FLUSH = encodeFlush();
 const SYNC = encodeSync();

@@ -6,7 +6,8 @@ import type { Reading } from '../sql/recent-texts.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { awaitsCopy, waitForCopy } from './copy-doubt.ts';
+import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
 import { nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
@@ -27,14 +28,18 @@ import type { Answer, Verdict } from './verdict.ts';
 export class FrontendMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
+  readonly hidden: HiddenQueries;
 
   constructor(state: SessionState) {
     this.state = state;
     this.holds = new HoldDesk(state);
+    this.hidden = new HiddenQueries(state);
   }
 
   /** The client has given up waiting, or is gone. */
   giveUp(how: 'canceled' | 'disconnected'): boolean {
+    // A query of ours that is to be cancelled is for the server to end, as one of the client's is.
+    if (how === 'disconnected') this.hidden.giveUp();
     return this.holds.giveUp(how);
   }
 
@@ -383,17 +388,4 @@ export class FrontendMessages {
     reply.audit = entry;
     this.state.services.audit.begin(entry);
   }
-}
-
-/** What may come while the server copies in, and needs no answer to what has become of the COPY. */
-const PART_OF_COPY = new Uint8Array(256);
-for (const type of [
-  Frontend.Sync,
-  Frontend.Flush,
-  Frontend.Terminate,
-  Frontend.CopyData,
-  Frontend.CopyDone,
-  Frontend.CopyFail,
-]) {
-  PART_OF_COPY[type] = 1;
 }

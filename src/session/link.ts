@@ -113,6 +113,11 @@ export class Link {
     return more;
   }
 
+  /** Leaves the bytes that were given to `onBytes` last as they are: what comes next is read into another buffer. */
+  keepBuffer(): void {
+    this.bufferLent = true;
+  }
+
   pause(): void {
     if (!this.socket.isPaused()) this.socket.pause();
   }

@@ -2,6 +2,7 @@ import type { AuditEntry } from '../audit/event.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import type { HiddenExchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
 
 /** What a message that was sent upstream is owed. */
@@ -17,6 +18,8 @@ export const ReplyKind = {
   FunctionCall: 8,
   /** CopyDone or CopyFail: owed nothing, it ends copy-in mode or is ignored. */
   CopyEnd: 9,
+  /** A query of the gateway's own: all the messages of it, and all the replies to them. */
+  Hidden: 10,
 } as const;
 export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 
@@ -58,6 +61,8 @@ export class Reply {
   trustsPath = -1;
   /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
   sqlNames: readonly SqlNameChange[] | null = null;
+  /** Of a hidden query: who takes its replies. */
+  exchange: HiddenExchange | null = null;
 
   reset(kind: ReplyKind): this {
     this.kind = kind;
@@ -78,6 +83,7 @@ export class Reply {
     this.portal = null;
     this.segment = 0;
     this.sqlNames = null;
+    this.exchange = null;
     this.trustsPath = -1;
     return this;
   }

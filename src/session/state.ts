@@ -70,6 +70,8 @@ export class SessionState {
   copyDoubt: 'none' | 'open' | 'asked' = 'none';
   /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */
   readyWhileAsked = 0;
+  /** Queries of the gateway's own that stand among the replies. */
+  hiddenQueued = 0;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */

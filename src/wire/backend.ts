@@ -41,6 +41,13 @@ function encodeFields(type: number, fields: ErrorFields, encoding: string | null
   return encodeMessage(type, textToBytes(`${text}\0`, encoding));
 }
 
+/** Whether an ErrorResponse is the last that its connection says. */
+export function isFatalError(body: Buffer): boolean {
+  const fields = decodeErrorFields(body);
+  const severity = fields?.['V'] ?? fields?.['S'] ?? '';
+  return severity === 'FATAL' || severity === 'PANIC';
+}
+
 /** SQLSTATE of an ErrorResponse or NoticeResponse, or null where it has none. */
 export function sqlstateOf(body: Buffer): string | null {
   let at = 0;

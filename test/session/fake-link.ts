@@ -12,6 +12,7 @@ export class FakeLink {
   queuedBytes = 0;
   writable = true;
   paused = false;
+  private kept = false;
   /** The session has closed its side in order. */
   ended = false;
   /** What was written and is not a whole message. */
@@ -33,8 +34,9 @@ export class FakeLink {
     if (this.socket.destroyed) return;
     const lent = Buffer.from(bytes);
     this.bytesIn += bytes.length;
+    this.kept = false;
     this.handler.onBytes(lent, lent.length);
-    lent.fill(0xee);
+    if (!this.kept) lent.fill(0xee);
   }
 
   write(bytes: Buffer): boolean {
@@ -57,6 +59,10 @@ export class FakeLink {
   /** The whole messages written since this was last asked. */
   take(): RawMessage[] {
     return this.whole.splice(0);
+  }
+
+  keepBuffer(): void {
+    this.kept = true;
   }
 
   pause(): void {

@@ -51,6 +51,7 @@ describe('ReplyQueue', () => {
         segment: 7,
         trustsPath: 7,
         sqlNames: [],
+        exchange: {},
       });
       queue.shift();
     }

@@ -94,7 +94,14 @@ export class ScriptedSession {
   }
 }
 
-function describeFrontend({ type, body }: RawMessage): string {
+/** A query of the gateway's own has a name that nobody can guess. */
+const HIDDEN = /__holdfast_[0-9a-f]{24}_\d+/g;
+
+function describeFrontend(raw: RawMessage): string {
+  return describeNamed(raw).replaceAll(HIDDEN, 'hidden');
+}
+
+function describeNamed({ type, body }: RawMessage): string {
   const message = decodeFrontendMessage(type, body, 'latin1');
   switch (message.kind) {
     case 'query':

@@ -1,0 +1,160 @@
+import {
+  type HiddenQuery,
+  HiddenQueryError,
+  type HiddenResult,
+  type ResultColumn,
+} from '../catalog/connection.ts';
+import { decodeErrorFields } from '../wire/backend.ts';
+import { decodeBackendMessage } from '../wire/backend-message.ts';
+import { encodeClose, encodeDescribe, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { encodeFrontendMessage } from '../wire/frontend-message.ts';
+import { Backend } from '../wire/message-type.ts';
+
+/**
+ * Where a hidden query ends. `flush`: inside a segment of the client's, where a Sync would end its transaction; an
+ * error then has the server discard all up to the client's Sync. `sync`: between two segments, with a Sync of ours.
+ */
+export type HiddenEnd = 'flush' | 'sync';
+
+export type RowTaker = (row: Buffer) => void | Promise<void>;
+
+/** Why a hidden query has no result, other than by an error of the server's. */
+export class HiddenQueryEnded extends Error {
+  /** `lost`: the server is gone. `discarded`: an error stood in front of it. `given up`: nobody waits for it. */
+  readonly why: 'lost' | 'discarded' | 'given up';
+
+  constructor(why: HiddenQueryEnded['why']) {
+    super(`a query of the gateway's own was ${why}`);
+    this.name = 'HiddenQueryEnded';
+    this.why = why;
+  }
+}
+
+/** All messages of one hidden query, after the Closes of what earlier ones may have left behind. */
+export function encodeHidden(
+  query: HiddenQuery,
+  name: string,
+  stale: readonly string[],
+  end: HiddenEnd,
+): Buffer {
+  const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
+  return Buffer.concat([
+    ...stale.map((each) => encodeClose('S', each)),
+    encodeFrontendMessage({ kind: 'parse', statement: name, query: sql, parameterTypes }),
+    encodeFrontendMessage({
+      kind: 'bind',
+      portal: name,
+      statement: name,
+      parameterFormats,
+      parameters,
+      resultFormats,
+    }),
+    encodeDescribe('P', name),
+    encodeExecute(name, 0),
+    encodeClose('P', name),
+    encodeClose('S', name),
+    end === 'sync' ? SYNC : FLUSH,
+  ]);
+}
+
+const FLUSH = encodeFlush();
+const SYNC = encodeSync();
+
+/**
+ * What the server answers to one hidden query.
+ *
+ * States:
+ * - open: rows go to whoever asked.
+ * - settled: the asker has been told how it ended (by an error, or because it no longer wants it), and what still
+ *   comes is dropped.
+ * - over: the server owes nothing more to it.
+ *
+ * Invariant: it is over exactly when its last reply has come, whatever the asker has been told, so that no reply of it
+ * is ever taken for the client's.
+ */
+export class HiddenExchange {
+  readonly end: HiddenEnd;
+  readonly result: Promise<HiddenResult>;
+  private readonly onRow: RowTaker;
+  private closesLeft: number;
+  private columns: readonly ResultColumn[] = [];
+  private tag = '';
+  private settled = false;
+  private completed = false;
+  private resolve!: (result: HiddenResult) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor(end: HiddenEnd, closes: number, onRow: RowTaker) {
+    this.end = end;
+    this.closesLeft = closes;
+    this.onRow = onRow;
+    this.result = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Whoever asked may have turned to something else by the time that it fails.
+    this.result.catch(() => {});
+  }
+
+  /** Tells the asker that there will be no result; what the server still sends is dropped. */
+  fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.reject(error);
+  }
+
+  /** Takes the body of a DataRow. A promise asks to read no further until it has settled. */
+  row(body: Buffer): void | Promise<void> {
+    if (this.settled) return;
+    try {
+      const taken = this.onRow(body);
+      return taken?.catch((error: unknown) => this.fail(error));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Takes any other reply to it, and tells whether that was the last. */
+  receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding' {
+    switch (type) {
+      case Backend.RowDescription:
+        this.columns = columnsOf(body);
+        return 'more';
+      case Backend.CommandComplete:
+        this.tag = body.toString('latin1', 0, body.length - 1);
+        this.completed = true;
+        return 'more';
+      case Backend.CloseComplete:
+        this.closesLeft--;
+        return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
+      case Backend.ErrorResponse:
+        this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
+        return this.end === 'flush' ? 'over and discarding' : 'more';
+      case Backend.ReadyForQuery:
+        return this.finish();
+      default:
+        return 'more';
+    }
+  }
+
+  private finish(): 'over' {
+    if (!this.completed) this.fail(new HiddenQueryEnded('discarded'));
+    this.settled = true;
+    this.resolve({ columns: this.columns, tag: this.tag });
+    return 'over';
+  }
+}
+
+/** Names of columns are for messages only, so that it does no harm if they are read in a wrong encoding. */
+function columnsOf(body: Buffer): readonly ResultColumn[] {
+  const message = decodeBackendMessage(Backend.RowDescription, body, 'latin1');
+  if (message.kind !== 'row-description') return [];
+  return message.fields.map((field) => ({
+    name: field.name,
+    tableOid: field.tableOid,
+    attribute: field.columnNumber,
+    typeOid: field.typeOid,
+    typeModifier: field.typeModifier,
+    format: field.format === 1 ? 1 : 0,
+  }));
+}

@@ -1,0 +1,127 @@
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { encodeMessage, isFatalError } from '../wire/backend.ts';
+import { lengthAt } from '../wire/frame.ts';
+import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
+import { ReplyKind } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/**
+ * Reads what the server answers to hidden queries, for the stream that has found it to be that.
+ *
+ * States:
+ * - between: the next message is to be looked at by its header.
+ * - gathering: a message that did not come whole is put together in a buffer of just its size.
+ * - paused: whoever takes the rows has not taken the last one yet. Nothing is read, and what has come already, which
+ *   is one buffer of the link's, is put by.
+ */
+export class HiddenReplies {
+  private readonly state: SessionState;
+  private gathered: Buffer | null = null;
+  private gatheredBytes = 0;
+  private gatheredType = 0;
+  isPaused = false;
+  /** Called when the rows have been taken and reading may go on. */
+  onResumed: () => void = () => {};
+
+  constructor(state: SessionState) {
+    this.state = state;
+  }
+
+  get isGathering(): boolean {
+    return this.gathered !== null;
+  }
+
+  /** Takes the message whose whole header stands at `at`, or as much of it as there is. Returns where it stopped. */
+  take(bytes: Buffer, at: number, end: number): number {
+    const length = lengthAt(bytes, at);
+    const messageEnd = at + length + 1;
+    const start = at + HEADER_BYTES;
+    if (messageEnd <= end) {
+      this.deliver(bytes[at]!, bytes.subarray(start, messageEnd));
+      return messageEnd;
+    }
+    this.gatheredType = bytes[at]!;
+    this.gathered = Buffer.allocUnsafeSlow(length + 1 - HEADER_BYTES);
+    this.gatheredBytes = 0;
+    return this.gather(bytes, start, end);
+  }
+
+  /** Goes on with the message being gathered. Returns where it stopped. */
+  gather(bytes: Buffer, at: number, end: number): number {
+    const message = this.gathered!;
+    const part = Math.min(message.length - this.gatheredBytes, end - at);
+    bytes.copy(message, this.gatheredBytes, at, at + part);
+    this.gatheredBytes += part;
+    if (this.gatheredBytes === message.length) {
+      this.gathered = null;
+      this.deliver(this.gatheredType, message);
+    }
+    return at + part;
+  }
+
+  /** A row that is larger than what is held of one: its query fails, and the row passes by unread. */
+  refuseLarge(bytes: number): void {
+    const limit = LIMITS.hiddenRowBytes;
+    const detail = `It takes ${bytes} bytes, of ${limit} at most.`;
+    const error = new HoldfastError('SNAPSHOT_FAILED', 'a row is too large to be captured', { detail });
+    this.state.replies.head!.exchange!.fail(error);
+  }
+
+  private deliver(type: number, body: Buffer): void {
+    const exchange = this.state.replies.head!.exchange!;
+    if (type === Backend.DataRow) {
+      const taken = exchange.row(body);
+      if (taken !== undefined) this.pauseUntil(taken);
+      return;
+    }
+    if (type === Backend.ErrorResponse && isFatalError(body)) {
+      this.state.fatal = true;
+      // The session ends with it, whoever asked, and the client is owed the server's reason.
+      this.state.client.write(encodeMessage(type, body));
+    }
+    const next = exchange.receive(type, body);
+    if (type === Backend.ReadyForQuery) this.ready(body[0]!);
+    if (next !== 'more') this.shift();
+    if (next === 'over and discarding') this.discard();
+  }
+
+  /** The hidden query at the head has had its last reply. */
+  private shift(): void {
+    this.state.replies.shift();
+    this.state.hiddenQueued--;
+  }
+
+  /** The client is told nothing of the answer to a Sync of ours, but what it says is so. */
+  private ready(status: number): void {
+    const { state } = this;
+    state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
+    if (state.transactionStatus === 'I') state.portals.clearMade();
+    const isLast = state.replies.length === 1;
+    if (state.settings.ready(state.transactionStatus, isLast, -1)) state.epoch++;
+  }
+
+  /**
+   * A query has failed inside a segment of the client's, which waits: the server discards the others of ours that
+   * were sent with it, and whatever the client sends up to its Sync.
+   */
+  private discard(): void {
+    const { replies } = this.state;
+    while (replies.head?.kind === ReplyKind.Hidden) {
+      replies.head.exchange?.fail(new HiddenQueryEnded('discarded'));
+      this.shift();
+    }
+    this.state.discarding = true;
+  }
+
+  private pauseUntil(taken: Promise<void>): void {
+    this.isPaused = true;
+    this.state.upstream.pause();
+    this.state.upstream.keepBuffer();
+    void taken.then(() => {
+      this.isPaused = false;
+      this.onResumed();
+    });
+  }
+}

@@ -1,0 +1,301 @@
+import { describe, expect, it } from 'vitest';
+import { HiddenQueryError, type HiddenResult } from '../../src/catalog/connection.ts';
+import { HiddenQueryEnded } from '../../src/session/hidden-exchange.ts';
+import { plainQuery } from '../../src/snapshot/capture.ts';
+import { encodeBackendMessage } from '../../src/wire/backend-message.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { ScriptedSession, server } from './scripted-session.ts';
+
+const SENT = ['Parse hidden SELECT 7', 'Bind hidden hidden', 'describe portal hidden', 'Execute hidden'];
+const CLOSED = ['close portal hidden', 'close statement hidden'];
+const END = [server.closed, server.closed];
+const row = (text: string) => encodeBackendMessage({ kind: 'data-row', values: [Buffer.from(text)] });
+const notice = encodeBackendMessage({ kind: 'notice-response', fields: { S: 'NOTICE', M: 'of a trigger' } });
+const notification = encodeBackendMessage({
+  kind: 'notification-response',
+  processId: 1,
+  channel: 'c',
+  payload: '',
+});
+
+/** What has come of a hidden query so far. */
+interface Asked {
+  readonly rows: string[];
+  result: HiddenResult | null;
+  error: unknown;
+}
+
+function ask(
+  s: ScriptedSession,
+  end: 'flush' | 'sync',
+  sql = 'SELECT 7',
+  onRow?: (row: Buffer) => void | Promise<void>,
+): Asked {
+  const asked: Asked = { rows: [], result: null, error: null };
+  const take = (body: Buffer) => {
+    asked.rows.push(body.toString('utf8', 6));
+    body.fill(0);
+    return onRow?.(body);
+  };
+  s.session['frontendMessages'].hidden
+    .ending(end)
+    .run(plainQuery(sql), take)
+    .then(
+      (result) => {
+        asked.result = result;
+      },
+      (error: unknown) => {
+        asked.error = error;
+      },
+    );
+  return asked;
+}
+
+/** A session whose client waits with an UPDATE. */
+async function waiting(...ahead: Buffer[]): Promise<ScriptedSession> {
+  const s = new ScriptedSession();
+  s.sends(...ahead, fe.query('UPDATE t'));
+  await s.settle();
+  s.told();
+  return s;
+}
+
+const approve = async (s: ScriptedSession) => {
+  s.services.approvals.asked[0]!.settle({ kind: 'approved', by: 'ops', comment: null });
+  await s.settle();
+  return s.forwarded();
+};
+
+describe('a hidden query between segments', () => {
+  it('has its rows, and the client sees nothing of it', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync');
+    expect(s.forwarded()).toEqual([...SENT, ...CLOSED, 'sync']);
+    const told = s.answers(
+      server.parsed,
+      server.bound,
+      server.rows,
+      row('a'),
+      notice,
+      row('b'),
+      server.done('SELECT 2'),
+      ...END,
+      server.ready('T'),
+    );
+    expect(told).toEqual([]);
+    await s.settle();
+    expect(asked).toEqual({ rows: ['a', 'b'], result: { columns: [], tag: 'SELECT 2' }, error: null });
+    expect(s.state.transactionStatus).toBe('T');
+    expect(s.owed).toBe(0);
+    expect(await approve(s)).toEqual(['Query UPDATE t']);
+    expect(s.answers(server.done('UPDATE 1'), server.ready('T'))).toEqual(['UPDATE 1', 'ready T']);
+  });
+
+  it('is answered behind what the client is still owed', async () => {
+    const s = await waiting(fe.query('SELECT 1'));
+    s.forwarded();
+    const asked = ask(s, 'sync');
+    expect(s.answers(server.rows, server.row, server.done('SELECT 1'), server.ready())).toEqual([
+      'row-description',
+      'data-row',
+      'SELECT 1',
+      'ready I',
+    ]);
+    expect(s.answers(server.parsed, server.bound, row('a'), server.done('SELECT 1'))).toEqual([]);
+    expect(s.answers(...END, server.ready())).toEqual([]);
+    await s.settle();
+    expect(asked.rows).toEqual(['a']);
+  });
+
+  it('lets settings and notifications pass', async () => {
+    const s = await waiting();
+    ask(s, 'sync');
+    expect(s.answers(server.parsed, notification, server.setting('TimeZone', 'UTC'), server.bound)).toEqual([
+      'notification-response',
+      'TimeZone=UTC',
+    ]);
+    expect(s.state.parameters.get('TimeZone')).toBe('UTC');
+  });
+
+  it('is read whatever pieces its answer comes in', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync');
+    const answer = Buffer.concat([
+      server.parsed,
+      server.bound,
+      server.rows,
+      row('long '.repeat(50)),
+      notice,
+      row('b'),
+      server.setting('TimeZone', 'UTC'),
+      server.done('SELECT 2'),
+      ...END,
+      server.ready('T'),
+    ]);
+    for (let at = 0; at < answer.length; at++) s.upstream.receive(answer.subarray(at, at + 1));
+    await s.settle();
+    expect(s.told()).toEqual(['TimeZone=UTC']);
+    expect(asked.rows).toEqual(['long '.repeat(50), 'b']);
+    expect(asked.result?.tag).toBe('SELECT 2');
+    expect(s.client.rest).toHaveLength(0);
+  });
+
+  it('that fails is over with its ReadyForQuery, and the statement that it may have left is closed', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync');
+    const behind = ask(s, 'sync');
+    s.forwarded();
+    expect(s.answers(server.parsed, server.error('42P01'), server.ready('E'))).toEqual([]);
+    expect(s.answers(server.error('25P02'), server.ready('E'))).toEqual([]);
+    await s.settle();
+    expect(asked.error).toBeInstanceOf(HiddenQueryError);
+    expect(behind.error).toMatchObject({ sqlstate: '25P02' });
+    const next = ask(s, 'sync', 'ROLLBACK');
+    expect(s.forwarded().slice(0, 3)).toEqual([
+      'close statement hidden',
+      'close statement hidden',
+      'Parse hidden ROLLBACK',
+    ]);
+    s.answers(server.closed, server.closed, server.parsed, server.bound, server.noData);
+    s.answers(server.done('ROLLBACK'), ...END, server.ready());
+    await s.settle();
+    expect(next.result?.tag).toBe('ROLLBACK');
+    expect(s.owed).toBe(0);
+  });
+
+  it('whose rows are taken slowly stops the server, and goes on in order', async () => {
+    const s = await waiting();
+    const gates: (() => void)[] = [];
+    const asked = ask(s, 'sync', 'SELECT 7', () => new Promise<void>((resolve) => gates.push(resolve)));
+    s.answers(
+      server.parsed,
+      server.bound,
+      server.rows,
+      row('a'),
+      row('b'),
+      row('c'),
+      server.done('SELECT 3'),
+    );
+    expect(asked.rows).toEqual(['a']);
+    expect(s.upstream.paused).toBe(true);
+    s.answers(...END, server.ready());
+    for (const rows of [
+      ['a', 'b'],
+      ['a', 'b', 'c'],
+    ]) {
+      gates.shift()!();
+      await s.settle();
+      expect(asked.rows).toEqual(rows);
+      expect(s.upstream.paused).toBe(true);
+    }
+    gates.shift()!();
+    await s.settle();
+    expect(s.upstream.paused).toBe(false);
+    expect(asked.result?.tag).toBe('SELECT 3');
+    expect(s.told()).toEqual([]);
+  });
+
+  it('whose rows nobody can take fails, and all the rest of it is dropped', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync', 'SELECT 7', () => {
+      throw new Error('the disk is full');
+    });
+    s.answers(server.parsed, server.bound, server.rows, row('a'), row('b'), server.done('SELECT 2'));
+    await s.settle();
+    expect(asked.error).toMatchObject({ message: 'the disk is full' });
+    expect(asked.rows).toEqual(['a']);
+    expect(s.owed).toBe(1);
+    expect(s.answers(...END, server.ready('T'))).toEqual([]);
+    expect(s.owed).toBe(0);
+  });
+
+  it('ends for whoever asked when the client goes, and for the server when it has answered', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync');
+    s.answers(server.parsed, server.bound, row('a'));
+    s.client.handler.onEnd();
+    await s.settle();
+    expect(asked.error).toMatchObject({ why: 'given up' });
+    s.answers(row('b'), server.done('SELECT 2'), ...END, server.ready());
+    expect(asked.rows).toEqual(['a']);
+    expect(s.told()).not.toContain('data-row');
+  });
+
+  it('ends when the server goes, which the client is told once', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync');
+    expect(s.answers(server.parsed, server.error('57P01', 'FATAL'))).toEqual(['fatal 57P01']);
+    s.upstream.close();
+    await s.settle();
+    expect(asked.error).toMatchObject({ sqlstate: '57P01' });
+    const late = ask(s, 'sync');
+    await s.settle();
+    expect(late.error).toBeInstanceOf(HiddenQueryEnded);
+    expect(s.told()).toEqual([]);
+    expect(s.client.ended).toBe(true);
+  });
+
+  it('is never sent where its Sync would end a segment of the client', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.parse('', 'SELECT 1'), fe.flush());
+    const asked = ask(s, 'sync');
+    await s.settle();
+    expect(String(asked.error)).toContain('assertion failed');
+    expect(s.forwarded()).toEqual([]);
+  });
+});
+
+describe('a hidden query inside a segment', () => {
+  const inSegment = async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.parse('', 'UPDATE t'), fe.bind(), fe.execute(), fe.sync());
+    await s.settle();
+    s.told();
+    return s;
+  };
+
+  it('ends with a Flush, and the segment goes on', async () => {
+    const s = await inSegment();
+    const asked = ask(s, 'flush');
+    expect(s.forwarded()).toEqual([...SENT, ...CLOSED, 'flush']);
+    expect(s.answers(server.parsed)).toEqual(['parse-complete']);
+    expect(s.answers(server.parsed, server.bound, server.rows, row('a'), server.done('SELECT 1'))).toEqual(
+      [],
+    );
+    expect(s.answers(...END)).toEqual([]);
+    await s.settle();
+    expect(asked.result?.tag).toBe('SELECT 1');
+    expect(await approve(s)).toEqual(['Bind  ', 'Execute ', 'sync']);
+    expect(s.answers(server.bound, server.done('UPDATE 1'), server.ready())).toEqual([
+      'bind-complete',
+      'UPDATE 1',
+      'ready I',
+    ]);
+  });
+
+  it('that fails has the server discard all up to the Sync of the client', async () => {
+    const s = await inSegment();
+    const asked = ask(s, 'flush');
+    const behind = ask(s, 'flush');
+    expect(s.answers(server.parsed, server.error('42P01'))).toEqual(['parse-complete']);
+    await s.settle();
+    expect(asked.error).toMatchObject({ sqlstate: '42P01' });
+    expect(behind.error).toMatchObject({ why: 'discarded' });
+    expect(s.state.discarding).toBe(true);
+    s.forwarded();
+    expect(await approve(s)).toEqual(['sync']);
+    expect(s.answers(server.ready())).toEqual(['ready I']);
+    expect(s.owed).toBe(0);
+  });
+
+  it('behind a message that fails is discarded with the rest', async () => {
+    const s = await inSegment();
+    const asked = ask(s, 'flush');
+    expect(s.answers(server.error('42601'))).toEqual(['error 42601']);
+    await s.settle();
+    expect(asked.error).toMatchObject({ why: 'discarded' });
+    expect(s.owed).toBe(1);
+    expect(s.answers(server.ready())).toEqual(['ready I']);
+    expect(s.state.hiddenQueued).toBe(0);
+  });
+});
