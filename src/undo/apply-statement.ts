@@ -16,67 +16,88 @@ export interface Doing {
 type Deed = 'put' | 'set' | 'remove';
 
 const ALSO: Readonly<Record<Deed, string>> = {
-  put: `w.what = 'set back' AND w.state = 'gone'`,
-  set: `w.what = 'set back' AND w.state = 'changed' OR w.state = 'taken'`,
-  remove: `w.what = 'remove' AND w.state = 'changed'`,
+  put: `w.what OPERATOR(pg_catalog.=) 'set back' AND w.state OPERATOR(pg_catalog.=) 'gone'`,
+  set: `w.what OPERATOR(pg_catalog.=) 'set back' AND w.state OPERATOR(pg_catalog.=) 'changed' OR w.state OPERATOR(pg_catalog.=) 'taken'`,
+  remove: `w.what OPERATOR(pg_catalog.=) 'remove' AND w.state OPERATOR(pg_catalog.=) 'changed'`,
 };
 
 const CLEARLY: Readonly<Record<Deed, string>> = { put: 'put back', set: 'set back', remove: 'remove' };
 
 /** The condition on a row of `work` for something to be done about it. */
 export function isToDo(deed: Deed, { onConflict }: Pick<Doing, 'onConflict'>): string {
-  const clearly = `w.what = '${CLEARLY[deed]}' AND w.state = 'clear'`;
+  const clearly = `w.what OPERATOR(pg_catalog.=) '${CLEARLY[deed]}' AND w.state OPERATOR(pg_catalog.=) 'clear'`;
   return onConflict === 'overwrite' ? `(${clearly} OR ${ALSO[deed]})` : `(${clearly})`;
 }
 
-/** The number of rows that a deed was done to, by which the next one is kept waiting for it. */
+/** How many rows something was done to, by which what comes after is kept waiting for it. */
 const done = (name: string): string => `(SELECT pg_catalog.count(*) FROM ${name})`;
 const after = (name: string): string => `${done(name)} OPERATOR(pg_catalog.>=) 0`;
 
 /**
  * Puts everything back in one statement, in all tables at once. Triggers, those of foreign keys included, run when
  * it has ended, and so see only how everything was: no order of tables has to be found, cycles are as good as
- * trees, and a row that is removed takes nothing along that is itself back where it was. In each table rows go
- * before others come, because unique indexes look at once. Its rows are the counts, three for each table.
+ * trees, and a row that is removed takes nothing along that is itself back where it was. Rows go before others
+ * change, and those before others come, because unique indexes look at once. Its row holds the counts, three for
+ * each table.
  */
 export function applyStatement(tables: readonly UndoTable[], doing: Doing): string {
-  const clauses = tables.flatMap((table) => deeds(table, doing));
-  const counts = tables.flatMap(({ serial }) =>
-    ['put', 'set', 'gone'].map((deed) => done(`${deed}${serial}`)),
+  const all = (...deeds: readonly string[]): string =>
+    tables.flatMap(({ serial }) => deeds.map((deed) => `SELECT 1 FROM ${deed}${serial}`)).join(' UNION ALL ');
+  const clauses = [
+    ...tables.flatMap((table) => goings(table, doing)),
+    `gone AS MATERIALIZED (${all('gone', 'apart')})`,
+    ...tables.map((table) => change(table, doing)),
+    // One that has nothing to change would wait for nothing, so that what comes waits for both.
+    `changed AS MATERIALIZED (${all('back')})`,
+    ...tables.flatMap((table) => comings(table, doing)),
+  ];
+  const counts = tables.map(
+    ({ serial }) =>
+      `${done(`put${serial}`)}, ${done(`back${serial}`)} OPERATOR(pg_catalog.+) ${done(`anew${serial}`)}, ${done(`gone${serial}`)}`,
   );
   return `WITH ${clauses.join(',\n')}\nSELECT ${counts.join(', ')}`;
 }
 
-function deeds(table: UndoTable, doing: Doing): string[] {
-  const { serial } = table;
-  const work = `${temp('work', table)} w`;
-  const rows = `${work} JOIN ${temp('before', table)} b ON b.ctid OPERATOR(pg_catalog.=) w.b`;
-  const place = 't.ctid OPERATOR(pg_catalog.=) w.tid';
-  const replaced = replacedRows(table, doing);
+const AT = 't.ctid OPERATOR(pg_catalog.=) w.tid';
+const work = (table: UndoTable): string => `${temp('work', table)} w`;
+const rowsBefore = (table: UndoTable): string =>
+  `${work(table)} JOIN ${temp('before', table)} b ON b.ctid OPERATOR(pg_catalog.=) w.b`;
+
+function goings(table: UndoTable, doing: Doing): string[] {
+  const from = `DELETE FROM ${only(table)} t USING ${work(table)}`;
+  return [
+    `gone${table.serial} AS (${from} WHERE ${AT} AND ${isToDo('remove', doing)} RETURNING 1)`,
+    `apart${table.serial} AS (DELETE FROM ${only(table)} t USING ${rowsBefore(table)} WHERE ${AT}
+      AND ${isToDo('set', doing)} AND ${isReplaced(table, doing)} RETURNING 1)`,
+  ];
+}
+
+function change(table: UndoTable, doing: Doing): string {
+  const set = table.columns
+    .filter(({ identity }) => identity !== 'a')
+    .map(({ name, slot }) => `${quoteName(name)} = b.${slot}`);
+  const statement =
+    set.length === 0
+      ? `SELECT 1 FROM ${work(table)} WHERE false`
+      : `UPDATE ${only(table)} t SET ${set.join(', ')} FROM ${rowsBefore(table)} WHERE ${AT}
+      AND ${isToDo('set', doing)} AND NOT ${isReplaced(table, doing)} AND ${after('gone')} RETURNING 1`;
+  return `back${table.serial} AS (${statement})`;
+}
+
+function comings(table: UndoTable, doing: Doing): string[] {
   const names = table.columns.map(({ name }) => quoteName(name)).join(', ');
   const values = table.columns.map(({ slot }) => `b.${slot}`).join(', ');
   const list = table.columns.length === 0 ? '' : `(${names}) OVERRIDING SYSTEM VALUE `;
+  const insert = `INSERT INTO ${whole(table)} ${list}SELECT ${values} FROM ${rowsBefore(table)}
+      WHERE ${after('gone')} AND ${after('changed')}`;
   return [
-    `gone${serial} AS (DELETE FROM ${only(table)} t USING ${work} WHERE ${place}
-      AND ${isToDo('remove', doing)} RETURNING 1)`,
-    `apart${serial} AS (DELETE FROM ${only(table)} t USING ${rows} WHERE ${place}
-      AND ${isToDo('set', doing)} AND ${replaced} AND ${after(`gone${serial}`)} RETURNING 1)`,
-    `back${serial} AS (${updateBack(
-      table,
-      rows,
-      `${place} AND ${isToDo('set', doing)} AND NOT ${replaced}
-      AND ${after(`apart${serial}`)}`,
-    )})`,
-    `put${serial} AS (INSERT INTO ${whole(table)} ${list}SELECT ${values} FROM ${rows}
-      WHERE ${isToDo('put', doing)} AND ${after(`back${serial}`)} RETURNING 1)`,
-    `anew${serial} AS (INSERT INTO ${whole(table)} ${list}SELECT ${values} FROM ${rows}
-      WHERE ${isToDo('set', doing)} AND ${replaced} AND ${after(`back${serial}`)} RETURNING 1)`,
-    `set${serial} AS MATERIALIZED (SELECT 1 FROM back${serial} UNION ALL SELECT 1 FROM anew${serial})`,
+    `put${table.serial} AS (${insert} AND ${isToDo('put', doing)} RETURNING 1)`,
+    `anew${table.serial} AS (${insert} AND ${isToDo('set', doing)} AND ${isReplaced(table, doing)} RETURNING 1)`,
   ];
 }
 
 /** PostgreSQL lets nobody update a column that is GENERATED ALWAYS AS IDENTITY, but for a row of its own. */
-function replacedRows(table: UndoTable, { setBackBy }: Doing): string {
+function isReplaced(table: UndoTable, { setBackBy }: Doing): string {
   if (setBackBy === 'replace') return 'true';
   const fixed = table.columns.filter(({ identity }) => identity === 'a');
   if (fixed.length === 0) return 'false';
@@ -84,19 +105,11 @@ function replacedRows(table: UndoTable, { setBackBy }: Doing): string {
   return `EXISTS (SELECT FROM ${only(table)} t WHERE t.ctid OPERATOR(pg_catalog.=) w.tid AND (${wanders.join(' OR ')}))`;
 }
 
-function updateBack(table: UndoTable, rows: string, where: string): string {
-  const set = table.columns
-    .filter(({ identity }) => identity !== 'a')
-    .map(({ name, slot }) => `${quoteName(name)} = b.${slot}`);
-  if (set.length === 0) return `SELECT 1 FROM ${rows} WHERE false`;
-  return `UPDATE ${only(table)} t SET ${set.join(', ')} FROM ${rows} WHERE ${where} RETURNING 1`;
-}
-
 /** How many rows are to be put back, set back and removed. */
 export function countToDo(table: UndoTable, doing: Pick<Doing, 'onConflict'>): string {
   const count = (deed: Deed) => `count(*) FILTER (WHERE ${isToDo(deed, doing)})`;
   return `SELECT ${count('put')}, ${count('set')}, ${count('remove')},
-      count(*) FILTER (WHERE w.state = 'already'),
+      count(*) FILTER (WHERE w.state OPERATOR(pg_catalog.=) 'already'),
       count(*) FILTER (WHERE w.state NOT IN ('already', 'clear'))
     FROM ${temp('work', table)} w`;
 }

@@ -70,15 +70,16 @@ export async function snap(
     const proof = await captureAfter(connection, plan, capture, done.tag, writer);
     if (proof.kind === 'drift') return await without(`drift: ${proof.reason}`);
     const [facts] = await client.rows(
-      `SELECT current_database(), current_user, current_setting('server_version_num'), pg_current_xact_id()`,
+      `SELECT current_database(), current_user, current_setting('server_version_num'), pg_current_xact_id(),
+              current_setting('client_encoding')`,
     );
-    const [database, role, version, xid] = facts!.map(String);
+    const [database, role, version, xid, encoding] = facts!.map(String);
     const manifest = await writer.finish(plan, proof.tables, {
       id,
       created_at: new Date(createdAt).toISOString(),
       gateway: '0.1.0',
       session: { id: 's1', role: role!, database: database!, application: '', client: '' },
-      server: { version_num: Number(version), encoding: 'UTF8' },
+      server: { version_num: Number(version), encoding: encoding! },
       xid: xid!,
       statement: { text: statement.sql, sha256: '', operation: plan.operation, parameters: 0 },
       decision: { rule: 'test', risk: 'high' },

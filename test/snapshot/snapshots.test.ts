@@ -1,0 +1,160 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
+import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
+import { listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+
+const TABLE = {
+  oid: 7,
+  schema: 'public',
+  name: 't',
+  cause: { kind: 'target' },
+  changes: ['delete'],
+  key: null,
+  columns: [
+    {
+      name: 'a',
+      attribute: 1,
+      type: { oid: 25, schema: 'pg_catalog', name: 'text', modifier: -1, formatted: 'text' },
+      notNull: false,
+      generated: '',
+      identity: '',
+      hasDefault: false,
+      collation: null,
+      binary: true,
+    },
+  ],
+  source: 0,
+  direct: true,
+  mayGainRows: false,
+} as unknown as PlannedTable;
+const PLAN = { sources: [{ resultFormats: [1, 1, 1] }], tables: [TABLE] } as unknown as CapturePlan;
+const ROW = Buffer.from([0, 1, 0, 0, 0, 1, 0x61]);
+const DAY = Date.UTC(2026, 10, 21);
+const DAY_MS = 24 * 60 * 60_000;
+
+let folder: { readonly path: string; remove(): Promise<void> };
+let store: BlobStore;
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  store = new DirectoryBlobStore(folder.path);
+});
+afterEach(async () => {
+  await store.close();
+  await folder.remove();
+});
+
+async function write(id: string, rows = 3, atMs = DAY): Promise<Manifest> {
+  const writer = new SnapshotWriter(store, snapshotFolder(id, atMs));
+  const sink = writer.open(TABLE, 'before');
+  for (let i = 0; i < rows; i++) await sink.write(ROW);
+  return await finish(writer, id, rows);
+}
+
+async function finish(writer: SnapshotWriter, id: string, rows: number): Promise<Manifest> {
+  const counted = { inserted: 0, updated: 0, deleted: rows };
+  return await writer.finish(PLAN, [{ table: TABLE, before: rows, after: 0, counted }], {
+    id,
+    created_at: new Date(DAY).toISOString(),
+    gateway: '0.1.0',
+    session: { id: 's', role: 'r', database: 'd', application: '', client: '' },
+    server: { version_num: 180_000, encoding: 'UTF8' },
+    xid: '1',
+    statement: { text: '', sha256: '', operation: 'delete', parameters: 0 },
+    decision: { rule: '', risk: '' },
+    approval_id: null,
+  });
+}
+
+async function keys(): Promise<string[]> {
+  const out: string[] = [];
+  for await (const { key } of store.list('')) out.push(key);
+  return out;
+}
+
+describe('a snapshot that is written', () => {
+  it('has its files and a manifest that tells of them', async () => {
+    const manifest = await write('snap_1');
+    const at = snapshotFolder('snap_1', DAY);
+    expect(await keys()).toEqual([`${at}/0.before.pgcopy.gz`, `${at}/manifest.json`]);
+    expect(await readManifest(store, at)).toEqual(manifest);
+    expect(manifest.tables[0]).toMatchObject({ oid: 7, after: null, before: { rows: 3 } });
+    expect(manifest.tables[0]!.columns[0]).toMatchObject({ name: 'a', attribute: 1, format: 'binary' });
+  });
+
+  it('leaves nothing where it is given up, at any point', async () => {
+    const early = new SnapshotWriter(store, snapshotFolder('snap_1', DAY));
+    await early.open(TABLE, 'before').write(ROW);
+    await early.abort();
+    expect(await keys()).toEqual([]);
+    const late = new SnapshotWriter(store, snapshotFolder('snap_2', DAY));
+    await late.open(TABLE, 'before').write(ROW);
+    await finish(late, 'snap_2', 1);
+    await late.abort();
+    expect(await keys()).toEqual([]);
+  });
+
+  it('tells what went wrong with a file, and leaves nothing', async () => {
+    const broken = Object.create(store, {
+      create: { value: () => Promise.reject(new Error('no space')) },
+    }) as BlobStore;
+    const writer = new SnapshotWriter(broken, snapshotFolder('snap_1', DAY));
+    await expect(writer.open(TABLE, 'before').write(ROW)).rejects.toThrow('no space');
+    await expect(finish(writer, 'snap_1', 1)).rejects.toThrow('no space');
+    await writer.abort();
+    expect(await keys()).toEqual([]);
+  });
+});
+
+describe('snapshots', () => {
+  async function listed(from: string, to: string): Promise<string[]> {
+    const out: string[] = [];
+    for await (const { id, day } of listSnapshots(store, { from, to })) out.push(`${day} ${id}`);
+    return out;
+  }
+
+  it('are listed by day, the newest first, if they have a manifest', async () => {
+    await write('snap_1');
+    await write('snap_2');
+    await write('snap_3', 1, DAY + DAY_MS);
+    const unfinished = new SnapshotWriter(store, snapshotFolder('snap_4', DAY));
+    await unfinished.open(TABLE, 'before').write(ROW);
+    expect(await listed('2026-11-20', '2026-11-22')).toEqual([
+      '2026-11-22 snap_3',
+      '2026-11-21 snap_2',
+      '2026-11-21 snap_1',
+    ]);
+    expect(await listed('2026-11-21', '2026-11-21')).toEqual(['2026-11-21 snap_2', '2026-11-21 snap_1']);
+    expect(await listed('2026-11-22', '2026-11-21')).toEqual([]);
+    await unfinished.abort();
+  });
+
+  it('are not looked for in no day, or in too many', async () => {
+    await expect(listed('yesterday', '2026-11-21')).rejects.toThrow('is no day');
+    await expect(listed('1970-01-01', '2026-11-21')).rejects.toThrow('too many');
+  });
+
+  it('are verified byte by byte', async () => {
+    const manifest = await write('snap_1', 500);
+    expect(await verifySnapshot(store, manifest)).toMatchObject({ files: 1, rows: 500, faults: [] });
+    const { blob } = manifest.tables[0]!.before!;
+    const path = join(folder.path, blob);
+    const bytes = await readFile(path);
+    bytes[20]! ^= 4;
+    await writeFile(path, bytes);
+    expect((await verifySnapshot(store, manifest)).faults).toMatchObject([{ blob }]);
+    await store.remove(blob);
+    expect((await verifySnapshot(store, manifest)).faults).toMatchObject([{ blob }]);
+  });
+
+  it('are gone with all their files', async () => {
+    const manifest = await write('snap_1');
+    await removeSnapshot(store, snapshotFolder('snap_1', DAY), manifest);
+    expect(await keys()).toEqual([]);
+  });
+});
