@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { type AdminPlane, startAdmin } from './admin-plane.ts';
+import { type AdminPlane, packageVersion, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile } from './audit/key-file.ts';
@@ -10,6 +10,7 @@ import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import { openBlobStore } from './blobs/open.ts';
+import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
 import { listenError } from './listen-error.ts';
@@ -17,7 +18,7 @@ import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
-import type { SessionServices } from './session/state.ts';
+import type { SessionServices, SnapshotServices } from './session/state.ts';
 import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
 import { AnalysisCache } from './sql/cache.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
@@ -85,6 +86,7 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
+    snapshots: config.snapshotsTaken ? takesSnapshots(config, analyzer, stops) : null,
   };
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
@@ -132,6 +134,17 @@ async function start(
     stop,
     cut: () => listener.cut(),
   };
+}
+
+function takesSnapshots(
+  config: Config,
+  analyzer: AnalysisCache,
+  stops: (() => Promise<void>)[],
+): SnapshotServices {
+  const store = openBlobStore(config.snapshots);
+  stops.push(() => store.close());
+  const slice = (utf8: Buffer) => analyzer.slice(utf8);
+  return { store, catalog: new Catalog(), version: packageVersion(), slice };
 }
 
 /** The newest events are signed and anchored last, when nothing more comes. */

@@ -20,6 +20,8 @@ export interface DecisionFacts {
   readonly risk: Decision['risk'];
   readonly rule: string;
   readonly reason: string;
+  /** The snapshot that was taken, or why none was; left out where none are taken. */
+  readonly snapshot?: string;
 }
 
 /**
@@ -67,7 +69,15 @@ export class Dictionary {
     let piece = this.#decisions.get(decision);
     if (piece === undefined) {
       const { action, wouldBe, risk, rule, reason } = decision;
-      const facts: DecisionFacts = { action, would_be: wouldBe, risk, rule, reason: reason.slice(0, 1000) };
+      const taken = decision.action === 'snapshot' ? decision.taken : undefined;
+      const facts: DecisionFacts = {
+        action,
+        would_be: wouldBe,
+        risk,
+        rule,
+        reason: reason.slice(0, 1000),
+        ...(taken === undefined ? {} : { snapshot: taken.slice(0, 1000) }),
+      };
       piece = this.#intern(ENTRY.decision, JSON.stringify(facts));
       this.#decisions.set(decision, piece);
     }

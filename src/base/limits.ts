@@ -36,6 +36,8 @@ export const LIMITS = {
   hiddenRowBytes: 256 * 1024 * 1024,
   /** Replies owed in one session; a client that pipelines further ahead is read no further until some came. */
   repliesMax: 65_536,
+  /** Statements that may wait for their transaction status before they are audited without it. */
+  endedStatementsMax: 1_024,
   /** Named prepared statements and portals remembered for one session. */
   namesMax: 65_536,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
@@ -171,6 +173,10 @@ export const LIMITS = {
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
+  /** How long a commit waits for its snapshot to be durable. */
+  snapshotStoreMs: 60_000,
+  /** How often a capture begins anew because tables have come or gone meanwhile. */
+  snapshotPlansMax: 3,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,
   /** How long an undo waits for a table that others write to. */

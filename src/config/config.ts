@@ -57,6 +57,8 @@ export interface Config {
   };
   readonly store: StoreTarget;
   readonly snapshots: BlobTarget;
+  /** Whether a decision to snapshot takes one, or is only recorded. */
+  readonly snapshotsTaken: boolean;
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */
     readonly signingKey: string;

@@ -115,6 +115,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     },
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,
+    snapshotsTaken: input.snapshots_taken === 'on',
     audit: { signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store) },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
     undo: { connection: input.undo?.connection ?? null },

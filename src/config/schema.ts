@@ -59,7 +59,11 @@ export const configSchema = z
       .optional(),
     store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),
     snapshots: parsedBy(parseBlobTarget)
-      .describe('Anchors of the audit; before-images, which this version does not take yet.')
+      .describe('Anchors of the audit; before-images, where snapshots_taken is on.')
+      .optional(),
+    snapshots_taken: z
+      .enum(['off', 'on'])
+      .describe('Whether a decision to snapshot takes one, or is only recorded.')
       .optional(),
     audit: z
       .strictObject({

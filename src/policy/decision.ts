@@ -27,6 +27,8 @@ export interface Allow extends Ground {
 export interface Snapshot extends Ground {
   readonly action: 'snapshot';
   readonly snapshot: 'required' | 'best_effort';
+  /** Which snapshot was taken, or why none; unset as long as that is open. */
+  readonly taken?: string;
 }
 export interface Hold extends Ground {
   readonly action: 'hold';

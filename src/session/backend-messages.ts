@@ -1,5 +1,6 @@
 import type { AuditEnd, AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
 import {
   decodeParameterStatus,
   encodeErrorResponse,
@@ -11,8 +12,10 @@ import {
 import { Backend } from '../wire/message-type.ts';
 import { leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
+import { ASYNCHRONOUS } from './hidden-replies.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
+import type { StatementGate } from './statement-gate.ts';
 import type { ReplyVerdict } from './verdict.ts';
 
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
@@ -20,9 +23,6 @@ const POISON_STATES = new Set(['34000', '42601']);
 
 /** The tags of statements that make or drop prepared statements. */
 const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD ALL']);
-
-/** Statements that may wait for their transaction status before they are audited without it. */
-const ENDED_MAX = 1024;
 
 /**
  * What each reply means to the session: which message it answers, how a statement ended, what of the names has
@@ -43,6 +43,7 @@ export class BackendMessages {
 
   constructor(state: SessionState) {
     this.state = state;
+    state.owesNothing = () => this.owesNothing;
   }
 
   /** Takes one reply whose body is `bytes[start, end)`; incomplete where only its header matters. */
@@ -90,16 +91,9 @@ export class BackendMessages {
 
   /** Whether a reply of that type, if it comes next, belongs to a hidden query. */
   isHidden(type: number): boolean {
-    switch (type) {
-      case Backend.NoticeResponse:
-      case Backend.NotificationResponse:
-      case Backend.ParameterStatus:
-        return false;
-      case Backend.ReadyForQuery:
-        return this.state.replies.head?.kind === ReplyKind.Hidden;
-      default:
-        return this.head()?.kind === ReplyKind.Hidden;
-    }
+    if (ASYNCHRONOUS[type] === 1) return false;
+    const head = type === Backend.ReadyForQuery ? this.state.replies.head : this.head();
+    return head?.kind === ReplyKind.Hidden;
   }
 
   /**
@@ -119,6 +113,7 @@ export class BackendMessages {
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
+      reply.gate?.lost();
       this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
@@ -189,6 +184,10 @@ export class BackendMessages {
       if (copyIn) this.endCopyIn();
       this.state.answered();
     } else if (head?.kind === ReplyKind.Query) {
+      if (head.gate !== null) {
+        head.gate.completed(tag());
+        return 'skip';
+      }
       this.finish(head, how, null, rows);
       if (head.sqlNames !== null) {
         this.makeSqlNames(head, head.statementsDone, tag());
@@ -257,6 +256,7 @@ export class BackendMessages {
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.finish(head, poisoned ? 'blocked' : 'failed', reported);
+    head.gate?.failed(sqlstate);
     switch (head.kind) {
       case ReplyKind.Query:
       case ReplyKind.FunctionCall:
@@ -330,9 +330,11 @@ export class BackendMessages {
     state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
     state.copyingIn = false;
     let hidden = false;
+    let gate: StatementGate | null = null;
     let trustedPath = -1;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
+      gate = head.gate;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
       if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
@@ -344,6 +346,10 @@ export class BackendMessages {
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
+    if (gate !== null) {
+      gate.ready(state.transactionStatus);
+      return 'skip';
+    }
     this.releaseEnded(state.transactionStatus);
     state.answered();
     this.onReady();
@@ -366,7 +372,7 @@ export class BackendMessages {
     entry.durationMs = nowMs() - entry.startedAtMs;
     const { state } = this;
     state.ended.push(entry);
-    if (state.ended.length >= ENDED_MAX) this.releaseEnded('?');
+    if (state.ended.length >= LIMITS.endedStatementsMax) this.releaseEnded('?');
   }
 
   private releaseEnded(status: AuditEntry['transactionStatus']): void {

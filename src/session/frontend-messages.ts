@@ -6,6 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { runCaptured } from './captured-query.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
@@ -15,11 +16,13 @@ import { FUNCTION_CALL, NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEME
 import { NOTHING, POISON_EXECUTE, poison, probeUnknown } from './poison.ts';
 import { internalError, tooLargeError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
-import { rule } from './ruling.ts';
+import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
+import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
 /**
  * What each frontend message means to the session: which replies it is owed, what it does to the names, and what
@@ -29,17 +32,19 @@ export class FrontendMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
   readonly hidden: HiddenQueries;
+  private readonly snapshots: SnapshotDesk;
 
   constructor(state: SessionState) {
     this.state = state;
     this.holds = new HoldDesk(state);
     this.hidden = new HiddenQueries(state);
+    this.snapshots = new SnapshotDesk(state, this.hidden);
   }
 
   /** The client has given up waiting, or is gone. */
   giveUp(how: 'canceled' | 'disconnected'): boolean {
     // A query of ours that is to be cancelled is for the server to end, as one of the client's is.
-    if (how === 'disconnected') this.hidden.giveUp();
+    if (how === 'disconnected') this.snapshots.giveUp();
     return this.holds.giveUp(how);
   }
 
@@ -151,11 +156,12 @@ export class FrontendMessages {
       this.state.replies.push(ReplyKind.Query);
       return null;
     }
+    if (answer?.outcome?.kind === 'capture') return runCaptured(this.state, answer.outcome.captured);
     const began = nowMs();
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
-    if (read instanceof Promise) return this.waitForAnalysis(read);
-    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
+    if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
@@ -163,10 +169,15 @@ export class FrontendMessages {
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
+    const { decision } = ruling;
+    if (this.snapshots.takes(decision)) {
+      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
+      return waitForCapture(this.snapshots.capture(utf8, entry, decision));
+    }
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
-    reply.decision = ruling.decision;
+    reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
     return null;
@@ -182,7 +193,7 @@ export class FrontendMessages {
     }
     const began = nowMs();
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
-    if (reading instanceof Promise) return this.waitForAnalysis(reading);
+    if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
     this.countDecision(began);
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return this.refuse(Frontend.Parse, unreadableNameError());
@@ -223,11 +234,11 @@ export class FrontendMessages {
       return this.refuse(Frontend.Bind, tooLargeError('the number of portals', LIMITS.namesMax));
     }
     const statement = statements.lookup(name);
-    if (statement === UNSETTLED) return this.settle(null);
+    if (statement === UNSETTLED) return settle(this.state, null);
     const read =
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
-    if (read instanceof Promise) return this.waitForAnalysis(read);
-    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
+    if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
@@ -237,7 +248,7 @@ export class FrontendMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const began = nowMs();
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
+    const ruling = ruleUncaptured(this.state, this.holds, analysis, text, parameters, answer, read);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
@@ -271,7 +282,7 @@ export class FrontendMessages {
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return this.refuse(Frontend.Execute, unreadableNameError());
     const known = this.state.portals.lookup(name);
-    if (known === UNSETTLED) return this.settle(null);
+    if (known === UNSETTLED) return settle(this.state, null);
     const portal = known === null ? this.unknownPortal(answer) : this.decided(known, answer);
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
@@ -284,7 +295,7 @@ export class FrontendMessages {
   }
 
   private unknownPortal(answer: Answer | null): Portal | Exclude<Verdict, null> {
-    const ruling = rule(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
+    const ruling = ruleUncaptured(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = newEntry(this.state, 'extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
@@ -297,11 +308,11 @@ export class FrontendMessages {
   private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
     if (isAsDecided(this.state, portal)) return portal;
     const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
-    if (read instanceof Promise) return this.waitForAnalysis(read);
-    if (read.touchesSession && this.executesUnsettled(read)) return this.settle(read);
+    if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? portal.statement.text : null;
-    const ruling = rule(this.state, this.holds, analysis, text, portal.parameters, answer, read);
+    const ruling = ruleUncaptured(this.state, this.holds, analysis, text, portal.parameters, answer, read);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, ruling, nowMs());
@@ -340,7 +351,7 @@ export class FrontendMessages {
 
   private functionCall(answer: Answer | null): Verdict {
     const began = nowMs();
-    const ruling = rule(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
+    const ruling = ruleUncaptured(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
@@ -366,18 +377,6 @@ export class FrontendMessages {
   /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
   private executesUnsettled(read: Analysis): boolean {
     return executedBy(this.state, read).includes(UNSETTLED);
-  }
-
-  /** Waits until the server has answered more, and decides the message then. */
-  private settle(analysis: Analysis | null): Exclude<Verdict, null> {
-    const { textFacts: facts } = this.state;
-    const until = this.state.untilAnswered().then(() => ({ analysis, facts, outcome: null }));
-    return { kind: 'wait', until };
-  }
-
-  private waitForAnalysis(analysis: Promise<Analysis>): Exclude<Verdict, null> {
-    const { textFacts: facts } = this.state;
-    return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, facts, outcome: null })) };
   }
 
   private countDecision(startedAtMs: number): void {

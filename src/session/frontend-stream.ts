@@ -156,6 +156,12 @@ export class FrontendStream {
         at = messageEnd;
         continue;
       }
+      if (verdict.kind === 'gate') {
+        this.forward(bytes, run, messageEnd, lent);
+        this.waitBehind(verdict.until);
+        this.putAside(bytes, messageEnd, end);
+        return;
+      }
       this.forward(bytes, run, at, lent);
       if (verdict.kind === 'break') {
         this.breakOff(bytes.subarray(at, at + HEADER_BYTES));
@@ -233,6 +239,9 @@ export class FrontendStream {
     if (verdict === null) {
       this.state.upstream.write(message);
       this.passBytes = rest;
+    } else if (verdict.kind === 'gate') {
+      this.state.upstream.write(message);
+      this.waitBehind(verdict.until);
     } else if (verdict.kind === 'replace') {
       this.state.upstream.write(verdict.bytes);
       this.dropBytes = rest;
@@ -298,8 +307,14 @@ export class FrontendStream {
       .then((answer) => this.proceed(answer));
   }
 
+  /** Looks at nothing behind the message that was just forwarded for now. */
+  private waitBehind(until: Promise<void>): void {
+    this.waiting = true;
+    void until.then(() => this.proceed(null));
+  }
+
   /** The message that was waited for can be decided now: goes on with it and with what came since. */
-  private proceed(answer: Answer): void {
+  private proceed(answer: Answer | null): void {
     this.waiting = false;
     this.answer = answer;
     while (this.putBy.length > 0 && !this.waiting && !this.closed) {

@@ -7,6 +7,12 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 
+/** What may come between any two messages, and answers none. */
+export const ASYNCHRONOUS = new Uint8Array(256);
+for (const type of [Backend.NoticeResponse, Backend.NotificationResponse, Backend.ParameterStatus]) {
+  ASYNCHRONOUS[type] = 1;
+}
+
 /**
  * Reads what the server answers to hidden queries, for the stream that has found it to be that.
  *

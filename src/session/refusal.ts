@@ -1,5 +1,6 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import { ERROR_CATALOGUE, type ErrorCode, HoldfastError } from '../base/errors.ts';
+import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
@@ -114,6 +115,39 @@ export function heldNotice(approvalId: string, decision: Decision): ErrorFields 
     D: `Approval ${approvalId}. Rule "${decision.rule}": ${decision.reason}`,
     H: `It waits until somebody approves or denies ${approvalId}; cancel it to give up.`,
   };
+}
+
+/** The server's own error, without the places in a text that the client has not sent. */
+export function nativeError({ fields }: HiddenQueryError): ErrorFields {
+  const { P: _position, p: _inner, q: _query, W: _where, ...rest } = fields;
+  return rest;
+}
+
+export function driftError(reason: string): ErrorFields {
+  return error(
+    'SNAPSHOT_DRIFT',
+    'could not prove the snapshot because of concurrent changes',
+    `What was captured is not what was changed: ${reason}. The statement was taken back.`,
+    'Run the transaction again.',
+  );
+}
+
+export function snapshotFailedError(reason: string): ErrorFields {
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because its snapshot could not be stored',
+    `${reason}. Nothing of the statement took effect.`,
+    'The gateway log has the cause. A rule with snapshot: best_effort would let it run without.',
+  );
+}
+
+export function noPlanError(decision: Decision, reason: string): ErrorFields {
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because no exact snapshot of it can be taken',
+    `There is no exact plan, because ${reason}. Rule "${decision.rule}": ${decision.reason}`,
+    'Change the statement, or let a rule allow it or ask for snapshot: best_effort.',
+  );
 }
 
 export function fatalError(code: ErrorCode, message: string, detail?: string, hint?: string): ErrorFields {

@@ -4,6 +4,7 @@ import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { HiddenExchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
+import type { StatementGate } from './statement-gate.ts';
 
 /** What a message that was sent upstream is owed. */
 export const ReplyKind = {
@@ -63,6 +64,8 @@ export class Reply {
   sqlNames: readonly SqlNameChange[] | null = null;
   /** Of a hidden query: who takes its replies. */
   exchange: HiddenExchange | null = null;
+  /** What stands between a captured statement and its commit. */
+  gate: StatementGate | null = null;
 
   reset(kind: ReplyKind): this {
     this.kind = kind;
@@ -84,6 +87,7 @@ export class Reply {
     this.segment = 0;
     this.sqlNames = null;
     this.exchange = null;
+    this.gate = null;
     this.trustsPath = -1;
     return this;
   }

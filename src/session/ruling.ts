@@ -3,7 +3,8 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { HoldDesk } from './hold.ts';
-import { blockedError, holdEndedError } from './refusal.ts';
+import { noted } from './noted.ts';
+import { blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -23,6 +24,20 @@ export type Ruling =
       readonly holdMs: number;
     }
   | { readonly kind: 'wait'; readonly until: Promise<Answer> };
+
+const NOT_SIMPLE = 'this version takes snapshots only of what comes in a simple Query';
+
+/** As `rule`, for a statement of which no snapshot can be taken because of the way that it comes. */
+export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typeof rule>>): Ruling {
+  const ruling = rule(state, ...rest);
+  if (ruling.kind !== 'run' || ruling.decision.action !== 'snapshot') return ruling;
+  if (state.services.snapshots === null) return ruling;
+  const { decision } = ruling;
+  if (decision.snapshot === 'best_effort') return { ...ruling, decision: noted(decision, null, NOT_SIMPLE) };
+  return { ...ruling, kind: 'refuse', error: noPlanError(decision, NOT_SIMPLE) };
+}
+
+type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 /** What policy says, or what has come of it where the statement was held. */
 export function rule(

@@ -64,6 +64,7 @@ export class Session {
     this.state.relax = () => this.frontend.relax();
     this.frontend.onSettled = () => {
       if (!this.upstreamOpen) this.backendMessages.abandon();
+      else if (this.draining && this.idle) queueMicrotask(() => this.shutDown());
     };
     this.backendMessages.onDiscarding = () => this.frontendMessages.giveUp('canceled');
     this.backendMessages.onReady = () => this.ready();

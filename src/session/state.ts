@@ -2,9 +2,12 @@ import type { ApprovalDesk } from '../approval/approval.ts';
 import type { AuditEntry, AuditLog, AuditSession } from '../audit/event.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
+import type { WriteSlice } from '../sql/slice.ts';
 import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
 import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
@@ -27,6 +30,16 @@ export interface PolicySource {
   readonly current: { readonly mode: Mode; forSession(facts: SessionFacts): SessionPolicy };
 }
 
+/** What is needed to take snapshots, where that is configured. */
+export interface SnapshotServices {
+  readonly store: BlobStore;
+  readonly catalog: Catalog;
+  /** The gateway's version, for the manifests. */
+  readonly version: string;
+  /** Which rows the one statement of a text in UTF-8 changes. */
+  slice(utf8: Buffer): Promise<WriteSlice>;
+}
+
 /** What a session needs of the rest of the program. */
 export interface SessionServices {
   readonly analyzer: Analyzer;
@@ -37,6 +50,8 @@ export interface SessionServices {
   readonly log: Logger;
   /** The longest Query, Parse or FunctionCall that is gathered to be decided. */
   readonly statementBytesMax: number;
+  /** Null where a decision to snapshot is only recorded. */
+  readonly snapshots: SnapshotServices | null;
 }
 
 /**
@@ -79,6 +94,8 @@ export class SessionState {
   readonly settings: KnownSettings;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
+  /** Whether nothing is under way at the server. */
+  owesNothing: () => boolean = () => true;
   /** Reads the client on, if nothing stands against it. */
   relax: () => void = () => {};
   /** Statements that have ended in this segment and wait for its transaction status. */

@@ -7,7 +7,9 @@ import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts'
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
 import { type Reading, RecentTexts } from './recent-texts.ts';
+import { inexact, type WriteSlice } from './slice.ts';
 import { canonicalText, mayShare, readShape, shape } from './template.ts';
+import { sliceWrite } from './write-slice.ts';
 
 export interface AnalysisCacheOptions extends ParsePoolOptions {
   readonly bytesMax?: number;
@@ -94,6 +96,19 @@ export class AnalysisCache {
     const reading = { analysis, text: bytes.utf8Slice(start, end) };
     this.#recent.missed(bytes, start, end, on, reading);
     return reading;
+  }
+
+  /** Which rows the one statement of a text changes, which is asked where its analysis says that it changes some. */
+  async slice(utf8: Buffer): Promise<WriteSlice> {
+    await this.ready();
+    const parser = this.#readyParser();
+    if (parser === null || utf8.length > LIMITS.parseInlineBytes) return inexact('its text is too long');
+    const parse = (text: string) => {
+      const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
+      return outcome?.kind === 'tree' ? outcome.tree : null;
+    };
+    const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
+    return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
   }
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */

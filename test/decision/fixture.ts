@@ -25,11 +25,14 @@ export class DecisionFixture {
     this.gateway = gateway;
   }
 
-  static async start(policy: string): Promise<DecisionFixture> {
+  static async start(policy: string, environment: Record<string, string> = {}): Promise<DecisionFixture> {
     const postgres = await startPostgres();
     try {
       await postgres.sql(TABLES_SQL);
-      return new DecisionFixture(postgres, await startGateway({ upstreamPort: postgres.port, policy }));
+      return new DecisionFixture(
+        postgres,
+        await startGateway({ upstreamPort: postgres.port, policy, environment }),
+      );
     } catch (error) {
       await postgres.stop();
       throw error;

@@ -52,6 +52,7 @@ describe('ReplyQueue', () => {
         trustsPath: 7,
         sqlNames: [],
         exchange: {},
+        gate: {},
       });
       queue.shift();
     }

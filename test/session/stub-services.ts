@@ -3,7 +3,7 @@ import type { AuditEntry, AuditLog } from '../../src/audit/event.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
-import type { Analyzer, PolicySource, SessionServices } from '../../src/session/state.ts';
+import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
@@ -27,6 +27,7 @@ export class StubServices implements SessionServices {
   readonly metrics = new Metrics();
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
+  readonly snapshots: SnapshotServices | null = null;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
 
