@@ -81,6 +81,8 @@ export class HiddenExchange {
   private tag = '';
   private settled = false;
   private completed = false;
+  /** What the server has refused it with, told once the server is ready again and it is known how that left it. */
+  private refused: HiddenQueryError | null = null;
   private resolve!: (result: HiddenResult) => void;
   private reject!: (error: unknown) => void;
 
@@ -100,7 +102,7 @@ export class HiddenExchange {
   fail(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    this.reject(error);
+    this.reject(this.refused ?? error);
   }
 
   /** Takes the body of a DataRow. A promise asks to read no further until it has settled. */
@@ -128,8 +130,10 @@ export class HiddenExchange {
         this.closesLeft--;
         return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
       case Backend.ErrorResponse:
-        this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
-        return this.end === 'flush' ? 'over and discarding' : 'more';
+        this.refused = new HiddenQueryError(decodeErrorFields(body) ?? {});
+        if (this.end === 'sync') return 'more';
+        this.fail(this.refused);
+        return 'over and discarding';
       case Backend.ReadyForQuery:
         return this.finish();
       default:
@@ -138,7 +142,7 @@ export class HiddenExchange {
   }
 
   private finish(): 'over' {
-    if (!this.completed) this.fail(new HiddenQueryEnded('discarded'));
+    if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
     this.resolve({ columns: this.columns, tag: this.tag });
     return 'over';
