@@ -46,7 +46,12 @@ export interface AdminPlaneDeps {
 /** Starts the admin API over the parts of the gateway. Throws CONFIG_INVALID where it cannot listen. */
 export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
   const tokens = await Tokens.open(deps);
-  const server = await createAdminServer(adminDeps(deps, tokens));
+  const query = new AuditQuery({ store: deps.store, log: deps.audit });
+  const server = await createAdminServer(adminDeps(deps, tokens, query));
+  const close = async () => {
+    await server.close();
+    await query.close();
+  };
   const { host, port } = deps.config.admin.listen;
   try {
     const bound = await server.listen({ host, port });
@@ -57,19 +62,19 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
         await tryReload(deps, 'policy', () => reloadPolicy(deps));
         await tryReload(deps, 'tokens', () => tokens.reload());
       },
-      close: () => server.close(),
+      close,
     };
   } catch (cause) {
-    await server.close();
+    await close();
     throw listenError('the admin API', 'admin.listen', formatEndpoint({ host, port }), cause);
   }
 }
 
-function adminDeps(deps: AdminPlaneDeps, tokens: Tokens): AdminDeps {
+function adminDeps(deps: AdminPlaneDeps, tokens: Tokens, query: AuditQuery): AdminDeps {
   const startedAtMs = Date.now();
   const version = packageVersion();
   return {
-    audit: new AuditQuery({ store: deps.store, log: deps.audit }),
+    audit: query,
     approvals: deps.approvals,
     policy: {
       current: () => deps.policy.current,

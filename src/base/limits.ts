@@ -176,6 +176,10 @@ export const LIMITS = {
   /** Conflicts that are shown at a time, and of each value in them. */
   undoConflictsMax: 100,
   undoShownChars: 200,
+  /** Rows of a snapshot that are shown at a time. */
+  undoShownRowsMax: 1_000,
+  /** How many days a list of snapshots may look through. */
+  snapshotListDays: 3_660,
 
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,

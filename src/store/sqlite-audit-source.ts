@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { zstdDecompressSync } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -8,19 +9,44 @@ import { storeError } from './sqlite-database.ts';
 import { APPLICATION_ID, MIGRATIONS } from './sqlite-migrations.ts';
 import { signedHeadRow } from './sqlite-signed-heads.ts';
 
+const SQLITE_CANTOPEN = 14;
+
 /** The audit of a SQLite file, which a gateway may have open: nothing is written, and it is not held up. */
 export function openSqliteAuditSource(path: string): AuditSource {
   if (!existsSync(path)) throw new HoldfastError('STORE_FAILED', `there is no store ${path}`);
   return naming(path, () => {
-    const database = new DatabaseSync(path, { readOnly: true, timeout: LIMITS.storeLockWaitMs });
+    const open = readersOf(path);
+    const database = open();
     try {
       check(database, path);
-      return source(database, path);
+      return source(database, open, path);
     } catch (error) {
       database.close();
       throw error;
     }
   });
+}
+
+/** SQLite keeps a file beside its own also to read. Where none can be made, nobody can be writing either. */
+function readersOf(path: string): () => DatabaseSync {
+  const usual = (): DatabaseSync =>
+    new DatabaseSync(path, { readOnly: true, timeout: LIMITS.storeLockWaitMs });
+  const asItIs = (): DatabaseSync => {
+    const url = pathToFileURL(path);
+    url.searchParams.set('immutable', '1');
+    return new DatabaseSync(url, { readOnly: true });
+  };
+  const first = usual();
+  try {
+    first.prepare('select 1 from sqlite_schema').get();
+    return usual;
+  } catch (error) {
+    const cannotMake = (error as { errcode?: unknown }).errcode === SQLITE_CANTOPEN;
+    if (!cannotMake || existsSync(`${path}-wal`)) throw error;
+    return asItIs;
+  } finally {
+    first.close();
+  }
 }
 
 function check(database: DatabaseSync, path: string): void {
@@ -38,9 +64,9 @@ function check(database: DatabaseSync, path: string): void {
   );
 }
 
-function source(database: DatabaseSync, path: string): AuditSource {
+function source(database: DatabaseSync, open: () => DatabaseSync, path: string): AuditSource {
   // Another connection, since this one sees only what was there when its transaction began.
-  const later = new DatabaseSync(path, { readOnly: true, timeout: LIMITS.storeLockWaitMs });
+  const later = open();
   database.exec('begin');
   const rows = database.prepare('select * from audit_blocks order by first_seq');
   const heads = database.prepare('select * from signed_heads order by sequence, rowid');

@@ -6,9 +6,6 @@ import type { UndoSession } from './session.ts';
 import { createLoaded, temp, typeLoaded } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
-/** The shape of what is loaded; a table that is to be made anew has it as well. */
-export type Loadable = Pick<UndoTable, 'serial' | 'entry' | 'columns'>;
-
 /** Streams the rows of a table into temporary ones, which know its types. */
 export async function loadTable(
   session: UndoSession,
@@ -19,8 +16,7 @@ export async function loadTable(
   for (const what of ['before', 'after'] as const) {
     await session.query(createLoaded(what, table));
     const file = table.entry[what];
-    if (file === null) continue;
-    await loadRows(session, store, file, temp(what, table), encoding);
+    if (file !== null) await loadRows(session, store, file, temp(what, table), encoding);
     const retype = typeLoaded(what, table);
     if (retype !== null) await session.query(retype);
     await session.query(`ANALYZE ${temp(what, table)}`);

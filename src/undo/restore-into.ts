@@ -5,6 +5,7 @@ import { loadRows } from './load.ts';
 import { type Progress, refuse, type UndoOutcome } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
+import { readTypes } from './types-now.ts';
 
 export interface Name {
   readonly schema: string;
@@ -18,11 +19,6 @@ export interface IntoOptions {
   readonly table?: Name;
   readonly dryRun?: boolean;
   readonly onProgress?: (progress: Progress) => void;
-}
-
-interface TypeNow {
-  readonly formatted: string;
-  readonly base: string;
 }
 
 /**
@@ -92,29 +88,3 @@ function chosen({ tables }: Manifest, table: Name | undefined): readonly Manifes
 
 const shape = ({ columns }: ManifestTable): string =>
   JSON.stringify(columns.map(({ name, type, format }) => [name, type.oid, type.modifier, format]));
-
-const TYPES = `SELECT format_type(t.oid, c.modifier), (
-    WITH RECURSIVE below(oid, modifier) AS (
-      SELECT c.oid, c.modifier
-      UNION ALL
-      SELECT t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE d.modifier END
-        FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
-    SELECT format_type(d.oid, d.modifier) FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd')
-  FROM ROWS FROM (unnest($1::oid[]), unnest($2::int4[])) WITH ORDINALITY c(oid, modifier, i)
-  LEFT JOIN pg_type t ON t.oid = c.oid ORDER BY c.i`;
-
-async function readTypes(session: UndoSession, { schema, name, columns }: ManifestTable): Promise<TypeNow[]> {
-  const list = (values: readonly number[]) => `{${values.join(',')}}`;
-  const rows = await session.query(TYPES, [
-    list(columns.map(({ type }) => type.oid)),
-    list(columns.map(({ type }) => type.modifier)),
-  ]);
-  const gone = columns.filter((_, i) => (rows[i]?.[0] ?? null) === null);
-  if (gone.length > 0) {
-    const reason = gone
-      .map((column) => `the type ${column.type.name} of its column ${column.name} is gone`)
-      .join(', ');
-    refuse({ table: `${schema}.${name}`, reason });
-  }
-  return rows.map(([formatted, base]) => ({ formatted: formatted!, base: base! }));
-}

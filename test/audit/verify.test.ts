@@ -111,6 +111,25 @@ describe('an audit that nobody touched', () => {
     expect(await audit.verify()).toMatchObject({ faults: [], records: 0, heads: 1, anchors: 1, signedTo: 0 });
   });
 
+  it('may be joined by anybody, as long as the order stays', async () => {
+    await writeRows(4);
+    const join = (database: DatabaseSync, one: number, other: number, order: readonly number[]) => {
+      const bytes = Buffer.concat(order.map((first) => rawBytes(rowOf(database, first))));
+      database.exec(`update audit_blocks set (last_seq, last_time_ms, hash) =
+        (select last_seq, last_time_ms, hash from audit_blocks where first_seq = ${other}) where first_seq = ${one}`);
+      database.exec(`delete from audit_blocks where first_seq = ${other}`);
+      database
+        .prepare(`update audit_blocks set encoding = 'raw', bytes = ?, raw_bytes = ? where first_seq = ?`)
+        .run(bytes, bytes.length, one);
+    };
+    audit.tamper((database) => join(database, 1, 11, [1, 11]));
+    expect(told(await audit.verify())).toEqual([]);
+    audit.tamper((database) => join(database, 21, 31, [31, 21]));
+    expect(told(await audit.verify())).toEqual([
+      'changed 21-40: not to be read as they are stored: records from 31 on are in the place of 21',
+    ]);
+  });
+
   it('that began before there was a chain is chained from then on', async () => {
     const store = await SqliteControlStore.open(audit.path);
     const blocks = [{ firstSeq: 1, lastSeq: 7, firstTimeMs: 1, lastTimeMs: 2, bytes: Buffer.alloc(40) }];
