@@ -48,11 +48,11 @@ export class BackendStream {
   receive(bytes: Buffer, length: number): void {
     if (this.broken) return;
     if (this.gathered === null) {
-      this.consume(bytes, 0, length, true);
+      this.consume(bytes, 0, length);
     } else {
       const joined = Buffer.concat([this.gathered, bytes.subarray(0, length)]);
       this.gathered = null;
-      this.consume(joined, 0, joined.length, false);
+      this.consume(joined, 0, joined.length);
     }
     if (this.injections.length > 0 && this.atBoundary) this.flushInjections();
     if (!this.state.client.writable) this.state.upstream.pause();
@@ -69,7 +69,7 @@ export class BackendStream {
     this.injections = [];
   }
 
-  private consume(bytes: Buffer, at: number, end: number, lent: boolean): void {
+  private consume(bytes: Buffer, at: number, end: number): void {
     let run = at;
     if (this.passBytes > 0) {
       const part = Math.min(this.passBytes, end - at);
@@ -86,13 +86,13 @@ export class BackendStream {
       const type = bytes[at]!;
       const length = available < HEADER_BYTES ? -1 : lengthAt(bytes, at);
       if (length >= 0 && !isBackendHeaderValid(type, length)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         this.violate(`a message of type ${type} and length ${length}`);
         return;
       }
       const whole = length >= 0 && length < available;
       if (!whole && (length < 0 || READ_WHOLE[type] === 1)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         if (length > LIMITS.controlReplyBytes) this.violate(`a message of type ${type} and length ${length}`);
         else this.gathered = Buffer.from(bytes.subarray(at, end));
         return;
@@ -108,18 +108,17 @@ export class BackendStream {
         at = messageEnd;
         continue;
       }
-      this.forward(bytes, run, at, lent);
+      this.forward(bytes, run, at);
       if (verdict !== 'skip') this.state.client.write(verdict);
       this.skipBytes = rest;
       at = messageEnd;
       run = at;
     }
-    this.forward(bytes, run, at, lent);
+    this.forward(bytes, run, at);
   }
 
-  private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {
-    if (start >= end) return;
-    this.state.client.write(bytes.subarray(start, end), lent ? this.state.upstream : null);
+  private forward(bytes: Buffer, start: number, end: number): void {
+    if (start < end) this.state.client.relay(bytes, start, end);
   }
 
   /** The server broke the protocol, so nothing it says can be matched any more. */

@@ -54,6 +54,10 @@ export class FakeLink {
     return this.writable;
   }
 
+  relay(bytes: Buffer, start: number, end: number): void {
+    this.write(bytes.subarray(start, end));
+  }
+
   /** The whole messages written since this was last asked. */
   take(): RawMessage[] {
     return this.whole.splice(0);
