@@ -18,8 +18,8 @@ export const LIMITS = {
   nameBytes: 8 * 1024,
   /** ErrorResponse, NoticeResponse, ParameterStatus and the like from upstream, which are gathered to be read. */
   controlReplyBytes: 16 * 1024 * 1024,
-  /** What one socket reads at a time. Two of these stand for each session. */
-  readBufferBytes: 32 * 1024,
+  /** What is read from a socket at a time, into memory that all of them share. */
+  readBufferBytes: 64 * 1024,
 
   // --- session ---
   sessionsMax: 10_000,

@@ -53,17 +53,24 @@ export class BackendStream {
   /** Takes what the server sent; `bytes[0, length)` is the upstream's read buffer. */
   receive(bytes: Buffer, length: number): void {
     if (this.broken) return;
-    if (this.hidden.isPaused) {
-      this.putAside(bytes, 0, length, true);
+    if (this.state.hiddenQueued > 0 || this.hidden.isPaused) {
+      // Whoever takes the rows of a hidden query may keep one until it is stored.
+      this.receiveHidden(Buffer.from(bytes.subarray(0, length)));
       return;
     }
     if (this.gathered === null) {
-      this.consume(bytes, 0, length, true);
+      this.consume(bytes, 0, length);
     } else {
       const joined = Buffer.concat([this.gathered, bytes.subarray(0, length)]);
       this.gathered = null;
-      this.consume(joined, 0, joined.length, false);
+      this.consume(joined, 0, joined.length);
     }
+    this.afterBytes();
+  }
+
+  private receiveHidden(bytes: Buffer): void {
+    if (this.hidden.isPaused) return this.putAside(bytes, 0, bytes.length);
+    this.receiveOwn(bytes);
     this.afterBytes();
   }
 
@@ -83,7 +90,7 @@ export class BackendStream {
     this.injections = [];
   }
 
-  private consume(bytes: Buffer, at: number, end: number, lent: boolean): void {
+  private consume(bytes: Buffer, at: number, end: number): void {
     let run = at;
     if (this.passBytes > 0) {
       const part = Math.min(this.passBytes, end - at);
@@ -96,7 +103,7 @@ export class BackendStream {
       run = at;
     } else if (this.hidden.isGathering) {
       at = this.hidden.gather(bytes, at, end);
-      if (this.hidden.isPaused) return this.putAside(bytes, at, end, lent);
+      if (this.hidden.isPaused) return this.putAside(bytes, at, end);
       run = at;
     }
     while (at < end) {
@@ -104,21 +111,21 @@ export class BackendStream {
       const type = bytes[at]!;
       const length = available < HEADER_BYTES ? -1 : lengthAt(bytes, at);
       if (length >= 0 && !isBackendHeaderValid(type, length)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         this.violate(`a message of type ${type} and length ${length}`);
         return;
       }
       if (length >= 0 && this.state.hiddenQueued > 0 && this.messages.isHidden(type)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         at = this.takeHidden(bytes, at, end, length);
         if (this.broken) return;
-        if (this.hidden.isPaused) return this.putAside(bytes, at, end, lent);
+        if (this.hidden.isPaused) return this.putAside(bytes, at, end);
         run = at;
         continue;
       }
       const whole = length >= 0 && length < available;
       if (!whole && (length < 0 || READ_WHOLE[type] === 1)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         if (length > LIMITS.controlReplyBytes) this.violate(`a message of type ${type} and length ${length}`);
         else this.gathered = Buffer.from(bytes.subarray(at, end));
         return;
@@ -134,13 +141,13 @@ export class BackendStream {
         at = messageEnd;
         continue;
       }
-      this.forward(bytes, run, at, lent);
+      this.forward(bytes, run, at);
       if (verdict !== 'skip') this.state.client.write(verdict);
       this.skipBytes = rest;
       at = messageEnd;
       run = at;
     }
-    this.forward(bytes, run, at, lent);
+    this.forward(bytes, run, at);
   }
 
   /** Takes as much of a reply to a hidden query as there is, and gives where it ends. */
@@ -153,12 +160,6 @@ export class BackendStream {
     const messageEnd = Math.min(at + length + 1, end);
     this.skipBytes = at + length + 1 - messageEnd;
     return messageEnd;
-  }
-
-  private putAside(bytes: Buffer, at: number, end: number, lent: boolean): void {
-    if (at >= end) return;
-    if (lent) this.state.upstream.keepBuffer();
-    this.putBy.push(bytes.subarray(at, end));
   }
 
   /** The row that was waited for is taken: goes on with what came behind it. */
@@ -175,15 +176,19 @@ export class BackendStream {
     this.afterBytes();
   }
 
+  /** Keeps bytes of our own for when the row that is waited for is taken. */
+  private putAside(bytes: Buffer, at: number, end: number): void {
+    if (at < end) this.putBy.push(bytes.subarray(at, end));
+  }
+
   private receiveOwn(bytes: Buffer): void {
     const joined = this.gathered === null ? bytes : Buffer.concat([this.gathered, bytes]);
     this.gathered = null;
-    this.consume(joined, 0, joined.length, false);
+    this.consume(joined, 0, joined.length);
   }
 
-  private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {
-    if (start >= end) return;
-    this.state.client.write(bytes.subarray(start, end), lent ? this.state.upstream : null);
+  private forward(bytes: Buffer, start: number, end: number): void {
+    if (start < end) this.state.client.relay(bytes, start, end);
   }
 
   /** The server broke the protocol, so nothing it says can be matched any more. */

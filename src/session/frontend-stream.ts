@@ -61,7 +61,7 @@ export class FrontendStream {
       this.putAside(bytes, 0, length);
       return;
     }
-    this.consume(bytes, 0, length, true);
+    this.consume(bytes, 0, length);
     this.restrain();
   }
 
@@ -97,11 +97,8 @@ export class FrontendStream {
     if (this.putByBytes > LIMITS.heldInputBytes) this.state.client.pause();
   }
 
-  /**
-   * Works through `bytes[at, end)`. `lent` says that they are the client's read buffer, which must be told when
-   * they are written; otherwise they are ours.
-   */
-  private consume(bytes: Buffer, at: number, end: number, lent: boolean): void {
+  /** Works through `bytes[at, end)`, which may change as soon as this returns. */
+  private consume(bytes: Buffer, at: number, end: number): void {
     let run = at;
     while (at < end && !this.closed) {
       if (this.passBytes > 0) {
@@ -111,7 +108,7 @@ export class FrontendStream {
         continue;
       }
       if (this.dropBytes > 0) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         const part = Math.min(this.dropBytes, end - at);
         this.dropBytes -= part;
         at += part;
@@ -131,7 +128,7 @@ export class FrontendStream {
       const length = available < HEADER_BYTES ? -1 : lengthAt(bytes, at);
       const type = bytes[at]!;
       if (length >= 0 && !isFrontendHeaderValid(type, length)) {
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         this.breakOff(bytes.subarray(at, at + HEADER_BYTES));
         return;
       }
@@ -141,7 +138,7 @@ export class FrontendStream {
           this.passBytes = length + 1;
           continue;
         }
-        this.forward(bytes, run, at, lent);
+        this.forward(bytes, run, at);
         at = this.gather(bytes, at, end);
         run = at;
         if (this.waiting) {
@@ -157,12 +154,12 @@ export class FrontendStream {
         continue;
       }
       if (verdict.kind === 'gate') {
-        this.forward(bytes, run, messageEnd, lent);
+        this.forward(bytes, run, messageEnd);
         this.waitBehind(verdict.until);
         this.putAside(bytes, messageEnd, end);
         return;
       }
-      this.forward(bytes, run, at, lent);
+      this.forward(bytes, run, at);
       if (verdict.kind === 'break') {
         this.breakOff(bytes.subarray(at, at + HEADER_BYTES));
         return;
@@ -176,12 +173,11 @@ export class FrontendStream {
       at = messageEnd;
       run = at;
     }
-    this.forward(bytes, run, at, lent);
+    this.forward(bytes, run, at);
   }
 
-  private forward(bytes: Buffer, start: number, end: number, lent: boolean): void {
-    if (start >= end) return;
-    this.state.upstream.write(bytes.subarray(start, end), lent ? this.state.client : null);
+  private forward(bytes: Buffer, start: number, end: number): void {
+    if (start < end) this.state.upstream.relay(bytes, start, end);
   }
 
   /** Adds to the message being gathered, and decides it once enough of it is there. Returns where it stopped. */
@@ -322,7 +318,7 @@ export class FrontendStream {
       this.putBy = [];
       this.putByBytes = 0;
       const bytes = held.length === 1 ? held[0]! : Buffer.concat(held);
-      this.consume(bytes, 0, bytes.length, false);
+      this.consume(bytes, 0, bytes.length);
     }
     if (this.waiting) {
       if (this.clientEnded) this.messages.giveUp('disconnected');

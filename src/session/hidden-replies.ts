@@ -124,7 +124,6 @@ export class HiddenReplies {
   private pauseUntil(taken: Promise<void>): void {
     this.isPaused = true;
     this.state.upstream.pause();
-    this.state.upstream.keepBuffer();
     void taken.then(() => {
       this.isPaused = false;
       this.onResumed();

@@ -128,8 +128,9 @@ export class ReplyQueue {
 
   /** Removes the head; the object may be used again by the next push. */
   shift(): void {
-    this.first = (this.first + 1) & (this.ring.length - 1);
     this.count--;
+    // An empty queue starts over, so that the same few objects are used, and stay in the processor's cache.
+    this.first = this.count === 0 ? 0 : (this.first + 1) & (this.ring.length - 1);
   }
 
   /** Removes the `count` replies behind the head. */

@@ -10,17 +10,22 @@ import { FIELDS_MAX, FILE_HEADER, type RowFile } from './row-file.ts';
  * the file is not as it was written: another byte, fewer rows or more.
  */
 export async function* readRows(store: BlobStore, file: RowFile): AsyncIterable<Buffer> {
-  const reader = new RowReader(file.blob);
   let rows = 0;
-  for await (const chunk of decompressed(store, file)) {
+  for await (const row of rowsIn(file.blob, decompressed(store, file))) {
+    rows++;
+    yield row;
+  }
+  if (rows !== file.rows) throw damaged(file.blob, `${file.rows} rows were written and ${rows} read`);
+}
+
+/** The rows of a binary COPY, from wherever it comes. */
+export async function* rowsIn(name: string, chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  const reader = new RowReader(name);
+  for await (const chunk of chunks) {
     reader.add(chunk);
-    for (let row = reader.next(); row !== null; row = reader.next()) {
-      rows++;
-      yield row;
-    }
+    for (let row = reader.next(); row !== null; row = reader.next()) yield row;
   }
   reader.end();
-  if (rows !== file.rows) throw damaged(file.blob, `${file.rows} rows were written and ${rows} read`);
 }
 
 /** The file's COPY stream as it is, header and trailer included, to be sent to a server. */

@@ -114,13 +114,13 @@ export function countToDo(table: UndoTable, doing: Pick<Doing, 'onConflict'>): s
     FROM ${temp('work', table)} w`;
 }
 
-/** How many rows that were put back or set back are not as they were. */
-export function countUnlike(table: UndoTable, doing: Doing): string {
+/** How many rows that were put back or set back are not as they were, where they are stored. */
+export function countUnlike(table: UndoTable, doing: Doing, inPlace: boolean): string {
   const came = `(${isToDo('put', doing)} OR ${isToDo('set', doing)})`;
   if (table.key !== null) {
     return `SELECT count(*) FROM ${temp('work', table)} w JOIN ${temp('before', table)} b ON b.ctid = w.b
       WHERE ${came} AND NOT EXISTS (
-        SELECT FROM ${holding(table)} t WHERE ${sameKey(table.key, 't', 'b')} AND ${same(table, 't', 'b')})`;
+        SELECT FROM ${inPlace ? only(table) : holding(table)} t WHERE ${sameKey(table.key, 't', 'b')} AND ${same(table, 't', 'b')})`;
   }
   return `SELECT count(*) FROM (SELECT w.h, count(*) FILTER (WHERE ${came}) AS came,
         count(*) FILTER (WHERE ${isToDo('remove', doing)}) AS went FROM ${temp('work', table)} w GROUP BY w.h) w

@@ -15,6 +15,8 @@ export interface Application {
   readonly triggers: 'fire' | 'skip';
   /** Where triggers, and checks of the user's, look for names. */
   readonly searchPath: string;
+  /** Rows have to be in the very partition that they were in, where the snapshot of the undo looks for them. */
+  readonly inPlace: boolean;
   readonly where: Whereabouts;
 }
 
@@ -75,15 +77,16 @@ async function checkAll(
   foreignKeys: readonly ForeignKey[],
   before: ReadonlyMap<number, Changes>,
 ): Promise<void> {
-  const { session, tables, doing, triggers, where } = application;
+  const { session, tables, doing, triggers, inPlace, where } = application;
   for (const [i, table] of tables.entries()) {
     where.at('check', table.label, i, tables.length);
-    const [row] = await session.query(countUnlike(table, doing));
+    const [row] = await session.query(countUnlike(table, doing, inPlace));
     if (row?.[0] !== '0') {
-      refuse({
-        table: table.label,
-        reason: `${row?.[0]} rows are not as they were, because a trigger changed them`,
-      });
+      const why =
+        inPlace && table.current.wholes.length > 0
+          ? 'a trigger or another partition took them'
+          : 'a trigger changed them';
+      refuse({ table: table.label, reason: `${row?.[0]} rows are not as they were, because ${why}` });
     }
   }
   compareChanges(application, foreignKeys, before, await readChanges(session));

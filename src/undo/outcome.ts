@@ -36,7 +36,7 @@ export type UndoPreview =
     }
   | Extract<UndoOutcome, { kind: 'refused' | 'failed' }>;
 
-export type UndoStep = 'find' | 'lock' | 'load' | 'compare' | 'apply' | 'check' | 'commit';
+export type UndoStep = 'find' | 'lock' | 'load' | 'compare' | 'keep' | 'apply' | 'check' | 'commit';
 
 export interface Progress {
   readonly step: UndoStep;

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type TextRow, UndoQueryError, type UndoSession } from './session.ts';
@@ -47,6 +47,13 @@ export function pgSession(client: pg.Client): PgSession {
     async copyIn(sql, chunks) {
       const target = client.query(copyFrom(sql));
       await pipeline(Readable.from(chunks), target).catch(refuse);
+    },
+    async *copyOut(sql) {
+      try {
+        for await (const chunk of client.query(copyTo(sql))) yield chunk as Buffer;
+      } catch (error) {
+        refuse(error);
+      }
     },
     async close() {
       await client.end().catch(() => {});

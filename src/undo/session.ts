@@ -4,6 +4,8 @@ export interface UndoSession {
   query(sql: string, parameters?: readonly (string | null)[]): Promise<readonly TextRow[]>;
   /** Runs a COPY … FROM STDIN, fed no faster than the server takes it. Where the chunks fail, so does the COPY. */
   copyIn(sql: string, chunks: AsyncIterable<Buffer>): Promise<void>;
+  /** The chunks of a COPY … TO STDOUT, read no faster than they are taken. */
+  copyOut(sql: string): AsyncIterable<Buffer>;
 }
 
 export type TextRow = readonly (string | null)[];

@@ -53,6 +53,13 @@ function plain(alias: Alias, column: UndoColumn): string {
   return column.domain && !isLoaded(alias) ? `${name}::${column.base}` : name;
 }
 
+/** The row as a file has it. */
+export function valuesOf(table: UndoTable, alias: 't' | 'b'): string {
+  return table.columns
+    .map((column) => `${reference(alias, column)}${column.format === 'text' ? '::text' : ''}`)
+    .join(', ');
+}
+
 export const digest = (table: UndoTable, alias: Alias): string => `sha256(${image(table, alias)})`;
 
 /** Rows that are stored alike are alike; the others are worth a closer look. */

@@ -17,6 +17,8 @@ export interface UndoTable {
   readonly others: readonly (readonly KeyColumn[])[];
   /** Columns that are new since and have to be given a value. */
   readonly demanding: readonly string[];
+  /** Whether it has any columns since. */
+  readonly widened: boolean;
 }
 
 export interface UndoColumn {
@@ -68,14 +70,26 @@ export function matchTable(serial: number, entry: ManifestTable, current: Curren
     .map((index) => keyColumns(index, columns))
     .filter((each) => each !== null)
     .filter((each) => !sameColumns(each, key));
-  const demanding = current.columns
+  const since = current.columns
     .filter(({ name }) => !columns.some((column) => column.name === name))
+    .filter(({ generated }) => generated === '');
+  const demanding = since
     .filter(({ notNull, hasDefault, identity }) => notNull && !hasDefault && identity === '')
     .map(({ name }) => name);
   const named = `${current.schema}.${current.name}`;
   return {
     kind: 'matched',
-    table: { serial, entry, current, label: named, columns, key, others, demanding },
+    table: {
+      serial,
+      entry,
+      current,
+      label: named,
+      columns,
+      key,
+      others,
+      demanding,
+      widened: since.length > 0,
+    },
   };
 }
 

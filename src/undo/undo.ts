@@ -7,6 +7,7 @@ import { compareTable, countTable, type Page, readConflicts, type TableCounts } 
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
+import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
 import { moveSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
@@ -35,6 +36,8 @@ export interface UndoOptions {
   readonly dryRun?: boolean;
   /** What a preview has counted: where it is otherwise by now, nothing is done. */
   readonly expected?: readonly TableCounts[];
+  /** Where to snapshot the undo itself, so that it can be undone; durable before the undo is committed. */
+  readonly snapshot?: OwnSnapshot;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -63,8 +66,10 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
   const { session } = request;
   const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
   const where = new Whereabouts(options.onProgress);
+  const own =
+    options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
-  return await inTransaction(session, 'READ COMMITTED', where, async () => {
+  const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
     if (triggers === 'skip') await refuseWithoutRightToSkip(session);
     const tables = await lockTables(request, where);
     const counts = await compareAll(request, tables, onConflict, where);
@@ -72,23 +77,32 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
     refuseUnexpected(counts, options.expected);
     refuseDemanding(tables, counts);
     const work = tables.filter((_, i) => isWork(counts[i]!));
+    const toDo = counts.filter(isWork);
     const doing = { onConflict, setBackBy: 'update' } as const;
+    for (const [i, table] of own === null ? [] : work.entries()) {
+      where.at('keep', table.label, i, work.length);
+      await own!.add(table, toDo[i]!, doing);
+    }
     await applyAll({
       session,
       tables: work,
-      counts: counts.filter(isWork),
+      counts: toDo,
       doing,
       triggers,
       searchPath,
+      inPlace: own !== null,
       where,
     });
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
+    if (!dryRun) await own?.finish();
     return {
       ending: dryRun ? 'roll back' : 'commit',
       value: { kind: 'done', dryRun, tables: counts, sequences } as const,
     };
   });
+  if (outcome.kind !== 'done' || dryRun) await own?.discard();
+  return outcome;
 }
 
 const isWork = ({ putBack, setBack, removed }: TableCounts): boolean => putBack + setBack + removed > 0;

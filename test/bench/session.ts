@@ -83,7 +83,14 @@ interface Streams {
 /** A link that takes everything and gives nothing. */
 function sink(): Link {
   const socket = { isPaused: () => false, destroyed: false };
-  return { socket, writable: true, write: () => true, pause() {}, resume() {} } as unknown as Link;
+  return {
+    socket,
+    writable: true,
+    write: () => true,
+    relay() {},
+    pause() {},
+    resume() {},
+  } as unknown as Link;
 }
 
 function openSession(index: number): Streams {

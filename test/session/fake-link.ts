@@ -12,7 +12,6 @@ export class FakeLink {
   queuedBytes = 0;
   writable = true;
   paused = false;
-  private kept = false;
   /** The session has closed its side in order. */
   ended = false;
   /** What was written and is not a whole message. */
@@ -34,9 +33,8 @@ export class FakeLink {
     if (this.socket.destroyed) return;
     const lent = Buffer.from(bytes);
     this.bytesIn += bytes.length;
-    this.kept = false;
     this.handler.onBytes(lent, lent.length);
-    if (!this.kept) lent.fill(0xee);
+    lent.fill(0xee);
   }
 
   write(bytes: Buffer): boolean {
@@ -56,13 +54,13 @@ export class FakeLink {
     return this.writable;
   }
 
+  relay(bytes: Buffer, start: number, end: number): void {
+    this.write(bytes.subarray(start, end));
+  }
+
   /** The whole messages written since this was last asked. */
   take(): RawMessage[] {
     return this.whole.splice(0);
-  }
-
-  keepBuffer(): void {
-    this.kept = true;
   }
 
   pause(): void {

@@ -37,3 +37,43 @@ test('nothing is kept in mind of a connection that is gone', async () => {
   await sleep(60);
   expect(done).toBe(0);
 });
+
+test('what was read may change as soon as it is passed on, however slow those are who get it', async () => {
+  const received: Buffer[][] = [];
+  const slow = createServer({ pauseOnConnect: true }, (socket) => {
+    const chunks: Buffer[] = [];
+    received.push(chunks);
+    socket.on('data', (chunk) => chunks.push(chunk));
+    // Long enough for more to be written than the kernel takes.
+    setTimeout(() => socket.resume(), 200);
+  });
+  await once(slow.listen(0, '127.0.0.1'), 'listening');
+  const links = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const link = Link.connect({ host: '127.0.0.1', port: (slow.address() as AddressInfo).port });
+      await once(link.socket, 'connect');
+      return link;
+    }),
+  );
+  const chunk = Buffer.alloc(50_000);
+  for (let turn = 0; turn < 200; turn++) {
+    for (const [i, link] of links.entries()) {
+      chunk.fill(turn * 3 + i);
+      link.relay(chunk, turn % 7, chunk.length - i);
+      chunk.fill(0xee);
+    }
+  }
+  expect(links.some((link) => link.queuedBytes > 0)).toBe(true);
+  for (const link of links) link.end();
+  await Promise.all(links.map((link) => once(link.socket, 'close')));
+  const seen = received.map((chunks) => {
+    const bytes = Buffer.concat(chunks);
+    const i = bytes[0]!;
+    const parts = Array.from({ length: 200 }, (_, turn) =>
+      Buffer.alloc(chunk.length - i - (turn % 7), turn * 3 + i),
+    );
+    return bytes.equals(Buffer.concat(parts)) ? i : -1;
+  });
+  expect(seen.toSorted()).toEqual([0, 1, 2]);
+  slow.close();
+});

@@ -2,7 +2,7 @@ import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { captureBefore } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
-import { type Manifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
@@ -95,6 +95,22 @@ export async function snap(
   }
 }
 
+export function ownSnapshot() {
+  const id = `undo_${++serial}`;
+  return {
+    folder: snapshotFolder(id, Date.UTC(2026, 10, 21)),
+    facts: {
+      id,
+      created_at: '2026-11-21T00:00:00.000Z',
+      gateway: '0.1.0',
+      session: { id: '', role: 'postgres', database: 'postgres', application: 'holdfast undo', client: '' },
+      statement: { text: 'undo', sha256: '', operation: 'undo', parameters: 0 },
+      decision: { rule: '', risk: '' },
+      approval_id: null,
+    },
+  };
+}
+
 /** Every row of every table of a schema, with the table that stores it: computed columns too, places not. */
 export async function contents(client: RawClient, schema: string): Promise<string[]> {
   const tables = await client.rows(`SELECT c.oid::regclass, (SELECT string_agg(format(CASE WHEN t.typsend = 0
@@ -153,13 +169,18 @@ async function judge(
   const snapped = await snap(setting, statement);
   if (snapped.kind === 'without') return snapped;
   const { manifest } = snapped;
+  const afterwards = await contents(client, schema.schema);
   const takeBack = elsewhere ? await changeElsewhere(client, schema.schema, start) : null;
   const request = { store, manifest, session };
-  let outcome = await undo(request, { triggers });
+  const again = !elsewhere && random.chance(0.3);
+  const own = again ? ownSnapshot() : null;
+  const options = own === null ? {} : { snapshot: own };
+  let outcome = await undo(request, { triggers, ...options });
   // A trigger that changes what is put back is told, and nothing is done.
   const meddled =
     outcome.kind === 'refused' && outcome.problems.some(({ reason }) => reason.includes('trigger'));
-  if (meddled && schema.sql.includes('CREATE TRIGGER')) outcome = await undo(request, { triggers: 'skip' });
+  if (meddled && schema.sql.includes('CREATE TRIGGER'))
+    outcome = await undo(request, { triggers: 'skip', ...options });
   if (takeBack !== null) await client.rows(quietly(takeBack));
   if (outcome.kind !== 'done') return { kind: 'wrong', what: `${triggers}: ${JSON.stringify(outcome)}` };
   const end = await contents(client, schema.schema);
@@ -167,6 +188,17 @@ async function judge(
     const missing = start.filter((row) => !end.includes(row)).map((row) => row.slice(0, 200));
     const extra = end.filter((row) => !start.includes(row)).map((row) => row.slice(0, 200));
     return { kind: 'wrong', what: `${triggers}: ${JSON.stringify({ missing, extra, outcome })}` };
+  }
+  if (own !== null) {
+    const undone = { store, session, manifest: await readManifest(store, own.folder) };
+    const redo = await undo(undone, { triggers: 'skip' });
+    if (JSON.stringify(await contents(client, schema.schema)) !== JSON.stringify(afterwards)) {
+      return { kind: 'wrong', what: `undoing the undo: ${JSON.stringify(redo)}` };
+    }
+    const last = await undo(request, { triggers: 'skip' });
+    if (JSON.stringify(await contents(client, schema.schema)) !== JSON.stringify(start)) {
+      return { kind: 'wrong', what: `undoing again: ${JSON.stringify(last)}` };
+    }
   }
   const rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
   return { kind: 'exact', rows, triggers: meddled ? 'meddled' : triggers, elsewhere };

@@ -2,6 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { readManifest } from '../../src/snapshot/manifest.ts';
+import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import type { UndoOutcome } from '../../src/undo/outcome.ts';
 import { connectForUndo, type PgSession } from '../../src/undo/pg-session.ts';
@@ -12,7 +14,7 @@ import { temporaryFolder } from '../store/temporary-folder.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { EXAMPLES, type Example } from './examples.ts';
-import { contents, type Setting, snap } from './put-back.ts';
+import { contents, ownSnapshot, type Setting, snap } from './put-back.ts';
 
 const SCHEMA = 'x y';
 
@@ -104,6 +106,34 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
     expect(first).toMatchObject({ table: 'x y.t', undoing: 'set back', kind: 'changed', after: { v: 'x' } });
     expect(first?.before?.['v']).toBe(`v${first?.current?.['id']}`);
     expect(first?.current?.['v']).toBe('long'.repeat(50));
+  });
+
+  describe('with a snapshot of its own', () => {
+    it('is undone, and what others had done is there again', async () => {
+      const request = await prepare(ROWS, 'DELETE FROM t WHERE id > 290');
+      await setting.client.rows(`INSERT INTO t VALUES (295, 'by others')`);
+      const edited = await contents(setting.client, SCHEMA);
+      const snapshot = ownSnapshot();
+      expect((await undo(request, { onConflict: 'overwrite', snapshot })).kind).toBe('done');
+      const manifest = await readManifest(setting.store, snapshot.folder);
+      expect(await verifySnapshot(setting.store, manifest)).toMatchObject({ rows: 11, faults: [] });
+      expect(await undo({ ...setting, manifest })).toMatchObject({ tables: [{ setBack: 1, removed: 9 }] });
+      expect(await contents(setting.client, SCHEMA)).toEqual(edited);
+    });
+
+    it.each([
+      ['is tried only', { dryRun: true }, ''],
+      ['fails', {}, `ALTER TABLE t ADD CHECK (id < 295) NOT VALID`],
+      ['could not be undone whole', {}, `ALTER TABLE t ADD more text`],
+    ])('leaves none where it %s', async (_, options, since) => {
+      const request = await prepare(ROWS, 'DELETE FROM t WHERE id > 290');
+      await setting.client.rows(since === '' ? 'SELECT 1' : since);
+      const snapshot = ownSnapshot();
+      await undo(request, { ...options, snapshot });
+      const left: string[] = [];
+      for await (const { key } of setting.store.list(snapshot.folder)) left.push(key);
+      expect(left).toEqual([]);
+    });
   });
 
   it('says where it is', async () => {
