@@ -17,3 +17,16 @@ export function newId(prefix: string, timeMs: number = Date.now()): string {
   for (const byte of randomBytes(10)) chance += ALPHABET[byte & 31]!;
   return `${prefix}_${time}${chance}`;
 }
+
+/** When an identifier was made, or null where it is none. */
+export function timeOfId(id: string): number | null {
+  const [, time] = /^[a-z]+_([0-9a-z]{10})[0-9a-z]{10}$/.exec(id) ?? [];
+  if (time === undefined) return null;
+  let timeMs = 0;
+  for (const letter of time) {
+    const digit = ALPHABET.indexOf(letter);
+    if (digit < 0) return null;
+    timeMs = timeMs * 32 + digit;
+  }
+  return timeMs;
+}
