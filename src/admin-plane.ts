@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { AdminDeps } from './admin/deps.ts';
 import { createAdminServer } from './admin/server.ts';
 import { makeToken, type Token } from './admin/tokens.ts';
@@ -11,6 +10,7 @@ import type { Config } from './config/config.ts';
 import { formatEndpoint, isLoopback } from './config/endpoint.ts';
 import { loadTokensFile } from './config/tokens.ts';
 import { listenError } from './listen-error.ts';
+import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
 import type { AnalysisCache } from './sql/cache.ts';
 import type { ControlStore } from './store/control-store.ts';
@@ -156,9 +156,4 @@ class Tokens {
   reload(): void {
     this.all = [...(this.path === null ? [] : loadTokensFile(this.path)), ...this.stored];
   }
-}
-
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

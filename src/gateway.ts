@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { type AdminPlane, packageVersion, startAdmin } from './admin-plane.ts';
+import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile } from './audit/key-file.ts';
@@ -14,6 +14,7 @@ import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
 import { listenError } from './listen-error.ts';
+import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { Listener } from './session/listener.ts';

@@ -17,3 +17,22 @@ export function newId(prefix: string, timeMs: number = Date.now()): string {
   for (const byte of randomBytes(10)) chance += ALPHABET[byte & 31]!;
   return `${prefix}_${time}${chance}`;
 }
+
+const TIME_CHARS = 10;
+const ID = /^[a-z]+_([0-9a-hjkmnp-tv-z]{0,20})$/;
+
+/** When identifiers that begin so were made, first and last, or null where none of them can begin so. */
+export function timesOfIds(beginning: string): { readonly firstMs: number; readonly lastMs: number } | null {
+  const time = ID.exec(beginning)?.[1]?.slice(0, TIME_CHARS);
+  if (time === undefined) return null;
+  return { firstMs: decoded(time.padEnd(TIME_CHARS, '0')), lastMs: decoded(time.padEnd(TIME_CHARS, 'z')) };
+}
+
+/** Whether nothing of an identifier is missing. */
+export function isWholeId(text: string): boolean {
+  return ID.exec(text)?.[1]?.length === 20;
+}
+
+function decoded(time: string): number {
+  return [...time].reduce((ms, char) => ms * 32 + ALPHABET.indexOf(char), 0);
+}

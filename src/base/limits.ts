@@ -188,6 +188,8 @@ export const LIMITS = {
   undoShownChars: 200,
   /** Rows of a snapshot that are shown at a time. */
   undoShownRowsMax: 1_000,
+  /** Tables that the summary of a snapshot names. */
+  snapshotTablesNamed: 16,
   /** How many days a list of snapshots may look through. */
   snapshotListDays: 3_660,
 
