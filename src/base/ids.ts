@@ -18,15 +18,21 @@ export function newId(prefix: string, timeMs: number = Date.now()): string {
   return `${prefix}_${time}${chance}`;
 }
 
-/** When an identifier was made, or null where it is none. */
-export function timeOfId(id: string): number | null {
-  const [, time] = /^[a-z]+_([0-9a-z]{10})[0-9a-z]{10}$/.exec(id) ?? [];
+const TIME_CHARS = 10;
+const ID = /^[a-z]+_([0-9a-hjkmnp-tv-z]{0,20})$/;
+
+/** When identifiers that begin so were made, first and last, or null where none of them can begin so. */
+export function timesOfIds(beginning: string): { readonly firstMs: number; readonly lastMs: number } | null {
+  const time = ID.exec(beginning)?.[1]?.slice(0, TIME_CHARS);
   if (time === undefined) return null;
-  let timeMs = 0;
-  for (const letter of time) {
-    const digit = ALPHABET.indexOf(letter);
-    if (digit < 0) return null;
-    timeMs = timeMs * 32 + digit;
-  }
-  return timeMs;
+  return { firstMs: decoded(time.padEnd(TIME_CHARS, '0')), lastMs: decoded(time.padEnd(TIME_CHARS, 'z')) };
+}
+
+/** Whether nothing of an identifier is missing. */
+export function isWholeId(text: string): boolean {
+  return ID.exec(text)?.[1]?.length === 20;
+}
+
+function decoded(time: string): number {
+  return [...time].reduce((ms, char) => ms * 32 + ALPHABET.indexOf(char), 0);
 }

@@ -46,6 +46,8 @@ export interface CatalogAnswer {
   readonly oneSnapshot: boolean;
   /** Whether operators and functions without a schema are surely looked for in pg_catalog first. */
   readonly catalogFirst: boolean;
+  /** Whether text, as the session's settings have it, can be read back as the same value. */
+  readonly textExact: boolean;
 }
 
 interface Known {
@@ -62,6 +64,7 @@ interface LookupRow {
   readonly circumstances: string;
   readonly counts: boolean;
   readonly catalogFirst: boolean;
+  readonly textExact: boolean;
   readonly oneSnapshot: boolean;
   readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
 }
@@ -99,6 +102,7 @@ export class Catalog {
       functions,
       counts: found.counts,
       catalogFirst: found.catalogFirst,
+      textExact: found.textExact,
       oneSnapshot: found.oneSnapshot,
     };
   }

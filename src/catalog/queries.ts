@@ -74,6 +74,9 @@ SELECT pg_catalog.jsonb_build_object(
                                         pg_catalog.current_setting('row_security')),
   'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
   'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
+  'textExact', pg_catalog.current_setting('DateStyle') OPERATOR(pg_catalog.~) '^ISO'
+    AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.<>) 'sql_standard'
+    AND pg_catalog.current_setting('extra_float_digits')::pg_catalog.int4 OPERATOR(pg_catalog.>) 0,
   'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
      WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false),
   'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -149,7 +152,8 @@ const REFERENCES = `
                                  WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid)))`;
 
 const TRIGGERS = `
-  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', g.tgname, 'function', p.proname, 'type', g.tgtype)
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', g.tgname, 'function', p.proname, 'type', g.tgtype,
+      'deferrable', g.tgdeferrable)
       ORDER BY g.tgname)
      FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
     WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal AND g.tgenabled ${FIRES})`;
@@ -163,6 +167,17 @@ const SEQUENCES = `
      JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.=) d.refobjsubid
     WHERE d.refclassid OPERATOR(pg_catalog.=) 1259 AND d.refobjid OPERATOR(pg_catalog.=) c.oid
       AND d.classid OPERATOR(pg_catalog.=) 1259 AND d.deptype ${among("'a'", "'i'")})`;
+
+/** Functions, operators and operator classes that came after initdb; what is PostgreSQL's own has no entries. */
+const OWN_CODE = `
+  EXISTS (SELECT FROM pg_catalog.pg_depend d
+           WHERE d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[1255, 2617, 2616, 2753]::pg_catalog.oid[])
+             AND (d.classid OPERATOR(pg_catalog.=) 2604 AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
+                    SELECT x.oid FROM pg_catalog.pg_attrdef x WHERE x.adrelid OPERATOR(pg_catalog.=) c.oid))
+               OR d.classid OPERATOR(pg_catalog.=) 2606 AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
+                    SELECT x.oid FROM pg_catalog.pg_constraint x WHERE x.conrelid OPERATOR(pg_catalog.=) c.oid))
+               OR d.classid OPERATOR(pg_catalog.=) 1259 AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
+                    SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid))))`;
 
 const INHERITED = (wanted: string, given: string) => `
   (SELECT pg_catalog.jsonb_agg(i.${wanted}::pg_catalog.int8 ORDER BY i.${wanted})
@@ -213,7 +228,7 @@ SELECT pg_catalog.jsonb_build_object(
     'rowSecurity', pg_catalog.row_security_active(c.oid),
     'select', pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'),
     'update', pg_catalog.has_any_column_privilege(c.oid, 'UPDATE'),
-    'sequences', ${SEQUENCES},
+    'sequences', ${SEQUENCES}, 'ownCode', ${OWN_CODE},
     'estimatedRows', c.reltuples, 'estimatedBytes', c.relpages::pg_catalog.int8 OPERATOR(pg_catalog.*) 8192)::pg_catalog.text
   FROM found c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 UNION ALL

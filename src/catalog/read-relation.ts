@@ -26,6 +26,7 @@ interface RawTrigger {
   readonly name: string;
   readonly function: string;
   readonly type: number;
+  readonly deferrable: boolean;
 }
 
 const KINDS: Readonly<Record<string, RelationKind>> = {
@@ -99,5 +100,6 @@ function readTrigger(raw: RawTrigger): Trigger {
     timing: has(64) ? 'instead' : has(2) ? 'before' : 'after',
     level: has(1) ? 'row' : 'statement',
     events: EVENTS.filter(([bit]) => has(bit)).map(([, event]) => event),
+    deferrable: raw.deferrable,
   };
 }

@@ -74,6 +74,8 @@ export interface Trigger {
   readonly timing: 'before' | 'after' | 'instead';
   readonly level: 'row' | 'statement';
   readonly events: readonly TriggerEvent[];
+  /** A constraint trigger that may be put off until COMMIT. */
+  readonly deferrable: boolean;
 }
 
 export interface OwnedSequence {
@@ -110,6 +112,8 @@ export interface Relation {
   /** Whether its rows may be locked, which needs UPDATE on any column. */
   readonly update: boolean;
   readonly sequences: readonly OwnedSequence[];
+  /** Its defaults, checks, computed columns or indexes call code that is not PostgreSQL's own. */
+  readonly ownCode: boolean;
   /** The planner's estimate, -1 where there is none. */
   readonly estimatedRows: number;
   readonly estimatedBytes: number;

@@ -7,6 +7,8 @@ export const EXIT = {
   invalid: 2,
   /** `explain --exit-code`: the decision is not to allow. */
   notAllowed: 3,
+  /** `undo`: rows have changed since the statement, and nothing was done. */
+  conflicts: 4,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

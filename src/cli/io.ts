@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline/promises';
 import type { StopSignals } from './stop-signals.ts';
 
 /** What a command may touch of the process that it runs in, so that tests can run one without a process. */
@@ -5,6 +6,10 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Standard output is a terminal. */
   readonly terminal: boolean;
+  /** How many characters a line of it has, or null where that is not known. */
+  readonly columns: number | null;
+  /** Asks whoever sits there, or null where nobody does: standard input is no terminal. */
+  readonly ask: ((question: string) => Promise<string>) | null;
   out(text: string): void;
   err(text: string): void;
   /** Everything on standard input. */
@@ -19,6 +24,8 @@ export function processIo({ stop, hurry }: StopSignals): Io {
   return {
     env: process.env,
     terminal: process.stdout.isTTY === true,
+    columns: process.stdout.columns ?? null,
+    ask: process.stdin.isTTY === true ? (question) => askTerminal(question, stop) : null,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     readInput: async () => {
@@ -29,4 +36,19 @@ export function processIo({ stop, hurry }: StopSignals): Io {
     stop,
     hurry,
   };
+}
+
+/** Ctrl-C answers with nothing, which is no consent to anything. */
+async function askTerminal(question: string, stop: AbortSignal): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  lines.once('SIGINT', () => lines.close());
+  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+  try {
+    return await Promise.race([lines.question(question, { signal: stop }), closed]);
+  } catch (error) {
+    if (stop.aborted) return '';
+    throw error;
+  } finally {
+    lines.close();
+  }
 }

@@ -3,17 +3,33 @@ import { LOG_LEVELS } from '../base/log.ts';
 import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
+import type { AddCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
 import type { Io } from './io.ts';
 import { addPolicy } from './policy.ts';
 import { reportError } from './report-error.ts';
 import { addServe } from './serve.ts';
+import { addSnapshots } from './snapshots.ts';
 import { addStatus } from './status.ts';
+import { addUndo } from './undo.ts';
+
+const COMMANDS: readonly AddCommand[] = [
+  addServe,
+  addCheck,
+  addExplain,
+  addApprovals,
+  addSnapshots,
+  addUndo,
+  addAudit,
+  addPolicy,
+  addStatus,
+];
 
 const AFTER_HELP = `
 Exit codes: 0 done, 1 failed, 2 usage or configuration not understood,
-            3 explain --exit-code, and the decision is not to allow.`;
+            3 explain --exit-code, and the decision is not to allow,
+            4 undo: rows have changed since, and nothing was done.`;
 
 /** Runs one command line and gives the code to exit with. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -28,9 +44,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   const finish = (exit: number): void => {
     code = exit;
   };
-  for (const add of [addServe, addCheck, addExplain, addApprovals, addAudit, addPolicy, addStatus]) {
-    add(program, io, finish);
-  }
+  for (const add of COMMANDS) add(program, io, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return code;

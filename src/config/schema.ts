@@ -74,7 +74,7 @@ export const configSchema = z
     undo: z
       .strictObject({
         connection: parsedBy(parseConnection)
-          .describe('What undo connects with; checked, and not used in this version.')
+          .describe('What undo connects with, postgres://user:password@host:port/database.')
           .optional(),
       })
       .optional(),

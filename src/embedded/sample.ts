@@ -12,6 +12,9 @@ export const SAMPLE_HBA = [`host all ${SAMPLE.role} 127.0.0.1/32 scram-sha-256`]
 const ROLE = `
 create role ${SAMPLE.role} login createdb password '${SAMPLE.password}';
 
+-- Undo without firing triggers, which is the owner's right to choose here.
+grant set on parameter session_replication_role to ${SAMPLE.role};
+
 create database ${SAMPLE.database} owner ${SAMPLE.role};
 `;
 

@@ -1,6 +1,4 @@
-import type { AuditEnd, AuditEntry } from '../audit/event.ts';
-import { nowMs } from '../base/clock.ts';
-import { LIMITS } from '../base/limits.ts';
+import type { AuditEnd } from '../audit/event.ts';
 import {
   decodeParameterStatus,
   encodeErrorResponse,
@@ -10,9 +8,10 @@ import {
   sqlstateOf,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { leavesDoubt, swallowSyncs } from './copy-doubt.ts';
+import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { ASYNCHRONOUS } from './hidden-replies.ts';
+import { Outcomes } from './outcomes.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
@@ -31,6 +30,7 @@ const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD
  */
 export class BackendMessages {
   private readonly state: SessionState;
+  private readonly outcomes: Outcomes;
   /** Called after each ReadyForQuery. */
   onReady: () => void = () => {};
   /** Called where the server discards what the client has yet to send, up to its next Sync. */
@@ -43,6 +43,7 @@ export class BackendMessages {
 
   constructor(state: SessionState) {
     this.state = state;
+    this.outcomes = new Outcomes(state);
     state.owesNothing = () => this.owesNothing;
   }
 
@@ -80,7 +81,7 @@ export class BackendMessages {
         this.head();
         return 'forward';
       case Backend.NoticeResponse:
-        return this.state.replies.head?.kind === ReplyKind.Hidden ? 'skip' : 'forward';
+        return this.isOurs(this.state.replies.head) ? 'skip' : 'forward';
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
@@ -94,6 +95,11 @@ export class BackendMessages {
     if (ASYNCHRONOUS[type] === 1) return false;
     const head = type === Backend.ReadyForQuery ? this.state.replies.head : this.head();
     return head?.kind === ReplyKind.Hidden;
+  }
+
+  /** Whether what the server says besides is about something of the gateway's own. */
+  private isOurs(head: Reply | null): boolean {
+    return head?.kind === ReplyKind.Hidden && head.exchange?.tellsNotices !== true;
   }
 
   /**
@@ -114,11 +120,11 @@ export class BackendMessages {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
       reply.gate?.lost();
-      this.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
+      this.outcomes.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
     this.state.hiddenQueued = 0;
-    this.releaseEnded('?');
+    this.outcomes.release('?');
     this.state.copyDoubt = 'none';
     this.state.answered();
   }
@@ -145,6 +151,7 @@ export class BackendMessages {
     const { hidden } = head;
     this.answerNames(head, true);
     this.state.replies.shift();
+    this.state.answered();
     return hidden ? 'skip' : 'forward';
   }
 
@@ -176,44 +183,36 @@ export class BackendMessages {
   private statementEnds(how: AuditEnd, rows: number, tag: () => string): ReplyVerdict {
     const head = this.head();
     if (head?.kind === ReplyKind.Execute) {
-      this.finish(head, how, null, rows);
+      if (head.gate !== null) return this.capturedEnds(head, head.gate, how === 'suspended' ? null : tag());
+      this.outcomes.finish(head, how, null, rows);
       const { copyIn } = head;
       if (head.sqlNames !== null) this.makeSqlNames(head, 0, tag());
       this.answerNames(head, true);
       this.state.replies.shift();
-      if (copyIn) this.endCopyIn();
+      if (copyIn) endCopyIn(this.state.replies);
       this.state.answered();
     } else if (head?.kind === ReplyKind.Query) {
       if (head.gate !== null) {
         head.gate.completed(tag());
         return 'skip';
       }
-      this.finish(head, how, null, rows);
+      this.outcomes.finish(head, how, null, rows);
       if (head.sqlNames !== null) {
         this.makeSqlNames(head, head.statementsDone, tag());
       }
       head.statementsDone++;
-      if (head.copyIn) this.endCopyInOfQuery(head);
-      this.nextStatement(head);
+      if (head.copyIn) endCopyInOfQuery(this.state.replies);
+      this.outcomes.nextStatement(head);
     }
     return 'forward';
   }
 
-  /** A Query with several statements: the next one is under way. */
-  private nextStatement(reply: Reply): void {
-    const { analysis, decision } = reply;
-    if (analysis === null || decision === null || reply.statementsDone >= analysis.statements.length) return;
-    const before = reply.lastAudit;
-    if (before === null) return;
-    reply.audit = {
-      ...before,
-      statementIndex: reply.statementsDone,
-      startedAtMs: nowMs(),
-      end: 'lost',
-      durationMs: 0,
-      rows: -1,
-    };
-    this.state.services.audit.begin(reply.audit);
+  /** A captured Execute has run; what tells the client so is kept until the capture is proved and stored. */
+  private capturedEnds(head: Reply, gate: StatementGate, tag: string | null): ReplyVerdict {
+    this.answerNames(head, true);
+    this.state.replies.shift();
+    gate.executed(tag);
+    return 'skip';
   }
 
   private copyIn(): void {
@@ -222,27 +221,6 @@ export class BackendMessages {
     if (head !== null) head.copyIn = true;
     state.copyingIn = swallowSyncs(state.replies);
     state.answered();
-  }
-
-  /** As `endCopyIn`, for a Query, which stays at the head: its next statement may copy in as well. */
-  private endCopyInOfQuery(head: Reply): void {
-    const { replies } = this.state;
-    head.copyIn = false;
-    for (let i = 1; i < replies.length; i++) {
-      const { kind, swallowed } = replies.at(i);
-      if (kind === ReplyKind.CopyEnd) return replies.removeBehindHead(i);
-      if (!swallowed) return;
-    }
-  }
-
-  /** The COPY has taken all its data, so every Sync before the end of it was swallowed. */
-  private endCopyIn(): void {
-    const { replies } = this.state;
-    while (replies.length > 0 && (replies.head!.swallowed || replies.head!.kind === ReplyKind.CopyEnd)) {
-      const { kind } = replies.head!;
-      replies.shift();
-      if (kind === ReplyKind.CopyEnd) return;
-    }
   }
 
   private error(body: Buffer): ReplyVerdict {
@@ -255,7 +233,7 @@ export class BackendMessages {
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
-    this.finish(head, poisoned ? 'blocked' : 'failed', reported);
+    this.outcomes.finish(head, poisoned ? 'blocked' : 'failed', reported);
     head.gate?.failed(sqlstate);
     switch (head.kind) {
       case ReplyKind.Query:
@@ -302,7 +280,10 @@ export class BackendMessages {
     }
     for (let i = 0; i < count; i++) {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
-      if (i > 0) this.finish(replies.head!, 'not-run', null);
+      if (i > 0) {
+        this.outcomes.finish(replies.head!, 'not-run', null);
+        replies.head!.gate?.discarded();
+      }
       this.answerNames(replies.head!, false);
       if (replies.head!.kind === ReplyKind.Hidden) {
         replies.head!.exchange?.fail(new HiddenQueryEnded('discarded'));
@@ -337,7 +318,7 @@ export class BackendMessages {
       gate = head.gate;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
-      if (head.audit !== null) this.finish(head, head.failed ? 'not-run' : 'completed', null);
+      if (head.audit !== null) this.outcomes.finish(head, head.failed ? 'not-run' : 'completed', null);
       if (!head.failed) trustedPath = head.trustsPath;
       replies.shift();
       while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
@@ -345,12 +326,13 @@ export class BackendMessages {
     }
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
+    if (state.transactionStatus !== 'T') state.bound = null;
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     if (gate !== null) {
       gate.ready(state.transactionStatus);
       return 'skip';
     }
-    this.releaseEnded(state.transactionStatus);
+    this.outcomes.release(state.transactionStatus);
     state.answered();
     this.onReady();
     return hidden ? 'skip' : 'forward';
@@ -359,30 +341,6 @@ export class BackendMessages {
   private parameterStatus(body: Buffer): void {
     const parameter = decodeParameterStatus(body);
     if (parameter !== null) this.state.parameterChanged(parameter.name, parameter.value);
-  }
-
-  private finish(reply: Reply, end: AuditEnd, sqlstate: string | null, rows = -1): void {
-    const entry = reply.audit;
-    if (entry === null) return;
-    reply.audit = null;
-    reply.lastAudit = entry;
-    entry.end = end;
-    entry.sqlstate = sqlstate;
-    entry.rows = rows;
-    entry.durationMs = nowMs() - entry.startedAtMs;
-    const { state } = this;
-    state.ended.push(entry);
-    if (state.ended.length >= LIMITS.endedStatementsMax) this.releaseEnded('?');
-  }
-
-  private releaseEnded(status: AuditEntry['transactionStatus']): void {
-    const { ended, services } = this.state;
-    for (let i = 0; i < ended.length; i++) {
-      const entry = ended[i]!;
-      entry.transactionStatus = status;
-      services.audit.finish(entry);
-    }
-    ended.length = 0;
   }
 }
 

@@ -103,6 +103,25 @@ export function swallowSyncs(replies: ReplyQueue): boolean {
   return next === null;
 }
 
+/** The COPY has taken all its data, so every Sync before the end of it was swallowed. */
+export function endCopyIn(replies: ReplyQueue): void {
+  while (replies.length > 0 && (replies.head!.swallowed || replies.head!.kind === ReplyKind.CopyEnd)) {
+    const { kind } = replies.head!;
+    replies.shift();
+    if (kind === ReplyKind.CopyEnd) return;
+  }
+}
+
+/** As `endCopyIn`, for a Query, which stays at the head: its next statement may copy in as well. */
+export function endCopyInOfQuery(replies: ReplyQueue): void {
+  replies.head!.copyIn = false;
+  for (let i = 1; i < replies.length; i++) {
+    const { kind, swallowed } = replies.at(i);
+    if (kind === ReplyKind.CopyEnd) return replies.removeBehindHead(i);
+    if (!swallowed) return;
+  }
+}
+
 /** An error has ended the COPY at the head: whether it is open which Syncs behind it the server has swallowed. */
 export function leavesDoubt(replies: ReplyQueue): boolean {
   let doubt = false;

@@ -17,6 +17,10 @@ export interface CountsReading {
   readonly others: ReadonlyMap<string, Counts>;
   /** What the plan rests on, by table, as it is now. */
   readonly shapes: ReadonlyMap<number, string>;
+  /** What this transaction has locked as only those do that alter or empty it, beyond the plan. */
+  readonly locked: ReadonlySet<string>;
+  /** What texts are sent in. */
+  readonly encoding: string;
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
 }
@@ -27,6 +31,8 @@ export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
   shapes: new Map(),
+  locked: new Set<string>(),
+  encoding: '',
   wrote: false,
 });
 
@@ -36,23 +42,42 @@ const COLUMNS = ['inserted', 'updated', 'deleted']
 
 const PLANNED = `SELECT c.oid::pg_catalog.text, ${shapeOf('c.oid')}, ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
-/** Every table that has a row counted in this transaction, system catalogs left out. */
+/** Every table that has a row counted in this transaction, of the system's only those of large objects. */
 const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUMNS}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
- WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND c.oid OPERATOR(pg_catalog.>=) 16384
+ WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND (c.oid OPERATOR(pg_catalog.>=) 16384
+     OR c.oid OPERATOR(pg_catalog.=) 2613 OR c.oid OPERATOR(pg_catalog.=) 2995)
    AND c.oid OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[])
    AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) OPERATOR(pg_catalog.<>) 0
      OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.<>) 0
      OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.<>) 0)`;
 
-const WROTE = `SELECT 'wrote', pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, '', '', ''`;
+/**
+ * TRUNCATE, DROP and ALTER are counted nowhere, but take such a lock; where this transaction had it before, a table
+ * that is emptied gets another file. Temporary tables come and go.
+ */
+const LOCKED = `SELECT 'locked', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_ws(' ', l.locktype, l.relation, l.classid, l.objid)
+    ELSE pg_catalog.concat(n.nspname, '.', c.relname, ', file ', c.relfilenode) END, '', '', ''
+  FROM pg_catalog.pg_locks l
+  LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock'
+   AND (l.locktype OPERATOR(pg_catalog.=) 'object' OR l.locktype OPERATOR(pg_catalog.=) 'relation')
+   AND coalesce(l.relation, 0) OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[])
+   AND (c.oid IS NULL OR c.relpersistence OPERATOR(pg_catalog.<>) 't'
+     AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'v', 'f']::pg_catalog."char"[]))`;
+
+const WROTE = `SELECT 'wrote', pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+  pg_catalog.current_setting('client_encoding'), '', ''`;
 
 export async function readCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<string, Counts>();
   const shapes = new Map<number, string>();
+  const locked = new Set<string>();
+  let encoding = '';
   let wrote = false;
-  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? ` UNION ALL ${OTHERS}` : ''}`;
+  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? ` UNION ALL ${OTHERS} UNION ALL ${LOCKED}` : ''}`;
   await connection.run(
     {
       sql,
@@ -64,7 +89,10 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
     (row) => {
       const [oid, name, ...numbers] = textColumns(row);
       const [inserted = 0, updated = 0, deleted = 0] = numbers.map(Number);
-      if (oid === 'wrote') wrote = name !== null;
+      if (oid === 'wrote') {
+        wrote = name !== null;
+        encoding = numbers[0] ?? '';
+      } else if (oid === 'locked') locked.add(name!);
       else if (oid === '') others.set(name!, { inserted, updated, deleted });
       else {
         tables.set(Number(oid), { inserted, updated, deleted });
@@ -72,7 +100,7 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
       }
     },
   );
-  return { tables, others, shapes, wrote };
+  return { tables, others, shapes, locked, encoding, wrote };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {

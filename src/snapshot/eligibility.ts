@@ -48,9 +48,25 @@ export function problemOfGroup(
   }
   const events = group.nodes.map(({ change }) => change.kind as string);
   if (seed.inserts && group.nodes.some(({ level }) => level === 0)) events.push('insert');
+  const moves = group.relation.kind === 'partitioned table' && events.includes('update');
+  const deferred = putOff(group, relations, moves ? [...events, 'insert', 'delete'] : events);
+  if (deferred !== null) return deferred;
   const rewritten = [...involved].find(({ rules }) => rules.some((event) => events.includes(event)));
   if (rewritten !== undefined) return `a rule rewrites what is done to ${rewritten.name}`;
   return problemOfStorage(group, relations);
+}
+
+/** What a trigger does at COMMIT comes after the proof. */
+function putOff(group: RowGroup, relations: Relations, events: readonly string[]): string | null {
+  for (const table of group.stored) {
+    const found = relations
+      .get(table.oid)
+      ?.triggers.find(
+        (trigger) => trigger.deferrable && trigger.events.some((event) => events.includes(event)),
+      );
+    if (found !== undefined) return `the trigger ${found.name} may run as late as at COMMIT`;
+  }
+  return null;
 }
 
 export function problemOfTruncate(group: RowGroup, relations: Relations): string | null {

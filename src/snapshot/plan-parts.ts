@@ -1,3 +1,4 @@
+import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
 import type { CapturePlan, PlannedTable, PlanOutcome } from './plan.ts';
 
@@ -10,6 +11,17 @@ export function captured(relation: Relation): Column[] {
 
 export function formatsOf(columns: readonly Column[]): (0 | 1)[] {
   return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
+}
+
+/** Why what can only be sent as text would not be read back as it was, or null. */
+export function problemOfTexts(
+  tables: readonly PlannedTable[],
+  { textExact }: Pick<CatalogAnswer, 'textExact'>,
+): string | null {
+  if (textExact) return null;
+  const column = tables.flatMap(({ columns }) => columns).find(({ binary }) => !binary);
+  if (column === undefined) return null;
+  return `${column.name} has no binary form, and by DateStyle, IntervalStyle or extra_float_digits its text is not exact`;
 }
 
 export function sourceCount(tables: readonly PlannedTable[]): number {

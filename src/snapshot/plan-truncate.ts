@@ -6,7 +6,7 @@ import { type ChangedRows, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
 import { groupOverlapping, type RowGroup } from './group.ts';
 import type { CaptureSource, Cause, PlannedTable, PlanOutcome, StatementParameters } from './plan.ts';
-import { captured, exact, first, formatsOf, none, sourceCount } from './plan-parts.ts';
+import { captured, exact, first, formatsOf, none, problemOfTexts, sourceCount } from './plan-parts.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
 
@@ -33,6 +33,8 @@ export function planTruncate(
   const sources = groups.flatMap((group) =>
     group.stored.map((relation) => wholeTable(relation, causeOf(group, causes), tables)),
   );
+  const unreadable = problemOfTexts(tables, answer);
+  if (unreadable !== null) return none(unreadable);
   const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
   return exact({
     operation: 'truncate',

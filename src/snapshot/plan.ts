@@ -7,7 +7,7 @@ import { type CascadeGraph, type ChangedRows, followCascades, type Relations, st
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
-import { captured, exact, first, formatsOf, none, sourceCount } from './plan-parts.ts';
+import { captured, exact, first, formatsOf, none, problemOfTexts, sourceCount } from './plan-parts.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { type Seed, seedOf } from './seed.ts';
 
@@ -149,9 +149,9 @@ function planRows(
   if (problem !== null) return none(problem);
   const tables: PlannedTable[] = [];
   const sources = groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, tables));
-  const opaque =
-    hasTriggers(tables, answer.relations) ||
-    answer.functions.some(({ volatility, own }) => own && volatility !== 'immutable');
+  const unreadable = problemOfTexts(tables, answer);
+  if (unreadable !== null) return none(unreadable);
+  const opaque = hasTriggers(tables, answer.relations) || runsOwnCode(slice, tables, target, answer);
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
@@ -160,16 +160,45 @@ function planRows(
     tables,
     parameters,
     opaque,
-    watchesAll: opaque || answer.oneSnapshot,
-    ownRowOnly: slice.kind === 'rows' && slice.ownRowOnly && knowsAllCode(target, answer),
+    watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
+    ownRowOnly:
+      slice.kind === 'rows' &&
+      slice.ownRowOnly &&
+      !opaque &&
+      knowsAllCode(tables, answer) &&
+      answer.functions.every(givesTheSame),
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
 }
 
-/** Whether what a condition on a row runs can only be PostgreSQL's own code. */
-function knowsAllCode(target: Relation, { functions, catalogFirst }: CatalogAnswer): boolean {
-  const ownType = target.columns.some(({ type }) => type.schema !== 'pg_catalog');
-  return catalogFirst && !ownType && !functions.some(({ own }) => own);
+/** Whether the statement surely runs code of the user's: by a name, or by what belongs to the tables. */
+function runsOwnCode(
+  slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+  tables: readonly PlannedTable[],
+  target: Relation,
+  { functions, relations }: CatalogAnswer,
+): boolean {
+  const called = slice.ownNames || functions.some(({ own }) => own);
+  return called || target.ownCode || tables.some(({ oid }) => relations.get(oid)?.ownCode);
+}
+
+/** Whether what operators and values run can only be PostgreSQL's own code. */
+function knowsAllCode(tables: readonly PlannedTable[], { catalogFirst }: CatalogAnswer): boolean {
+  return (
+    catalogFirst && tables.every(({ columns }) => columns.every(({ type }) => type.schema === 'pg_catalog'))
+  );
+}
+
+/** Stable, and told by the settings and the transaction's time alone; others look into the catalog. */
+const BY_TIME: ReadonlySet<string> = new Set(
+  'now transaction_timestamp current_setting date_part date_trunc to_char to_date to_timestamp timezone date'.split(
+    ' ',
+  ),
+);
+
+/** Whether a function gives the same for the same row as long as the transaction lasts. */
+function givesTheSame({ name, volatility }: CatalogAnswer['functions'][number]): boolean {
+  return volatility === 'immutable' || BY_TIME.has(name);
 }
 
 /** Whether foreign keys lead to rows of the statement's own tables. */
@@ -227,6 +256,8 @@ function planned(
   const ways = graph.edges.filter(({ to }) => reaching.some(({ id }) => id === to)).length + (own ? 1 : 0);
   const changes = new Set<PlannedTable['changes'][number]>(reaching.map(({ change }) => change.kind));
   if (inserts) changes.add('insert');
+  // A row that moves to another partition is deleted in one and inserted in the other, as far as triggers see.
+  if (moves) changes.add('insert').add('delete');
   return {
     oid: table.oid,
     schema: table.schema,

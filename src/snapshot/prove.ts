@@ -55,6 +55,7 @@ export async function captureAfter(
     await together(connection, [count, ...followAtOnce(context)]);
     refuseAltered(plan, counts);
     refuseOthers(capture.counts, counts);
+    refuseOtherTexts(capture.counts, counts);
     if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
     const tables: TableProof[] = [];
     for (const table of plan.tables) {
@@ -202,6 +203,15 @@ function refuseOthers(before: CountsReading, after: CountsReading): void {
     const since = countsSince(before.others.get(name), counts);
     if (!isNone(since)) throw new Drift(`it changed ${name} as well: ${describe(since)}`);
   }
+  for (const name of after.locked) {
+    if (!before.locked.has(name)) throw new Drift(`it altered or emptied something else: ${name}`);
+  }
+}
+
+/** The images before and after are read by one encoding. */
+function refuseOtherTexts(before: CountsReading, after: CountsReading): void {
+  if (before.encoding === after.encoding) return;
+  throw new Drift(`it changed the encoding of texts from ${before.encoding} to ${after.encoding}`);
 }
 
 /** The lock was taken before the rows were read, so that they are all there were. */

@@ -1,4 +1,5 @@
 import { HoldfastError } from '../base/errors.ts';
+import { isWholeId, timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { fromManifest, type Manifest, manifestKey } from './manifest.ts';
@@ -20,12 +21,16 @@ export interface SnapshotEntry {
   readonly storedAtMs: number;
 }
 
-/** Those of a range of days, the newest first. What has no manifest is none. */
-export async function* listSnapshots(store: BlobStore, range: DayRange): AsyncIterable<SnapshotEntry> {
-  for (const day of daysBackwards(range)) {
+/** Those of a range of days, the newest first, whose ids begin so. What has no manifest is none. */
+export async function* listSnapshots(
+  store: BlobStore,
+  range: DayRange,
+  beginning = '',
+): AsyncIterable<SnapshotEntry> {
+  for await (const day of daysBackwards(store, range)) {
     const found: SnapshotEntry[] = [];
-    const prefix = `snapshots/${day.replaceAll('-', '/')}/`;
-    for await (const { key, modifiedAtMs } of store.list(prefix)) {
+    const prefix = prefixOf(day);
+    for await (const { key, modifiedAtMs } of store.list(prefix + beginning)) {
       const [id, name] = key.slice(prefix.length).split('/');
       const folder = `${prefix}${id}`;
       if (name === undefined || key !== manifestKey(folder)) continue;
@@ -38,7 +43,8 @@ export async function* listSnapshots(store: BlobStore, range: DayRange): AsyncIt
 
 const DAY_MS = 24 * 60 * 60_000;
 
-function* daysBackwards({ from, to }: DayRange): Iterable<string> {
+/** Years and months of which there is nothing cost one question and not one for each of their days. */
+async function* daysBackwards(store: BlobStore, { from, to }: DayRange): AsyncIterable<string> {
   const [first, last] = [dayMs(from), dayMs(to)];
   if ((last - first) / DAY_MS > LIMITS.snapshotListDays) {
     throw new HoldfastError(
@@ -46,13 +52,84 @@ function* daysBackwards({ from, to }: DayRange): Iterable<string> {
       `more than ${LIMITS.snapshotListDays} days are too many to look through`,
     );
   }
-  for (let at = last; at >= first; at -= DAY_MS) yield new Date(at).toISOString().slice(0, 10);
+  const known = new Map<string, boolean>();
+  const hasAny = async (part: string): Promise<boolean> => {
+    const answer = known.get(part) ?? (await hasBlobs(store, prefixOf(part)));
+    known.set(part, answer);
+    return answer;
+  };
+  for (let at = last; at >= first; at -= DAY_MS) {
+    const day = dayOf(at);
+    if ((await hasAny(day.slice(0, 4))) && (await hasAny(day.slice(0, 7)))) yield day;
+  }
 }
+
+async function hasBlobs(store: BlobStore, prefix: string): Promise<boolean> {
+  for await (const _ of store.list(prefix)) return true;
+  return false;
+}
+
+/** Of a year, a month or a day. */
+const prefixOf = (date: string): string => `snapshots/${date.replaceAll('-', '/')}/`;
+
+export const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 function dayMs(day: string): number {
   const ms = Date.parse(`${day}T00:00:00Z`);
   if (Number.isNaN(ms)) throw new HoldfastError('CONFLICT', `${day} is no day such as 2026-11-21`);
   return ms;
+}
+
+/** All days that can be looked through, up to tomorrow: clocks differ. */
+export function allDays(nowMs: number): DayRange {
+  const last = nowMs + DAY_MS;
+  return { from: dayOf(last - LIMITS.snapshotListDays * DAY_MS), to: dayOf(last) };
+}
+
+const NAMED_MAX = 5;
+
+/** The snapshot that is meant by its id, the beginning of it, or `latest`. */
+export async function findSnapshot(store: BlobStore, asked: string): Promise<SnapshotEntry> {
+  const beginning = asked === 'latest' ? '' : asked.includes('_') ? asked : `snap_${asked}`;
+  const found: SnapshotEntry[] = [];
+  for await (const entry of entriesOf(store, beginning)) {
+    found.push(entry);
+    if (asked === 'latest' || found.length > NAMED_MAX) break;
+  }
+  const [only] = found;
+  if (only === undefined) {
+    const what = asked === 'latest' ? 'there is no snapshot yet' : `there is no snapshot ${asked}`;
+    throw new HoldfastError('NOT_FOUND', what);
+  }
+  if (found.length === 1) return only;
+  const named = found.slice(0, NAMED_MAX).map(({ id }) => id);
+  throw new HoldfastError('CONFLICT', `several snapshots begin with ${asked}`, {
+    detail: `${named.join(', ')}${found.length > NAMED_MAX ? ', …' : ''}`,
+    hint: 'Give more of the id.',
+  });
+}
+
+/** Identifiers tell when they were made, and so in which days to look. */
+async function* entriesOf(store: BlobStore, beginning: string): AsyncIterable<SnapshotEntry> {
+  const all = allDays(Date.now());
+  if (beginning === '') return yield* listSnapshots(store, all);
+  const times = timesOfIds(beginning);
+  if (times === null) return;
+  // The folder is named a moment after the id, perhaps on the next day.
+  const [first, last] = [times.firstMs, times.lastMs + DAY_MS].map((ms) =>
+    dayOf(Math.min(ms, Date.now() + DAY_MS)),
+  );
+  const range = { from: first! > all.from ? first! : all.from, to: last! };
+  if (isWholeId(beginning)) yield* exactly(store, beginning, range);
+  else yield* listSnapshots(store, range, beginning);
+}
+
+async function* exactly(store: BlobStore, id: string, { from, to }: DayRange): AsyncIterable<SnapshotEntry> {
+  for (const day of new Set([from, to])) {
+    const folder = `${prefixOf(day)}${id}`;
+    const stat = await store.stat(manifestKey(folder));
+    if (stat !== null) yield { id, folder, day, storedAtMs: stat.modifiedAtMs };
+  }
 }
 
 export interface Verification {
@@ -93,10 +170,10 @@ export async function verifySnapshot(store: BlobStore, { tables }: Manifest): Pr
   return { files, rows, bytes, faults };
 }
 
-/** Takes a snapshot away. Its manifest goes first, so that none names files that are gone. */
-export async function removeSnapshot(store: BlobStore, folder: string, { tables }: Manifest): Promise<void> {
+/** Takes a snapshot away, whatever its manifest says or fails to. That goes first, so that none names files that are gone. */
+export async function removeSnapshot(store: BlobStore, folder: string): Promise<void> {
   await store.remove(manifestKey(folder));
-  for (const { before, after } of tables) {
-    for (const file of [before, after]) if (file !== null) await store.remove(file.blob);
-  }
+  const keys: string[] = [];
+  for await (const { key } of store.list(`${folder}/`)) keys.push(key);
+  for (const key of keys) await store.remove(key);
 }

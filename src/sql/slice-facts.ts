@@ -60,6 +60,7 @@ class FactsReader {
     if (!isObject(node)) return;
     for (const [name, value] of Object.entries(node)) {
       if (isObject(value)) this.#note(name, value);
+      else if (name === 'operName' || name === 'useOp') this.#name(nameParts(value), isCatalogOperator);
       this.read(value);
     }
   }
@@ -89,6 +90,10 @@ class FactsReader {
       case 'ColumnRef':
         this.#column(stringOf(list(fields['fields']).at(-1)) ?? '');
         break;
+      case 'A_Indirection':
+        // A row in parentheses has its system columns as well.
+        for (const part of list(fields['indirection'])) this.#column(stringOf(part) ?? '');
+        break;
       case 'RangeTableSample':
         this.problem ??= 'it samples rows at random';
         break;
@@ -104,6 +109,8 @@ class FactsReader {
   }
 
   #name(parts: readonly string[], isCatalog: (name: string) => boolean): void {
+    // Their input looks names up in the catalog, which others may change.
+    if (isCatalog === isCatalogType && parts.at(-1)?.startsWith('reg') === true) this.readsOthers = true;
     const schema = parts.at(-2) ?? 'pg_catalog';
     // BETWEEN and its like are their own names in the tree.
     const special = parts.length === 1 && /^[A-Z ]+$/.test(parts[0]!);
@@ -117,6 +124,8 @@ class FactsReader {
 
   #function(parts: readonly string[]): void {
     const name = parts.at(-1) ?? '';
+    // A system column may be called like a function of the row.
+    this.#column(name);
     const schema = parts.at(-2) ?? null;
     if (CHANGING.has(name)) this.problem ??= `${name} may answer differently a second time`;
     this.functions.set(`${schema}.${name}`, { schema, name });

@@ -44,6 +44,7 @@ export function sliceInsert(request: SliceRequest): WriteSlice {
   const columns = list(fields['cols']).map((item) => as(item, 'ResTarget') ?? {});
   if (columns.some((column) => column['indirection'] !== undefined))
     return inexact('it fills parts of columns');
+  const whole = sliceFacts([fields]);
   return {
     kind: 'upsert',
     target,
@@ -56,7 +57,9 @@ export function sliceInsert(request: SliceRequest): WriteSlice {
     excluded: excludedColumns(conflict['whereClause']),
     parameters: facts.parameters,
     functions: facts.functions,
-    calls: sliceFacts([fields]).functions,
+    calls: whole.functions,
+    ownNames: whole.ownNames,
+    readsOthers: whole.readsOthers,
     assigned: assignments(
       request,
       layout.set,

@@ -41,6 +41,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     fields['withClause'],
   ]);
   if (facts.problem !== null) return inexact(facts.problem);
+  const whole = sliceFacts([fields]);
   return {
     kind: 'rows',
     operation: 'merge',
@@ -56,8 +57,10 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     ownRowOnly: false,
     parameters: facts.parameters,
     functions: facts.functions,
-    calls: sliceFacts([fields]).functions,
+    calls: whole.functions,
     assigned: whens.flatMap((when) => assignedBy(request, when)),
+    ownNames: whole.ownNames,
+    readsOthers: whole.readsOthers,
   } satisfies RowsSlice;
 }
 

@@ -35,7 +35,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
           firstOf(words, ['others', 'where', 'returning']),
           fields['targetList'],
         );
-  const calls = sliceFacts([fields]).functions;
+  const whole = sliceFacts([fields]);
+  const calls = whole.functions;
   const target = targetUntil(request, words.place, firstOf(words, ['set', 'others', 'where', 'returning']));
   if (target === null) return notCut();
   const cursor = as(fields['whereClause'], 'CurrentOfExpr');
@@ -67,6 +68,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     functions: facts.functions,
     calls,
     assigned,
+    ownNames: whole.ownNames,
+    readsOthers: whole.readsOthers,
   } satisfies RowsSlice;
 }
 

@@ -36,6 +36,10 @@ export interface SliceCommon {
   readonly functions: readonly FunctionName[];
   readonly calls: readonly FunctionName[];
   readonly assigned: readonly Assignment[];
+  /** The whole statement names operators or types that are not PostgreSQL's own, behind which there may be any code. */
+  readonly ownNames: boolean;
+  /** The whole statement reads other relations, which may be views of any code. */
+  readonly readsOthers: boolean;
 }
 
 /** `SELECT … FROM <target.text> WHERE <where>`, after `with`, gives each row that will change once. */

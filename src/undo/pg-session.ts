@@ -4,6 +4,7 @@ import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { connectionAttempts, NO_TLS } from './connection-url.ts';
 import { type TextRow, UndoQueryError, type UndoSession } from './session.ts';
 
 /** An UndoSession by node-postgres, which has the ways to log in. */
@@ -14,7 +15,25 @@ export interface PgSession extends UndoSession {
 /** Values as the server writes them, since none of them is to be understood here. */
 const AS_TEXT = { getTypeParser: () => (value: unknown) => value };
 
-export async function connectForUndo(connectionString: string): Promise<PgSession> {
+/** Connects with TLS as libpq would with this URL. */
+export async function connectForUndo(url: string): Promise<PgSession> {
+  const attempts = connectionAttempts(url);
+  for (const [i, connectionString] of attempts.entries()) {
+    try {
+      return pgSession(await connect(connectionString));
+    } catch (cause) {
+      const detail = messageOf(cause);
+      if (i < attempts.length - 1 && NO_TLS.test(detail)) continue;
+      throw new HoldfastError('UPSTREAM_UNREACHABLE', 'the database to undo in did not let us in', {
+        detail,
+        cause,
+      });
+    }
+  }
+  throw new Error('there is an attempt');
+}
+
+async function connect(connectionString: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString,
     application_name: 'holdfast undo',
@@ -23,16 +42,14 @@ export async function connectForUndo(connectionString: string): Promise<PgSessio
   });
   // A connection that is lost fails the query that runs, which says so; between queries the next one does.
   client.on('error', () => {});
-  try {
-    await client.connect();
-  } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : String(cause);
-    throw new HoldfastError('UPSTREAM_UNREACHABLE', 'the database to undo in did not let us in', {
-      detail,
-      cause,
-    });
-  }
-  return pgSession(client);
+  await client.connect();
+  return client;
+}
+
+/** Where a name has several addresses, what went wrong is with each of them. */
+function messageOf(cause: unknown): string {
+  if (cause instanceof AggregateError) return [...new Set(cause.errors.map(messageOf))].join('; ');
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 export function pgSession(client: pg.Client): PgSession {

@@ -24,6 +24,8 @@ export interface UndoRequest {
 export interface PreviewOptions {
   /** Which of the conflicts to show; the first ones by default. */
   readonly page?: Page;
+  /** What is to become of conflicts, by which the counts go. */
+  readonly onConflict?: OnConflict;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -48,7 +50,7 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
-    const counts = await compareAll(request, tables, 'fail', where);
+    const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
     return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
   });

@@ -94,7 +94,14 @@ describe.each([15, 18] as const)('the catalog of PostgreSQL %i', (version) => {
     ]);
     expect(bestKey(parent)?.columns).toEqual(['id']);
     expect(parent.triggers).toEqual([
-      { name: 'note', function: 'noted', timing: 'before', level: 'row', events: ['delete', 'update'] },
+      {
+        name: 'note',
+        function: 'noted',
+        timing: 'before',
+        level: 'row',
+        events: ['delete', 'update'],
+        deferrable: false,
+      },
     ]);
     expect(parent.sequences.map(({ name }) => name).sort()).toEqual(['parent_own_seq', 'parent_serial_seq']);
   });

@@ -17,6 +17,8 @@ export async function holdfast(
     input?: string;
     stop?: AbortSignal;
     onOut?: (text: string) => void;
+    /** What whoever sits there answers; without one nobody does. */
+    answer?: string;
   } = {},
 ): Promise<Ran> {
   let out = '';
@@ -24,6 +26,14 @@ export async function holdfast(
   const io: Io = {
     env: more.env ?? {},
     terminal: false,
+    columns: null,
+    ask:
+      more.answer === undefined
+        ? null
+        : async (question) => {
+            err += question;
+            return more.answer!;
+          },
     out: (text) => {
       out += text;
       more.onOut?.(text);

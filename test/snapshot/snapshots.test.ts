@@ -153,8 +153,8 @@ describe('snapshots', () => {
   });
 
   it('are gone with all their files', async () => {
-    const manifest = await write('snap_1');
-    await removeSnapshot(store, snapshotFolder('snap_1', DAY), manifest);
+    await write('snap_1');
+    await removeSnapshot(store, snapshotFolder('snap_1', DAY));
     expect(await keys()).toEqual([]);
   });
 });

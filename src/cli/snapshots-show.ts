@@ -1,0 +1,71 @@
+import { type Manifest, type ManifestTable, readManifest } from '../snapshot/manifest.ts';
+import { findSnapshot } from '../snapshot/snapshots.ts';
+import { summaryOf, tableName } from '../snapshot/summary.ts';
+import type { Io } from './io.ts';
+import { oneLine, printable } from './printable.ts';
+import { type StoreOptions, withStore } from './snapshot-store.ts';
+import { alignRows, countText, sizeText, toJson } from './table.ts';
+
+export type ShowOptions = StoreOptions;
+
+const SQL_CHARS_MAX = 400;
+
+export async function showCommand(asked: string, options: ShowOptions, io: Io): Promise<void> {
+  await withStore(options, io, async ({ store, place }) => {
+    const { folder } = await findSnapshot(store, asked);
+    const manifest = await readManifest(store, folder);
+    if (options.json === true) io.out(toJson({ ...manifest, folder }));
+    else io.out(asText(manifest, `${place}, ${folder}`));
+  });
+}
+
+function asText(manifest: Manifest, where: string): string {
+  const { id, session, statement, decision, server, tables } = manifest;
+  const { bytes } = summaryOf(manifest);
+  const files = tables.flatMap(({ before, after }) => [before, after]).filter((file) => file !== null).length;
+  const approved = manifest.approval_id === null ? '' : `, approved as ${manifest.approval_id}`;
+  const application = session.application === '' ? '' : `, application ${session.application}`;
+  const client = session.client === '' ? '' : `, from ${session.client}`;
+  const facts = [
+    ['snapshot', id],
+    ['taken', `${timeText(manifest.created_at)} UTC, by Holdfast ${manifest.gateway}`],
+    ['statement', oneLine(statement.text, SQL_CHARS_MAX)],
+    ['by', `${session.role} in ${session.database}${application}${client}`],
+    ['decision', `risk ${decision.risk}, rule ${decision.rule}${approved}`],
+    ['transaction', `${manifest.xid}, on PostgreSQL ${serverText(server.version_num)}`],
+    ['stored', `${sizeText(bytes)} in ${countText(files, 'file')}: ${where}`],
+  ].map(([name, value]) => [name!, printable(value!)]);
+  const rows = tables.map(tableRow);
+  const table = alignRows([['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'], ...rows], [1, 2, 3]);
+  return `${alignRows(facts)}\n${table}\n${hints(id)}`;
+}
+
+function tableRow(table: ManifestTable): string[] {
+  const { before, after, key, cause } = table;
+  const reached = cause.kind === 'target' ? 'by the statement' : `by the foreign key ${cause.constraint}`;
+  return [
+    printable(tableName(table)),
+    String(before?.rows ?? 0),
+    String(after?.rows ?? 0),
+    sizeText((before?.bytes ?? 0) + (after?.bytes ?? 0)),
+    key === null ? 'none' : oneLine(key.join(', '), 40),
+    printable(reached),
+  ];
+}
+
+function hints(id: string): string {
+  return alignRows([
+    [`holdfast snapshots rows ${id}`, 'shows the rows'],
+    [`holdfast undo ${id} --dry-run`, 'says what putting them back would do'],
+  ]);
+}
+
+/** `180004` is 18.4. */
+function serverText(versionNum: number): string {
+  return `${Math.floor(versionNum / 10_000)}.${versionNum % 10_000}`;
+}
+
+/** To the second; the rest is in the JSON. */
+export function timeText(time: string): string {
+  return time.slice(0, 19).replace('T', ' ');
+}

@@ -1,0 +1,269 @@
+import { HoldfastError } from '../base/errors.ts';
+import { packageVersion } from '../package-version.ts';
+import { type Manifest, readManifest } from '../snapshot/manifest.ts';
+import { findSnapshot } from '../snapshot/snapshots.ts';
+import { demandTable } from '../snapshot/summary.ts';
+import type { OnConflict } from '../undo/apply-statement.ts';
+import type { TableCounts } from '../undo/compare.ts';
+import type { Progress, UndoOutcome, UndoPreview } from '../undo/outcome.ts';
+import { conflictJson, countsJson } from '../undo/outcome-json.ts';
+import type { OwnSnapshot } from '../undo/own-snapshot.ts';
+import type { UndoRequest } from '../undo/undo.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import type { Io } from './io.ts';
+import { oneLine, printable } from './printable.ts';
+import { type StoreOptions, withStore } from './snapshot-store.ts';
+import { timeText } from './snapshots-show.ts';
+import { toJson } from './table.ts';
+import { type ConnectionOption, withConnection } from './undo-connection.ts';
+import { showProgress } from './undo-progress.ts';
+import { conflictsText, countsText, doneText, endedText } from './undo-text.ts';
+
+export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
+  readonly dryRun?: boolean;
+  readonly onConflict: OnConflict;
+  readonly into?: string;
+  readonly table?: string;
+  readonly triggers: 'fire' | 'skip';
+  readonly conflicts: number;
+  /** False for --no-snapshot. */
+  readonly snapshot: boolean;
+  readonly yes?: boolean;
+}
+
+/** What there is to say in the end; `own` is the snapshot of the undo itself. */
+type Ended =
+  | { readonly kind: 'nothing'; readonly tables: readonly TableCounts[] }
+  | { readonly kind: 'declined' }
+  | { readonly kind: 'outcome'; readonly outcome: UndoOutcome; readonly own: string | null };
+
+export async function undoCommand(
+  asked: string,
+  options: UndoCommandOptions,
+  account: string,
+  io: Io,
+): Promise<ExitCode> {
+  if (options.table !== undefined && options.into === undefined)
+    throw new HoldfastError(
+      'CONFIG_INVALID',
+      '--table is for --into: all tables of a snapshot are undone together',
+    );
+  return await withStore(options, io, async ({ store, config }) => {
+    const { folder } = await findSnapshot(store, asked);
+    const manifest = await readManifest(store, folder);
+    if (options.json !== true) io.out(headText(manifest));
+    return await withConnection(options, config(), manifest.session.database, io, async (session) => {
+      const request = { store, manifest, session };
+      const progress = showProgress(io);
+      try {
+        const ended =
+          options.into === undefined
+            ? await previewAndUndo(request, options, account, io, progress)
+            : await putInto(request, options, options.into, progress.onProgress);
+        progress.end();
+        return tell(ended, manifest, options, io);
+      } finally {
+        progress.end();
+      }
+    });
+  });
+}
+
+function headText({ id, statement, session, created_at }: Manifest): string {
+  const by = `${printable(session.role)} in ${printable(session.database)}, ${timeText(created_at)} UTC`;
+  return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}\n\n`;
+}
+
+async function previewAndUndo(
+  request: UndoRequest,
+  options: UndoCommandOptions,
+  account: string,
+  io: Io,
+  progress: ReturnType<typeof showProgress>,
+): Promise<Ended> {
+  const { previewUndo, undo } = await import('../undo/undo.ts');
+  const { ownSnapshotOf } = await import('../undo/own-facts.ts');
+  const { onConflict, triggers } = options;
+  const { onProgress } = progress;
+  const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
+  const preview = await previewUndo(request, { page, onConflict, onProgress });
+  progress.end();
+  if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
+  if (options.json !== true) io.out(previewText(preview, request.manifest));
+  const { tables, conflicts } = preview;
+  const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
+  if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
+  if (tables.every(({ putBack, setBack, removed }) => putBack + setBack + removed === 0))
+    return { kind: 'nothing', tables };
+  const dryRun = options.dryRun === true;
+  if (!dryRun && !(await consents(options, io))) return { kind: 'declined' };
+  const own = options.snapshot ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
+  const snapshot = own === null ? {} : { snapshot: own };
+  const outcome = await undo(request, {
+    onConflict,
+    triggers,
+    dryRun,
+    expected: tables,
+    ...snapshot,
+    onProgress,
+  });
+  return { kind: 'outcome', outcome, own: dryRun ? null : (own?.facts.id ?? null) };
+}
+
+async function ownSnapshotFor(
+  { manifest, session }: UndoRequest,
+  name: string,
+  ownSnapshotOf: typeof import('../undo/own-facts.ts').ownSnapshotOf,
+): Promise<OwnSnapshot> {
+  return await ownSnapshotOf(manifest, session, { version: packageVersion(), client: 'command line', name });
+}
+
+function previewText(
+  { tables, conflicts }: Extract<UndoPreview, { kind: 'preview' }>,
+  manifest: Manifest,
+): string {
+  const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
+  const counts = `${countsText(tables)}\n`;
+  return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
+}
+
+async function consents({ yes, json }: UndoCommandOptions, io: Io): Promise<boolean> {
+  if (yes === true || json === true || io.ask === null) return true;
+  return /^y(es)?$/i.test((await io.ask('Do this? [y/N] ')).trim());
+}
+
+/** `table` or `schema.table`; without a schema it goes where the table came from. */
+async function putInto(
+  request: UndoRequest,
+  { table, dryRun }: UndoCommandOptions,
+  into: string,
+  onProgress: (progress: Progress) => void,
+): Promise<Ended> {
+  const { restoreInto } = await import('../undo/restore-into.ts');
+  const source = demandTable(request.manifest, table);
+  const dot = into.indexOf('.');
+  const name = { schema: dot < 0 ? source.schema : into.slice(0, dot), name: into.slice(dot + 1) };
+  const chosen = table === undefined ? {} : { table: { schema: source.schema, name: source.name } };
+  const outcome = await restoreInto(request, { into: name, ...chosen, dryRun: dryRun === true, onProgress });
+  return { kind: 'outcome', outcome, own: null };
+}
+
+function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io: Io): ExitCode {
+  if (options.json === true) io.out(toJson({ id: manifest.id, ...asJson(ended) }));
+  switch (ended.kind) {
+    case 'nothing':
+      if (options.json !== true) io.out('Nothing to do: all rows are as they were before the statement.\n');
+      return EXIT.ok;
+    case 'declined':
+      io.err('Nothing was done.\n');
+      return EXIT.failed;
+    case 'outcome':
+      return tellOutcome(ended.outcome, ended.own, options, io);
+    default:
+      return ended satisfies never;
+  }
+}
+
+function tellOutcome(
+  outcome: UndoOutcome,
+  own: string | null,
+  options: UndoCommandOptions,
+  io: Io,
+): ExitCode {
+  const quiet = options.json === true;
+  switch (outcome.kind) {
+    case 'done':
+      if (!quiet) io.out(doneLines(outcome, own, options));
+      return EXIT.ok;
+    case 'conflicts':
+      if (!quiet) io.err(conflictAdvice(options));
+      return EXIT.conflicts;
+    case 'refused':
+    case 'failed':
+      if (!quiet) io.err(endedText(outcome) + advice(outcome, options));
+      return EXIT.failed;
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function doneLines(
+  { tables, dryRun, sequences }: Extract<UndoOutcome, { kind: 'done' }>,
+  own: string | null,
+  { into }: UndoCommandOptions,
+): string {
+  const what =
+    into === undefined ? doneText(tables) : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
+  if (dryRun) return `Tried: ${what}. All of it went well, and was taken back.\n`;
+  const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
+  const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
+  return `Done: ${what}.\n${moved}${back}`;
+}
+
+function conflictAdvice({ onConflict }: UndoCommandOptions): string {
+  if (onConflict === 'overwrite') {
+    return 'holdfast: nothing was done: rows that others put there hold values that are unique\n  Change or remove those rows first, or undo with --on-conflict skip.\n';
+  }
+  return [
+    'holdfast: nothing was done, because rows have changed since the statement',
+    '  --on-conflict skip leaves them as they are now and undoes the rest,',
+    '  --on-conflict overwrite sets them to what they were before the statement.\n',
+  ].join('\n');
+}
+
+/** What to try where the reason alone does not say it. */
+function advice(
+  outcome: Extract<UndoOutcome, { kind: 'refused' | 'failed' }>,
+  { triggers, into }: UndoCommandOptions,
+): string {
+  if (into !== undefined) return '';
+  const reasons =
+    outcome.kind === 'refused' ? outcome.problems.map(({ reason }) => reason).join() : outcome.reason;
+  if (triggers === 'fire' && /trigger/.test(reasons))
+    return '  --triggers skip undoes without firing triggers, as a role that may set session_replication_role.\n';
+  if (outcome.kind === 'refused' && /dropped since|of the type|computed by now/.test(reasons))
+    return '  --into TABLE puts the rows into a new table instead.\n';
+  return '';
+}
+
+function asJson(ended: Ended): object {
+  switch (ended.kind) {
+    case 'nothing':
+      return { outcome: 'nothing', tables: ended.tables.map(countsJson) };
+    case 'declined':
+      return { outcome: 'declined' };
+    case 'outcome':
+      return outcomeJson(ended.outcome, ended.own);
+    default:
+      return ended satisfies never;
+  }
+}
+
+function outcomeJson(outcome: UndoOutcome, own: string | null): object {
+  switch (outcome.kind) {
+    case 'done': {
+      const { dryRun, tables, sequences } = outcome;
+      return {
+        outcome: 'done',
+        dry_run: dryRun,
+        tables: tables.map(countsJson),
+        sequences,
+        undo_snapshot: own,
+      };
+    }
+    case 'conflicts':
+      return {
+        outcome: 'conflicts',
+        tables: outcome.tables.map(countsJson),
+        conflicts: outcome.conflicts.map(conflictJson),
+      };
+    case 'refused':
+      return { outcome: 'refused', problems: outcome.problems };
+    case 'failed': {
+      const { step, table, reason, sqlstate } = outcome;
+      return { outcome: 'failed', step, table, reason, sqlstate };
+    }
+    default:
+      return outcome satisfies never;
+  }
+}

@@ -1,0 +1,104 @@
+import type { Manifest } from '../snapshot/manifest.ts';
+import { tableName } from '../snapshot/summary.ts';
+import type { Conflict, ShownRow, TableCounts } from '../undo/compare.ts';
+import type { UndoOutcome } from '../undo/outcome.ts';
+import { oneLine, printable } from './printable.ts';
+import { alignRows, countText } from './table.ts';
+import { STEP_WORDS } from './undo-progress.ts';
+
+const VALUE_CHARS_MAX = 40;
+/** Of one conflict, besides those of its key. */
+const COLUMNS_MAX = 6;
+
+/** What an undo does or would do, table by table. */
+export function countsText(tables: readonly TableCounts[]): string {
+  const rows = tables.map(({ table, ...counts }) => [
+    ...[counts.putBack, counts.setBack, counts.removed, counts.already, counts.conflicts].map(String),
+    printable(table),
+  ]);
+  const head = ['PUT BACK', 'SET BACK', 'REMOVED', 'ALREADY', 'CONFLICTS', 'TABLE'];
+  return alignRows([head, ...rows], [0, 1, 2, 3, 4]);
+}
+
+/** `50 rows put back, 12 set back`, of all tables together. */
+export function doneText(tables: readonly TableCounts[]): string {
+  const sum = (count: (table: TableCounts) => number) => tables.reduce((all, each) => all + count(each), 0);
+  const parts = [
+    [sum(({ putBack }) => putBack), 'put back'],
+    [sum(({ setBack }) => setBack), 'set back'],
+    [sum(({ removed }) => removed), 'removed'],
+  ] as const;
+  return parts
+    .filter(([rows]) => rows > 0)
+    .map(([rows, what]) => `${countText(rows, 'row')} ${what}`)
+    .join(', ');
+}
+
+const WHY: Readonly<Record<Conflict['kind'], string>> = {
+  taken: 'there is another row with its key by now',
+  held: 'another row has a unique value of it by now',
+  changed: 'it was changed since',
+  gone: 'it is gone since',
+};
+
+export function conflictsText(conflicts: readonly Conflict[], total: number, manifest: Manifest): string {
+  const shown = conflicts.map((conflict) => conflictText(conflict, manifest)).join('');
+  const more = total - conflicts.length;
+  return more > 0 ? `${shown}… and ${countText(more, 'more conflict')}\n` : shown;
+}
+
+function conflictText(conflict: Conflict, manifest: Manifest): string {
+  const { table, undoing, kind, before, after, current } = conflict;
+  const columns = columnsOf(conflict, manifest);
+  const images: readonly (readonly [string, ShownRow | null])[] = [
+    ['  before', before],
+    ['  left as', after],
+    ['  now', current],
+  ];
+  const rows = images.map(([name, row]) => [name, row === null ? '(not there)' : rowText(row, columns)]);
+  return `${printable(table)}: a row to ${undoing}, but ${WHY[kind]}\n${alignRows(rows)}`;
+}
+
+/** Those of the key, and those that differ; all where neither says anything. */
+function columnsOf({ table, before, after, current }: Conflict, manifest: Manifest): readonly string[] {
+  const images = [before, after, current].filter((image) => image !== null);
+  const all = Object.keys(images[0] ?? {});
+  const key = manifest.tables.find((each) => tableName(each) === table)?.key ?? [];
+  const differing = all.filter(
+    (name) => !key.includes(name) && new Set(images.map((image) => image[name])).size > 1,
+  );
+  const chosen = [...key.filter((name) => all.includes(name)), ...differing.slice(0, COLUMNS_MAX)];
+  return chosen.length > 0 ? chosen : all.slice(0, COLUMNS_MAX);
+}
+
+function rowText(row: ShownRow, columns: readonly string[]): string {
+  return columns.map((name) => `${oneLine(name, VALUE_CHARS_MAX)}=${valueText(row[name])}`).join('  ');
+}
+
+const valueText = (value: string | null | undefined): string =>
+  value === null || value === undefined ? 'NULL' : oneLine(value, VALUE_CHARS_MAX);
+
+/** Why nothing was done, where it was not for conflicts. */
+export function endedText(
+  outcome: Extract<UndoOutcome, { kind: 'refused' | 'failed' | 'conflicts' }>,
+): string {
+  switch (outcome.kind) {
+    case 'refused':
+      return outcome.problems
+        .map(
+          ({ table, reason }) =>
+            `holdfast: ${table === '' ? '' : `${printable(table)}: `}${printable(reason)}\n`,
+        )
+        .join('');
+    case 'failed': {
+      const at = outcome.table === null ? '' : ` (${printable(outcome.table)})`;
+      const sqlstate = outcome.sqlstate === null ? '' : ` [${outcome.sqlstate}]`;
+      const where = outcome.step === 'find' ? '' : ` It happened while ${STEP_WORDS[outcome.step]}${at}.`;
+      return `holdfast: ${printable(outcome.reason)}${sqlstate}\n  Nothing was done.${where}\n`;
+    }
+    case 'conflicts':
+      return `holdfast: rows have changed since\n`;
+    default:
+      return outcome satisfies never;
+  }
+}

@@ -1,0 +1,72 @@
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Manifest, ManifestTable } from './manifest.ts';
+
+/** A snapshot in a line, as the API and `holdfast snapshots list --json` give it. */
+export interface SnapshotSummary {
+  readonly id: string;
+  readonly created_at: string;
+  readonly role: string;
+  readonly database: string;
+  readonly application: string;
+  readonly client: string;
+  readonly operation: string;
+  /** As sent, or with its secrets masked. */
+  readonly statement: string;
+  /** Those that the statement named itself first; more than a limit are only counted. */
+  readonly tables: readonly string[];
+  readonly table_count: number;
+  /** Rows as they were before the statement, and those as it has left them. */
+  readonly rows_before: number;
+  readonly rows_after: number;
+  readonly bytes: number;
+}
+
+export function summaryOf({ id, created_at, session, statement, tables }: Manifest): SnapshotSummary {
+  const { role, database, application, client } = session;
+  const sum = (count: (table: ManifestTable) => number) => tables.reduce((all, each) => all + count(each), 0);
+  return {
+    id,
+    created_at,
+    role,
+    database,
+    application,
+    client,
+    operation: statement.operation,
+    statement: statement.text,
+    tables: targetsFirst(tables).slice(0, LIMITS.snapshotTablesNamed).map(tableName),
+    table_count: tables.length,
+    rows_before: sum(({ before }) => before?.rows ?? 0),
+    rows_after: sum(({ after }) => after?.rows ?? 0),
+    bytes: sum(({ before, after }) => (before?.bytes ?? 0) + (after?.bytes ?? 0)),
+  };
+}
+
+export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
+  `${schema}.${name}`;
+
+function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
+  const level = ({ cause }: ManifestTable): number => (cause.kind === 'target' ? 0 : cause.level);
+  return tables.toSorted((a, b) => level(a) - level(b));
+}
+
+/** `tableOf`, or NOT_FOUND with the names that there are. */
+export function demandTable(manifest: Manifest, asked: string | undefined): ManifestTable {
+  const table = tableOf(manifest, asked);
+  if (table !== null) return table;
+  const several = manifest.tables.some(({ name }) => name === asked);
+  const what = several
+    ? `several tables ${asked}: say with its schema which`
+    : `no table ${asked ?? 'at all'}`;
+  throw new HoldfastError('NOT_FOUND', `the snapshot has ${what}`, {
+    detail: `It has ${manifest.tables.map(tableName).join(', ')}.`,
+  });
+}
+
+/** The table of this name, with its schema or without; the first that the statement named itself where none is asked for. */
+function tableOf({ tables }: Manifest, asked: string | undefined): ManifestTable | null {
+  if (asked === undefined) return targetsFirst(tables)[0] ?? null;
+  const exact = tables.find((table) => tableName(table) === asked);
+  const [first, second] = tables.filter(({ name }) => name === asked);
+  return exact ?? (second === undefined ? (first ?? null) : null);
+}

@@ -1,0 +1,222 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Parser } from '../../src/sql/parser.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { judge } from './exactness.ts';
+
+/** Code of the user's that a statement runs, openly or not, which does more than the plan knows of. */
+interface Example {
+  readonly name: string;
+  readonly setup: string;
+  readonly first?: string;
+  readonly statement: string;
+  readonly reason: string;
+}
+
+const T = 'CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 2)';
+const LOG = 'CREATE TABLE log (a int); INSERT INTO log VALUES (0)';
+const WRITES = 'UPDATE x.log SET a = a + 1';
+
+function trigger(when: string, table: string, body: string, kind = 'TRIGGER', how = ''): string {
+  return `CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body}; RETURN old; END $$;
+    CREATE ${kind} f ${when} ON ${table} ${how} FOR EACH ROW EXECUTE FUNCTION f()`;
+}
+
+function func(signature: string, result: string, value: string): string {
+  return `CREATE FUNCTION ${signature} RETURNS ${result} LANGUAGE sql AS $$ ${WRITES}; SELECT ${value} $$`;
+}
+
+const EXAMPLES: readonly Example[] = [
+  {
+    name: 'a trigger deletes another row instead of one that a foreign key takes along',
+    setup: `CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);
+      INSERT INTO p VALUES (1), (2); INSERT INTO c VALUES (10, 1), (11, 2);
+      ${trigger('BEFORE DELETE', 'c', 'IF old.id = 10 THEN DELETE FROM x.c WHERE id = 11; RETURN NULL; END IF')}`,
+    statement: 'DELETE FROM p WHERE id = 1',
+    reason: '1 of the captured rows did not change, and others did',
+  },
+  {
+    name: 'a trigger empties another table',
+    setup: `${T}; ${LOG}; ${trigger('AFTER DELETE', 't', 'TRUNCATE x.log')}`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it altered or emptied something else: x.log',
+  },
+  {
+    name: 'a trigger empties a table that the transaction has locked before',
+    setup: `${T}; ${LOG}; ${trigger('AFTER DELETE', 't', 'TRUNCATE x.log')}`,
+    first: 'LOCK TABLE log',
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it altered or emptied something else: x.log',
+  },
+  {
+    name: 'a trigger empties a table that the transaction has emptied and filled before',
+    setup: `${T}; ${LOG}; ${trigger('AFTER DELETE', 't', 'TRUNCATE x.log')}`,
+    first: 'TRUNCATE log; INSERT INTO log VALUES (1)',
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a trigger drops another table after one that was dropped before',
+    setup: `${T}; ${LOG}; CREATE TABLE gone (); ${trigger('AFTER DELETE', 't', 'DROP TABLE x.log')}`,
+    first: 'DROP TABLE gone',
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it altered or emptied something else: ',
+  },
+  {
+    name: 'a trigger drops a function',
+    setup: `${T}; CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1'; ${trigger('AFTER DELETE', 't', 'DROP FUNCTION x.g')}`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it altered or emptied something else: object',
+  },
+  {
+    name: 'a trigger removes a large object',
+    setup: `${T}; UPDATE t SET n = lo_create(0)::int; ${trigger('BEFORE DELETE', 't', 'PERFORM lo_unlink(old.n::oid)')}`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'it changed pg_catalog.pg_largeobject_metadata as well',
+  },
+  {
+    name: 'a trigger runs at COMMIT',
+    setup: `${T}; ${LOG}; ${trigger('AFTER DELETE', 't', 'DELETE FROM x.log', 'CONSTRAINT TRIGGER', 'DEFERRABLE INITIALLY DEFERRED')}`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'the trigger f may run as late as at COMMIT',
+  },
+  {
+    name: 'a trigger of the partition that a row comes to',
+    setup: `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
+      CREATE TABLE high PARTITION OF p FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (1); ${LOG};
+      ${trigger('AFTER INSERT', 'high', WRITES)}`,
+    statement: 'UPDATE p SET id = id + 10',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'the default of a column that is set to it',
+    setup: `${T}; ${LOG}; ${func('g()', 'int', '5')}; ALTER TABLE t ALTER n SET DEFAULT g()`,
+    statement: 'UPDATE t SET n = DEFAULT',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'the default of a column that an upsert fills',
+    setup: `${T}; ${LOG}; ${func('g()', 'int', '5')}; ALTER TABLE t ALTER n SET DEFAULT g()`,
+    statement: 'INSERT INTO t (id) VALUES (1), (3) ON CONFLICT (id) DO UPDATE SET n = 0',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a check',
+    setup: `${T}; ${LOG}; ${func('g(int)', 'bool', 'true')}; ALTER TABLE t ADD CHECK (g(n))`,
+    statement: 'UPDATE t SET n = 5',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'an index that lies about its expression',
+    setup: `${T}; ${LOG}; ${func('h(int)', 'int', '$1')};
+      CREATE FUNCTION g(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN x.h($1); END $$;
+      CREATE INDEX ON t (g(n))`,
+    statement: 'UPDATE t SET n = 5',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'an operator in the condition, which the capture runs as well',
+    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    statement: 'UPDATE t SET n = 5 WHERE n @+@ 1',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'an operator before a subquery',
+    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    statement: 'UPDATE t SET n = 5 WHERE n @+@ ANY (SELECT 1)',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'an operator that takes the place of one of PostgreSQL',
+    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', '$1 OPERATOR(pg_catalog.=) $2')}; CREATE OPERATOR = (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    first: 'SET LOCAL search_path = x, pg_catalog',
+    statement: 'UPDATE t SET n = 5 WHERE id = 1',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a cast to the type of a column',
+    setup: `CREATE TYPE k AS (a int); CREATE TABLE t (id int PRIMARY KEY, n k); INSERT INTO t VALUES (1, ROW(1)); ${LOG};
+      ${func('g(int)', 'x.k', 'ROW($1)::x.k')}; CREATE CAST (int AS k) WITH FUNCTION g(int) AS ASSIGNMENT`,
+    statement: 'UPDATE t SET n = 5',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a function behind a view',
+    setup: `${T}; ${LOG}; ${func('g()', 'int', '5')}; CREATE VIEW v AS SELECT g() AS n`,
+    statement: 'UPDATE t SET n = (SELECT n FROM v)',
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a row as a whole, whose system column a lock changes',
+    setup: T,
+    statement: `DELETE FROM t WHERE (t).xmax::text = '0'`,
+    reason: 'it reads the system column xmax, which a row lock changes',
+  },
+  {
+    name: 'a change of how texts are sent',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, n text); INSERT INTO t VALUES (1, 'ä')`,
+    statement: `UPDATE t SET n = n || set_config('client_encoding', 'LATIN1', true)`,
+    reason: 'it changed the encoding of texts from UTF8 to LATIN1',
+  },
+];
+
+/** A value that can only be sent as text, and what the text leans on. */
+const AS_TEXT = `CREATE TYPE k AS (acl aclitem, d date, i interval, f float8);
+  CREATE TABLE t (id int PRIMARY KEY, c k); INSERT INTO t VALUES (1, ROW('postgres=r/postgres', '2026-02-01', '-1 year 2 days', 0.1::float8 + 0.2))`;
+
+describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let client: RawClient;
+  let parser: Parser;
+
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    client = await RawClient.open(postgres.port);
+    parser = await Parser.create();
+  });
+  afterAll(async () => {
+    client?.destroy();
+    await postgres?.stop();
+  });
+
+  async function reasonOf(setup: string, statement: string, first = ''): Promise<string> {
+    await client.rows(
+      `DROP SCHEMA IF EXISTS x CASCADE; CREATE SCHEMA x; SET search_path = x; ${setup}; SET check_function_bodies = on`,
+    );
+    await client.rows(`BEGIN; ${first}`);
+    try {
+      const verdict = await judge(client, parser, { sql: statement, parameters: [] });
+      return 'reason' in verdict ? verdict.reason : verdict.kind;
+    } finally {
+      await client.query('ROLLBACK');
+    }
+  }
+
+  describe('what code of the user’s does beyond the plan is never called proved', () => {
+    it.each(EXAMPLES.map((example) => [example.name, example] as const))('%s', async (_, example) => {
+      expect(await reasonOf(example.setup, example.statement, example.first)).toContain(example.reason);
+    });
+  });
+
+  it('a temporary table of a trigger is no loss', async () => {
+    const body = 'CREATE TEMP TABLE noted ON COMMIT DROP AS SELECT old.id; TRUNCATE noted';
+    const setup = `${T}; ${trigger('AFTER DELETE', 't', body)}`;
+    expect(await reasonOf(setup, 'DELETE FROM t WHERE id = 1')).toBe('exact');
+  });
+
+  describe('what is sent as text', () => {
+    it('is captured where its text says all of the value', async () => {
+      expect(await reasonOf(AS_TEXT, 'DELETE FROM t')).toBe('exact');
+      expect(await reasonOf(AS_TEXT, 'TRUNCATE t')).toBe('exact');
+    });
+
+    it.each(['DateStyle = "SQL, DMY"', 'IntervalStyle = sql_standard', 'extra_float_digits = 0'])(
+      'has no plan with %s',
+      async (setting) => {
+        const reason = 'its text is not exact';
+        expect(await reasonOf(AS_TEXT, 'DELETE FROM t', `SET LOCAL ${setting}`)).toContain(reason);
+        expect(await reasonOf(AS_TEXT, 'TRUNCATE t', `SET LOCAL ${setting}`)).toContain(reason);
+      },
+    );
+  });
+});
