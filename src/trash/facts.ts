@@ -140,7 +140,7 @@ export interface Facts {
   readonly defaults: readonly GoneDefault[];
   /** Those of tables that stay, and those of tables that go whose function stays. */
   readonly triggers: readonly GoneTrigger[];
-  /** Of tables and views that go. */
+  /** Of tables and views, whether they go or stay. */
   readonly rules: readonly GoneRule[];
   readonly policies: readonly GonePolicy[];
   readonly published: readonly GonePublished[];

@@ -71,8 +71,6 @@ function problemOf(facts: Facts): string | null {
     if (relation.subscribed) return `${at} belongs to a subscription`;
     if (relation.labelled && relation.kind === 'm') return `${at} has a security label`;
   }
-  const trigger = facts.triggers.find(({ tableGone }) => !tableGone);
-  if (trigger !== undefined) return `it would take along a trigger of ${named(trigger.table)}`;
   const computed = facts.defaults.find(({ generated }) => generated);
   if (computed !== undefined) return `it would take along a generated column of ${named(computed.table)}`;
   const type = facts.types.find((each) => !'edc'.includes(each.type));

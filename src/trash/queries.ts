@@ -161,7 +161,7 @@ const RULES = `
       'enabled', w.ev_enabled, 'comment', pg_catalog.obj_description(w.oid, 'pg_rewrite'))`,
     'w.oid',
   )} FROM given o JOIN pg_rewrite w ON w.oid = o.objid
-   WHERE o.classid = ${IS('pg_rewrite')} AND w.rulename <> '_RETURN' AND ${GONE('pg_class', 'w.ev_class')}`;
+   WHERE o.classid = ${IS('pg_rewrite')} AND w.rulename <> '_RETURN'`;
 
 const POLICIES = `
   SELECT ${LIST(
@@ -172,7 +172,7 @@ const POLICIES = `
       'comment', pg_catalog.obj_description(y.oid, 'pg_policy'))`,
     'y.oid',
   )} FROM given o JOIN pg_policy y ON y.oid = o.objid
-   WHERE o.classid = ${IS('pg_policy')} AND ${GONE('pg_class', 'y.polrelid')}`;
+   WHERE o.classid = ${IS('pg_policy')}`;
 
 const PUBLISHED = `
   SELECT ${LIST(
@@ -215,7 +215,7 @@ const SCHEMAS = `
     'n.oid',
   )} FROM given o JOIN pg_namespace n ON n.oid = o.objid WHERE o.classid = ${IS('pg_namespace')}`;
 
-/** Rules and policies of relations that stay, and all of a kind that nothing here knows how to keep. */
+/** All of a kind that nothing here knows how to keep. */
 const STRANGERS = `
   SELECT ${LIST('pg_catalog.pg_describe_object(o.classid, o.objid, 0)', 'o.classid, o.objid')} FROM given o
    WHERE o.classid <> ALL (ARRAY[${[
@@ -223,6 +223,8 @@ const STRANGERS = `
      'pg_constraint',
      'pg_attrdef',
      'pg_trigger',
+     'pg_rewrite',
+     'pg_policy',
      'pg_publication_rel',
      'pg_statistic_ext',
      'pg_proc',
@@ -230,9 +232,7 @@ const STRANGERS = `
      'pg_namespace',
    ]
      .map(IS)
-     .join(', ')}])
-     AND NOT EXISTS (SELECT FROM pg_rewrite w WHERE o.classid = ${IS('pg_rewrite')} AND w.oid = o.objid AND ${GONE('pg_class', 'w.ev_class')})
-     AND NOT EXISTS (SELECT FROM pg_policy y WHERE o.classid = ${IS('pg_policy')} AND y.oid = o.objid AND ${GONE('pg_class', 'y.polrelid')})`;
+     .join(', ')}])`;
 
 /**
  * All that has to be known of the objects that would go. Definitions come with their names qualified, for which
@@ -272,6 +272,9 @@ outside AS (
       OR EXISTS (SELECT FROM pg_namespace c WHERE g.classid = ${IS('pg_namespace')} AND c.oid = g.objid)
       OR EXISTS (SELECT FROM pg_publication_rel c WHERE g.classid = ${IS('pg_publication_rel')} AND c.oid = g.objid)
       OR EXISTS (SELECT FROM pg_attrdef c WHERE g.classid = ${IS('pg_attrdef')} AND c.oid = g.objid AND NOT ${GONE('pg_class', 'c.adrelid')})
+      OR EXISTS (SELECT FROM pg_rewrite c WHERE g.classid = ${IS('pg_rewrite')} AND c.oid = g.objid AND c.rulename <> '_RETURN')
+      OR EXISTS (SELECT FROM pg_policy c WHERE g.classid = ${IS('pg_policy')} AND c.oid = g.objid)
+      OR EXISTS (SELECT FROM pg_trigger c WHERE g.classid = ${IS('pg_trigger')} AND c.oid = g.objid AND NOT ${GONE('pg_class', 'c.tgrelid')})
       OR EXISTS (SELECT FROM pg_constraint c WHERE g.classid = ${IS('pg_constraint')} AND c.oid = g.objid AND c.contype = 'f'
            AND NOT (${GONE('pg_class', 'c.conrelid')} AND ${GONE('pg_class', 'c.confrelid')}))
 )

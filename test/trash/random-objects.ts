@@ -135,7 +135,6 @@ function decoration(o: Objects): void {
       `comment on column ${any}.id is 'the id'`,
       `grant select on ${any} to ${role}`,
       `grant select (id), references (id) on ${any} to ${role} with grant option`,
-      `revoke all on ${any} from current_user`,
       `create policy ${quoteName(random.pick(ODD))} on ${target} to ${role} using (id > 1)`,
       `create policy other on ${target} using (id in (select id from ${target}))`,
       `alter table ${target} enable row level security`,
