@@ -107,6 +107,7 @@ export class SnapshotDesk {
     const request = { scope: this.state.facts.database, slice, parameters: NO_PARAMETERS };
     for (let attempt = 1; ; attempt++) {
       const planned: PlanOutcome = await planCapture(connection, services.catalog, request);
+      if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
       const { plan } = planned;
       const id = newId('snap');
