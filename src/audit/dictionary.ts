@@ -69,7 +69,7 @@ export class Dictionary {
     let piece = this.#decisions.get(decision);
     if (piece === undefined) {
       const { action, wouldBe, risk, rule, reason } = decision;
-      const taken = decision.action === 'snapshot' ? decision.taken : undefined;
+      const taken = 'taken' in decision ? decision.taken : undefined;
       const facts: DecisionFacts = {
         action,
         would_be: wouldBe,

@@ -75,7 +75,7 @@ export function recordedEvent(block: BlockReader, index: number): RecordedEvent 
     would_be: decision.would_be,
     rule: decision.rule,
     reason: decision.reason,
-    snapshot: decision.action === 'snapshot' ? (decision.snapshot ?? 'not yet taken') : null,
+    snapshot: decision.snapshot ?? (decision.action === 'snapshot' ? 'not yet taken' : null),
     approval_id: block.approval(record.approval),
     hold_ms: milliseconds(record.holdMs),
     end: record.end,

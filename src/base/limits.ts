@@ -173,6 +173,8 @@ export const LIMITS = {
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
+  /** A Bind of a statement that is captured is in memory whole until the statement has run. */
+  capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
   snapshotStoreMs: 60_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */

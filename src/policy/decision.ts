@@ -36,6 +36,8 @@ export interface Hold extends Ground {
   readonly timeoutMs: number;
   readonly approvals: number;
   readonly snapshot: 'required' | 'best_effort' | 'off';
+  /** As of a Snapshot, once the statement has been approved. */
+  readonly taken?: string;
 }
 export interface Block extends Ground {
   readonly action: 'block';

@@ -81,7 +81,7 @@ export class BackendMessages {
         this.head();
         return 'forward';
       case Backend.NoticeResponse:
-        return this.state.replies.head?.kind === ReplyKind.Hidden ? 'skip' : 'forward';
+        return this.isOurs(this.state.replies.head) ? 'skip' : 'forward';
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
@@ -95,6 +95,11 @@ export class BackendMessages {
     if (ASYNCHRONOUS[type] === 1) return false;
     const head = type === Backend.ReadyForQuery ? this.state.replies.head : this.head();
     return head?.kind === ReplyKind.Hidden;
+  }
+
+  /** Whether what the server says besides is about something of the gateway's own. */
+  private isOurs(head: Reply | null): boolean {
+    return head?.kind === ReplyKind.Hidden && head.exchange?.tellsNotices !== true;
   }
 
   /**
@@ -146,6 +151,7 @@ export class BackendMessages {
     const { hidden } = head;
     this.answerNames(head, true);
     this.state.replies.shift();
+    this.state.answered();
     return hidden ? 'skip' : 'forward';
   }
 
@@ -177,6 +183,7 @@ export class BackendMessages {
   private statementEnds(how: AuditEnd, rows: number, tag: () => string): ReplyVerdict {
     const head = this.head();
     if (head?.kind === ReplyKind.Execute) {
+      if (head.gate !== null) return this.capturedEnds(head, head.gate, how === 'suspended' ? null : tag());
       this.outcomes.finish(head, how, null, rows);
       const { copyIn } = head;
       if (head.sqlNames !== null) this.makeSqlNames(head, 0, tag());
@@ -198,6 +205,14 @@ export class BackendMessages {
       this.outcomes.nextStatement(head);
     }
     return 'forward';
+  }
+
+  /** A captured Execute has run; what tells the client so is kept until the capture is proved and stored. */
+  private capturedEnds(head: Reply, gate: StatementGate, tag: string | null): ReplyVerdict {
+    this.answerNames(head, true);
+    this.state.replies.shift();
+    gate.executed(tag);
+    return 'skip';
   }
 
   private copyIn(): void {
@@ -265,7 +280,10 @@ export class BackendMessages {
     }
     for (let i = 0; i < count; i++) {
       // An Execute behind the error never ran, and what was refused behind it was not refused by us.
-      if (i > 0) this.outcomes.finish(replies.head!, 'not-run', null);
+      if (i > 0) {
+        this.outcomes.finish(replies.head!, 'not-run', null);
+        replies.head!.gate?.discarded();
+      }
       this.answerNames(replies.head!, false);
       if (replies.head!.kind === ReplyKind.Hidden) {
         replies.head!.exchange?.fail(new HiddenQueryEnded('discarded'));
@@ -308,6 +326,7 @@ export class BackendMessages {
     }
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
+    if (state.transactionStatus !== 'T') state.bound = null;
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     if (gate !== null) {
       gate.ready(state.transactionStatus);

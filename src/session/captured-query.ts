@@ -1,24 +1,45 @@
+import { encodeFlush } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { noted } from './noted.ts';
-import { poison } from './poison.ts';
+import { NOTHING, poison } from './poison.ts';
 import { ReplyKind } from './replies.ts';
 import { applySessionEffects } from './session-effects.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Verdict } from './verdict.ts';
 
-/** Sends a Query whose rows were captured, or that goes on without; or refuses it. */
-export function runCaptured(state: SessionState, captured: Captured): Verdict {
+/** What was captured for a statement that the server would discard is not needed. */
+export function giveBack(captured: Captured): void {
+  if (captured.kind === 'taken') captured.gate.discarded();
+}
+
+/** With it the server tells at once how an Execute ended. */
+const FLUSH = encodeFlush();
+
+/** Sends a Query or Execute whose rows were captured, or that goes on without; or refuses it. */
+export function runCaptured(
+  state: SessionState,
+  type: typeof Frontend.Query | typeof Frontend.Execute,
+  captured: Captured,
+): Verdict {
   const { entry } = captured;
+  if (captured.kind === 'discarded') {
+    // Between two segments the server discards nothing, so that this is a fault of ours; it runs nothing.
+    if (type === Frontend.Query) throw new Error('a capture was discarded outside of a segment');
+    return { kind: 'replace', bytes: NOTHING };
+  }
   if (captured.kind === 'refused') {
     entry.decision = noted(entry.decision, null, captured.error['M'] ?? '');
-    return poison(state, Frontend.Query, captured.error, entry);
+    return poison(state, type, captured.error, entry);
   }
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
-  state.closeSegment();
-  const reply = state.replies.push(ReplyKind.Query);
-  reply.analysis = entry.analysis;
-  reply.decision = entry.decision;
+  const isQuery = type === Frontend.Query;
+  if (isQuery) state.closeSegment();
+  const reply = state.replies.push(isQuery ? ReplyKind.Query : ReplyKind.Execute);
+  if (isQuery) {
+    reply.analysis = entry.analysis;
+    reply.decision = entry.decision;
+  }
   state.services.audit.begin(entry);
   if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply);
   if (captured.kind === 'without') {
@@ -26,5 +47,5 @@ export function runCaptured(state: SessionState, captured: Captured): Verdict {
     return null;
   }
   reply.gate = captured.gate;
-  return { kind: 'gate', until: captured.gate.over };
+  return { kind: 'gate', until: captured.gate.over, behind: isQuery ? null : FLUSH };
 }

@@ -31,6 +31,8 @@ export class FrontendStream {
   /** The beginning of a message that has not come whole. */
   private gathered: Buffer | null = null;
   private gatheredBytes = 0;
+  /** The Bind being gathered cannot be decided by its head. */
+  private wantsWhole = false;
   private waiting = false;
   private answer: Answer | null = null;
   private putBy: Buffer[] = [];
@@ -155,6 +157,7 @@ export class FrontendStream {
       }
       if (verdict.kind === 'gate') {
         this.forward(bytes, run, messageEnd);
+        if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
         this.waitBehind(verdict.until);
         this.putAside(bytes, messageEnd, end);
         return;
@@ -169,7 +172,7 @@ export class FrontendStream {
         this.putAside(bytes, at, end);
         return;
       }
-      this.state.upstream.write(verdict.bytes);
+      if (verdict.kind === 'replace') this.state.upstream.write(verdict.bytes);
       at = messageEnd;
       run = at;
     }
@@ -191,7 +194,8 @@ export class FrontendStream {
     }
     const type = this.gathered![0]!;
     const total = lengthAt(this.gathered!, 0) + 1;
-    const wanted = type === Frontend.Bind ? Math.min(total, LIMITS.nameBytes) : total;
+    const byHead = type === Frontend.Bind && !this.wantsWhole;
+    const wanted = byHead ? Math.min(total, LIMITS.nameBytes) : total;
     const part = Math.min(wanted - this.gatheredBytes, end - at);
     this.append(bytes, at, at + part, wanted);
     at += part;
@@ -231,13 +235,18 @@ export class FrontendStream {
   private decideGathered(type: number, total: number): void {
     const message = this.take();
     const rest = total - message.length;
-    const verdict = this.decide(type, message, HEADER_BYTES, message.length);
+    const verdict = this.decide(type, message, HEADER_BYTES, message.length, rest);
     if (verdict === null) {
       this.state.upstream.write(message);
       this.passBytes = rest;
     } else if (verdict.kind === 'gate') {
       this.state.upstream.write(message);
+      if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
       this.waitBehind(verdict.until);
+    } else if (verdict.kind === 'whole') {
+      this.gathered = message;
+      this.gatheredBytes = message.length;
+      this.wantsWhole = true;
     } else if (verdict.kind === 'replace') {
       this.state.upstream.write(verdict.bytes);
       this.dropBytes = rest;
@@ -267,16 +276,17 @@ export class FrontendStream {
     const message = this.gathered!.subarray(0, this.gatheredBytes);
     this.gathered = null;
     this.gatheredBytes = 0;
+    this.wantsWhole = false;
     return message;
   }
 
   /** Decides one message. A fault of our own refuses it; it must never pass for that. */
-  private decide(type: number, bytes: Buffer, start: number, end: number): Verdict {
+  private decide(type: number, bytes: Buffer, start: number, end: number, missingBytes = 0): Verdict {
     const answer = this.answer;
     this.answer = null;
     let verdict: Verdict;
     try {
-      verdict = this.messages.decide(type, bytes, start, end, answer);
+      verdict = this.messages.decide(type, bytes, start, end, answer, missingBytes);
     } catch (error) {
       this.state.services.log.error(
         { err: error, session: this.state.identity.id },

@@ -18,6 +18,15 @@ export type HiddenEnd = 'flush' | 'sync';
 
 export type RowTaker = (row: Buffer) => void | Promise<void>;
 
+/** Reads the replies to something of the gateway's own, which is one entry of the replies queue. */
+export interface Exchange {
+  /** What the server says besides is for the client. */
+  readonly tellsNotices: boolean;
+  fail(error: unknown): void;
+  row(body: Buffer): void | Promise<void>;
+  receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding';
+}
+
 /** Why a hidden query has no result, other than by an error of the server's. */
 export class HiddenQueryEnded extends Error {
   /** `lost`: the server is gone. `discarded`: an error stood in front of it. `given up`: nobody waits for it. */
@@ -72,8 +81,9 @@ const SYNC = encodeSync();
  * Invariant: it is over exactly when its last reply has come, whatever the asker has been told, so that no reply of it
  * is ever taken for the client's.
  */
-export class HiddenExchange {
+export class HiddenExchange implements Exchange {
   readonly end: HiddenEnd;
+  readonly tellsNotices: boolean;
   readonly result: Promise<HiddenResult>;
   private readonly onRow: RowTaker;
   private closesLeft: number;
@@ -86,8 +96,9 @@ export class HiddenExchange {
   private resolve!: (result: HiddenResult) => void;
   private reject!: (error: unknown) => void;
 
-  constructor(end: HiddenEnd, closes: number, onRow: RowTaker) {
+  constructor(end: HiddenEnd, closes: number, onRow: RowTaker, tellsNotices: boolean) {
     this.end = end;
+    this.tellsNotices = tellsNotices;
     this.closesLeft = closes;
     this.onRow = onRow;
     this.result = new Promise((resolve, reject) => {
@@ -146,6 +157,49 @@ export class HiddenExchange {
     this.settled = true;
     this.resolve({ columns: this.columns, tag: this.tag });
     return 'over';
+  }
+}
+
+/** What the server answers to a Describe of one of the client's statements, of which the types are wanted. */
+export class DescribeExchange implements Exchange {
+  readonly tellsNotices = false;
+  readonly types: Promise<readonly number[]>;
+  private told: readonly number[] = [];
+  private resolve!: (types: readonly number[]) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.types = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.types.catch(() => {});
+  }
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding' {
+    switch (type) {
+      case Backend.ParameterDescription: {
+        const message = decodeBackendMessage(type, body);
+        if (message.kind === 'parameter-description') this.told = message.typeOids;
+        else this.fail(new Error('the server described parameters in a way that is not understood'));
+        return 'more';
+      }
+      case Backend.ErrorResponse:
+        this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
+        return 'over and discarding';
+      case Backend.RowDescription:
+      case Backend.NoData:
+        this.resolve(this.told);
+        return 'over';
+      default:
+        return 'more';
+    }
   }
 }
 

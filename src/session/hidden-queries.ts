@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/assert.ts';
-import type { HiddenConnection, HiddenQuery, HiddenResult } from '../catalog/connection.ts';
 import {
+  type HiddenConnection,
+  type HiddenQuery,
+  HiddenQueryError,
+  type HiddenResult,
+} from '../catalog/connection.ts';
+import { encodeMessage } from '../wire/backend.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import { Frontend } from '../wire/message-type.ts';
+import {
+  DescribeExchange,
+  type Exchange,
   encodeHidden,
   type HiddenEnd,
   HiddenExchange,
@@ -13,6 +23,15 @@ import type { SessionState } from './state.ts';
 
 /** Names that no client can have taken, because nobody can guess them. */
 const NAME = `__holdfast_${randomBytes(12).toString('hex')}`;
+
+const FLUSH = encodeFlush();
+const COMMIT: HiddenQuery = {
+  sql: 'COMMIT',
+  parameterTypes: [],
+  parameters: [],
+  parameterFormats: [],
+  resultFormats: [],
+};
 
 /**
  * The gateway's own queries on a session's connection to the server, while the client's stream waits. Each is one
@@ -33,7 +52,22 @@ export class HiddenQueries {
 
   /** A connection whose queries end in that way. */
   ending(end: HiddenEnd): HiddenConnection {
-    return { overlaps: true, run: (query, onRow) => this.run(end, query, onRow) };
+    return { overlaps: true, run: (query, onRow) => this.run(end, query, onRow, false) };
+  }
+
+  /** Commits a transaction that the gateway has begun; what its triggers say is for the client. */
+  async commit(): Promise<void> {
+    const { tag } = await this.run('sync', COMMIT, () => {}, true);
+    // That is what a COMMIT is answered with where the transaction has failed.
+    if (tag !== 'COMMIT') throw new HiddenQueryError({ C: '25P02', M: 'the transaction had failed' });
+  }
+
+  /** The types of a statement's parameters; the name as it is on the wire. Inside a segment, as with `flush`. */
+  async describe(statement: Buffer): Promise<readonly number[]> {
+    const exchange = new DescribeExchange();
+    const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
+    this.push(exchange, 'flush', Buffer.concat([encodeMessage(Frontend.Describe, body), FLUSH]));
+    return await exchange.types;
   }
 
   /** Nobody waits for what is under way: those who asked are told so, and what still comes is dropped. */
@@ -42,20 +76,30 @@ export class HiddenQueries {
     for (let i = 0; i < replies.length; i++) replies.at(i).exchange?.fail(new HiddenQueryEnded('given up'));
   }
 
-  private async run(end: HiddenEnd, query: HiddenQuery, onRow: RowTaker): Promise<HiddenResult> {
+  private push(exchange: Exchange, end: HiddenEnd, bytes: Buffer): void {
     const { state } = this;
     if (state.upstream.socket.destroyed || state.fatal) throw new HiddenQueryEnded('lost');
     if (state.discarding) throw new HiddenQueryEnded('discarded');
     assert(!state.copyingIn, 'no hidden query while the server copies in');
     assert(end === 'flush' || !state.replies.segmentOpen, 'a Sync of ours ends no segment of the client');
-    const name = `${NAME}_${++this.made}`;
-    const stale = this.stale.splice(0);
-    const exchange = new HiddenExchange(end, stale.length + 2, onRow);
     const reply = state.replies.push(ReplyKind.Hidden);
     reply.exchange = exchange;
     state.replies.segmentOpen = end === 'flush';
     state.hiddenQueued++;
-    state.upstream.write(encodeHidden(query, name, stale, end));
+    state.upstream.write(bytes);
+  }
+
+  private async run(
+    end: HiddenEnd,
+    query: HiddenQuery,
+    onRow: RowTaker,
+    tellsNotices: boolean,
+  ): Promise<HiddenResult> {
+    const name = `${NAME}_${++this.made}`;
+    const stale = this.stale;
+    const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices);
+    this.push(exchange, end, encodeHidden(query, name, stale, end));
+    this.stale = [];
     try {
       return await exchange.result;
     } catch (error) {

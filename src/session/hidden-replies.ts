@@ -97,6 +97,7 @@ export class HiddenReplies {
   private shift(): void {
     this.state.replies.shift();
     this.state.hiddenQueued--;
+    this.state.answered();
   }
 
   /** The client is told nothing of the answer to a Sync of ours, but what it says is so. */

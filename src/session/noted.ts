@@ -1,7 +1,16 @@
-import type { Decision } from '../policy/decision.ts';
+import type { Decision, Hold, Snapshot } from '../policy/decision.ts';
+
+/** A decision that wants a snapshot, at once or when what was held is let go. */
+export type Capturing = (Snapshot | Hold) & { readonly snapshot: 'required' | 'best_effort' };
+
+/** Whether the decision wants a snapshot of which nothing has come yet. */
+export function wantsSnapshot(decision: Decision): decision is Capturing {
+  if (decision.action !== 'snapshot' && decision.action !== 'hold') return false;
+  return decision.snapshot !== 'off' && decision.taken === undefined;
+}
 
 /** The decision as the audit is to have it: with the snapshot that was taken, or why there is none. */
 export function noted(decision: Decision, snapshotId: string | null, why: string): Decision {
-  if (decision.action !== 'snapshot') return decision;
+  if (decision.action !== 'snapshot' && decision.action !== 'hold') return decision;
   return Object.freeze({ ...decision, taken: snapshotId ?? `none: ${why}` });
 }

@@ -38,6 +38,11 @@ export function poison(
   return { kind: 'replace', bytes: whole ? POISON_QUERY : POISON_EXECUTE };
 }
 
+/** As `poison`, for what is refused before it is known what it runs. */
+export function refuse(state: SessionState, type: number, error: ErrorFields): Replacement {
+  return poison(state, type, error, null);
+}
+
 /**
  * A Bind of a statement that the gateway does not know. Describe tells whether the server knows it and runs
  * nothing: if not, its error is the one that the client is owed; if so, the poison behind it refuses the Bind.

@@ -141,12 +141,26 @@ export function snapshotFailedError(reason: string): ErrorFields {
   );
 }
 
-export function noPlanError(decision: Decision, reason: string): ErrorFields {
+export function noPlanError(
+  decision: Decision,
+  reason: string,
+  hint = 'Change the statement, or let a rule allow it or ask for snapshot: best_effort.',
+): ErrorFields {
   return error(
     'SNAPSHOT_FAILED',
     'statement refused because no exact snapshot of it can be taken',
     `There is no exact plan, because ${reason}. Rule "${decision.rule}": ${decision.reason}`,
-    'Change the statement, or let a rule allow it or ask for snapshot: best_effort.',
+    hint,
+  );
+}
+
+/** Between the Bind and the Execute of a statement that is to be captured. */
+export function boundBesideError(): ErrorFields {
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because a portal that is to be captured has not been executed yet',
+    'Something else that runs could run the portal as well, without a snapshot.',
+    'Execute the portal right after its Bind, or close it.',
   );
 }
 

@@ -2,7 +2,7 @@ import type { AuditEntry } from '../audit/event.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import type { HiddenExchange } from './hidden-exchange.ts';
+import type { Exchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
 import type { StatementGate } from './statement-gate.ts';
 
@@ -63,7 +63,7 @@ export class Reply {
   /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
   sqlNames: readonly SqlNameChange[] | null = null;
   /** Of a hidden query: who takes its replies. */
-  exchange: HiddenExchange | null = null;
+  exchange: Exchange | null = null;
   /** What stands between a captured statement and its commit. */
   gate: StatementGate | null = null;
 

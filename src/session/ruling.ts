@@ -2,8 +2,9 @@ import { unreachable } from '../base/assert.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import { problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
-import { noted } from './noted.ts';
+import { noted, wantsSnapshot } from './noted.ts';
 import { blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -25,16 +26,22 @@ export type Ruling =
     }
   | { readonly kind: 'wait'; readonly until: Promise<Answer> };
 
-const NOT_SIMPLE = 'this version takes snapshots only of what comes in a simple Query';
+const NOT_SEEN = 'it runs what the gateway has not read as text';
 
 /** As `rule`, for a statement of which no snapshot can be taken because of the way that it comes. */
 export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typeof rule>>): Ruling {
   const ruling = rule(state, ...rest);
-  if (ruling.kind !== 'run' || ruling.decision.action !== 'snapshot') return ruling;
+  if (ruling.kind !== 'run' || !wantsSnapshot(ruling.decision)) return ruling;
   if (state.services.snapshots === null) return ruling;
   const { decision } = ruling;
-  if (decision.snapshot === 'best_effort') return { ...ruling, decision: noted(decision, null, NOT_SIMPLE) };
-  return { ...ruling, kind: 'refuse', error: noPlanError(decision, NOT_SIMPLE) };
+  if (decision.snapshot === 'best_effort') return { ...ruling, decision: noted(decision, null, NOT_SEEN) };
+  return { ...ruling, kind: 'refuse', error: noPlanError(decision, NOT_SEEN) };
+}
+
+/** Why a statement that is to be held will surely have no snapshot, though it has to have one. */
+function problemAhead(state: SessionState, decision: Decision, analysis: Analysis): string | null {
+  if (state.services.snapshots === null || !wantsSnapshot(decision)) return null;
+  return decision.snapshot === 'required' ? problemOf(state, analysis) : null;
 }
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
@@ -64,6 +71,12 @@ export function rule(
         holdMs: 0,
       };
     case 'hold': {
+      // Nobody is asked to approve what would be refused then.
+      const problem = end === null ? problemAhead(state, decision, analysis) : null;
+      if (problem !== null) {
+        const error = noPlanError(decision, problem);
+        return { kind: 'refuse', decision, error, approvalId: null, holdMs: 0 };
+      }
       if (end === null)
         return { kind: 'wait', until: holds.hold(analysis, decision, text, parameters, read) };
       const { approvalId, holdMs } = end;

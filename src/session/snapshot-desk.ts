@@ -1,36 +1,76 @@
-import { createHash } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
-import { newId } from '../base/ids.ts';
-import { LIMITS } from '../base/limits.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import type { Decision, Snapshot } from '../policy/decision.ts';
-import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
-import { snapshotFolder } from '../snapshot/manifest.ts';
-import { NO_PARAMETERS, type PlanOutcome, planCapture } from '../snapshot/plan.ts';
-import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { Decision } from '../policy/decision.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import {
+  type CapturePlan,
+  NO_PARAMETERS,
+  type PlanRequest,
+  planCapture,
+  type StatementParameters,
+} from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import type { ErrorFields } from '../wire/backend.ts';
-import { HiddenQueryEnded } from './hidden-exchange.ts';
+import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
+import type { Bind } from '../wire/bind.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import { NOT_UTF8, problemOf } from './capturable.ts';
+import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { holdEndedError, nativeError, noPlanError, snapshotFailedError } from './refusal.ts';
-import type { SessionState, SnapshotServices } from './state.ts';
-import { type Prepared, type ServerFacts, StatementGate } from './statement-gate.ts';
+import type { Portal } from './names.ts';
+import { type Capturing, noted, wantsSnapshot } from './noted.ts';
+import { snapshotFailedError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
+import type { SessionState } from './state.ts';
 
-/** What has come of the capture of a statement that has not run yet. */
-export type Captured = { readonly entry: AuditEntry } & (
-  | { readonly kind: 'taken'; readonly gate: StatementGate }
-  | { readonly kind: 'without'; readonly why: string }
-  | { readonly kind: 'refused'; readonly error: ErrorFields }
-);
+export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
 
-type Outcome =
-  | { readonly kind: 'taken'; readonly gate: StatementGate }
-  | { readonly kind: 'without'; readonly why: string }
-  | { readonly kind: 'refused'; readonly error: ErrorFields };
+/** A portal whose statement is to be captured, from its Bind until it runs. */
+export interface BoundPortal {
+  readonly name: string;
+  readonly portal: Portal;
+  readonly decision: Capturing;
+  readonly text: Buffer;
+  readonly request: PlanRequest;
+  readonly plan: CapturePlan;
+}
+
+/** A Bind of a statement that is to be captured, before it has been sent. */
+export interface BindToPlan {
+  readonly name: string;
+  readonly portal: Portal;
+  readonly decision: Capturing;
+  /** The message, with the name of the statement as it is on the wire. */
+  readonly bind: Bind;
+  readonly statement: Buffer;
+  /** The event, should it be refused. */
+  readonly entry: AuditEntry;
+}
+
+/** What has come of a Bind; without `bound` it is forwarded to run uncaptured. */
+export type Planned =
+  | {
+      readonly kind: 'planned';
+      readonly name: string;
+      readonly portal: Portal;
+      readonly bound: BoundPortal | null;
+    }
+  | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
+  | { readonly kind: 'discarded' };
+
+const FLUSH = encodeFlush();
+
+/** What answers nothing that has run, so that queries of ours may be sent behind it in the same segment. */
+const RUNS_NOTHING: ReadonlySet<ReplyKind> = new Set([
+  ReplyKind.Parse,
+  ReplyKind.Bind,
+  ReplyKind.Describe,
+  ReplyKind.Close,
+  ReplyKind.Hidden,
+]);
 
 /**
  * Takes the rows that a statement will change while the client's stream waits with it, in the transaction that it
- * will run in: the client's where one is open, and otherwise one of the gateway's own.
+ * will run in. For a Query that is the client's where one is open, and otherwise one of the gateway's own. For an
+ * Execute it is that of the segment, which its Sync commits if nothing else does: until then nothing behind is sent.
  *
  * Invariant: what it says other than `taken` leaves no transaction of the gateway's open.
  */
@@ -46,8 +86,8 @@ export class SnapshotDesk {
   }
 
   /** Whether rows are to be captured for such a decision. */
-  takes(decision: Decision): decision is Snapshot {
-    return decision.action === 'snapshot' && this.state.services.snapshots !== null;
+  takes(decision: Decision): decision is Capturing {
+    return this.state.services.snapshots !== null && wantsSnapshot(decision);
   }
 
   /** The client is gone; once its statement runs, that no longer matters. */
@@ -57,128 +97,210 @@ export class SnapshotDesk {
     this.hidden.giveUp();
   }
 
-  async capture(text: Buffer, entry: AuditEntry, decision: Snapshot): Promise<Captured> {
+  /** For a Query of that text. */
+  async capture(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<Captured> {
+    return { entry, ...(await this.patiently(() => this.captureQuery(text, entry, decision))) };
+  }
+
+  /** For an Execute of the portal, whose Bind has been planned. */
+  async captureBound(bound: BoundPortal, entry: AuditEntry): Promise<Captured> {
+    const outcome = await this.patiently(async () => {
+      const { decision } = bound;
+      try {
+        await this.untilSegmentFits();
+        return await this.inSegment(bound, entry);
+      } catch (error) {
+        return failure(error, decision);
+      }
+    });
+    return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
+  }
+
+  /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */
+  async plan(request: BindToPlan): Promise<Planned> {
+    const { name, portal, decision, entry } = request;
+    let bound: BoundPortal | null = null;
+    let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
+      try {
+        await this.untilSegmentFits();
+        const planned = await this.planBind(request);
+        if (planned !== null && 'kind' in planned) return planned;
+        bound = planned;
+        return null;
+      } catch (error) {
+        return failure(error, decision);
+      }
+    });
+    if (this.gaveUp) outcome = canceled(decision);
+    if (outcome === null) return { kind: 'planned', name, portal, bound };
+    outcome = await this.concluded(outcome, entry);
+    switch (outcome.kind) {
+      case 'without': {
+        const without = noted(decision, null, outcome.why);
+        return { kind: 'planned', name, portal: { ...portal, decision: without }, bound: null };
+      }
+      case 'refused':
+        return { kind: 'refused', error: outcome.error, entry };
+      default:
+        return { kind: 'discarded' };
+    }
+  }
+
+  private async patiently<T>(prepare: () => Promise<T>): Promise<T> {
     this.preparing = true;
     this.gaveUp = false;
     try {
-      return { entry, ...(await this.prepare(text, entry, decision)) };
+      return await prepare();
     } finally {
       this.preparing = false;
     }
   }
 
-  private async prepare(text: Buffer, entry: AuditEntry, decision: Snapshot): Promise<Outcome> {
-    const { state } = this;
+  private unlessGivenUp(outcome: CaptureOutcome, decision: Capturing): CaptureOutcome {
+    if (!this.gaveUp) return outcome;
+    if (outcome.kind === 'taken') outcome.gate.discarded();
+    return canceled(decision);
+  }
+
+  private async captureQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
+    const { state, hidden } = this;
     const services = state.services.snapshots!;
     while (!state.owesNothing()) await state.untilAnswered();
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
-    const problem = problemOf(state, entry);
+    const problem = state.replies.segmentOpen
+      ? 'it follows messages that no Sync has ended'
+      : problemOf(state, entry.analysis);
     const slice: WriteSlice =
       problem === null ? await services.slice(text) : { kind: 'inexact', reason: problem };
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
-    const connection = this.hidden.ending('sync');
+    const connection = hidden.ending('sync');
     const opened = state.transactionStatus === 'I';
+    const way = opened ? 'own' : 'block';
+    const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
     // What is asked next is sent along with it.
     const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
     begun.catch(() => {});
-    let outcome: Outcome;
+    let outcome: CaptureOutcome;
     try {
-      outcome = await this.inTransaction(connection, services, slice, text, entry, decision, opened);
+      const gaveUp = () => this.gaveUp;
+      const run = {
+        state,
+        services,
+        hidden,
+        connection,
+        request,
+        text,
+        entry,
+        decision,
+        way,
+        gaveUp,
+      } as const;
+      outcome = await captureRows(run, null);
       await begun;
     } catch (error) {
       outcome = failure(error, decision);
     }
-    if (this.gaveUp) outcome = { kind: 'refused', error: canceled(decision) };
+    outcome = this.unlessGivenUp(outcome, decision);
     if (opened && outcome.kind !== 'taken')
       await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
     return outcome;
   }
 
-  private async inTransaction(
-    connection: HiddenConnection,
-    services: SnapshotServices,
-    slice: WriteSlice,
-    text: Buffer,
-    entry: AuditEntry,
-    decision: Snapshot,
-    opened: boolean,
-  ): Promise<Outcome> {
-    const request = { scope: this.state.facts.database, slice, parameters: NO_PARAMETERS };
-    for (let attempt = 1; ; attempt++) {
-      const planned: PlanOutcome = await planCapture(connection, services.catalog, request);
-      if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
-      if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-      const { plan } = planned;
-      const id = newId('snap');
-      const createdAtMs = Date.now();
-      const writer = new SnapshotWriter(services.store, snapshotFolder(id, createdAtMs));
-      try {
-        const capture = await captureBefore(connection, plan, writer);
-        const facts = (server: ServerFacts) => factsOf(id, createdAtMs, services, text, entry, server);
-        const required = decision.snapshot === 'required';
-        const prepared: Prepared = { plan, capture, writer, facts, opened, required };
-        if (this.gaveUp) throw new HiddenQueryEnded('given up');
-        return { kind: 'taken', gate: new StatementGate(this.state, connection, prepared, entry) };
-      } catch (error) {
-        void writer.abort();
-        if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
-        services.catalog.invalidate(request.scope);
-      }
+  private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
+    const { state, hidden } = this;
+    const { request, text, decision } = bound;
+    const run = {
+      state,
+      services: state.services.snapshots!,
+      hidden,
+      connection: hidden.ending('flush'),
+      request,
+      text,
+      entry,
+      decision,
+      way: 'segment',
+      gaveUp: () => this.gaveUp,
+    } as const;
+    return await captureRows(run, bound.plan);
+  }
+
+  private async planBind(request: BindToPlan): Promise<BoundPortal | CaptureOutcome | null> {
+    const { state, hidden } = this;
+    const { name, portal, decision, bind } = request;
+    const services = state.services.snapshots!;
+    const { text: sql } = portal.statement;
+    const problem = sql === null ? 'its text is a part of another' : problemOf(state, portal.analysis);
+    if (problem !== null || sql === null) return withoutPlan(decision, problem!);
+    if (portal.statement.facts.encoding !== 'utf8') return withoutPlan(decision, NOT_UTF8);
+    const text = Buffer.from(sql, 'utf8');
+    const slice = await services.slice(text);
+    if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
+    const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
+    describing.catch(() => {});
+    const scope = state.facts.database;
+    const planning = planCapture(hidden.ending('flush'), services.catalog, {
+      scope,
+      slice,
+      parameters: NO_PARAMETERS,
+    });
+    planning.catch(() => {});
+    const types = await describing;
+    const planned = await planning;
+    if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
+    if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+    const parameters = parametersOf(bind, types);
+    if (parameters === null) return null;
+    const plan = { ...planned.plan, parameters };
+    return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
+  }
+
+  /** Waits until a query of ours can be sent in the client's segment, and its status is known. */
+  private async untilSegmentFits(): Promise<void> {
+    const { state } = this;
+    // What stands in front of the message is sent by then.
+    await Promise.resolve();
+    let flushed = false;
+    while (!this.segmentFits()) {
+      // What has run may wait in the server for a Flush.
+      if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
+      flushed = true;
+      await state.untilAnswered();
     }
+  }
+
+  private segmentFits(): boolean {
+    const { replies } = this.state;
+    if (this.state.owesNothing()) return true;
+    for (let i = 0; i < replies.length; i++) if (!RUNS_NOTHING.has(replies.at(i).kind)) return false;
+    return true;
+  }
+
+  /**
+   * Where a query of ours has failed inside a segment, the server discards up to the client's Sync, so that there is
+   * nothing to replace: the client is told at once. One that was given up may still be under way, and fail.
+   */
+  private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
+    const { state } = this;
+    if (outcome.kind === 'taken' || outcome.kind === 'discarded') return outcome;
+    await state.untilHiddenOver();
+    if (!state.discarding) return outcome;
+    const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);
+    entry.decision = noted(entry.decision, null, error['M'] ?? '');
+    entry.end = 'blocked';
+    entry.sqlstate = error['C'] ?? null;
+    state.ended.push(entry);
+    state.inject(encodeErrorResponse(error, state.clientEncoding));
+    return { kind: 'discarded' };
   }
 }
 
-/** Why no capture is tried at all. */
-function problemOf(state: SessionState, { analysis }: AuditEntry): string | null {
-  if (state.replies.segmentOpen) return 'it follows messages that no Sync has ended';
-  if (analysis.status !== 'parsed') return 'its text is not understood';
-  if (analysis.statements.length !== 1) return 'it is one of several statements in one text';
-  if (state.textFacts.encoding !== 'utf8') return 'the client does not write UTF-8';
-  return null;
-}
+const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
-function withoutPlan(decision: Snapshot, reason: string): Outcome {
-  if (decision.snapshot === 'best_effort') return { kind: 'without', why: reason };
-  return { kind: 'refused', error: noPlanError(decision, reason) };
-}
-
-/** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-function failure(error: unknown, decision: Snapshot): Outcome {
-  if (error instanceof HiddenQueryError) return { kind: 'refused', error: nativeError(error) };
-  if (error instanceof HiddenQueryEnded) return { kind: 'refused', error: canceled(decision) };
-  const why = error instanceof Error ? error.message : String(error);
-  if (decision.snapshot === 'best_effort') return { kind: 'without', why };
-  return { kind: 'refused', error: snapshotFailedError(why) };
-}
-
-function canceled(decision: Snapshot): ErrorFields {
-  return holdEndedError({ kind: 'canceled' }, decision, null);
-}
-
-function factsOf(
-  id: string,
-  createdAtMs: number,
-  services: SnapshotServices,
-  text: Buffer,
-  entry: AuditEntry,
-  server: ServerFacts,
-): SnapshotFacts {
-  const { session, analysis, decision } = entry;
-  return {
-    id,
-    created_at: new Date(createdAtMs).toISOString(),
-    gateway: services.version,
-    session,
-    server: { version_num: server.versionNum, encoding: server.encoding },
-    xid: server.xid,
-    statement: {
-      text: analysis.redacted ?? text.toString('utf8'),
-      sha256: createHash('sha256').update(text).digest('hex'),
-      operation: analysis.operation,
-      parameters: entry.parameters,
-    },
-    decision: { rule: decision.rule, risk: decision.risk },
-    approval_id: entry.approvalId,
-  };
+/** Null where their number is not that of the statement, which the server refuses at the Bind. */
+function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
+  const { parameters: values, parameterFormats } = bind;
+  if (values.length !== types.length) return null;
+  const format = (i: number) => parameterFormats[parameterFormats.length === 1 ? 0 : i] ?? 0;
+  return { types, values, formats: values.map((_, i) => (format(i) === 1 ? 1 : 0)) };
 }

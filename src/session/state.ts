@@ -12,6 +12,7 @@ import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
 import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
 import { ReplyQueue } from './replies.ts';
+import type { BoundPortal } from './snapshot-desk.ts';
 import type { StartupFacts } from './startup-parameters.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
@@ -87,6 +88,8 @@ export class SessionState {
   readyWhileAsked = 0;
   /** Queries of the gateway's own that stand among the replies. */
   hiddenQueued = 0;
+  /** A portal of which the rows are to be captured, and that has not run yet. There is at most one. */
+  bound: BoundPortal | null = null;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
@@ -160,6 +163,11 @@ export class SessionState {
     this.segment++;
     this.statements.closeSegment();
     this.portals.closeSegment();
+  }
+
+  /** Resolves when no query of the gateway's own is under way, whatever has come of it. */
+  async untilHiddenOver(): Promise<void> {
+    while (this.hiddenQueued > 0) await this.untilAnswered();
   }
 
   /** Resolves when the server has answered something that may settle a name. */

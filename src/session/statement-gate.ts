@@ -1,5 +1,6 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
+import { withinMs } from '../base/deadline.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
@@ -16,19 +17,29 @@ import {
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
 import { driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState } from './state.ts';
+
+/**
+ * Whose transaction a captured statement runs in. `own`: a Query, in one that the gateway has begun and commits.
+ * `block`: a Query, in the client's. `segment`: an Execute, in that of its segment.
+ */
+export type CaptureWay = 'own' | 'block' | 'segment';
 
 /** What was captured of a statement that is about to run. */
 export interface Prepared {
   readonly plan: CapturePlan;
   readonly capture: Capture;
   readonly writer: SnapshotWriter;
+  readonly folder: string;
   readonly facts: (read: ServerFacts) => SnapshotFacts;
-  /** The transaction is the gateway's own, which it commits. */
-  readonly opened: boolean;
+  readonly way: CaptureWay;
   readonly required: boolean;
+  readonly hidden: HiddenQueries;
+  /** Whose queries end as the way asks for. */
+  readonly connection: HiddenConnection;
 }
 
 export interface ServerFacts {
@@ -60,29 +71,28 @@ type Ending =
   | { readonly kind: 'lost' };
 
 /**
- * Stands between a statement that has run and its commit, for a Query of one statement.
+ * Stands between a captured statement that has run and its commit.
  *
  * States:
- * - running: the server works on the client's Query. Rows, notices and errors pass; CommandComplete is kept.
- * - settling: the server is ready. The capture is proved and stored, and the transaction, if it is ours, committed.
+ * - running: the server works on the client's message. Rows, notices and errors pass; what tells of success is kept.
+ * - settling: the statement has run. The capture is proved and stored, and a transaction of ours committed.
  * - over: the client has been told, and what it sent since is looked at.
  *
  * Invariant: the client reads of success only after the snapshot is durable and, where the transaction is ours, after
- * it has been committed; and it is never committed before.
+ * it has been committed; and it is never committed before, because nothing that could commit it is sent before.
  */
 export class StatementGate {
   /** Resolves when the client's stream may go on. */
   readonly over: Promise<void>;
   private readonly state: SessionState;
-  private readonly hidden: HiddenConnection;
   private readonly prepared: Prepared;
   private readonly entry: AuditEntry;
+  /** Null until the statement has run, and where it has but its portal has rows left. */
   private tag: string | null = null;
   private end!: () => void;
 
-  constructor(state: SessionState, hidden: HiddenConnection, prepared: Prepared, entry: AuditEntry) {
+  constructor(state: SessionState, prepared: Prepared, entry: AuditEntry) {
     this.state = state;
-    this.hidden = hidden;
     this.prepared = prepared;
     this.entry = entry;
     this.over = new Promise((resolve) => {
@@ -90,14 +100,46 @@ export class StatementGate {
     });
   }
 
-  /** The statement has run; its CommandComplete is kept from the client for now. */
+  /** A Query's statement has run; its CommandComplete is kept from the client for now. */
   completed(tag: string): void {
     this.tag = tag;
   }
 
-  /** The server is ready again; `status` is how it stands. */
+  /** The server is ready again behind a Query; `status` is how it stands. */
   ready(status: 'I' | 'T' | 'E'): void {
-    void this.settle(status)
+    this.conclude(this.settleQuery(status));
+  }
+
+  /** An Execute has run; the tag is null where it was suspended, which a write is only with all of it done. */
+  executed(tag: string | null): void {
+    this.tag = tag;
+    this.conclude(this.settleExecute());
+  }
+
+  /** The server has refused the statement, which the client is told as it is. */
+  failed(sqlstate: string | null): void {
+    this.entry.end = 'failed';
+    this.entry.sqlstate = sqlstate;
+    if (this.prepared.way !== 'segment') return;
+    void this.prepared.writer.abort();
+    this.release({ kind: 'told' });
+  }
+
+  /** It never runs. */
+  discarded(): void {
+    this.entry.end = 'not-run';
+    void this.prepared.writer.abort();
+    this.end();
+  }
+
+  /** The connection went while the statement ran. */
+  lost(): void {
+    void this.prepared.writer.abort();
+    this.release({ kind: 'lost' });
+  }
+
+  private conclude(settling: Promise<Ending>): void {
+    void settling
       .catch((error: unknown): Ending => {
         if (error instanceof HiddenQueryEnded) return { kind: 'lost' };
         this.state.services.log.error({ err: error, session: this.state.identity.id }, 'failed to snapshot');
@@ -107,34 +149,23 @@ export class StatementGate {
       .then((ending) => this.release(ending));
   }
 
-  /** The server has refused the statement, which the client is told as it is. */
-  failed(sqlstate: string | null): void {
-    this.entry.end = 'failed';
-    this.entry.sqlstate = sqlstate;
-  }
-
-  /** The connection went while the statement ran. */
-  lost(): void {
-    void this.prepared.writer.abort();
-    this.release({ kind: 'lost' });
-  }
-
-  private async settle(status: 'I' | 'T' | 'E'): Promise<Ending> {
-    const { opened, writer } = this.prepared;
+  private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending> {
+    const { way, writer, hidden, connection } = this.prepared;
     if (this.tag === null || status !== 'T') {
       void writer.abort();
-      if (opened && status !== 'I') await this.hidden.run(plainQuery('ROLLBACK'), () => {});
+      if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       return { kind: 'told' };
     }
-    const outcome = await this.proved();
+    const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
       void writer.abort();
-      await this.undo();
+      if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
+      else if (this.state.transactionStatus === 'T') await this.failTransaction();
       return outcome;
     }
-    if (!opened) return outcome;
+    if (way !== 'own') return outcome;
     try {
-      await this.hidden.run(plainQuery('COMMIT'), () => {});
+      await hidden.commit();
       return outcome;
     } catch (error) {
       // Whether it was committed is not known where the server is gone, so that the snapshot stays.
@@ -144,13 +175,45 @@ export class StatementGate {
     }
   }
 
+  private async settleExecute(): Promise<Ending> {
+    const outcome = await this.provedInFull();
+    if (outcome.kind === 'failed') {
+      void this.prepared.writer.abort();
+      if (!this.state.discarding) await this.failTransaction();
+    }
+    return outcome;
+  }
+
+  /** Has the transaction fail that the statement is a part of, so that it is taken back with it. */
+  private async failTransaction(): Promise<void> {
+    try {
+      await this.prepared.connection.run(plainQuery('holdfast takes a statement back'), () => {});
+    } catch (error) {
+      if (error instanceof HiddenQueryError) return;
+      // Another query of ours has made it fail already.
+      if (error instanceof HiddenQueryEnded && error.why === 'discarded') return;
+      throw error;
+    }
+    throw new Error('the transaction could not be made to fail');
+  }
+
+  /** As `proved`; but a query of ours that was given up may have failed since, and the transaction with it. */
+  private async provedInFull(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
+    const { state } = this;
+    const outcome = await this.proved();
+    await state.untilHiddenOver();
+    const stands = this.prepared.way === 'segment' ? !state.discarding : state.transactionStatus === 'T';
+    if (outcome.kind === 'failed' || stands) return outcome;
+    return { kind: 'failed', error: snapshotFailedError(outcome.why) };
+  }
+
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
-    const { plan, capture, writer, facts, required } = this.prepared;
+    const { plan, capture, writer, facts, required, connection } = this.prepared;
     try {
       const [proof, server] = await Promise.all([
-        captureAfter(this.hidden, plan, capture, this.tag!, writer),
-        readServerFacts(this.hidden),
+        captureAfter(connection, plan, capture, this.tag ?? '', writer),
+        readServerFacts(connection),
       ]);
       if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
       if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
@@ -173,55 +236,43 @@ export class StatementGate {
 
   /** What takes longer than the limit is given up, and what it may leave behind is taken away once it has ended. */
   private async stored<T>(storing: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | null = null;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        void storing.catch(() => {}).then(() => this.prepared.writer.abort());
-        reject(new Error(`it was not stored within ${LIMITS.snapshotStoreMs} ms`));
-      }, LIMITS.snapshotStoreMs);
-    });
-    try {
-      return await Promise.race([storing, late]);
-    } finally {
-      if (timer !== null) clearTimeout(timer);
-    }
-  }
-
-  /** Takes the statement back: with its transaction, or by having the transaction fail that it is a part of. */
-  private async undo(): Promise<void> {
-    if (this.prepared.opened) await this.hidden.run(plainQuery('ROLLBACK'), () => {});
-    else if (this.state.transactionStatus === 'T') {
-      await this.hidden
-        .run(plainQuery('holdfast takes a statement back'), () => {})
-        .catch((error: unknown) => {
-          if (!(error instanceof HiddenQueryError)) throw error;
-        });
-    }
+    const late = () => {
+      void storing.catch(() => {}).then(() => this.prepared.writer.abort());
+      return new Error(`it was not stored within ${LIMITS.snapshotStoreMs} ms`);
+    };
+    return await withinMs(LIMITS.snapshotStoreMs, storing, late);
   }
 
   private release(ending: Ending): void {
     const { state, entry } = this;
-    const status = state.transactionStatus;
+    const isQuery = this.prepared.way !== 'segment';
+    const parts: Buffer[] = [];
     if (ending.kind === 'done') {
-      entry.end = 'completed';
-      const complete = Buffer.from(`${this.tag}\0`, 'latin1');
-      entry.rows = rowsOfCommandTag(complete, 0, complete.length);
+      const complete = Buffer.from(`${this.tag ?? ''}\0`, 'latin1');
+      entry.end = this.tag === null ? 'suspended' : 'completed';
+      entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
       entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
-      state.inject(
-        Buffer.concat([encodeMessage(Backend.CommandComplete, complete), encodeReadyForQuery(status)]),
+      parts.push(
+        this.tag === null
+          ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
+          : encodeMessage(Backend.CommandComplete, complete),
       );
     } else if (ending.kind === 'failed') {
       entry.end = 'failed';
       entry.sqlstate = ending.error['C'] ?? null;
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
-      const error = encodeErrorResponse(ending.error, state.clientEncoding);
-      state.inject(Buffer.concat([error, encodeReadyForQuery(status)]));
-    } else if (ending.kind === 'told') {
-      state.inject(encodeReadyForQuery(status));
+      parts.push(encodeErrorResponse(ending.error, state.clientEncoding));
     }
+    if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
+    if (parts.length > 0) state.inject(Buffer.concat(parts));
     entry.durationMs = nowMs() - entry.startedAtMs;
-    entry.transactionStatus = ending.kind === 'lost' ? '?' : status;
-    state.services.audit.finish(entry);
+    if (ending.kind === 'lost' || isQuery) {
+      entry.transactionStatus = ending.kind === 'lost' ? '?' : state.transactionStatus;
+      state.services.audit.finish(entry);
+    } else {
+      // The segment's ReadyForQuery tells the status.
+      state.ended.push(entry);
+    }
     this.end();
     state.answered();
   }

@@ -1,6 +1,6 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
-import type { Captured } from './snapshot-desk.ts';
+import type { Captured, Planned } from './snapshot-desk.ts';
 
 /** What was waited for: the analysis of a large text, or the end of a hold. */
 export interface Answer {
@@ -17,7 +17,9 @@ export interface Answer {
       }
     | { readonly kind: 'fault'; readonly error: unknown }
     /** The statement's rows have been captured, or it goes on without, or it is refused. */
-    | { readonly kind: 'capture'; readonly captured: Captured };
+    | { readonly kind: 'capture'; readonly captured: Captured }
+    /** What a portal is to run has a plan for its capture, or is to go on without, or is refused. */
+    | { readonly kind: 'planned'; readonly planned: Planned };
 }
 
 /** What becomes of a message: null forwards it as it is. */
@@ -26,8 +28,10 @@ export type Verdict =
   | { readonly kind: 'replace'; readonly bytes: Buffer }
   /** The server breaks off at the message's header, in its own words. */
   | { readonly kind: 'break' }
-  /** The message goes on as it is, and nothing behind it is looked at before that. */
-  | { readonly kind: 'gate'; readonly until: Promise<void> }
+  /** The message goes on as it is, then `behind`, and nothing behind it is looked at before that. */
+  | { readonly kind: 'gate'; readonly until: Promise<void>; readonly behind: Buffer | null }
+  /** A Bind that is there in part has to be there whole to be decided. */
+  | { readonly kind: 'whole' }
   /** `ahead` are bytes of ours that are sent to the server before the wait. */
   | { readonly kind: 'wait'; readonly until: Promise<Answer>; readonly ahead?: Buffer | null };
 

@@ -1,5 +1,5 @@
 import type { Analysis } from '../sql/effects.ts';
-import type { Captured } from './snapshot-desk.ts';
+import type { Captured, Planned } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -23,5 +23,10 @@ export function waitForCapture(capture: Promise<Captured>): Wait {
     analysis: null,
     outcome: { kind: 'capture' as const, captured },
   }));
+  return { kind: 'wait', until };
+}
+
+export function waitForPlan(plan: Promise<Planned>): Wait {
+  const until = plan.then((planned) => ({ analysis: null, outcome: { kind: 'planned' as const, planned } }));
   return { kind: 'wait', until };
 }

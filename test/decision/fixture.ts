@@ -25,8 +25,12 @@ export class DecisionFixture {
     this.gateway = gateway;
   }
 
-  static async start(policy: string, environment: Record<string, string> = {}): Promise<DecisionFixture> {
-    const postgres = await startPostgres();
+  static async start(
+    policy: string,
+    environment: Record<string, string> = {},
+    version: 15 | 18 = 18,
+  ): Promise<DecisionFixture> {
+    const postgres = await startPostgres({ version });
     try {
       await postgres.sql(TABLES_SQL);
       return new DecisionFixture(

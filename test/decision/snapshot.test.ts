@@ -151,7 +151,7 @@ describe('a statement of which policy wants a snapshot', () => {
     await client.query('begin');
     expect(statusOf(await client.query(statement))).toBe('E');
     await client.query('rollback');
-    client.write(fe.parse('', 'delete from precious'), fe.bind(), fe.execute(), fe.sync());
+    client.write(fe.parse('', statement), fe.bind(), fe.execute(), fe.sync());
     expect(errorsOf(await client.untilReady())).toMatchObject([{ C: 'HF002' }]);
     expect(await fixture.preciousRows()).toBe(10);
     await client.terminate();

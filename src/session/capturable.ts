@@ -1,0 +1,19 @@
+import type { Analysis } from '../sql/effects.ts';
+import type { SessionState } from './state.ts';
+
+/** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
+const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
+
+export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
+
+/** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */
+export function problemOf(state: SessionState, analysis: Analysis): string | null {
+  const [only, ...others] = analysis.statements;
+  if (analysis.status !== 'parsed' || only === undefined) return 'its text is not understood';
+  if (others.length > 0) return SEVERAL;
+  if (state.textFacts.encoding !== 'utf8') return NOT_UTF8;
+  const known = only.operations.some((operation) => CAPTURABLE.has(operation));
+  return known ? null : `this version takes none of ${analysis.operation}`;
+}
+
+export const SEVERAL = 'it is one of several statements in one text';

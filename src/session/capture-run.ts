@@ -1,0 +1,123 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { AuditEntry } from '../audit/event.ts';
+import { newId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { captureBefore, StalePlan } from '../snapshot/capture.ts';
+import { snapshotFolder } from '../snapshot/manifest.ts';
+import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import type { Capturing } from './noted.ts';
+import { holdEndedError, nativeError, noPlanError, snapshotFailedError } from './refusal.ts';
+import type { SessionState, SnapshotServices } from './state.ts';
+import { type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
+
+/** What has come of the capture of a statement that has not run yet. */
+export type CaptureOutcome =
+  | { readonly kind: 'taken'; readonly gate: StatementGate }
+  | { readonly kind: 'without'; readonly why: string }
+  | { readonly kind: 'refused'; readonly error: ErrorFields }
+  /** An error in front of it, which the client knows of, has the server discard it. */
+  | { readonly kind: 'discarded' };
+
+export interface CaptureRun {
+  readonly state: SessionState;
+  readonly services: SnapshotServices;
+  readonly hidden: HiddenQueries;
+  readonly connection: HiddenConnection;
+  readonly request: PlanRequest;
+  readonly text: Buffer;
+  readonly entry: AuditEntry;
+  readonly decision: Capturing;
+  readonly way: CaptureWay;
+  /** Nobody waits for it any more. */
+  readonly gaveUp: () => boolean;
+}
+
+/** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
+export async function captureRows(run: CaptureRun, known: CapturePlan | null): Promise<CaptureOutcome> {
+  const { state, connection, services, request, decision, entry } = run;
+  let plan = known;
+  for (let attempt = 1; ; attempt++) {
+    if (plan === null) {
+      const planned = await planCapture(connection, services.catalog, request);
+      if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
+      if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+      plan = planned.plan;
+    }
+    if (run.way === 'segment') plan = lockingInSegment(plan);
+    const id = newId('snap');
+    const createdAtMs = Date.now();
+    const folder = snapshotFolder(id, createdAtMs);
+    const writer = new SnapshotWriter(services.store, folder);
+    try {
+      const capture = await captureBefore(connection, plan, writer);
+      if (run.gaveUp()) throw new HiddenQueryEnded('given up');
+      if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
+      const { way, hidden } = run;
+      const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
+      const required = decision.snapshot === 'required';
+      const prepared = { plan, capture, writer, folder, facts, way, required, hidden, connection };
+      return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
+    } catch (error) {
+      void writer.abort();
+      if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      services.catalog.invalidate(request.scope);
+      plan = null;
+    }
+  }
+}
+
+/** Marks the body of our own block; no name can hold it, because nobody can guess it. */
+const BODY = `$holdfast_${randomBytes(12).toString('hex')}$`;
+const LOCKING = `DO LANGUAGE plpgsql ${BODY} BEGIN `;
+
+/** Older servers let nobody lock a table in a segment that has no BEGIN, except from within a function. */
+function lockingInSegment(plan: CapturePlan): CapturePlan {
+  if (plan.lock === null || plan.lock.startsWith(LOCKING)) return plan;
+  return { ...plan, lock: `${LOCKING}${plan.lock}; END ${BODY}` };
+}
+
+export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {
+  if (decision.snapshot === 'best_effort') return { kind: 'without', why: reason };
+  return { kind: 'refused', error: noPlanError(decision, reason) };
+}
+
+/** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
+export function failure(error: unknown, decision: Capturing): CaptureOutcome {
+  if (error instanceof HiddenQueryError) return { kind: 'refused', error: nativeError(error) };
+  if (error instanceof HiddenQueryEnded) {
+    return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  return { kind: 'refused', error: snapshotFailedError(why) };
+}
+
+export function canceled(decision: Capturing): CaptureOutcome {
+  return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
+}
+
+function factsOf(id: string, createdAtMs: number, run: CaptureRun, server: ServerFacts): SnapshotFacts {
+  const { services, text, entry } = run;
+  const { session, analysis, decision } = entry;
+  return {
+    id,
+    created_at: new Date(createdAtMs).toISOString(),
+    gateway: services.version,
+    session,
+    server: { version_num: server.versionNum, encoding: server.encoding },
+    xid: server.xid,
+    statement: {
+      text: analysis.redacted ?? text.toString('utf8'),
+      sha256: createHash('sha256').update(text).digest('hex'),
+      operation: analysis.operation,
+      parameters: entry.parameters,
+    },
+    decision: { rule: decision.rule, risk: decision.risk },
+    approval_id: entry.approvalId,
+  };
+}

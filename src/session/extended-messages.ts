@@ -1,0 +1,298 @@
+import type { AuditEntry } from '../audit/event.ts';
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { Reading } from '../sql/recent-texts.ts';
+import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
+import { decodeFrontendMessage } from '../wire/frontend-message.ts';
+import { Frontend } from '../wire/message-type.ts';
+import { runCaptured } from './captured-query.ts';
+import type { HoldDesk } from './hold.ts';
+import { nameKey, type Portal, UNSETTLED } from './names.ts';
+import { newEntry } from './new-entry.ts';
+import { noted } from './noted.ts';
+import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
+import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
+import { boundBesideError, noPlanError, tooLargeError, unreadableNameError } from './refusal.ts';
+import { type Reply, ReplyKind } from './replies.ts';
+import { rule, ruleUncaptured } from './ruling.ts';
+import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import type { Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
+import type { SessionState } from './state.ts';
+import { currentAnalysis, executedBy, isAsDecided } from './understanding.ts';
+import type { Answer, Verdict } from './verdict.ts';
+import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
+
+/** What the messages of the extended query protocol mean to the session. */
+export class ExtendedMessages {
+  private readonly state: SessionState;
+  private readonly holds: HoldDesk;
+  private readonly snapshots: SnapshotDesk;
+  /** Portals of captured statements that have run. */
+  private readonly ran = new WeakSet<Portal>();
+
+  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk) {
+    this.state = state;
+    this.holds = holds;
+    this.snapshots = snapshots;
+  }
+
+  parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const { replies, statements, textFacts } = this.state;
+    const nameEnd = stringEnd(bytes, start, end);
+    const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
+    if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
+      replies.push(ReplyKind.Parse);
+      return null;
+    }
+    const began = nowMs();
+    const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
+    if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
+    this.countDecision(began);
+    const name = this.key(bytes, start, nameEnd);
+    if (name === null) return refuse(this.state, Frontend.Parse, unreadableNameError());
+    if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
+      return refuse(
+        this.state,
+        Frontend.Parse,
+        tooLargeError('the number of prepared statements', LIMITS.namesMax),
+      );
+    }
+    const reply = replies.push(ReplyKind.Parse);
+    reply.of = 'statement';
+    reply.name = name;
+    reply.statement = {
+      text: reading.text,
+      analysis: reading.analysis,
+      facts: textFacts,
+      epoch: this.state.epoch,
+    };
+    statements.ask(name, reply.statement);
+    return null;
+  }
+
+  /**
+   * The decision is made here and not at Execute, because planning already runs functions. It holds for every
+   * Execute of the portal that runs what was decided.
+   */
+  bind(bytes: Buffer, start: number, end: number, answer: Answer | null, missingBytes: number): Verdict {
+    const { replies, portals, statements } = this.state;
+    if (answer?.outcome?.kind === 'planned') return this.bindPlanned(answer.outcome.planned);
+    const portalEnd = stringEnd(bytes, start, end);
+    const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
+    if (nameEnd < 0) {
+      if (end - start >= LIMITS.nameBytes - 5)
+        return refuse(this.state, Frontend.Bind, tooLargeError('a name', LIMITS.nameBytes));
+      replies.push(ReplyKind.Bind);
+      return null;
+    }
+    const portal = this.key(bytes, start, portalEnd);
+    const name = this.key(bytes, portalEnd + 1, nameEnd);
+    if (portal === null || name === null) return refuse(this.state, Frontend.Bind, unreadableNameError());
+    if (this.state.bound !== null && this.state.bound.name !== portal) return this.besideBound(Frontend.Bind);
+    if (portals.size >= LIMITS.namesMax && portals.peek(portal) === null) {
+      return refuse(this.state, Frontend.Bind, tooLargeError('the number of portals', LIMITS.namesMax));
+    }
+    const statement = statements.lookup(name);
+    if (statement === UNSETTLED) return settle(this.state, null);
+    const read =
+      answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
+    if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const text = statement === null || analysis.redacted !== null ? null : statement.text;
+    const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
+    const decision = this.state.decide(analysis);
+    if (statement === null) {
+      if (decision.action !== 'allow')
+        return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
+    }
+    const captures = this.snapshots.takes(decision);
+    if (captures && missingBytes > 0) {
+      const wholeBytes = end - start + missingBytes;
+      if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
+      return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
+    }
+    const began = nowMs();
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
+    this.countDecision(began);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
+      return poison(this.state, Frontend.Bind, ruling.error, entry);
+    }
+    const made: Portal = {
+      statement: statement ?? NO_STATEMENT,
+      read,
+      executed: executedBy(this.state, read),
+      epoch: this.state.epoch,
+      analysis,
+      decision: ruling.decision,
+      parameters,
+      approvalId: ruling.approvalId,
+      holdMs: ruling.holdMs,
+    };
+    if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
+    const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
+    // What the server refuses as malformed makes no portal.
+    if (bind.kind !== 'bind') return this.bound(portal, made);
+    const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
+    const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
+    const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
+    return waitForPlan(this.snapshots.plan(plan));
+  }
+
+  private bindPlanned(planned: Planned): Verdict {
+    if (planned.kind === 'discarded') return { kind: 'replace', bytes: NOTHING };
+    if (planned.kind === 'refused') {
+      const { entry, error } = planned;
+      entry.decision = noted(entry.decision, null, error['M'] ?? '');
+      return poison(this.state, Frontend.Bind, error, entry);
+    }
+    this.bound(planned.name, planned.portal);
+    this.state.bound = planned.bound;
+    return null;
+  }
+
+  /** The Bind is sent as it is. */
+  private bound(name: string, portal: Portal): null {
+    const { replies, portals } = this.state;
+    const reply = replies.push(ReplyKind.Bind);
+    reply.of = 'portal';
+    reply.name = name;
+    reply.portal = portal;
+    portals.ask(name, portal);
+    this.state.bound = null;
+    return null;
+  }
+
+  /**
+   * A portal that is to be captured runs by its Execute alone: SQL's FETCH would run it as well. So nothing else
+   * runs between its Bind and its Execute, or the end of its transaction.
+   */
+  besideBound(type: number): Verdict {
+    const { state } = this;
+    if (!state.replies.segmentOpen && !state.owesNothing()) return settle(state, null);
+    return poison(state, type, boundBesideError(), null);
+  }
+
+  execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const nameEnd = stringEnd(bytes, start, end);
+    if (nameEnd < 0 || end - nameEnd !== 5) {
+      this.state.replies.push(ReplyKind.Execute);
+      return null;
+    }
+    const name = this.key(bytes, start, nameEnd);
+    if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
+    if (answer?.outcome?.kind === 'capture') return this.run(answer.outcome.captured);
+    const { bound } = this.state;
+    if (bound !== null && bound.name !== name) return this.besideBound(Frontend.Execute);
+    const known = this.state.portals.lookup(name);
+    if (known === UNSETTLED) return settle(this.state, null);
+    const portal = known === null ? this.unknownPortal(answer) : this.decided(known, answer);
+    if (!('analysis' in portal)) return portal;
+    const { analysis } = portal;
+    const text = analysis.redacted === null ? portal.statement.text : null;
+    const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
+      if (bound?.portal === portal) return waitForCapture(this.snapshots.captureBound(bound, entry));
+      const error = noPlanError(portal.decision, 'what its portal runs was not so when it was bound');
+      return poison(this.state, Frontend.Execute, error, entry);
+    }
+    const reply = this.state.replies.push(ReplyKind.Execute);
+    if (analysis.status !== 'empty') this.begin(reply, entry);
+    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
+    return null;
+  }
+
+  /** A write runs whole at the first Execute of its portal, and what comes by another is what was left of its rows. */
+  private run(captured: Captured): Verdict {
+    const { bound } = this.state;
+    this.state.bound = null;
+    if (bound !== null && captured.kind !== 'refused') this.ran.add(bound.portal);
+    return runCaptured(this.state, Frontend.Execute, captured);
+  }
+
+  private unknownPortal(answer: Answer | null): Portal | Exclude<Verdict, null> {
+    const ruling = ruleUncaptured(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = newEntry(this.state, 'extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
+      return poison(this.state, Frontend.Execute, ruling.error, entry);
+    }
+    return { ...NO_PORTAL, ...ruling };
+  }
+
+  /** The portal if it runs what was decided at Bind, or with a decision of what it has come to mean since. */
+  private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
+    if (isAsDecided(this.state, portal)) return portal;
+    const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
+    if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const text = analysis.redacted === null ? portal.statement.text : null;
+    const ruling = ruleUncaptured(this.state, this.holds, analysis, text, portal.parameters, answer, read);
+    if (ruling.kind === 'wait') return ruling;
+    if (ruling.kind === 'refuse') {
+      const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, ruling, nowMs());
+      return poison(this.state, Frontend.Execute, ruling.error, entry);
+    }
+    return { ...portal, read, analysis, ...ruling };
+  }
+
+  close(bytes: Buffer, start: number, end: number): Verdict {
+    const { replies, statements, portals } = this.state;
+    const nameEnd = stringEnd(bytes, start + 1, end);
+    const name = nameEnd === end - 1 ? this.key(bytes, start + 1, nameEnd) : '';
+    if (name === null) return refuse(this.state, Frontend.Close, unreadableNameError());
+    const reply = replies.push(ReplyKind.Close);
+    if (nameEnd !== end - 1) return null;
+    if (bytes[start] === 0x53 /* S */) {
+      reply.of = 'statement';
+      reply.name = name;
+      statements.ask(name, null);
+    } else if (bytes[start] === 0x50 /* P */) {
+      if (this.state.bound?.name === name) this.state.bound = null;
+      reply.of = 'portal';
+      reply.name = name;
+      portals.ask(name, null);
+    }
+    return null;
+  }
+
+  /** The key of a name; null where the server may take it for another, so that its message has to be refused. */
+  private key(bytes: Buffer, start: number, end: number): string | null {
+    if (start === end) return '';
+    const key = this.state.nameKey(bytes, start, end);
+    // Where what is unknown may run, there is nothing to be wrong about but the audit.
+    if (key !== null || this.state.decide(UNKNOWN_STATEMENT).action !== 'allow') return key;
+    return nameKey(bytes, start, end);
+  }
+
+  /** A Parse's text comes again byte for byte, as a Query's does not, and so is looked for as it is. */
+  private reading(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    answer: Answer | null,
+  ): Reading | Promise<Analysis> {
+    const { services, textFacts } = this.state;
+    if (answer === null || answer.analysis === null)
+      return services.analyzer.read(bytes, start, end, textFacts);
+    return { analysis: answer.analysis, text: bytes.utf8Slice(start, end) };
+  }
+
+  /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
+  private executesUnsettled(read: Analysis): boolean {
+    return executedBy(this.state, read).includes(UNSETTLED);
+  }
+
+  private countDecision(startedAtMs: number): void {
+    this.state.services.metrics.decisionSeconds.observe((nowMs() - startedAtMs) / 1000);
+  }
+
+  private begin(reply: Reply, entry: AuditEntry): void {
+    reply.audit = entry;
+    this.state.services.audit.begin(entry);
+  }
+}

@@ -1,0 +1,374 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
+import { eventually } from '../support/process-facts.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { heldId } from './fixture.ts';
+import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+
+describe.each([18, 15] as const)('a statement of the extended protocol on PostgreSQL %i', (version) => {
+  let taken: SnapshotsTaken;
+  let client: RawClient;
+  let direct: RawClient;
+  beforeAll(async () => {
+    taken = await SnapshotsTaken.start(version);
+  });
+  afterAll(async () => {
+    await taken?.fixture.stop();
+  });
+  beforeEach(async () => {
+    await client?.terminate();
+    await direct?.terminate();
+    await taken.reset();
+    client = await taken.fixture.client({ application_name: 'extended' });
+    direct = await RawClient.open(taken.fixture.postgres.port);
+  });
+
+  /** Sends the same to the server itself, takes that back, and expects the same of the gateway. */
+  async function asDirectly(...messages: Buffer[]) {
+    const [dump] = [await taken.fixture.postgres.sql('select id, note from precious order by id')];
+    direct.write(...messages);
+    const wanted = await direct.untilReady();
+    await taken.fixture.postgres.sql('truncate precious, other');
+    for (const [id, note] of dump) {
+      await taken.fixture.postgres.sql(`insert into precious values (${id}, '${note}')`);
+    }
+    client.write(...messages);
+    const got = await client.untilReady();
+    expect(typesOf(got)).toBe(typesOf(wanted));
+    expect(got.map(({ body }) => body.toString('hex'))).toEqual(
+      wanted.map(({ body }) => body.toString('hex')),
+    );
+    return got;
+  }
+
+  it('is captured with its parameters, and its client reads what it would read directly', async () => {
+    await asDirectly(
+      fe.parse('', 'delete from precious where id < $1 returning id, note'),
+      fe.bind({ parameters: ['4'] }),
+      fe.describe('P'),
+      fe.execute(),
+      fe.sync(),
+    );
+    const [snapshot] = await taken.all();
+    expect(snapshot).toMatchObject({
+      statement: { text: 'delete from precious where id < $1 returning id, note', parameters: 1 },
+      tables: [{ name: 'precious', before: { rows: 3 }, after: null }],
+    });
+    const [event] = await taken.fixture.auditEvents((e) => e['snapshot'] === snapshot!.id, 1);
+    expect(event).toMatchObject({ rows: 3, end: 'completed', transaction_status: 'I', protocol: 'extended' });
+  });
+
+  it('is captured with parameters in binary', async () => {
+    await asDirectly(
+      fe.parse('s', 'update precious set note = $2 where id = $1'),
+      fe.bind({ statement: 's', parameterFormats: [1, 0], parameters: [fe.int32(7), 'seven'] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(await taken.all()).toMatchObject([{ tables: [{ before: { rows: 1 }, after: { rows: 1 } }] }]);
+  });
+
+  it('is captured each time that it is executed anew, with and without a Describe, whole and bit by bit', async () => {
+    client.write(
+      fe.parse('s', 'delete from precious where id = any ($1::int[])'),
+      fe.describe('S', 's'),
+      fe.flush(),
+    );
+    expect(typesOf(await client.until('n'))).toBe('1tn');
+    const again = (ids: string) =>
+      Buffer.concat([fe.bind({ statement: 's', parameters: [ids] }), fe.execute(), fe.sync()]);
+    client.write(again('{1,2}'));
+    expect(typesOf(await client.untilReady())).toBe('2CZ');
+    await client.writeSplit(again('{3}'), [1]);
+    expect(typesOf(await client.untilReady())).toBe('2CZ');
+    client.write(again('{4}'), again('{5}'), again('{99}'));
+    for (let i = 0; i < 3; i++) expect(typesOf(await client.untilReady())).toBe('2CZ');
+    const rows = (await taken.all()).map(({ tables }) => tables[0]!.before!.rows);
+    expect(rows).toEqual([2, 1, 1, 1]);
+    expect(await taken.fixture.preciousRows()).toBe(5);
+  });
+
+  it('is captured in a block, and goes back with it', async () => {
+    const run = () =>
+      client.write(
+        fe.parse('', `update precious set note = 'n' where id = $1`),
+        fe.bind({ parameters: ['1'] }),
+        fe.execute(),
+        fe.sync(),
+      );
+    await client.query('begin');
+    run();
+    const messages = await client.untilReady();
+    expect(typesOf(messages)).toBe('12CZ');
+    expect(statusOf(messages)).toBe('T');
+    expect(await taken.all()).toHaveLength(1);
+    await client.query('rollback');
+    expect(await taken.fixture.postgres.sql('select note from precious where id = 1')).toEqual([['row 1']]);
+  });
+
+  it('is one of several in a segment, which are captured one after the other and committed together', async () => {
+    const one = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute()]);
+    await asDirectly(
+      one('select count(*) from precious'),
+      one('delete from precious where id = 1'),
+      one(`update precious set note = 'x' where id = 2`),
+      one('select count(*) from precious'),
+      one('delete from precious where id = 3 returning note'),
+      fe.sync(),
+    );
+    expect((await taken.all()).map(({ statement }) => statement.operation)).toEqual([
+      'delete',
+      'update',
+      'delete',
+    ]);
+  });
+
+  it('is followed in its segment by a failure, which takes it back', async () => {
+    await asDirectly(
+      fe.parse('', 'delete from precious where id = 1'),
+      fe.bind(),
+      fe.execute(),
+      fe.parse('', 'select 1/0'),
+      fe.bind(),
+      fe.execute(),
+      fe.parse('', 'delete from precious where id = 2'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(await taken.fixture.preciousRows()).toBe(10);
+  });
+
+  it('is in a segment that begins and commits by itself', async () => {
+    const one = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute()]);
+    await asDirectly(one('begin'), one('delete from precious where id = 1'), one('commit'), fe.sync());
+    await asDirectly(one('begin'), one('delete from precious where id = 2'), one('rollback'), fe.sync());
+    expect(await taken.fixture.preciousRows()).toBe(9);
+  });
+
+  it('fails as it would directly', async () => {
+    await asDirectly(
+      fe.parse('', `update precious set id = 2 where id = $1`),
+      fe.bind({ parameters: ['1'] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    await asDirectly(fe.parse('', `delete from nowhere`), fe.bind(), fe.execute(), fe.sync());
+    await asDirectly(fe.bind({ statement: 'unknown' }), fe.execute(), fe.sync());
+    await asDirectly(fe.parse('', 'delete from precious where id = $1'), fe.bind(), fe.execute(), fe.sync());
+    await asDirectly(
+      fe.parse('', 'delete from precious where id = $1'),
+      fe.bind({ parameters: ['x'] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(await taken.all()).toEqual([]);
+    expect(await taken.fixture.preciousRows()).toBe(10);
+  });
+
+  it('fails as it would directly in a failed block', async () => {
+    for (const each of [client, direct]) {
+      await each.query('begin');
+      await each.query('select 1/0');
+    }
+    await asDirectly(fe.parse('', 'delete from precious'), fe.bind(), fe.execute(), fe.sync());
+    expect(statusOf(await client.query('rollback'))).toBe('I');
+  });
+
+  it('gives some of its rows and then the others, and is captured once', async () => {
+    client.write(
+      fe.parse('', 'delete from precious where id < 4 returning id'),
+      fe.bind(),
+      fe.execute('', 1),
+      fe.sync(),
+    );
+    const messages = await client.untilReady();
+    expect(typesOf(messages)).toBe('12DsZ');
+    expect(await taken.fixture.preciousRows()).toBe(7);
+    await client.query('begin');
+    client.write(
+      fe.parse('', 'delete from precious where id < 6 returning id'),
+      fe.bind({ portal: 'p' }),
+      fe.execute('p', 1),
+      fe.flush(),
+    );
+    expect(typesOf(await client.until('s'))).toBe('12Ds');
+    client.write(fe.execute('p', 0), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('DCZ');
+    await client.query('commit');
+    expect((await taken.all()).map(({ tables }) => tables[0]!.before!.rows)).toEqual([3, 2]);
+  });
+
+  it('is an upsert, a MERGE or a TRUNCATE', async () => {
+    const run = async (sql: string, parameters: string[] = []) => {
+      client.write(fe.parse('', sql), fe.bind({ parameters }), fe.execute(), fe.sync());
+      const messages = await client.untilReady();
+      expect(errorsOf(messages)).toEqual([]);
+      return typesOf(messages);
+    };
+    expect(
+      await run(`insert into precious values ($1, $2) on conflict (id) do update set note = excluded.note`, [
+        '3',
+        'new',
+      ]),
+    ).toBe('12CZ');
+    expect(
+      await run(
+        `merge into precious p using (values ($1::int)) v(id) on p.id = v.id when matched then delete`,
+        ['4'],
+      ),
+    ).toBe('12CZ');
+    expect(await run('truncate precious')).toBe('12CZ');
+    expect((await taken.all()).map(({ tables }) => tables[0]!.before!.rows)).toEqual([1, 1, 9]);
+    expect(await taken.fixture.preciousRows()).toBe(0);
+  });
+
+  it('with no exact plan is refused before any of it is planned, unless its rule lets it run without', async () => {
+    const segment = [
+      fe.parse('', 'delete from precious where random() < 2'),
+      fe.bind(),
+      fe.describe('P'),
+      fe.execute(),
+      fe.sync(),
+    ];
+    client.write(...segment);
+    const messages = await client.untilReady();
+    expect(typesOf(messages)).toBe('1EZ');
+    expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
+    expect(await taken.fixture.preciousRows()).toBe(10);
+    const careless = await taken.fixture.client({ application_name: 'careless' });
+    careless.write(...segment);
+    expect(typesOf(await careless.untilReady())).toBe('12nCZ');
+    expect(await taken.fixture.preciousRows()).toBe(0);
+    await careless.terminate();
+  });
+
+  it('cannot be run by a FETCH of its portal', async () => {
+    await client.query('begin');
+    client.write(fe.parse('', 'delete from precious returning id'), fe.bind({ portal: 'p' }), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12Z');
+    const messages = await client.query('fetch all from p');
+    expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
+    expect(statusOf(messages)).toBe('E');
+    await client.query('rollback');
+    await client.query('begin');
+    client.write(
+      fe.parse('', 'delete from precious returning id'),
+      fe.bind({ portal: 'p' }),
+      fe.parse('', 'fetch all from p'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: 'HF002' }]);
+    await client.query('rollback');
+    expect(await taken.fixture.preciousRows()).toBe(10);
+    // A portal that was only described stands in nobody's way.
+    await client.query('begin');
+    client.write(fe.parse('', 'delete from precious returning id'), fe.bind(), fe.describe('P'), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12TZ');
+    client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute(), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12DCZ');
+    await client.query('rollback');
+  });
+
+  it('has a Bind larger than is decided by its head', async () => {
+    const large = 'x'.repeat(300_000);
+    await asDirectly(
+      fe.parse('', 'update precious set note = $2 where id = $1'),
+      fe.bind({ parameters: ['1', large] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(await taken.all()).toHaveLength(1);
+  });
+
+  it('is taken back with its segment where the capture is not what was changed', async () => {
+    await taken.fixture.postgres.sql('insert into other values (1)');
+    await direct.query('begin; insert into other values (3); update precious set note = note where id = 1');
+    client.write(
+      fe.parse('', 'delete from precious where id = 9'),
+      fe.bind(),
+      fe.execute(),
+      fe.parse(
+        '',
+        `update precious set note = 'n' where exists (select from other where other.id = precious.id)`,
+      ),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    await eventually('the wait', async () => {
+      const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
+      return (await taken.fixture.postgres.sql(waits))[0]![0] === '1' ? null : 'nobody waits';
+    });
+    await direct.query('commit');
+    const messages = await client.untilReady();
+    expect(errorsOf(messages)).toMatchObject([{ C: '40001' }]);
+    expect(typesOf(messages)).toBe('12C12EZ');
+    expect(statusOf(messages)).toBe('I');
+    expect(await taken.fixture.preciousRows()).toBe(10);
+  });
+
+  it('that fails at its Sync has committed nothing', async () => {
+    await taken.fixture.postgres.sql('alter table other add unique (id) deferrable initially deferred');
+    await taken.fixture.postgres.sql('insert into other values (1), (2)');
+    client.write(fe.parse('', 'update other set id = 3'), fe.bind(), fe.execute(), fe.sync());
+    const messages = await client.untilReady();
+    expect(typesOf(messages)).toBe('12CEZ');
+    expect(errorsOf(messages)).toMatchObject([{ C: '23505' }]);
+    expect(await client.rows('select count(*) from other where id = 3')).toEqual([['0']]);
+  });
+
+  it('can be cancelled while its rows are locked by others, and its segment with it', async () => {
+    await direct.query('begin; update precious set note = note where id = 1');
+    client.write(
+      fe.parse('', 'delete from precious where id = $1'),
+      fe.bind({ parameters: ['1'] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    await eventually('the wait', async () => {
+      const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
+      return (await taken.fixture.postgres.sql(waits))[0]![0] === '1' ? null : 'nobody waits';
+    });
+    await cancel(taken.fixture.gateway.port, client.processId, client.secretKey);
+    const messages = await client.untilReady();
+    expect(typesOf(messages)).toBe('12EZ');
+    expect(errorsOf(messages)).toMatchObject([{ C: '57014' }]);
+    await direct.query('rollback');
+    expect(await taken.fixture.preciousRows()).toBe(10);
+  });
+
+  it('that was held is captured when it has been approved, however it comes', async () => {
+    const held = await taken.fixture.client({ application_name: 'held' });
+    const segment = [
+      fe.parse('', 'delete from precious where id = $1'),
+      fe.bind({ parameters: ['2'] }),
+      fe.execute(),
+    ];
+    for (const [messages, answers] of [
+      [[fe.query('delete from precious where id = 1')], 'CZ'],
+      [[...segment, fe.sync()], 'CZ'],
+    ] as const) {
+      held.write(...messages);
+      const id = await heldId(held);
+      await taken.fixture.resolve(id, 'approve');
+      expect(typesOf(await held.untilReady()).slice(-2)).toBe(answers);
+      const snapshot = (await taken.all()).at(-1)!;
+      expect(snapshot).toMatchObject({ approval_id: id, decision: { rule: 'first a person' } });
+      const [event] = await taken.fixture.auditEvents((e) => e['approval_id'] === id, 1);
+      expect(event).toMatchObject({ action: 'hold', snapshot: snapshot.id, rows: 1 });
+    }
+    expect(await taken.fixture.preciousRows()).toBe(8);
+    await held.terminate();
+  });
+
+  it('of which surely no snapshot can be taken is not held in vain', async () => {
+    const held = await taken.fixture.client({ application_name: 'held' });
+    expect(errorsOf(await held.query('drop table other'))).toMatchObject([{ C: 'HF002' }]);
+    held.write(fe.parse('', 'drop table other'), fe.bind(), fe.execute(), fe.sync());
+    expect(errorsOf(await held.untilReady())).toMatchObject([{ C: 'HF002' }]);
+    await held.terminate();
+  });
+});

@@ -1,0 +1,54 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import type { BackendMessage } from '../support/raw-client.ts';
+import { DecisionFixture } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: first a person, match: { application: [held], operation: [update, delete, drop table] }, action: hold }
+  - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
+  - { name: what changes, match: { operation: [update, delete, merge, truncate, insert] }, action: snapshot }
+  - { name: the rest, action: allow }
+`;
+
+export const typesOf = (messages: readonly BackendMessage[]) => messages.map(({ type }) => type).join('');
+
+/** A gateway that takes snapshots, with those that it has taken. */
+export class SnapshotsTaken {
+  readonly fixture: DecisionFixture;
+  readonly folder: string;
+
+  private constructor(fixture: DecisionFixture) {
+    this.fixture = fixture;
+    this.folder = join(fixture.gateway.directory, 'snapshots');
+  }
+
+  static async start(version: 15 | 18, environment: Record<string, string> = {}): Promise<SnapshotsTaken> {
+    const all = { HOLDFAST_SNAPSHOTS_TAKEN: 'on', ...environment };
+    return new SnapshotsTaken(await DecisionFixture.start(POLICY, all, version));
+  }
+
+  async reset(): Promise<void> {
+    await this.fixture.reset();
+    rmSync(join(this.folder, 'snapshots'), { recursive: true, force: true });
+  }
+
+  /** All snapshots that are there, in the order in which they were taken, each whole. */
+  async all(): Promise<Manifest[]> {
+    const store = openBlobStore({ kind: 'file', directory: this.folder });
+    const manifests: Manifest[] = [];
+    for await (const { key } of store.list('snapshots/')) {
+      if (!key.endsWith('/manifest.json')) continue;
+      const manifest = await readManifest(store, key.slice(0, -14));
+      const { faults } = await verifySnapshot(store, manifest);
+      if (faults.length > 0) throw new Error(`${key}: ${JSON.stringify(faults)}`);
+      manifests.push(manifest);
+    }
+    await store.close();
+    return manifests.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+}
