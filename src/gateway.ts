@@ -9,6 +9,7 @@ import { Notary, type NotaryDeps } from './audit/notary.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import type { BlobStore } from './blobs/blob-store.ts';
 import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
@@ -79,6 +80,9 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
+  const blobs = openBlobStore(config.snapshots);
+  stops.push(() => blobs.close());
+
   const services: SessionServices = {
     analyzer,
     policy,
@@ -87,7 +91,7 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
-    snapshots: config.snapshotsTaken ? takesSnapshots(config, analyzer, stops) : null,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
   };
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
@@ -103,6 +107,7 @@ async function start(
   const admin: AdminPlane = await startAdmin({
     config,
     store,
+    snapshots: blobs,
     audit,
     approvals,
     policy,
@@ -137,13 +142,7 @@ async function start(
   };
 }
 
-function takesSnapshots(
-  config: Config,
-  analyzer: AnalysisCache,
-  stops: (() => Promise<void>)[],
-): SnapshotServices {
-  const store = openBlobStore(config.snapshots);
-  stops.push(() => store.close());
+function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   return { store, catalog: new Catalog(), version: packageVersion(), slice };
 }

@@ -37,6 +37,8 @@ function gatewayMetrics({
     grid('statements_total', 'Statements by risk, action and outcome.', m.statements),
     grid('refusals_total', 'Sessions refused or ended by the gateway, by the code of the error.', m.refusals),
     grid('approvals_total', 'Held statements by how the hold ended.', m.approvals),
+    grid('undos_total', 'Undos over the admin API by how they ended.', m.undos),
+    grid('snapshots_removed_total', 'Snapshots that were removed, and why.', m.snapshotsRemoved),
     histogram(
       'decision_seconds',
       'Time to read or decide a Query, Parse, Bind or FunctionCall.',

@@ -188,6 +188,8 @@ export const LIMITS = {
   undoShownChars: 200,
   /** Rows of a snapshot that are shown at a time. */
   undoShownRowsMax: 1_000,
+  /** Connections that the admin API may have open for undos, previews and rows, each for one request. */
+  undoConnectionsMax: 4,
   /** Tables that the summary of a snapshot names. */
   snapshotTablesNamed: 16,
   /** How many days a list of snapshots may look through. */
