@@ -217,7 +217,7 @@ const SCHEMAS = `
 
 /** All of a kind that nothing here knows how to keep. */
 const STRANGERS = `
-  SELECT ${LIST('pg_catalog.pg_describe_object(o.classid, o.objid, 0)', 'o.classid, o.objid')} FROM given o
+  SELECT ${LIST('pg_catalog.pg_describe_object(o.classid, o.objid, 0)', `o.classid <> ${IS('pg_extension')}, o.classid, o.objid`)} FROM given o
    WHERE o.classid <> ALL (ARRAY[${[
      'pg_class',
      'pg_constraint',
