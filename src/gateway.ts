@@ -22,6 +22,7 @@ import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
 import type { SessionServices, SnapshotServices } from './session/state.ts';
 import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
+import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
 
@@ -93,6 +94,14 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
   };
+  const sweeper = new SnapshotSweeper({
+    store: blobs,
+    retention: config.snapshotsRetention,
+    audit,
+    metrics,
+    log,
+  });
+  stops.push(() => sweeper.close());
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,

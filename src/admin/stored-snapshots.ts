@@ -1,6 +1,6 @@
-import { type AdminAction, adminEntry } from '../audit/admin-entry.ts';
-import type { AuditEntry, AuditLog } from '../audit/event.ts';
-import { nowMs } from '../base/clock.ts';
+import type { AdminAction } from '../audit/admin-entry.ts';
+import type { AuditEntry } from '../audit/event.ts';
+import { type ActionLog, recordAction } from '../audit/recorded-action.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -37,7 +37,7 @@ import type {
 
 export interface StoredSnapshotsDeps {
   readonly store: BlobStore;
-  readonly audit: Pick<AuditLog, 'begin' | 'finish'> & { flush(): Promise<boolean> };
+  readonly audit: ActionLog;
   /** What undo connects with, or null: then it is not there. */
   readonly connection: string | null;
   readonly version: string;
@@ -107,7 +107,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
     const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
     const action = this.#action('undo', text, manifest, requester, 'asked for over the admin API');
     if (asked.dryRun) return done(await this.#undo(manifest, asked, requester, null), null);
-    return await this.#recorded(action, async (entry) => {
+    return await recordAction(this.#deps.audit, action, async (entry) => {
       const own = { id: null as string | null };
       const outcome = await this.#undo(manifest, asked, requester, own);
       this.#noteUndo(entry, outcome, own.id);
@@ -122,7 +122,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
     const manifest = await readManifest(store, folder).catch(() => null);
     const text = `holdfast snapshots delete ${id}`;
     const action = this.#action('delete snapshot', text, manifest, requester, 'asked for over the admin API');
-    await this.#recorded(action, async () => {
+    await recordAction(this.#deps.audit, action, async () => {
       await removeSnapshot(store, folder);
       metrics.snapshotsRemoved.add(metrics.snapshotsRemoved.cellOf('asked'));
     });
@@ -188,29 +188,6 @@ export class StoredSnapshots implements SnapshotsAdmin {
     const tables = manifest === null ? [] : summaryOf(manifest).tables;
     const database = manifest?.session.database ?? '';
     return { operation, text, reason, tables, database, by: `token:${name}`, client };
-  }
-
-  /** Nothing is begun that the audit does not have, and nothing is answered whose end it does not. */
-  async #recorded<T>(action: AdminAction, work: (entry: AuditEntry) => Promise<T>): Promise<T> {
-    const { audit } = this.#deps;
-    const entry = adminEntry(action);
-    audit.begin(entry);
-    try {
-      if (!(await audit.flush())) {
-        entry.end = 'not-run';
-        throw new HoldfastError('STORE_FAILED', 'the audit cannot be written, so that nothing is done');
-      }
-      entry.end = 'completed';
-      return await work(entry);
-    } catch (error) {
-      if (entry.end === 'completed') entry.end = 'failed';
-      if (error instanceof HoldfastError) entry.sqlstate ??= error.sqlstate;
-      throw error;
-    } finally {
-      entry.durationMs = nowMs() - entry.startedAtMs;
-      audit.finish(entry);
-      await audit.flush();
-    }
   }
 
   #connectionUrl(): string {

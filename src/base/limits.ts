@@ -192,6 +192,9 @@ export const LIMITS = {
   undoConnectionsMax: 4,
   /** Tables that the summary of a snapshot names. */
   snapshotTablesNamed: 16,
+  /** No sweep removes what is younger, nor what is not yet a snapshot. */
+  snapshotKeptMs: 24 * 60 * 60_000,
+  snapshotSweepMs: 60 * 60_000,
   /** How many days a list of snapshots may look through. */
   snapshotListDays: 3_660,
 

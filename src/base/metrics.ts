@@ -36,6 +36,12 @@ export class Metrics {
   policyReloads = 0;
   policyReloadFailures = 0;
 
+  /** As the last sweep has found them. */
+  snapshotsKept = 0;
+  snapshotsKeptBytes = 0;
+  snapshotsRemovedBytes = 0;
+  snapshotSweepFailures = 0;
+
   auditEvents = 0;
   auditBlocks = 0;
   auditFailures = 0;
