@@ -145,7 +145,13 @@ function takesSnapshots(
   const store = openBlobStore(config.snapshots);
   stops.push(() => store.close());
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
-  return { store, catalog: new Catalog(), version: packageVersion(), slice };
+  return {
+    store,
+    catalog: new Catalog(),
+    version: packageVersion(),
+    patienceMs: LIMITS.snapshotStoreMs,
+    slice,
+  };
 }
 
 /** The newest events are signed and anchored last, when nothing more comes. */

@@ -17,7 +17,9 @@ export interface ListOptions extends StoreOptions {
 }
 
 /** A snapshot whose manifest cannot be read is listed all the same, with what is wrong with it. */
-type Listed = SnapshotSummary | { readonly id: string; readonly problem: string };
+type Listed =
+  | (SnapshotSummary & { readonly rolled_back: boolean })
+  | { readonly id: string; readonly problem: string };
 
 /** More are not counted one by one. */
 const COUNTED_MAX = 1_000;
@@ -59,9 +61,9 @@ async function read(
   return { shown, more };
 }
 
-async function listed(store: BlobStore, { id, folder }: SnapshotEntry): Promise<Listed> {
+async function listed(store: BlobStore, { id, folder, rolledBack }: SnapshotEntry): Promise<Listed> {
   try {
-    return summaryOf(await readManifest(store, folder));
+    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack };
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     return { id, problem: error.message };
@@ -90,7 +92,7 @@ function row(item: Listed): string[] {
     oneLine(item.database, 24),
     rowsText(item.rows_before, item.rows_after),
     oneLine(tables, 48),
-    oneLine(item.statement, SQL_CHARS_MAX),
+    oneLine(`${item.rolled_back ? '(rolled back) ' : ''}${item.statement}`, SQL_CHARS_MAX),
   ];
 }
 
