@@ -1,11 +1,14 @@
 import type { AdminDeps } from './admin/deps.ts';
 import { createAdminServer } from './admin/server.ts';
+import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
+import { StoredSnapshots } from './admin/stored-snapshots.ts';
 import { makeToken, type Token } from './admin/tokens.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
 import type { StoredAuditLog } from './audit/log.ts';
 import { AuditQuery } from './audit/query.ts';
 import type { Logger } from './base/log.ts';
 import type { Metrics } from './base/metrics.ts';
+import type { BlobStore } from './blobs/blob-store.ts';
 import type { Config } from './config/config.ts';
 import { formatEndpoint, isLoopback } from './config/endpoint.ts';
 import { loadTokensFile } from './config/tokens.ts';
@@ -28,6 +31,8 @@ export interface AdminPlane {
 export interface AdminPlaneDeps {
   readonly config: Config;
   readonly store: ControlStore;
+  /** Where before-images are kept. */
+  readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
   readonly policy: PolicyHolder;
@@ -47,8 +52,10 @@ export interface AdminPlaneDeps {
 export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
   const tokens = await Tokens.open(deps);
   const query = new AuditQuery({ store: deps.store, log: deps.audit });
-  const server = await createAdminServer(adminDeps(deps, tokens, query));
+  const snapshots = storedSnapshots(deps);
+  const server = await createAdminServer(adminDeps(deps, tokens, query, snapshots));
   const close = async () => {
+    await snapshots.close();
     await server.close();
     await query.close();
   };
@@ -70,12 +77,23 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
   }
 }
 
-function adminDeps(deps: AdminPlaneDeps, tokens: Tokens, query: AuditQuery): AdminDeps {
+function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
+  const { connection } = config.undo;
+  return new StoredSnapshots({ store, audit, connection, version: packageVersion(), metrics });
+}
+
+function adminDeps(
+  deps: AdminPlaneDeps,
+  tokens: Tokens,
+  query: AuditQuery,
+  snapshots: SnapshotsAdmin,
+): AdminDeps {
   const startedAtMs = Date.now();
   const version = packageVersion();
   return {
     audit: query,
     approvals: deps.approvals,
+    snapshots,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),

@@ -9,6 +9,7 @@ import { Notary, type NotaryDeps } from './audit/notary.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import type { BlobStore } from './blobs/blob-store.ts';
 import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
@@ -21,6 +22,7 @@ import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
 import type { SessionServices, SnapshotServices } from './session/state.ts';
 import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
+import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
 
@@ -79,6 +81,9 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
+  const blobs = openBlobStore(config.snapshots);
+  stops.push(() => blobs.close());
+
   const services: SessionServices = {
     analyzer,
     policy,
@@ -87,8 +92,16 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
-    snapshots: config.snapshotsTaken ? takesSnapshots(config, analyzer, stops) : null,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
   };
+  const sweeper = new SnapshotSweeper({
+    store: blobs,
+    retention: config.snapshotsRetention,
+    audit,
+    metrics,
+    log,
+  });
+  stops.push(() => sweeper.close());
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -103,6 +116,7 @@ async function start(
   const admin: AdminPlane = await startAdmin({
     config,
     store,
+    snapshots: blobs,
     audit,
     approvals,
     policy,
@@ -137,13 +151,7 @@ async function start(
   };
 }
 
-function takesSnapshots(
-  config: Config,
-  analyzer: AnalysisCache,
-  stops: (() => Promise<void>)[],
-): SnapshotServices {
-  const store = openBlobStore(config.snapshots);
-  stops.push(() => store.close());
+function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   return {
     store,

@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { SnapshotsAdmin } from './snapshots-admin.ts';
 import type { Token } from './tokens.ts';
 
 /** What the API needs of the gateway that it speaks for. */
@@ -12,6 +13,7 @@ export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
   readonly policy: PolicyAdmin;
+  readonly snapshots: SnapshotsAdmin;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];

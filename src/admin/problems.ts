@@ -17,6 +17,10 @@ export const problemSchema = z
       .array(z.object({ field: z.string(), message: z.string() }))
       .optional()
       .describe('What is wrong with the request, field by field.'),
+    tables: z.array(z.unknown()).optional().describe('Of an undo: the counts of each table.'),
+    conflicts: z.array(z.unknown()).optional().describe('Of an undo: the rows that have changed since.'),
+    problems: z.array(z.unknown()).optional().describe('Of an undo: what is in its way, table by table.'),
+    sqlstate: z.string().nullable().optional().describe('Of an undo: what the database said.'),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problemSchema>;
@@ -30,6 +34,11 @@ const TITLES = {
   'too-large': [413, 'The request is too large'],
   'unsupported-media-type': [415, 'Only JSON is understood'],
   'misdirected-request': [421, 'This host is not answered for'],
+  'undo-not-configured': [409, 'Undo over HTTP is not configured'],
+  'undo-conflicts': [409, 'Rows have changed since the statement'],
+  'undo-refused': [409, 'It cannot be undone as things are'],
+  'snapshot-damaged': [422, 'The snapshot is not as it was written'],
+  'undo-failed': [502, 'The database did not let it be done'],
   'policy-invalid': [422, 'The file is not valid; what was in force stays'],
   'too-many-requests': [429, 'Too many wrong tokens'],
   internal: [500, 'The gateway made a mistake'],
@@ -40,7 +49,7 @@ export type ProblemName = keyof typeof TITLES;
 /** An answer that is a problem, thrown by hooks and routes. */
 export class RequestProblem extends Error {
   readonly problem: ProblemName;
-  readonly facts: Pick<Problem, 'detail' | 'hint' | 'errors'>;
+  readonly facts: Omit<Problem, 'type' | 'title' | 'status'>;
 
   constructor(problem: ProblemName, facts: RequestProblem['facts'] = {}) {
     super(TITLES[problem][1]);
@@ -55,6 +64,11 @@ const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   POLICY_INVALID: 'policy-invalid',
   CONFIG_INVALID: 'policy-invalid',
   STORE_FAILED: 'unavailable',
+  BLOB_NOT_FOUND: 'snapshot-damaged',
+  BLOB_DAMAGED: 'snapshot-damaged',
+  BLOBS_FULL: 'unavailable',
+  BLOBS_REFUSED: 'unavailable',
+  BLOBS_FAILED: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
 };
 

@@ -17,7 +17,9 @@ import { auditRoute } from './routes/audit.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { undoRoutes } from './routes/undo.ts';
 
 export interface AdminServer {
   /** Resolves with the port, which the system chooses where 0 is asked for. */
@@ -72,6 +74,8 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
     statusRoute(typed, deps);
+    snapshotRoutes(typed, deps);
+    undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();

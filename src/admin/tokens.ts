@@ -10,6 +10,11 @@ export const ROUTE_SCOPES = [
   'query:analyze',
   'policy:read',
   'policy:write',
+  'snapshot:read',
+  'snapshot:rows',
+  'snapshot:write',
+  'undo:preview',
+  'undo:write',
 ] as const;
 export type RouteScope = (typeof ROUTE_SCOPES)[number];
 

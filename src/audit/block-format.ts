@@ -54,7 +54,7 @@ export const ENTRY = {
 export const ENTRY_HEADER_BYTES = 5;
 export const CUT_TEXT_HEADER_BYTES = 32 + 8;
 
-export const PROTOCOLS = ['simple', 'extended', 'function'] as const;
+export const PROTOCOLS = ['simple', 'extended', 'function', 'admin'] as const;
 export const ENDS = ['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost'] as const;
 export const TRANSACTION_STATUSES = ['?', 'I', 'T', 'E'] as const;
 

@@ -24,8 +24,8 @@ export interface AuditEntry {
   decision: Decision;
   /** The text as it was sent, or null where `analysis.redacted` stands for it. */
   text: string | null;
-  /** How it came: a simple Query, an Execute of the extended protocol, a FunctionCall. */
-  protocol: 'simple' | 'extended' | 'function';
+  /** How it came: a simple Query, an Execute of the extended protocol, a FunctionCall; or no client's at all. */
+  protocol: 'simple' | 'extended' | 'function' | 'admin';
   /** Which statement of a Query this is, from 0. */
   statementIndex: number;
   /** Milliseconds since the epoch, with a fraction. */

@@ -98,7 +98,7 @@ export class StoredAuditLog implements AuditLog {
         if (openId > 0) this.#closed.push(openId);
       }
     }
-    this.#counts.count(entry);
+    if (entry.protocol !== 'admin') this.#counts.count(entry);
     this.#armTimer();
   }
 

@@ -188,10 +188,20 @@ export const LIMITS = {
   undoShownChars: 200,
   /** Rows of a snapshot that are shown at a time. */
   undoShownRowsMax: 1_000,
+  /** Connections that the admin API may have open for undos, previews and rows, each for one request. */
+  undoConnectionsMax: 4,
   /** Tables that the summary of a snapshot names. */
   snapshotTablesNamed: 16,
+  /** No sweep removes what is younger, nor what is not yet a snapshot. */
+  snapshotKeptMs: 24 * 60 * 60_000,
+  snapshotSweepMs: 60 * 60_000,
   /** How many days a list of snapshots may look through. */
   snapshotListDays: 3_660,
+
+  /** Objects that may go with one DROP; beyond it is not moved into the trash. */
+  trashObjectsMax: 50_000,
+  /** How often a DROP is tried anew because others have changed meanwhile what depends on it. */
+  trashAttemptsMax: 3,
 
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,

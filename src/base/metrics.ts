@@ -21,6 +21,11 @@ export class Metrics {
   readonly relaySeconds = new Histogram(QUERY_SECONDS);
   readonly holdSeconds = new Histogram(WAIT_SECONDS);
 
+  /** Undos over the admin API. */
+  readonly undos = new CounterGrid([{ name: 'outcome', values: ['done', 'conflicts', 'refused', 'failed'] }]);
+  /** Snapshots that were removed: because somebody asked, by age, or by the size of all. */
+  readonly snapshotsRemoved = new CounterGrid([{ name: 'reason', values: ['asked', 'age', 'size'] }]);
+
   sessionsTotal = 0;
   sessionsOpen = 0;
   statementsHeld = 0;
@@ -30,6 +35,12 @@ export class Metrics {
   protocolErrors = 0;
   policyReloads = 0;
   policyReloadFailures = 0;
+
+  /** As the last sweep has found them. */
+  snapshotsKept = 0;
+  snapshotsKeptBytes = 0;
+  snapshotsRemovedBytes = 0;
+  snapshotSweepFailures = 0;
 
   auditEvents = 0;
   auditBlocks = 0;

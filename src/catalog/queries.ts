@@ -118,7 +118,7 @@ const COLUMNS = `
 
 const KEYS = `
   (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-      'name', k.relname, 'primary', x.indisprimary, 'deferrable', NOT x.indimmediate,
+      'name', k.relname, 'primary', x.indisprimary, 'deferrable', NOT x.indimmediate, 'nullsEqual', x.indnullsnotdistinct,
       'columns', ${NAMES_OF('(x.indkey::pg_catalog.int2[])[0:x.indnkeyatts OPERATOR(pg_catalog.-) 1]', 'x.indrelid')},
       'notNull', NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
         WHERE a.attrelid OPERATOR(pg_catalog.=) x.indrelid AND NOT a.attnotnull

@@ -38,6 +38,8 @@ export interface Key {
   readonly primary: boolean;
   readonly columns: readonly string[];
   readonly notNull: boolean;
+  /** NULLS NOT DISTINCT. */
+  readonly nullsEqual: boolean;
   readonly deferrable: boolean;
 }
 

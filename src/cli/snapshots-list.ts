@@ -1,8 +1,6 @@
-import { HoldfastError } from '../base/errors.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { readManifest } from '../snapshot/manifest.ts';
 import { allDays, findSnapshot, listSnapshots, type SnapshotEntry } from '../snapshot/snapshots.ts';
-import { type SnapshotSummary, summaryOf } from '../snapshot/summary.ts';
+import { type Listed, readSummaries } from '../snapshot/summaries.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
@@ -16,24 +14,14 @@ export interface ListOptions extends StoreOptions {
   readonly until?: string;
 }
 
-/** A snapshot whose manifest cannot be read is listed all the same, with what is wrong with it. */
-type Listed =
-  | (SnapshotSummary & { readonly rolled_back: boolean })
-  | { readonly id: string; readonly problem: string };
-
 /** More are not counted one by one. */
 const COUNTED_MAX = 1_000;
-const READ_AT_ONCE = 16;
 const SQL_CHARS_MAX = 72;
 
 export async function listCommand(options: ListOptions, io: Io): Promise<void> {
   await withStore(options, io, async ({ store, place }) => {
     const { shown, more } = await read(store, options);
-    const items: Listed[] = [];
-    for (let at = 0; at < shown.length; at += READ_AT_ONCE) {
-      const some = shown.slice(at, at + READ_AT_ONCE);
-      items.push(...(await Promise.all(some.map((entry) => listed(store, entry)))));
-    }
+    const items = await readSummaries(store, shown);
     const next = more === 0 ? null : (items.at(-1)?.id ?? null);
     if (options.json === true) io.out(toJson({ items, next }));
     else if (items.length === 0)
@@ -59,15 +47,6 @@ async function read(
     else if (++more >= COUNTED_MAX) break;
   }
   return { shown, more };
-}
-
-async function listed(store: BlobStore, { id, folder, rolledBack }: SnapshotEntry): Promise<Listed> {
-  try {
-    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack };
-  } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error;
-    return { id, problem: error.message };
-  }
 }
 
 const HEAD = ['ID', 'TAKEN (UTC)', 'ROLE', 'DATABASE', 'ROWS', 'TABLES', 'STATEMENT'];

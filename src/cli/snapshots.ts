@@ -3,6 +3,7 @@ import type { AddCommand } from './command.ts';
 import { withStoreOptions } from './snapshot-store.ts';
 import { type DeleteOptions, deleteCommand } from './snapshots-delete.ts';
 import { type ListOptions, listCommand } from './snapshots-list.ts';
+import { type PruneOptions, pruneCommand } from './snapshots-prune.ts';
 import { type RowsOptions, rowsCommand } from './snapshots-rows.ts';
 import { type ShowOptions, showCommand } from './snapshots-show.ts';
 import { type VerifySnapshotsOptions, verifySnapshotsCommand } from './snapshots-verify.ts';
@@ -32,6 +33,14 @@ export const addSnapshots: AddCommand = (program, io, finish) => {
     .action(async (id: string | undefined, options: VerifySnapshotsOptions) =>
       finish(await verifySnapshotsCommand(id, options, io)),
     );
+  withStoreOptions(snapshots.command('prune'))
+    .description(
+      'remove those that are too old or too many, as a gateway does from time to time; none of the last day',
+    )
+    .option('--dry-run', 'say which, and remove none')
+    .option('--days <count>', 'older ones (instead of what the configuration says)', numberFrom(1, 36_500))
+    .option('--bytes <size>', 'the oldest, while all of them are larger, like 20GiB')
+    .action(async (options: PruneOptions) => await pruneCommand(options, io));
   withStoreOptions(snapshots.command('delete'))
     .description('remove one for good; what it holds can no longer be put back')
     .argument('<id>', ID)

@@ -59,6 +59,8 @@ export interface Config {
   readonly snapshots: BlobTarget;
   /** Whether a decision to snapshot takes one, or is only recorded. */
   readonly snapshotsTaken: boolean;
+  /** What is kept of them; null is without a limit. */
+  readonly snapshotsRetention: { readonly ageMs: number | null; readonly bytes: number | null };
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */
     readonly signingKey: string;

@@ -19,6 +19,8 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+const DAY_MS = 24 * 60 * 60_000;
+
 const DEFAULTS = {
   listen: { host: '127.0.0.1', port: 6432 },
   adminListen: { host: '127.0.0.1', port: 8432 },
@@ -115,6 +117,10 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     },
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,
+    snapshotsRetention: {
+      ageMs: input.snapshots_retention?.days === undefined ? null : input.snapshots_retention.days * DAY_MS,
+      bytes: input.snapshots_retention?.bytes ?? null,
+    },
     snapshotsTaken: input.snapshots_taken === 'on',
     audit: { signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store) },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),

@@ -65,6 +65,14 @@ export const configSchema = z
       .enum(['off', 'on'])
       .describe('Whether a decision to snapshot takes one, or is only recorded.')
       .optional(),
+    snapshots_retention: z
+      .strictObject({
+        days: z.int().min(1).max(36_500).describe('Older snapshots are removed.').optional(),
+        bytes: sizeUpTo(1024, Number.MAX_SAFE_INTEGER)
+          .describe('The oldest snapshots are removed while all are larger, but none of the last day.')
+          .optional(),
+      })
+      .optional(),
     audit: z
       .strictObject({
         signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),

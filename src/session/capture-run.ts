@@ -44,6 +44,7 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
       const planned = await planCapture(connection, services.catalog, request);
+      if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
       plan = planned.plan;
     }

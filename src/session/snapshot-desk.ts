@@ -247,6 +247,7 @@ export class SnapshotDesk {
     planning.catch(() => {});
     const types = await describing;
     const planned = await planning;
+    if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
     if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
     const parameters = parametersOf(bind, types);
     if (parameters === null) return null;

@@ -13,6 +13,18 @@ export function formatsOf(columns: readonly Column[]): (0 | 1)[] {
   return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
 }
 
+export const NEEDLESS: PlanOutcome = Object.freeze({
+  kind: 'needless',
+  reason: 'temporary tables end with their session, and no other can read them',
+});
+
+export function areTemporary(
+  tables: readonly PlannedTable[],
+  { relations }: Pick<CatalogAnswer, 'relations'>,
+): boolean {
+  return tables.every(({ oid }) => relations.get(oid)?.temporary);
+}
+
 /** Why what can only be sent as text would not be read back as it was, or null. */
 export function problemOfTexts(
   tables: readonly PlannedTable[],

@@ -6,7 +6,17 @@ import { type ChangedRows, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
 import { groupOverlapping, type RowGroup } from './group.ts';
 import type { CaptureSource, Cause, PlannedTable, PlanOutcome, StatementParameters } from './plan.ts';
-import { captured, exact, first, formatsOf, none, problemOfTexts, sourceCount } from './plan-parts.ts';
+import {
+  areTemporary,
+  captured,
+  exact,
+  first,
+  formatsOf,
+  NEEDLESS,
+  none,
+  problemOfTexts,
+  sourceCount,
+} from './plan-parts.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
 
@@ -36,6 +46,7 @@ export function planTruncate(
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
+  if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
   return exact({
     operation: 'truncate',
     lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,

@@ -7,7 +7,17 @@ import { type CascadeGraph, type ChangedRows, followCascades, type Relations, st
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
-import { captured, exact, first, formatsOf, none, problemOfTexts, sourceCount } from './plan-parts.ts';
+import {
+  areTemporary,
+  captured,
+  exact,
+  first,
+  formatsOf,
+  NEEDLESS,
+  none,
+  problemOfTexts,
+  sourceCount,
+} from './plan-parts.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { type Seed, seedOf } from './seed.ts';
 
@@ -15,7 +25,9 @@ import { type Seed, seedOf } from './seed.ts';
 export type PlanOutcome =
   | { readonly kind: 'exact'; readonly plan: CapturePlan }
   /** `reason` is a clause that reads well behind "there is no exact plan, because". */
-  | { readonly kind: 'none'; readonly reason: string };
+  | { readonly kind: 'none'; readonly reason: string }
+  /** There is nothing to lose that anybody could put back. */
+  | { readonly kind: 'needless'; readonly reason: string };
 
 /** The client's own parameters, which the queries of a capture are given as they are. */
 export interface StatementParameters {
@@ -152,6 +164,7 @@ function planRows(
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = hasTriggers(tables, answer.relations) || runsOwnCode(slice, tables, target, answer);
+  if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,

@@ -125,9 +125,11 @@ function conflicting(slice: UpsertSlice, target: Relation): string | SeedProblem
     ({ name, type }) => `(s.${quoteName(name)})::${type.formatted} AS ${quoteName(name)}`,
   );
   const reference = quoteName(slice.target.reference);
-  const same = key.columns.map(
-    (name) => `${reference}.${quoteName(name)} OPERATOR(pg_catalog.=) excluded.${quoteName(name)}`,
-  );
+  const same = key.columns.map((name) => {
+    const [there, given] = [`${reference}.${quoteName(name)}`, `excluded.${quoteName(name)}`];
+    const equal = `${there} OPERATOR(pg_catalog.=) ${given}`;
+    return key.nullsEqual ? `(${equal} OR ${there} IS NULL AND ${given} IS NULL)` : equal;
+  });
   const condition = slice.where === null ? '' : ` AND (${slice.where}\n)`;
   return `EXISTS (SELECT FROM (SELECT ${cast.join(', ')} FROM (${slice.source}\n) AS s(${given})) AS excluded WHERE ${same.join(' AND ')}${condition})`;
 }

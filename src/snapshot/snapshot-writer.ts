@@ -31,6 +31,8 @@ export class SnapshotWriter implements SnapshotSinks {
   /** Files that are durable, which `abort` has to remove again. */
   readonly #finished: RowFile[] = [];
   #manifestMayBeThere = false;
+  #givenUp = false;
+  #finishing: Promise<Manifest> | null = null;
 
   /** How long the storage may keep a row waiting. */
   readonly #patienceMs: number;
@@ -67,7 +69,12 @@ export class SnapshotWriter implements SnapshotSinks {
   }
 
   /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
-  async finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
+  finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
+    this.#finishing = this.#finish(plan, proof, facts);
+    return this.#finishing;
+  }
+
+  async #finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
     const files = new Map<string, RowFile>();
     for (const { oid, image, writer } of this.#files) {
       const file = await (await writer).finish();
@@ -76,6 +83,7 @@ export class SnapshotWriter implements SnapshotSinks {
     }
     const tables = proof.map((each) => tableOf(plan, each, files));
     const manifest: Manifest = { format: 1, ...facts, tables };
+    if (this.#givenUp) throw new Error('the snapshot was given up');
     this.#manifestMayBeThere = true;
     await writeManifest(this.#store, this.#folder, manifest).catch((error: unknown) => {
       // Refused is surely not written, and one that was there already is another's.
@@ -88,7 +96,10 @@ export class SnapshotWriter implements SnapshotSinks {
 
   /** Never rejects: what cannot be taken away belongs to no snapshot, and is left to whoever sweeps. */
   async abort(): Promise<void> {
+    this.#givenUp = true;
     for (const { writer } of this.#files) await writer.then((opened) => opened.abort()).catch(() => {});
+    // A manifest that is on its way would come after its files had gone.
+    await this.#finishing?.catch(() => {});
     try {
       // A manifest never names files that are gone.
       if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));

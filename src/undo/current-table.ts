@@ -10,6 +10,8 @@ export interface CurrentTable {
   readonly wholes: readonly { readonly oid: number; readonly schema: string; readonly name: string }[];
   readonly columns: readonly CurrentColumn[];
   readonly indexes: readonly UniqueIndex[];
+  /** Whether rules would do other things than they are told. */
+  readonly rewritten: boolean;
   /** Whether row security would hide rows from this role. */
   readonly rowSecurity: boolean;
   /** Of SELECT, INSERT, UPDATE and DELETE, those that this role may not. */
@@ -80,6 +82,7 @@ const TABLES = `SELECT jsonb_build_object(
        FROM pg_partition_ancestors(c.oid) u(oid) JOIN pg_class w ON w.oid = u.oid
        JOIN pg_namespace n ON n.oid = w.relnamespace WHERE u.oid <> c.oid),
     'columns', ${COLUMNS}, 'indexes', ${INDEXES},
+    'rewritten', EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_enabled <> 'D'),
     'rowSecurity', row_security_active(c.oid),
     'denied', (SELECT jsonb_agg(p) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
                 WHERE NOT has_table_privilege(c.oid, p)))::text

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { HoldfastError } from '../base/errors.ts';
@@ -66,10 +66,15 @@ export function pgSession(client: pg.Client): PgSession {
       await pipeline(Readable.from(chunks), target).catch(refuse);
     },
     async *copyOut(sql) {
+      const source = client.query(copyTo(sql));
       try {
-        for await (const chunk of client.query(copyTo(sql))) yield chunk as Buffer;
+        for await (const chunk of source.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
       } catch (error) {
         refuse(error);
+      } finally {
+        // What nobody wants any more would stand in the way of the ROLLBACK, which ends the locks.
+        source.resume();
+        await finished(source).catch(() => {});
       }
     },
     async close() {

@@ -56,6 +56,8 @@ export function matchTable(serial: number, entry: ManifestTable, current: Curren
   const refused = (reason: string): Matched => ({ kind: 'refused', problem: { table: label, reason } });
   if (current === undefined) return refused('it was dropped since');
   if (current.kind !== 'table') return refused('it is no plain table by now');
+  if (current.rewritten)
+    return refused('a rule rewrites what is done to it; disable it for as long as the undo takes');
   if (current.rowSecurity) return refused('row security hides rows of it from this role');
   if (current.denied.length > 0) return refused(`this role may not ${current.denied.join(', ')} there`);
   const columns: UndoColumn[] = [];

@@ -1,3 +1,4 @@
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Manifest } from '../snapshot/manifest.ts';
@@ -102,6 +103,10 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       ending: dryRun ? 'roll back' : 'commit',
       value: { kind: 'done', dryRun, tables: counts, sequences } as const,
     };
+  }).catch(async (error: unknown) => {
+    // Where the answer to COMMIT was lost, it may be needed.
+    if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await own?.discard();
+    throw error;
   });
   if (outcome.kind !== 'done' || dryRun) await own?.discard();
   return outcome;

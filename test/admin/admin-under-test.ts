@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
+import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
 import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
@@ -9,6 +10,7 @@ import { AuditQuery } from '../../src/audit/query.ts';
 import type { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
+import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
@@ -37,6 +39,8 @@ export class AdminUnderTest {
   port = 0;
   #server!: AdminServer;
   #query!: AuditQuery;
+  #blobs!: DirectoryBlobStore;
+  #snapshots!: StoredSnapshots;
   #removeFolder!: () => Promise<void>;
 
   static async start(changes: Partial<AdminDeps> = {}): Promise<AdminUnderTest> {
@@ -54,6 +58,14 @@ export class AdminUnderTest {
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
     this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
+    this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));
+    this.#snapshots = new StoredSnapshots({
+      store: this.#blobs,
+      audit: this.audit,
+      connection: null,
+      version: '9.8.7',
+      metrics,
+    });
     this.#server = await createAdminServer({
       audit: this.#query,
       approvals: this.approvals,
@@ -69,6 +81,7 @@ export class AdminUnderTest {
           return { analysis: found, decision: decision('hold', 'critical') };
         },
       },
+      snapshots: this.#snapshots,
       metrics,
       tokens: () => this.tokens,
       status: () => ({
@@ -133,7 +146,9 @@ export class AdminUnderTest {
 
   async stop(): Promise<void> {
     this.store.failing = false;
+    await this.#snapshots.close();
     await this.#server.close();
+    await this.#blobs.close();
     await this.approvals.close();
     await this.#query.close();
     await this.audit.close();

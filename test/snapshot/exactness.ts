@@ -118,6 +118,7 @@ export async function judge(
     slice,
     parameters,
   });
+  if (outcome.kind === 'needless') return { kind: 'none', reason: outcome.reason };
   if (outcome.kind === 'none') return outcome;
   const { plan } = outcome;
   await meanwhile.afterPlan?.();

@@ -210,6 +210,13 @@ const FOREIGN_KEYS: readonly Example[] = [
     end: 'untouched',
   },
   {
+    name: 'a rule would do something else',
+    setup: `${T}; CREATE RULE r AS ON INSERT TO t DO INSTEAD NOTHING`,
+    statement: 'DELETE FROM t WHERE id < 3',
+    outcome: { refused: 'a rule rewrites what is done to it' },
+    end: 'untouched',
+  },
+  {
     name: 'a parent that has gone since, where triggers are skipped',
     setup: FAMILY,
     statement: 'DELETE FROM child WHERE id = 1',

@@ -62,7 +62,7 @@ export async function snap(
   };
   try {
     const outcome = await planCapture(connection, new Catalog(), { scope: 'test', slice, parameters });
-    if (outcome.kind === 'none') return await without(`no plan: ${outcome.reason}`);
+    if (outcome.kind !== 'exact') return await without(`no plan: ${outcome.reason}`);
     const { plan } = outcome;
     const capture = await captureBefore(connection, plan, writer);
     const done = await run(client, statement);

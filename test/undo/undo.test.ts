@@ -1,6 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
+import type { BlobWriter } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { readManifest } from '../../src/snapshot/manifest.ts';
 import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
@@ -17,6 +19,22 @@ import { EXAMPLES, type Example } from './examples.ts';
 import { contents, ownSnapshot, type Setting, snap } from './put-back.ts';
 
 const SCHEMA = 'x y';
+
+/** Takes the first block of each blob. */
+class FullStore extends DirectoryBlobStore {
+  override async create(key: string): Promise<BlobWriter> {
+    const writer = await super.create(key);
+    let blocks = 0;
+    return {
+      write: async (chunk) => {
+        if (blocks++ > 0) throw new HoldfastError('BLOBS_FULL', 'there is no space left');
+        await writer.write(chunk);
+      },
+      finish: () => writer.finish(),
+      abort: () => writer.abort(),
+    };
+  }
+}
 
 describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
   let postgres: TestPostgres;
@@ -119,6 +137,16 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
       expect(await verifySnapshot(setting.store, manifest)).toMatchObject({ rows: 11, faults: [] });
       expect(await undo({ ...setting, manifest })).toMatchObject({ tables: [{ setBack: 1, removed: 9 }] });
       expect(await contents(setting.client, SCHEMA)).toEqual(edited);
+    });
+
+    it('ends where the storage is full in the middle of it, and lets go of the tables', async () => {
+      const wide = `CREATE TABLE t (id int PRIMARY KEY, v text);
+        INSERT INTO t SELECT i, repeat(md5(i::text), 32) FROM generate_series(1, 12000) i`;
+      const request = await prepare(wide, 'UPDATE t SET v = v || 1');
+      const store = new FullStore(folder.path);
+      const outcome = await undo({ ...request, store }, { snapshot: ownSnapshot() });
+      expect(outcome).toMatchObject({ kind: 'failed', step: 'keep', reason: 'there is no space left' });
+      expect((await undo(request)).kind).toBe('done');
     });
 
     it.each([

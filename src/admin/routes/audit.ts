@@ -21,7 +21,7 @@ const eventSchema = z
     sql_sha256: z.string().nullable().describe('Of all of the text, also where `sql` is cut.'),
     statement_index: z.int(),
     parameters: z.int(),
-    protocol: z.enum(['simple', 'extended', 'function']),
+    protocol: z.enum(['simple', 'extended', 'function', 'admin']),
     operation: z.string(),
     operations: z.array(z.string()).readonly(),
     tables: z.array(z.string()).readonly(),

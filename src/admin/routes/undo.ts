@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { LIMITS } from '../../base/limits.ts';
+import { conflictJson, countsJson } from '../../undo/outcome-json.ts';
+import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
+import { problemSchema } from '../problems.ts';
+import { secured } from '../route-schema.ts';
+import { databaseProblems, offset, snapshotId } from './snapshots.ts';
+
+const onConflict = z
+  .enum(['fail', 'skip', 'overwrite'])
+  .default('fail')
+  .describe('What becomes of rows that are not as the statement left them.');
+
+const counts = z
+  .object({
+    table: z.string(),
+    put_back: z.int().describe('Rows that are gone, and come again.'),
+    set_back: z.int().describe('Rows that were changed, and become what they were.'),
+    removed: z.int().describe('Rows that the statement added.'),
+    already: z.int().describe('Rows that are as they were before the statement.'),
+    conflicts: z.int().describe('Rows that are not as the statement left them.'),
+  })
+  .meta({ id: 'UndoCounts' });
+
+const shownRow = z.record(z.string(), z.string().nullable()).readonly().nullable();
+
+const conflict = z
+  .object({
+    table: z.string(),
+    undoing: z.enum(['put_back', 'set_back', 'remove']),
+    kind: z
+      .enum(['taken', 'held', 'changed', 'gone'])
+      .describe('`taken`: another row has its key; `held`: another row has a unique value of it.'),
+    before: shownRow.describe('Values as text, cut short; null where there is no row.'),
+    after: shownRow,
+    current: shownRow,
+  })
+  .meta({ id: 'UndoConflict' });
+
+const previewBody = z
+  .strictObject({
+    on_conflict: onConflict,
+    limit: z.int().min(1).max(LIMITS.undoConflictsMax).default(50).describe('How many conflicts to show.'),
+    cursor: offset.describe('The `next` of the page of conflicts before.'),
+  })
+  .nullish();
+
+const name = z
+  .string()
+  .max(300)
+  .regex(/^[^.]+\.[^.]+$/, 'expected schema.table')
+  .transform((text) => {
+    const [schema = '', table = ''] = text.split('.');
+    return { schema, name: table };
+  });
+
+const undoBody = z
+  .strictObject({
+    on_conflict: onConflict,
+    triggers: z.enum(['fire', 'skip']).default('fire').describe('Whether the triggers of the tables fire.'),
+    dry_run: z.boolean().default(false).describe('Do all of it, and take it back.'),
+    snapshot: z
+      .boolean()
+      .default(true)
+      .describe('Whether the undo is snapshotted itself, so that it can be undone.'),
+    expected: z
+      .array(counts)
+      .optional()
+      .describe('The `tables` of a preview: nothing is done if they have changed.'),
+    into: name.optional().describe('Put the rows into this new table instead, `schema.table`.'),
+    table: name.optional().describe('With `into`: which table of the snapshot.'),
+  })
+  .nullish();
+
+const done = z.object({
+  dry_run: z.boolean(),
+  tables: z.array(counts).readonly(),
+  sequences: z.array(z.string()).readonly().describe('Sequences that were moved on.'),
+  undo_snapshot: snapshotId.nullable().describe('The snapshot of the undo, which undoes it.'),
+});
+
+/** Puts back what a snapshot holds, with the credentials of `undo.connection`. */
+export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapshots'>): void {
+  app.post(
+    '/v1/snapshots/:id/undo/preview',
+    {
+      config: { scope: 'undo:preview' },
+      schema: {
+        summary: 'Say what an undo would do, and which rows are in its way',
+        ...secured('undo:preview'),
+        params: z.object({ id: snapshotId }),
+        body: previewBody,
+        response: {
+          200: z.object({
+            tables: z.array(counts).readonly(),
+            conflicts: z.array(conflict).readonly(),
+            next: z.string().nullable(),
+          }),
+          ...databaseProblems,
+          415: problemSchema,
+        },
+      },
+    },
+    async ({ params, body }) => {
+      const { on_conflict = 'fail', limit = 50, cursor: from = 0 } = body ?? {};
+      const { tables, conflicts } = await snapshots.preview(params.id, {
+        onConflict: on_conflict,
+        from,
+        limit,
+      });
+      const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
+      const shown = from + conflicts.length;
+      return {
+        tables: tables.map(countsJson),
+        conflicts: conflicts.map(conflictJson),
+        next: conflicts.length > 0 && shown < total ? String(shown) : null,
+      };
+    },
+  );
+  app.post(
+    '/v1/snapshots/:id/undo',
+    {
+      config: { scope: 'undo:write' },
+      schema: {
+        summary: 'Undo what a snapshot was taken of, in one transaction',
+        ...secured('undo:write'),
+        params: z.object({ id: snapshotId }),
+        body: undoBody,
+        response: { 200: done, ...databaseProblems, 415: problemSchema },
+      },
+    },
+    async ({ params, body, principal, ip }) => {
+      const requester = { name: principal?.name ?? 'unknown', client: ip };
+      const outcome = await snapshots.undo(params.id, askedOf(body), requester);
+      return {
+        dry_run: outcome.dryRun,
+        tables: outcome.tables.map(countsJson),
+        sequences: outcome.sequences,
+        undo_snapshot: outcome.own,
+      };
+    },
+  );
+}
+
+function askedOf(body: z.infer<typeof undoBody>) {
+  const { on_conflict, triggers, dry_run, snapshot, expected, into, table } = body ?? {};
+  return {
+    onConflict: on_conflict ?? 'fail',
+    triggers: triggers ?? 'fire',
+    dryRun: dry_run ?? false,
+    snapshot: snapshot ?? true,
+    expected:
+      expected?.map(({ put_back, set_back, ...same }) => ({
+        ...same,
+        putBack: put_back,
+        setBack: set_back,
+      })) ?? null,
+    into: into ?? null,
+    table: table ?? null,
+  } as const;
+}

@@ -1,0 +1,276 @@
+import type { AdminAction } from '../audit/admin-entry.ts';
+import type { AuditEntry } from '../audit/event.ts';
+import { type ActionLog, recordAction } from '../audit/recorded-action.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { type Manifest, readManifest } from '../snapshot/manifest.ts';
+import {
+  allDays,
+  findSnapshot,
+  listSnapshots,
+  removeSnapshot,
+  type SnapshotEntry,
+  type Verification,
+  verifySnapshot,
+} from '../snapshot/snapshots.ts';
+import { readSummaries } from '../snapshot/summaries.ts';
+import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
+import { withDatabase } from '../undo/connection-url.ts';
+import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
+import { conflictJson, countsJson } from '../undo/outcome-json.ts';
+import { ownSnapshotOf } from '../undo/own-facts.ts';
+import { connectForUndo, type PgSession } from '../undo/pg-session.ts';
+import { restoreInto } from '../undo/restore-into.ts';
+import { type RowsShown, showRows } from '../undo/show-rows.ts';
+import { previewUndo, undo } from '../undo/undo.ts';
+import { RequestProblem } from './problems.ts';
+import type {
+  PreviewAsked,
+  Requester,
+  RowsAsked,
+  SnapshotsAdmin,
+  UndoAsked,
+  UndoDone,
+} from './snapshots-admin.ts';
+
+export interface StoredSnapshotsDeps {
+  readonly store: BlobStore;
+  readonly audit: ActionLog;
+  /** What undo connects with, or null: then it is not there. */
+  readonly connection: string | null;
+  readonly version: string;
+  readonly metrics: Metrics;
+}
+
+/** The snapshots as the admin API offers them: each undo and each removal is in the audit before it is done. */
+export class StoredSnapshots implements SnapshotsAdmin {
+  readonly #deps: StoredSnapshotsDeps;
+  readonly #sessions = new Set<PgSession>();
+  #connections = 0;
+  #closed = false;
+
+  constructor(deps: StoredSnapshotsDeps) {
+    this.#deps = deps;
+  }
+
+  async list({ before, limit }: { before: string | null; limit: number }) {
+    const { store } = this.#deps;
+    const all = allDays(Date.now());
+    const last = before === null ? null : await findSnapshot(store, before);
+    const entries: SnapshotEntry[] = [];
+    for await (const entry of listSnapshots(store, { from: all.from, to: last?.day ?? all.to })) {
+      if (last !== null && entry.id >= last.id) continue;
+      // One more than asked for says whether there are more.
+      if (entries.push(entry) > limit) break;
+    }
+    const shown = entries.slice(0, limit);
+    const next = entries.length > limit ? shown.at(-1)!.id : null;
+    return { items: await readSummaries(store, shown), next };
+  }
+
+  async get(id: string): Promise<{ readonly manifest: Manifest; readonly folder: string }> {
+    const { store } = this.#deps;
+    const { folder } = await findSnapshot(store, id);
+    return { folder, manifest: await readManifest(store, folder) };
+  }
+
+  async verify(id: string): Promise<Verification> {
+    return await verifySnapshot(this.#deps.store, (await this.get(id)).manifest);
+  }
+
+  async rows(id: string, { table: asked, which, form, from, limit }: RowsAsked) {
+    const { manifest } = await this.get(id);
+    const table = demandTable(manifest, asked);
+    const shown = await this.#connected(manifest, (session) =>
+      showRows({ ...this.#deps, manifest, session }, table, which, form, { from, max: limit }),
+    );
+    const total = table[which]?.rows ?? 0;
+    const { rows }: RowsShown = shown.kind === 'rows' ? shown : endWith(shown);
+    const next = rows.length > 0 && from + rows.length < total ? from + rows.length : null;
+    return { table: tableName(table), total, rows, next };
+  }
+
+  async preview(id: string, { onConflict, from, limit }: PreviewAsked) {
+    const { manifest } = await this.get(id);
+    const options = { onConflict, page: { from, max: limit } };
+    const preview: UndoPreview = await this.#connected(manifest, (session) =>
+      previewUndo({ ...this.#deps, manifest, session }, options),
+    );
+    return preview.kind === 'preview' ? preview : endWith(preview);
+  }
+
+  async undo(id: string, asked: UndoAsked, requester: Requester) {
+    const { manifest } = await this.get(id);
+    this.#connectionUrl();
+    const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
+    const action = this.#action('undo', text, manifest, requester, 'asked for over the admin API');
+    if (asked.dryRun) return done(await this.#undo(manifest, asked, requester, null), null);
+    return await recordAction(this.#deps.audit, action, async (entry) => {
+      const own = { id: null as string | null };
+      const outcome = await this.#undo(manifest, asked, requester, own);
+      this.#noteUndo(entry, outcome, own.id);
+      return done(outcome, own.id);
+    });
+  }
+
+  async remove(id: string, requester: Requester): Promise<void> {
+    const { store, metrics } = this.#deps;
+    const { folder } = await findSnapshot(store, id);
+    // One whose manifest cannot be read can be removed as well.
+    const manifest = await readManifest(store, folder).catch(() => null);
+    const text = `holdfast snapshots delete ${id}`;
+    const action = this.#action('delete snapshot', text, manifest, requester, 'asked for over the admin API');
+    await recordAction(this.#deps.audit, action, async () => {
+      await removeSnapshot(store, folder);
+      metrics.snapshotsRemoved.add(metrics.snapshotsRemoved.cellOf('asked'));
+    });
+  }
+
+  /** Ends what is under way, which is rolled back. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+  }
+
+  async #undo(
+    manifest: Manifest,
+    { onConflict, triggers, dryRun, expected, snapshot, into, table }: UndoAsked,
+    { name, client }: Requester,
+    own: { id: string | null } | null,
+  ): Promise<UndoOutcome> {
+    const { version } = this.#deps;
+    return await this.#connected(manifest, async (session) => {
+      const request = { ...this.#deps, manifest, session };
+      if (into !== null)
+        return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
+      const taken = snapshot
+        ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
+        : null;
+      const outcome = await undo(request, {
+        onConflict,
+        triggers,
+        dryRun,
+        ...(expected === null ? {} : { expected }),
+        ...(taken === null ? {} : { snapshot: taken }),
+      });
+      if (own !== null && outcome.kind === 'done') own.id = taken?.facts.id ?? null;
+      return outcome;
+    });
+  }
+
+  #noteUndo(entry: AuditEntry, outcome: UndoOutcome, own: string | null): void {
+    const { metrics } = this.#deps;
+    metrics.undos.add(metrics.undos.cellOf(outcome.kind));
+    if (outcome.kind !== 'done') {
+      entry.end = 'failed';
+      entry.sqlstate = outcome.kind === 'failed' ? (outcome.sqlstate ?? 'XX001') : '55000';
+      return;
+    }
+    entry.rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
+    if (own !== null)
+      entry.decision = Object.freeze({
+        ...entry.decision,
+        action: 'snapshot',
+        snapshot: 'required',
+        taken: own,
+      });
+  }
+
+  #action(
+    operation: AdminAction['operation'],
+    text: string,
+    manifest: Manifest | null,
+    { name, client }: Requester,
+    reason: string,
+  ): AdminAction {
+    const tables = manifest === null ? [] : summaryOf(manifest).tables;
+    const database = manifest?.session.database ?? '';
+    return { operation, text, reason, tables, database, by: `token:${name}`, client };
+  }
+
+  #connectionUrl(): string {
+    const { connection } = this.#deps;
+    if (connection !== null) return connection;
+    throw new RequestProblem('undo-not-configured', {
+      detail: 'the gateway has no credentials for the database',
+      hint: 'Set undo.connection, or use `holdfast undo` on the command line with credentials of your own.',
+    });
+  }
+
+  async #connected<T>(manifest: Manifest, work: (session: PgSession) => Promise<T>): Promise<T> {
+    const url = withDatabase(this.#connectionUrl(), manifest.session.database);
+    if (this.#closed || this.#connections >= LIMITS.undoConnectionsMax) {
+      throw new RequestProblem('unavailable', {
+        detail: 'so many undos are under way already',
+        hint: 'Try again.',
+      });
+    }
+    this.#connections++;
+    let session: PgSession | null = null;
+    try {
+      session = await this.#connect(url);
+      this.#sessions.add(session);
+      return await work(session);
+    } finally {
+      this.#connections--;
+      if (session !== null) {
+        this.#sessions.delete(session);
+        await session.close();
+      }
+    }
+  }
+
+  async #connect(url: string): Promise<PgSession> {
+    try {
+      return await connectForUndo(url);
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      const detail = `${error.message}: ${error.detail ?? ''}`;
+      throw new RequestProblem('undo-failed', {
+        detail,
+        hint: 'undo.connection says how the gateway connects.',
+      });
+    }
+  }
+}
+
+/** What ended an undo before it had done anything, as a problem. */
+function endWith(outcome: Exclude<UndoOutcome, { kind: 'done' }>): never {
+  switch (outcome.kind) {
+    case 'conflicts':
+      throw new RequestProblem('undo-conflicts', {
+        detail: 'nothing was done',
+        hint: 'on_conflict may be skip or overwrite.',
+        ...conflictsOf(outcome),
+      });
+    case 'refused': {
+      const detail = outcome.problems.map(({ table, reason }) =>
+        table === '' ? reason : `${table}: ${reason}`,
+      );
+      throw new RequestProblem('undo-refused', {
+        detail: detail.join('; '),
+        problems: [...outcome.problems],
+      });
+    }
+    case 'failed': {
+      const { reason, sqlstate, step, table } = outcome;
+      throw new RequestProblem('undo-failed', {
+        detail: `${reason}; nothing was done`,
+        sqlstate,
+        problems: [{ step, table }],
+      });
+    }
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function conflictsOf({ tables, conflicts }: Extract<UndoOutcome, { kind: 'conflicts' }>) {
+  return { tables: tables.map(countsJson), conflicts: conflicts.map(conflictJson) };
+}
+
+function done(outcome: UndoOutcome, own: string | null): UndoDone {
+  return outcome.kind === 'done' ? { ...outcome, own } : endWith(outcome);
+}

@@ -1,0 +1,90 @@
+import { type ActionLog, recordAction } from './audit/recorded-action.ts';
+import { LIMITS } from './base/limits.ts';
+import type { Logger } from './base/log.ts';
+import type { Metrics } from './base/metrics.ts';
+import type { BlobStore } from './blobs/blob-store.ts';
+import { type Expired, expire, type Retention } from './snapshot/retention.ts';
+import { removeSnapshot } from './snapshot/snapshots.ts';
+
+export interface SnapshotSweeperDeps {
+  readonly store: BlobStore;
+  readonly retention: Retention;
+  readonly audit: ActionLog;
+  readonly metrics: Metrics;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+/** Removes snapshots that are too old or too many, and what dead processes have left, at the start and from time to time. */
+export class SnapshotSweeper {
+  readonly #deps: SnapshotSweeperDeps;
+  readonly #timer: NodeJS.Timeout;
+  #underWay: Promise<void> | null = null;
+  #stopped = false;
+
+  constructor(deps: SnapshotSweeperDeps, everyMs: number = LIMITS.snapshotSweepMs) {
+    this.#deps = deps;
+    this.#timer = setInterval(() => void this.sweep(), everyMs);
+    this.#timer.unref();
+    void this.sweep();
+  }
+
+  /** It never rejects; what fails is tried again at the next time. */
+  sweep(): Promise<void> {
+    this.#underWay ??= this.#sweep().finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
+  }
+
+  /** Resolves when nothing is under way any more, which ends before its next removal. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopped = true;
+    await this.#underWay;
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, retention, metrics, log } = this.#deps;
+    const removed = { age: 0, size: 0, leftover: 0, bytes: 0 };
+    try {
+      const kept = await expire(store, retention, Date.now(), async (expired) => {
+        if (this.#stopped) throw new Stopped();
+        await this.#remove(expired);
+        removed[expired.reason]++;
+        removed.bytes += expired.bytes;
+      });
+      await store.sweepOrphans(LIMITS.snapshotKeptMs);
+      metrics.snapshotsKept = kept.snapshots;
+      metrics.snapshotsKeptBytes = kept.bytes;
+      if (kept.excessBytes > 0) {
+        const facts = { bytes: kept.bytes, over: kept.excessBytes };
+        log.warn(facts, 'there are more snapshots than snapshots_retention.bytes, all of the last day');
+      }
+    } catch (error) {
+      if (error instanceof Stopped) return;
+      metrics.snapshotSweepFailures++;
+      log.error({ error }, 'snapshots could not be swept');
+    } finally {
+      if (removed.bytes > 0) log.info(removed, 'snapshots were removed');
+    }
+  }
+
+  async #remove({ id, folder, reason, bytes }: Expired): Promise<void> {
+    const { store, audit, metrics } = this.#deps;
+    metrics.snapshotsRemovedBytes += bytes;
+    if (reason === 'leftover') return await removeSnapshot(store, folder);
+    const action = {
+      operation: 'delete snapshot',
+      text: `holdfast snapshots delete ${id}`,
+      reason: reason === 'age' ? 'older than snapshots_retention.days' : 'beyond snapshots_retention.bytes',
+      tables: [],
+      database: '',
+      by: 'holdfast',
+      client: '',
+    } as const;
+    await recordAction(audit, action, async () => await removeSnapshot(store, folder));
+    metrics.snapshotsRemoved.add(metrics.snapshotsRemoved.cellOf(reason));
+  }
+}
+
+class Stopped extends Error {}

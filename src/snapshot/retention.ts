@@ -1,0 +1,101 @@
+import { timesOfIds } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { manifestKey } from './manifest.ts';
+
+/** How long snapshots are kept, and how much of them; null is without a limit. */
+export interface Retention {
+  readonly ageMs: number | null;
+  readonly bytes: number | null;
+}
+
+/** A folder that is to go. What has no manifest is no snapshot, but what a dead process has left. */
+export interface Expired {
+  readonly id: string;
+  readonly folder: string;
+  readonly bytes: number;
+  readonly createdAtMs: number;
+  readonly reason: 'age' | 'size' | 'leftover';
+}
+
+export interface Kept {
+  readonly snapshots: number;
+  readonly bytes: number;
+  /** How much more there is than there should be, because it is too young to go. */
+  readonly excessBytes: number;
+}
+
+/**
+ * Finds what is to go, the oldest first, and has it removed. Nothing younger than a day goes, whatever is asked for:
+ * it may still be written, its transaction may be open, and a mistake has had no time to be noticed. Memory stays flat
+ * however many there are, at the price of looking through them twice where their size counts.
+ */
+export async function expire(
+  store: BlobStore,
+  retention: Retention,
+  nowMs: number,
+  remove: (expired: Expired) => Promise<void>,
+): Promise<Kept> {
+  let total = 0;
+  if (retention.bytes !== null) for await (const { bytes } of folders(store)) total += bytes;
+  let [snapshots, bytes] = [0, 0];
+  for await (const folder of folders(store)) {
+    const over = retention.bytes !== null && total > retention.bytes;
+    const reason = reasonToGo(folder, retention, nowMs, over);
+    if (reason === null) {
+      if (folder.complete) snapshots++;
+      bytes += folder.bytes;
+      continue;
+    }
+    const { id, path, createdAtMs } = folder;
+    await remove({ id, folder: path, bytes: folder.bytes, createdAtMs, reason });
+    total -= folder.bytes;
+  }
+  return {
+    snapshots,
+    bytes,
+    excessBytes: retention.bytes === null ? 0 : Math.max(0, bytes - retention.bytes),
+  };
+}
+
+function reasonToGo(
+  { complete, createdAtMs }: Folder,
+  { ageMs }: Retention,
+  nowMs: number,
+  over: boolean,
+): Expired['reason'] | null {
+  const age = nowMs - createdAtMs;
+  if (age < LIMITS.snapshotKeptMs) return null;
+  if (!complete) return 'leftover';
+  if (ageMs !== null && age > ageMs) return 'age';
+  return over ? 'size' : null;
+}
+
+interface Folder {
+  readonly id: string;
+  readonly path: string;
+  bytes: number;
+  /** Of what the id and the files say the latest: files may have been copied here, and clocks differ. */
+  createdAtMs: number;
+  complete: boolean;
+}
+
+const FOLDER = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/[^/]+$/;
+
+/** By day and by id, and so the oldest first. */
+async function* folders(store: BlobStore): AsyncIterable<Folder> {
+  let folder: Folder | null = null;
+  for await (const { key, bytes, modifiedAtMs } of store.list('snapshots/')) {
+    const [, path, id] = FOLDER.exec(key) ?? [];
+    if (path === undefined || id === undefined) continue;
+    if (folder !== null && folder.path !== path) {
+      yield folder;
+      folder = null;
+    }
+    folder ??= { id, path, bytes: 0, createdAtMs: timesOfIds(id)?.firstMs ?? 0, complete: false };
+    folder.bytes += bytes;
+    folder.createdAtMs = Math.max(folder.createdAtMs, modifiedAtMs);
+    if (key === manifestKey(path)) folder.complete = true;
+  }
+  if (folder !== null) yield folder;
+}

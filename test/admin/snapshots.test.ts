@@ -1,0 +1,207 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DecisionFixture } from '../decision/fixture.ts';
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
+  - { name: the rest, match: { role: ["*"] }, action: allow }
+`;
+
+const SCHEMA = `
+create table item (id int8 primary key, name text);
+insert into item select 9007199254740990 + i, 'item ' || i from generate_series(1, 9) i;
+`;
+
+describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let gateway: TestGateway;
+  let updated: string;
+  let deleted: string;
+
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    await postgres.sql(SCHEMA);
+    gateway = await startGateway({
+      upstreamPort: postgres.port,
+      policy: POLICY,
+      environment: { HOLDFAST_SNAPSHOTS_TAKEN: 'on', HOLDFAST_UNDO_CONNECTION: postgres.url('') },
+    });
+    const client = await RawClient.open(gateway.port);
+    await client.query(`update item set name = 'new' where name in ('item 1', 'item 2')`);
+    await client.query('delete from item where id > 9007199254740996');
+    await client.terminate();
+    const { items } = (await gateway.http('/v1/snapshots')).body as { items: { id: string }[] };
+    [deleted, updated] = items.map(({ id }) => id) as [string, string];
+  });
+  afterAll(async () => {
+    await gateway?.stop();
+    await postgres?.stop();
+  });
+
+  const post = async (path: string, body?: unknown) =>
+    await gateway.http(path, { method: 'POST', ...(body === undefined ? {} : { body }) });
+
+  const names = async () => (await postgres.sql('select name from item order by id')).flat();
+
+  it('are listed page by page, the newest first', async () => {
+    const first = await gateway.http('/v1/snapshots?limit=1');
+    expect(first).toMatchObject({
+      status: 200,
+      body: {
+        items: [{ id: deleted, operation: 'delete', tables: ['public.item'], rows_before: 3, rows_after: 0 }],
+        next: deleted,
+      },
+    });
+    const second = await gateway.http(`/v1/snapshots?cursor=${deleted}`);
+    expect(second.body).toMatchObject({
+      items: [{ id: updated, rows_before: 2, rows_after: 2 }],
+      next: null,
+    });
+  });
+
+  it('are shown and verified', async () => {
+    const { body } = await gateway.http(`/v1/snapshots/${deleted}`);
+    expect(body).toMatchObject({
+      id: deleted,
+      format: 1,
+      folder: expect.stringContaining(deleted),
+      tables: [{ key: ['id'] }],
+    });
+    expect((await post(`/v1/snapshots/${deleted}/verify`)).body).toMatchObject({
+      ok: true,
+      files: 1,
+      rows: 3,
+      faults: [],
+    });
+  });
+
+  it('show their rows page by page, with every digit of a number', async () => {
+    const first = await gateway.http(`/v1/snapshots/${deleted}/rows?limit=2`);
+    expect(first.text).toContain('"id":9007199254740997,');
+    expect(first.body).toMatchObject({ table: 'public.item', which: 'before', total: 3, next: '2' });
+    const last = await gateway.http(`/v1/snapshots/${deleted}/rows?values=text&cursor=2`);
+    expect(last.body).toMatchObject({ items: [{ id: '9007199254740999', name: 'item 9' }], next: null });
+    const after = await gateway.http(`/v1/snapshots/${updated}/rows?which=after&table=item`);
+    expect(after.body).toMatchObject({ items: [{ name: 'new' }, { name: 'new' }] });
+    expect((await gateway.http(`/v1/snapshots/${updated}/rows?table=items`)).status).toBe(404);
+  });
+
+  it('are previewed, with the rows that are in the way', async () => {
+    await postgres.sql(`update item set name = 'newer' where name = 'new'`);
+    const { status, body } = await post(`/v1/snapshots/${updated}/undo/preview`, { limit: 1 });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      tables: [{ table: 'public.item', put_back: 0, set_back: 0, conflicts: 2 }],
+      conflicts: [
+        { kind: 'changed', undoing: 'set_back', before: { name: 'item 1' }, current: { name: 'newer' } },
+      ],
+      next: '1',
+    });
+    expect((await post(`/v1/snapshots/${updated}/undo/preview`, { cursor: '1' })).body).toMatchObject({
+      conflicts: [{ before: { name: 'item 2' } }],
+      next: null,
+    });
+  });
+
+  it('are undone, if nothing is in the way or it is said what to do about it', async () => {
+    const refused = await post(`/v1/snapshots/${updated}/undo`);
+    expect(refused).toMatchObject({
+      status: 409,
+      body: {
+        type: 'urn:holdfast:problem:undo-conflicts',
+        hint: expect.stringContaining('overwrite'),
+        conflicts: [{ kind: 'changed' }, { kind: 'changed' }],
+      },
+    });
+    const { body } = await post(`/v1/snapshots/${deleted}/undo/preview`);
+    const { tables: expected } = body as { tables: unknown[] };
+    expect((await post(`/v1/snapshots/${deleted}/undo`, { dry_run: true })).body).toMatchObject({
+      dry_run: true,
+      undo_snapshot: null,
+    });
+    expect((await names()).length).toBe(6);
+    const done = await post(`/v1/snapshots/${deleted}/undo`, { expected });
+    expect(done).toMatchObject({ status: 200, body: { dry_run: false, tables: [{ put_back: 3 }] } });
+    expect(await names()).toEqual(['newer', 'newer', ...[3, 4, 5, 6, 7, 8, 9].map((i) => `item ${i}`)]);
+    expect((await post(`/v1/snapshots/${deleted}/undo`, { expected })).body).toMatchObject({
+      type: 'urn:holdfast:problem:undo-refused',
+      detail: 'public.item: it has changed since the preview',
+    });
+    const { undo_snapshot } = done.body as { undo_snapshot: string };
+    expect((await gateway.http(`/v1/snapshots/${undo_snapshot}`)).body).toMatchObject({
+      session: { application: 'holdfast undo by token tests', client: '127.0.0.1' },
+      statement: { text: `holdfast undo ${deleted}`, operation: 'undo' },
+    });
+    const into = { into: 'public.item_before', table: 'public.item' };
+    expect((await post(`/v1/snapshots/${updated}/undo`, into)).body).toMatchObject({
+      tables: [{ put_back: 2 }],
+    });
+    expect((await post(`/v1/snapshots/${updated}/undo`, into)).body).toMatchObject({
+      type: 'urn:holdfast:problem:undo-failed',
+      sqlstate: '42P07',
+    });
+  });
+
+  it('are removed', async () => {
+    const path = `/v1/snapshots/${deleted}`;
+    expect(await gateway.http(path, { method: 'DELETE' })).toMatchObject({
+      status: 200,
+      body: { id: deleted, removed: true },
+    });
+    expect((await gateway.http(path)).status).toBe(404);
+    expect((await gateway.http(path, { method: 'DELETE' })).status).toBe(404);
+  });
+
+  it('have each undo and removal in the audit, and in the metrics', async () => {
+    const { body } = await gateway.http('/v1/audit?rule=admin');
+    const { items } = body as { items: Record<string, unknown>[] };
+    const told = items.map(({ sql, end, rows, snapshot }) => [sql, end, rows, typeof snapshot]).reverse();
+    expect(told).toEqual([
+      [`holdfast undo ${updated}`, 'failed', null, 'object'],
+      [`holdfast undo ${deleted}`, 'completed', 3, 'string'],
+      [`holdfast undo ${deleted}`, 'failed', null, 'object'],
+      [`holdfast undo ${updated} --into public.item_before`, 'completed', 2, 'object'],
+      [`holdfast undo ${updated} --into public.item_before`, 'failed', null, 'object'],
+      [`holdfast snapshots delete ${deleted}`, 'completed', null, 'object'],
+    ]);
+    expect(items[0]).toMatchObject({
+      protocol: 'admin',
+      role: 'token:tests',
+      database: 'postgres',
+      application: 'holdfast admin',
+      operation: 'delete snapshot',
+      tables: ['public.item'],
+      risk: 'critical',
+    });
+    expect(await gateway.metric('holdfast_undos_total')).toBe(5);
+    expect(await gateway.metric('holdfast_snapshots_removed_total')).toBe(1);
+  });
+});
+
+it('undo over HTTP says what to set where it is not configured', async () => {
+  const fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' });
+  try {
+    const client = await fixture.client();
+    await client.query('delete from precious where id = 1');
+    await client.terminate();
+    const { items } = (await fixture.gateway.http('/v1/snapshots')).body as { items: { id: string }[] };
+    for (const path of ['undo', 'undo/preview']) {
+      expect(
+        await fixture.gateway.http(`/v1/snapshots/${items[0]!.id}/${path}`, { method: 'POST' }),
+      ).toMatchObject({
+        status: 409,
+        body: {
+          type: 'urn:holdfast:problem:undo-not-configured',
+          hint: expect.stringContaining('undo.connection'),
+        },
+      });
+    }
+    expect(await fixture.preciousRows()).toBe(9);
+  } finally {
+    await fixture.stop();
+  }
+});

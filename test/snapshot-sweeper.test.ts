@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DirectoryBlobStore } from '../src/blobs/directory-blob-store.ts';
+import { holdfast } from './cli/support.ts';
+import { putSnapshot } from './snapshot/old-snapshots.ts';
+import { temporaryFolder } from './store/temporary-folder.ts';
+import { startGateway, type TestGateway } from './support/gateway.ts';
+import { startPostgres, type TestPostgres } from './support/postgres.ts';
+import { eventually } from './support/process-facts.ts';
+
+const DAY_MS = 24 * 60 * 60_000;
+
+let postgres: TestPostgres;
+let gateway: TestGateway;
+let folder: { readonly path: string; remove(): Promise<void> };
+let store: DirectoryBlobStore;
+/** Of how many days ago. */
+const ids: Record<number, string> = {};
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  folder = await temporaryFolder();
+  store = new DirectoryBlobStore(folder.path);
+  for (const days of [0, 5, 9]) {
+    ids[days] = await putSnapshot(store, Date.now() - days * DAY_MS, { directory: folder.path });
+  }
+  await putSnapshot(store, Date.now() - 2 * DAY_MS, { directory: folder.path, manifest: false });
+});
+afterAll(async () => {
+  await gateway?.stop();
+  await postgres?.stop();
+  await store?.close();
+  await folder?.remove();
+});
+
+async function left(): Promise<string[]> {
+  const found = new Set<string>();
+  for await (const { key } of store.list('snapshots/')) found.add(key.split('/')[4]!);
+  return [...found];
+}
+
+it('holdfast snapshots prune says what would go, and has it go', async () => {
+  const args = ['snapshots', 'prune', '--snapshots', folder.path];
+  const tried = await holdfast([...args, '--bytes', '2KiB', '--dry-run']);
+  expect(tried.out).toMatch(new RegExp(`^${ids[9]}  .* 1002 B  over the size$`, 'm'));
+  expect(tried.out).toMatch(/^3 folders would be removed \(2\.9 KiB\), 1 snapshot kept \(1002 B\) in file:/m);
+  expect(await left()).toHaveLength(4);
+  expect((await holdfast([...args, '--bytes', '2 miles'])).code).toBe(2);
+  const done = await holdfast([...args, '--days', '8', '--json']);
+  expect(JSON.parse(done.out)).toMatchObject({
+    removed: 2,
+    items: [{ id: ids[9], reason: 'age' }, { reason: 'leftover' }],
+    kept: { snapshots: 2, bytes: 2004 },
+  });
+  expect(await left()).toEqual([ids[5], ids[0]]);
+});
+
+it('a gateway removes at its start what is too old, and says so in the audit and the metrics', async () => {
+  gateway = await startGateway({
+    upstreamPort: postgres.port,
+    environment: { HOLDFAST_SNAPSHOTS: `file:${folder.path}`, HOLDFAST_SNAPSHOTS_RETENTION_DAYS: '3' },
+  });
+  await eventually('the sweep', async () => ((await left()).length === 1 ? null : 'they are all there'));
+  expect(await left()).toEqual([ids[0]]);
+  await eventually('the audit', async () => {
+    const { items } = (await gateway.http('/v1/audit?rule=admin')).body as { items: unknown[] };
+    if (items.length === 0) return 'there is no event';
+    expect(items).toMatchObject([
+      {
+        sql: `holdfast snapshots delete ${ids[5]}`,
+        role: 'holdfast',
+        reason: 'older than snapshots_retention.days',
+        end: 'completed',
+      },
+    ]);
+    return null;
+  });
+  await eventually('the metrics', async () => {
+    return (await gateway.metric('holdfast_snapshots_kept')) === 1 ? null : 'none is kept';
+  });
+  expect(await gateway.metric('holdfast_snapshots_removed_total')).toBe(1);
+  expect(await gateway.metric('holdfast_snapshots_removed_bytes_total')).toBe(1002);
+  expect(gateway.log()).toContain('snapshots were removed');
+});

@@ -1,0 +1,21 @@
+import { utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { newId } from '../../src/base/ids.ts';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { snapshotFolder } from '../../src/snapshot/manifest.ts';
+
+/** Something like a snapshot, of that time: a file of so many bytes and, unless it is to lack one, a manifest. */
+export async function putSnapshot(
+  store: BlobStore,
+  atMs: number,
+  { bytes = 1000, manifest = true, directory = '' } = {},
+): Promise<string> {
+  const id = newId('snap', atMs);
+  const folder = snapshotFolder(id, atMs);
+  const keys = [`${folder}/0.before.pgcopy.gz`, ...(manifest ? [`${folder}/manifest.json`] : [])];
+  for (const key of keys) {
+    await store.putIfAbsent(key, Buffer.alloc(key.endsWith('.gz') ? bytes : 2, '{}'));
+    if (directory !== '') await utimes(join(directory, key), atMs / 1000, atMs / 1000);
+  }
+  return id;
+}
