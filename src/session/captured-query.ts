@@ -41,7 +41,7 @@ export function runCaptured(
     reply.decision = entry.decision;
   }
   state.services.audit.begin(entry);
-  if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply);
+  if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply, entry.text);
   if (captured.kind === 'without') {
     reply.audit = entry;
     return null;

@@ -11,14 +11,13 @@ import {
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
-import { encodeFlush } from '../wire/frontend.ts';
 import { NOT_UTF8, problemOf } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { snapshotFailedError } from './refusal.ts';
-import { ReplyKind } from './replies.ts';
+import { untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -55,17 +54,6 @@ export type Planned =
     }
   | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
   | { readonly kind: 'discarded' };
-
-const FLUSH = encodeFlush();
-
-/** What answers nothing that has run, so that queries of ours may be sent behind it in the same segment. */
-const RUNS_NOTHING: ReadonlySet<ReplyKind> = new Set([
-  ReplyKind.Parse,
-  ReplyKind.Bind,
-  ReplyKind.Describe,
-  ReplyKind.Close,
-  ReplyKind.Hidden,
-]);
 
 /**
  * Takes the rows that a statement will change while the client's stream waits with it, in the transaction that it
@@ -107,7 +95,7 @@ export class SnapshotDesk {
     const outcome = await this.patiently(async () => {
       const { decision } = bound;
       try {
-        await this.untilSegmentFits();
+        await untilSegmentFits(this.state);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision);
@@ -122,7 +110,7 @@ export class SnapshotDesk {
     let bound: BoundPortal | null = null;
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
-        await this.untilSegmentFits();
+        await untilSegmentFits(this.state);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -253,27 +241,6 @@ export class SnapshotDesk {
     if (parameters === null) return null;
     const plan = { ...planned.plan, parameters };
     return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
-  }
-
-  /** Waits until a query of ours can be sent in the client's segment, and its status is known. */
-  private async untilSegmentFits(): Promise<void> {
-    const { state } = this;
-    // What stands in front of the message is sent by then.
-    await Promise.resolve();
-    let flushed = false;
-    while (!this.segmentFits()) {
-      // What has run may wait in the server for a Flush.
-      if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
-      flushed = true;
-      await state.untilAnswered();
-    }
-  }
-
-  private segmentFits(): boolean {
-    const { replies } = this.state;
-    if (this.state.owesNothing()) return true;
-    for (let i = 0; i < replies.length; i++) if (!RUNS_NOTHING.has(replies.at(i).kind)) return false;
-    return true;
   }
 
   /**
