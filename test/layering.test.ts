@@ -13,6 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy'],
   ['store', 'blobs', 'catalog'],
   ['snapshot', 'approval', 'audit'],
+  ['trash'],
   ['session', 'undo'],
   ['admin', 'console'],
   ['config', 'embedded'],

@@ -198,6 +198,11 @@ export const LIMITS = {
   /** How many days a list of snapshots may look through. */
   snapshotListDays: 3_660,
 
+  /** Objects that may go with one DROP; beyond it is not moved into the trash. */
+  trashObjectsMax: 50_000,
+  /** How often a DROP is tried anew because others have changed meanwhile what depends on it. */
+  trashAttemptsMax: 3,
+
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,

@@ -31,9 +31,13 @@ export interface HiddenConnection {
   /**
    * Runs one query without ending anything that the client has open. `onRow` gets the body of each DataRow, which
    * is valid, and may be written to, only during the call; a returned promise stops the reading until it settles.
-   * Rejects with HiddenQueryError.
+   * `onNotice` gets the body of each NoticeResponse, likewise. Rejects with HiddenQueryError.
    */
-  run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult>;
+  run(
+    query: HiddenQuery,
+    onRow: (row: Buffer) => void | Promise<void>,
+    onNotice?: (notice: Buffer) => void,
+  ): Promise<HiddenResult>;
 }
 
 /** The server refused one of the gateway's own queries, which leaves the transaction failed. */

@@ -28,7 +28,11 @@ export class HiddenClient implements HiddenConnection {
     this.overlaps = overlaps;
   }
 
-  run(query: HiddenQuery, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
+  run(
+    query: HiddenQuery,
+    onRow: (row: Buffer) => void | Promise<void>,
+    onNotice: (notice: Buffer) => void = () => {},
+  ): Promise<HiddenResult> {
     this.runs++;
     const serial = ++this.#sent;
     // What is asked while nothing is awaited goes out at once, and the answers come in turn.
@@ -43,12 +47,18 @@ export class HiddenClient implements HiddenConnection {
       fe.close('P', NAME),
       fe.flush(),
     );
-    const answer = this.#last.then(() => this.#answer(serial, onRow)).finally(() => this.#waiting--);
+    const answer = this.#last
+      .then(() => this.#answer(serial, onRow, onNotice))
+      .finally(() => this.#waiting--);
     this.#last = answer.catch(() => {});
     return answer;
   }
 
-  async #answer(serial: number, onRow: (row: Buffer) => void | Promise<void>): Promise<HiddenResult> {
+  async #answer(
+    serial: number,
+    onRow: (row: Buffer) => void | Promise<void>,
+    onNotice: (notice: Buffer) => void,
+  ): Promise<HiddenResult> {
     if (serial <= this.#discarded) throw new Error('the server discarded it behind an error');
     let columns: HiddenResult['columns'] = [];
     let tag = '';
@@ -58,11 +68,12 @@ export class HiddenClient implements HiddenConnection {
       if (message.type === 'E') {
         // What follows an error is discarded up to a Sync, a Query included.
         this.#discarded = this.#sent;
-        this.client.write(fe.sync(), fe.close('S', NAME), fe.sync());
+        this.client.write(fe.sync(), fe.close('P', NAME), fe.close('S', NAME), fe.sync());
         await this.client.untilReady(DEADLINE_MS);
         await this.client.untilReady(DEADLINE_MS);
         throw new HiddenQueryError(fieldsOf(message));
-      } else if (message.type === 'T') columns = columnsOf(message);
+      } else if (message.type === 'N') onNotice(message.body);
+      else if (message.type === 'T') columns = columnsOf(message);
       else if (message.type === 'D') await onRow(message.body);
       else if (message.type === 'C') tag = message.body.toString('utf8', 0, message.body.length - 1);
       else if (message.type === '3') closed++;

@@ -1,0 +1,57 @@
+import type { RawStmt } from '@pgsql/types';
+import type { RelationName } from './effects.ts';
+import { list, nameParts, text, unwrap } from './tree.ts';
+
+/** What a DROP names, for whoever moves it away instead. */
+
+export const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
+export type DropKind = (typeof DROP_KINDS)[number];
+
+export interface DropStatement {
+  readonly kind: DropKind;
+  /** Of a schema, `name` alone. */
+  readonly names: readonly RelationName[];
+  readonly ifExists: boolean;
+  readonly cascade: boolean;
+}
+
+export type DropReading =
+  | { readonly kind: 'drop'; readonly drop: DropStatement }
+  /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
+  | { readonly kind: 'other drop'; readonly reason: string }
+  | { readonly kind: 'no drop' };
+
+const KINDS: Readonly<Record<string, DropKind>> = {
+  OBJECT_TABLE: 'table',
+  OBJECT_VIEW: 'view',
+  OBJECT_MATVIEW: 'materialized view',
+  OBJECT_SEQUENCE: 'sequence',
+  OBJECT_SCHEMA: 'schema',
+};
+
+const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
+
+export function readDrop(raw: RawStmt): DropReading {
+  const node = unwrap(raw.stmt);
+  if (node === null) return { kind: 'no drop' };
+  const { name, fields } = node;
+  if (name === 'DropdbStmt') return other('a database cannot be dropped in a transaction that can be undone');
+  if (name !== 'DropStmt') {
+    return /^Drop/.test(name)
+      ? other('only tables, views, sequences and schemas are kept')
+      : { kind: 'no drop' };
+  }
+  const kind = KINDS[String(fields['removeType'])];
+  if (kind === undefined) return other('only tables, views, sequences and schemas are kept');
+  const names: RelationName[] = [];
+  for (const object of list(fields['objects'])) {
+    const parts = nameParts(object);
+    const last = text(parts.at(-1));
+    if (last === null || parts.length > (kind === 'schema' ? 1 : 2)) {
+      return other('a name in it has more parts than are understood');
+    }
+    names.push({ schema: parts.at(-2) ?? null, name: last });
+  }
+  const ifExists = fields['missing_ok'] === true;
+  return { kind: 'drop', drop: { kind, names, ifExists, cascade: fields['behavior'] === 'DROP_CASCADE' } };
+}

@@ -1,0 +1,172 @@
+/** What FACTS answers: the objects that a DROP would take, as the catalogs describe them. Empty lists are null. */
+
+export interface NamedRelation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** pg_class.relkind. */
+  readonly kind: string;
+}
+
+export interface Grant {
+  /** Null for PUBLIC. */
+  readonly grantee: string | null;
+  readonly privilege: string;
+  readonly grantable: boolean;
+  readonly grantor: string;
+}
+
+export interface ViewColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly collation: string | null;
+  readonly comment: string | null;
+  readonly acl: readonly Grant[] | null;
+}
+
+export interface GoneRelation extends NamedRelation {
+  readonly owner: string;
+  /** p: permanent, u: unlogged, t: temporary. */
+  readonly persistence: string;
+  readonly method: string | null;
+  readonly tablespace: string | null;
+  readonly options: readonly string[] | null;
+  readonly comment: string | null;
+  readonly aclIsSet: boolean;
+  readonly acl: readonly Grant[] | null;
+  readonly populated: boolean;
+  readonly bound: string | null;
+  /** Parents that stay. */
+  readonly parents: readonly NamedRelation[] | null;
+  readonly definition: string | null;
+  /** Other relations that go and that its definition rests on. */
+  readonly uses: readonly number[] | null;
+  readonly columns: readonly ViewColumn[] | null;
+  readonly indexes:
+    | readonly {
+        readonly schema: string;
+        readonly name: string;
+        readonly definition: string;
+        readonly comment: string | null;
+        readonly clustered: boolean;
+      }[]
+    | null;
+  readonly indexOf: NamedRelation | null;
+  readonly ownedBy: { readonly table: NamedRelation; readonly column: string; readonly gone: boolean } | null;
+  readonly subscribed: boolean;
+  readonly labelled: boolean;
+}
+
+export interface GoneConstraint {
+  readonly oid: number;
+  readonly name: string;
+  /** pg_constraint.contype. */
+  readonly type: string;
+  readonly table: NamedRelation | null;
+  readonly tableGone: boolean;
+  readonly otherGone: boolean;
+  readonly typeGone: boolean;
+  readonly child: boolean;
+  readonly parentGone: boolean;
+  readonly definition: string | null;
+  readonly comment: string | null;
+}
+
+export interface GoneDefault {
+  readonly table: NamedRelation;
+  readonly column: string;
+  readonly generated: boolean;
+  readonly expression: string;
+}
+
+export interface GoneTrigger {
+  readonly name: string;
+  readonly table: NamedRelation;
+  readonly tableGone: boolean;
+  readonly definition: string;
+  /** pg_trigger.tgenabled. */
+  readonly enabled: string;
+  readonly comment: string | null;
+}
+
+export interface GoneRule {
+  readonly name: string;
+  readonly table: NamedRelation;
+  readonly definition: string;
+  /** pg_rewrite.ev_enabled. */
+  readonly enabled: string;
+  readonly comment: string | null;
+}
+
+export interface GonePolicy {
+  readonly name: string;
+  readonly table: NamedRelation;
+  /** pg_policy.polcmd. */
+  readonly command: string;
+  readonly permissive: boolean;
+  /** Null for PUBLIC. */
+  readonly roles: readonly (string | null)[];
+  readonly using: string | null;
+  readonly check: string | null;
+  readonly comment: string | null;
+}
+
+export interface GonePublished {
+  readonly publication: string;
+  readonly table: NamedRelation;
+  readonly columns: readonly string[] | null;
+  readonly condition: string | null;
+}
+
+export interface GoneNamed {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+}
+
+export interface GoneSchema {
+  readonly name: string;
+  readonly owner: string;
+  readonly aclIsSet: boolean;
+  readonly acl: readonly Grant[] | null;
+  readonly comment: string | null;
+  readonly labelled: boolean;
+}
+
+export interface Facts {
+  readonly relations: readonly GoneRelation[];
+  readonly constraints: readonly GoneConstraint[];
+  /** Of tables that stay, and those of tables that go which rest on sequences or functions that stay. */
+  readonly defaults: readonly GoneDefault[];
+  /** Those of tables that stay, and those of tables that go whose function stays. */
+  readonly triggers: readonly GoneTrigger[];
+  /** Of tables and views, whether they go or stay. */
+  readonly rules: readonly GoneRule[];
+  readonly policies: readonly GonePolicy[];
+  readonly published: readonly GonePublished[];
+  readonly statistics: readonly (GoneNamed & { readonly table: NamedRelation })[];
+  readonly functions: readonly (GoneNamed & { readonly arguments: string })[];
+  /** `type` is pg_type.typtype; row types of tables and arrays are left out. */
+  readonly types: readonly (GoneNamed & { readonly type: string })[];
+  readonly schemas: readonly GoneSchema[];
+  readonly strangers: readonly string[];
+}
+
+type Raw = { readonly [K in keyof Facts]: Facts[K] | null };
+
+export function factsOf(raw: Raw): Facts {
+  return {
+    relations: raw.relations ?? [],
+    constraints: raw.constraints ?? [],
+    defaults: raw.defaults ?? [],
+    triggers: raw.triggers ?? [],
+    rules: raw.rules ?? [],
+    policies: raw.policies ?? [],
+    published: raw.published ?? [],
+    statistics: raw.statistics ?? [],
+    functions: raw.functions ?? [],
+    types: raw.types ?? [],
+    schemas: raw.schemas ?? [],
+    strangers: raw.strangers ?? [],
+  };
+}

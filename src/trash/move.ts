@@ -1,0 +1,228 @@
+import { LIMITS } from '../base/limits.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { DropStatement } from '../sql/drop-target.ts';
+import { TRASH_SCHEMA } from './definitions.ts';
+import { type Facts, factsOf } from './facts.ts';
+import { type MovePlan, planMove } from './plan.ts';
+import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
+import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
+
+export interface MoveRequest {
+  /** The client's own statement, which is tried first. */
+  readonly text: string;
+  readonly drop: DropStatement;
+  /** That of the snapshot, which names in the trash begin with. */
+  readonly id: string;
+}
+
+/** What the objects that were moved still rest on, so that it cannot be dropped before they are. */
+export interface Moved extends MovePlan {
+  readonly binds: readonly string[];
+}
+
+export type MoveOutcome =
+  /** Everything is as after the DROP; the client is owed the notices (bodies of NoticeResponse) and the tag. */
+  | {
+      readonly kind: 'moved';
+      readonly tag: string;
+      readonly notices: readonly Buffer[];
+      readonly moved: Moved;
+    }
+  /** The DROP loses nothing that could be kept, and may run as it is. */
+  | { readonly kind: 'harmless'; readonly why: string }
+  /** The server refuses it. */
+  | { readonly kind: 'refused'; readonly error: HiddenQueryError; readonly notices: readonly Buffer[] }
+  /** It cannot be undone exactly; nothing has been changed. A clause that reads well behind "because". */
+  | { readonly kind: 'none'; readonly reason: string };
+
+interface Precheck {
+  readonly catalogFirst: boolean | null;
+  readonly eventTriggers: readonly string[] | null;
+  /** Whether the role may use the trash; null where there is none. */
+  readonly trash: boolean | null;
+  readonly mayCreate: boolean;
+  readonly allTables: readonly string[] | null;
+  readonly version: number;
+  readonly roots: readonly (readonly [classid: number, objid: number | null, temporary: boolean | null])[];
+}
+
+/** An object's class and OID, and of a relation how many columns it has. */
+type Standing = readonly [classid: number, objid: number, columns: number];
+
+type Root = readonly [classid: number, objid: number, temporary: boolean | null];
+
+/** The server's answer to the client's own DROP, which was rolled back. */
+interface Trial {
+  readonly kind: 'tried';
+  readonly tag: string;
+  readonly notices: readonly Buffer[];
+  readonly gone: readonly Standing[];
+  /** A relation that stays has lost a column. */
+  readonly losesColumn: boolean;
+}
+
+const SAVEPOINT = 'holdfast_trash';
+const back = [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];
+
+/**
+ * Moves what a DROP would take into the trash, in the transaction that is open: the DROP is tried for real, which
+ * tells its errors, its notices and what it takes along; it is rolled back, and what it took is moved instead.
+ * Whatever goes wrong in that leaves the transaction as it was.
+ */
+export async function moveDrop(connection: HiddenConnection, request: MoveRequest): Promise<MoveOutcome> {
+  const session = onHidden(connection);
+  await session.query(`SAVEPOINT ${SAVEPOINT}`);
+  try {
+    const outcome = await attempt(connection, session, request);
+    if (outcome.kind === 'moved') await session.query(back[1]!);
+    else for (const sql of back) await session.query(sql);
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof HiddenQueryError)) throw error;
+    for (const sql of back) await session.query(sql);
+    // What ends statements ends this one as it would have ended the DROP.
+    if (/^(57|40|53|55P03|XX)/.test(error.sqlstate)) return { kind: 'refused', error, notices: [] };
+    return { kind: 'none', reason: `it could not be moved away: ${error.message}` };
+  }
+}
+
+async function attempt(
+  connection: HiddenConnection,
+  session: TrashSession,
+  { text, drop, id }: MoveRequest,
+): Promise<MoveOutcome> {
+  const names = drop.names.map(({ schema, name }) => quoteQualified(schema, name));
+  const precheck = await json<Precheck>(session, PRECHECK, [
+    textArray(names),
+    String(drop.kind === 'schema'),
+  ]);
+  const problem = problemToTry(precheck);
+  if (problem !== null) return { kind: 'none', reason: problem };
+  const roots = precheck.roots.flatMap(([classid, objid, temporary]) =>
+    objid === null ? [] : [[classid, objid, temporary] as const],
+  );
+  if (roots.length > 0 && !drop.cascade && roots.every(([, , temporary]) => temporary === true)) {
+    return { kind: 'harmless', why: 'all that it drops is temporary' };
+  }
+  for (let attempts = 1; ; attempts++) {
+    const reach = await reachOf(session, roots);
+    if (reach.length > LIMITS.trashObjectsMax)
+      return { kind: 'none', reason: 'too many objects depend on it' };
+    const trial = await tryDrop(connection, session, text, reach);
+    if (trial.kind === 'refused') return trial;
+    if (trial.gone.length === 0) return { kind: 'harmless', why: 'it drops nothing' };
+    if (trial.losesColumn)
+      return { kind: 'none', reason: 'it would take along a column of a table that stays' };
+    const unable = problemToMove(precheck);
+    if (unable !== null) return { kind: 'none', reason: unable };
+    const facts = await read(session, trial.gone);
+    await lock(session, facts);
+    const same = JSON.stringify(await reachOf(session, roots)) === JSON.stringify(reach);
+    if (same) return await move(session, id, trial, await read(session, trial.gone), precheck);
+    // Others have changed what depends on it before it was locked.
+    if (attempts >= LIMITS.trashAttemptsMax)
+      return { kind: 'none', reason: 'what depends on it keeps changing' };
+  }
+}
+
+function problemToTry({ catalogFirst, eventTriggers }: Precheck): string | null {
+  if (catalogFirst !== true) return 'search_path has another schema before pg_catalog';
+  if (eventTriggers !== null) return `the event trigger ${eventTriggers[0]} would not be told of the DROP`;
+  return null;
+}
+
+function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null {
+  if (allTables !== null) return `the publication ${allTables[0]}, of all tables, would publish the trash`;
+  if (trash === false) return `the role may not use and create in the schema ${TRASH_SCHEMA}`;
+  if (trash === null && !mayCreate)
+    return `there is no schema ${TRASH_SCHEMA}, and the role may not create it`;
+  return null;
+}
+
+async function reachOf(session: TrashSession, roots: readonly Root[]): Promise<readonly Standing[]> {
+  return (
+    (await json<readonly Standing[] | null>(session, REACH, [
+      ...given(roots),
+      String(LIMITS.trashObjectsMax + 1),
+    ])) ?? []
+  );
+}
+
+async function tryDrop(
+  connection: HiddenConnection,
+  session: TrashSession,
+  text: string,
+  reach: readonly Standing[],
+): Promise<Trial | Extract<MoveOutcome, { kind: 'refused' }>> {
+  const notices: Buffer[] = [];
+  let tag: string;
+  try {
+    const takeNotice = (notice: Buffer) => void notices.push(Buffer.from(notice));
+    tag = (await connection.run(hiddenQuery(text), () => {}, takeNotice)).tag;
+  } catch (error) {
+    if (!(error instanceof HiddenQueryError)) throw error;
+    return { kind: 'refused', error, notices };
+  }
+  const left = (await json<readonly Standing[] | null>(session, REMAINS, given(reach))) ?? [];
+  await session.query(back[0]!);
+  const columns = new Map(left.map(([classid, objid, count]) => [`${classid} ${objid}`, count]));
+  const gone = reach.filter(([classid, objid]) => !columns.has(`${classid} ${objid}`));
+  const losesColumn = reach.some(([classid, objid, count]) => {
+    const now = columns.get(`${classid} ${objid}`);
+    return now !== undefined && now !== count;
+  });
+  return { kind: 'tried', tag, notices, gone, losesColumn };
+}
+
+/** As the DROP has locked them until it was rolled back. */
+async function lock(session: TrashSession, { relations }: Facts): Promise<void> {
+  const tables = relations.filter(({ kind }) => kind === 'r' || kind === 'p');
+  if (tables.length === 0) return;
+  const names = tables.map(({ schema, name }) => `ONLY ${quoteQualified(schema, name)}`);
+  await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS EXCLUSIVE MODE`);
+}
+
+async function read(session: TrashSession, gone: readonly Standing[]): Promise<Facts> {
+  return factsOf(await json<Parameters<typeof factsOf>[0]>(session, FACTS, given(gone)));
+}
+
+async function move(
+  session: TrashSession,
+  id: string,
+  { tag, notices, gone }: Trial,
+  facts: Facts,
+  { trash }: Precheck,
+): Promise<MoveOutcome> {
+  const planned = planMove(id, facts);
+  if (planned.kind === 'none') return planned;
+  if (trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
+  for (const sql of planned.plan.moves) await session.query(sql);
+  const after = await json<Record<'outside' | 'dependents' | 'binds', readonly string[] | null>>(
+    session,
+    AFTERWARDS,
+    given(gone),
+  );
+  if (after.outside !== null)
+    return { kind: 'none', reason: `it could not be moved away whole: ${after.outside[0]} is left` };
+  if (after.dependents !== null)
+    return { kind: 'none', reason: `${after.dependents[0]} would depend on the trash` };
+  return { kind: 'moved', tag, notices, moved: { ...planned.plan, binds: after.binds ?? [] } };
+}
+
+/** Everybody may move what is theirs, and reach nothing in it but what they could reach before. */
+const MAKE_TRASH = [
+  `CREATE SCHEMA ${quoteName(TRASH_SCHEMA)}`,
+  `GRANT USAGE, CREATE ON SCHEMA ${quoteName(TRASH_SCHEMA)} TO PUBLIC`,
+];
+
+function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
+  return [
+    `{${objects.map(([classid]) => classid).join(',')}}`,
+    `{${objects.map(([, objid]) => objid).join(',')}}`,
+  ];
+}
+
+function textArray(values: readonly string[]): string {
+  return `{${values.map((value) => `"${value.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
+}

@@ -1,0 +1,333 @@
+import { quoteName } from '../catalog/quote.ts';
+import {
+  comment,
+  emptiedView,
+  filledView,
+  grants,
+  materializedView,
+  named,
+  policy,
+  RELATION_WORDS,
+  rule,
+  TRASH_SCHEMA,
+  trigger,
+} from './definitions.ts';
+import type { Facts, GoneNamed, GoneRelation } from './facts.ts';
+
+/** An object that stands in the trash, and what it was. */
+export interface TrashedObject {
+  readonly oid: number;
+  /** As ALTER calls it. */
+  readonly kind: string;
+  readonly schema: string;
+  readonly name: string;
+  /** Its name in the trash, which no other object has. */
+  readonly trash_name: string;
+}
+
+export interface RestoreStep {
+  readonly sql: string;
+  /** What it brings back, for whoever reads that it failed. */
+  readonly what: string;
+  /** All else is worth having without it, such as the contents of a materialized view. */
+  readonly optional?: true;
+}
+
+export interface MovePlan {
+  readonly moves: readonly string[];
+  readonly restores: readonly RestoreStep[];
+  readonly objects: readonly TrashedObject[];
+  /** What a restore will not bring back as it was. */
+  readonly notes: readonly string[];
+}
+
+export type PlannedMove =
+  | { readonly kind: 'plan'; readonly plan: MovePlan }
+  /** A clause that reads well behind "because". */
+  | { readonly kind: 'none'; readonly reason: string };
+
+/**
+ * How the objects that a DROP would take are moved into the trash instead, so that what stays is as after the DROP:
+ * whatever ties one that goes to one that stays is cut, and kept as SQL. Views keep their columns and lose their
+ * definition, so that nothing in the trash is in the way of what is done to the tables that they read.
+ */
+export function planMove(id: string, facts: Facts): PlannedMove {
+  const problem = problemOf(facts);
+  if (problem !== null) return { kind: 'none', reason: problem };
+  const part = new Parts(id);
+  part.cut(facts);
+  part.move(facts);
+  return { kind: 'plan', plan: part.plan(facts) };
+}
+
+function problemOf(facts: Facts): string | null {
+  const [stranger] = facts.strangers;
+  if (stranger !== undefined) return `it would take along ${stranger}, which cannot be kept`;
+  for (const { schema, name, ...relation } of facts.relations) {
+    const at = `${schema}.${name}`;
+    if (relation.persistence === 't')
+      return `${at} is temporary, and others that it would take along are not`;
+    if (schema === TRASH_SCHEMA) return `${at} is in the trash already, and depends on what is dropped`;
+    if (relation.subscribed) return `${at} belongs to a subscription`;
+    if (relation.labelled && relation.kind === 'm') return `${at} has a security label`;
+  }
+  const computed = facts.defaults.find(({ generated }) => generated);
+  if (computed !== undefined) return `it would take along a generated column of ${named(computed.table)}`;
+  const type = facts.types.find((each) => !'edc'.includes(each.type));
+  if (type !== undefined) return `it would take along the type ${named(type)}, which cannot be kept`;
+  const constraint = facts.constraints.find((each) => each.type !== 'f' && !each.tableGone && !each.typeGone);
+  if (constraint !== undefined)
+    return `it would take along the constraint ${constraint.name}, which cannot be kept`;
+  const statistics = facts.statistics.find(({ table }) => table.kind === 'm');
+  if (statistics !== undefined) return `it would take along the statistics ${named(statistics)}`;
+  if (facts.schemas.some(({ labelled }) => labelled)) return 'its schema has a security label';
+  return null;
+}
+
+/** Restores are made in another order than moves: what others rest on first. */
+const ORDER = [
+  'schema',
+  'object',
+  'attach',
+  'default',
+  'view',
+  'reference',
+  'trigger',
+  'publication',
+] as const;
+type Stage = (typeof ORDER)[number];
+
+class Parts {
+  readonly #id: string;
+  readonly #moves: string[] = [];
+  readonly #restores = new Map<Stage, RestoreStep[]>(ORDER.map((stage) => [stage, []]));
+  readonly #objects: TrashedObject[] = [];
+  readonly #notes: string[] = [];
+
+  constructor(id: string) {
+    this.#id = id;
+  }
+
+  plan(facts: Facts): MovePlan {
+    for (const schema of facts.schemas) this.#dropSchema(schema);
+    const restores = [...this.#restores.values()].flat();
+    return { moves: this.#moves, restores, objects: this.#objects, notes: this.#notes };
+  }
+
+  /** Cuts what ties those that go to those that stay. */
+  cut(facts: Facts): void {
+    const views = inOrderOfUse(facts.relations.filter(({ kind }) => kind === 'v' || kind === 'm'));
+    for (const view of views) this.#cutView(view);
+    const materialized = views.filter(({ kind }) => kind === 'm').map(named);
+    if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
+    for (const relation of facts.relations) this.#cutFromParents(relation);
+    this.#cutReferences(facts);
+    for (const { table, column, expression } of facts.defaults) {
+      const at = `ALTER TABLE ONLY ${named(table)} ALTER COLUMN ${quoteName(column)}`;
+      this.#moves.push(`${at} DROP DEFAULT`);
+      this.#restore(
+        'default',
+        `the default of ${named(table)}.${quoteName(column)}`,
+        `${at} SET DEFAULT ${expression}`,
+      );
+    }
+    for (const each of facts.triggers) {
+      this.#moves.push(`DROP TRIGGER ${quoteName(each.name)} ON ${named(each.table)}`);
+      this.#restore('trigger', `the trigger ${each.name} of ${named(each.table)}`, ...trigger(each));
+    }
+    for (const each of facts.rules) {
+      this.#moves.push(`DROP RULE ${quoteName(each.name)} ON ${named(each.table)}`);
+      this.#restore('trigger', `the rule ${each.name} of ${named(each.table)}`, ...rule(each));
+    }
+    for (const each of facts.policies) {
+      this.#moves.push(`DROP POLICY ${quoteName(each.name)} ON ${named(each.table)}`);
+      this.#restore('trigger', `the policy ${each.name} of ${named(each.table)}`, ...policy(each));
+    }
+    this.#cutPublications(facts);
+  }
+
+  /** Gives each that goes a name of its own, and the trash for a schema. */
+  move(facts: Facts): void {
+    // The arguments of functions are told by the names of types, which change as they are moved.
+    for (const routine of facts.functions) {
+      this.#relocate('ROUTINE', routine, `(${routine.arguments})`);
+    }
+    const kept = facts.relations.filter(
+      ({ kind, indexOf, schema }) => kind !== 'm' && indexOf?.kind !== 'm' && schema !== 'pg_toast',
+    );
+    for (const relation of kept) {
+      const { kind, ownedBy } = relation;
+      const word = RELATION_WORDS[kind];
+      // The relations of composite types follow them.
+      if (word === undefined) continue;
+      // So do indexes and owned sequences, but their names have to be free in the trash.
+      if (word === 'INDEX' || (kind === 'S' && ownedBy?.gone === true)) this.#rename(word, relation);
+    }
+    for (const relation of kept) {
+      const { kind, ownedBy } = relation;
+      const word = RELATION_WORDS[kind];
+      if (word === undefined || word === 'INDEX' || (kind === 'S' && ownedBy?.gone === true)) continue;
+      if (kind === 'S' && ownedBy !== null) this.#disown(relation, ownedBy);
+      this.#relocate(word, relation);
+    }
+    this.#renamedBack();
+    for (const each of facts.statistics) this.#relocate('STATISTICS', each);
+    for (const each of facts.types) this.#relocate(each.type === 'd' ? 'DOMAIN' : 'TYPE', each);
+  }
+
+  #restore(stage: Stage, what: string, ...sqls: readonly string[]): void {
+    for (const sql of sqls) this.#restores.get(stage)!.push({ sql, what });
+  }
+
+  #trashName({ oid }: { readonly oid: number }): string {
+    return `${this.#id}_${oid}`;
+  }
+
+  #cutView(view: GoneRelation): void {
+    if (view.kind === 'm') {
+      this.#restore('view', `the materialized view ${named(view)}`, ...materializedView(view));
+      const refresh = `REFRESH MATERIALIZED VIEW ${named(view)}`;
+      const what = `the contents of ${named(view)}`;
+      if (view.populated) this.#restores.get('publication')!.push({ sql: refresh, what, optional: true });
+      this.#notes.push(`the materialized view ${named(view)} is computed anew`);
+      return;
+    }
+    this.#moves.push(emptiedView(view));
+    this.#restore('view', `the view ${named(view)}`, filledView(view));
+  }
+
+  #cutFromParents(relation: GoneRelation): void {
+    const what = `the place of ${named(relation)}`;
+    for (const parent of relation.parents ?? []) {
+      const child = `ALTER TABLE ${named(relation)}`;
+      if (relation.bound === null) {
+        this.#moves.push(`${child} NO INHERIT ${named(parent)}`);
+        this.#restore('attach', `${what} below ${named(parent)}`, `${child} INHERIT ${named(parent)}`);
+        this.#notes.push(`the columns of ${named(relation)} count as its own as well as inherited ones`);
+      } else {
+        this.#moves.push(`ALTER TABLE ${named(parent)} DETACH PARTITION ${named(relation)}`);
+        const attach = `ALTER TABLE ${named(parent)} ATTACH PARTITION ${named(relation)} ${relation.bound}`;
+        this.#restore('attach', `${what} in ${named(parent)}`, attach);
+      }
+    }
+  }
+
+  #cutReferences({ constraints }: Facts): void {
+    for (const each of constraints) {
+      const { type, table, child, parentGone, tableGone, otherGone } = each;
+      if (type !== 'f' || table === null || (tableGone && otherGone) || (child && parentGone)) continue;
+      // What a partitioned table lends its partitions ends with their being detached, and returns with them.
+      if (child && !tableGone) continue;
+      const name = quoteName(each.name);
+      this.#moves.push(`ALTER TABLE ${named(table)} DROP CONSTRAINT ${name}`);
+      if (child) continue;
+      this.#restore(
+        'reference',
+        `the foreign key ${each.name} of ${named(table)}`,
+        `ALTER TABLE ${named(table)} ADD CONSTRAINT ${name} ${each.definition}`,
+        ...comment(`CONSTRAINT ${name} ON ${named(table)}`, each.comment),
+      );
+    }
+  }
+
+  #cutPublications({ published }: Facts): void {
+    for (const { publication, table, columns, condition } of published) {
+      const some = columns === null ? '' : ` (${columns.map(quoteName).join(', ')})`;
+      const where = condition === null ? '' : ` WHERE (${condition})`;
+      this.#moves.push(`ALTER PUBLICATION ${quoteName(publication)} DROP TABLE ONLY ${named(table)}`);
+      this.#restore(
+        'publication',
+        `the publication of ${named(table)} in ${publication}`,
+        `ALTER PUBLICATION ${quoteName(publication)} ADD TABLE ONLY ${named(table)}${some}${where}`,
+      );
+    }
+  }
+
+  #disown(sequence: GoneRelation, { table, column }: NonNullable<GoneRelation['ownedBy']>): void {
+    this.#moves.push(`ALTER SEQUENCE ${named(sequence)} OWNED BY NONE`);
+    const owner = `${named(table)}.${quoteName(column)}`;
+    this.#restore(
+      'default',
+      `what owns ${named(sequence)}`,
+      `ALTER SEQUENCE ${named(sequence)} OWNED BY ${owner}`,
+    );
+  }
+
+  readonly #renamed: RestoreStep[] = [];
+
+  #rename(word: string, object: GoneNamed): void {
+    const trashName = this.#trashName(object);
+    this.#moves.push(`ALTER ${word} ${named(object)} RENAME TO ${quoteName(trashName)}`);
+    this.#objects.push({
+      oid: object.oid,
+      kind: word.toLowerCase(),
+      schema: object.schema,
+      name: object.name,
+      trash_name: trashName,
+    });
+    const back = named({ schema: object.schema, name: trashName });
+    this.#renamed.push({
+      sql: `ALTER ${word} ${back} RENAME TO ${quoteName(object.name)}`,
+      what: `the name of ${named(object)}`,
+    });
+  }
+
+  /** Names of parts come back once that which they are parts of has. */
+  #renamedBack(): void {
+    for (const { sql, what } of this.#renamed) this.#restore('object', what, sql);
+  }
+
+  #relocate(word: string, object: GoneNamed, signature = ''): void {
+    const trashName = this.#trashName(object);
+    const at = (schema: string) => named({ schema, name: trashName });
+    this.#moves.push(
+      `ALTER ${word} ${named(object)}${signature} RENAME TO ${quoteName(trashName)}`,
+      `ALTER ${word} ${at(object.schema)}${signature} SET SCHEMA ${quoteName(TRASH_SCHEMA)}`,
+    );
+    this.#objects.push({
+      oid: object.oid,
+      kind: word.toLowerCase(),
+      schema: object.schema,
+      name: object.name,
+      trash_name: trashName,
+    });
+    this.#restore(
+      'object',
+      `the ${word.toLowerCase()} ${named(object)}`,
+      `ALTER ${word} ${at(TRASH_SCHEMA)} SET SCHEMA ${quoteName(object.schema)}`,
+      `ALTER ${word} ${at(object.schema)} RENAME TO ${quoteName(object.name)}`,
+    );
+  }
+
+  #dropSchema({ name, owner, aclIsSet, acl, comment: text }: Facts['schemas'][number]): void {
+    const quoted = quoteName(name);
+    this.#moves.push(`DROP SCHEMA ${quoted}`);
+    this.#restore(
+      'schema',
+      `the schema ${quoted}`,
+      `CREATE SCHEMA ${quoted}`,
+      `ALTER SCHEMA ${quoted} OWNER TO ${quoteName(owner)}`,
+      ...grants(`SCHEMA ${quoted}`, owner, aclIsSet, acl),
+      ...comment(`SCHEMA ${quoted}`, text),
+    );
+  }
+}
+
+/** Each view after those that its definition reads. */
+function inOrderOfUse(views: readonly GoneRelation[]): GoneRelation[] {
+  const byOid = new Map(views.map((view) => [view.oid, view]));
+  const done = new Set<GoneRelation>();
+  const place = (view: GoneRelation) => {
+    if (done.has(view)) return;
+    // Before its own are placed: two views may read each other, of which PostgreSQL runs neither.
+    done.add(view);
+    for (const oid of view.uses ?? []) {
+      const used = byOid.get(oid);
+      if (used !== undefined) place(used);
+    }
+    order.push(view);
+  };
+  const order: GoneRelation[] = [];
+  for (const view of views) place(view);
+  return order;
+}

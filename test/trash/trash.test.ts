@@ -1,0 +1,224 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { Catalog } from '../../src/catalog/catalog.ts';
+import { fromManifest } from '../../src/snapshot/manifest.ts';
+import { readRows } from '../../src/snapshot/row-file-reader.ts';
+import { Parser } from '../../src/sql/parser.ts';
+import { archiveTable } from '../../src/trash/archive.ts';
+import type { Moved } from '../../src/trash/move.ts';
+import { listTrash, purgeTrash } from '../../src/trash/purge.ts';
+import { restoreDropped } from '../../src/trash/restore.ts';
+import { onHidden } from '../../src/trash/session.ts';
+import { temporaryFolder } from '../store/temporary-folder.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { move, type Setting } from './as-dropped.ts';
+
+describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let parser: Parser;
+  let databases = 0;
+  let client: RawClient;
+  let setting: Setting;
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    await postgres.sql('create role app login');
+    parser = await Parser.create();
+  });
+  afterAll(async () => {
+    await postgres?.stop();
+  });
+
+  async function open(setup: string, user = 'app'): Promise<void> {
+    await client?.terminate();
+    const database = `d${++databases}`;
+    await postgres.sql(`create database ${database} owner app`);
+    client = await RawClient.open(postgres.port, { database, user });
+    setting = { parser, client, judge: client };
+    await client.rows(setup);
+  }
+
+  async function moved(sql: string): Promise<Moved> {
+    await client.rows('begin');
+    const outcome = await move(setting, sql);
+    await client.rows('commit');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    return outcome.moved;
+  }
+
+  const session = () => onHidden(new HiddenClient(client));
+
+  describe("stands in nobody's way", () => {
+    it('when the name is given away and dropped again', async () => {
+      await open('create table a (id serial primary key, v text unique)');
+      for (let i = 0; i < 3; i++) {
+        await moved('drop table a');
+        await client.rows(
+          `create table a (id serial primary key, v text unique); insert into a (v) values ('${i}')`,
+        );
+      }
+      expect(await listTrash(session())).toHaveLength(3);
+    });
+
+    it.each([
+      ['drop view v', 'alter table a alter t type int using length(t)'],
+      ['drop view v', 'alter table a drop column t'],
+      ['drop materialized view m', 'drop table a cascade'],
+      ['drop table c', 'delete from a where id = 1'],
+      ['drop table c', 'drop table a cascade'],
+      ['drop table c', 'drop function tf(), f(int), q() cascade'],
+      ['drop table c', 'drop sequence s'],
+      ['drop table a cascade', 'drop table c'],
+    ])('after %s, with %s', async (drop, later) => {
+      await open(`create function f(int) returns int language sql as 'select 1'; create function tf() returns trigger language plpgsql as 'begin end'; create sequence s;
+        create function q() returns bool language sql as 'select true'; create table a (id int primary key, t text); insert into a values (1, 'x');
+        create table c (a int references a on delete restrict, s int default nextval('s'), f int default f(3)); insert into c values (1);
+        create trigger tf before insert on c for each row execute function tf(); create policy p on c using (q()); create policy p2 on c using (a in (select id from a)); create rule r as on delete to c do also update a set t = '';
+        create view v as select a.t, c.s from a, c; create materialized view m as select * from a`);
+      if (later.includes('alter') || later.includes('drop table c'))
+        await client.rows('drop materialized view m');
+      if (later.includes('sequence') || later.includes('function')) await client.rows('drop view v');
+      if (later.includes('alter')) await client.rows('drop rule r on c');
+      if (drop === 'drop table c') await client.rows('drop view if exists v');
+      await moved(drop);
+      await client.rows(later);
+    });
+
+    it('but types that its columns have cannot be dropped, which it tells', async () => {
+      await open(`create type mood as enum ('ok'); create table a (m mood)`);
+      expect((await moved('drop table a')).binds).toEqual(['type mood']);
+    });
+  });
+
+  it('is as if nothing had been dropped where the transaction is rolled back', async () => {
+    await open('create table a (id int)');
+    await client.rows('begin');
+    expect((await move(setting, 'drop table a')).kind).toBe('moved');
+    expect(await client.rows(`select to_regclass('a') is null`)).toEqual([['t']]);
+    await client.rows('rollback');
+    expect(
+      await client.rows(`select to_regclass('a') is null, to_regnamespace('holdfast_trash') is null`),
+    ).toEqual([['f', 't']]);
+  });
+
+  it('waits for what a client has under way in the table, and gives up as the DROP would', async () => {
+    await open('create table a (id int)');
+    const other = await RawClient.open(postgres.port, { database: `d${databases}`, user: 'app' });
+    await other.rows('begin; select * from a');
+    await client.rows(`begin; set local lock_timeout = '50ms'`);
+    expect(await move(setting, 'drop table a')).toMatchObject({
+      kind: 'refused',
+      error: { sqlstate: '55P03' },
+    });
+    await client.rows('rollback');
+    await other.terminate();
+  });
+
+  it('is not moved into by who may not use it, and says so before', async () => {
+    await open('create schema holdfast_trash', 'postgres');
+    await client.rows('create table public.a (); alter table public.a owner to app; set role app; begin');
+    expect(await move(setting, 'drop table a')).toEqual({
+      kind: 'none',
+      reason: expect.stringContaining('may not use'),
+    });
+    await client.rows(
+      'commit; reset role; grant usage, create on schema holdfast_trash to app; set role app',
+    );
+    await moved('drop table a');
+  });
+
+  describe('gives back', () => {
+    it('nothing where names were taken since, and says which', async () => {
+      await open(
+        'create table a (id int primary key); create schema s; create table s.b (); create view s.v as select * from a',
+      );
+      const a = await moved('drop table a, s.b cascade');
+      await client.rows('create table a_pkey (); create view a as select 1 as one; drop schema s');
+      const outcome = await restoreDropped(session(), a);
+      expect(outcome).toMatchObject({ kind: 'conflict' });
+      const said =
+        outcome.kind === 'conflict' ? outcome.conflicts.map(({ what, reason }) => `${what}: ${reason}`) : [];
+      expect(said.sort()).toEqual([
+        'index public.a_pkey: its name is taken by now',
+        'table public.a: its name is taken by now',
+        'table s.b: the schema s is not there',
+        'view s.v: the schema s is not there',
+      ]);
+      await client.rows('drop table a_pkey; drop view a; create schema s');
+      expect(await restoreDropped(session(), a, { dryRun: true })).toMatchObject({
+        kind: 'restored',
+        dryRun: true,
+      });
+      expect(await client.rows(`select to_regclass('a') is null`)).toEqual([['t']]);
+      expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'restored', dryRun: false });
+      expect(await client.rows('select * from s.v')).toEqual([]);
+      expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'conflict' });
+    });
+
+    it('nothing where a foreign key no longer holds, and says so', async () => {
+      await open(
+        'create table a (id int primary key); create table b (a int references a); insert into a values (1); insert into b values (1)',
+      );
+      const b = await moved('drop table b');
+      await client.rows('delete from a');
+      const outcome = await restoreDropped(session(), b);
+      expect(outcome).toMatchObject({
+        kind: 'conflict',
+        conflicts: [{ what: 'the foreign key b_a_fkey of "public"."b"' }],
+      });
+      expect(await client.rows(`select to_regclass('b') is null`)).toEqual([['t']]);
+      await client.rows('insert into a values (1)');
+      expect(await restoreDropped(session(), b)).toMatchObject({ kind: 'restored' });
+    });
+  });
+
+  it('is purged by age, and of what is its own alone', async () => {
+    await open(`create table a (id serial primary key, b int); create table b (id int primary key, a int references a); alter table a add foreign key (b) references b; insert into a select g from generate_series(1, 1000) g;
+      create schema s; create type s.e as enum ('x'); create table s.t (e s.e); create function s.f(s.t) returns int language sql as 'select 1'; create sequence s.q; create statistics s.st on id, b from a`);
+    await moved('drop table a, b');
+    await moved('drop schema s cascade');
+    await client.rows('create table holdfast_trash.by_hand ()');
+    const listed = await listTrash(session());
+    expect(listed.map(({ objects }) => objects)).toEqual([4, 4]);
+    expect(listed[1]!.bytes).toBeGreaterThan(30_000);
+    expect(await purgeTrash(session(), listed[1]!.droppedAtMs)).toEqual([]);
+    expect(await purgeTrash(session(), Date.now() + 1000)).toEqual(
+      listed.map(({ id }) => ({ id, kept: null })),
+    );
+    expect(
+      await client.rows(`select relname from pg_class where relnamespace = 'holdfast_trash'::regnamespace`),
+    ).toEqual([['by_hand']]);
+  });
+
+  it('keeps what somebody has come to depend on, and says so', async () => {
+    await open('create table a (id int)');
+    const { objects } = await moved('drop table a');
+    await client.rows(`create view v as select * from holdfast_trash.${objects[0]!.trash_name}`);
+    const [purged] = await purgeTrash(session(), Date.now() + 1000);
+    expect(purged?.kept).toMatchObject({ objects: 1, reason: expect.stringContaining('depend') });
+  });
+
+  it('is archived row by row, as the table was called', async () => {
+    const folder = await temporaryFolder();
+    try {
+      const store = new DirectoryBlobStore(folder.path);
+      await open(
+        `create table "A b" (id int primary key, t text, g int generated always as (id) stored, n numeric); insert into "A b" (id, t) select g, repeat('x', g) from generate_series(1, 3000) g`,
+      );
+      const { objects } = await moved('drop table "A b"');
+      const object = objects.find(({ name }) => name === 'A b')!;
+      const table = await archiveTable(new HiddenClient(client), new Catalog(), store, 'snapshots/x', object);
+      expect(table).toMatchObject({ schema: 'public', name: 'A b', key: ['id'], before: { rows: 3000 } });
+      expect(table.columns.map(({ name }) => name)).toEqual(['id', 't', 'n']);
+      let rows = 0;
+      for await (const row of readRows(store, fromManifest(table.before!))) {
+        expect(row.length).toBeGreaterThan(2);
+        rows++;
+      }
+      expect(rows).toBe(3000);
+    } finally {
+      await folder.remove();
+    }
+  });
+});
