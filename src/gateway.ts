@@ -153,7 +153,13 @@ async function start(
 
 function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
-  return { store, catalog: new Catalog(), version: packageVersion(), slice };
+  return {
+    store,
+    catalog: new Catalog(),
+    version: packageVersion(),
+    patienceMs: LIMITS.snapshotStoreMs,
+    slice,
+  };
 }
 
 /** The newest events are signed and anchored last, when nothing more comes. */

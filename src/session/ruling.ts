@@ -1,11 +1,11 @@
 import { unreachable } from '../base/assert.ts';
 import type { Decision } from '../policy/decision.ts';
-import type { Analysis } from '../sql/effects.ts';
+import type { Analysis, TransactionVerb } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot } from './noted.ts';
-import { blockedError, holdEndedError, noPlanError } from './refusal.ts';
+import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -46,8 +46,35 @@ function problemAhead(state: SessionState, decision: Decision, analysis: Analysi
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
+/**
+ * What was decided of a statement; while the audit cannot be stored, only reads go on. Others wait a little for the
+ * store, unless they have waited for anything already.
+ */
+export function rule(...given: Parameters<typeof decided>): Ruling {
+  const ruling = decided(...given);
+  const [state, , analysis, , , answer, read] = given;
+  if (ruling.kind !== 'run' || !state.services.audit.failing || onlyReads(state, analysis)) return ruling;
+  const { textFacts: facts } = state;
+  if (answer === null) {
+    const until = state.services.audit.whenWorking().then(() => ({ analysis: read, facts, outcome: null }));
+    return { kind: 'wait', until };
+  }
+  return { ...ruling, kind: 'refuse', error: auditFailedError() };
+}
+
+const COMMITS: ReadonlySet<TransactionVerb> = new Set(['commit', 'prepare', 'commit-prepared']);
+
+/** Whether a statement changes nothing, nor commits a change that is not recorded. */
+function onlyReads(state: SessionState, { risk, statements }: Analysis): boolean {
+  if (risk !== 'safe') return false;
+  const commits = statements.some(({ session }) =>
+    session.some((effect) => effect.kind === 'transaction' && COMMITS.has(effect.verb)),
+  );
+  return !commits || state.services.audit.isRecorded(state.identity);
+}
+
 /** What policy says, or what has come of it where the statement was held. */
-export function rule(
+function decided(
   state: SessionState,
   holds: HoldDesk,
   analysis: Analysis,
