@@ -1,6 +1,6 @@
 import { unreachable } from '../base/assert.ts';
-import type { Decision } from '../policy/decision.ts';
-import type { Analysis, TransactionVerb } from '../sql/effects.ts';
+import type { Decision, Hold } from '../policy/decision.ts';
+import { type Analysis, type TransactionVerb, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
@@ -46,6 +46,15 @@ function problemAhead(state: SessionState, decision: Decision, analysis: Analysi
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
+type Held = Extract<Answer['outcome'], { readonly kind: 'held' }>;
+
+/** Whether the approval is one of what is to be decided by now, since policy and settings may have moved meanwhile. */
+function isApproved(held: Held, decision: Hold): boolean {
+  const { approved } = held;
+  if (approved.rule !== decision.rule || approved.approvals < decision.approvals) return false;
+  return worseRisk(approved.risk, decision.risk) === approved.risk;
+}
+
 /**
  * What was decided of a statement; while the audit cannot be stored, only reads go on. Others wait a little for the
  * store, unless they have waited for anything already.
@@ -84,37 +93,27 @@ function decided(
   read: Analysis,
 ): Ruling {
   const decision = state.decide(analysis);
-  const end = answer?.outcome?.kind === 'held' ? answer.outcome : null;
+  const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
+  const approvalId = held?.approvalId ?? null;
+  const holdMs = held?.holdMs ?? 0;
+  if (held !== null && held.end.kind !== 'approved') {
+    // Somebody said no, or nobody yes: whatever policy says by now, that stands.
+    const error = holdEndedError(held.end, held.approved, approvalId);
+    return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
+  }
   switch (decision.action) {
     case 'allow':
     case 'snapshot':
-      return { kind: 'run', decision, approvalId: end?.approvalId ?? null, holdMs: end?.holdMs ?? 0 };
+      return { kind: 'run', decision, approvalId, holdMs };
     case 'block':
-      return {
-        kind: 'refuse',
-        decision,
-        error: blockedError(decision, analysis),
-        approvalId: null,
-        holdMs: 0,
-      };
+      return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
+      if (held !== null && isApproved(held, decision)) return { kind: 'run', decision, approvalId, holdMs };
       // Nobody is asked to approve what would be refused then.
-      const problem = end === null ? problemAhead(state, decision, analysis) : null;
-      if (problem !== null) {
-        const error = noPlanError(decision, problem);
-        return { kind: 'refuse', decision, error, approvalId: null, holdMs: 0 };
-      }
-      if (end === null)
+      const problem = problemAhead(state, decision, analysis);
+      if (problem === null)
         return { kind: 'wait', until: holds.hold(analysis, decision, text, parameters, read) };
-      const { approvalId, holdMs } = end;
-      if (end.end.kind === 'approved') return { kind: 'run', decision, approvalId, holdMs };
-      return {
-        kind: 'refuse',
-        decision,
-        error: holdEndedError(end.end, decision, approvalId),
-        approvalId,
-        holdMs,
-      };
+      return { kind: 'refuse', decision, error: noPlanError(decision, problem), approvalId, holdMs };
     }
     default:
       return unreachable(decision);

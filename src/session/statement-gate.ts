@@ -216,7 +216,8 @@ export class StatementGate {
         readServerFacts(connection),
       ]);
       if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
-      if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
+      const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
+      if (none && plan.sequences.length === 0) {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
