@@ -61,7 +61,7 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
     const id = newId('snap');
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
-    const writer = new SnapshotWriter(services.store, folder);
+    const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
     try {
       const capture = await captureBefore(connection, plan, writer);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');

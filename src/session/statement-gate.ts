@@ -1,7 +1,6 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
-import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, plainQuery } from '../snapshot/capture.ts';
@@ -236,11 +235,12 @@ export class StatementGate {
 
   /** What takes longer than the limit is given up, and what it may leave behind is taken away once it has ended. */
   private async stored<T>(storing: Promise<T>): Promise<T> {
+    const { patienceMs } = this.state.services.snapshots!;
     const late = () => {
       void storing.catch(() => {}).then(() => this.prepared.writer.abort());
-      return new Error(`it was not stored within ${LIMITS.snapshotStoreMs} ms`);
+      return new Error(`it was not stored within ${patienceMs} ms`);
     };
-    return await withinMs(LIMITS.snapshotStoreMs, storing, late);
+    return await withinMs(patienceMs, storing, late);
   }
 
   private release(ending: Ending): void {
@@ -252,6 +252,8 @@ export class StatementGate {
       entry.end = this.tag === null ? 'suspended' : 'completed';
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
       entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
+      // Before anything is sent that ends the transaction.
+      if (ending.snapshotId !== null && this.prepared.way !== 'own') state.fates.add(this.prepared.folder);
       parts.push(
         this.tag === null
           ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))

@@ -1,4 +1,6 @@
+import { withinMs } from '../base/deadline.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
 import { type Manifest, type ManifestTable, manifestKey, toManifest, writeManifest } from './manifest.ts';
@@ -32,7 +34,11 @@ export class SnapshotWriter implements SnapshotSinks {
   #givenUp = false;
   #finishing: Promise<Manifest> | null = null;
 
-  constructor(store: BlobStore, folder: string) {
+  /** How long the storage may keep a row waiting. */
+  readonly #patienceMs: number;
+
+  constructor(store: BlobStore, folder: string, patienceMs: number = LIMITS.snapshotStoreMs) {
+    this.#patienceMs = patienceMs;
     this.#store = store;
     this.#folder = folder;
   }
@@ -46,13 +52,20 @@ export class SnapshotWriter implements SnapshotSinks {
     let writer: RowFileWriter | null = null;
     return {
       write: (row) => {
-        if (writer !== null) return writer.write(row);
-        return opening.then((opened) => {
+        if (writer !== null) return this.#patiently(writer.write(row));
+        const first = opening.then((opened) => {
           writer = opened;
           return opened.write(row);
         });
+        return this.#patiently(first);
       },
     };
+  }
+
+  #patiently(written: void | Promise<void>): void | Promise<void> {
+    if (written === undefined) return;
+    const late = () => new Error(`the storage took no row within ${this.#patienceMs} ms`);
+    return withinMs(this.#patienceMs, written, late);
   }
 
   /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
