@@ -18,7 +18,8 @@ import { type CaptureWay, type ServerFacts, StatementGate } from './statement-ga
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
   | { readonly kind: 'taken'; readonly gate: StatementGate }
-  | { readonly kind: 'without'; readonly why: string }
+  /** `begun`: the audit has been told already that it is about to run. */
+  | { readonly kind: 'without'; readonly why: string; readonly begun?: true }
   | { readonly kind: 'refused'; readonly error: ErrorFields }
   /** It was done otherwise, and the client is to be answered as if it had run. */
   | { readonly kind: 'done'; readonly done: Done }

@@ -45,7 +45,7 @@ export function runCaptured(
     reply.analysis = entry.analysis;
     reply.decision = entry.decision;
   }
-  state.services.audit.begin(entry);
+  if (captured.kind !== 'without' || captured.begun !== true) state.services.audit.begin(entry);
   if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply);
   if (captured.kind === 'without') {
     reply.audit = entry;

@@ -1,6 +1,5 @@
 import { withinMs } from '../base/deadline.ts';
 import { newId } from '../base/ids.ts';
-import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
@@ -19,7 +18,7 @@ import {
   withoutPlan,
 } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
-import { nativeError } from './refusal.ts';
+import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
 type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
@@ -86,9 +85,10 @@ async function moveAndStore(
       return { kind: 'without', why: outcome.why };
     case 'refused':
       // Its error follows them, in the place of the statement.
-      state.inject(
-        Buffer.concat(outcome.notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice))),
-      );
+      if (outcome.notices.length > 0)
+        state.inject(
+          Buffer.concat(outcome.notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice))),
+        );
       return { kind: 'refused', error: nativeError(outcome.error) };
     case 'moved':
       return await store(run, connection, id, createdAtMs, outcome, opened);
@@ -107,6 +107,9 @@ async function store(
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, services, hidden, entry, decision } = run;
+  // No write is committed before its record is durable, which is waited for while the rest is prepared.
+  state.services.audit.begin(entry);
+  const recorded = state.services.audit.whenRecorded(entry.session);
   const folder = snapshotFolder(id, createdAtMs);
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
   const { objects, restores, notes, binds } = moved;
@@ -117,20 +120,21 @@ async function store(
     binds: [...binds],
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
+  if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
   const writing = writeManifest(services.store, folder, manifest);
   const discard = () => {
     void writing.then(() => services.store.remove(manifestKey(folder))).catch(() => {});
   };
   try {
-    const late = () => new Error(`it was not stored within ${LIMITS.snapshotStoreMs} ms`);
-    await withinMs(LIMITS.snapshotStoreMs, writing, late);
+    const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
+    await withinMs(services.patienceMs, writing, late);
     if (run.gaveUp()) throw new HiddenQueryEnded('given up');
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    throw error;
+    const outcome = failure(error, decision);
+    return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
-  state.services.audit.begin(entry);
   try {
     if (opened) await hidden.commit();
   } catch (error) {
@@ -139,6 +143,7 @@ async function store(
     discard();
     return { kind: 'refused', error: nativeError(error) };
   }
+  if (!opened) state.fates.add(folder);
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: id } };
 }

@@ -18,7 +18,7 @@ import { Backend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
-import { driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 
 /**
@@ -209,16 +209,19 @@ export class StatementGate {
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { plan, capture, writer, facts, required, connection } = this.prepared;
+    const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
       const [proof, server] = await Promise.all([
         captureAfter(connection, plan, capture, this.tag ?? '', writer),
         readServerFacts(connection),
       ]);
       if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
-      if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
+      const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
+      if (none && plan.sequences.length === 0) {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
       const manifest = await this.stored(writer.finish(plan, proof.tables, facts(server)));
       return { kind: 'done', snapshotId: manifest.id, why: '' };
     } catch (error) {

@@ -75,6 +75,15 @@ const dropped = z.strictObject({
   binds: z.array(z.string()),
 });
 
+/** Numbers of 64 bits, which JSON has no room for. */
+const sequence = z.strictObject({
+  schema: z.string(),
+  name: z.string(),
+  oid: z.int(),
+  last_value: z.string().regex(/^-?\d+$/),
+  is_called: z.boolean(),
+});
+
 export const manifestSchema = z.strictObject({
   format: z.literal(1),
   id: z.string(),
@@ -102,10 +111,13 @@ export const manifestSchema = z.strictObject({
   approval_id: z.string().nullable(),
   tables: z.array(table),
   dropped: dropped.optional(),
+  /** How those stood that the statement has started anew. */
+  sequences: z.array(sequence).optional(),
 });
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type ManifestTable = Manifest['tables'][number];
+export type ManifestSequence = Readonly<z.infer<typeof sequence>>;
 export type ManifestRowFile = z.infer<typeof rowFile>;
 
 /** The keys of a snapshot's blobs begin with this; by day, so that old ones can be listed without the rest. */

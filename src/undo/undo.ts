@@ -9,7 +9,7 @@ import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
-import { moveSequences } from './sequences.ts';
+import { moveSequences, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
@@ -108,10 +108,11 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
     });
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
+    if (!dryRun) sequences.push(...(await restoreSequences(session, request.manifest.sequences ?? [])));
     if (!dryRun) await own?.finish();
     return {
       ending: dryRun ? 'roll back' : 'commit',
-      value: { kind: 'done', dryRun, tables: counts, sequences } as const,
+      value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
     };
   }).catch(async (error: unknown) => {
     // Where the answer to COMMIT was lost, it may be needed.
