@@ -4,7 +4,7 @@ import type { SessionState } from './state.ts';
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
-const SEVERAL = 'it is one of several statements in one text';
+export const SEVERAL = 'it is one of several statements in one text';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
 /** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */

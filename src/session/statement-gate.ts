@@ -50,7 +50,7 @@ export interface ServerFacts {
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
   pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
 
-async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
+export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
   let texts: readonly (string | null)[] = [];
   await connection.run(plainQuery(SERVER_FACTS), (row) => {
     texts = textColumns(row);

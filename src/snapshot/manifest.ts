@@ -55,6 +55,26 @@ const table = z.strictObject({
   }),
 });
 
+/** What a DROP took, which stands in the trash of the database, and the statements that bring it back. */
+const dropped = z.strictObject({
+  objects: z.array(
+    z.strictObject({
+      oid: z.int(),
+      kind: z.string(),
+      schema: z.string(),
+      name: z.string(),
+      trash_name: z.string(),
+    }),
+  ),
+  restores: z.array(
+    z.strictObject({ sql: z.string(), what: z.string(), optional: z.literal(true).optional() }),
+  ),
+  /** What will not come back as it was. */
+  notes: z.array(z.string()),
+  /** What cannot be dropped before the trash is purged. */
+  binds: z.array(z.string()),
+});
+
 /** Numbers of 64 bits, which JSON has no room for. */
 const sequence = z.strictObject({
   schema: z.string(),
@@ -90,6 +110,7 @@ export const manifestSchema = z.strictObject({
   decision: z.strictObject({ rule: z.string(), risk: z.string() }),
   approval_id: z.string().nullable(),
   tables: z.array(table),
+  dropped: dropped.optional(),
   /** How those stood that the statement has started anew. */
   sequences: z.array(sequence).optional(),
 });
