@@ -6,6 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { DROP_BOUND, isDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { HoldDesk } from './hold.ts';
 import { nameKey, type Portal, UNSETTLED } from './names.ts';
@@ -117,6 +118,12 @@ export class ExtendedMessages {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
+    }
+    if (captures && decision.snapshot === 'required' && isDrop(analysis)) {
+      // Before anybody is asked to approve it.
+      const ground = { decision, approvalId: null, holdMs: 0 };
+      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ground, nowMs());
+      return poison(this.state, Frontend.Bind, noPlanError(decision, DROP_BOUND), entry);
     }
     const began = nowMs();
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);

@@ -68,6 +68,16 @@ export function holdEndedError(
   }
 }
 
+/** Where the audit cannot be stored, what it would be of is not done. */
+export function auditFailedError(): ErrorFields {
+  return error(
+    'STORE_FAILED',
+    'statement refused because the audit cannot be stored',
+    'The gateway commits nothing that it cannot record. Statements that only read go on.',
+    'Try again when the store works. /readyz tells, and the gateway log has the cause.',
+  );
+}
+
 export function internalError(problem: string): ErrorFields {
   return error(
     'INTERNAL',

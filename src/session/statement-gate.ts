@@ -18,7 +18,7 @@ import { Backend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
-import { driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 
 /**
@@ -50,7 +50,7 @@ export interface ServerFacts {
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
   pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
 
-async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
+export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
   let texts: readonly (string | null)[] = [];
   await connection.run(plainQuery(SERVER_FACTS), (row) => {
     texts = textColumns(row);
@@ -209,6 +209,7 @@ export class StatementGate {
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { plan, capture, writer, facts, required, connection } = this.prepared;
+    const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
       const [proof, server] = await Promise.all([
         captureAfter(connection, plan, capture, this.tag ?? '', writer),
@@ -219,10 +220,12 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
-      if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
+      const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
+      if (none && plan.sequences.length === 0) {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
       const manifest = await this.stored(writer.finish(plan, proof.tables, facts(server)));
       return { kind: 'done', snapshotId: manifest.id, why: '' };
     } catch (error) {
