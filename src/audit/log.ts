@@ -110,7 +110,7 @@ export class StoredAuditLog implements AuditLog {
   /** Resolves when all events so far are durable, or with false as soon as the store fails. */
   flush(): Promise<boolean> {
     if (this.#failing) return Promise.resolve(false);
-    this.#flushNow();
+    this.#flushNow(Number.POSITIVE_INFINITY);
     if (!this.#writing) return Promise.resolve(true);
     return new Promise((resolve) => this.#flushed.push(resolve));
   }
@@ -137,18 +137,18 @@ export class StoredAuditLog implements AuditLog {
     this.#deps.metrics.auditQueuedSinceMs ??= nowMs();
   }
 
-  #flushNow(): void {
+  #flushNow(youngSinceMs?: number): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     clearImmediate(this.#immediate);
     this.#immediate = undefined;
-    this.#seal();
+    this.#seal(youngSinceMs);
     this.#pump();
   }
 
   /** Moves what was gathered to the queue. */
-  #seal(): void {
-    const opened = this.#recordOpen();
+  #seal(youngSinceMs = nowMs() - LIMITS.auditFlushMs): void {
+    const opened = this.#recordOpen(youngSinceMs);
     const closed = this.#closed;
     if (this.#block.events === 0 && opened.length === 0 && closed.length === 0) return;
     const { metrics } = this.#deps;
@@ -168,19 +168,28 @@ export class StoredAuditLog implements AuditLog {
     this.#updateSaturated();
   }
 
-  /** Those that began since the last time and have not ended: most have, and cost no more than this look. */
-  #recordOpen(): OpenAuditRecord[] {
+  /**
+   * Those that began lately and have not ended: most have, and cost no more than this look. What has only just begun
+   * is likely to end before the next time, and is looked at then, unless it is of the worst.
+   */
+  #recordOpen(youngSinceMs: number): OpenAuditRecord[] {
     if (this.#begun.length === 0) return [];
     const opened: OpenAuditRecord[] = [];
+    const young: AuditEntry[] = [];
     for (const entry of this.#begun) {
       // An object that is used again is here twice, and has its record after the first time.
       if (this.#open.get(entry) !== 0) continue;
+      if (entry.startedAtMs > youngSinceMs && isGrave(entry) !== 'very') {
+        young.push(entry);
+        continue;
+      }
       const id = this.#nextOpenId++;
       this.#open.set(entry, id);
       this.#openWriter.append(asBegun(entry));
       opened.push({ id, bytes: this.#openWriter.seal(0).bytes });
     }
-    this.#begun = [];
+    this.#begun = young;
+    if (young.length > 0) this.#armTimer();
     return opened;
   }
 

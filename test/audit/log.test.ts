@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
 import type { RecordedEvent } from '../../src/audit/recorded-event.ts';
+import { nowMs } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
@@ -253,6 +255,27 @@ describe('a dangerous statement', () => {
     log.begin(entry());
     await log.flush();
     expect((await store.auditHead()).open).toHaveLength(0);
+  });
+
+  it('costs the store nothing where it has only begun when events are handed on, unless it is of the worst', async () => {
+    const opened: number[] = [];
+    const append = store.appendAudit.bind(store);
+    store.appendAudit = async (write) => {
+      opened.push(write.opened.length);
+      await append(write);
+    };
+    const risky = () => entry({ decision: decision('snapshot', 'high'), startedAtMs: nowMs() });
+    const long = risky();
+    log.begin(long);
+    await sleep(LIMITS.auditFlushMs * 0.6);
+    const short = risky();
+    log.begin(short);
+    await sleep(LIMITS.auditFlushMs * 0.7);
+    log.finish(short);
+    await sleep(LIMITS.auditFlushMs * 2);
+    expect((await store.auditHead()).open).toHaveLength(1);
+    expect(opened.reduce((sum, each) => sum + each, 0)).toBe(1);
+    log.finish(long);
   });
 
   it('may be told of by an object that was used before', async () => {
