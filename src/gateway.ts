@@ -153,7 +153,15 @@ async function start(
 
 function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
-  return { store, catalog: new Catalog(), version: packageVersion(), slice };
+  const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
+  return {
+    store,
+    catalog: new Catalog(),
+    version: packageVersion(),
+    patienceMs: LIMITS.snapshotStoreMs,
+    slice,
+    readDrop,
+  };
 }
 
 /** The newest events are signed and anchored last, when nothing more comes. */

@@ -21,6 +21,10 @@ export interface Approval {
   readonly resolvedAtMs: number | null;
   readonly resolvedBy: string | null;
   readonly comment: string | null;
+  /** How many must approve, each under another name. */
+  readonly approvalsNeeded: number;
+  /** Who has, while it is pending. */
+  readonly approvedBy: readonly string[];
   readonly sessionId: string;
   readonly role: string;
   readonly database: string;
@@ -49,6 +53,7 @@ export type HoldOutcome =
 
 export type NewApproval = Pick<
   Approval,
+  | 'approvalsNeeded'
   | 'sessionId'
   | 'role'
   | 'database'

@@ -44,6 +44,8 @@ export interface ApprovalDeskDeps {
 interface Waiting {
   readonly settle: (outcome: HoldOutcome) => void;
   readonly timer: NodeJS.Timeout;
+  /** Those who have approved, and what they said. They are kept here alone, as nobody waits after a restart. */
+  readonly approvals: Map<string, string | null>;
 }
 
 /** What a timer can wait at most; a longer one would ring at once. */
@@ -104,13 +106,21 @@ export class StoredApprovalDesk implements ApprovalDesk {
     return this.#hold(approval, wanted.timeoutMs);
   }
 
-  /** The same verdict again is no error; another one is a CONFLICT, as is one that comes too late. */
+  /**
+   * A hold runs when as many as it needs have approved it, each by another name; one denial ends it. The same verdict
+   * again is no error; another one is a CONFLICT, as is one that comes too late.
+   */
   async decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval> {
     const state = STATE_OF_VERDICT[verdict];
     const found = await this.get(id);
     // A hold that nobody waits for may be seen pending for a moment, at the start, the end or after a failure.
     if (found.state === 'pending' && !this.#waiting.has(id)) {
       throw new HoldfastError('CONFLICT', `approval ${id} has nobody who waits for it`);
+    }
+    if (verdict === 'approve' && found.state === 'pending') {
+      const approvals = this.#waiting.get(id)!.approvals.set(decider.by, decider.comment);
+      if (approvals.size < found.approvalsNeeded) return this.#counted(found);
+      decider = joined(approvals);
     }
     const approval = await this.#resolve(id, resolution(state, decider));
     if (approval.state !== state) {
@@ -122,7 +132,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
   async get(id: string): Promise<Approval> {
     const row = await this.#deps.store.approval(id);
     if (row === null) throw new HoldfastError('NOT_FOUND', `there is no approval ${id}`);
-    return approvalOf(row);
+    return this.#counted(approvalOf(row));
   }
 
   /** Newest first. */
@@ -133,7 +143,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }): Promise<ApprovalList> {
     const { state, before, limit } = filter;
     const rows = await this.#deps.store.approvals({ state, beforeId: before, limit: limit + 1 });
-    const items = rows.slice(0, limit).map(approvalOf);
+    const items = rows.slice(0, limit).map((row) => this.#counted(approvalOf(row)));
     return { items, next: rows.length > limit ? items.at(-1)!.id : null };
   }
 
@@ -143,11 +153,17 @@ export class StoredApprovalDesk implements ApprovalDesk {
     await Promise.all([...this.#waiting.keys()].map((id) => this.#end(id, 'abandoned')));
   }
 
+  /** With those who have approved it so far. */
+  #counted(approval: Approval): Approval {
+    const approvals = approval.state === 'pending' ? this.#waiting.get(approval.id)?.approvals : undefined;
+    return approvals === undefined ? approval : { ...approval, approvedBy: [...approvals.keys()] };
+  }
+
   #hold(approval: Approval, timeoutMs: number): HeldStatement {
     const { id } = approval;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     const timer = setTimeout(() => void this.#end(id, 'timeout'), Math.min(timeoutMs, TIMER_MS_MAX));
-    this.#waiting.set(id, { settle: resolve, timer });
+    this.#waiting.set(id, { settle: resolve, timer, approvals: new Map() });
     this.#deps.metrics.statementsHeld = this.#waiting.size;
     this.#tell((listener) => listener.requested?.(approval));
     if (this.#closed) void this.#end(id, 'abandoned');
@@ -207,6 +223,7 @@ function newApproval(wanted: NewApproval): Approval {
     resolvedAtMs: null,
     resolvedBy: null,
     comment: null,
+    approvedBy: [],
     statement: cutText(wanted.statement),
     statementSha256: createHash('sha256').update(wanted.statement).digest('hex'),
   };
@@ -221,6 +238,14 @@ function cutText(text: string): string {
 
 function resolution(state: ApprovalState, decider: Partial<Decider> = {}): ApprovalResolution {
   return { state, atMs: nowMs(), by: decider.by ?? null, comment: decider.comment ?? null };
+}
+
+function joined(approvals: ReadonlyMap<string, string | null>): Decider {
+  const comments = [...approvals.values()].filter((comment) => comment !== null);
+  return {
+    by: [...approvals.keys()].join(', '),
+    comment: comments.length === 0 ? null : comments.join('; '),
+  };
 }
 
 function outcomeOf(approval: Approval): HoldOutcome {
@@ -248,7 +273,7 @@ function shuttingDown(): HoldfastError {
 }
 
 function rowOf(approval: Approval): ApprovalRow {
-  const { id, state, createdAtMs, resolvedAtMs, resolvedBy, comment, ...body } = approval;
+  const { id, state, createdAtMs, resolvedAtMs, resolvedBy, comment, approvedBy: _, ...body } = approval;
   return { id, state, createdAtMs, resolvedAtMs, resolvedBy, comment, body: JSON.stringify(body) };
 }
 
@@ -257,6 +282,16 @@ function approvalOf(row: ApprovalRow): Approval {
   if (state === undefined)
     throw new HoldfastError('STORE_FAILED', `approval ${row.id} has a state of another version`);
   const { id, createdAtMs, resolvedAtMs, resolvedBy, comment } = row;
-  const body = JSON.parse(row.body) as Omit<Approval, keyof ApprovalRow>;
-  return { ...body, id, state, createdAtMs, resolvedAtMs, resolvedBy, comment };
+  const body = JSON.parse(row.body) as Omit<Approval, keyof ApprovalRow | 'approvedBy'>;
+  return {
+    ...body,
+    approvalsNeeded: body.approvalsNeeded ?? 1,
+    approvedBy: [],
+    id,
+    state,
+    createdAtMs,
+    resolvedAtMs,
+    resolvedBy,
+    comment,
+  };
 }

@@ -51,6 +51,14 @@ export interface AuditLog {
   finish(entry: AuditEntry): void;
   /** True while more is queued than the store keeps up with: read no further from clients until `drained`. */
   readonly saturated: boolean;
+  /** The store has refused to write, and has not written since: what changes something must not be sent or committed. */
+  readonly failing: boolean;
+  /** Whether all that the session has begun is durable, so that it may be committed. */
+  isRecorded(session: AuditSession): boolean;
+  /** Resolves when it is; or with false as soon as the store fails, or after LIMITS.auditRecordMs. */
+  whenRecorded(session: AuditSession): Promise<boolean>;
+  /** Resolves when the store writes again, or with false after LIMITS.auditRefuseMs. */
+  whenWorking(): Promise<boolean>;
   /** Calls back once, when the queue is short again. */
   onceDrained(callback: () => void): void;
 }

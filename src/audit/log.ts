@@ -7,7 +7,7 @@ import type { AuditWrite, ControlStore, OpenAuditRecord } from '../store/control
 import { lostBlock } from './block-reader.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Dictionary } from './dictionary.ts';
-import type { AuditEntry, AuditLog } from './event.ts';
+import type { AuditEntry, AuditLog, AuditSession } from './event.ts';
 import { StatementCounts } from './statement-counts.ts';
 
 export interface AuditLogDeps {
@@ -22,12 +22,13 @@ export interface AuditLogDeps {
  * - *Idle*: nothing is encoded that is not durable, and no timer runs.
  * - *Gathering*: events lie in the current block, which is handed on when it is full or LIMITS.auditFlushMs
  *   after its first event. One write is under way at a time; what comes meanwhile makes the next one.
- * - *Failing*: the store refused a write. The same write is tried again until it succeeds; all is kept, and
- *   `saturated` stays true, so that no client is read before the record can be kept again.
+ * - *Failing*: the store refused a write. The same write is tried again until it succeeds; all is kept. Sessions
+ *   refuse what changes something, and read on until the queue is full.
  */
 export class StoredAuditLog implements AuditLog {
   /** A plain field, since the path of every byte reads it. */
   saturated = false;
+  failing = false;
 
   readonly #deps: AuditLogDeps;
   readonly #dictionary = new Dictionary();
@@ -42,10 +43,17 @@ export class StoredAuditLog implements AuditLog {
   #begun: AuditEntry[] = [];
   #closed: number[] = [];
 
+  /** Statements begun so far, and how many of them are in the queue or durable. */
+  #begins = 0;
+  #sealedBegins = 0;
+  /** The last statement that a session has begun, by its id, as long as that is not durable. */
+  readonly #unrecorded = new Map<string, number>();
+  #recordWaiters: { readonly begins: number; readonly settle: (recorded: boolean) => void }[] = [];
+  #workWaiters: (() => void)[] = [];
+
   #queue: AuditWrite[] = [];
   #queuedBytes = 0;
   #writing = false;
-  #failing = false;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #drained: (() => void)[] = [];
@@ -73,7 +81,7 @@ export class StoredAuditLog implements AuditLog {
 
   /** Whether the last write reached the store; the gateway is not ready while it did not. */
   get healthy(): boolean {
-    return !this.#failing;
+    return !this.failing;
   }
 
   begin(entry: AuditEntry): void {
@@ -81,8 +89,26 @@ export class StoredAuditLog implements AuditLog {
     if (grave === 'no') return;
     this.#open.set(entry, 0);
     this.#begun.push(entry);
+    this.#unrecorded.set(entry.session.id, ++this.#begins);
     this.#armTimer();
-    if (grave === 'very') this.#immediate ??= setImmediate(() => this.#flushNow());
+    if (grave === 'very') this.#flushSoon();
+  }
+
+  isRecorded({ id }: AuditSession): boolean {
+    return !this.#unrecorded.has(id);
+  }
+
+  async whenRecorded({ id }: AuditSession): Promise<boolean> {
+    const begins = this.#unrecorded.get(id);
+    if (begins === undefined) return true;
+    if (this.failing) return false;
+    this.#flushSoon();
+    return await withinMs(LIMITS.auditRecordMs, (settle) => this.#recordWaiters.push({ begins, settle }));
+  }
+
+  async whenWorking(): Promise<boolean> {
+    if (!this.failing) return true;
+    return await withinMs(LIMITS.auditRefuseMs, (settle) => this.#workWaiters.push(() => settle(true)));
   }
 
   finish(entry: AuditEntry): void {
@@ -109,8 +135,8 @@ export class StoredAuditLog implements AuditLog {
 
   /** Resolves when all events so far are durable, or with false as soon as the store fails. */
   flush(): Promise<boolean> {
-    if (this.#failing) return Promise.resolve(false);
-    this.#flushNow(Number.POSITIVE_INFINITY);
+    if (this.failing) return Promise.resolve(false);
+    this.#flushNow();
     if (!this.#writing) return Promise.resolve(true);
     return new Promise((resolve) => this.#flushed.push(resolve));
   }
@@ -126,7 +152,7 @@ export class StoredAuditLog implements AuditLog {
       await new Promise((resolve) => setTimeout(resolve, LIMITS.auditRetryMs));
     }
     clearTimeout(this.#timer);
-    if (this.#failing)
+    if (this.failing)
       this.#deps.log.error({ bytes: this.#queuedBytes }, 'audit events are lost: the store failed');
   }
 
@@ -137,18 +163,23 @@ export class StoredAuditLog implements AuditLog {
     this.#deps.metrics.auditQueuedSinceMs ??= nowMs();
   }
 
-  #flushNow(youngSinceMs?: number): void {
+  /** All that begins in this turn of the loop goes in one write. */
+  #flushSoon(): void {
+    this.#immediate ??= setImmediate(() => this.#flushNow());
+  }
+
+  #flushNow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     clearImmediate(this.#immediate);
     this.#immediate = undefined;
-    this.#seal(youngSinceMs);
+    this.#seal();
     this.#pump();
   }
 
   /** Moves what was gathered to the queue. */
-  #seal(youngSinceMs = nowMs() - LIMITS.auditFlushMs): void {
-    const opened = this.#recordOpen(youngSinceMs);
+  #seal(): void {
+    const opened = this.#recordOpen();
     const closed = this.#closed;
     if (this.#block.events === 0 && opened.length === 0 && closed.length === 0) return;
     const { metrics } = this.#deps;
@@ -168,28 +199,20 @@ export class StoredAuditLog implements AuditLog {
     this.#updateSaturated();
   }
 
-  /**
-   * Those that began lately and have not ended: most have, and cost no more than this look. What has only just begun
-   * is likely to end before the next time, and is looked at then, unless it is of the worst.
-   */
-  #recordOpen(youngSinceMs: number): OpenAuditRecord[] {
+  /** Those that began since the last time and have not ended: most have, and cost no more than this look. */
+  #recordOpen(): OpenAuditRecord[] {
+    this.#sealedBegins = this.#begins;
     if (this.#begun.length === 0) return [];
     const opened: OpenAuditRecord[] = [];
-    const young: AuditEntry[] = [];
     for (const entry of this.#begun) {
       // An object that is used again is here twice, and has its record after the first time.
       if (this.#open.get(entry) !== 0) continue;
-      if (entry.startedAtMs > youngSinceMs && isGrave(entry) !== 'very') {
-        young.push(entry);
-        continue;
-      }
       const id = this.#nextOpenId++;
       this.#open.set(entry, id);
       this.#openWriter.append(asBegun(entry));
       opened.push({ id, bytes: this.#openWriter.seal(0).bytes });
     }
-    this.#begun = young;
-    if (young.length > 0) this.#armTimer();
+    this.#begun = [];
     return opened;
   }
 
@@ -198,10 +221,10 @@ export class StoredAuditLog implements AuditLog {
     const write = joined(this.#queue);
     this.#queue = [];
     this.#writing = true;
-    void this.#write(write);
+    void this.#write(write, this.#sealedBegins);
   }
 
-  async #write(write: AuditWrite): Promise<void> {
+  async #write(write: AuditWrite, begins: number): Promise<void> {
     const { store, log, metrics } = this.#deps;
     for (let waitMs: number = LIMITS.auditRetryMs; ; waitMs = Math.min(waitMs * 2, LIMITS.auditRetryMaxMs)) {
       try {
@@ -209,18 +232,21 @@ export class StoredAuditLog implements AuditLog {
         break;
       } catch (error) {
         metrics.auditFailures++;
-        if (!this.#failing) log.error({ error }, 'the audit cannot be written; clients wait until it can');
-        this.#failing = true;
-        this.#updateSaturated();
+        if (!this.failing)
+          log.error({ error }, 'the audit cannot be written; until it can, only reads go on');
+        this.failing = true;
         this.#settleFlushes(false);
+        this.#settleRecordWaiters(Number.POSITIVE_INFINITY, false);
         await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
       }
     }
     this.#writing = false;
     this.#queuedBytes -= sizeOf(write);
     metrics.auditQueueBytes = this.#queuedBytes;
-    if (this.#failing) log.info({}, 'the audit is being written again');
-    this.#failing = false;
+    if (this.failing) log.info({}, 'the audit is being written again');
+    this.failing = false;
+    this.#noteRecorded(begins);
+    for (const goOn of this.#workWaiters.splice(0)) goOn();
     this.#pump();
     if (!this.#writing) {
       metrics.auditQueuedSinceMs = this.#timer === undefined ? null : nowMs();
@@ -235,15 +261,38 @@ export class StoredAuditLog implements AuditLog {
     for (const settle of flushed) settle(durable);
   }
 
+  #noteRecorded(begins: number): void {
+    for (const [id, last] of this.#unrecorded) if (last <= begins) this.#unrecorded.delete(id);
+    this.#settleRecordWaiters(begins, true);
+  }
+
+  #settleRecordWaiters(begins: number, recorded: boolean): void {
+    if (this.#recordWaiters.length === 0) return;
+    const due = this.#recordWaiters.filter((waiter) => waiter.begins <= begins);
+    this.#recordWaiters = this.#recordWaiters.filter((waiter) => waiter.begins > begins);
+    for (const { settle } of due) settle(recorded);
+  }
+
   /** Saturated at the limit and drained at half of it, so that sessions do not stop and start at every block. */
   #updateSaturated(): void {
     const limit = this.saturated ? LIMITS.auditQueueBytes / 2 : LIMITS.auditQueueBytes;
-    this.saturated = this.#failing || this.#queuedBytes > limit;
+    this.saturated = this.#queuedBytes > limit;
     if (this.saturated) return;
     const drained = this.#drained;
     this.#drained = [];
     for (const callback of drained) callback();
   }
+}
+
+/** What settles a promise of its own, or false when the time is over. */
+async function withinMs(limitMs: number, ask: (settle: (value: boolean) => void) => void): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), limitMs);
+    ask((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
 }
 
 /**
@@ -254,8 +303,8 @@ function isGrave(entry: AuditEntry): 'no' | 'yes' | 'very' {
   const { risk, action } = entry.decision;
   switch (risk) {
     case 'safe':
-    case 'low':
       return action === 'allow' ? 'no' : 'yes';
+    case 'low':
     case 'high':
       return 'yes';
     case 'critical':

@@ -111,6 +111,10 @@ export const LIMITS = {
   faultStopMs: 20_000,
   auditRetryMs: 250,
   auditRetryMaxMs: 5_000,
+  /** How long a commit waits for the record of what it commits. */
+  auditRecordMs: 30_000,
+  /** How long a statement that changes something waits for a store that fails before it is refused. */
+  auditRefuseMs: 2_000,
 
   // --- catalog and snapshot ---
   /** Questions to catalogs whose answers are kept. */

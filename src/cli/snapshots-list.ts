@@ -71,7 +71,7 @@ function row(item: Listed): string[] {
     oneLine(item.database, 24),
     rowsText(item.rows_before, item.rows_after),
     oneLine(tables, 48),
-    oneLine(item.statement, SQL_CHARS_MAX),
+    oneLine(`${item.rolled_back ? '(rolled back) ' : ''}${item.statement}`, SQL_CHARS_MAX),
   ];
 }
 

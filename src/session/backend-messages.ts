@@ -1,4 +1,5 @@
 import type { AuditEnd } from '../audit/event.ts';
+import type { Analysis } from '../sql/effects.ts';
 import {
   decodeParameterStatus,
   encodeErrorResponse,
@@ -81,7 +82,7 @@ export class BackendMessages {
         this.head();
         return 'forward';
       case Backend.NoticeResponse:
-        return this.isOurs(this.state.replies.head) ? 'skip' : 'forward';
+        return this.notice(bytes.subarray(start, end));
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
@@ -97,9 +98,12 @@ export class BackendMessages {
     return head?.kind === ReplyKind.Hidden;
   }
 
-  /** Whether what the server says besides is about something of the gateway's own. */
-  private isOurs(head: Reply | null): boolean {
-    return head?.kind === ReplyKind.Hidden && head.exchange?.tellsNotices !== true;
+  /** What the server says besides may be about something of the gateway's own. */
+  private notice(body: Buffer): ReplyVerdict {
+    const { head } = this.state.replies;
+    if (head?.kind !== ReplyKind.Hidden || head.exchange?.tellsNotices === true) return 'forward';
+    head.exchange?.notice(body);
+    return 'skip';
   }
 
   /**
@@ -116,6 +120,7 @@ export class BackendMessages {
   /** The connection is gone: what has not been answered never will be. */
   abandon(): void {
     const { replies } = this.state;
+    this.state.fates.connectionLost(replies.length === 0);
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
@@ -184,6 +189,7 @@ export class BackendMessages {
     const head = this.head();
     if (head?.kind === ReplyKind.Execute) {
       if (head.gate !== null) return this.capturedEnds(head, head.gate, how === 'suspended' ? null : tag());
+      if (this.state.fates.areOpen) this.tellFates(tag(), head.audit?.analysis ?? null, 0);
       this.outcomes.finish(head, how, null, rows);
       const { copyIn } = head;
       if (head.sqlNames !== null) this.makeSqlNames(head, 0, tag());
@@ -196,6 +202,7 @@ export class BackendMessages {
         head.gate.completed(tag());
         return 'skip';
       }
+      if (this.state.fates.areOpen) this.tellFates(tag(), head.analysis, head.statementsDone);
       this.outcomes.finish(head, how, null, rows);
       if (head.sqlNames !== null) {
         this.makeSqlNames(head, head.statementsDone, tag());
@@ -205,6 +212,10 @@ export class BackendMessages {
       this.outcomes.nextStatement(head);
     }
     return 'forward';
+  }
+
+  private tellFates(tag: string, analysis: Analysis | null, statementIndex: number): void {
+    this.state.fates.statementEnded(tag, analysis?.statements[statementIndex]?.session ?? []);
   }
 
   /** A captured Execute has run; what tells the client so is kept until the capture is proved and stored. */
@@ -229,6 +240,7 @@ export class BackendMessages {
     const sqlstate = sqlstateOf(body);
     const head = this.head();
     state.copyingIn = false;
+    state.fates.failedOnce();
     if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
@@ -327,6 +339,7 @@ export class BackendMessages {
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.transactionStatus !== 'T') state.bound = null;
+    state.fates.ready(state.transactionStatus);
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     if (gate !== null) {
       gate.ready(state.transactionStatus);

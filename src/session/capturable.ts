@@ -4,6 +4,7 @@ import type { SessionState } from './state.ts';
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
+export const SEVERAL = 'it is one of several statements in one text';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
 /** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */
@@ -16,4 +17,8 @@ export function problemOf(state: SessionState, analysis: Analysis): string | nul
   return known ? null : `this version takes none of ${analysis.operation}`;
 }
 
-export const SEVERAL = 'it is one of several statements in one text';
+/** What to do about a reason, where there is something better than to change the statement. */
+export const ADVICE: Readonly<Record<string, string>> = {
+  [SEVERAL]: 'Send it by itself',
+  [NOT_UTF8]: 'Set client_encoding to UTF8',
+};

@@ -23,6 +23,14 @@ import { executedBy } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
+/** A reading that is older than what the server has told since is none; what came of a hold stays. */
+function current(state: SessionState, answer: Answer | null): Answer | null {
+  if (answer?.facts === undefined || answer.facts === state.textFacts) return answer;
+  const { outcome } = answer;
+  if (outcome?.kind !== 'held') return null;
+  return outcome.end.kind === 'approved' ? { analysis: null, outcome } : answer;
+}
+
 /**
  * What each frontend message means to the session: which replies it is owed, what it does to the names, and what
  * policy says of it. The stream above it sees to the bytes.
@@ -74,9 +82,7 @@ export class FrontendMessages {
       if (wait !== null) return wait;
     }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
-    // A reading that is older than what the server has told since is none.
-    const isStale = answer?.facts !== undefined && answer.facts !== state.textFacts;
-    return this.understand(type, bytes, start, end, isStale ? null : answer, missingBytes);
+    return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
   }
 
   private understand(

@@ -297,6 +297,8 @@ export class FrontendStream {
         internalError(error instanceof Error ? error.message : String(error)),
       );
     }
+    // The same message is decided again once it is there whole.
+    if (verdict?.kind === 'whole') this.answer = answer;
     if (verdict === null && type === Frontend.Terminate) {
       this.closed = true;
       // What follows Terminate is never read by the server; the run up to here still goes out.

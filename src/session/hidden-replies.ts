@@ -82,6 +82,7 @@ export class HiddenReplies {
       if (taken !== undefined) this.pauseUntil(taken);
       return;
     }
+    if (type === Backend.ErrorResponse) this.state.fates.failedOnce();
     if (type === Backend.ErrorResponse && isFatalError(body)) {
       this.state.fatal = true;
       // The session ends with it, whoever asked, and the client is owed the server's reason.
@@ -105,6 +106,7 @@ export class HiddenReplies {
     const { state } = this;
     state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
     if (state.transactionStatus === 'I') state.portals.clearMade();
+    state.fates.ready(state.transactionStatus);
     const isLast = state.replies.length === 1;
     if (state.settings.ready(state.transactionStatus, isLast, -1)) state.epoch++;
   }

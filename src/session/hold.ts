@@ -1,4 +1,4 @@
-import type { HeldStatement } from '../approval/approval.ts';
+import type { HeldStatement, HoldOutcome } from '../approval/approval.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Hold } from '../policy/decision.ts';
@@ -38,7 +38,11 @@ export class HoldDesk {
     parameters: number,
     read: Analysis,
   ): Promise<Answer> {
-    const { services, identity, facts } = this.state;
+    const { services, identity, facts, textFacts } = this.state;
+    const answered = (approvalId: string | null, end: HoldOutcome): Answer => {
+      const outcome = { kind: 'held' as const, approvalId, holdMs: nowMs() - began, end, approved: decision };
+      return { analysis: read, facts: textFacts, outcome };
+    };
     const began = nowMs();
     this.waiting = true;
     this.givenUp = null;
@@ -58,6 +62,7 @@ export class HoldDesk {
         tables: analysis.tables,
         rule: decision.rule,
         reason: decision.reason,
+        approvalsNeeded: decision.approvals,
         timeoutMs: decision.timeoutMs,
       });
       this.statement = held;
@@ -67,18 +72,10 @@ export class HoldDesk {
       tell();
       // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
       notice = setInterval(tell, LIMITS.holdNoticeMs).unref();
-      const end = await held.outcome;
-      const holdMs = nowMs() - began;
-      return { analysis: read, outcome: { kind: 'held', approvalId: held.id, holdMs, end } };
-    } catch (error) {
-      const failed = {
-        kind: 'failed',
-        error: error instanceof Error ? error : new Error(String(error)),
-      } as const;
-      return {
-        analysis: read,
-        outcome: { kind: 'held', approvalId: null, holdMs: nowMs() - began, end: failed },
-      };
+      return answered(held.id, await held.outcome);
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause));
+      return answered(null, { kind: 'failed', error });
     } finally {
       if (notice) clearInterval(notice);
       this.waiting = false;

@@ -4,6 +4,7 @@ import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import { ADVICE } from './capturable.ts';
 
 /** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
 
@@ -65,6 +66,16 @@ export function holdEndedError(
     default:
       return outcome satisfies never;
   }
+}
+
+/** Where the audit cannot be stored, what it would be of is not done. */
+export function auditFailedError(): ErrorFields {
+  return error(
+    'STORE_FAILED',
+    'statement refused because the audit cannot be stored',
+    'The gateway commits nothing that it cannot record. Statements that only read go on.',
+    'Try again when the store works. /readyz tells, and the gateway log has the cause.',
+  );
 }
 
 export function internalError(problem: string): ErrorFields {
@@ -141,16 +152,13 @@ export function snapshotFailedError(reason: string): ErrorFields {
   );
 }
 
-export function noPlanError(
-  decision: Decision,
-  reason: string,
-  hint = 'Change the statement, or let a rule allow it or ask for snapshot: best_effort.',
-): ErrorFields {
+export function noPlanError(decision: Decision, reason: string): ErrorFields {
+  const advice = ADVICE[reason] ?? 'Change the statement';
   return error(
     'SNAPSHOT_FAILED',
     'statement refused because no exact snapshot of it can be taken',
     `There is no exact plan, because ${reason}. Rule "${decision.rule}": ${decision.reason}`,
-    hint,
+    `${advice}, or let a rule allow it or ask for snapshot: best_effort.`,
   );
 }
 

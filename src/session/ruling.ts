@@ -1,11 +1,11 @@
 import { unreachable } from '../base/assert.ts';
-import type { Decision } from '../policy/decision.ts';
-import type { Analysis } from '../sql/effects.ts';
+import type { Decision, Hold } from '../policy/decision.ts';
+import { type Analysis, type TransactionVerb, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot } from './noted.ts';
-import { blockedError, holdEndedError, noPlanError } from './refusal.ts';
+import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -46,8 +46,44 @@ function problemAhead(state: SessionState, decision: Decision, analysis: Analysi
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
+type Held = Extract<Answer['outcome'], { readonly kind: 'held' }>;
+
+/** Whether the approval is one of what is to be decided by now, since policy and settings may have moved meanwhile. */
+function isApproved(held: Held, decision: Hold): boolean {
+  const { approved } = held;
+  if (approved.rule !== decision.rule || approved.approvals < decision.approvals) return false;
+  return worseRisk(approved.risk, decision.risk) === approved.risk;
+}
+
+/**
+ * What was decided of a statement; while the audit cannot be stored, only reads go on. Others wait a little for the
+ * store, unless they have waited for anything already.
+ */
+export function rule(...given: Parameters<typeof decided>): Ruling {
+  const ruling = decided(...given);
+  const [state, , analysis, , , answer, read] = given;
+  if (ruling.kind !== 'run' || !state.services.audit.failing || onlyReads(state, analysis)) return ruling;
+  const { textFacts: facts } = state;
+  if (answer === null) {
+    const until = state.services.audit.whenWorking().then(() => ({ analysis: read, facts, outcome: null }));
+    return { kind: 'wait', until };
+  }
+  return { ...ruling, kind: 'refuse', error: auditFailedError() };
+}
+
+const COMMITS: ReadonlySet<TransactionVerb> = new Set(['commit', 'prepare', 'commit-prepared']);
+
+/** Whether a statement changes nothing, nor commits a change that is not recorded. */
+function onlyReads(state: SessionState, { risk, statements }: Analysis): boolean {
+  if (risk !== 'safe') return false;
+  const commits = statements.some(({ session }) =>
+    session.some((effect) => effect.kind === 'transaction' && COMMITS.has(effect.verb)),
+  );
+  return !commits || state.services.audit.isRecorded(state.identity);
+}
+
 /** What policy says, or what has come of it where the statement was held. */
-export function rule(
+function decided(
   state: SessionState,
   holds: HoldDesk,
   analysis: Analysis,
@@ -57,37 +93,27 @@ export function rule(
   read: Analysis,
 ): Ruling {
   const decision = state.decide(analysis);
-  const end = answer?.outcome?.kind === 'held' ? answer.outcome : null;
+  const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
+  const approvalId = held?.approvalId ?? null;
+  const holdMs = held?.holdMs ?? 0;
+  if (held !== null && held.end.kind !== 'approved') {
+    // Somebody said no, or nobody yes: whatever policy says by now, that stands.
+    const error = holdEndedError(held.end, held.approved, approvalId);
+    return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
+  }
   switch (decision.action) {
     case 'allow':
     case 'snapshot':
-      return { kind: 'run', decision, approvalId: end?.approvalId ?? null, holdMs: end?.holdMs ?? 0 };
+      return { kind: 'run', decision, approvalId, holdMs };
     case 'block':
-      return {
-        kind: 'refuse',
-        decision,
-        error: blockedError(decision, analysis),
-        approvalId: null,
-        holdMs: 0,
-      };
+      return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
+      if (held !== null && isApproved(held, decision)) return { kind: 'run', decision, approvalId, holdMs };
       // Nobody is asked to approve what would be refused then.
-      const problem = end === null ? problemAhead(state, decision, analysis) : null;
-      if (problem !== null) {
-        const error = noPlanError(decision, problem);
-        return { kind: 'refuse', decision, error, approvalId: null, holdMs: 0 };
-      }
-      if (end === null)
+      const problem = problemAhead(state, decision, analysis);
+      if (problem === null)
         return { kind: 'wait', until: holds.hold(analysis, decision, text, parameters, read) };
-      const { approvalId, holdMs } = end;
-      if (end.end.kind === 'approved') return { kind: 'run', decision, approvalId, holdMs };
-      return {
-        kind: 'refuse',
-        decision,
-        error: holdEndedError(end.end, decision, approvalId),
-        approvalId,
-        holdMs,
-      };
+      return { kind: 'refuse', decision, error: noPlanError(decision, problem), approvalId, holdMs };
     }
     default:
       return unreachable(decision);

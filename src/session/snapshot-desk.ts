@@ -14,6 +14,7 @@ import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { NOT_UTF8, problemOf } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
+import { dropInstead, isDrop } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
@@ -157,7 +158,8 @@ export class SnapshotDesk {
   }
 
   private unlessGivenUp(outcome: CaptureOutcome, decision: Capturing): CaptureOutcome {
-    if (!this.gaveUp) return outcome;
+    // What has been done already stays so.
+    if (!this.gaveUp || outcome.kind === 'done') return outcome;
     if (outcome.kind === 'taken') outcome.gate.discarded();
     return canceled(decision);
   }
@@ -168,6 +170,10 @@ export class SnapshotDesk {
     while (!state.owesNothing()) await state.untilAnswered();
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
+    if (isDrop(entry.analysis)) {
+      const gaveUp = () => this.gaveUp;
+      return await dropInstead({ state, services, hidden, text, entry, decision, gaveUp });
+    }
     const problem = state.replies.segmentOpen
       ? 'it follows messages that no Sync has ended'
       : problemOf(state, entry.analysis);
@@ -282,7 +288,7 @@ export class SnapshotDesk {
    */
   private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state } = this;
-    if (outcome.kind === 'taken' || outcome.kind === 'discarded') return outcome;
+    if (outcome.kind !== 'without' && outcome.kind !== 'refused') return outcome;
     await state.untilHiddenOver();
     if (!state.discarding) return outcome;
     const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);

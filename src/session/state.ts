@@ -5,6 +5,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
@@ -13,6 +14,7 @@ import type { Link } from './link.ts';
 import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
 import { ReplyQueue } from './replies.ts';
 import type { BoundPortal } from './snapshot-desk.ts';
+import { SnapshotFates } from './snapshot-fates.ts';
 import type { StartupFacts } from './startup-parameters.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
@@ -37,8 +39,12 @@ export interface SnapshotServices {
   readonly catalog: Catalog;
   /** The gateway's version, for the manifests. */
   readonly version: string;
+  /** How long storing may keep a statement waiting. */
+  readonly patienceMs: number;
   /** Which rows the one statement of a text in UTF-8 changes. */
   slice(utf8: Buffer): Promise<WriteSlice>;
+  /** What the one statement of a text in UTF-8 drops. */
+  readDrop(utf8: Buffer): Promise<DropReading>;
 }
 
 /** What a session needs of the rest of the program. */
@@ -94,6 +100,8 @@ export class SessionState {
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
   epoch = 0;
+  /** Snapshots of what is not committed yet. */
+  readonly fates: SnapshotFates;
   readonly settings: KnownSettings;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
@@ -127,6 +135,7 @@ export class SessionState {
     this.boundPolicy = this.boundTo.forSession(facts);
     for (const [name, value] of parameters) this.parameters.set(name, value);
     this.replication = startup.replication;
+    this.fates = new SnapshotFates(this);
     this.settings = new KnownSettings(parameters, startup.searchPath);
   }
 

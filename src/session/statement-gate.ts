@@ -1,7 +1,6 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
-import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, plainQuery } from '../snapshot/capture.ts';
@@ -19,7 +18,7 @@ import { Backend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
-import { driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 
 /**
@@ -51,7 +50,7 @@ export interface ServerFacts {
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
   pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
 
-async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
+export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
   let texts: readonly (string | null)[] = [];
   await connection.run(plainQuery(SERVER_FACTS), (row) => {
     texts = textColumns(row);
@@ -210,16 +209,19 @@ export class StatementGate {
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { plan, capture, writer, facts, required, connection } = this.prepared;
+    const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
       const [proof, server] = await Promise.all([
         captureAfter(connection, plan, capture, this.tag ?? '', writer),
         readServerFacts(connection),
       ]);
       if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
-      if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
+      const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
+      if (none && plan.sequences.length === 0) {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
       const manifest = await this.stored(writer.finish(plan, proof.tables, facts(server)));
       return { kind: 'done', snapshotId: manifest.id, why: '' };
     } catch (error) {
@@ -236,11 +238,12 @@ export class StatementGate {
 
   /** What takes longer than the limit is given up, and what it may leave behind is taken away once it has ended. */
   private async stored<T>(storing: Promise<T>): Promise<T> {
+    const { patienceMs } = this.state.services.snapshots!;
     const late = () => {
       void storing.catch(() => {}).then(() => this.prepared.writer.abort());
-      return new Error(`it was not stored within ${LIMITS.snapshotStoreMs} ms`);
+      return new Error(`it was not stored within ${patienceMs} ms`);
     };
-    return await withinMs(LIMITS.snapshotStoreMs, storing, late);
+    return await withinMs(patienceMs, storing, late);
   }
 
   private release(ending: Ending): void {
@@ -252,6 +255,8 @@ export class StatementGate {
       entry.end = this.tag === null ? 'suspended' : 'completed';
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
       entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
+      // Before anything is sent that ends the transaction.
+      if (ending.snapshotId !== null && this.prepared.way !== 'own') state.fates.add(this.prepared.folder);
       parts.push(
         this.tag === null
           ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))

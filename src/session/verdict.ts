@@ -1,11 +1,12 @@
 import type { HoldOutcome } from '../approval/approval.ts';
+import type { Hold } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Captured, Planned } from './snapshot-desk.ts';
 
 /** What was waited for: the analysis of a large text, or the end of a hold. */
 export interface Answer {
   readonly analysis: Analysis | null;
-  /** How the text was read, if nothing but its reading was waited for. */
+  /** How the text was read. */
   readonly facts?: TextFacts;
   readonly outcome:
     | null
@@ -14,6 +15,8 @@ export interface Answer {
         readonly approvalId: string | null;
         readonly holdMs: number;
         readonly end: HoldOutcome;
+        /** What was to be approved. */
+        readonly approved: Hold;
       }
     | { readonly kind: 'fault'; readonly error: unknown }
     /** The statement's rows have been captured, or it goes on without, or it is refused. */

@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Catalog, CatalogAnswer } from '../catalog/catalog.ts';
-import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
+import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { SliceTarget, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
@@ -47,6 +47,8 @@ export interface CapturePlan {
   readonly sources: readonly CaptureSource[];
   /** The tables in which rows of the sources are stored. */
   readonly tables: readonly PlannedTable[];
+  /** Those that the statement starts anew. */
+  readonly sequences: readonly OwnedSequence[];
   readonly parameters: StatementParameters;
   /** Code of the user's runs, which may write anywhere, and undo what it did. */
   readonly opaque: boolean;
@@ -169,6 +171,7 @@ function planRows(
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,
+    sequences: [],
     sources,
     tables,
     parameters,

@@ -1,14 +1,23 @@
+import { withinMs } from '../base/deadline.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
-import { type Manifest, type ManifestTable, manifestKey, toManifest, writeManifest } from './manifest.ts';
+import {
+  type Manifest,
+  type ManifestSequence,
+  type ManifestTable,
+  manifestKey,
+  toManifest,
+  writeManifest,
+} from './manifest.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
 import type { TableProof } from './prove.ts';
 import type { RowFile } from './row-file.ts';
 import { RowFileWriter } from './row-file-writer.ts';
 
 /** What the manifest says beside its tables. */
-export type SnapshotFacts = Omit<Manifest, 'format' | 'tables'>;
+export type SnapshotFacts = Omit<Manifest, 'format' | 'tables' | 'sequences'>;
 
 type Image = 'before' | 'after';
 
@@ -29,10 +38,15 @@ export class SnapshotWriter implements SnapshotSinks {
   /** Files that are durable, which `abort` has to remove again. */
   readonly #finished: RowFile[] = [];
   #manifestMayBeThere = false;
+  #sequences: readonly ManifestSequence[] = [];
   #givenUp = false;
   #finishing: Promise<Manifest> | null = null;
 
-  constructor(store: BlobStore, folder: string) {
+  /** How long the storage may keep a row waiting. */
+  readonly #patienceMs: number;
+
+  constructor(store: BlobStore, folder: string, patienceMs: number = LIMITS.snapshotStoreMs) {
+    this.#patienceMs = patienceMs;
     this.#store = store;
     this.#folder = folder;
   }
@@ -46,13 +60,24 @@ export class SnapshotWriter implements SnapshotSinks {
     let writer: RowFileWriter | null = null;
     return {
       write: (row) => {
-        if (writer !== null) return writer.write(row);
-        return opening.then((opened) => {
+        if (writer !== null) return this.#patiently(writer.write(row));
+        const first = opening.then((opened) => {
           writer = opened;
           return opened.write(row);
         });
+        return this.#patiently(first);
       },
     };
+  }
+
+  #patiently(written: void | Promise<void>): void | Promise<void> {
+    if (written === undefined) return;
+    const late = () => new Error(`the storage took no row within ${this.#patienceMs} ms`);
+    return withinMs(this.#patienceMs, written, late);
+  }
+
+  keep(sequences: readonly ManifestSequence[]): void {
+    this.#sequences = sequences;
   }
 
   /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
@@ -69,7 +94,13 @@ export class SnapshotWriter implements SnapshotSinks {
       files.set(`${oid} ${image}`, file);
     }
     const tables = proof.map((each) => tableOf(plan, each, files));
-    const manifest: Manifest = { format: 1, ...facts, tables };
+    const sequences = this.#sequences;
+    const manifest: Manifest = {
+      format: 1,
+      ...facts,
+      tables,
+      ...(sequences.length > 0 ? { sequences: [...sequences] } : {}),
+    };
     if (this.#givenUp) throw new Error('the snapshot was given up');
     this.#manifestMayBeThere = true;
     await writeManifest(this.#store, this.#folder, manifest).catch((error: unknown) => {

@@ -19,6 +19,8 @@ export interface SnapshotEntry {
   readonly day: string;
   /** When it came to be. */
   readonly storedAtMs: number;
+  /** The statement was taken back with its transaction, so that there is nothing to undo. */
+  readonly rolledBack: boolean;
 }
 
 /** Those of a range of days, the newest first, whose ids begin so. What has no manifest is none. */
@@ -29,15 +31,18 @@ export async function* listSnapshots(
 ): AsyncIterable<SnapshotEntry> {
   for await (const day of daysBackwards(store, range)) {
     const found: SnapshotEntry[] = [];
+    const rolledBack = new Set<string>();
     const prefix = prefixOf(day);
     for await (const { key, modifiedAtMs } of store.list(prefix + beginning)) {
       const [id, name] = key.slice(prefix.length).split('/');
       const folder = `${prefix}${id}`;
+      if (key === rolledBackKey(folder)) rolledBack.add(id!);
       if (name === undefined || key !== manifestKey(folder)) continue;
-      found.push({ id: id!, folder, day, storedAtMs: modifiedAtMs });
+      found.push({ id: id!, folder, day, storedAtMs: modifiedAtMs, rolledBack: false });
     }
     // Identifiers sort by the time they were made.
-    yield* found.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+    const marked = found.map((entry) => ({ ...entry, rolledBack: rolledBack.has(entry.id) }));
+    yield* marked.toSorted((a, b) => (a.id < b.id ? 1 : -1));
   }
 }
 
@@ -93,6 +98,7 @@ export async function findSnapshot(store: BlobStore, asked: string): Promise<Sna
   const beginning = asked === 'latest' ? '' : asked.includes('_') ? asked : `snap_${asked}`;
   const found: SnapshotEntry[] = [];
   for await (const entry of entriesOf(store, beginning)) {
+    if (asked === 'latest' && entry.rolledBack) continue;
     found.push(entry);
     if (asked === 'latest' || found.length > NAMED_MAX) break;
   }
@@ -128,8 +134,19 @@ async function* exactly(store: BlobStore, id: string, { from, to }: DayRange): A
   for (const day of new Set([from, to])) {
     const folder = `${prefixOf(day)}${id}`;
     const stat = await store.stat(manifestKey(folder));
-    if (stat !== null) yield { id, folder, day, storedAtMs: stat.modifiedAtMs };
+    if (stat === null) continue;
+    const rolledBack = (await store.stat(rolledBackKey(folder))) !== null;
+    yield { id, folder, day, storedAtMs: stat.modifiedAtMs, rolledBack };
   }
+}
+
+/** Stands beside the manifest of a snapshot whose statement was taken back. */
+const rolledBackKey = (folder: string): string => `${folder}/rolled-back.json`;
+
+/** Says of a snapshot that its statement was taken back with its transaction. */
+export async function markRolledBack(store: BlobStore, folder: string, nowMs: number): Promise<void> {
+  const mark = { rolled_back_at: new Date(nowMs).toISOString() };
+  await store.putIfAbsent(rolledBackKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
 }
 
 export interface Verification {

@@ -5,7 +5,10 @@ import type { SnapshotEntry } from './snapshots.ts';
 import { type SnapshotSummary, summaryOf } from './summary.ts';
 
 /** A snapshot whose manifest cannot be read is listed all the same, with what is wrong with it. */
-export type Listed = SnapshotSummary | { readonly id: string; readonly problem: string };
+/** `rolled_back`: its statement was taken back with its transaction. */
+export type Listed =
+  | (SnapshotSummary & { readonly rolled_back: boolean })
+  | { readonly id: string; readonly problem: string };
 
 const READ_AT_ONCE = 16;
 
@@ -19,9 +22,9 @@ export async function readSummaries(store: BlobStore, entries: readonly Snapshot
   return out;
 }
 
-async function readSummary(store: BlobStore, { id, folder }: SnapshotEntry): Promise<Listed> {
+async function readSummary(store: BlobStore, { id, folder, rolledBack }: SnapshotEntry): Promise<Listed> {
   try {
-    return summaryOf(await readManifest(store, folder));
+    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack };
   } catch (error) {
     // Gone meanwhile, or damaged; a storage that does not answer is another thing.
     if (!(error instanceof HoldfastError) || !error.code.startsWith('BLOB_')) throw error;

@@ -38,7 +38,8 @@ export type SessionEffect =
   | { readonly kind: 'set'; readonly name: string; readonly value: string | null; readonly local: boolean }
   /** `name` is null for RESET ALL. */
   | { readonly kind: 'reset'; readonly name: string | null }
-  | { readonly kind: 'transaction'; readonly verb: TransactionVerb }
+  /** `savepoint` is given where one is named. */
+  | { readonly kind: 'transaction'; readonly verb: TransactionVerb; readonly savepoint?: string }
   /** DDL that may change what names or prepared statements mean. */
   | { readonly kind: 'schema-change' }
   /** Code runs whose effects the text does not tell: DO, CALL, a function that is not known to be harmless. */

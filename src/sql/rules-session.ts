@@ -29,7 +29,8 @@ export function transaction(walk: Walk, fields: Fields): void {
   if (known === undefined) return walk.unknown('a kind of transaction statement');
   const [verb, operation, risk] = known;
   walk.operation(operation, risk);
-  walk.effect({ kind: 'transaction', verb });
+  const savepoint = text(fields['savepoint_name']);
+  walk.effect({ kind: 'transaction', verb, ...(savepoint === null ? {} : { savepoint }) });
   transactionModes(walk, fields['options']);
 }
 

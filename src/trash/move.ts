@@ -41,6 +41,8 @@ interface Precheck {
   readonly eventTriggers: readonly string[] | null;
   /** Whether the role may use the trash; null where there is none. */
   readonly trash: boolean | null;
+  /** Whether what others have done to the catalogs since its first statement is hidden from the transaction. */
+  readonly oneSnapshot: boolean;
   readonly mayCreate: boolean;
   readonly allTables: readonly string[] | null;
   readonly version: number;
@@ -126,8 +128,9 @@ async function attempt(
   }
 }
 
-function problemToTry({ catalogFirst, eventTriggers }: Precheck): string | null {
+function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
   if (catalogFirst !== true) return 'search_path has another schema before pg_catalog';
+  if (oneSnapshot) return 'its transaction is not READ COMMITTED, and may not see all that depends on it';
   if (eventTriggers !== null) return `the event trigger ${eventTriggers[0]} would not be told of the DROP`;
   return null;
 }

@@ -23,6 +23,7 @@ SELECT pg_catalog.jsonb_build_object(
                      WHERE evtenabled OPERATOR(pg_catalog.<>) 'D'),
   'trash', (SELECT pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
               FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'holdfast_trash'),
+  'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
   'mayCreate', pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
   'allTables', (SELECT pg_catalog.jsonb_agg(pubname ORDER BY pubname) FROM pg_publication WHERE puballtables),
   'version', pg_catalog.current_setting('server_version_num')::int8,

@@ -406,6 +406,7 @@ function wanted(): NewApproval {
     tables: ['orders'],
     rule: 'default:critical',
     reason: '',
+    approvalsNeeded: 1,
     timeoutMs: 60_000,
   };
 }

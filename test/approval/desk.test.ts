@@ -130,6 +130,30 @@ describe('a decision', () => {
     }
   });
 
+  it('lets it run when as many have approved as are needed, each by another name', async () => {
+    const held = await desk.request(wanted({ approvalsNeeded: 2 }));
+    for (const comment of ['once', 'and again']) {
+      const pending = { state: 'pending', approvalsNeeded: 2, approvedBy: ['ana'] };
+      expect(await desk.decide(held.id, 'approve', { by: 'ana', comment })).toMatchObject(pending);
+      expect((await desk.list({ state: 'pending', before: null, limit: 1 })).items).toMatchObject([pending]);
+    }
+    const both = { by: 'ana, ben', comment: 'and again; checked' };
+    expect(await desk.decide(held.id, 'approve', { by: 'ben', comment: 'checked' })).toMatchObject({
+      state: 'approved',
+      resolvedBy: both.by,
+    });
+    expect(await held.outcome).toEqual({ kind: 'approved', ...both });
+    expect(await desk.get(held.id)).toMatchObject({ state: 'approved', comment: both.comment });
+  });
+
+  it('is refused by one denial, however many have approved', async () => {
+    const held = await desk.request(wanted({ approvalsNeeded: 3 }));
+    await desk.decide(held.id, 'approve', { by: 'ana', comment: null });
+    await desk.decide(held.id, 'approve', { by: 'ben', comment: null });
+    await desk.decide(held.id, 'deny', { by: 'ana', comment: null });
+    expect(await held.outcome).toEqual({ kind: 'denied', by: 'ana', comment: null });
+  });
+
   it('that is not durable runs nothing, and can be made again', async () => {
     const held = await desk.request(wanted());
     let settled = false;
@@ -223,6 +247,7 @@ function wanted(changes: Partial<NewApproval> = {}): NewApproval {
     tables: ['orders'],
     rule: 'default:critical',
     reason: '',
+    approvalsNeeded: 1,
     timeoutMs: 60_000,
     ...changes,
   };

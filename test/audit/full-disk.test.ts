@@ -36,18 +36,16 @@ afterAll(async () => {
   await folder.remove();
 });
 
-it('a full disk makes clients wait, is told by /readyz, and loses nothing once there is room', async (context) => {
+it('a full disk lets nothing be changed, is told by /readyz, keeps no reader waiting, and loses nothing', async (context) => {
   if (disk === null) return context.skip('only root can mount a small disk');
-  const client = new pg.Client({
-    port: gateway.port,
-    host: '127.0.0.1',
-    user: 'postgres',
-    database: 'postgres',
-  });
-  await client.connect();
+  const [client, reader] = [await connected(), await connected()];
   await client.query('create table counted (n int)');
   const filler = fill(join(disk, 'filler'));
-  const { done, waiting } = await insertUntilItWaits(client);
+  const done = await insertUntilItIsRefused(client);
+  const { rows: read } = await client.query('select count(*)::int as n from counted');
+  expect(read).toEqual([{ n: done }]);
+  for (const sql of ['begin', 'select n from counted limit 1', 'commit']) await reader.query(sql);
+  await expect(client.query('delete from counted where n = 0')).rejects.toMatchObject({ code: '58030' });
   expect(await gateway.http('/readyz', { token: null })).toMatchObject({
     status: 503,
     body: { status: 'not_ready', problems: ['the audit cannot be stored'] },
@@ -58,24 +56,38 @@ it('a full disk makes clients wait, is told by /readyz, and loses nothing once t
   gateway.assertAlive();
 
   rmSync(filler);
-  await waiting;
   await until(async () => (await gateway.http('/readyz', { token: null })).status === 200);
   const { rows } = await client.query('select count(*)::int as n from counted');
-  expect(rows).toEqual([{ n: done + 1 }]);
-  await client.end();
+  expect(rows).toEqual([{ n: done }]);
+  await client.query('insert into counted values (0)');
+  await Promise.all([client.end(), reader.end()]);
   expect(await gateway.terminate()).toBe(0);
   const audit = ChainedStore.at(disk);
   const verdict = await audit.verify();
-  expect(verdict).toMatchObject({ faults: [], records: done + 3, signedTo: done + 3 });
+  // CREATE, the two counts, the one that was refused first, the reads, the DELETE, and the last INSERT.
+  expect(verdict).toMatchObject({ faults: [], records: done + 9, signedTo: done + 9 });
 }, 120_000);
 
-/** Each statement is another text, so that the audit grows. */
-async function insertUntilItWaits(client: pg.Client) {
+async function connected(): Promise<pg.Client> {
+  const client = new pg.Client({
+    port: gateway.port,
+    host: '127.0.0.1',
+    user: 'postgres',
+    database: 'postgres',
+  });
+  await client.connect();
+  return client;
+}
+
+/** Each statement is another text, so that the audit grows. Gives how many were done. */
+async function insertUntilItIsRefused(client: pg.Client): Promise<number> {
   for (let done = 0; ; done++) {
     const padding = Array.from({ length: 100 }, () => Math.random()).join();
-    const waiting = client.query(`insert into counted values (${done}) /* ${padding} */`);
-    if ((await Promise.race([waiting.then(() => 'done'), sleep(3_000, 'waits')])) === 'waits') {
-      return { done, waiting };
+    try {
+      await client.query(`insert into counted values (${done}) /* ${padding} */`);
+    } catch (error) {
+      expect(error).toMatchObject({ code: '58030' });
+      return done;
     }
   }
 }

@@ -3,13 +3,11 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
 import type { RecordedEvent } from '../../src/audit/recorded-event.ts';
-import { nowMs } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
@@ -257,27 +255,6 @@ describe('a dangerous statement', () => {
     expect((await store.auditHead()).open).toHaveLength(0);
   });
 
-  it('costs the store nothing where it has only begun when events are handed on, unless it is of the worst', async () => {
-    const opened: number[] = [];
-    const append = store.appendAudit.bind(store);
-    store.appendAudit = async (write) => {
-      opened.push(write.opened.length);
-      await append(write);
-    };
-    const risky = () => entry({ decision: decision('snapshot', 'high'), startedAtMs: nowMs() });
-    const long = risky();
-    log.begin(long);
-    await sleep(LIMITS.auditFlushMs * 0.6);
-    const short = risky();
-    log.begin(short);
-    await sleep(LIMITS.auditFlushMs * 0.7);
-    log.finish(short);
-    await sleep(LIMITS.auditFlushMs * 2);
-    expect((await store.auditHead()).open).toHaveLength(1);
-    expect(opened.reduce((sum, each) => sum + each, 0)).toBe(1);
-    log.finish(long);
-  });
-
   it('may be told of by an object that was used before', async () => {
     const reused = graveEntry();
     for (let i = 0; i < 3; i++) {
@@ -324,27 +301,107 @@ describe('a dangerous statement', () => {
   });
 });
 
+describe('what was begun', () => {
+  const other = { ...SESSION, id: 'another' };
+
+  it('is recorded when it is durable, for its session alone', async () => {
+    let open = () => {};
+    store.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    log.begin(entry({ decision: decision('allow', 'low') }));
+    expect([log.isRecorded(SESSION), log.isRecorded(other)]).toEqual([false, true]);
+    expect(await log.whenRecorded(other)).toBe(true);
+    let settled = false;
+    const recorded = log.whenRecorded(SESSION).finally(() => {
+      settled = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, LIMITS.auditFlushMs * 2));
+    expect(settled).toBe(false);
+    open();
+    expect(await recorded).toBe(true);
+    expect(log.isRecorded(SESSION)).toBe(true);
+    expect((await store.auditHead()).open).toHaveLength(1);
+  });
+
+  it('is recorded by a later write than the one that is under way', async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    store.gate = gates[0].promise;
+    log.begin(entry({ decision: decision('snapshot', 'high') }));
+    const first = log.whenRecorded(SESSION);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    log.begin(entry({ session: other, decision: decision('snapshot', 'high') }));
+    let second = false;
+    const later = log.whenRecorded(other).then(() => {
+      second = true;
+    });
+    store.gate = gates[1].promise;
+    gates[0].resolve();
+    expect(await first).toBe(true);
+    expect(second).toBe(false);
+    gates[1].resolve();
+    await later;
+  });
+
+  it('needs no time of its own where it has ended before', async () => {
+    const short = entry({ decision: decision('snapshot', 'high') });
+    log.begin(short);
+    log.finish(short);
+    expect(await log.whenRecorded(SESSION)).toBe(true);
+    expect((await store.auditHead()).lastSeq).toBe(1);
+  });
+
+  it('is not recorded by a store that fails, which is said at once, and is when it works again', async () => {
+    store.failing = true;
+    log.begin(graveEntry());
+    expect(await log.whenRecorded(SESSION)).toBe(false);
+    expect(await log.whenRecorded(SESSION)).toBe(false);
+    expect(log.isRecorded(SESSION)).toBe(false);
+    store.failing = false;
+    await until(() => log.isRecorded(SESSION), LIMITS.auditRetryMs * 10);
+  });
+});
+
 describe('a store that fails', () => {
-  it('stops the reading of clients, and loses nothing', async () => {
+  it('says so, lets clients be read until the queue is full, and loses nothing', async () => {
     store.failing = true;
     for (let i = 0; i < 5000; i++) log.finish(entry({ text: `select ${i}` }));
     expect(await log.flush()).toBe(false);
-    expect(log.saturated).toBe(true);
-    expect(log.healthy).toBe(false);
-    let drained = false;
-    log.onceDrained(() => {
-      drained = true;
-    });
+    expect(log).toMatchObject({ failing: true, healthy: false, saturated: false });
     for (let i = 0; i < 10; i++) log.finish(entry({ text: 'while it fails' }));
+    const working = log.whenWorking();
     await new Promise((resolve) => setTimeout(resolve, LIMITS.auditRetryMs * 3));
-    expect(drained).toBe(false);
+    expect(log.failing).toBe(true);
     store.failing = false;
-    await until(() => drained, LIMITS.auditRetryMs * 10);
-    expect(log.healthy).toBe(true);
+    await until(() => !log.failing, LIMITS.auditRetryMs * 10);
+    expect(await working).toBe(true);
     await log.flush();
     expect((await store.auditHead()).lastSeq).toBe(5010);
     expect(metrics.auditQueueBytes).toBe(0);
     expect(logged.map((line) => JSON.parse(line).level)).toEqual(['error', 'info']);
+  });
+
+  it('stops the reading of clients when the queue is full', async () => {
+    store.failing = true;
+    for (let i = 0; !log.saturated; i++) log.finish(entry({ text: `${i} ${'x'.repeat(10_000)}` }));
+    let drained = false;
+    log.onceDrained(() => {
+      drained = true;
+    });
+    await until(() => log.failing);
+    expect(drained).toBe(false);
+    store.failing = false;
+    await until(() => drained, 10_000);
+  });
+
+  it('keeps nobody waiting for longer than it may', async () => {
+    store.failing = true;
+    log.finish(entry());
+    await log.flush();
+    const asked = performance.now();
+    expect(await log.whenWorking()).toBe(false);
+    expect(performance.now() - asked).toBeGreaterThanOrEqual(LIMITS.auditRefuseMs - 50);
+    store.failing = false;
   });
 
   it('that wrote and did not say so gets no event twice', async () => {

@@ -56,6 +56,7 @@ export class StubServices implements SessionServices {
 
 export class StubAudit implements AuditLog {
   saturated = false;
+  failing = false;
   readonly begun: AuditEntry[] = [];
   /** Each as `text: how it ended`, with the SQLSTATE behind it. */
   readonly finished: string[] = [];
@@ -70,6 +71,22 @@ export class StubAudit implements AuditLog {
   }
 
   onceDrained(): void {}
+
+  /** Whether what the session has begun is durable. */
+  recorded = true;
+  working = Promise.withResolvers<boolean>();
+
+  isRecorded(): boolean {
+    return this.recorded;
+  }
+
+  async whenRecorded(): Promise<boolean> {
+    return this.recorded;
+  }
+
+  whenWorking(): Promise<boolean> {
+    return this.working.promise;
+  }
 }
 
 class StubApprovals implements ApprovalDesk {
@@ -85,7 +102,7 @@ class StubApprovals implements ApprovalDesk {
   }
 }
 
-const RISK_OF: Readonly<Record<string, Risk>> = { delete: 'critical', update: 'high' };
+const RISK_OF: Readonly<Record<string, Risk>> = { delete: 'critical', update: 'high', insert: 'low' };
 
 /** QUOTE is a text that says something else with standard_conforming_strings off, `f` a function that may be replaced. */
 function analyze(text: string, facts: TextFacts): Analysis {
@@ -162,6 +179,7 @@ function sessionEffects(text: string, catalogFirst: boolean): SessionEffect[] {
   const set = /^SET (LOCAL )?(\w+) = (.+)$/.exec(text);
   if (set) return [{ kind: 'set', name: set[2]!, value: set[3]!, local: set[1] !== undefined }];
   const reset = /^RESET (\w+)$/.exec(text);
+  if (text === 'COMMIT') return [{ kind: 'transaction', verb: 'commit' }];
   if (reset) return [{ kind: 'reset', name: reset[1] === 'ALL' ? null : reset[1]! }];
   return [];
 }

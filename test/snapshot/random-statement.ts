@@ -174,5 +174,6 @@ function upsert(writer: Writer, table: TestTable): string {
 
 function truncate(writer: Writer, table: TestTable): string {
   const { random } = writer;
-  return `TRUNCATE ${writer.name(table)}${random.chance(0.6) ? ' CASCADE' : ''}`;
+  const restart = random.chance(0.3) ? ' RESTART IDENTITY' : '';
+  return `TRUNCATE ${writer.name(table)}${restart}${random.chance(0.6) ? ' CASCADE' : ''}`;
 }

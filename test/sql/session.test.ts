@@ -25,7 +25,7 @@ describe('what a statement does to its session', () => {
       ],
     ],
     ['commit and chain', [{ kind: 'transaction', verb: 'commit' }]],
-    ['rollback to a', [{ kind: 'transaction', verb: 'rollback-to' }]],
+    ['rollback to a', [{ kind: 'transaction', verb: 'rollback-to', savepoint: 'a' }]],
     ['set search_path = a, "B c"', [{ kind: 'set', name: 'search_path', value: 'a, "B c"', local: false }]],
     ["set local TimeZone = 'UTC'", [{ kind: 'set', name: 'timezone', value: 'UTC', local: true }]],
     ['set search_path to default', [{ kind: 'reset', name: 'search_path' }]],

@@ -15,8 +15,10 @@ const approvalSchema = z
     created_at: z.string(),
     expires_at: z.string(),
     resolved_at: z.string().nullable(),
-    resolved_by: z.string().nullable().describe('The name of the token that decided.'),
+    resolved_by: z.string().nullable().describe('The name of the token that decided, or the names.'),
     comment: z.string().nullable(),
+    approvals_needed: z.int().describe('How many must approve, by tokens of different names.'),
+    approved_by: z.array(z.string()).readonly().describe('Who has, while it is pending.'),
     session: z.string(),
     role: z.string(),
     database: z.string(),
@@ -79,7 +81,8 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
   decisionRoute(app, approvals, 'deny', 'Refuse a held statement');
 }
 
-/** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. */
+/** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. An
+ * approval that is not the last that is needed is answered with what it is: pending. */
 function decisionRoute(
   app: AdminApp,
   approvals: AdminDeps['approvals'],
@@ -121,6 +124,8 @@ function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
     resolved_at: approval.resolvedAtMs === null ? null : timeText(approval.resolvedAtMs),
     resolved_by: approval.resolvedBy,
     comment: approval.comment,
+    approvals_needed: approval.approvalsNeeded,
+    approved_by: approval.approvedBy,
     session: approval.sessionId,
     role: approval.role,
     database: approval.database,

@@ -37,6 +37,7 @@ const summary = z
     rows_before: z.int().describe('Rows as they were before the statement.'),
     rows_after: z.int().describe('Rows as the statement has left them.'),
     bytes: z.int().describe('Of its files.'),
+    rolled_back: z.boolean().describe('The statement was taken back with its transaction: nothing to undo.'),
   })
   .meta({ id: 'SnapshotSummary' });
 

@@ -1,0 +1,87 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { SnapshotSession, type Stall } from './snapshot-session.ts';
+
+const PATIENCE_MS = 300;
+const STALLS: readonly Stall[] = ['create', 'write', 'finish', 'manifest'];
+
+describe('a storage that hangs', () => {
+  let postgres: TestPostgres;
+  let sessions: SnapshotSession;
+  let client: RawClient;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    sessions = await SnapshotSession.start(postgres.port, PATIENCE_MS);
+  });
+  afterAll(async () => {
+    await sessions?.stop();
+    await postgres?.stop();
+  });
+  beforeEach(async () => {
+    sessions.store.stall = null;
+    // More rows than the pipes to the storage take.
+    await postgres.sql(`drop table if exists precious; create table precious (id int primary key, note text);
+      alter table precious alter note set storage external;
+      insert into precious select i, repeat(md5(i::text), 3000) from generate_series(1, 100) i`);
+    client = await RawClient.open(sessions.port);
+  });
+  afterEach(() => {
+    client.destroy();
+  });
+
+  const typesOf = (messages: readonly { type: string }[]) => messages.map(({ type }) => type).join('');
+  const rows = async () =>
+    Number((await postgres.sql(`select count(*) from precious where note <> ''`))[0]![0]);
+  const extended = (sql: string) => client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+  const REMOVE = 'delete from precious';
+  const CHANGE = `update precious set note = ''`;
+
+  it.each(STALLS)('as in "%s" fails what has to have a snapshot, after a while', async (stall) => {
+    sessions.store.stall = stall;
+    const messages = await client.query(REMOVE);
+    expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
+    expect(statusOf(messages)).toBe('I');
+    extended(REMOVE);
+    const segment = await client.untilReady();
+    expect(errorsOf(segment)).toMatchObject([{ C: 'HF002' }]);
+    expect(statusOf(segment)).toBe('I');
+    await client.query('BEGIN');
+    extended(REMOVE);
+    expect(statusOf(await client.untilReady())).toBe('E');
+    await client.query('ROLLBACK');
+    await client.query('BEGIN');
+    expect(statusOf(await client.query(REMOVE))).toBe('E');
+    await client.query('ROLLBACK');
+    expect(await rows()).toBe(100);
+    expect(await client.rows('SELECT 1')).toEqual([['1']]);
+  });
+
+  it.each(STALLS)(
+    'as in "%s" keeps what may run without a snapshot waiting for a while only',
+    async (stall) => {
+      sessions.store.stall = stall;
+      expect(typesOf(await client.query(CHANGE))).toBe('CZ');
+      expect(await rows()).toBe(0);
+      await postgres.sql(`update precious set note = repeat(md5(id::text), 3000)`);
+      extended(CHANGE);
+      expect(typesOf(await client.untilReady())).toBe('12CZ');
+      expect(await rows()).toBe(0);
+    },
+  );
+
+  it.each(STALLS)('as in "%s" does not keep a session whose client is gone', async (stall) => {
+    sessions.store.stall = stall;
+    client.write(fe.query(REMOVE));
+    await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS / 3));
+    client.destroy();
+    const deadline = performance.now() + 10_000;
+    while (sessions.metrics.sessionsOpen > 0) {
+      if (performance.now() > deadline) throw new Error('the session is still there');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    // A client that goes after its statement has run has it committed, as directly; here it surely could not be.
+    expect(await rows()).toBe(100);
+  });
+});
