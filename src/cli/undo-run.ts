@@ -49,9 +49,9 @@ export async function undoCommand(
       '--table is for --into: all tables of a snapshot are undone together',
     );
   return await withStore(options, io, async ({ store, config }) => {
-    const { folder } = await findSnapshot(store, asked);
+    const { folder, rolledBack } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
-    if (options.json !== true) io.out(headText(manifest));
+    if (options.json !== true) io.out(headText(manifest, rolledBack));
     return await withConnection(options, config(), manifest.session.database, io, async (session) => {
       const request = { store, manifest, session };
       const progress = showProgress(io);
@@ -69,9 +69,10 @@ export async function undoCommand(
   });
 }
 
-function headText({ id, statement, session, created_at }: Manifest): string {
+function headText({ id, statement, session, created_at }: Manifest, rolledBack: boolean): string {
   const by = `${printable(session.role)} in ${printable(session.database)}, ${timeText(created_at)} UTC`;
-  return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}\n\n`;
+  const taken = rolledBack ? '; it was rolled back, so that there should be nothing to undo' : '';
+  return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}${taken}\n\n`;
 }
 
 async function previewAndUndo(
