@@ -70,10 +70,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { items: await readSummaries(store, shown), next };
   }
 
-  async get(id: string): Promise<{ readonly manifest: Manifest; readonly folder: string }> {
+  async get(id: string) {
     const { store } = this.#deps;
-    const { folder } = await findSnapshot(store, id);
-    return { folder, manifest: await readManifest(store, folder) };
+    const { folder, rolledBack } = await findSnapshot(store, id);
+    return { folder, rolledBack, manifest: await readManifest(store, folder) };
   }
 
   async verify(id: string): Promise<Verification> {
@@ -145,9 +145,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
       const request = { ...this.#deps, manifest, session };
       if (into !== null)
         return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
-      const taken = snapshot
-        ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
-        : null;
+      const taken =
+        snapshot && manifest.dropped === undefined
+          ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
+          : null;
       const outcome = await undo(request, {
         onConflict,
         triggers,

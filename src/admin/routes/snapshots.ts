@@ -108,14 +108,16 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
         ...secured('snapshot:read'),
         params: z.object({ id: snapshotId }),
         response: {
-          200: manifestSchema.extend({ folder: z.string() }).meta({ id: 'Snapshot' }),
+          200: manifestSchema
+            .extend({ folder: z.string(), rolled_back: z.boolean() })
+            .meta({ id: 'Snapshot' }),
           ...snapshotProblems,
         },
       },
     },
     async ({ params }) => {
-      const { manifest, folder } = await snapshots.get(params.id);
-      return { ...manifest, folder };
+      const { manifest, folder, rolledBack } = await snapshots.get(params.id);
+      return { ...manifest, folder, rolled_back: rolledBack };
     },
   );
   app.post(
