@@ -5,6 +5,7 @@ import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { alignRows, countText, sizeText, toJson } from './table.ts';
+import { droppedText } from './undo-text.ts';
 
 export type ShowOptions = StoreOptions;
 
@@ -41,7 +42,7 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean): string 
   ].map(([name, value]) => [name!, printable(value!)]);
   const rows = tables.map(tableRow);
   const table = alignRows([['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'], ...rows], [1, 2, 3]);
-  return `${alignRows(facts)}\n${table}\n${hints(id)}`;
+  return `${alignRows(facts)}\n${manifest.dropped === undefined ? table : droppedText(manifest.dropped)}\n${hints(id)}`;
 }
 
 function sequencesText({ sequences = [] }: Manifest): string[][] {

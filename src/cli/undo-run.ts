@@ -17,7 +17,7 @@ import { timeText } from './snapshots-show.ts';
 import { toJson } from './table.ts';
 import { type ConnectionOption, withConnection } from './undo-connection.ts';
 import { showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, endedText } from './undo-text.ts';
+import { conflictsText, countsText, doneText, droppedText, endedText } from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
   readonly dryRun?: boolean;
@@ -94,11 +94,16 @@ async function previewAndUndo(
   const { tables, conflicts } = preview;
   const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
-  if (tables.every(({ putBack, setBack, removed }) => putBack + setBack + removed === 0))
+  const { dropped } = request.manifest;
+  if (
+    dropped === undefined &&
+    tables.every(({ putBack, setBack, removed }) => putBack + setBack + removed === 0)
+  )
     return { kind: 'nothing', tables };
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await consents(options, io))) return { kind: 'declined' };
-  const own = options.snapshot ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
+  const own =
+    options.snapshot && dropped === undefined ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
   const snapshot = own === null ? {} : { snapshot: own };
   const outcome = await undo(request, {
     onConflict,
@@ -123,6 +128,7 @@ function previewText(
   { tables, conflicts }: Extract<UndoPreview, { kind: 'preview' }>,
   manifest: Manifest,
 ): string {
+  if (manifest.dropped !== undefined) return `${droppedText(manifest.dropped)}\n`;
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
   const counts = `${countsText(tables)}\n`;
   return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
@@ -159,7 +165,7 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
       io.err('Nothing was done.\n');
       return EXIT.failed;
     case 'outcome':
-      return tellOutcome(ended.outcome, ended.own, options, io);
+      return tellOutcome(ended.outcome, ended.own, manifest, options, io);
     default:
       return ended satisfies never;
   }
@@ -168,13 +174,14 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
 function tellOutcome(
   outcome: UndoOutcome,
   own: string | null,
+  manifest: Manifest,
   options: UndoCommandOptions,
   io: Io,
 ): ExitCode {
   const quiet = options.json === true;
   switch (outcome.kind) {
     case 'done':
-      if (!quiet) io.out(doneLines(outcome, own, options));
+      if (!quiet) io.out(doneLines(outcome, own, manifest, options));
       return EXIT.ok;
     case 'conflicts':
       if (!quiet) io.err(conflictAdvice(options));
@@ -191,10 +198,11 @@ function tellOutcome(
 function doneLines(
   { tables, dryRun, sequences }: Extract<UndoOutcome, { kind: 'done' }>,
   own: string | null,
+  { dropped }: Manifest,
   { into }: UndoCommandOptions,
 ): string {
-  const what =
-    into === undefined ? doneText(tables) : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
+  const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
+  const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   if (dryRun) return `Tried: ${what}. All of it went well, and was taken back.\n`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;

@@ -59,6 +59,13 @@ function conflictText(conflict: Conflict, manifest: Manifest): string {
   return `${printable(table)}: a row to ${undoing}, but ${WHY[kind]}\n${alignRows(rows)}`;
 }
 
+/** What the undo of a DROP brings back from the trash. */
+export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>): string {
+  const rows = objects.map(({ kind, schema, name }) => [printable(kind), printable(`${schema}.${name}`)]);
+  const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
+  return `${alignRows([['KIND', 'MOVED TO THE TRASH'], ...rows])}${said.join('')}`;
+}
+
 /** Those of the key, and those that differ; all where neither says anything. */
 function columnsOf({ table, before, after, current }: Conflict, manifest: Manifest): readonly string[] {
   const images = [before, after, current].filter((image) => image !== null);
