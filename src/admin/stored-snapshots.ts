@@ -146,9 +146,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
       const request = { ...this.#deps, manifest, session };
       if (into !== null)
         return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
-      const taken = snapshot
-        ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
-        : null;
+      const taken =
+        snapshot && manifest.dropped === undefined
+          ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
+          : null;
       const outcome = await undo(request, {
         onConflict,
         triggers,

@@ -5,6 +5,7 @@ import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { alignRows, countText, sizeText, toJson } from './table.ts';
+import { droppedText } from './undo-text.ts';
 
 export type ShowOptions = StoreOptions;
 
@@ -46,13 +47,6 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean): string 
 function tablesText(tables: Manifest['tables']): string {
   const head = ['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'];
   return alignRows([head, ...tables.map(tableRow)], [1, 2, 3]);
-}
-
-/** What a DROP moved, and what of it will not come back as it was. */
-export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>): string {
-  const rows = objects.map((each) => [each.kind, tableName(each), `holdfast_trash.${each.trash_name}`]);
-  const table = alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows.map((row) => row.map(printable))]);
-  return table + notes.map((note) => `note: ${printable(note)}\n`).join('');
 }
 
 function sequencesText({ sequences = [] }: Manifest): string[][] {

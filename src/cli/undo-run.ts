@@ -13,11 +13,11 @@ import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
-import { droppedText, timeText } from './snapshots-show.ts';
-import { countText, toJson } from './table.ts';
+import { timeText } from './snapshots-show.ts';
+import { toJson } from './table.ts';
 import { type ConnectionOption, withConnection } from './undo-connection.ts';
 import { showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, endedText } from './undo-text.ts';
+import { conflictsText, countsText, doneText, droppedText, endedText } from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
   readonly dryRun?: boolean;
@@ -132,6 +132,7 @@ function previewText(
   { tables, conflicts }: Extract<UndoPreview, { kind: 'preview' }>,
   manifest: Manifest,
 ): string {
+  if (manifest.dropped !== undefined) return `${droppedText(manifest.dropped)}\n`;
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
   const counts = `${countsText(tables)}\n`;
   return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
@@ -204,9 +205,8 @@ function doneLines(
   { dropped }: Manifest,
   { into }: UndoCommandOptions,
 ): string {
-  const rows =
-    into === undefined ? doneText(tables) : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
-  const what = dropped === undefined ? rows : `${countText(dropped.objects.length, 'object')} brought back`;
+  const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
+  const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   if (dryRun) return `Tried: ${what}. All of it went well, and was taken back.\n`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;

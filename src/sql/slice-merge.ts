@@ -2,6 +2,7 @@ import { inexact, type RowsSlice, type SliceRequest, type WriteSlice } from './s
 import { isSelectOf } from './slice-check.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, expressionBetween, notCut, targetPlace, targetUntil, withText } from './slice-parts.ts';
+import { sliceView } from './slice-view.ts';
 import { as, type Fields, list } from './tree.ts';
 
 /** MERGE: a row of the target changes where the first clause that applies to it updates or deletes. */
@@ -55,6 +56,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     inserts: does(whens, 'CMD_INSERT'),
     joined: true,
     ownRowOnly: false,
+    sliceView: (definition) => sliceView(definition, request.parse),
     parameters: facts.parameters,
     functions: facts.functions,
     calls: whole.functions,

@@ -9,6 +9,7 @@ import {
 import { isSelectOf } from './slice-check.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, notCut, type TargetPlace, targetPlace, targetUntil, withText } from './slice-parts.ts';
+import { sliceView } from './slice-view.ts';
 import { as, list } from './tree.ts';
 
 /** UPDATE and DELETE, which differ in where their other tables stand. */
@@ -64,6 +65,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     inserts: false,
     joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
+    sliceView: (definition) => sliceView(definition, request.parse),
     parameters: facts.parameters,
     functions: facts.functions,
     calls,

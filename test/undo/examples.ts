@@ -69,6 +69,13 @@ const WHAT_BECOMES_OF_ROWS: readonly Example[] = [
     end: 'start',
   },
   {
+    name: 'rows that were changed through a view are set back in its table',
+    setup: `${T}; CREATE VIEW v (number, n) AS SELECT id, n FROM t WHERE n > 2`,
+    statement: 'UPDATE v SET n = n - 100 WHERE number <> 4',
+    outcome: { done: { t: [0, 2, 0, 0, 0] } },
+    end: 'start',
+  },
+  {
     name: 'rows that an upsert inserted are removed',
     setup: T,
     statement: `INSERT INTO t VALUES (1, 7, 'x'), (9, 9, 'new') ON CONFLICT (id) DO UPDATE SET n = 0`,
