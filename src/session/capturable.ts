@@ -4,6 +4,11 @@ import type { SessionState } from './state.ts';
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
+/** What is done as a move into the trash, if it comes as a Query. */
+export function isDrop({ operation }: Analysis): boolean {
+  return operation.startsWith('drop ');
+}
+
 export const SEVERAL = 'it is one of several statements in one text';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
