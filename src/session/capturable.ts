@@ -5,7 +5,13 @@ import type { SessionState } from './state.ts';
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
 export const SEVERAL = 'it is one of several statements in one text';
+export const DROP_BOUND = 'a DROP is snapshotted only where it comes in a simple Query';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
+
+/** What is dropped is moved away instead, where the DROP comes in a Query. */
+export function isDrop({ operation }: Analysis): boolean {
+  return operation.startsWith('drop ');
+}
 
 /** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */
 export function problemOf(state: SessionState, analysis: Analysis): string | null {
@@ -20,5 +26,6 @@ export function problemOf(state: SessionState, analysis: Analysis): string | nul
 /** What to do about a reason, where there is something better than to change the statement. */
 export const ADVICE: Readonly<Record<string, string>> = {
   [SEVERAL]: 'Send it by itself',
+  [DROP_BOUND]: 'Send it without parameters, as a simple Query',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
 };

@@ -4,7 +4,6 @@ import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.t
 import { plainQuery } from '../snapshot/capture.ts';
 import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import type { DropStatement } from '../sql/drop-target.ts';
-import type { Analysis } from '../sql/effects.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
@@ -22,10 +21,6 @@ import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
 type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
-
-export function isDrop({ operation }: Analysis): boolean {
-  return operation.startsWith('drop ');
-}
 
 const SAVEPOINT = 'holdfast_drop';
 
@@ -55,7 +50,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     await connection.run(plainQuery(begin), () => {});
     outcome = await moveAndStore(run, connection, reading.drop, opened);
   } catch (error) {
-    outcome = failure(error, decision);
+    outcome = failure(error, decision, run.entry);
   }
   if (outcome.kind !== 'done') await takeBack(connection, opened);
   return outcome;
@@ -132,7 +127,7 @@ async function store(
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    const outcome = failure(error, decision);
+    const outcome = failure(error, decision, entry);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
   try {

@@ -213,12 +213,14 @@ export function createView(walk: Walk, fields: Fields, name: NodeName): void {
 export function createSequence(walk: Walk, fields: Fields): void {
   walk.operation('create sequence', 'low', 'creates a sequence');
   walk.write(relationOf(fields['sequence']));
+  walk.guardAll(fields['options']);
   walk.schemaChange();
 }
 
 export function alterSequence(walk: Walk, fields: Fields): void {
   walk.operation('alter sequence', 'high', 'changes a sequence');
   walk.write(relationOf(fields['sequence']));
+  walk.guardAll(fields['options']);
   walk.schemaChange();
 }
 

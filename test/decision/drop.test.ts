@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { openBlobStore } from '../../src/blobs/open.ts';
@@ -19,6 +21,11 @@ rules:
 
 const SETUP = `create schema app; create table app.parent (id int primary key, note text); insert into app.parent select g, 'n' || g from generate_series(1, 100) g;
   create table app.child (parent int references app.parent); insert into app.child values (1); create view app.seen as select * from app.parent`;
+
+async function holdfast(...args: readonly string[]): Promise<string> {
+  const main = join(import.meta.dirname, '../../src/cli/main.ts');
+  return (await promisify(execFile)(process.execPath, [main, ...args])).stdout;
+}
 
 const shown = (messages: readonly BackendMessage[]) =>
   messages.map(({ type, body }) => `${type} ${body.toString('latin1').replace(/F\w+\.c\0L\d+\0R\w+\0/, '')}`);
@@ -115,6 +122,20 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(await undone(manifest)).toMatchObject({ kind: 'done' });
     expect(await direct.rows('select count(*) from app.seen')).toEqual([['100']]);
     await expect(direct.rows('insert into app.child values (1000)')).rejects.toThrow('foreign key');
+    await client.terminate();
+  });
+
+  it('is brought back by the command line, which says what', async () => {
+    const client = await fixture.client();
+    await client.query('drop table app.parent cascade');
+    const { id } = (await manifests()).at(-1)!;
+    const place = ['--snapshots', `file:${join(fixture.gateway.directory, 'snapshots')}`];
+    const shown = await holdfast('snapshots', 'show', id, ...place);
+    expect(shown).toMatch(/table +app\.parent/);
+    const said = await holdfast('undo', id, ...place, '--connection', fixture.postgres.url(), '--yes');
+    expect(said).toMatch(/view +app\.seen/);
+    expect(said).toContain('Done: what was dropped is back.');
+    expect(await there('app.seen')).toBe(true);
     await client.terminate();
   });
 
