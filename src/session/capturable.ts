@@ -4,13 +4,14 @@ import type { SessionState } from './state.ts';
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
-/** What is done as a move into the trash, if it comes as a Query. */
+export const SEVERAL = 'it is one of several statements in one text';
+export const DROP_BOUND = 'a DROP is snapshotted only where it comes in a simple Query';
+export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
+
+/** What is dropped is moved away instead, where the DROP comes in a Query. */
 export function isDrop({ operation }: Analysis): boolean {
   return operation.startsWith('drop ');
 }
-
-export const SEVERAL = 'it is one of several statements in one text';
-export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
 /** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */
 export function problemOf(state: SessionState, analysis: Analysis): string | null {
@@ -25,5 +26,6 @@ export function problemOf(state: SessionState, analysis: Analysis): string | nul
 /** What to do about a reason, where there is something better than to change the statement. */
 export const ADVICE: Readonly<Record<string, string>> = {
   [SEVERAL]: 'Send it by itself',
+  [DROP_BOUND]: 'Send it without parameters, as a simple Query',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
 };

@@ -50,7 +50,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     await connection.run(plainQuery(begin), () => {});
     outcome = await moveAndStore(run, connection, reading.drop, opened);
   } catch (error) {
-    outcome = failure(error, decision);
+    outcome = failure(error, decision, run.entry);
   }
   if (outcome.kind !== 'done') await takeBack(connection, opened);
   return outcome;
@@ -127,7 +127,7 @@ async function store(
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    const outcome = failure(error, decision);
+    const outcome = failure(error, decision, entry);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
   try {

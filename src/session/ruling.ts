@@ -40,8 +40,8 @@ export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typ
 
 /** Why a statement that is to be held will surely have no snapshot, though it has to have one. */
 function problemAhead(state: SessionState, decision: Decision, analysis: Analysis): string | null {
-  if (state.services.snapshots === null || !wantsSnapshot(decision)) return null;
-  return decision.snapshot === 'required' && !isDrop(analysis) ? problemOf(state, analysis) : null;
+  if (state.services.snapshots === null || !wantsSnapshot(decision) || isDrop(analysis)) return null;
+  return decision.snapshot === 'required' ? problemOf(state, analysis) : null;
 }
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
