@@ -17,6 +17,7 @@ import {
 } from '../snapshot/snapshots.ts';
 import { readSummaries } from '../snapshot/summaries.ts';
 import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
+import { changesOf } from '../undo/compare.ts';
 import { withDatabase } from '../undo/connection-url.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { conflictJson, countsJson } from '../undo/outcome-json.ts';
@@ -156,7 +157,8 @@ export class StoredSnapshots implements SnapshotsAdmin {
         ...(expected === null ? {} : { expected }),
         ...(taken === null ? {} : { snapshot: taken }),
       });
-      if (own !== null && outcome.kind === 'done') own.id = taken?.facts.id ?? null;
+      if (own !== null && outcome.kind === 'done' && changesOf(outcome.tables) > 0)
+        own.id = taken?.facts.id ?? null;
       return outcome;
     });
   }
@@ -169,7 +171,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
       entry.sqlstate = outcome.kind === 'failed' ? (outcome.sqlstate ?? 'XX001') : '55000';
       return;
     }
-    entry.rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
+    entry.rows = changesOf(outcome.tables);
     if (own !== null)
       entry.decision = Object.freeze({
         ...entry.decision,

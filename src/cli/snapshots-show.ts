@@ -40,9 +40,13 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean): string 
     ['stored', `${sizeText(bytes)} in ${countText(files, 'file')}: ${where}`],
     ...sequencesText(manifest),
   ].map(([name, value]) => [name!, printable(value!)]);
-  const rows = tables.map(tableRow);
-  const table = alignRows([['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'], ...rows], [1, 2, 3]);
-  return `${alignRows(facts)}\n${manifest.dropped === undefined ? table : droppedText(manifest.dropped)}\n${hints(id)}`;
+  const what = manifest.dropped === undefined ? tablesText(tables) : droppedText(manifest.dropped);
+  return `${alignRows(facts)}\n${what}\n${hints(manifest)}`;
+}
+
+function tablesText(tables: Manifest['tables']): string {
+  const head = ['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'];
+  return alignRows([head, ...tables.map(tableRow)], [1, 2, 3]);
 }
 
 function sequencesText({ sequences = [] }: Manifest): string[][] {
@@ -64,7 +68,9 @@ function tableRow(table: ManifestTable): string[] {
   ];
 }
 
-function hints(id: string): string {
+function hints({ id, dropped }: Manifest): string {
+  if (dropped !== undefined)
+    return alignRows([[`holdfast undo ${id} --dry-run`, 'says whether all of it can come back']]);
   return alignRows([
     [`holdfast snapshots rows ${id}`, 'shows the rows'],
     [`holdfast undo ${id} --dry-run`, 'says what putting them back would do'],

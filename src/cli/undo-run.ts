@@ -4,7 +4,7 @@ import { type Manifest, readManifest } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
-import type { TableCounts } from '../undo/compare.ts';
+import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { Progress, UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { conflictJson, countsJson } from '../undo/outcome-json.ts';
 import type { OwnSnapshot } from '../undo/own-snapshot.ts';
@@ -90,18 +90,18 @@ async function previewAndUndo(
   const preview = await previewUndo(request, { page, onConflict, onProgress });
   progress.end();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
-  if (options.json !== true) io.out(previewText(preview, request.manifest));
+  const { dropped, sequences } = request.manifest;
+  if (options.json !== true) {
+    io.out(dropped === undefined ? previewText(preview, request.manifest) : `${droppedText(dropped)}\n`);
+  }
   const { tables, conflicts } = preview;
   const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
-  const { dropped } = request.manifest;
-  if (
-    dropped === undefined &&
-    tables.every(({ putBack, setBack, removed }) => putBack + setBack + removed === 0)
-  )
+  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0)
     return { kind: 'nothing', tables };
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await consents(options, io))) return { kind: 'declined' };
+  // What is brought back from the trash is dropped again by a DROP.
   const own =
     options.snapshot && dropped === undefined ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
   const snapshot = own === null ? {} : { snapshot: own };
@@ -113,7 +113,11 @@ async function previewAndUndo(
     ...snapshot,
     onProgress,
   });
-  return { kind: 'outcome', outcome, own: dryRun ? null : (own?.facts.id ?? null) };
+  return {
+    kind: 'outcome',
+    outcome,
+    own: dryRun || changesOf(tables) === 0 ? null : (own?.facts.id ?? null),
+  };
 }
 
 async function ownSnapshotFor(

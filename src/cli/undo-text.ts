@@ -61,9 +61,11 @@ function conflictText(conflict: Conflict, manifest: Manifest): string {
 
 /** What the undo of a DROP brings back from the trash. */
 export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>): string {
-  const rows = objects.map(({ kind, schema, name }) => [printable(kind), printable(`${schema}.${name}`)]);
+  const rows = objects.map((each) =>
+    [each.kind, tableName(each), `holdfast_trash.${each.trash_name}`].map(printable),
+  );
   const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
-  return `${alignRows([['KIND', 'MOVED TO THE TRASH'], ...rows])}${said.join('')}`;
+  return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows])}${said.join('')}`;
 }
 
 /** Those of the key, and those that differ; all where neither says anything. */

@@ -97,8 +97,10 @@ export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-export function failure(error: unknown, decision: Capturing): CaptureOutcome {
-  if (error instanceof HiddenQueryError) return { kind: 'refused', error: nativeError(error) };
+export function failure(error: unknown, decision: Capturing, entry: AuditEntry): CaptureOutcome {
+  if (error instanceof HiddenQueryError) {
+    return { kind: 'refused', error: nativeError(error, entry.analysis.operation) };
+  }
   if (error instanceof HiddenQueryEnded) {
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
   }

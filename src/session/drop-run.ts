@@ -4,7 +4,6 @@ import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.t
 import { plainQuery } from '../snapshot/capture.ts';
 import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import type { DropReading } from '../sql/drop-target.ts';
-import type { Analysis } from '../sql/effects.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { encodeMessage } from '../wire/backend.ts';
@@ -23,10 +22,6 @@ import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
 type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
-
-export function isDrop({ operation }: Analysis): boolean {
-  return operation.startsWith('drop ') || operation === 'alter table';
-}
 
 const SAVEPOINT = 'holdfast_drop';
 
@@ -57,7 +52,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     await connection.run(plainQuery(begin), () => {});
     outcome = await moveAndStore(run, connection, reading, opened);
   } catch (error) {
-    outcome = failure(error, decision);
+    outcome = failure(error, decision, run.entry);
   }
   if (outcome.kind !== 'done') await takeBack(connection, opened);
   return outcome;
@@ -138,7 +133,7 @@ async function store(
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    const outcome = failure(error, decision);
+    const outcome = failure(error, decision, entry);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
   try {

@@ -128,17 +128,32 @@ export function heldNotice(approvalId: string, decision: Decision): ErrorFields 
   };
 }
 
+/** A transaction that only reads is told which command it cannot run. */
+const READ_ONLY = '25006';
+const OUR_COMMANDS = /SELECT FOR (?:NO KEY )?UPDATE|LOCK TABLE/;
+
 /** The server's own error, without the places in a text that the client has not sent. */
-export function nativeError({ fields }: HiddenQueryError): ErrorFields {
+export function nativeError({ fields, sqlstate }: HiddenQueryError, operation = ''): ErrorFields {
   const { P: _position, p: _inner, q: _query, W: _where, ...rest } = fields;
-  return rest;
+  if (sqlstate !== READ_ONLY || operation === '') return rest;
+  const command = operation === 'truncate' ? 'TRUNCATE TABLE' : operation.toUpperCase();
+  return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 
-export function driftError(reason: string): ErrorFields {
+export function driftError(reason: string, exceeds: boolean): ErrorFields {
+  const detail = `What was captured is not what was changed: ${reason}. The statement was taken back.`;
+  if (exceeds) {
+    return error(
+      'SNAPSHOT_FAILED',
+      'statement refused because it changes more than can be captured',
+      detail,
+      'Let a rule allow it or ask for snapshot: best_effort.',
+    );
+  }
   return error(
     'SNAPSHOT_DRIFT',
     'could not prove the snapshot because of concurrent changes',
-    `What was captured is not what was changed: ${reason}. The statement was taken back.`,
+    detail,
     'Run the transaction again.',
   );
 }

@@ -2,7 +2,7 @@ import { unreachable } from '../base/assert.ts';
 import type { Decision, Hold } from '../policy/decision.ts';
 import { type Analysis, type TransactionVerb, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { problemOf } from './capturable.ts';
+import { isDrop, problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
@@ -40,7 +40,7 @@ export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typ
 
 /** Why a statement that is to be held will surely have no snapshot, though it has to have one. */
 function problemAhead(state: SessionState, decision: Decision, analysis: Analysis): string | null {
-  if (state.services.snapshots === null || !wantsSnapshot(decision)) return null;
+  if (state.services.snapshots === null || !wantsSnapshot(decision) || isDrop(analysis)) return null;
   return decision.snapshot === 'required' ? problemOf(state, analysis) : null;
 }
 

@@ -12,9 +12,9 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { NOT_UTF8, problemOf } from './capturable.ts';
+import { isDrop, NOT_UTF8, problemOf } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
-import { dropInstead, isDrop } from './drop-run.ts';
+import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
@@ -105,13 +105,14 @@ export class SnapshotDesk {
 
   /** For an Execute of the portal, whose Bind has been planned. */
   async captureBound(bound: BoundPortal, entry: AuditEntry): Promise<Captured> {
-    const outcome = await this.patiently(async () => {
+    const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
       const { decision } = bound;
       try {
         await this.untilSegmentFits();
+        if (this.state.copyingIn) return { kind: 'discarded' };
         return await this.inSegment(bound, entry);
       } catch (error) {
-        return failure(error, decision);
+        return failure(error, decision, entry);
       }
     });
     return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
@@ -124,12 +125,13 @@ export class SnapshotDesk {
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
         await this.untilSegmentFits();
+        if (this.state.copyingIn) return { kind: 'discarded' };
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
         return null;
       } catch (error) {
-        return failure(error, decision);
+        return failure(error, decision, entry);
       }
     });
     if (this.gaveUp) outcome = canceled(decision);
@@ -167,16 +169,18 @@ export class SnapshotDesk {
   private async captureQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
     const { state, hidden } = this;
     const services = state.services.snapshots!;
-    while (!state.owesNothing()) await state.untilAnswered();
+    // What is owed to the messages of an open segment may not come before its Sync.
+    if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
+    while (!state.owesNothing() && !state.copyingIn) await state.untilAnswered();
+    // The server takes it for a part of the COPY, and breaks off.
+    if (state.copyingIn) return { kind: 'discarded' };
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
     if (isDrop(entry.analysis)) {
       const gaveUp = () => this.gaveUp;
       return await dropInstead({ state, services, hidden, text, entry, decision, gaveUp });
     }
-    const problem = state.replies.segmentOpen
-      ? 'it follows messages that no Sync has ended'
-      : problemOf(state, entry.analysis);
+    const problem = problemOf(state, entry.analysis);
     const slice: WriteSlice =
       problem === null ? await services.slice(text) : { kind: 'inexact', reason: problem };
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
@@ -205,7 +209,7 @@ export class SnapshotDesk {
       outcome = await captureRows(run, null);
       await begun;
     } catch (error) {
-      outcome = failure(error, decision);
+      outcome = failure(error, decision, entry);
     }
     outcome = this.unlessGivenUp(outcome, decision);
     if (opened && outcome.kind !== 'taken')
@@ -267,7 +271,7 @@ export class SnapshotDesk {
     // What stands in front of the message is sent by then.
     await Promise.resolve();
     let flushed = false;
-    while (!this.segmentFits()) {
+    while (!this.segmentFits() && !state.copyingIn) {
       // What has run may wait in the server for a Flush.
       if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
       flushed = true;
@@ -291,6 +295,8 @@ export class SnapshotDesk {
     if (outcome.kind !== 'without' && outcome.kind !== 'refused') return outcome;
     await state.untilHiddenOver();
     if (!state.discarding) return outcome;
+    if (!state.failedUntold) return { kind: 'discarded' };
+    state.failedUntold = false;
     const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);
     entry.decision = noted(entry.decision, null, error['M'] ?? '');
     entry.end = 'blocked';

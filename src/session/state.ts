@@ -88,6 +88,8 @@ export class SessionState {
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
+  /** It was a query of the gateway's own that failed, and the client has not been told. */
+  failedUntold = false;
   /** See copy-doubt.ts. */
   copyDoubt: 'none' | 'open' | 'asked' = 'none';
   /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */

@@ -215,7 +215,11 @@ export class StatementGate {
         captureAfter(connection, plan, capture, this.tag ?? '', writer),
         readServerFacts(connection),
       ]);
-      if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
+      if (proof.kind === 'drift') {
+        if (required) return { kind: 'failed', error: driftError(proof.reason, proof.exceeds === true) };
+        void writer.abort();
+        return { kind: 'done', snapshotId: null, why: proof.reason };
+      }
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
       if (none && plan.sequences.length === 0) {
         void writer.abort();
@@ -267,6 +271,7 @@ export class StatementGate {
       entry.sqlstate = ending.error['C'] ?? null;
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
       parts.push(encodeErrorResponse(ending.error, state.clientEncoding));
+      state.failedUntold = false;
     }
     if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
     if (parts.length > 0) state.inject(Buffer.concat(parts));

@@ -109,7 +109,8 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
     if (!dryRun) sequences.push(...(await restoreSequences(session, request.manifest.sequences ?? [])));
-    if (!dryRun) await own?.finish();
+    // Where nothing was to be done there is nothing to undo.
+    if (!dryRun && work.length > 0) await own?.finish();
     return {
       ending: dryRun ? 'roll back' : 'commit',
       value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,

@@ -366,9 +366,60 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
 
   it('of which surely no snapshot can be taken is not held in vain', async () => {
     const held = await taken.fixture.client({ application_name: 'held' });
-    expect(errorsOf(await held.query('drop table other'))).toMatchObject([{ C: 'HF002' }]);
+    expect(errorsOf(await held.query('delete from other; delete from precious'))).toMatchObject([
+      { C: 'HF002' },
+    ]);
     held.write(fe.parse('', 'drop table other'), fe.bind(), fe.execute(), fe.sync());
     expect(errorsOf(await held.untilReady())).toMatchObject([{ C: 'HF002' }]);
     await held.terminate();
+  });
+
+  it('keeps nobody waiting where the server owes answers that it does not give before a Sync', async () => {
+    // Each of these once waited for ever.
+    client.write(fe.parse('', 'select 1'), fe.query('delete from precious where id = 1'), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('1EZ');
+    expect(typesOf(await client.untilReady())).toBe('Z');
+    client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute());
+    client.write(fe.parse('', 'delete from precious where id = 1'), fe.bind(), fe.execute(), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12DC12CZ');
+    const copy = [fe.parse('', 'copy other from stdin'), fe.bind(), fe.execute()];
+    client.write(
+      ...copy,
+      fe.parse('', 'delete from precious where id = 2'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    direct.write(
+      ...copy,
+      fe.parse('', 'delete from precious where id = 2'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    const wanted = typesOf(await direct.untilEnd());
+    expect(typesOf(await client.untilEnd())).toBe(wanted);
+    client = await taken.fixture.client();
+    direct = await RawClient.open(taken.fixture.postgres.port);
+    client.write(fe.query('copy other from stdin'), fe.query('delete from precious where id = 2'));
+    direct.write(fe.query('copy other from stdin'), fe.query('delete from precious where id = 2'));
+    expect(typesOf(await client.untilEnd())).toBe(typesOf(await direct.untilEnd()));
+    expect(await taken.fixture.preciousRows()).toBe(9);
+    client = await taken.fixture.client();
+    direct = await RawClient.open(taken.fixture.postgres.port);
+  });
+
+  it('reads in a read-only transaction what it would read directly', async () => {
+    for (const each of [client, direct]) await each.query('begin read only');
+    for (const sql of ['delete from precious', 'truncate precious']) {
+      for (const each of [client, direct]) await each.query('savepoint a');
+      const [wanted] = errorsOf(await direct.query(sql));
+      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: wanted!['C'], M: wanted!['M'] }]);
+      for (const each of [client, direct]) await each.query('rollback to a');
+      client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: wanted!['C'], M: wanted!['M'] }]);
+      for (const each of [client, direct]) await each.query('rollback to a');
+    }
+    await client.query('rollback');
   });
 });

@@ -34,6 +34,7 @@ const summary = z
       .readonly()
       .describe(`Those that the statement named first; ${LIMITS.snapshotTablesNamed} at most.`),
     table_count: z.int(),
+    dropped: z.int().describe('How many objects a DROP moved into the trash; 0 for everything else.'),
     rows_before: z.int().describe('Rows as they were before the statement.'),
     rows_after: z.int().describe('Rows as the statement has left them.'),
     bytes: z.int().describe('Of its files.'),
