@@ -153,12 +153,14 @@ async function start(
 
 function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
+  const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
   return {
     store,
     catalog: new Catalog(),
     version: packageVersion(),
     patienceMs: LIMITS.snapshotStoreMs,
     slice,
+    readDrop,
   };
 }
 

@@ -4,7 +4,7 @@ import { createLogger, type Logger } from './base/log.ts';
 import type { Config, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
 import { type Embedded, startEmbedded } from './embedded/embedded.ts';
-import { SAMPLE_HBA, SAMPLE_SCRIPTS } from './embedded/sample.ts';
+import { SAMPLE, SAMPLE_HBA, SAMPLE_SCRIPTS } from './embedded/sample.ts';
 import { welcome } from './embedded/welcome.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 
@@ -27,7 +27,10 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
   const embedded = config.upstream === null ? await startSample() : null;
   let gateway: Gateway;
   try {
-    gateway = await startGateway(config, config.upstream ?? upstreamOf(embedded!), log);
+    gateway =
+      embedded === null
+        ? await startGateway(config, config.upstream!, log)
+        : await startGateway(withSample(config, embedded), upstreamOf(embedded), log);
   } catch (error) {
     await embedded?.stop();
     throw error;
@@ -73,6 +76,12 @@ function watchFaults(gateway: Gateway, log: Logger) {
 
 function startSample(): Promise<Embedded> {
   return startEmbedded({ dataDir: EMBEDDED_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+}
+
+/** The sample's password is known to all, so that undo over HTTP may use it. */
+function withSample(config: Config, { host, port }: Embedded): Config {
+  const connection = `postgres://${SAMPLE.role}:${SAMPLE.password}@${host}:${port}`;
+  return { ...config, undo: { connection: config.undo.connection ?? connection } };
 }
 
 function upstreamOf(embedded: Embedded): Upstream {

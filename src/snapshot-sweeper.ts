@@ -45,7 +45,7 @@ export class SnapshotSweeper {
 
   async #sweep(): Promise<void> {
     const { store, retention, metrics, log } = this.#deps;
-    const removed = { age: 0, size: 0, leftover: 0, bytes: 0 };
+    const removed = { age: 0, size: 0, 'rolled back': 0, leftover: 0, bytes: 0 };
     try {
       const kept = await expire(store, retention, Date.now(), async (expired) => {
         if (this.#stopped) throw new Stopped();
@@ -76,7 +76,7 @@ export class SnapshotSweeper {
     const action = {
       operation: 'delete snapshot',
       text: `holdfast snapshots delete ${id}`,
-      reason: reason === 'age' ? 'older than snapshots_retention.days' : 'beyond snapshots_retention.bytes',
+      reason: WHY[reason],
       tables: [],
       database: '',
       by: 'holdfast',
@@ -86,5 +86,11 @@ export class SnapshotSweeper {
     metrics.snapshotsRemoved.add(metrics.snapshotsRemoved.cellOf(reason));
   }
 }
+
+const WHY = {
+  age: 'older than snapshots_retention.days',
+  size: 'beyond snapshots_retention.bytes',
+  'rolled back': 'its statement was rolled back',
+} as const;
 
 class Stopped extends Error {}

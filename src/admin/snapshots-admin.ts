@@ -12,7 +12,11 @@ export interface SnapshotsAdmin {
     readonly items: readonly Listed[];
     readonly next: string | null;
   }>;
-  get(id: string): Promise<{ readonly manifest: Manifest; readonly folder: string }>;
+  get(id: string): Promise<{
+    readonly manifest: Manifest;
+    readonly folder: string;
+    readonly rolledBack: boolean;
+  }>;
   verify(id: string): Promise<Verification>;
   rows(id: string, asked: RowsAsked): Promise<RowsPage>;
   preview(id: string, asked: PreviewAsked): Promise<Extract<UndoPreview, { kind: 'preview' }>>;

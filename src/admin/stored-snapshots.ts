@@ -17,6 +17,7 @@ import {
 } from '../snapshot/snapshots.ts';
 import { readSummaries } from '../snapshot/summaries.ts';
 import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
+import { changesOf } from '../undo/compare.ts';
 import { withDatabase } from '../undo/connection-url.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { conflictJson, countsJson } from '../undo/outcome-json.ts';
@@ -70,10 +71,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { items: await readSummaries(store, shown), next };
   }
 
-  async get(id: string): Promise<{ readonly manifest: Manifest; readonly folder: string }> {
+  async get(id: string) {
     const { store } = this.#deps;
-    const { folder } = await findSnapshot(store, id);
-    return { folder, manifest: await readManifest(store, folder) };
+    const { folder, rolledBack } = await findSnapshot(store, id);
+    return { folder, rolledBack, manifest: await readManifest(store, folder) };
   }
 
   async verify(id: string): Promise<Verification> {
@@ -145,9 +146,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
       const request = { ...this.#deps, manifest, session };
       if (into !== null)
         return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
-      const taken = snapshot
-        ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
-        : null;
+      const taken =
+        snapshot && manifest.dropped === undefined
+          ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
+          : null;
       const outcome = await undo(request, {
         onConflict,
         triggers,
@@ -155,7 +157,8 @@ export class StoredSnapshots implements SnapshotsAdmin {
         ...(expected === null ? {} : { expected }),
         ...(taken === null ? {} : { snapshot: taken }),
       });
-      if (own !== null && outcome.kind === 'done') own.id = taken?.facts.id ?? null;
+      if (own !== null && outcome.kind === 'done' && changesOf(outcome.tables) > 0)
+        own.id = taken?.facts.id ?? null;
       return outcome;
     });
   }
@@ -168,7 +171,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
       entry.sqlstate = outcome.kind === 'failed' ? (outcome.sqlstate ?? 'XX001') : '55000';
       return;
     }
-    entry.rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
+    entry.rows = changesOf(outcome.tables);
     if (own !== null)
       entry.decision = Object.freeze({
         ...entry.decision,

@@ -23,8 +23,10 @@ export class Metrics {
 
   /** Undos over the admin API. */
   readonly undos = new CounterGrid([{ name: 'outcome', values: ['done', 'conflicts', 'refused', 'failed'] }]);
-  /** Snapshots that were removed: because somebody asked, by age, or by the size of all. */
-  readonly snapshotsRemoved = new CounterGrid([{ name: 'reason', values: ['asked', 'age', 'size'] }]);
+  /** Snapshots that were removed: because somebody asked, by age or the size of all, or as of no use. */
+  readonly snapshotsRemoved = new CounterGrid([
+    { name: 'reason', values: ['asked', 'age', 'size', 'rolled back'] },
+  ]);
 
   sessionsTotal = 0;
   sessionsOpen = 0;

@@ -4,6 +4,7 @@ import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
 import type { AddCommand } from './command.ts';
+import { addDemo } from './demo.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
 import type { Io } from './io.ts';
@@ -24,6 +25,7 @@ const COMMANDS: readonly AddCommand[] = [
   addAudit,
   addPolicy,
   addStatus,
+  addDemo,
 ];
 
 const AFTER_HELP = `

@@ -38,7 +38,12 @@ export async function deleteCommand(asked: string, options: DeleteOptions, io: I
 /** A damaged one can be removed as well. */
 async function described(read: () => ReturnType<typeof readManifest>, id: string): Promise<string> {
   try {
-    const { rows_before, role, database, statement, created_at } = summaryOf(await read());
+    const manifest = await read();
+    const { id: _, dropped } = summaryOf(manifest);
+    if (dropped > 0) {
+      return `${id} is the only way back for ${countText(dropped, 'object')} in the trash, after: ${oneLine(manifest.statement.text, 100)}`;
+    }
+    const { rows_before, role, database, statement, created_at } = summaryOf(manifest);
     const rows = countText(rows_before, 'row');
     return `${id} holds ${rows} as ${role} had ${rows_before === 1 ? 'it' : 'them'} in ${database}, ${timeText(created_at)} UTC, before: ${oneLine(statement, 100)}`;
   } catch (error) {

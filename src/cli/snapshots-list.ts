@@ -69,7 +69,7 @@ function row(item: Listed): string[] {
     timeText(item.created_at),
     oneLine(item.role, 24),
     oneLine(item.database, 24),
-    rowsText(item.rows_before, item.rows_after),
+    item.dropped > 0 ? `${item.dropped} moved` : rowsText(item.rows_before, item.rows_after),
     oneLine(tables, 48),
     oneLine(`${item.rolled_back ? '(rolled back) ' : ''}${item.statement}`, SQL_CHARS_MAX),
   ];

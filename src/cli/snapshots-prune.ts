@@ -20,6 +20,7 @@ const SHOWN_MAX = 100;
 const WHY: Readonly<Record<Expired['reason'], string>> = {
   age: 'too old',
   size: 'over the size',
+  'rolled back': 'its statement was rolled back',
   leftover: 'no snapshot: left by a process that died',
 };
 

@@ -5,6 +5,7 @@ import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { alignRows, countText, sizeText, toJson } from './table.ts';
+import { droppedText } from './undo-text.ts';
 
 export type ShowOptions = StoreOptions;
 
@@ -12,14 +13,14 @@ const SQL_CHARS_MAX = 400;
 
 export async function showCommand(asked: string, options: ShowOptions, io: Io): Promise<void> {
   await withStore(options, io, async ({ store, place }) => {
-    const { folder } = await findSnapshot(store, asked);
+    const { folder, rolledBack } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
-    if (options.json === true) io.out(toJson({ ...manifest, folder }));
-    else io.out(asText(manifest, `${place}, ${folder}`));
+    if (options.json === true) io.out(toJson({ ...manifest, folder, rolled_back: rolledBack }));
+    else io.out(asText(manifest, `${place}, ${folder}`, rolledBack));
   });
 }
 
-function asText(manifest: Manifest, where: string): string {
+function asText(manifest: Manifest, where: string, rolledBack: boolean): string {
   const { id, session, statement, decision, server, tables } = manifest;
   const { bytes } = summaryOf(manifest);
   const files = tables.flatMap(({ before, after }) => [before, after]).filter((file) => file !== null).length;
@@ -32,12 +33,26 @@ function asText(manifest: Manifest, where: string): string {
     ['statement', oneLine(statement.text, SQL_CHARS_MAX)],
     ['by', `${session.role} in ${session.database}${application}${client}`],
     ['decision', `risk ${decision.risk}, rule ${decision.rule}${approved}`],
-    ['transaction', `${manifest.xid}, on PostgreSQL ${serverText(server.version_num)}`],
+    [
+      'transaction',
+      `${manifest.xid}, on PostgreSQL ${serverText(server.version_num)}${rolledBack ? '; rolled back, so that there is nothing to undo' : ''}`,
+    ],
     ['stored', `${sizeText(bytes)} in ${countText(files, 'file')}: ${where}`],
+    ...sequencesText(manifest),
   ].map(([name, value]) => [name!, printable(value!)]);
-  const rows = tables.map(tableRow);
-  const table = alignRows([['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'], ...rows], [1, 2, 3]);
-  return `${alignRows(facts)}\n${table}\n${hints(id)}`;
+  const what = manifest.dropped === undefined ? tablesText(tables) : droppedText(manifest.dropped);
+  return `${alignRows(facts)}\n${what}\n${hints(manifest)}`;
+}
+
+function tablesText(tables: Manifest['tables']): string {
+  const head = ['TABLE', 'BEFORE', 'AFTER', 'SIZE', 'KEY', 'REACHED'];
+  return alignRows([head, ...tables.map(tableRow)], [1, 2, 3]);
+}
+
+function sequencesText({ sequences = [] }: Manifest): string[][] {
+  if (sequences.length === 0) return [];
+  const each = sequences.map(({ schema, name, last_value }) => `${schema}.${name} at ${last_value}`);
+  return [['sequences', `started anew: ${oneLine(each.join(', '), SQL_CHARS_MAX)}`]];
 }
 
 function tableRow(table: ManifestTable): string[] {
@@ -53,7 +68,9 @@ function tableRow(table: ManifestTable): string[] {
   ];
 }
 
-function hints(id: string): string {
+function hints({ id, dropped }: Manifest): string {
+  if (dropped !== undefined)
+    return alignRows([[`holdfast undo ${id} --dry-run`, 'says whether all of it can come back']]);
   return alignRows([
     [`holdfast snapshots rows ${id}`, 'shows the rows'],
     [`holdfast undo ${id} --dry-run`, 'says what putting them back would do'],

@@ -4,7 +4,7 @@ import { type Manifest, readManifest } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
-import type { TableCounts } from '../undo/compare.ts';
+import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { Progress, UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { conflictJson, countsJson } from '../undo/outcome-json.ts';
 import type { OwnSnapshot } from '../undo/own-snapshot.ts';
@@ -16,8 +16,8 @@ import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { timeText } from './snapshots-show.ts';
 import { toJson } from './table.ts';
 import { type ConnectionOption, withConnection } from './undo-connection.ts';
-import { showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, endedText } from './undo-text.ts';
+import { type ShownProgress, showProgress } from './undo-progress.ts';
+import { conflictsText, countsText, doneText, droppedText, endedText } from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
   readonly dryRun?: boolean;
@@ -49,9 +49,9 @@ export async function undoCommand(
       '--table is for --into: all tables of a snapshot are undone together',
     );
   return await withStore(options, io, async ({ store, config }) => {
-    const { folder } = await findSnapshot(store, asked);
+    const { folder, rolledBack } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
-    if (options.json !== true) io.out(headText(manifest));
+    if (options.json !== true) io.out(headText(manifest, rolledBack));
     return await withConnection(options, config(), manifest.session.database, io, async (session) => {
       const request = { store, manifest, session };
       const progress = showProgress(io);
@@ -69,9 +69,10 @@ export async function undoCommand(
   });
 }
 
-function headText({ id, statement, session, created_at }: Manifest): string {
+function headText({ id, statement, session, created_at }: Manifest, rolledBack: boolean): string {
   const by = `${printable(session.role)} in ${printable(session.database)}, ${timeText(created_at)} UTC`;
-  return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}\n\n`;
+  const taken = rolledBack ? '; it was rolled back, so that there should be nothing to undo' : '';
+  return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}${taken}\n\n`;
 }
 
 async function previewAndUndo(
@@ -79,7 +80,7 @@ async function previewAndUndo(
   options: UndoCommandOptions,
   account: string,
   io: Io,
-  progress: ReturnType<typeof showProgress>,
+  progress: ShownProgress,
 ): Promise<Ended> {
   const { previewUndo, undo } = await import('../undo/undo.ts');
   const { ownSnapshotOf } = await import('../undo/own-facts.ts');
@@ -87,17 +88,22 @@ async function previewAndUndo(
   const { onProgress } = progress;
   const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
   const preview = await previewUndo(request, { page, onConflict, onProgress });
-  progress.end();
+  progress.pause();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
-  if (options.json !== true) io.out(previewText(preview, request.manifest));
+  const { dropped, sequences } = request.manifest;
+  if (options.json !== true) {
+    io.out(dropped === undefined ? previewText(preview, request.manifest) : `${droppedText(dropped)}\n`);
+  }
   const { tables, conflicts } = preview;
   const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
-  if (tables.every(({ putBack, setBack, removed }) => putBack + setBack + removed === 0))
+  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0)
     return { kind: 'nothing', tables };
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await consents(options, io))) return { kind: 'declined' };
-  const own = options.snapshot ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
+  // What is brought back from the trash is dropped again by a DROP.
+  const own =
+    options.snapshot && dropped === undefined ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
   const snapshot = own === null ? {} : { snapshot: own };
   const outcome = await undo(request, {
     onConflict,
@@ -107,7 +113,11 @@ async function previewAndUndo(
     ...snapshot,
     onProgress,
   });
-  return { kind: 'outcome', outcome, own: dryRun ? null : (own?.facts.id ?? null) };
+  return {
+    kind: 'outcome',
+    outcome,
+    own: dryRun || changesOf(tables) === 0 ? null : (own?.facts.id ?? null),
+  };
 }
 
 async function ownSnapshotFor(
@@ -122,6 +132,7 @@ function previewText(
   { tables, conflicts }: Extract<UndoPreview, { kind: 'preview' }>,
   manifest: Manifest,
 ): string {
+  if (manifest.dropped !== undefined) return `${droppedText(manifest.dropped)}\n`;
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
   const counts = `${countsText(tables)}\n`;
   return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
@@ -158,7 +169,7 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
       io.err('Nothing was done.\n');
       return EXIT.failed;
     case 'outcome':
-      return tellOutcome(ended.outcome, ended.own, options, io);
+      return tellOutcome(ended.outcome, ended.own, manifest, options, io);
     default:
       return ended satisfies never;
   }
@@ -167,13 +178,14 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
 function tellOutcome(
   outcome: UndoOutcome,
   own: string | null,
+  manifest: Manifest,
   options: UndoCommandOptions,
   io: Io,
 ): ExitCode {
   const quiet = options.json === true;
   switch (outcome.kind) {
     case 'done':
-      if (!quiet) io.out(doneLines(outcome, own, options));
+      if (!quiet) io.out(doneLines(outcome, own, manifest, options));
       return EXIT.ok;
     case 'conflicts':
       if (!quiet) io.err(conflictAdvice(options));
@@ -190,10 +202,11 @@ function tellOutcome(
 function doneLines(
   { tables, dryRun, sequences }: Extract<UndoOutcome, { kind: 'done' }>,
   own: string | null,
+  { dropped }: Manifest,
   { into }: UndoCommandOptions,
 ): string {
-  const what =
-    into === undefined ? doneText(tables) : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
+  const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
+  const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   if (dryRun) return `Tried: ${what}. All of it went well, and was taken back.\n`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;

@@ -59,6 +59,15 @@ function conflictText(conflict: Conflict, manifest: Manifest): string {
   return `${printable(table)}: a row to ${undoing}, but ${WHY[kind]}\n${alignRows(rows)}`;
 }
 
+/** What the undo of a DROP brings back from the trash. */
+export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>): string {
+  const rows = objects.map((each) =>
+    [each.kind, tableName(each), `holdfast_trash.${each.trash_name}`].map(printable),
+  );
+  const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
+  return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows])}${said.join('')}`;
+}
+
 /** Those of the key, and those that differ; all where neither says anything. */
 function columnsOf({ table, before, after, current }: Conflict, manifest: Manifest): readonly string[] {
   const images = [before, after, current].filter((image) => image !== null);

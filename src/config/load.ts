@@ -121,7 +121,8 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       ageMs: input.snapshots_retention?.days === undefined ? null : input.snapshots_retention.days * DAY_MS,
       bytes: input.snapshots_retention?.bytes ?? null,
     },
-    snapshotsTaken: input.snapshots_taken === 'on',
+    // With the sample they are what it is there to show; nothing that matters is refused there.
+    snapshotsTaken: (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on',
     audit: { signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store) },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
     undo: { connection: input.undo?.connection ?? null },

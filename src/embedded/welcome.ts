@@ -62,7 +62,7 @@ function tryPart({ listen, adminListen }: WelcomeFacts): string {
   const run = (sql: string) => `psql ${quoted(sampleUrl(listen))} -c ${quoted(sql)}`;
   const url = listen === USUAL_LISTEN ? '' : `--url ${sampleUrl(listen)} `;
   return [
-    `Three things to try, each in another terminal (without psql: npm run -s sql -- ${url}"SQL"):`,
+    `Four things to try, each in another terminal (without psql: npm run -s sql -- ${url}"SQL"):`,
     lines('1. A harmless statement runs at once.', [
       run('select * from monthly_revenue order by month desc limit 3'),
     ]),
@@ -73,6 +73,9 @@ function tryPart({ listen, adminListen }: WelcomeFacts): string {
       'npm run -s holdfast -- approvals',
       'npm run -s holdfast -- approvals approve ID',
       `curl -X POST -H "Authorization: Bearer $HOLDFAST_TOKEN" http://${adminListen}/v1/approvals/ID/approve`,
+    ]),
+    lines('4. See a wrong UPDATE, a DELETE that takes more along than it says, and a DROP TABLE undone.', [
+      'npm run -s holdfast -- demo',
     ]),
   ].join('\n');
 }

@@ -82,7 +82,7 @@ export class BackendMessages {
         this.head();
         return 'forward';
       case Backend.NoticeResponse:
-        return this.isOurs(this.state.replies.head) ? 'skip' : 'forward';
+        return this.notice(bytes.subarray(start, end));
       case Backend.ParameterStatus:
         this.parameterStatus(bytes.subarray(start, end));
         return 'forward';
@@ -98,9 +98,12 @@ export class BackendMessages {
     return head?.kind === ReplyKind.Hidden;
   }
 
-  /** Whether what the server says besides is about something of the gateway's own. */
-  private isOurs(head: Reply | null): boolean {
-    return head?.kind === ReplyKind.Hidden && head.exchange?.tellsNotices !== true;
+  /** What the server says besides may be about something of the gateway's own. */
+  private notice(body: Buffer): ReplyVerdict {
+    const { head } = this.state.replies;
+    if (head?.kind !== ReplyKind.Hidden || head.exchange?.tellsNotices === true) return 'forward';
+    head.exchange?.notice(body);
+    return 'skip';
   }
 
   /**

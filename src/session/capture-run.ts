@@ -18,10 +18,20 @@ import { type CaptureWay, type ServerFacts, StatementGate } from './statement-ga
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
   | { readonly kind: 'taken'; readonly gate: StatementGate }
-  | { readonly kind: 'without'; readonly why: string }
+  /** `begun`: the audit has been told already that it is about to run. */
+  | { readonly kind: 'without'; readonly why: string; readonly begun?: true }
   | { readonly kind: 'refused'; readonly error: ErrorFields }
+  /** It was done otherwise, and the client is to be answered as if it had run. */
+  | { readonly kind: 'done'; readonly done: Done }
   /** An error in front of it, which the client knows of, has the server discard it. */
   | { readonly kind: 'discarded' };
+
+export interface Done {
+  readonly tag: string;
+  /** Bodies of NoticeResponses. */
+  readonly notices: readonly Buffer[];
+  readonly snapshotId: string;
+}
 
 export interface CaptureRun {
   readonly state: SessionState;
@@ -87,8 +97,10 @@ export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-export function failure(error: unknown, decision: Capturing): CaptureOutcome {
-  if (error instanceof HiddenQueryError) return { kind: 'refused', error: nativeError(error) };
+export function failure(error: unknown, decision: Capturing, entry: AuditEntry): CaptureOutcome {
+  if (error instanceof HiddenQueryError) {
+    return { kind: 'refused', error: nativeError(error, entry.analysis.operation) };
+  }
   if (error instanceof HiddenQueryEnded) {
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
   }
@@ -101,7 +113,12 @@ export function canceled(decision: Capturing): CaptureOutcome {
   return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
 }
 
-function factsOf(id: string, createdAtMs: number, run: CaptureRun, server: ServerFacts): SnapshotFacts {
+export function factsOf(
+  id: string,
+  createdAtMs: number,
+  run: Pick<CaptureRun, 'services' | 'text' | 'entry'>,
+  server: ServerFacts,
+): SnapshotFacts {
   const { services, text, entry } = run;
   const { session, analysis, decision } = entry;
   return {

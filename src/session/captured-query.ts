@@ -1,5 +1,9 @@
+import type { AuditEntry } from '../audit/event.ts';
+import { nowMs } from '../base/clock.ts';
+import { encodeMessage, encodeReadyForQuery, rowsOfCommandTag } from '../wire/backend.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { Frontend } from '../wire/message-type.ts';
+import { Backend, Frontend } from '../wire/message-type.ts';
+import type { Done } from './capture-run.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { ReplyKind } from './replies.ts';
@@ -32,6 +36,7 @@ export function runCaptured(
     entry.decision = noted(entry.decision, null, captured.error['M'] ?? '');
     return poison(state, type, captured.error, entry);
   }
+  if (captured.kind === 'done') return answerDone(state, captured.done, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;
   if (isQuery) state.closeSegment();
@@ -40,7 +45,7 @@ export function runCaptured(
     reply.analysis = entry.analysis;
     reply.decision = entry.decision;
   }
-  state.services.audit.begin(entry);
+  if (captured.kind !== 'without' || captured.begun !== true) state.services.audit.begin(entry);
   if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply, entry.text);
   if (captured.kind === 'without') {
     reply.audit = entry;
@@ -48,4 +53,25 @@ export function runCaptured(
   }
   reply.gate = captured.gate;
   return { kind: 'gate', until: captured.gate.over, behind: isQuery ? null : FLUSH };
+}
+
+/** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */
+function answerDone(state: SessionState, { tag, notices, snapshotId }: Done, entry: AuditEntry): Verdict {
+  state.closeSegment();
+  state.epoch++;
+  const complete = Buffer.from(`${tag}\0`, 'latin1');
+  entry.end = 'completed';
+  entry.rows = rowsOfCommandTag(complete, 0, complete.length);
+  entry.decision = noted(entry.decision, snapshotId, '');
+  entry.durationMs = nowMs() - entry.startedAtMs;
+  entry.transactionStatus = state.transactionStatus;
+  const told = notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice));
+  const answer = [
+    encodeMessage(Backend.CommandComplete, complete),
+    encodeReadyForQuery(state.transactionStatus),
+  ];
+  state.inject(Buffer.concat([...told, ...answer]));
+  state.services.audit.finish(entry);
+  state.answered();
+  return { kind: 'replace', bytes: NOTHING };
 }

@@ -6,6 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { DROP_BOUND, isDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { HoldDesk } from './hold.ts';
 import { nameKey, type Portal, UNSETTLED } from './names.ts';
@@ -22,6 +23,8 @@ import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
+
+const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
 
 /** What the messages of the extended query protocol mean to the session. */
 export class ExtendedMessages {
@@ -89,7 +92,10 @@ export class ExtendedMessages {
     const portal = this.key(bytes, start, portalEnd);
     const name = this.key(bytes, portalEnd + 1, nameEnd);
     if (portal === null || name === null) return refuse(this.state, Frontend.Bind, unreadableNameError());
-    if (this.state.bound !== null && this.state.bound.name !== portal) return this.besideBound(Frontend.Bind);
+    if (this.state.bound !== null && this.state.bound.name !== portal) {
+      const beside = this.besideBound(Frontend.Bind);
+      if (beside !== null) return beside;
+    }
     if (portals.size >= LIMITS.namesMax && portals.peek(portal) === null) {
       return refuse(this.state, Frontend.Bind, tooLargeError('the number of portals', LIMITS.namesMax));
     }
@@ -114,7 +120,8 @@ export class ExtendedMessages {
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
     const began = nowMs();
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
+    const unseen = isDrop(analysis) ? DROP_BOUND : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
@@ -168,13 +175,15 @@ export class ExtendedMessages {
   }
 
   /**
-   * A portal that is to be captured runs by its Execute alone: SQL's FETCH would run it as well. So nothing else
-   * runs between its Bind and its Execute, or the end of its transaction.
+   * A portal that has to be captured runs by its Execute alone: SQL's FETCH would run it as well. So nothing else
+   * runs between its Bind and its Execute, or the end of its transaction. Null where this may.
    */
   besideBound(type: number): Verdict {
     const { state } = this;
     if (!state.replies.segmentOpen && !state.owesNothing()) return settle(state, null);
-    return poison(state, type, boundBesideError(), null);
+    if (state.bound?.decision.snapshot === 'required') return poison(state, type, boundBesideError(), null);
+    state.bound = null;
+    return null;
   }
 
   execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -187,7 +196,10 @@ export class ExtendedMessages {
     if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
     if (answer?.outcome?.kind === 'capture') return this.run(answer.outcome.captured);
     const { bound } = this.state;
-    if (bound !== null && bound.name !== name) return this.besideBound(Frontend.Execute);
+    if (bound !== null && bound.name !== name) {
+      const beside = this.besideBound(Frontend.Execute);
+      if (beside !== null) return beside;
+    }
     const known = this.state.portals.lookup(name);
     if (known === UNSETTLED) return settle(this.state, null);
     const portal = known === null ? this.unknownPortal(answer) : this.decided(known, answer);
@@ -197,8 +209,10 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) return waitForCapture(this.snapshots.captureBound(bound, entry));
-      const error = noPlanError(portal.decision, 'what its portal runs was not so when it was bound');
-      return poison(this.state, Frontend.Execute, error, entry);
+      if (portal.decision.snapshot === 'required') {
+        return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
+      }
+      entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);

@@ -57,8 +57,9 @@ export class FrontendMessages {
 
   /** The client has given up waiting, or is gone. */
   giveUp(how: 'canceled' | 'disconnected'): boolean {
-    // A query of ours that is to be cancelled is for the server to end, as one of the client's is.
-    if (how === 'disconnected') this.snapshots.giveUp();
+    // A query of ours that is to be cancelled is for the server to end, as one of the client's is; and whoever only
+    // sends no more is owed the answer to what it has sent.
+    if (how === 'disconnected' && this.state.client.socket.destroyed) this.snapshots.giveUp();
     return this.holds.giveUp(how);
   }
 
@@ -196,7 +197,10 @@ export class FrontendMessages {
       return runCaptured(this.state, Frontend.Query, answer.outcome.captured);
     const { bound } = this.state;
     // A Query takes the place of an unnamed portal before it runs.
-    if (bound !== null && bound.name !== '') return this.extended.besideBound(Frontend.Query);
+    if (bound !== null && bound.name !== '') {
+      const beside = this.extended.besideBound(Frontend.Query);
+      if (beside !== null) return beside;
+    }
     const began = nowMs();
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
@@ -226,7 +230,8 @@ export class FrontendMessages {
   }
 
   private functionCall(answer: Answer | null): Verdict {
-    if (this.state.bound !== null) return this.extended.besideBound(Frontend.FunctionCall);
+    const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
+    if (beside !== null) return beside;
     const began = nowMs();
     const ruling = ruleUncaptured(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
     this.countDecision(began);

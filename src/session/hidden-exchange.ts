@@ -22,6 +22,8 @@ export type RowTaker = (row: Buffer) => void | Promise<void>;
 export interface Exchange {
   /** What the server says besides is for the client. */
   readonly tellsNotices: boolean;
+  /** Takes the body of a NoticeResponse that is not for the client. */
+  notice(body: Buffer): void;
   fail(error: unknown): void;
   row(body: Buffer): void | Promise<void>;
   receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding';
@@ -86,6 +88,7 @@ export class HiddenExchange implements Exchange {
   readonly tellsNotices: boolean;
   readonly result: Promise<HiddenResult>;
   private readonly onRow: RowTaker;
+  private readonly onNotice: (notice: Buffer) => void;
   private closesLeft: number;
   private columns: readonly ResultColumn[] = [];
   private tag = '';
@@ -96,7 +99,14 @@ export class HiddenExchange implements Exchange {
   private resolve!: (result: HiddenResult) => void;
   private reject!: (error: unknown) => void;
 
-  constructor(end: HiddenEnd, closes: number, onRow: RowTaker, tellsNotices: boolean) {
+  constructor(
+    end: HiddenEnd,
+    closes: number,
+    onRow: RowTaker,
+    tellsNotices: boolean,
+    onNotice: (notice: Buffer) => void = () => {},
+  ) {
+    this.onNotice = onNotice;
     this.end = end;
     this.tellsNotices = tellsNotices;
     this.closesLeft = closes;
@@ -125,6 +135,10 @@ export class HiddenExchange implements Exchange {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  notice(body: Buffer): void {
+    if (!this.settled) this.onNotice(body);
   }
 
   /** Takes any other reply to it, and tells whether that was the last. */
@@ -175,6 +189,8 @@ export class DescribeExchange implements Exchange {
     });
     this.types.catch(() => {});
   }
+
+  notice(): void {}
 
   fail(error: unknown): void {
     this.reject(error);

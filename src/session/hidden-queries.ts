@@ -52,7 +52,7 @@ export class HiddenQueries {
 
   /** A connection whose queries end in that way. */
   ending(end: HiddenEnd): HiddenConnection {
-    return { overlaps: true, run: (query, onRow) => this.run(end, query, onRow, false) };
+    return { overlaps: true, run: (query, onRow, onNotice) => this.run(end, query, onRow, false, onNotice) };
   }
 
   /** Commits a transaction that the gateway has begun; what its triggers say is for the client. */
@@ -94,10 +94,11 @@ export class HiddenQueries {
     query: HiddenQuery,
     onRow: RowTaker,
     tellsNotices: boolean,
+    onNotice?: (notice: Buffer) => void,
   ): Promise<HiddenResult> {
     const name = `${NAME}_${++this.made}`;
     const stale = this.stale;
-    const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices);
+    const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices, onNotice);
     this.push(exchange, end, encodeHidden(query, name, stale, end));
     this.stale = [];
     try {

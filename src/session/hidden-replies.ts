@@ -122,6 +122,7 @@ export class HiddenReplies {
       this.shift();
     }
     this.state.discarding = true;
+    this.state.failedUntold = true;
   }
 
   private pauseUntil(taken: Promise<void>): void {

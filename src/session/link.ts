@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { LIMITS } from '../base/limits.ts';
@@ -24,12 +25,6 @@ export interface LinkHandler {
  */
 const readBuffer = Buffer.allocUnsafeSlow(LIMITS.readBufferBytes);
 
-/**
- * What is passed on is copied to here, since nearly always the kernel takes it at once. Where it does not, the
- * buffer is left to the write that is under way, and there is a new one.
- */
-let writeBuffer = Buffer.allocUnsafeSlow(LIMITS.readBufferBytes);
-
 /** One TCP or TLS connection. */
 export class Link {
   handler: LinkHandler = IGNORE;
@@ -38,6 +33,8 @@ export class Link {
   bytesIn = 0;
   bytesOut = 0;
   private closeError: Error | null = null;
+  /** The socket's descriptor once it is connected and if it is not encrypted; else -1. */
+  private descriptor = -1;
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
@@ -70,6 +67,7 @@ export class Link {
     } as unknown as net.SocketConstructorOpts);
     const link = new Link(socket);
     slot.link = link;
+    link.learnDescriptor();
     return link;
   }
 
@@ -83,6 +81,7 @@ export class Link {
     } as net.NetConnectOpts);
     const link = new Link(socket);
     slot.link = link;
+    socket.once('connect', () => link.learnDescriptor());
     return link;
   }
 
@@ -113,20 +112,23 @@ export class Link {
     return this.socket.write(bytes);
   }
 
-  /** Writes `bytes[start, end)`, which another link has read and which may change as soon as this returns. */
+  /**
+   * Writes `bytes[start, end)`, which another link has read and which may change as soon as this returns.
+   *
+   * Nearly always the kernel takes all of it at once, and is given it without Node's streams in between: they cost
+   * more than all else that the gateway does with a message. What the kernel does not take waits in the stream, in
+   * memory of its own and of its size, and so does everything behind it; the stream also sees to errors.
+   */
   relay(bytes: Buffer, start: number, end: number): void {
-    const length = end - start;
-    const { socket } = this;
-    // What has to wait, for the kernel or for being encrypted, waits in memory of its own and of its size.
-    if (this.encrypted || socket.writableLength > 0 || length > writeBuffer.length) {
+    const { socket, descriptor } = this;
+    if (descriptor < 0 || socket.writableLength > 0) {
       this.write(Buffer.from(bytes.subarray(start, end)));
       return;
     }
     if (socket.destroyed || socket.writableEnded) return;
-    this.bytesOut += length;
-    bytes.copy(writeBuffer, 0, start, end);
-    socket.write(writeBuffer.subarray(0, length));
-    if (socket.writableLength > 0) writeBuffer = Buffer.allocUnsafeSlow(LIMITS.readBufferBytes);
+    const taken = writtenAtOnce(descriptor, bytes, start, end - start);
+    this.bytesOut += taken;
+    if (taken < end - start) this.write(Buffer.from(bytes.subarray(start + taken, end)));
   }
 
   pause(): void {
@@ -169,6 +171,11 @@ export class Link {
     return this.socket;
   }
 
+  private learnDescriptor(): void {
+    const { _handle } = this.socket as unknown as { _handle: { fd?: number } | null };
+    this.descriptor = _handle?.fd ?? -1;
+  }
+
   /** @internal Called by `onread`. */
   received(length: number): void {
     this.bytesIn += length;
@@ -187,6 +194,15 @@ function onread(slot: { link: Link | null }): {
       return true;
     },
   };
+}
+
+/** How many bytes the kernel takes now. Sockets of Node do not block, so that this never waits. */
+function writtenAtOnce(descriptor: number, bytes: Buffer, start: number, length: number): number {
+  try {
+    return writeSync(descriptor, bytes, start, length);
+  } catch {
+    return 0;
+  }
 }
 
 const IGNORE: LinkHandler = {

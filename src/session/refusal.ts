@@ -1,10 +1,11 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import { ERROR_CATALOGUE, type ErrorCode, HoldfastError } from '../base/errors.ts';
 import type { HiddenQueryError } from '../catalog/connection.ts';
-import type { Block, Decision } from '../policy/decision.ts';
+import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { ADVICE } from './capturable.ts';
+import { whyNone } from './noted.ts';
 
 /** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
 
@@ -117,28 +118,49 @@ export function tooLargeError(what: string, limitBytes: number): ErrorFields {
   };
 }
 
-export function heldNotice(approvalId: string, decision: Decision): ErrorFields {
+/** Why a statement is held, and whether it can be undone, for who waits and for who decides. */
+export function heldReason(decision: Hold): string {
+  const why = whyNone(decision);
+  return why === null ? decision.reason : `${decision.reason}; it will have no snapshot, because ${why}`;
+}
+
+export function heldNotice(approvalId: string, decision: Hold): ErrorFields {
   return {
     S: 'NOTICE',
     V: 'NOTICE',
     C: '00000',
     M: 'statement held for approval',
-    D: `Approval ${approvalId}. Rule "${decision.rule}": ${decision.reason}`,
+    D: `Approval ${approvalId}. Rule "${decision.rule}": ${heldReason(decision)}`,
     H: `It waits until somebody approves or denies ${approvalId}; cancel it to give up.`,
   };
 }
 
+/** A transaction that only reads is told which command it cannot run. */
+const READ_ONLY = '25006';
+const OUR_COMMANDS = /SELECT FOR (?:NO KEY )?UPDATE|LOCK TABLE/;
+
 /** The server's own error, without the places in a text that the client has not sent. */
-export function nativeError({ fields }: HiddenQueryError): ErrorFields {
+export function nativeError({ fields, sqlstate }: HiddenQueryError, operation = ''): ErrorFields {
   const { P: _position, p: _inner, q: _query, W: _where, ...rest } = fields;
-  return rest;
+  if (sqlstate !== READ_ONLY || operation === '') return rest;
+  const command = operation === 'truncate' ? 'TRUNCATE TABLE' : operation.toUpperCase();
+  return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 
-export function driftError(reason: string): ErrorFields {
+export function driftError(reason: string, exceeds: boolean): ErrorFields {
+  const detail = `What was captured is not what was changed: ${reason}. The statement was taken back.`;
+  if (exceeds) {
+    return error(
+      'SNAPSHOT_FAILED',
+      'statement refused because it changes more than can be captured',
+      detail,
+      'Let a rule allow it or ask for snapshot: best_effort.',
+    );
+  }
   return error(
     'SNAPSHOT_DRIFT',
     'could not prove the snapshot because of concurrent changes',
-    `What was captured is not what was changed: ${reason}. The statement was taken back.`,
+    detail,
     'Run the transaction again.',
   );
 }

@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import {
   type Analysis,
+  isFollowed,
   type Risk,
   type SessionEffect,
   type StatementEffects,
@@ -235,7 +236,7 @@ function prepared(
       risk: effects.risk,
       operation: effects.operation,
       tables: tables.slice(0, 16).map(({ schema, name }) => (schema === null ? name : `${schema}.${name}`)),
-      touchesSession: effects.session.length > 0,
+      touchesSession: effects.session.some(isFollowed),
     }),
     facts: state.textFacts,
     epoch: state.epoch,

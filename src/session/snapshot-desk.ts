@@ -11,8 +11,9 @@ import {
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
-import { NOT_UTF8, problemOf } from './capturable.ts';
+import { isDrop, NOT_UTF8, problemOf } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
+import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
@@ -92,13 +93,14 @@ export class SnapshotDesk {
 
   /** For an Execute of the portal, whose Bind has been planned. */
   async captureBound(bound: BoundPortal, entry: AuditEntry): Promise<Captured> {
-    const outcome = await this.patiently(async () => {
+    const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
       const { decision } = bound;
       try {
         await untilSegmentFits(this.state);
+        if (this.state.copyingIn) return { kind: 'discarded' };
         return await this.inSegment(bound, entry);
       } catch (error) {
-        return failure(error, decision);
+        return failure(error, decision, entry);
       }
     });
     return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
@@ -111,12 +113,13 @@ export class SnapshotDesk {
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
         await untilSegmentFits(this.state);
+        if (this.state.copyingIn) return { kind: 'discarded' };
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
         return null;
       } catch (error) {
-        return failure(error, decision);
+        return failure(error, decision, entry);
       }
     });
     if (this.gaveUp) outcome = canceled(decision);
@@ -145,7 +148,8 @@ export class SnapshotDesk {
   }
 
   private unlessGivenUp(outcome: CaptureOutcome, decision: Capturing): CaptureOutcome {
-    if (!this.gaveUp) return outcome;
+    // What has been done already stays so.
+    if (!this.gaveUp || outcome.kind === 'done') return outcome;
     if (outcome.kind === 'taken') outcome.gate.discarded();
     return canceled(decision);
   }
@@ -153,12 +157,18 @@ export class SnapshotDesk {
   private async captureQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
     const { state, hidden } = this;
     const services = state.services.snapshots!;
-    while (!state.owesNothing()) await state.untilAnswered();
+    // What is owed to the messages of an open segment may not come before its Sync.
+    if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
+    while (!state.owesNothing() && !state.copyingIn) await state.untilAnswered();
+    // The server takes it for a part of the COPY, and breaks off.
+    if (state.copyingIn) return { kind: 'discarded' };
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
-    const problem = state.replies.segmentOpen
-      ? 'it follows messages that no Sync has ended'
-      : problemOf(state, entry.analysis);
+    if (isDrop(entry.analysis)) {
+      const gaveUp = () => this.gaveUp;
+      return await dropInstead({ state, services, hidden, text, entry, decision, gaveUp });
+    }
+    const problem = problemOf(state, entry.analysis);
     const slice: WriteSlice =
       problem === null ? await services.slice(text) : { kind: 'inexact', reason: problem };
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
@@ -187,7 +197,7 @@ export class SnapshotDesk {
       outcome = await captureRows(run, null);
       await begun;
     } catch (error) {
-      outcome = failure(error, decision);
+      outcome = failure(error, decision, entry);
     }
     outcome = this.unlessGivenUp(outcome, decision);
     if (opened && outcome.kind !== 'taken')
@@ -249,9 +259,11 @@ export class SnapshotDesk {
    */
   private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state } = this;
-    if (outcome.kind === 'taken' || outcome.kind === 'discarded') return outcome;
+    if (outcome.kind !== 'without' && outcome.kind !== 'refused') return outcome;
     await state.untilHiddenOver();
     if (!state.discarding) return outcome;
+    if (!state.failedUntold) return { kind: 'discarded' };
+    state.failedUntold = false;
     const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);
     entry.decision = noted(entry.decision, null, error['M'] ?? '');
     entry.end = 'blocked';

@@ -5,6 +5,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
@@ -42,6 +43,8 @@ export interface SnapshotServices {
   readonly patienceMs: number;
   /** Which rows the one statement of a text in UTF-8 changes. */
   slice(utf8: Buffer): Promise<WriteSlice>;
+  /** What the one statement of a text in UTF-8 drops. */
+  readDrop(utf8: Buffer): Promise<DropReading>;
 }
 
 /** What a session needs of the rest of the program. */
@@ -85,6 +88,8 @@ export class SessionState {
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
+  /** It was a query of the gateway's own that failed, and the client has not been told. */
+  failedUntold = false;
   /** See copy-doubt.ts. */
   copyDoubt: 'none' | 'open' | 'asked' = 'none';
   /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */

@@ -50,7 +50,7 @@ export interface ServerFacts {
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
   pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
 
-async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
+export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
   let texts: readonly (string | null)[] = [];
   await connection.run(plainQuery(SERVER_FACTS), (row) => {
     texts = textColumns(row);
@@ -215,8 +215,13 @@ export class StatementGate {
         captureAfter(connection, plan, capture, this.tag ?? '', writer),
         readServerFacts(connection),
       ]);
-      if (proof.kind === 'drift') return { kind: 'failed', error: driftError(proof.reason) };
-      if (proof.tables.every(({ before, after }) => before === 0 && after === 0)) {
+      if (proof.kind === 'drift') {
+        if (required) return { kind: 'failed', error: driftError(proof.reason, proof.exceeds === true) };
+        void writer.abort();
+        return { kind: 'done', snapshotId: null, why: proof.reason };
+      }
+      const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
+      if (none && plan.sequences.length === 0) {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
@@ -266,6 +271,7 @@ export class StatementGate {
       entry.sqlstate = ending.error['C'] ?? null;
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
       parts.push(encodeErrorResponse(ending.error, state.clientEncoding));
+      state.failedUntold = false;
     }
     if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
     if (parts.length > 0) state.inject(Buffer.concat(parts));

@@ -27,6 +27,14 @@ export function placesOf(reference: string): string {
   return `${name}.tableoid AS tab, ${name}.ctid AS tid`;
 }
 
+/** What the columns of a view's rows are called that tell where they are stored. */
+export const VIEW_PLACE = { table: 'holdfast tab', row: 'holdfast tid' } as const;
+
+export function placesOfView(reference: string): string {
+  const name = quoteName(reference);
+  return `${name}.${quoteName(VIEW_PLACE.table)} AS tab, ${name}.${quoteName(VIEW_PLACE.row)} AS tid`;
+}
+
 export function from(relation: Relation, only = relation.kind !== 'partitioned table'): string {
   return `${only ? 'ONLY ' : ''}${quoteQualified(relation.schema, relation.name)}`;
 }

@@ -1,7 +1,10 @@
+import { quoteQualified } from '../catalog/quote.ts';
+import type { OwnedSequence } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
 import { type CountsReading, NOTHING_READ, readCounts } from './counts.ts';
 import { lastCommand } from './look.ts';
+import type { ManifestSequence } from './manifest.ts';
 import { PLACE_AT, Places, tableOf, withoutPlace } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable, StatementParameters } from './plan.ts';
 
@@ -13,6 +16,8 @@ export interface TableSink {
 /** Opens a file when its first row comes. */
 export interface SnapshotSinks {
   open(table: PlannedTable, image: 'before' | 'after'): TableSink;
+  /** How sequences stand that the statement will start anew. */
+  keep?(sequences: readonly ManifestSequence[]): void;
 }
 
 /** What is known of a statement before it runs, which its proof will need. */
@@ -33,6 +38,7 @@ export async function captureBefore(
   places: Places = new Places(),
 ): Promise<Capture> {
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
+  if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
   const rows = new Map<number, number>();
   const files = new Files(plan, sinks, 'before');
   const read = plan.sources.map((source) => async () => {
@@ -56,6 +62,23 @@ export async function captureBefore(
   const lastCommands = await readLastCommands(connection, plan, counts);
   await together(connection, read);
   return { counts, rows, places, lastCommands };
+}
+
+async function readSequences(
+  connection: HiddenConnection,
+  sequences: readonly OwnedSequence[],
+): Promise<ManifestSequence[]> {
+  const each = sequences.map(
+    ({ schema, name }, i) =>
+      `SELECT '${i}', s.last_value::pg_catalog.text, s.is_called::pg_catalog.text FROM ${quoteQualified(schema, name)} s`,
+  );
+  const out: ManifestSequence[] = [];
+  await connection.run(plainQuery(each.join(' UNION ALL ')), (row) => {
+    const [i, lastValue, isCalled] = textColumns(row);
+    const { schema, name, oid } = sequences[Number(i)]!;
+    out.push({ schema, name, oid, last_value: lastValue!, is_called: isCalled === 'true' });
+  });
+  return out;
 }
 
 function sourceQuery(source: CaptureSource, parameters: StatementParameters): HiddenQuery {

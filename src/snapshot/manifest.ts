@@ -55,6 +55,35 @@ const table = z.strictObject({
   }),
 });
 
+/** What a DROP took, which stands in the trash of the database, and the statements that bring it back. */
+const dropped = z.strictObject({
+  objects: z.array(
+    z.strictObject({
+      oid: z.int(),
+      kind: z.string(),
+      schema: z.string(),
+      name: z.string(),
+      trash_name: z.string(),
+    }),
+  ),
+  restores: z.array(
+    z.strictObject({ sql: z.string(), what: z.string(), optional: z.literal(true).optional() }),
+  ),
+  /** What will not come back as it was. */
+  notes: z.array(z.string()),
+  /** What cannot be dropped before the trash is purged. */
+  binds: z.array(z.string()),
+});
+
+/** Numbers of 64 bits, which JSON has no room for. */
+const sequence = z.strictObject({
+  schema: z.string(),
+  name: z.string(),
+  oid: z.int(),
+  last_value: z.string().regex(/^-?\d+$/),
+  is_called: z.boolean(),
+});
+
 export const manifestSchema = z.strictObject({
   format: z.literal(1),
   id: z.string(),
@@ -81,10 +110,14 @@ export const manifestSchema = z.strictObject({
   decision: z.strictObject({ rule: z.string(), risk: z.string() }),
   approval_id: z.string().nullable(),
   tables: z.array(table),
+  dropped: dropped.optional(),
+  /** How those stood that the statement has started anew. */
+  sequences: z.array(sequence).optional(),
 });
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type ManifestTable = Manifest['tables'][number];
+export type ManifestSequence = Readonly<z.infer<typeof sequence>>;
 export type ManifestRowFile = z.infer<typeof rowFile>;
 
 /** The keys of a snapshot's blobs begin with this; by day, so that old ones can be listed without the rest. */

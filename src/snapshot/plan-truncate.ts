@@ -1,8 +1,8 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
-import { bestKey, type Relation } from '../catalog/relation.ts';
+import { bestKey, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, from } from './capture-sql.ts';
-import { type ChangedRows, storedIn } from './cascade.ts';
+import { type ChangedRows, descendants, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
 import { groupOverlapping, type RowGroup } from './group.ts';
 import type { CaptureSource, Cause, PlannedTable, PlanOutcome, StatementParameters } from './plan.ts';
@@ -43,6 +43,9 @@ export function planTruncate(
   const sources = groups.flatMap((group) =>
     group.stored.map((relation) => wholeTable(relation, causeOf(group, causes), tables)),
   );
+  const sequences = slice.restartsSequences ? ownedBy(nodes, answer) : [];
+  const hidden = sequences.find(({ select }) => !select);
+  if (hidden !== undefined) return none(`this role may not read the sequence ${hidden.name}`);
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
@@ -52,12 +55,21 @@ export function planTruncate(
     lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
     sources,
     tables,
+    sequences,
     parameters,
     opaque,
     watchesAll: opaque,
     ownRowOnly: true,
     countedByTag: false,
   });
+}
+
+/** TRUNCATE … RESTART IDENTITY starts the sequences of all that it empties anew, wholes of partitions included. */
+function ownedBy(nodes: readonly ChangedRows[], { relations }: CatalogAnswer): OwnedSequence[] {
+  const emptied = nodes.flatMap(({ relation, only }) =>
+    only ? [relation] : [relation, ...descendants(relation, relations)],
+  );
+  return [...new Set(emptied)].flatMap(({ sequences }) => sequences);
 }
 
 /** A table that only refers to another is emptied without its descendants, unless they are partitions. */

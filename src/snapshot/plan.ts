@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
-import type { Catalog, CatalogAnswer } from '../catalog/catalog.ts';
-import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
-import type { SliceTarget, WriteSlice } from '../sql/slice.ts';
+import type { AskedName, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
+import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
+import type { RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
@@ -19,6 +19,7 @@ import {
   sourceCount,
 } from './plan-parts.ts';
 import { planTruncate } from './plan-truncate.ts';
+import { problemOfView, throughView } from './plan-view.ts';
 import { type Seed, seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
@@ -47,6 +48,8 @@ export interface CapturePlan {
   readonly sources: readonly CaptureSource[];
   /** The tables in which rows of the sources are stored. */
   readonly tables: readonly PlannedTable[];
+  /** Those that the statement starts anew. */
+  readonly sequences: readonly OwnedSequence[];
   readonly parameters: StatementParameters;
   /** Code of the user's runs, which may write anywhere, and undo what it did. */
   readonly opaque: boolean;
@@ -116,18 +119,38 @@ export async function planCapture(
     case 'rows':
     case 'upsert': {
       const answer = await ask(connection, catalog, request, [slice.target], false);
-      return planRows(slice, answer, request.parameters);
+      const target = answer.relations.get(answer.roots[0] ?? 0);
+      if (target?.kind !== 'view') return planRows(slice, answer, request.parameters);
+      return await planView(connection, catalog, request, slice, target);
     }
     default:
       return slice satisfies never;
   }
 }
 
+async function planView(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+  slice: RowsSlice | UpsertSlice,
+  view: Relation,
+): Promise<PlanOutcome> {
+  if (slice.kind === 'upsert') return none(`${view.name} is a view, and it inserts`);
+  const problem = problemOfView(view, slice);
+  if (problem !== null) return none(problem);
+  const through = await throughView(connection, view, slice);
+  if ('kind' in through) return none(through.reason);
+  const answer = await ask(connection, catalog, { ...request, slice: through.slice }, [through.base], false);
+  const base = answer.relations.get(answer.roots[0] ?? 0);
+  if (base?.kind === 'view') return none(`${view.name} is a view of a view`);
+  return planRows(through.slice, answer, request.parameters, true);
+}
+
 async function ask(
   connection: HiddenConnection,
   catalog: Catalog,
   { scope, slice }: PlanRequest,
-  targets: readonly SliceTarget[],
+  targets: readonly AskedName[],
   allReferrers: boolean,
 ): Promise<CatalogAnswer> {
   const functions = 'calls' in slice ? slice.calls : [];
@@ -138,6 +161,7 @@ function planRows(
   slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
   answer: CatalogAnswer,
   parameters: StatementParameters,
+  viaView = false,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
   if (target === undefined) return none('its target does not exist');
@@ -145,7 +169,7 @@ function planRows(
   if (answer.relations.size > LIMITS.snapshotRelationsMax) return none('it may reach too many tables');
   const calls = problemOfCalls(slice, answer.functions);
   if (calls !== null) return none(calls);
-  const seed = seedOf(slice, target, answer.functions);
+  const seed = seedOf(slice, target, answer.functions, viaView);
   if ('problem' in seed) return none(seed.problem);
   const only = slice.target.only || target.children.length === 0;
   const graph = followCascades(
@@ -169,6 +193,7 @@ function planRows(
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,
+    sequences: [],
     sources,
     tables,
     parameters,
@@ -229,7 +254,7 @@ function sourcesOf(
   const inherited = group.relation.kind === 'table' && group.stored.length > 1;
   const searched = inherited ? group.stored : [group.relation];
   const own = group.nodes.every(({ level }) => level === 0);
-  const statementAlone = own && !inherited && !isReachedAgain(group, graph);
+  const statementAlone = own && seed.direct !== null && !inherited && !isReachedAgain(group, graph);
   const sql = statementAlone ? null : cascadeSql(graph, seed.seeds);
   const places = group.nodes.map(({ id }) => sql?.places(id)).join('\n UNION ');
   const lock = mayChangeKeys(group) ? 'FOR UPDATE' : 'FOR NO KEY UPDATE';
@@ -242,7 +267,7 @@ function sourcesOf(
     return {
       sql:
         sql === null
-          ? seed.direct(capturedColumns(seed.reference, columns), lock)
+          ? seed.direct!(capturedColumns(seed.reference, columns), lock)
           : rowsAt(relation, only, columns, { clauses: sql.clauses, places }, lock),
       from: from(relation, only),
       columns,

@@ -27,10 +27,13 @@ export interface TableProof {
 
 export type Proof =
   | { readonly kind: 'proved'; readonly tables: readonly TableProof[] }
-  /** What was captured is not what was changed. */
-  | { readonly kind: 'drift'; readonly reason: string };
+  /** What was captured is not what was changed; `exceeds` where trying again would not help. */
+  | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true };
 
 class Drift extends Error {}
+
+/** More was changed than a plan knows of, which it will be the next time as well. */
+class Excess extends Drift {}
 
 /**
  * Writes the after-images and proves the capture: the rows that were captured are gone, all of them, and as many
@@ -65,6 +68,7 @@ export async function captureAfter(
     compareWithTag(plan, tables, commandTag);
     return { kind: 'proved', tables };
   } catch (error) {
+    if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
     if (error instanceof Drift) return { kind: 'drift', reason: error.message };
     throw error;
   }
@@ -201,17 +205,17 @@ function refuseAltered(plan: CapturePlan, counts: CountsReading): void {
 function refuseOthers(before: CountsReading, after: CountsReading): void {
   for (const [name, counts] of after.others) {
     const since = countsSince(before.others.get(name), counts);
-    if (!isNone(since)) throw new Drift(`it changed ${name} as well: ${describe(since)}`);
+    if (!isNone(since)) throw new Excess(`it changed ${name} as well: ${describe(since)}`);
   }
   for (const name of after.locked) {
-    if (!before.locked.has(name)) throw new Drift(`it altered or emptied something else: ${name}`);
+    if (!before.locked.has(name)) throw new Excess(`it altered or emptied something else: ${name}`);
   }
 }
 
 /** The images before and after are read by one encoding. */
 function refuseOtherTexts(before: CountsReading, after: CountsReading): void {
   if (before.encoding === after.encoding) return;
-  throw new Drift(`it changed the encoding of texts from ${before.encoding} to ${after.encoding}`);
+  throw new Excess(`it changed the encoding of texts from ${before.encoding} to ${after.encoding}`);
 }
 
 /** The lock was taken before the rows were read, so that they are all there were. */

@@ -2,6 +2,7 @@ import { timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { manifestKey } from './manifest.ts';
+import { rolledBackKey } from './snapshots.ts';
 
 /** How long snapshots are kept, and how much of them; null is without a limit. */
 export interface Retention {
@@ -15,7 +16,7 @@ export interface Expired {
   readonly folder: string;
   readonly bytes: number;
   readonly createdAtMs: number;
-  readonly reason: 'age' | 'size' | 'leftover';
+  readonly reason: 'age' | 'size' | 'rolled back' | 'leftover';
 }
 
 export interface Kept {
@@ -59,7 +60,7 @@ export async function expire(
 }
 
 function reasonToGo(
-  { complete, createdAtMs }: Folder,
+  { complete, rolledBack, createdAtMs }: Folder,
   { ageMs }: Retention,
   nowMs: number,
   over: boolean,
@@ -67,6 +68,7 @@ function reasonToGo(
   const age = nowMs - createdAtMs;
   if (age < LIMITS.snapshotKeptMs) return null;
   if (!complete) return 'leftover';
+  if (rolledBack) return 'rolled back';
   if (ageMs !== null && age > ageMs) return 'age';
   return over ? 'size' : null;
 }
@@ -78,6 +80,8 @@ interface Folder {
   /** Of what the id and the files say the latest: files may have been copied here, and clocks differ. */
   createdAtMs: number;
   complete: boolean;
+  /** Its statement was taken back, so that it is of no use. */
+  rolledBack: boolean;
 }
 
 const FOLDER = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/[^/]+$/;
@@ -92,10 +96,18 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
       yield folder;
       folder = null;
     }
-    folder ??= { id, path, bytes: 0, createdAtMs: timesOfIds(id)?.firstMs ?? 0, complete: false };
+    folder ??= {
+      id,
+      path,
+      bytes: 0,
+      createdAtMs: timesOfIds(id)?.firstMs ?? 0,
+      complete: false,
+      rolledBack: false,
+    };
     folder.bytes += bytes;
     folder.createdAtMs = Math.max(folder.createdAtMs, modifiedAtMs);
     if (key === manifestKey(path)) folder.complete = true;
+    if (key === rolledBackKey(path)) folder.rolledBack = true;
   }
   if (folder !== null) yield folder;
 }

@@ -2,7 +2,7 @@ import type { FunctionFacts } from '../catalog/catalog.ts';
 import { quoteName } from '../catalog/quote.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
-import { placesOf, type RowLock, type SeedSql } from './capture-sql.ts';
+import { placesOf, placesOfView, type RowLock, type SeedSql } from './capture-sql.ts';
 import { type CascadeEdge, type Change, isGenerated } from './cascade.ts';
 
 /** The statement's own rows: how they change, and the queries that find them. */
@@ -10,8 +10,8 @@ export interface Seed {
   readonly changes: readonly Change[];
   /** One for each change. */
   readonly seeds: readonly SeedSql[];
-  /** The whole query of the rows themselves, their columns given. */
-  readonly direct: (columns: string, lock: RowLock) => string;
+  /** The whole query of the rows themselves, their columns given; null where they are found through a view. */
+  readonly direct: ((columns: string, lock: RowLock) => string) | null;
   readonly reference: string;
   readonly inserts: boolean;
   /** Why it cannot be told beforehand which rows get another key, or null. */
@@ -24,6 +24,7 @@ export function seedOf(
   slice: RowsSlice | UpsertSlice,
   target: Relation,
   functions: readonly FunctionFacts[],
+  viaView: boolean,
 ): Seed | SeedProblem {
   const where = slice.kind === 'upsert' ? conflicting(slice, target) : slice.where;
   if (where !== null && typeof where === 'object') return where;
@@ -33,7 +34,7 @@ export function seedOf(
   const rest = (condition: string | null) =>
     `FROM ${alone}${slice.target.text}\n${condition === null ? '' : `WHERE (${condition}\n)`}`;
   const placesWhere = (condition: string | null) =>
-    `${clause}SELECT ${placesOf(slice.target.reference)} ${rest(condition)}`;
+    `${clause}SELECT ${viaView ? placesOfView(slice.target.reference) : placesOf(slice.target.reference)} ${rest(condition)}`;
   const deletes = slice.kind === 'rows' && slice.deletes;
   const updates = slice.kind === 'upsert' || slice.updates || !deletes;
   const assigned = slice.assigned.map(({ column }) => column);
@@ -52,8 +53,10 @@ export function seedOf(
   return {
     changes,
     seeds,
-    direct: (columns, lock) =>
-      `${clause}SELECT ${columns} ${rest(where)} ${lock} OF ${quoteName(slice.target.reference)}`,
+    direct: viaView
+      ? null
+      : (columns, lock) =>
+          `${clause}SELECT ${columns} ${rest(where)} ${lock} OF ${quoteName(slice.target.reference)}`,
     reference: slice.target.reference,
     inserts: slice.kind === 'upsert' || slice.inserts,
     keyProblem: (edge) => keyProblem(slice, target, functions, edge),

@@ -3,14 +3,21 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
-import { type Manifest, type ManifestTable, manifestKey, toManifest, writeManifest } from './manifest.ts';
+import {
+  type Manifest,
+  type ManifestSequence,
+  type ManifestTable,
+  manifestKey,
+  toManifest,
+  writeManifest,
+} from './manifest.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
 import type { TableProof } from './prove.ts';
 import type { RowFile } from './row-file.ts';
 import { RowFileWriter } from './row-file-writer.ts';
 
 /** What the manifest says beside its tables. */
-export type SnapshotFacts = Omit<Manifest, 'format' | 'tables'>;
+export type SnapshotFacts = Omit<Manifest, 'format' | 'tables' | 'sequences'>;
 
 type Image = 'before' | 'after';
 
@@ -31,6 +38,7 @@ export class SnapshotWriter implements SnapshotSinks {
   /** Files that are durable, which `abort` has to remove again. */
   readonly #finished: RowFile[] = [];
   #manifestMayBeThere = false;
+  #sequences: readonly ManifestSequence[] = [];
   #givenUp = false;
   #finishing: Promise<Manifest> | null = null;
 
@@ -68,6 +76,10 @@ export class SnapshotWriter implements SnapshotSinks {
     return withinMs(this.#patienceMs, written, late);
   }
 
+  keep(sequences: readonly ManifestSequence[]): void {
+    this.#sequences = sequences;
+  }
+
   /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
   finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
     this.#finishing = this.#finish(plan, proof, facts);
@@ -82,7 +94,13 @@ export class SnapshotWriter implements SnapshotSinks {
       files.set(`${oid} ${image}`, file);
     }
     const tables = proof.map((each) => tableOf(plan, each, files));
-    const manifest: Manifest = { format: 1, ...facts, tables };
+    const sequences = this.#sequences;
+    const manifest: Manifest = {
+      format: 1,
+      ...facts,
+      tables,
+      ...(sequences.length > 0 ? { sequences: [...sequences] } : {}),
+    };
     if (this.#givenUp) throw new Error('the snapshot was given up');
     this.#manifestMayBeThere = true;
     await writeManifest(this.#store, this.#folder, manifest).catch((error: unknown) => {

@@ -141,7 +141,7 @@ async function* exactly(store: BlobStore, id: string, { from, to }: DayRange): A
 }
 
 /** Stands beside the manifest of a snapshot whose statement was taken back. */
-const rolledBackKey = (folder: string): string => `${folder}/rolled-back.json`;
+export const rolledBackKey = (folder: string): string => `${folder}/rolled-back.json`;
 
 /** Says of a snapshot that its statement was taken back with its transaction. */
 export async function markRolledBack(store: BlobStore, folder: string, nowMs: number): Promise<void> {

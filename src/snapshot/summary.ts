@@ -16,14 +16,24 @@ export interface SnapshotSummary {
   /** Those that the statement named itself first; more than a limit are only counted. */
   readonly tables: readonly string[];
   readonly table_count: number;
+  /** How many objects a DROP moved into the trash; 0 for everything else. */
+  readonly dropped: number;
   /** Rows as they were before the statement, and those as it has left them. */
   readonly rows_before: number;
   readonly rows_after: number;
   readonly bytes: number;
 }
 
-export function summaryOf({ id, created_at, session, statement, tables }: Manifest): SnapshotSummary {
+export function summaryOf({
+  id,
+  created_at,
+  session,
+  statement,
+  tables,
+  dropped,
+}: Manifest): SnapshotSummary {
   const { role, database, application, client } = session;
+  const named = dropped === undefined ? targetsFirst(tables) : indexesLast(dropped.objects);
   const sum = (count: (table: ManifestTable) => number) => tables.reduce((all, each) => all + count(each), 0);
   return {
     id,
@@ -34,8 +44,9 @@ export function summaryOf({ id, created_at, session, statement, tables }: Manife
     client,
     operation: statement.operation,
     statement: statement.text,
-    tables: targetsFirst(tables).slice(0, LIMITS.snapshotTablesNamed).map(tableName),
-    table_count: tables.length,
+    tables: named.slice(0, LIMITS.snapshotTablesNamed).map(tableName),
+    table_count: named.length,
+    dropped: dropped?.objects.length ?? 0,
     rows_before: sum(({ before }) => before?.rows ?? 0),
     rows_after: sum(({ after }) => after?.rows ?? 0),
     bytes: sum(({ before, after }) => (before?.bytes ?? 0) + (after?.bytes ?? 0)),
@@ -44,6 +55,12 @@ export function summaryOf({ id, created_at, session, statement, tables }: Manife
 
 export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
   `${schema}.${name}`;
+
+/** People ask for tables; their indexes go with them. */
+function indexesLast<T extends { readonly kind: string }>(objects: readonly T[]): T[] {
+  const isIndex = ({ kind }: T): number => (kind === 'index' ? 1 : 0);
+  return objects.toSorted((a, b) => isIndex(a) - isIndex(b));
+}
 
 function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
   const level = ({ cause }: ManifestTable): number => (cause.kind === 'target' ? 0 : cause.level);
@@ -54,6 +71,12 @@ function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
 export function demandTable(manifest: Manifest, asked: string | undefined): ManifestTable {
   const table = tableOf(manifest, asked);
   if (table !== null) return table;
+  if (manifest.dropped !== undefined) {
+    throw new HoldfastError('CONFLICT', 'the rows of what a DROP took are not in its snapshot', {
+      detail: 'They were moved, and not copied: they are in the schema holdfast_trash of the database.',
+      hint: 'holdfast undo brings them back.',
+    });
+  }
   const several = manifest.tables.some(({ name }) => name === asked);
   const what = several
     ? `several tables ${asked}: say with its schema which`

@@ -6,6 +6,7 @@ import { contextOf } from './context.ts';
 import {
   type Analysis,
   type AnalysisStatus,
+  isFollowed,
   RISKS,
   type StatementEffects,
   type TextFacts,
@@ -183,7 +184,7 @@ function assemble(
     tables: tablesOf(statements),
     redacted,
     context,
-    touchesSession: statements.some((each) => each.session.length > 0),
+    touchesSession: statements.some((each) => each.session.some(isFollowed)),
   });
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { LIMITS } from '../base/limits.ts';
 import { type AnalysisOutcome, analyzeBytes, asTemplate } from './analyze.ts';
 import { BoundedStore } from './bounded-store.ts';
+import { type DropReading, readDrop } from './drop-target.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
@@ -109,6 +110,15 @@ export class AnalysisCache {
     };
     const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
     return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
+  }
+
+  /** What a DROP names, which is asked where its analysis says that it is one. */
+  async readDrop(utf8: Buffer): Promise<DropReading> {
+    await this.ready();
+    const parser = this.#readyParser();
+    const outcome = utf8.length > LIMITS.parseInlineBytes ? null : parser?.parse(utf8);
+    const raw = outcome?.kind === 'tree' ? outcome.tree.stmts?.[0] : undefined;
+    return raw === undefined ? { kind: 'no drop' } : readDrop(raw);
   }
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */

@@ -45,6 +45,11 @@ export type SessionEffect =
   /** Code runs whose effects the text does not tell: DO, CALL, a function that is not known to be harmless. */
   | { readonly kind: 'opaque-code' };
 
+/** Whether the session has to do anything about it; transactions are told of by the server. */
+export function isFollowed(effect: SessionEffect): boolean {
+  return effect.kind !== 'transaction';
+}
+
 export type TransactionVerb =
   | 'begin'
   | 'commit'

@@ -313,15 +313,6 @@ export function fixed(walk: Walk, fields: Fields, name: NodeName): void {
   walk.operation(operation, risk, reason);
   if (!NOT_SCHEMA.has(name)) walk.schemaChange();
   walk.write(relationOf(fields['relation'] ?? fields['typevar']));
-  for (const list_ of [
-    fields['typeName'],
-    fields['domainname'],
-    fields['opfamilyname'],
-    fields['dictname'],
-    fields['cfgname'],
-  ]) {
-    walk.guard(nameParts(list_).at(-2) ?? null);
-  }
-  walk.guard(text(fields['local_schema']));
+  walk.guardAll(fields);
   if (fields['behavior'] === 'DROP_CASCADE') walk.raise('critical', 'drops what depends on it (CASCADE)');
 }

@@ -128,6 +128,7 @@ function keptSetting(walk: Walk, statement: Fields | null): void {
   if (name === null || statement['kind'] !== 'VAR_SET_VALUE') return;
   const facts = assignmentFacts(name, values.length === 1 ? (values[0] ?? null) : null);
   walk.raise(facts.risk, `${facts.reason} (${name})`);
+  walk.guardAll(values);
 }
 
 export function vacuum(walk: Walk, fields: Fields): void {

@@ -2,6 +2,7 @@ import { inexact, type RowsSlice, type SliceRequest, type WriteSlice } from './s
 import { isSelectOf } from './slice-check.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, expressionBetween, notCut, targetPlace, targetUntil, withText } from './slice-parts.ts';
+import { sliceView } from './slice-view.ts';
 import { as, type Fields, list } from './tree.ts';
 
 /** MERGE: a row of the target changes where the first clause that applies to it updates or deletes. */
@@ -34,12 +35,8 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
   });
   if (join === null || !sameSource) return notCut();
   const conditions = whens.map(({ fields: when }) => when['condition']);
-  const facts = sliceFacts([
-    fields['sourceRelation'],
-    fields['joinCondition'],
-    conditions,
-    fields['withClause'],
-  ]);
+  const trees = [fields['sourceRelation'], fields['joinCondition'], conditions, fields['withClause']];
+  const facts = sliceFacts(trees);
   if (facts.problem !== null) return inexact(facts.problem);
   const whole = sliceFacts([fields]);
   return {
@@ -55,6 +52,8 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     inserts: does(whens, 'CMD_INSERT'),
     joined: true,
     ownRowOnly: false,
+    sliceView: (definition) =>
+      sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
     calls: whole.functions,

@@ -9,6 +9,7 @@ import {
 import { isSelectOf } from './slice-check.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, notCut, type TargetPlace, targetPlace, targetUntil, withText } from './slice-parts.ts';
+import { sliceView } from './slice-view.ts';
 import { as, list } from './tree.ts';
 
 /** UPDATE and DELETE, which differ in where their other tables stand. */
@@ -49,7 +50,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
   const others = list(operation === 'update' ? fields['fromClause'] : fields['usingClause']);
   const where = condition(request, words, others, target.reference);
   if (typeof where === 'object' && where !== null) return where;
-  const facts = sliceFacts([others, fields['whereClause'], fields['withClause']]);
+  const trees = [others, fields['whereClause'], fields['withClause']];
+  const facts = sliceFacts(trees);
   if (facts.problem !== null) return inexact(facts.problem);
   return {
     kind: 'rows',
@@ -64,6 +66,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     inserts: false,
     joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
+    sliceView: (definition) =>
+      sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
     calls,

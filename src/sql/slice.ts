@@ -1,6 +1,7 @@
 import type { ParseSlice } from './slice-check.ts';
 import type { FunctionName } from './slice-facts.ts';
 import type { SliceText } from './slice-text.ts';
+import type { ViewSlice } from './slice-view.ts';
 import { aliasOf, type Fields, isObject, text } from './tree.ts';
 
 /**
@@ -60,6 +61,8 @@ export interface RowsSlice extends SliceCommon {
    * the row is locked. Functions, and what a hostile search_path makes of operators, are for the catalog to tell.
    */
   readonly ownRowOnly: boolean;
+  /** Takes the definition of a view apart, should the target be one. */
+  readonly sliceView: (definition: string) => ViewSlice | InexactSlice;
 }
 
 export interface UpsertSlice extends SliceCommon {

@@ -159,6 +159,14 @@ export class Walk {
     if (schema === TRASH_SCHEMA) this.raise('critical', 'touches the guarded schema holdfast_trash');
   }
 
+  /** The same for whatever is named inside a node whose parts have no rules of their own. */
+  guardAll(value: unknown): void {
+    if (typeof value === 'string') this.guard(value);
+    else if (typeof value === 'object' && value !== null) {
+      for (const part of Object.values(value)) this.guardAll(part);
+    }
+  }
+
   column(table: RelationName | null, name: string): void {
     this.#add(this.#columns, `${table?.schema ?? ''}\0${table?.name ?? ''}\0${name}`, { table, name });
   }
@@ -217,6 +225,7 @@ export class Walk {
     const schema = parts.at(-2) ?? null;
     const known = isCatalogOperator(name);
     if (known && (schema === 'pg_catalog' || (schema === null && this.catalogFirst))) return;
+    this.guard(schema);
     this.#named(schema === null ? `operator(${name})` : `operator(${schema}.${name})`);
     this.opaque('high', `uses the operator ${name}, whose code is not known`);
   }

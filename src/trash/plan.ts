@@ -30,7 +30,7 @@ export interface RestoreStep {
   /** What it brings back, for whoever reads that it failed. */
   readonly what: string;
   /** All else is worth having without it, such as the contents of a materialized view. */
-  readonly optional?: true;
+  readonly optional?: true | undefined;
 }
 
 export interface MovePlan {

@@ -16,6 +16,11 @@ export interface TableCounts {
   readonly conflicts: number;
 }
 
+/** How many rows an undo changes. */
+export function changesOf(tables: readonly TableCounts[]): number {
+  return tables.reduce((sum, { putBack, setBack, removed }) => sum + putBack + setBack + removed, 0);
+}
+
 /** A row that is not as the statement has left it. */
 export interface Conflict {
   readonly table: string;

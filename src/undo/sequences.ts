@@ -1,4 +1,5 @@
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { ManifestSequence } from '../snapshot/manifest.ts';
 import { type Doing, isToDo } from './apply-statement.ts';
 import type { UndoSession } from './session.ts';
 import { temp } from './statements.ts';
@@ -35,6 +36,32 @@ export async function moveSequences(
              WHERE ${isToDo('put', doing)} OR ${isToDo('set', doing)}) m, ${sequence} s
      WHERE m.last BETWEEN ${least} AND ${most}
        AND (m.last ${beyond} s.last_value OR (m.last = s.last_value AND NOT s.is_called))`);
+    if (rows.length > 0) moved.push(`${schema}.${name}`);
+  }
+  return moved;
+}
+
+const NOW = `SELECT n.nspname, q.relname, s.seqincrement > 0 FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid
+  JOIN pg_namespace n ON n.oid = q.relnamespace WHERE s.seqrelid = $1`;
+
+/**
+ * Moves sequences on to where they stood before the statement has started them anew, unless they are further by now:
+ * what one has given since is never given twice. Those that are gone need nothing.
+ */
+export async function restoreSequences(
+  session: UndoSession,
+  sequences: readonly ManifestSequence[],
+): Promise<readonly string[]> {
+  const moved: string[] = [];
+  for (const { oid, last_value, is_called: called } of sequences) {
+    const last = `'${last_value}'::int8`;
+    const [now] = await session.query(NOW, [String(oid)]);
+    if (now === undefined) continue;
+    const [schema, name, up] = now;
+    const sequence = quoteQualified(schema!, name!);
+    const rows = await session.query(`SELECT setval(${quoteLiteral(sequence)}::regclass, ${last}, ${called})
+      FROM ${sequence} s WHERE ${last} ${up === 't' ? '>' : '<'} s.last_value
+        OR (${last} = s.last_value AND ${called} AND NOT s.is_called)`);
     if (rows.length > 0) moved.push(`${schema}.${name}`);
   }
   return moved;

@@ -9,10 +9,11 @@ import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
-import { moveSequences } from './sequences.ts';
+import { moveSequences, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
+import { undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -48,6 +49,13 @@ export interface UndoOptions {
 export async function previewUndo(request: UndoRequest, options: PreviewOptions = {}): Promise<UndoPreview> {
   const { session } = request;
   const where = new Whereabouts(options.onProgress);
+  const { dropped } = request.manifest;
+  if (dropped !== undefined) {
+    const tried = await undoDrop(session, request.manifest, dropped, true, where);
+    return tried.kind === 'refused' || tried.kind === 'failed'
+      ? tried
+      : { kind: 'preview', tables: [], conflicts: [] };
+  }
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
@@ -69,6 +77,8 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
   const { session } = request;
   const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
   const where = new Whereabouts(options.onProgress);
+  const { dropped } = request.manifest;
+  if (dropped !== undefined) return await undoDrop(session, request.manifest, dropped, dryRun, where);
   const own =
     options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
@@ -98,10 +108,12 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
     });
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
-    if (!dryRun) await own?.finish();
+    if (!dryRun) sequences.push(...(await restoreSequences(session, request.manifest.sequences ?? [])));
+    // Where nothing was to be done there is nothing to undo.
+    if (!dryRun && work.length > 0) await own?.finish();
     return {
       ending: dryRun ? 'roll back' : 'commit',
-      value: { kind: 'done', dryRun, tables: counts, sequences } as const,
+      value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
     };
   }).catch(async (error: unknown) => {
     // Where the answer to COMMIT was lost, it may be needed.

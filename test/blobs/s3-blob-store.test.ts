@@ -4,7 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore, BlobSummary } from '../../src/blobs/blob-store.ts';
 import { openBlobStore } from '../../src/blobs/open.ts';
+import { type Expired, expire } from '../../src/snapshot/retention.ts';
+import { allDays, findSnapshot, listSnapshots, removeSnapshot } from '../../src/snapshot/snapshots.ts';
 import { all, blobStoreConformance } from '../conformance/blobs.ts';
+import { putSnapshot } from '../snapshot/old-snapshots.ts';
 import { S3_ACCESS_KEY, S3_KMS_KEY, S3_SECRET_KEY, S3Server } from '../support/s3-server.ts';
 import { firstOnes, LossyProxy } from './lossy-proxy.ts';
 
@@ -315,5 +318,37 @@ describe('the server dies in the middle of an upload', () => {
     expect(await uploadsBelow(prefix)).toBe(0);
     await store.probe();
     await store.close();
+  });
+});
+
+describe('snapshots on S3', () => {
+  it('are found by the beginning of their ids, listed over empty months, and expire', async () => {
+    const store = openBlobStore(`s3://${BUCKET}/${newPrefix()}@${server.endpoint}`);
+    const DAY_MS = 24 * 60 * 60_000;
+    const nowMs = Date.now();
+    try {
+      const [old, recent] = [await putSnapshot(store, nowMs - 400 * DAY_MS), await putSnapshot(store, nowMs)];
+      const listed: string[] = [];
+      for await (const { id } of listSnapshots(store, allDays(nowMs))) listed.push(id);
+      expect(listed).toEqual([recent, old]);
+      expect((await findSnapshot(store, 'latest')).id).toBe(recent);
+      for (const asked of [old, old.slice(0, -3), old.slice('snap_'.length, -5)]) {
+        expect((await findSnapshot(store, asked)).id).toBe(old);
+      }
+      // Written now, they are taken for young, whatever their ids say; the size of all takes the first all the same.
+      const gone: string[] = [];
+      const retention = { ageMs: 3 * DAY_MS, bytes: null };
+      const remove = async ({ id, folder }: Expired) => {
+        gone.push(id);
+        await removeSnapshot(store, folder);
+      };
+      await expire(store, retention, nowMs + 2 * DAY_MS, remove);
+      expect(gone).toEqual([]);
+      const kept = await expire(store, { ageMs: null, bytes: 1500 }, nowMs + 2 * DAY_MS, remove);
+      expect([gone, kept.snapshots]).toEqual([[old], 1]);
+      await expect(findSnapshot(store, old)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    } finally {
+      await store.close();
+    }
   });
 });

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecisionFixture } from '../decision/fixture.ts';
+import { eventually } from '../support/process-facts.ts';
 import { holdfast, type Ran } from './support.ts';
 
 const POLICY = `
@@ -293,6 +294,23 @@ describe('holdfast undo', () => {
       1,
       expect.stringContaining('"item_before" already exists [42P07]'),
     ]);
+  });
+
+  it('says of a statement that was rolled back that there is nothing to undo', async () => {
+    const client = await fixture.client();
+    await client.query('begin');
+    await client.query('update item set price = 0 where id = 9');
+    await client.query('rollback');
+    await client.terminate();
+    const { items } = JSON.parse((await run('snapshots', '--json', '-n', '1')).out);
+    await eventually('the mark', async () => {
+      const { out } = await run('snapshots', 'show', items[0].id);
+      return /^transaction .*; rolled back, so that there is nothing to undo$/m.test(out) ? null : out;
+    });
+    expect((await run('snapshots', '-n', '1')).out).toMatch(/ \(rolled back\) update item set price = 0/);
+    const { code, out } = await run('undo', items[0].id, ...connection);
+    expect([code, out]).toEqual([0, expect.stringContaining('it was rolled back')]);
+    expect(out).toContain('Nothing to do: all rows are as they were');
   });
 
   it.each([

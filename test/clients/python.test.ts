@@ -70,3 +70,27 @@ describe.each(SERVERS)("Python's drivers with the default policy and $name", (se
     }
   });
 });
+
+const WHAT_CHANGES = `
+mode: protect
+rules:
+  - name: what changes
+    match: { operation: [insert, update, delete, merge, truncate] }
+    action: snapshot
+    snapshot: best_effort
+  - { name: the rest, action: allow }
+`;
+
+describe.each(SERVERS)("Python's drivers with snapshots of whatever they change and $name", (server) => {
+  it.each(['psycopg_session.py', 'asyncpg_session.py', 'sqlalchemy_session.py'])(
+    'see no difference in %s',
+    async (name) => {
+      const pair = await Pair.start(server, WHAT_CHANGES, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' });
+      try {
+        await pair.same(script(name));
+      } finally {
+        await pair.stop();
+      }
+    },
+  );
+});

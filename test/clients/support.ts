@@ -32,9 +32,13 @@ export class Pair {
     this.gateway = gateway;
   }
 
-  static async start(server: ServerUnderTest, policy: string = MONITOR_POLICY): Promise<Pair> {
+  static async start(
+    server: ServerUnderTest,
+    policy: string = MONITOR_POLICY,
+    environment: Record<string, string> = {},
+  ): Promise<Pair> {
     const postgres = await startPostgres({ version: server.version, source: server.source });
-    const gateway = await startMiddle({ upstreamPort: postgres.port, policy });
+    const gateway = await startMiddle({ upstreamPort: postgres.port, policy, environment });
     return new Pair(postgres, gateway);
   }
 

@@ -364,11 +364,77 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     await held.terminate();
   });
 
-  it('of which surely no snapshot can be taken is not held in vain', async () => {
+  it('of which surely no snapshot can be taken waits for somebody who is told so, and runs without', async () => {
     const held = await taken.fixture.client({ application_name: 'held' });
-    expect(errorsOf(await held.query('drop table other'))).toMatchObject([{ C: 'HF002' }]);
-    held.write(fe.parse('', 'drop table other'), fe.bind(), fe.execute(), fe.sync());
-    expect(errorsOf(await held.untilReady())).toMatchObject([{ C: 'HF002' }]);
+    for (const table of ['other_a', 'other_b', 'other_c'])
+      await taken.fixture.postgres.sql(`create table ${table} (n int)`);
+    const before = (await taken.all()).length;
+    for (const [messages, why] of [
+      [[fe.query('drop table other_a; select 1')], 'several statements'],
+      [[fe.parse('', 'drop table other_b'), fe.bind(), fe.execute(), fe.sync()], 'simple Query'],
+      [[fe.query('alter table other_c drop column n')], 'this version takes none of alter table'],
+    ] as const) {
+      held.write(...messages);
+      const id = await heldId(held);
+      const { reason } = await taken.fixture.approval(id);
+      expect(reason).toContain('it will have no snapshot, because');
+      expect(reason).toContain(why);
+      await taken.fixture.resolve(id, 'approve');
+      expect(errorsOf(await held.untilReady())).toEqual([]);
+      const [event] = await taken.fixture.auditEvents((e) => e['approval_id'] === id, 1);
+      expect(event).toMatchObject({ action: 'hold', snapshot: expect.stringContaining(`none: `) });
+      expect(event!['snapshot']).toContain(why);
+    }
+    expect(await taken.all()).toHaveLength(before);
     await held.terminate();
+  });
+
+  it('keeps nobody waiting where the server owes answers that it does not give before a Sync', async () => {
+    // Each of these once waited for ever.
+    client.write(fe.parse('', 'select 1'), fe.query('delete from precious where id = 1'), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('1EZ');
+    expect(typesOf(await client.untilReady())).toBe('Z');
+    client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute());
+    client.write(fe.parse('', 'delete from precious where id = 1'), fe.bind(), fe.execute(), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12DC12CZ');
+    const copy = [fe.parse('', 'copy other from stdin'), fe.bind(), fe.execute()];
+    client.write(
+      ...copy,
+      fe.parse('', 'delete from precious where id = 2'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    direct.write(
+      ...copy,
+      fe.parse('', 'delete from precious where id = 2'),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    );
+    const wanted = typesOf(await direct.untilEnd());
+    expect(typesOf(await client.untilEnd())).toBe(wanted);
+    client = await taken.fixture.client();
+    direct = await RawClient.open(taken.fixture.postgres.port);
+    client.write(fe.query('copy other from stdin'), fe.query('delete from precious where id = 2'));
+    direct.write(fe.query('copy other from stdin'), fe.query('delete from precious where id = 2'));
+    expect(typesOf(await client.untilEnd())).toBe(typesOf(await direct.untilEnd()));
+    expect(await taken.fixture.preciousRows()).toBe(9);
+    client = await taken.fixture.client();
+    direct = await RawClient.open(taken.fixture.postgres.port);
+  });
+
+  it('reads in a read-only transaction what it would read directly', async () => {
+    for (const each of [client, direct]) await each.query('begin read only');
+    for (const sql of ['delete from precious', 'truncate precious']) {
+      for (const each of [client, direct]) await each.query('savepoint a');
+      const [wanted] = errorsOf(await direct.query(sql));
+      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: wanted!['C'], M: wanted!['M'] }]);
+      for (const each of [client, direct]) await each.query('rollback to a');
+      client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: wanted!['C'], M: wanted!['M'] }]);
+      for (const each of [client, direct]) await each.query('rollback to a');
+    }
+    await client.query('rollback');
   });
 });

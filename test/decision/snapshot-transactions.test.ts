@@ -161,4 +161,24 @@ describe.each([18, 15] as const)('the transaction of a captured statement on Pos
     expect(statusOf(messages)).toBe('I');
     expect(await taken.fixture.preciousRows()).toBe(10);
   });
+
+  it('changes more than was captured, and is refused, unless its rule lets it run without', async () => {
+    await taken.fixture.postgres.sql(`create table written (id int);
+      create function writes() returns trigger language plpgsql as $$ begin insert into written values (1); return old; end $$;
+      create trigger writes after delete on precious for each row execute function writes()`);
+    try {
+      expect(errorsOf(await client.query(remove(1)))).toMatchObject([{ C: 'HF002' }]);
+      client.write(one(remove(1)), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: 'HF002' }]);
+      expect(await taken.fixture.preciousRows()).toBe(10);
+      const careless = await taken.fixture.client({ application_name: 'careless' });
+      expect(typesOf(await careless.query(remove(1)))).toBe('CZ');
+      careless.write(one(remove(2)), fe.sync());
+      expect(typesOf(await careless.untilReady())).toBe('12CZ');
+      expect(await taken.fixture.preciousRows()).toBe(8);
+      await careless.terminate();
+    } finally {
+      await taken.fixture.postgres.sql('drop table precious, written cascade; drop function writes');
+    }
+  });
 });

@@ -21,9 +21,9 @@ describe('welcome', () => {
     expect(welcome({ ...FIRST_START, token: null })).not.toContain('HOLDFAST_TOKEN=hf');
   });
 
-  test('offers three things to try and says how to stop', () => {
+  test('offers four things to try and says how to stop', () => {
     const text = welcome(FIRST_START);
-    for (const start of ['1. ', '2. ', '3. ', 'Press Ctrl-C']) expect(text).toContain(`\n${start}`);
+    for (const start of ['1. ', '2. ', '3. ', '4. ', 'Press Ctrl-C']) expect(text).toContain(`\n${start}`);
   });
 
   test('says where to look when it is not the usual place', () => {

@@ -68,7 +68,9 @@ export class SnapshotSession extends StubServices {
     super(1 << 20, 'protect');
     this.store = new StallingStore(this.directory);
     const slice = async (utf8: Buffer) => sliceOf(parser, utf8.toString('utf8'));
-    this.snapshots = { store: this.store, catalog: new Catalog(), version: 'test', patienceMs, slice };
+    const readDrop = async () => ({ kind: 'no drop' }) as const;
+    const catalog = new Catalog();
+    this.snapshots = { store: this.store, catalog, version: 'test', patienceMs, slice, readDrop };
   }
 
   static async start(upstreamPort: number, patienceMs: number): Promise<SnapshotSession> {

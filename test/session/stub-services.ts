@@ -7,6 +7,7 @@ import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
+  isFollowed,
   type Risk,
   type SessionEffect,
   type StatementEffects,
@@ -131,7 +132,7 @@ function analyze(text: string, facts: TextFacts): Analysis {
     tables: [],
     redacted: null,
     context: {},
-    touchesSession: statements.some(({ session }) => session.length > 0),
+    touchesSession: statements.some(({ session }) => session.some(isFollowed)),
   } satisfies Analysis);
 }
 

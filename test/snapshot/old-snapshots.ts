@@ -8,11 +8,12 @@ import { snapshotFolder } from '../../src/snapshot/manifest.ts';
 export async function putSnapshot(
   store: BlobStore,
   atMs: number,
-  { bytes = 1000, manifest = true, directory = '' } = {},
+  { bytes = 1000, manifest = true, rolledBack = false, directory = '' } = {},
 ): Promise<string> {
   const id = newId('snap', atMs);
   const folder = snapshotFolder(id, atMs);
   const keys = [`${folder}/0.before.pgcopy.gz`, ...(manifest ? [`${folder}/manifest.json`] : [])];
+  if (rolledBack) keys.push(`${folder}/rolled-back.json`);
   for (const key of keys) {
     await store.putIfAbsent(key, Buffer.alloc(key.endsWith('.gz') ? bytes : 2, '{}'));
     if (directory !== '') await utimes(join(directory, key), atMs / 1000, atMs / 1000);

@@ -19,7 +19,12 @@ const SCHEMA = `
   INSERT INTO t SELECT i, i % 5, 'row ' || i FROM generate_series(1, 20) i;
   INSERT INTO child SELECT i, i FROM generate_series(1, 10) i;
   INSERT INTO bare SELECT i % 3, 'same' FROM generate_series(1, 9) i;
-  CREATE VIEW v AS SELECT * FROM t;
+  CREATE VIEW v AS SELECT id AS renamed, n, id, upper(name) AS loud FROM t AS inner_name WHERE n IS DISTINCT FROM 2 AND id > 1;
+  CREATE VIEW joined AS SELECT t.id FROM t, bare; CREATE VIEW grouped AS SELECT DISTINCT n FROM t;
+  CREATE VIEW nested AS SELECT * FROM v; CREATE VIEW instead AS SELECT id FROM t;
+  CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+  CREATE TRIGGER i INSTEAD OF DELETE ON instead FOR EACH ROW EXECUTE FUNCTION nothing();
+  CREATE VIEW ruled_view AS SELECT id FROM t; CREATE RULE r AS ON DELETE TO ruled_view DO INSTEAD NOTHING;
   CREATE TABLE equal_nulls (a int UNIQUE NULLS NOT DISTINCT, b int); INSERT INTO equal_nulls VALUES (NULL, 1), (1, 1);
   CREATE VIEW random_view AS SELECT id FROM t WHERE random() < 0.5;
   CREATE TABLE ruled (a int); CREATE RULE r AS ON DELETE TO ruled DO ALSO DELETE FROM bare;
@@ -81,7 +86,24 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
 
   describe('there is no plan', () => {
     it.each([
-      ['DELETE FROM v WHERE id = 1', 'v is a view'],
+      ['DELETE FROM s.v WHERE s.v.id = 2', 'it names a view with its schema, or its rows as a whole'],
+      ['DELETE FROM v WHERE v IS NOT NULL', 'it names a view with its schema, or its rows as a whole'],
+      [
+        'DELETE FROM v AS x USING bare b WHERE (x.*) IS NULL',
+        'it names a view with its schema, or its rows as a whole',
+      ],
+      ['DELETE FROM joined', 'its target is a view of more than one table'],
+      ['DELETE FROM grouped', 'its target is a view of more than plain rows of a table'],
+      ['DELETE FROM nested', 'nested is a view of a view'],
+      ['DELETE FROM random_view', 'random may answer differently a second time'],
+      ['DELETE FROM instead', 'a trigger of the view instead does the work'],
+      ['DELETE FROM ruled_view', 'a rule rewrites what is done to ruled_view'],
+      ['WITH t AS (SELECT 1 AS id) DELETE FROM v USING t WHERE v.id = t.id', 'whose tables a WITH may hide'],
+      ['UPDATE v SET renamed = renamed + 100', 'the new key is not a plain expression'],
+      [
+        'INSERT INTO v (renamed) VALUES (1) ON CONFLICT (renamed) DO UPDATE SET n = 1',
+        'v is a view, and it inserts',
+      ],
       ['DELETE FROM ruled', 'a rule rewrites what is done to ruled'],
       ['DELETE FROM t WHERE random() < 0.5', 'random may answer differently a second time'],
       ['DELETE FROM t WHERE nowhere(id)', 'the function nowhere is not known'],
@@ -142,6 +164,10 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ['DELETE FROM one WHERE id = 1'],
       ['UPDATE split SET id = id + 50 WHERE id BETWEEN 3 AND 12'],
       ['TRUNCATE t CASCADE'],
+      ['DELETE FROM v WHERE renamed < 9'],
+      ['DELETE FROM v AS x WHERE x.id < 9 AND id > 2'],
+      ['DELETE FROM s.v AS "V x" USING bare WHERE bare.a = "V x".n'],
+      ["UPDATE v SET n = 3 WHERE loud LIKE '%1%' RETURNING *"],
       ['INSERT INTO equal_nulls VALUES (NULL, 2), (1, 2) ON CONFLICT (a) DO UPDATE SET b = excluded.b'],
       ['COPY (DELETE FROM t WHERE id < 5 RETURNING *) TO STDOUT'],
       ['EXPLAIN ANALYZE DELETE FROM t WHERE id < 5'],

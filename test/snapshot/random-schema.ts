@@ -145,12 +145,20 @@ export function randomSchema(random: Random, serial: number): TestSchema {
     `DROP SCHEMA IF EXISTS ${quoted(schema)} CASCADE; CREATE SCHEMA ${quoted(schema)}; SET search_path = ${quoted(schema)};`,
     DEFINITIONS,
     ...drafts.map((draft) => createTable(random, draft)),
+    ...drafts.map(createView),
     ...drafts.map((draft) => fill(draft)),
     ...drafts.flatMap((draft) => draft.foreignKeys),
     TRIGGERS,
     ...drafts.map((draft) => addTriggers(random, draft)),
   ];
   return { schema, sql: parts.join('\n'), tables: drafts.map(finished) };
+}
+
+export const viewOf = (table: string): string => `view of ${table}`;
+
+/** Through which rows can be written. */
+function createView({ name }: Draft): string {
+  return `CREATE VIEW ${quoted(viewOf(name))} AS SELECT * FROM ${quoted(name)} AS "r o w" WHERE n IS DISTINCT FROM 3;`;
 }
 
 function finished({ name, columns, key, partitioned, rows, keys }: Draft): TestTable {

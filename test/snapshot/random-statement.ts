@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts';
-import { quoted, type TestColumn, type TestSchema, type TestTable, VALUES } from './random-schema.ts';
+import { quoted, type TestColumn, type TestSchema, type TestTable, VALUES, viewOf } from './random-schema.ts';
 
 /** Random statements that destroy, with literals or with parameters in text or in binary. */
 
@@ -100,8 +100,9 @@ function deleteRows(writer: Writer, table: TestTable): string {
   return `DELETE FROM ${target} WHERE ${writer.condition(alias, table)}`;
 }
 
-/** At times a partition by its own name. */
+/** At times a partition by its own name, or a view of the table. */
 function partOf(random: Random, table: TestTable): TestTable {
+  if (random.chance(0.12)) return { ...table, name: viewOf(table.name) };
   return table.partitioned && random.chance(0.3) ? { ...table, name: `${table.name} low` } : table;
 }
 
@@ -174,5 +175,6 @@ function upsert(writer: Writer, table: TestTable): string {
 
 function truncate(writer: Writer, table: TestTable): string {
   const { random } = writer;
-  return `TRUNCATE ${writer.name(table)}${random.chance(0.6) ? ' CASCADE' : ''}`;
+  const restart = random.chance(0.3) ? ' RESTART IDENTITY' : '';
+  return `TRUNCATE ${writer.name(table)}${restart}${random.chance(0.6) ? ' CASCADE' : ''}`;
 }

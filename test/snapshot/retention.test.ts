@@ -77,6 +77,13 @@ describe('snapshots', () => {
     expect((await sweep(KEEP_ALL)).gone).toEqual([`${left} leftover`]);
   });
 
+  it('of what was rolled back are of no use, and go after a day', async () => {
+    await put(0.5, { rolledBack: true });
+    const old = await put(2, { rolledBack: true });
+    await put(2);
+    expect((await sweep(KEEP_ALL)).gone).toEqual([`${old} rolled back`]);
+  });
+
   it('are all that is looked at', async () => {
     await store.putIfAbsent('audit/heads/1.json', Buffer.from('{}'));
     await store.putIfAbsent('snapshots/readme.txt', Buffer.from('mine'));

@@ -1,6 +1,7 @@
 /**
  * The differential fuzzer at length: `npm run fuzz -- --sessions 5000 --seed 7 --version 15`.
- * `--through pipe` puts the bare pipe in the gateway's place, to test the fuzzer itself.
+ * `--through pipe` puts the bare pipe in the gateway's place, to test the fuzzer itself; `--through snapshots` has the
+ * gateway take a snapshot of whatever it can.
  */
 import { parseArgs } from 'node:util';
 import { startGateway, startPipe } from '../support/gateway.ts';
@@ -19,12 +20,26 @@ const { values } = parseArgs({
   },
 });
 
+const EVERYTHING_SNAPSHOTTED = {
+  policy: `
+mode: protect
+rules:
+  - { name: what changes, match: { operation: [insert, update, delete, merge, truncate] }, action: snapshot, snapshot: best_effort }
+  - { name: the rest, action: allow }
+`,
+  environment: { HOLDFAST_SNAPSHOTS_TAKEN: 'on' },
+};
+
+if (values.through === 'snapshots') process.env['HOLDFAST_FUZZ_ERRORS'] = 'code';
 const firstSeed = values.seed === undefined ? seedOfRun(1) : Number(values.seed);
 const postgres = await startPostgres({ version: values.version === '15' ? 15 : 18 });
 const middle =
   values.through === 'pipe'
     ? await startPipe(postgres.port)
-    : await startGateway({ upstreamPort: postgres.port });
+    : await startGateway({
+        upstreamPort: postgres.port,
+        ...(values.through === 'snapshots' ? EVERYTHING_SNAPSHOTTED : {}),
+      });
 const started = performance.now();
 try {
   const result = await fuzz({

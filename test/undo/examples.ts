@@ -69,6 +69,13 @@ const WHAT_BECOMES_OF_ROWS: readonly Example[] = [
     end: 'start',
   },
   {
+    name: 'rows that were changed through a view are set back in its table',
+    setup: `${T}; CREATE VIEW v (number, n) AS SELECT id, n FROM t WHERE n > 2`,
+    statement: 'UPDATE v SET n = n - 100 WHERE number <> 4',
+    outcome: { done: { t: [0, 2, 0, 0, 0] } },
+    end: 'start',
+  },
+  {
     name: 'rows that an upsert inserted are removed',
     setup: T,
     statement: `INSERT INTO t VALUES (1, 7, 'x'), (9, 9, 'new') ON CONFLICT (id) DO UPDATE SET n = 0`,
@@ -158,6 +165,34 @@ const COLUMNS: readonly Example[] = [
     statement: 'TRUNCATE s RESTART IDENTITY',
     outcome: { done: { s: [3, 0, 0, 0, 0] } },
     end: rowsOf(`INSERT INTO s (v) VALUES ('d') RETURNING id`, '4'),
+  },
+  {
+    name: 'sequences that TRUNCATE has started anew go on where they stood, as far as numbers of 64 bits go',
+    setup: `CREATE TABLE s (id bigserial PRIMARY KEY, back int GENERATED ALWAYS AS IDENTITY (INCREMENT -1), v text);
+      CREATE TABLE c (id int GENERATED ALWAYS AS IDENTITY, s int REFERENCES s); INSERT INTO s (v) VALUES ('a');
+      SELECT setval('s_id_seq', 9007199254740993), setval('s_back_seq', -70), setval('c_id_seq', 40)`,
+    statement: 'TRUNCATE s RESTART IDENTITY CASCADE',
+    outcome: { done: { s: [1, 0, 0, 0, 0] } },
+    end: rowsOf(
+      `SELECT nextval('s_id_seq'), nextval('s_back_seq'), nextval('c_id_seq')`,
+      '9007199254740994|-71|41',
+    ),
+  },
+  {
+    name: 'a sequence of an empty table goes on where it stood',
+    setup: `CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY, k int) PARTITION BY LIST (k);
+      CREATE TABLE p1 PARTITION OF p DEFAULT; SELECT setval('p_id_seq', 40)`,
+    statement: 'TRUNCATE p RESTART IDENTITY',
+    outcome: { done: {} },
+    end: rowsOf(`SELECT nextval('p_id_seq')`, '41'),
+  },
+  {
+    name: 'a sequence that TRUNCATE has started anew, and that is further by now, stays there',
+    setup: `CREATE TABLE s (id serial PRIMARY KEY, v text); INSERT INTO s (v) VALUES ('a'), ('b')`,
+    statement: 'TRUNCATE s RESTART IDENTITY',
+    since: `SELECT setval('s_id_seq', 7)`,
+    outcome: { done: { s: [2, 0, 0, 0, 0] } },
+    end: rowsOf(`SELECT nextval('s_id_seq')`, '8'),
   },
   {
     name: 'a sequence that is ahead stays there',

@@ -34,6 +34,7 @@ const summary = z
       .readonly()
       .describe(`Those that the statement named first; ${LIMITS.snapshotTablesNamed} at most.`),
     table_count: z.int(),
+    dropped: z.int().describe('How many objects a DROP moved into the trash; 0 for everything else.'),
     rows_before: z.int().describe('Rows as they were before the statement.'),
     rows_after: z.int().describe('Rows as the statement has left them.'),
     bytes: z.int().describe('Of its files.'),
@@ -108,14 +109,16 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
         ...secured('snapshot:read'),
         params: z.object({ id: snapshotId }),
         response: {
-          200: manifestSchema.extend({ folder: z.string() }).meta({ id: 'Snapshot' }),
+          200: manifestSchema
+            .extend({ folder: z.string(), rolled_back: z.boolean() })
+            .meta({ id: 'Snapshot' }),
           ...snapshotProblems,
         },
       },
     },
     async ({ params }) => {
-      const { manifest, folder } = await snapshots.get(params.id);
-      return { ...manifest, folder };
+      const { manifest, folder, rolledBack } = await snapshots.get(params.id);
+      return { ...manifest, folder, rolled_back: rolledBack };
     },
   );
   app.post(

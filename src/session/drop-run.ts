@@ -1,0 +1,157 @@
+import { withinMs } from '../base/deadline.ts';
+import { newId } from '../base/ids.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
+import type { DropReading } from '../sql/drop-target.ts';
+import { dropColumns } from '../trash/drop-columns.ts';
+import { type MoveOutcome, moveDrop } from '../trash/move.ts';
+import { encodeMessage } from '../wire/backend.ts';
+import { Backend } from '../wire/message-type.ts';
+import { NOT_UTF8, SEVERAL } from './capturable.ts';
+import {
+  type CaptureOutcome,
+  type CaptureRun,
+  canceled,
+  factsOf,
+  failure,
+  withoutPlan,
+} from './capture-run.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
+import { auditFailedError, nativeError } from './refusal.ts';
+import { readServerFacts } from './statement-gate.ts';
+
+type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
+
+const SAVEPOINT = 'holdfast_drop';
+
+/**
+ * Does a Query's DROP as a move into the trash, before anything of it is sent: in the client's transaction, or in one
+ * of the gateway's own, which is committed only after the snapshot is durable.
+ *
+ * Invariant: what it says other than `done` leaves nothing done and no transaction of the gateway's open.
+ */
+export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
+  const { state, services, hidden, text, entry, decision } = run;
+  const problem = problemOf(run);
+  if (problem !== null) return withoutPlan(decision, problem);
+  const reading = await services.readDrop(text);
+  switch (reading.kind) {
+    case 'other drop':
+      return withoutPlan(decision, reading.reason);
+    case 'no drop':
+      return withoutPlan(decision, `this version takes none of ${entry.analysis.operation}`);
+    default:
+  }
+  const connection = hidden.ending('sync');
+  const opened = state.transactionStatus === 'I';
+  let outcome: CaptureOutcome;
+  try {
+    // What is read of the catalogs has to be what the server goes by.
+    const begin = opened ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
+    await connection.run(plainQuery(begin), () => {});
+    outcome = await moveAndStore(run, connection, reading, opened);
+  } catch (error) {
+    outcome = failure(error, decision, run.entry);
+  }
+  if (outcome.kind !== 'done') await takeBack(connection, opened);
+  return outcome;
+}
+
+function problemOf({ state, entry }: DropRun): string | null {
+  if (state.replies.segmentOpen) return 'it follows messages that no Sync has ended';
+  if (entry.analysis.status !== 'parsed') return 'its text is not understood';
+  if (entry.analysis.statements.length > 1) return SEVERAL;
+  return state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
+}
+
+async function moveAndStore(
+  run: DropRun,
+  connection: HiddenConnection,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' }>,
+  opened: boolean,
+): Promise<CaptureOutcome> {
+  const { state, decision } = run;
+  const createdAtMs = Date.now();
+  const id = newId('snap', createdAtMs);
+  const text = run.text.toString('utf8');
+  const outcome =
+    reading.kind === 'drop'
+      ? await moveDrop(connection, { text, drop: reading.drop, id })
+      : await dropColumns(connection, { text, drop: reading.drop, id });
+  switch (outcome.kind) {
+    case 'none':
+      return withoutPlan(decision, outcome.reason);
+    case 'harmless':
+      return { kind: 'without', why: outcome.why };
+    case 'refused':
+      // Its error follows them, in the place of the statement.
+      if (outcome.notices.length > 0)
+        state.inject(
+          Buffer.concat(outcome.notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice))),
+        );
+      return { kind: 'refused', error: nativeError(outcome.error) };
+    case 'moved':
+      return await store(run, connection, id, createdAtMs, outcome, opened);
+    default:
+      throw outcome satisfies never;
+  }
+}
+
+/** Makes the snapshot durable, and then what was done. */
+async function store(
+  run: DropRun,
+  connection: HiddenConnection,
+  id: string,
+  createdAtMs: number,
+  { tag, notices, moved }: Extract<MoveOutcome, { kind: 'moved' }>,
+  opened: boolean,
+): Promise<CaptureOutcome> {
+  const { state, services, hidden, entry, decision } = run;
+  // No write is committed before its record is durable, which is waited for while the rest is prepared.
+  state.services.audit.begin(entry);
+  const recorded = state.services.audit.whenRecorded(entry.session);
+  const folder = snapshotFolder(id, createdAtMs);
+  const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
+  const { objects, restores, notes, binds } = moved;
+  const dropped = {
+    objects: [...objects],
+    restores: restores.map((step) => ({ ...step })),
+    notes: [...notes],
+    binds: [...binds],
+  };
+  const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
+  if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
+  const writing = writeManifest(services.store, folder, manifest);
+  const discard = () => {
+    void writing.then(() => services.store.remove(manifestKey(folder))).catch(() => {});
+  };
+  try {
+    const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
+    await withinMs(services.patienceMs, writing, late);
+    if (run.gaveUp()) throw new HiddenQueryEnded('given up');
+    if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
+  } catch (error) {
+    discard();
+    const outcome = failure(error, decision, entry);
+    return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
+  }
+  try {
+    if (opened) await hidden.commit();
+  } catch (error) {
+    // Whether it was committed is not known where the server is gone, so that the snapshot stays.
+    if (!(error instanceof HiddenQueryError)) return canceled(decision);
+    discard();
+    return { kind: 'refused', error: nativeError(error) };
+  }
+  if (!opened) state.fates.add(folder);
+  services.catalog.invalidate(state.facts.database);
+  return { kind: 'done', done: { tag, notices, snapshotId: id } };
+}
+
+async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {
+  const back = opened
+    ? ['ROLLBACK']
+    : [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];
+  for (const sql of back) await connection.run(plainQuery(sql), () => {}).catch(() => {});
+}

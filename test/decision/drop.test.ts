@@ -1,0 +1,222 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import { previewUndo, undo } from '../../src/undo/undo.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { DecisionFixture } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: the rest, match: {}, action: allow }
+`;
+
+const SETUP = `create schema app; create table app.parent (id int primary key, note text); insert into app.parent select g, 'n' || g from generate_series(1, 100) g;
+  create table app.child (parent int references app.parent); insert into app.child values (1); create view app.seen as select * from app.parent`;
+
+async function holdfast(...args: readonly string[]): Promise<string> {
+  const main = join(import.meta.dirname, '../../src/cli/main.ts');
+  return (await promisify(execFile)(process.execPath, [main, ...args])).stdout;
+}
+
+const shown = (messages: readonly BackendMessage[]) =>
+  messages.map(({ type, body }) => `${type} ${body.toString('latin1').replace(/F\w+\.c\0L\d+\0R\w+\0/, '')}`);
+
+describe('a DROP of which policy wants a snapshot', () => {
+  let fixture: DecisionFixture;
+  let store: BlobStore;
+  let direct: RawClient;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' });
+    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+  });
+  afterAll(async () => {
+    await store?.close();
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    direct = await RawClient.open(fixture.postgres.port);
+    await direct.rows(`drop schema if exists app, holdfast_trash cascade; ${SETUP}`);
+    return () => direct.terminate();
+  });
+
+  async function manifests(): Promise<Manifest[]> {
+    const out: Manifest[] = [];
+    for await (const { key } of store.list('snapshots/')) {
+      if (key.endsWith('/manifest.json')) out.push(await readManifest(store, key.slice(0, -14)));
+    }
+    return out.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  const there = async (name: string) =>
+    (await direct.rows(`select to_regclass('${name}') is not null`))[0]![0] === 't';
+
+  async function undone(manifest: Manifest) {
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      const preview = await previewUndo({ store, manifest, session });
+      const outcome = await undo({ store, manifest, session });
+      expect(preview.kind).toBe(outcome.kind === 'done' ? 'preview' : outcome.kind);
+      return outcome;
+    } finally {
+      await session.close();
+    }
+  }
+
+  it.each([
+    'drop table app.parent cascade',
+    'drop table if exists app.nothing, app.child',
+    'drop view app.seen',
+    'drop schema app cascade',
+    'drop table app.parent',
+    'drop table app.nothing',
+    'drop view app.parent',
+    'drop table if exists app.nothing',
+  ])('is answered as it would be directly: %s', async (sql) => {
+    await direct.rows('begin');
+    const wanted = await direct.query(sql);
+    await direct.rows('rollback');
+    const client = await fixture.client();
+    const messages = await client.query(sql);
+    expect(shown(messages).slice(0, -1)).toEqual(shown(wanted).slice(0, -1));
+    expect(statusOf(messages)).toBe('I');
+    expect((await client.rows('select 1'))[0]).toEqual(['1']);
+    await client.terminate();
+  });
+
+  it('is moved, recorded, and brought back', async () => {
+    const client = await fixture.client({ application_name: 'mover' });
+    await client.query('drop table app.parent cascade');
+    expect([await there('app.parent'), await there('app.seen'), await there('app.child')]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect(await direct.rows('insert into app.child values (1000) returning 1')).toHaveLength(1);
+    const manifest = (await manifests()).at(-1)!;
+    expect(manifest).toMatchObject({
+      statement: { operation: 'drop table' },
+      tables: [],
+      decision: { rule: 'what goes' },
+    });
+    expect(manifest.dropped?.objects.map(({ name }) => name).sort()).toEqual([
+      'parent',
+      'parent_pkey',
+      'seen',
+    ]);
+    const [event] = await fixture.auditEvents((each) => each['application'] === 'mover', 1);
+    expect(event).toMatchObject({ snapshot: manifest.id, end: 'completed', transaction_status: 'I' });
+    expect(await undone(manifest)).toMatchObject({
+      kind: 'refused',
+      problems: [{ reason: expect.stringContaining('violates') }],
+    });
+    await direct.rows('delete from app.child where parent = 1000');
+    expect(await undone(manifest)).toMatchObject({ kind: 'done' });
+    expect(await direct.rows('select count(*) from app.seen')).toEqual([['100']]);
+    await expect(direct.rows('insert into app.child values (1000)')).rejects.toThrow('foreign key');
+    await client.terminate();
+  });
+
+  it('is brought back by the command line, which says what', async () => {
+    const client = await fixture.client();
+    await client.query('drop table app.parent cascade');
+    const { id } = (await manifests()).at(-1)!;
+    const place = ['--snapshots', `file:${join(fixture.gateway.directory, 'snapshots')}`];
+    const shown = await holdfast('snapshots', 'show', id, ...place);
+    expect(shown).toMatch(/table +app\.parent/);
+    const said = await holdfast('undo', id, ...place, '--connection', fixture.postgres.url(), '--yes');
+    expect(said).toMatch(/view +app\.seen/);
+    expect(said).toContain('Done: what was dropped is back.');
+    expect(await there('app.seen')).toBe(true);
+    await client.terminate();
+  });
+
+  it('belongs to the transaction of the client, and goes back with it', async () => {
+    const client = await fixture.client();
+    await client.query('begin');
+    expect(statusOf(await client.query('drop table app.child'))).toBe('T');
+    expect(errorsOf(await client.query('select * from app.child'))).toMatchObject([{ C: '42P01' }]);
+    await client.query('rollback');
+    expect(await there('app.child')).toBe(true);
+    await client.query('begin');
+    expect(statusOf(await client.query('drop table app.parent'))).toBe('E');
+    await client.query('rollback');
+    await client.query('begin');
+    await client.query('drop table app.child');
+    await client.query('drop table app.parent cascade');
+    await client.query('create table app.parent ()');
+    expect(statusOf(await client.query('commit'))).toBe('I');
+    expect(await direct.rows('select count(*) from holdfast_trash.nothing').catch(() => 'gone')).toBe('gone');
+    await client.terminate();
+  });
+
+  it('in a burst of Queries stands in its place', async () => {
+    const client = await fixture.client();
+    client.write(
+      fe.query('select 1'),
+      fe.query('drop table app.child'),
+      fe.query('drop table if exists app.child'),
+      fe.query('select 2'),
+    );
+    const types: string[] = [];
+    for (let i = 0; i < 4; i++) types.push((await client.untilReady()).map(({ type }) => type).join(''));
+    expect(types).toEqual(['TDCZ', 'CZ', 'NCZ', 'TDCZ']);
+    await client.terminate();
+  });
+
+  it('that cannot be undone exactly is refused with the reason, unless its best is good enough', async () => {
+    await direct.rows('create table app.holder (p app.parent)');
+    const client = await fixture.client();
+    const [error] = errorsOf(await client.query('drop table app.parent cascade'));
+    expect(error).toMatchObject({ C: 'HF002', D: expect.stringContaining('a column of a table that stays') });
+    expect(await there('app.parent')).toBe(true);
+    expect(await there('holdfast_trash.nothing')).toBe(false);
+    await client.terminate();
+    const careless = await fixture.client({ application_name: 'careless' });
+    expect(errorsOf(await careless.query('drop table app.parent cascade'))).toEqual([]);
+    expect(await there('app.parent')).toBe(false);
+    await careless.terminate();
+  });
+
+  it('of a column keeps its values, which come back', async () => {
+    const client = await fixture.client();
+    const sql = 'alter table app.parent drop column note cascade';
+    await direct.rows('begin');
+    const wanted = await direct.query('alter table app.child drop column parent');
+    await direct.rows('rollback');
+    expect(errorsOf(await client.query(sql))).toMatchObject([
+      { C: 'HF002', D: expect.stringContaining('view app.seen') },
+    ]);
+    await direct.rows('drop view app.seen; alter table app.child add id int primary key default 1');
+    expect(shown(await client.query('alter table app.child drop column parent'))[0]).toBe(shown(wanted)[0]);
+    await client.query('begin');
+    expect(statusOf(await client.query('alter table app.parent drop column note'))).toBe('T');
+    await client.query('commit');
+    const [child, parent] = (await manifests()).slice(-2);
+    expect(await undone(child!)).toMatchObject({ kind: 'done' });
+    expect(await undone(parent!)).toMatchObject({ kind: 'done' });
+    expect(
+      await direct.rows('select note, parent from app.parent p join app.child c on c.parent = p.id'),
+    ).toEqual([['n1', '1']]);
+    await expect(direct.rows('insert into app.child (id, parent) values (2, 1000)')).rejects.toThrow(
+      'foreign key',
+    );
+    await client.terminate();
+  });
+
+  it('of a database is refused, since nothing of it can be kept', async () => {
+    await direct.rows('create database doomed');
+    const client = await fixture.client();
+    expect(errorsOf(await client.query('drop database doomed'))).toMatchObject([{ C: 'HF002' }]);
+    await direct.rows('drop database doomed');
+    await client.terminate();
+  });
+});
