@@ -216,7 +216,8 @@ export class ExtendedMessages {
     }
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply, portal.statement.text);
+    if (analysis.touchesSession || this.state.settings.mayBePutBack)
+      applySessionEffects(this.state, analysis, reply, portal.statement.text);
     return null;
   }
 

@@ -225,7 +225,8 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply, text);
+    if (analysis.touchesSession || this.state.settings.mayBePutBack)
+      applySessionEffects(this.state, analysis, reply, text);
     return null;
   }
 

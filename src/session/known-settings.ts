@@ -30,7 +30,7 @@ export class KnownSettings {
   private textDoubt = false;
   private pathDoubt: boolean;
   /** The end of the transaction may put back what was told or asked in it. */
-  private mayBePutBack = false;
+  mayBePutBack = false;
   /** How text is read inside a segment, as asked; it is what has been told again with the next ReadyForQuery. */
   private asked: Pick<TextFacts, 'encoding' | 'standardConformingStrings'> | null = null;
 
