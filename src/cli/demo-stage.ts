@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { HoldfastError } from '../base/errors.ts';
 import { readManifest } from '../snapshot/manifest.ts';
 import { allDays, listSnapshots } from '../snapshot/snapshots.ts';
+import { AdminClient } from './admin-client.ts';
 import type { Io } from './io.ts';
 import { printable } from './printable.ts';
 import type { OpenedStore, StoreOptions } from './snapshot-store.ts';
@@ -18,6 +19,7 @@ export interface StageParts {
   readonly client: pg.Client;
   readonly direct: pg.Client;
   readonly directUrl: string;
+  readonly adminUrl: string;
 }
 
 export interface Result {
@@ -56,6 +58,30 @@ export class DemoStage {
     const text = result.names.length === 0 ? `${result.tag}, in ${ms} ms\n` : table;
     io.out(indented(text));
     return result;
+  }
+
+  /** Whether there is a token to approve statements with. */
+  get mayApprove(): boolean {
+    return Boolean(this.#parts.io.env['HOLDFAST_TOKEN']);
+  }
+
+  /** Runs a statement that policy may hold, and approves it as somebody else would from another terminal. */
+  async showApproved(sql: string): Promise<void> {
+    const { io, client, adminUrl } = this.#parts;
+    const admin = new AdminClient(io.env['HOLDFAST_ADMIN_URL'] ? {} : { url: adminUrl }, io);
+    const held = new Promise<string>((resolve) => {
+      client.on('notice', ({ detail }) => {
+        const id = /apr_[0-9a-z]{20}/.exec(detail ?? '')?.[0];
+        if (id !== undefined) resolve(id);
+      });
+    });
+    const running = this.show(sql);
+    const id = await Promise.race([held, running.then(() => null)]);
+    if (id !== null) {
+      this.#command(`holdfast approvals approve ${id}`);
+      await admin.post(`/v1/approvals/${id}/approve`, { comment: 'by the demo' });
+    }
+    await running;
   }
 
   /** Runs a statement past the gateway, unseen. */

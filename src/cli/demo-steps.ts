@@ -2,7 +2,11 @@ import { HoldfastError } from '../base/errors.ts';
 import type { DemoStage } from './demo-stage.ts';
 
 /** The story, in the order in which it is told. Each leaves the data as it found them. */
-export const DEMO_STEPS: readonly ((stage: DemoStage) => Promise<void>)[] = [wrongUpdate, cascadingDelete];
+export const DEMO_STEPS: readonly ((stage: DemoStage) => Promise<void>)[] = [
+  wrongUpdate,
+  cascadingDelete,
+  droppedTable,
+];
 
 const OAK = `name like 'Oak%'`;
 const PRICES = `select id, name, price from products where ${OAK} order by id limit 3`;
@@ -56,9 +60,33 @@ async function cascadingDelete(stage: DemoStage): Promise<void> {
   const id = await stage.snapshotOf(WRONG_DELETE);
   if (id === null) throw new HoldfastError('NOT_FOUND', 'no snapshot was taken of the DELETE');
   stage.say(
-    'The snapshot has the rows of all three tables. They come back together, in one transaction; the trigger',
+    `The snapshot has the rows of all three tables. They come back together, in one transaction; the trigger
+that adds up totals is left out of it (--triggers skip), because the totals come back as well:`,
   );
-  stage.say('that adds up totals is left out of it (--triggers skip), because the totals come back as well:');
   await stage.undo(id, 'skip');
   await stage.show(COUNTS);
+}
+
+const WRONG_DROP = 'drop table order_lines';
+const LINES = 'select count(*) as lines, sum(quantity * price) as worth from order_lines';
+
+async function droppedTable(stage: DemoStage): Promise<void> {
+  stage.heading('3. A dropped table');
+  if (!stage.mayApprove) {
+    stage.say(
+      `Policy holds every DROP until somebody approves it. With HOLDFAST_TOKEN set to the admin token, which
+npm start has shown when it made it, the demo approves one, and brings the table back.`,
+    );
+    return;
+  }
+  stage.say('Policy holds a DROP until somebody approves it. Somebody does, and should not have.');
+  await stage.show(LINES);
+  await stage.showApproved(WRONG_DROP);
+  const id = await stage.snapshotOf(WRONG_DROP);
+  if (id === null) throw new HoldfastError('NOT_FOUND', 'no snapshot was taken of the DROP');
+  stage.say(
+    'The client was told that it is dropped. It was moved into a schema of its own, however large it is,\nand comes back in a moment, with its rows, indexes, foreign keys and triggers:',
+  );
+  await stage.undo(id, 'fire');
+  await stage.show(LINES);
 }

@@ -22,7 +22,9 @@ export const addDemo: AddCommand = (program, io) => {
 const TABLES = ['customers', 'products', 'orders', 'order_lines'] as const;
 
 async function play(options: StoreOptions, opened: OpenedStore, io: Io): Promise<void> {
-  const gateway = formatEndpoint(opened.config().listen);
+  const { listen, admin } = opened.config();
+  const gateway = formatEndpoint(listen);
+  const adminUrl = `http://${formatEndpoint(admin.listen)}`;
   const client = await connect(urlOf(gateway), io).catch((cause: unknown) => {
     throw noSample(gateway, cause);
   });
@@ -37,7 +39,7 @@ async function play(options: StoreOptions, opened: OpenedStore, io: Io): Promise
       io.out(
         `Holdfast at ${gateway}, PostgreSQL ${server!.version} behind it at ${server!.at}, database ${SAMPLE.database}.\n`,
       );
-      await playSteps(new DemoStage({ io, options, opened, client, direct, directUrl }), io);
+      await playSteps(new DemoStage({ io, options, opened, client, direct, directUrl, adminUrl }), io);
     } finally {
       await direct.end();
     }
@@ -93,7 +95,7 @@ async function connect(connectionString: string, io: Io): Promise<pg.Client> {
   const client = new driver.Client({ connectionString, application_name: APPLICATION });
   client.on('error', () => {});
   client.on('notice', ({ message, detail }) =>
-    io.err(`    NOTICE: ${printable([message, detail].filter(Boolean).join(': '))}\n`),
+    io.out(`    NOTICE: ${printable([message, detail].filter(Boolean).join(': '))}\n`),
   );
   await client.connect();
   return client;

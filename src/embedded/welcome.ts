@@ -74,10 +74,9 @@ function tryPart({ listen, adminListen }: WelcomeFacts): string {
       'npm run -s holdfast -- approvals approve ID',
       `curl -X POST -H "Authorization: Bearer $HOLDFAST_TOKEN" http://${adminListen}/v1/approvals/ID/approve`,
     ]),
-    lines(
-      '4. See what is undone, and how: a wrong UPDATE, and a DELETE that takes more along than it says.',
-      ['npm run -s holdfast -- demo'],
-    ),
+    lines('4. See a wrong UPDATE, a DELETE that takes more along than it says, and a DROP TABLE undone.', [
+      'npm run -s holdfast -- demo',
+    ]),
   ].join('\n');
 }
 

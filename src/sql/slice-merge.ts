@@ -35,12 +35,8 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
   });
   if (join === null || !sameSource) return notCut();
   const conditions = whens.map(({ fields: when }) => when['condition']);
-  const facts = sliceFacts([
-    fields['sourceRelation'],
-    fields['joinCondition'],
-    conditions,
-    fields['withClause'],
-  ]);
+  const trees = [fields['sourceRelation'], fields['joinCondition'], conditions, fields['withClause']];
+  const facts = sliceFacts(trees);
   if (facts.problem !== null) return inexact(facts.problem);
   const whole = sliceFacts([fields]);
   return {
@@ -56,7 +52,8 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     inserts: does(whens, 'CMD_INSERT'),
     joined: true,
     ownRowOnly: false,
-    sliceView: (definition) => sliceView(definition, request.parse),
+    sliceView: (definition) =>
+      sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
     calls: whole.functions,

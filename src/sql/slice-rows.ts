@@ -50,7 +50,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
   const others = list(operation === 'update' ? fields['fromClause'] : fields['usingClause']);
   const where = condition(request, words, others, target.reference);
   if (typeof where === 'object' && where !== null) return where;
-  const facts = sliceFacts([others, fields['whereClause'], fields['withClause']]);
+  const trees = [others, fields['whereClause'], fields['withClause']];
+  const facts = sliceFacts(trees);
   if (facts.problem !== null) return inexact(facts.problem);
   return {
     kind: 'rows',
@@ -65,7 +66,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     inserts: false,
     joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
-    sliceView: (definition) => sliceView(definition, request.parse),
+    sliceView: (definition) =>
+      sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
     calls,

@@ -3,7 +3,7 @@ import { isSelectOf, type ParseSlice, parsedSelect, sameTree } from './slice-che
 import { type FunctionName, sliceFacts } from './slice-facts.ts';
 import { notCut } from './slice-parts.ts';
 import { SliceText } from './slice-text.ts';
-import { as, type Fields, list, stringOf, text } from './tree.ts';
+import { as, type Fields, isObject, list, stringOf, text } from './tree.ts';
 
 /** A view of one table, through which the table's rows are written, as pieces of its definition. */
 export interface ViewSlice {
@@ -19,8 +19,19 @@ export interface ViewSlice {
   readonly readsOthers: boolean;
 }
 
+/** How a statement uses the view: its parts, and what it calls the view in them. */
+export interface ViewUse {
+  readonly parse: ParseSlice;
+  readonly trees: readonly unknown[];
+  readonly reference: string;
+}
+
 /** `definition` is what pg_get_viewdef says in this session, whose search_path it was written for. */
-export function sliceView(definition: string, parse: ParseSlice): ViewSlice | InexactSlice {
+export function sliceView(
+  definition: string,
+  { parse, trees, reference }: ViewUse,
+): ViewSlice | InexactSlice {
+  if (namesWhole(trees, reference)) return inexact('it names a view with its schema, or its rows as a whole');
   const utf8 = Buffer.from(definition.trim().replace(/;$/, ''));
   const select = parsedSelect(parse, utf8.toString());
   const from = select === null ? [] : list(select['fromClause']);
@@ -57,6 +68,16 @@ export function sliceView(definition: string, parse: ParseSlice): ViewSlice | In
     // The table itself is one.
     readsOthers: sliceFacts([select['targetList'], select['whereClause']]).readsOthers,
   };
+}
+
+/** A query in the view's place has no schema, and a row of it has other columns besides. */
+function namesWhole(node: unknown, reference: string): boolean {
+  if (Array.isArray(node)) return node.some((item) => namesWhole(item, reference));
+  if (!isObject(node)) return false;
+  const column = as(node, 'ColumnRef');
+  if (column === null) return Object.values(node).some((value) => namesWhole(value, reference));
+  const parts = list(column['fields']).map(stringOf);
+  return parts.length > 2 || (parts[0] === reference && typeof parts[1] !== 'string');
 }
 
 /** The tree of a SELECT of nothing but these. */

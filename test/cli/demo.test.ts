@@ -58,7 +58,8 @@ it('plays the story on the sample, twice if need be, and leaves the data as they
 }, async () => {
   const printed = await start();
   expect(printed).toMatch(/npm run -s holdfast -- demo$/m);
-  const env = environment;
+  const token = /HOLDFAST_TOKEN=(hf_\S+)/.exec(printed)![1]!;
+  let env = environment;
   for (const time of ['first', 'second']) {
     const { code, out, err } = await holdfast(['demo'], { env });
     expect([time, code, err]).toEqual([time, 0, '']);
@@ -66,12 +67,14 @@ it('plays the story on the sample, twice if need be, and leaves the data as they
     expect(out).toMatch(/^ {4}Done: 15 rows set back\.$/m);
     expect(out).toMatch(/^ {4}450 +1800 +4400$/m);
     expect(out).toMatch(/^ {4}Done: 850 rows put back\.$/m);
+    if (time === 'first') expect(out).toContain('With HOLDFAST_TOKEN set');
+    else expect(out).toMatch(/approvals approve apr_[\s\S]*Done: what was dropped is back\./);
+    env = { ...env, HOLDFAST_TOKEN: token };
     expect(out).toMatch(/^Every row of customers, products, orders, order_lines is as it was before\.$/m);
   }
   // Undo over HTTP needs nothing more, either: the sample's password is no secret.
-  const token = /HOLDFAST_TOKEN=(hf_\S+)/.exec(printed)![1]!;
-  const { items } = JSON.parse((await holdfast(['snapshots', '--json', '-n', '1'], { env })).out);
-  const url = `http://${environment['HOLDFAST_ADMIN_LISTEN']}/v1/snapshots/${items[0].id}/undo/preview`;
+  const { items } = JSON.parse((await holdfast(['snapshots', '--json', '-n', '2'], { env })).out);
+  const url = `http://${environment['HOLDFAST_ADMIN_LISTEN']}/v1/snapshots/${items[1].id}/undo/preview`;
   const answer = await fetch(url, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
   expect(await answer.json()).toMatchObject({ tables: [{ removed: 50 }, {}, {}], conflicts: [], next: null });
 });

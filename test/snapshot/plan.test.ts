@@ -86,6 +86,12 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
 
   describe('there is no plan', () => {
     it.each([
+      ['DELETE FROM s.v WHERE s.v.id = 2', 'it names a view with its schema, or its rows as a whole'],
+      ['DELETE FROM v WHERE v IS NOT NULL', 'it names a view with its schema, or its rows as a whole'],
+      [
+        'DELETE FROM v AS x USING bare b WHERE (x.*) IS NULL',
+        'it names a view with its schema, or its rows as a whole',
+      ],
       ['DELETE FROM joined', 'its target is a view of more than one table'],
       ['DELETE FROM grouped', 'its target is a view of more than plain rows of a table'],
       ['DELETE FROM nested', 'nested is a view of a view'],
@@ -159,6 +165,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ['UPDATE split SET id = id + 50 WHERE id BETWEEN 3 AND 12'],
       ['TRUNCATE t CASCADE'],
       ['DELETE FROM v WHERE renamed < 9'],
+      ['DELETE FROM v AS x WHERE x.id < 9 AND id > 2'],
       ['DELETE FROM s.v AS "V x" USING bare WHERE bare.a = "V x".n'],
       ["UPDATE v SET n = 3 WHERE loud LIKE '%1%' RETURNING *"],
       ['INSERT INTO equal_nulls VALUES (NULL, 2), (1, 2) ON CONFLICT (a) DO UPDATE SET b = excluded.b'],
