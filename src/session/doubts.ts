@@ -8,7 +8,7 @@ import { Frontend } from '../wire/message-type.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { isAsciiName, type PreparedStatement, UNSETTLED } from './names.ts';
 import { nativeError } from './refusal.ts';
-import { untilSegmentFits } from './segment-fits.ts';
+import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
 import type { Verdict } from './verdict.ts';
@@ -137,7 +137,8 @@ export class Doubts {
     const { state } = this;
     try {
       await untilSegmentFits(state);
-      if (state.copyingIn || state.discarding || state.transactionStatus === 'E') return;
+      if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
+        return;
       const connection = this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync');
       const asked: Promise<void>[] = [];
       if (state.settings.inDoubt) asked.push(this.askSettings(connection));

@@ -18,7 +18,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { snapshotFailedError } from './refusal.ts';
-import { untilSegmentFits } from './segment-fits.ts';
+import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -98,6 +98,7 @@ export class SnapshotDesk {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
+        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision, entry);
@@ -114,6 +115,7 @@ export class SnapshotDesk {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
+        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -159,9 +161,10 @@ export class SnapshotDesk {
     const services = state.services.snapshots!;
     // What is owed to the messages of an open segment may not come before its Sync.
     if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-    while (!state.owesNothing() && !state.copyingIn) await state.untilAnswered();
+    while (!state.owesNothing() && !state.copyingIn && !this.mayOweNothing()) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
+    if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
     if (isDrop(entry.analysis)) {
@@ -273,6 +276,8 @@ export class SnapshotDesk {
     return { kind: 'discarded' };
   }
 }
+
+const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
