@@ -28,7 +28,7 @@ export async function untilSegmentFits(state: SessionState): Promise<void> {
 }
 
 /** Only Syncs are left that a COPY may have swallowed: what is waited for may never come. */
-function mayOweNothing({ replies }: SessionState): boolean {
+export function mayOweNothing({ replies }: SessionState): boolean {
   for (let i = 0; i < replies.length; i++) {
     const { kind, swallowed } = replies.at(i);
     if (kind !== ReplyKind.CopyEnd && !(kind === ReplyKind.Sync && swallowed)) return false;

@@ -18,7 +18,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { snapshotFailedError } from './refusal.ts';
-import { segmentFits, untilSegmentFits } from './segment-fits.ts';
+import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -161,7 +161,7 @@ export class SnapshotDesk {
     const services = state.services.snapshots!;
     // What is owed to the messages of an open segment may not come before its Sync.
     if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-    while (!state.owesNothing() && !state.copyingIn && !this.mayOweNothing()) await state.untilAnswered();
+    while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
     if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
