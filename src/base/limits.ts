@@ -30,8 +30,6 @@ export const LIMITS = {
   keepAliveMs: 60_000,
   /** What a held client may send ahead before it is read no further. */
   heldInputBytes: 1024 * 1024,
-  /** Bytes written to a peer and not yet taken by it, above which the other side is read no further. */
-  writeQueueBytes: 256 * 1024,
   /** One row, or one value alone in it, that the gateway reads for itself; it is in memory whole. */
   hiddenRowBytes: 256 * 1024 * 1024,
   /** Replies owed in one session; a client that pipelines further ahead is read no further until some came. */

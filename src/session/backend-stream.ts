@@ -68,8 +68,18 @@ export class BackendStream {
     this.afterBytes();
   }
 
+  /** Reads the server on, if nothing else stands against it. */
+  relax(): void {
+    if (!this.hidden.isPaused && this.state.client.writable) this.state.upstream.resume();
+  }
+
   private receiveHidden(bytes: Buffer): void {
-    if (this.hidden.isPaused) return this.putAside(bytes, 0, bytes.length);
+    if (this.hidden.isPaused) {
+      this.putAside(bytes, 0, bytes.length);
+      // Whatever has let it be read on, the row is not taken yet.
+      this.state.upstream.pause();
+      return;
+    }
     this.receiveOwn(bytes);
     this.afterBytes();
   }
@@ -172,7 +182,7 @@ export class BackendStream {
       this.receiveOwn(bytes);
     }
     if (this.hidden.isPaused) return;
-    this.state.upstream.resume();
+    this.relax();
     this.afterBytes();
   }
 

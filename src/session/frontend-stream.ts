@@ -2,6 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { FrontendMessages } from './frontend-messages.ts';
+import { NOTHING } from './poison.ts';
 import { internalError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -39,6 +40,8 @@ export class FrontendStream {
   private putByBytes = 0;
   private closed = false;
   private clientEnded = false;
+  /** The server is gone. */
+  private isCutOff = false;
   /** Called when nothing is waited for any more. */
   onSettled: () => void = () => {};
 
@@ -58,7 +61,7 @@ export class FrontendStream {
 
   /** Takes what the client sent; `bytes[0, length)` is the client's read buffer. */
   receive(bytes: Buffer, length: number): void {
-    if (this.closed) return;
+    if (this.closed || this.isCutOff) return;
     if (this.waiting) {
       this.putAside(bytes, 0, length);
       return;
@@ -72,6 +75,11 @@ export class FrontendStream {
     this.clientEnded = true;
     if (this.waiting) this.messages.giveUp('disconnected');
     else this.state.upstream.end();
+  }
+
+  /** The server is gone: what waits is decided for the audit, and nothing else is looked at. */
+  cutOff(): void {
+    this.isCutOff = true;
   }
 
   /** Reads the client on, if nothing else stands against it. */
@@ -284,6 +292,7 @@ export class FrontendStream {
   private decide(type: number, bytes: Buffer, start: number, end: number, missingBytes = 0): Verdict {
     const answer = this.answer;
     this.answer = null;
+    if (this.isCutOff && answer === null) return { kind: 'replace', bytes: NOTHING };
     let verdict: Verdict;
     try {
       verdict = this.messages.decide(type, bytes, start, end, answer, missingBytes);

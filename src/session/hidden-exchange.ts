@@ -98,6 +98,8 @@ export class HiddenExchange implements Exchange {
   private refused: HiddenQueryError | null = null;
   private resolve!: (result: HiddenResult) => void;
   private reject!: (error: unknown) => void;
+  /** Ends the wait for whoever takes the last row. */
+  private letGo: () => void = () => {};
 
   constructor(
     end: HiddenEnd,
@@ -124,6 +126,7 @@ export class HiddenExchange implements Exchange {
     if (this.settled) return;
     this.settled = true;
     this.reject(this.refused ?? error);
+    this.letGo();
   }
 
   /** Takes the body of a DataRow. A promise asks to read no further until it has settled. */
@@ -131,7 +134,11 @@ export class HiddenExchange implements Exchange {
     if (this.settled) return;
     try {
       const taken = this.onRow(body);
-      return taken?.catch((error: unknown) => this.fail(error));
+      if (taken === undefined) return;
+      return new Promise((resolve) => {
+        this.letGo = resolve;
+        void taken.catch((error: unknown) => this.fail(error)).then(resolve);
+      });
     } catch (error) {
       this.fail(error);
     }

@@ -4,7 +4,7 @@ import { encodeErrorResponse } from '../wire/backend.ts';
 import { relayCancel } from './cancel.ts';
 import { Link } from './link.ts';
 import { relayLogin } from './login.ts';
-import { type ClientTls, negotiate, type Opening } from './negotiation.ts';
+import { type ClientTls, NegotiationFailed, negotiate, type Opening } from './negotiation.ts';
 import { fatalError } from './refusal.ts';
 import { Session } from './session.ts';
 import { readStartupParameters, type StartupFacts } from './startup-parameters.ts';
@@ -96,7 +96,9 @@ export class Listener {
       link.destroy();
     }, this.options.startupTimeoutMs);
     this.open(link, address)
-      .catch((error: unknown) => this.refuse(link, error))
+      .catch((error: unknown) =>
+        error instanceof NegotiationFailed ? this.refuse(error.link, error.error) : this.refuse(link, error),
+      )
       .finally(() => {
         clearTimeout(deadline);
         this.opening.delete(link);
@@ -142,6 +144,7 @@ export class Listener {
         return this.openSession(client, upstream, end.login, startup, address);
       case 'refused':
         client.end();
+        client.after(REFUSAL_GRACE_MS, () => client.destroy());
         upstream.destroy();
         return;
       case 'client-gone':
@@ -206,6 +209,8 @@ export class Listener {
     const session = this.byCancelKey.get(cancelKey(packet.processId, packet.secretKey)!);
     if (session?.cancel()) {
       link.end();
+      // Nothing reads it any more, so that its own end is not seen.
+      link.after(REFUSAL_GRACE_MS, () => link.destroy());
       return;
     }
     await relayCancel(link, this.options.upstream, packet);

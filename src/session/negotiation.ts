@@ -4,6 +4,19 @@ import { HoldfastError } from '../base/errors.ts';
 import { decodeStartupPacket, type StartupPacket, startupPacketLength } from '../wire/startup.ts';
 import { Link } from './link.ts';
 
+/** Carries the error for the client, or null where there is nobody to tell, and the link that it reads by then. */
+export class NegotiationFailed extends Error {
+  readonly link: Link;
+  readonly error: HoldfastError | null;
+
+  constructor(link: Link, error: HoldfastError | null) {
+    super(error?.message ?? 'the client is gone');
+    this.name = 'NegotiationFailed';
+    this.link = link;
+    this.error = error;
+  }
+}
+
 /** How clients may use TLS. The context is read anew for each connection, so that certificates can be replaced. */
 export interface ClientTls {
   readonly mode: 'disable' | 'allow' | 'require';
@@ -34,7 +47,7 @@ const NO = Buffer.from('N');
  * StartupMessage or CancelRequest. Bytes that came in the clear behind an SSLRequest are an attack
  * (CVE-2021-23222), so they end the connection.
  *
- * Rejects with a HoldfastError that the client should see, or with null where there is nobody to tell.
+ * Rejects with NegotiationFailed.
  */
 export function negotiate(link: Link, tls: ClientTls): Promise<Opening> {
   return new Promise((resolve, reject) => new Negotiation(link, tls, resolve, reject).start());
@@ -44,7 +57,7 @@ class Negotiation {
   private link: Link;
   private readonly tls: ClientTls;
   private readonly resolve: (opening: Opening) => void;
-  private readonly reject: (error: HoldfastError | null) => void;
+  private readonly fail: (error: NegotiationFailed) => void;
   private received: Buffer = Buffer.alloc(0);
   private sslAsked = false;
   private gssAsked = false;
@@ -54,17 +67,21 @@ class Negotiation {
     link: Link,
     tls: ClientTls,
     resolve: (opening: Opening) => void,
-    reject: (error: HoldfastError | null) => void,
+    reject: (error: NegotiationFailed) => void,
   ) {
     this.link = link;
     this.tls = tls;
     this.resolve = resolve;
-    this.reject = reject;
+    this.fail = reject;
   }
 
   start(): void {
     this.listen();
     this.link.start();
+  }
+
+  private reject(error: HoldfastError | null): void {
+    this.fail(new NegotiationFailed(this.link, error));
   }
 
   private listen(): void {
@@ -162,9 +179,16 @@ class Negotiation {
     secured.once('secure', () => {
       // Node lets a client through that names no protocol; PostgreSQL does not, where TLS comes without SSLRequest.
       if (direct && secured.alpnProtocol !== 'postgresql') secured.destroy();
-      if (this.tls.requestCert && !secured.authorized) secured.destroy();
+      if (this.tls.requestCert && !isVerified(secured)) secured.destroy();
     });
   }
+}
+
+/** Node says `authorized` of a server's connections only where it has accepted them itself. */
+function isVerified(secured: TLSSocket): boolean {
+  const { ssl } = secured as unknown as { readonly ssl: { verifyError(): Error | null } };
+  // Without a certificate there is nothing to be wrong with.
+  return ssl.verifyError() === null && Object.keys(secured.getPeerCertificate()).length > 0;
 }
 
 function violation(problem: string): HoldfastError {

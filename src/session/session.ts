@@ -79,7 +79,7 @@ export class Session {
       onBytes: (bytes, length) => this.frontend.receive(bytes, length),
       onEnd: () => this.frontend.end(),
       onClose: () => this.clientClosed(),
-      onDrain: () => upstream.resume(),
+      onDrain: () => this.backend.relax(),
     };
     upstream.handler = {
       onBytes: (bytes, length) => this.backend.receive(bytes, length),
@@ -156,6 +156,7 @@ export class Session {
   private upstreamClosed(): void {
     if (!this.upstreamOpen) return;
     this.upstreamOpen = false;
+    this.frontend.cutOff();
     this.frontendMessages.giveUp('disconnected');
     const owed = this.state.replies.length > 0 && this.state.replies.head?.kind !== ReplyKind.CopyEnd;
     this.backendMessages.abandon();
@@ -181,7 +182,7 @@ export class Session {
     this.clientOpen = false;
     this.frontend.end();
     // The server learns of it when it next reads or writes; what it still sends has nowhere to go.
-    this.state.upstream.resume();
+    this.backend.relax();
     this.finish();
   }
 

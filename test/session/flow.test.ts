@@ -85,4 +85,22 @@ describe('shutting down', () => {
     expect(s.ended).toBe(true);
     expect(s.services.audit.finished).toEqual(['SELECT 1: lost']);
   });
+
+  it('of the server leaves nothing to be decided of what the client still sends', async () => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('UPDATE t'), fe.query('UPDATE u'));
+    await s.settle();
+    s.upstream.close();
+    s.client.receive(fe.query('UPDATE v'));
+    await s.settle();
+    s.services.approvals.asked[0]!.settle({ kind: 'disconnected' });
+    await s.settle();
+    s.client.receive(Buffer.concat([fe.parse('', 'UPDATE w'), fe.bind(), fe.execute(), fe.sync()]));
+    s.client.close();
+    await s.settle();
+    expect(s.ended).toBe(true);
+    expect(s.services.approvals.asked).toHaveLength(1);
+    expect(s.services.audit.finished).toEqual(['UPDATE t: not-run']);
+    expect(s.services.audit.begun).toEqual([]);
+  });
 });

@@ -224,6 +224,23 @@ describe('a hidden query between segments', () => {
     expect(s.told()).not.toContain('data-row');
   });
 
+  it('is read no further than its rows are taken, also when its client has gone, unless it is given up', async () => {
+    const s = await waiting();
+    const asked = ask(s, 'sync', 'SELECT 7', () => new Promise<void>(() => {}));
+    s.answers(server.parsed, server.bound, row('1'));
+    expect(s.upstream.paused).toBe(true);
+    s.client.close();
+    await s.settle();
+    expect(s.upstream.paused).toBe(true);
+    s.session['frontendMessages'].hidden.giveUp();
+    await s.settle();
+    expect(s.upstream.paused).toBe(false);
+    s.answers(row('2'), server.done('SELECT 2'), ...END, server.ready());
+    await s.settle();
+    expect(asked.rows).toEqual(['1']);
+    expect(asked.error).toBeInstanceOf(HiddenQueryEnded);
+  });
+
   it('ends when the server goes, which the client is told once', async () => {
     const s = await waiting();
     const asked = ask(s, 'sync');
