@@ -112,9 +112,13 @@ export class BackendMessages {
    */
   get owesNothing(): boolean {
     const { replies } = this.state;
-    if (replies.length > 0 && !this.spareSync) return false;
-    for (let i = 0; i < replies.length; i++) if (!isSync(replies.at(i))) return false;
-    return true;
+    let syncs = 0;
+    for (let i = 0; i < replies.length; i++) {
+      const reply = replies.at(i);
+      if (isSync(reply)) syncs++;
+      else if (reply.kind !== ReplyKind.CopyEnd) return false;
+    }
+    return syncs === 0 || this.spareSync;
   }
 
   /** The connection is gone: what has not been answered never will be. */

@@ -179,7 +179,8 @@ export class ExtendedMessages {
    */
   besideBound(type: number): Verdict {
     const { state } = this;
-    if (!state.replies.segmentOpen && !state.owesNothing()) return settle(state, null);
+    const owes = !state.replies.segmentOpen && !state.owesNothing();
+    if (owes && state.replies.tail?.swallowed !== true) return settle(state, null);
     if (state.bound?.decision.snapshot === 'required') return poison(state, type, boundBesideError(), null);
     state.bound = null;
     return null;

@@ -110,6 +110,7 @@ export class SnapshotDesk {
       try {
         await this.untilSegmentFits();
         if (this.state.copyingIn) return { kind: 'discarded' };
+        if (!this.segmentFits()) return withoutPlan(decision, COPY_IN_DOUBT);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision, entry);
@@ -126,6 +127,7 @@ export class SnapshotDesk {
       try {
         await this.untilSegmentFits();
         if (this.state.copyingIn) return { kind: 'discarded' };
+        if (!this.segmentFits()) return withoutPlan(decision, COPY_IN_DOUBT);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -171,9 +173,10 @@ export class SnapshotDesk {
     const services = state.services.snapshots!;
     // What is owed to the messages of an open segment may not come before its Sync.
     if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-    while (!state.owesNothing() && !state.copyingIn) await state.untilAnswered();
+    while (!state.owesNothing() && !state.copyingIn && !this.mayOweNothing()) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
+    if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
     // What the server is going to refuse by itself loses nothing.
     if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
     if (isDrop(entry.analysis)) {
@@ -271,12 +274,22 @@ export class SnapshotDesk {
     // What stands in front of the message is sent by then.
     await Promise.resolve();
     let flushed = false;
-    while (!this.segmentFits() && !state.copyingIn) {
+    while (!this.segmentFits() && !state.copyingIn && !this.mayOweNothing()) {
       // What has run may wait in the server for a Flush.
       if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
       flushed = true;
       await state.untilAnswered();
     }
+  }
+
+  /** Only Syncs are left that a COPY may have swallowed: what is waited for may never come. */
+  private mayOweNothing(): boolean {
+    const { replies } = this.state;
+    for (let i = 0; i < replies.length; i++) {
+      const { kind, swallowed } = replies.at(i);
+      if (kind !== ReplyKind.CopyEnd && !(kind === ReplyKind.Sync && swallowed)) return false;
+    }
+    return true;
   }
 
   private segmentFits(): boolean {
@@ -306,6 +319,8 @@ export class SnapshotDesk {
     return { kind: 'discarded' };
   }
 }
+
+const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 

@@ -424,6 +424,17 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     direct = await RawClient.open(taken.fixture.postgres.port);
   });
 
+  it('keeps nobody waiting behind a COPY that has failed, which may have swallowed a Sync', async () => {
+    client.write(fe.query('copy other from stdin'), fe.sync(), fe.copyData('1\t2\n'), fe.copyFail('enough'));
+    expect(typesOf(await client.untilReady())).toBe('GEZ');
+    client.write(fe.query('delete from precious where id = 1'));
+    const [refused] = errorsOf(await client.untilReady());
+    expect(refused === undefined || refused['C'] === 'HF002').toBe(true);
+    client.write(fe.query('select 1'), fe.query('delete from precious where id = 2'));
+    await client.untilReady();
+    expect(typesOf(await client.untilReady())).toBe('CZ');
+  });
+
   it('reads in a read-only transaction what it would read directly', async () => {
     for (const each of [client, direct]) await each.query('begin read only');
     for (const sql of ['delete from precious', 'truncate precious']) {
