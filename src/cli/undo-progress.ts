@@ -17,8 +17,15 @@ export const STEP_WORDS: Readonly<Record<UndoStep, string>> = {
 const TERMINAL_MS = 1_000;
 const OTHERWISE_MS = 15_000;
 
+export interface ShownProgress {
+  readonly onProgress: (progress: Progress) => void;
+  /** Something else is about to be printed; what comes after it is shown again. */
+  pause(): void;
+  end(): void;
+}
+
 /** Says where long work is: nothing of what is done in a second, and a line that changes where there is a terminal. */
-export function showProgress(io: Io): { readonly onProgress: (progress: Progress) => void; end(): void } {
+export function showProgress(io: Io): ShownProgress {
   const startedMs = nowMs();
   let now: Progress | null = null;
   const everyMs = io.terminal ? TERMINAL_MS : OTHERWISE_MS;
@@ -29,13 +36,18 @@ export function showProgress(io: Io): { readonly onProgress: (progress: Progress
     const line = `${STEP_WORDS[now.step]}${table}${part}, ${Math.round((nowMs() - startedMs) / 1000)} s`;
     io.err(io.terminal ? `\r\x1b[K${line}` : `${line}\n`);
   }, everyMs);
+  const pause = (): void => {
+    if (now !== null && io.terminal) io.err('\r\x1b[K');
+    now = null;
+  };
   return {
     onProgress: (progress) => {
       now = progress;
     },
+    pause,
     end() {
       clearInterval(timer);
-      if (io.terminal) io.err('\r\x1b[K');
+      pause();
     },
   };
 }

@@ -16,7 +16,7 @@ import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { timeText } from './snapshots-show.ts';
 import { toJson } from './table.ts';
 import { type ConnectionOption, withConnection } from './undo-connection.ts';
-import { showProgress } from './undo-progress.ts';
+import { type ShownProgress, showProgress } from './undo-progress.ts';
 import { conflictsText, countsText, doneText, droppedText, endedText } from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
@@ -80,7 +80,7 @@ async function previewAndUndo(
   options: UndoCommandOptions,
   account: string,
   io: Io,
-  progress: ReturnType<typeof showProgress>,
+  progress: ShownProgress,
 ): Promise<Ended> {
   const { previewUndo, undo } = await import('../undo/undo.ts');
   const { ownSnapshotOf } = await import('../undo/own-facts.ts');
@@ -88,7 +88,7 @@ async function previewAndUndo(
   const { onProgress } = progress;
   const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
   const preview = await previewUndo(request, { page, onConflict, onProgress });
-  progress.end();
+  progress.pause();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
   const { dropped, sequences } = request.manifest;
   if (options.json !== true) {

@@ -1,4 +1,5 @@
 import type { Analysis } from '../sql/effects.ts';
+import { DROPS_COLUMN } from '../sql/rules-table.ts';
 import type { SessionState } from './state.ts';
 
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
@@ -8,9 +9,10 @@ export const SEVERAL = 'it is one of several statements in one text';
 export const DROP_BOUND = 'a DROP is snapshotted only where it comes in a simple Query';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
-/** What is dropped is moved away instead, where the DROP comes in a Query. */
-export function isDrop({ operation }: Analysis): boolean {
-  return operation.startsWith('drop ');
+/** What is dropped is moved away instead, or copied if it is a column, where the DROP comes in a Query. */
+export function isDrop({ operation, statements }: Analysis): boolean {
+  if (operation.startsWith('drop ')) return true;
+  return operation === 'alter table' && statements.some(({ reasons }) => reasons.includes(DROPS_COLUMN));
 }
 
 /** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */

@@ -3,7 +3,8 @@ import { newId } from '../base/ids.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
-import type { DropStatement } from '../sql/drop-target.ts';
+import type { DropReading } from '../sql/drop-target.ts';
+import { dropColumns } from '../trash/drop-columns.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
@@ -31,15 +32,16 @@ const SAVEPOINT = 'holdfast_drop';
  * Invariant: what it says other than `done` leaves nothing done and no transaction of the gateway's open.
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
-  const { state, services, hidden, text, decision } = run;
+  const { state, services, hidden, text, entry, decision } = run;
   const problem = problemOf(run);
   if (problem !== null) return withoutPlan(decision, problem);
   const reading = await services.readDrop(text);
-  if (reading.kind !== 'drop') {
-    return withoutPlan(
-      decision,
-      reading.kind === 'other drop' ? reading.reason : 'its text is not understood',
-    );
+  switch (reading.kind) {
+    case 'other drop':
+      return withoutPlan(decision, reading.reason);
+    case 'no drop':
+      return withoutPlan(decision, `this version takes none of ${entry.analysis.operation}`);
+    default:
   }
   const connection = hidden.ending('sync');
   const opened = state.transactionStatus === 'I';
@@ -48,7 +50,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     // What is read of the catalogs has to be what the server goes by.
     const begin = opened ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
     await connection.run(plainQuery(begin), () => {});
-    outcome = await moveAndStore(run, connection, reading.drop, opened);
+    outcome = await moveAndStore(run, connection, reading, opened);
   } catch (error) {
     outcome = failure(error, decision, run.entry);
   }
@@ -66,13 +68,17 @@ function problemOf({ state, entry }: DropRun): string | null {
 async function moveAndStore(
   run: DropRun,
   connection: HiddenConnection,
-  drop: DropStatement,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
-  const outcome = await moveDrop(connection, { text: run.text.toString('utf8'), drop, id });
+  const text = run.text.toString('utf8');
+  const outcome =
+    reading.kind === 'drop'
+      ? await moveDrop(connection, { text, drop: reading.drop, id })
+      : await dropColumns(connection, { text, drop: reading.drop, id });
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);

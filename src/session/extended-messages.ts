@@ -119,14 +119,9 @@ export class ExtendedMessages {
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
-    if (captures && decision.snapshot === 'required' && isDrop(analysis)) {
-      // Before anybody is asked to approve it.
-      const ground = { decision, approvalId: null, holdMs: 0 };
-      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ground, nowMs());
-      return poison(this.state, Frontend.Bind, noPlanError(decision, DROP_BOUND), entry);
-    }
     const began = nowMs();
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read);
+    const unseen = isDrop(analysis) ? DROP_BOUND : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {

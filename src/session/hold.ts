@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
-import { heldNotice } from './refusal.ts';
+import { heldNotice, heldReason } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -61,7 +61,7 @@ export class HoldDesk {
         reasons: analysis.statements.flatMap((statement) => statement.reasons).slice(0, 16),
         tables: analysis.tables,
         rule: decision.rule,
-        reason: decision.reason,
+        reason: heldReason(decision),
         approvalsNeeded: decision.approvals,
         timeoutMs: decision.timeoutMs,
       });

@@ -1,10 +1,11 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import { ERROR_CATALOGUE, type ErrorCode, HoldfastError } from '../base/errors.ts';
 import type { HiddenQueryError } from '../catalog/connection.ts';
-import type { Block, Decision } from '../policy/decision.ts';
+import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { ADVICE } from './capturable.ts';
+import { whyNone } from './noted.ts';
 
 /** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
 
@@ -117,13 +118,19 @@ export function tooLargeError(what: string, limitBytes: number): ErrorFields {
   };
 }
 
-export function heldNotice(approvalId: string, decision: Decision): ErrorFields {
+/** Why a statement is held, and whether it can be undone, for who waits and for who decides. */
+export function heldReason(decision: Hold): string {
+  const why = whyNone(decision);
+  return why === null ? decision.reason : `${decision.reason}; it will have no snapshot, because ${why}`;
+}
+
+export function heldNotice(approvalId: string, decision: Hold): ErrorFields {
   return {
     S: 'NOTICE',
     V: 'NOTICE',
     C: '00000',
     M: 'statement held for approval',
-    D: `Approval ${approvalId}. Rule "${decision.rule}": ${decision.reason}`,
+    D: `Approval ${approvalId}. Rule "${decision.rule}": ${heldReason(decision)}`,
     H: `It waits until somebody approves or denies ${approvalId}; cancel it to give up.`,
   };
 }

@@ -30,7 +30,8 @@ const NOT_SEEN = 'it runs what the gateway has not read as text';
 
 /** As `rule`, for a statement of which no snapshot can be taken because of the way that it comes. */
 export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typeof rule>>): Ruling {
-  const ruling = rule(state, ...rest);
+  const [holds, analysis, text, parameters, answer, read] = rest;
+  const ruling = rule(state, holds, analysis, text, parameters, answer, read, NOT_SEEN);
   if (ruling.kind !== 'run' || !wantsSnapshot(ruling.decision)) return ruling;
   if (state.services.snapshots === null) return ruling;
   const { decision } = ruling;
@@ -38,10 +39,15 @@ export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typ
   return { ...ruling, kind: 'refuse', error: noPlanError(decision, NOT_SEEN) };
 }
 
-/** Why a statement that is to be held will surely have no snapshot, though it has to have one. */
-function problemAhead(state: SessionState, decision: Decision, analysis: Analysis): string | null {
-  if (state.services.snapshots === null || !wantsSnapshot(decision) || isDrop(analysis)) return null;
-  return decision.snapshot === 'required' ? problemOf(state, analysis) : null;
+/**
+ * What is to be approved: where it is known by now that there will be no snapshot, although there ought to be one, to
+ * go on without.
+ */
+function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unseen: string | null): Hold {
+  if (state.services.snapshots === null || decision.snapshot !== 'required') return decision;
+  const isMoved = isDrop(analysis) && analysis.statements.length === 1;
+  const problem = unseen ?? (isMoved ? null : problemOf(state, analysis));
+  return problem === null ? decision : noted(decision, null, problem);
 }
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
@@ -51,6 +57,7 @@ type Held = Extract<Answer['outcome'], { readonly kind: 'held' }>;
 /** Whether the approval is one of what is to be decided by now, since policy and settings may have moved meanwhile. */
 function isApproved(held: Held, decision: Hold): boolean {
   const { approved } = held;
+  if (decision.taken !== undefined && approved.taken === undefined) return false;
   if (approved.rule !== decision.rule || approved.approvals < decision.approvals) return false;
   return worseRisk(approved.risk, decision.risk) === approved.risk;
 }
@@ -91,6 +98,7 @@ function decided(
   parameters: number,
   answer: Answer | null,
   read: Analysis,
+  unseen: string | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
   const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
@@ -108,12 +116,10 @@ function decided(
     case 'block':
       return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
-      if (held !== null && isApproved(held, decision)) return { kind: 'run', decision, approvalId, holdMs };
-      // Nobody is asked to approve what would be refused then.
-      const problem = problemAhead(state, decision, analysis);
-      if (problem === null)
-        return { kind: 'wait', until: holds.hold(analysis, decision, text, parameters, read) };
-      return { kind: 'refuse', decision, error: noPlanError(decision, problem), approvalId, holdMs };
+      const asked = toApprove(state, decision, analysis, unseen);
+      if (held !== null && isApproved(held, asked))
+        return { kind: 'run', decision: asked, approvalId, holdMs };
+      return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
     }
     default:
       return unreachable(decision);

@@ -33,7 +33,7 @@ export function summaryOf({
   dropped,
 }: Manifest): SnapshotSummary {
   const { role, database, application, client } = session;
-  const named = dropped === undefined ? targetsFirst(tables) : dropped.objects;
+  const named = dropped === undefined ? targetsFirst(tables) : indexesLast(dropped.objects);
   const sum = (count: (table: ManifestTable) => number) => tables.reduce((all, each) => all + count(each), 0);
   return {
     id,
@@ -55,6 +55,12 @@ export function summaryOf({
 
 export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
   `${schema}.${name}`;
+
+/** People ask for tables; their indexes go with them. */
+function indexesLast<T extends { readonly kind: string }>(objects: readonly T[]): T[] {
+  const isIndex = ({ kind }: T): number => (kind === 'index' ? 1 : 0);
+  return objects.toSorted((a, b) => isIndex(a) - isIndex(b));
+}
 
 function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
   const level = ({ cause }: ManifestTable): number => (cause.kind === 'target' ? 0 : cause.level);

@@ -1,8 +1,8 @@
 import type { RawStmt } from '@pgsql/types';
 import type { RelationName } from './effects.ts';
-import { list, nameParts, text, unwrap } from './tree.ts';
+import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tree.ts';
 
-/** What a DROP names, for whoever moves it away instead. */
+/** What a DROP names, be it objects or columns, for whoever moves it away instead. */
 
 export const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
@@ -15,8 +15,15 @@ export interface DropStatement {
   readonly cascade: boolean;
 }
 
+/** ALTER TABLE … DROP COLUMN, and nothing else in it. */
+export interface DropColumns {
+  readonly table: RelationName;
+  readonly columns: readonly string[];
+}
+
 export type DropReading =
   | { readonly kind: 'drop'; readonly drop: DropStatement }
+  | { readonly kind: 'drop columns'; readonly drop: DropColumns }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
   | { readonly kind: 'no drop' };
@@ -36,6 +43,7 @@ export function readDrop(raw: RawStmt): DropReading {
   if (node === null) return { kind: 'no drop' };
   const { name, fields } = node;
   if (name === 'DropdbStmt') return other('a database cannot be dropped in a transaction that can be undone');
+  if (name === 'AlterTableStmt') return readAlter(fields);
   if (name !== 'DropStmt') {
     return /^Drop/.test(name)
       ? other('only tables, views, sequences and schemas are kept')
@@ -54,4 +62,15 @@ export function readDrop(raw: RawStmt): DropReading {
   }
   const ifExists = fields['missing_ok'] === true;
   return { kind: 'drop', drop: { kind, names, ifExists, cascade: fields['behavior'] === 'DROP_CASCADE' } };
+}
+
+function readAlter(fields: Fields): DropReading {
+  const table = relationOf(fields['relation']);
+  const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
+  const columns = commands.map((each) => (each?.['subtype'] === 'AT_DropColumn' ? text(each['name']) : null));
+  const known = columns.filter((each) => each !== null);
+  if (table === null || fields['objtype'] !== 'OBJECT_TABLE' || known.length !== commands.length) {
+    return other('of what ALTER loses only dropped columns of a table are kept, where it does nothing else');
+  }
+  return { kind: 'drop columns', drop: { table, columns: known } };
 }

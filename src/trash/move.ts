@@ -36,7 +36,7 @@ export type MoveOutcome =
   /** It cannot be undone exactly; nothing has been changed. A clause that reads well behind "because". */
   | { readonly kind: 'none'; readonly reason: string };
 
-interface Precheck {
+export interface Precheck {
   readonly catalogFirst: boolean | null;
   readonly eventTriggers: readonly string[] | null;
   /** Whether the role may use the trash; null where there is none. */
@@ -73,10 +73,18 @@ const back = [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOI
  * Whatever goes wrong in that leaves the transaction as it was.
  */
 export async function moveDrop(connection: HiddenConnection, request: MoveRequest): Promise<MoveOutcome> {
+  return await orAsBefore(connection, (session) => attempt(connection, session, request));
+}
+
+/** Runs it in a savepoint, which takes back whatever it was unless it has moved all. */
+export async function orAsBefore(
+  connection: HiddenConnection,
+  work: (session: TrashSession) => Promise<MoveOutcome>,
+): Promise<MoveOutcome> {
   const session = onHidden(connection);
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   try {
-    const outcome = await attempt(connection, session, request);
+    const outcome = await work(session);
     if (outcome.kind === 'moved') await session.query(back[1]!);
     else for (const sql of back) await session.query(sql);
     return outcome;
@@ -128,14 +136,14 @@ async function attempt(
   }
 }
 
-function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
+export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
   if (catalogFirst !== true) return 'search_path has another schema before pg_catalog';
   if (oneSnapshot) return 'its transaction is not READ COMMITTED, and may not see all that depends on it';
   if (eventTriggers !== null) return `the event trigger ${eventTriggers[0]} would not be told of the DROP`;
   return null;
 }
 
-function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null {
+export function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null {
   if (allTables !== null) return `the publication ${allTables[0]}, of all tables, would publish the trash`;
   if (trash === false) return `the role may not use and create in the schema ${TRASH_SCHEMA}`;
   if (trash === null && !mayCreate)
@@ -143,7 +151,7 @@ function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null
   return null;
 }
 
-async function reachOf(session: TrashSession, roots: readonly Root[]): Promise<readonly Standing[]> {
+export async function reachOf(session: TrashSession, roots: readonly Root[]): Promise<readonly Standing[]> {
   return (
     (await json<readonly Standing[] | null>(session, REACH, [
       ...given(roots),
@@ -152,7 +160,7 @@ async function reachOf(session: TrashSession, roots: readonly Root[]): Promise<r
   );
 }
 
-async function tryDrop(
+export async function tryDrop(
   connection: HiddenConnection,
   session: TrashSession,
   text: string,
@@ -214,18 +222,18 @@ async function move(
 }
 
 /** Everybody may move what is theirs, and reach nothing in it but what they could reach before. */
-const MAKE_TRASH = [
+export const MAKE_TRASH = [
   `CREATE SCHEMA ${quoteName(TRASH_SCHEMA)}`,
   `GRANT USAGE, CREATE ON SCHEMA ${quoteName(TRASH_SCHEMA)} TO PUBLIC`,
 ];
 
-function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
+export function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
   return [
     `{${objects.map(([classid]) => classid).join(',')}}`,
     `{${objects.map(([, objid]) => objid).join(',')}}`,
   ];
 }
 
-function textArray(values: readonly string[]): string {
+export function textArray(values: readonly string[]): string {
   return `{${values.map((value) => `"${value.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
 }

@@ -4,7 +4,7 @@
  */
 
 /** Names of system tables and types get their schema, which a temporary table could otherwise stand before. */
-function pinned(sql: string): string {
+export function pinned(sql: string): string {
   return sql
     .replaceAll(
       /(?<![.\w'])(pg_(?:class|namespace|depend|attribute|attrdef|constraint|trigger|rewrite|policy|proc|type|inherits|index|statistic_ext|publication|publication_rel|publication_namespace|subscription_rel|event_trigger|am|tablespace|collation|roles|seclabel|description|range))\b(?!\()/g,
@@ -37,7 +37,7 @@ SELECT pg_catalog.jsonb_build_object(
       FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY a(name, i)))::text`);
 
 /** The objects of $1 (their classes) and $2 (their OIDs). */
-const GIVEN = `given AS MATERIALIZED (SELECT g.classid, g.objid FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[])) g(classid, objid))`;
+export const GIVEN = `given AS MATERIALIZED (SELECT g.classid, g.objid FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[])) g(classid, objid))`;
 
 /** How many columns a relation has by now, because a column may be dropped of one that stays. */
 const LIVE_COLUMNS = `(SELECT pg_catalog.count(*) FROM pg_attribute a
@@ -64,15 +64,15 @@ WITH ${GIVEN}
 SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8, ${LIVE_COLUMNS}) ORDER BY p.classid, p.objid)::text
   FROM given p WHERE pg_catalog.pg_describe_object(p.classid, p.objid, 0) IS NOT NULL`);
 
-const IS = (name: string) => `'pg_catalog.${name}'::regclass::oid`;
+export const IS = (name: string) => `'pg_catalog.${name}'::regclass::oid`;
 const GONE = (name: string, oid: string) =>
   `EXISTS (SELECT FROM given g WHERE g.classid = ${IS(name)} AND g.objid = ${oid})`;
-const LIST = (items: string, order: string) => `pg_catalog.jsonb_agg(${items} ORDER BY ${order})`;
+export const LIST = (items: string, order: string) => `pg_catalog.jsonb_agg(${items} ORDER BY ${order})`;
 const NAME_OF = (
   oid: string,
 ) => `(SELECT pg_catalog.jsonb_build_object('oid', k.oid::int8, 'schema', n.nspname, 'name', k.relname, 'kind', k.relkind)
    FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = ${oid})`;
-const ACL = (acl: string) =>
+export const ACL = (acl: string) =>
   `(SELECT ${LIST(
     `pg_catalog.jsonb_build_object('grantee', CASE WHEN x.grantee = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(x.grantee) END,
       'privilege', x.privilege_type, 'grantable', x.is_grantable, 'grantor', pg_catalog.pg_get_userbyid(x.grantor))`,
@@ -239,23 +239,32 @@ const STRANGERS = `
  * All that has to be known of the objects that would go. Definitions come with their names qualified, for which
  * search_path is emptied while they are read and set back by the same statement, so that no client is told of it.
  */
-export const FACTS = pinned(`
-WITH ${GIVEN},
+export function emptyingPath(given: string, facts: string): string {
+  return `
+WITH ${given},
 emptied AS MATERIALIZED (
   SELECT s.path, pg_catalog.set_config('search_path', 'pg_catalog', true) AS now
     FROM (SELECT pg_catalog.current_setting('search_path') AS path OFFSET 0) s
 ),
 read AS MATERIALIZED (
   SELECT e.path, f.facts FROM emptied e CROSS JOIN LATERAL (
-    SELECT pg_catalog.jsonb_build_object('relations', (${RELATIONS} AND e.now IS NOT NULL), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
+    SELECT ${facts} AS facts OFFSET 0
+  ) f
+)
+SELECT r.facts::text, pg_catalog.set_config('search_path', r.path, true) FROM read r WHERE r.facts IS NOT NULL`;
+}
+
+export const FACTS = pinned(
+  emptyingPath(
+    GIVEN,
+    `pg_catalog.jsonb_build_object('relations', (${RELATIONS} AND e.now IS NOT NULL), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
       'defaults', (${DEFAULTS} AND e.now IS NOT NULL), 'triggers', (${TRIGGERS} AND e.now IS NOT NULL),
       'rules', (${RULES} AND e.now IS NOT NULL), 'policies', (${POLICIES} AND e.now IS NOT NULL),
       'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS}),
       'functions', (${FUNCTIONS} AND e.now IS NOT NULL), 'types', (${TYPES}), 'schemas', (${SCHEMAS}),
-      'strangers', (${STRANGERS})) AS facts OFFSET 0
-  ) f
-)
-SELECT r.facts::text, pg_catalog.set_config('search_path', r.path, true) FROM read r WHERE r.facts IS NOT NULL`);
+      'strangers', (${STRANGERS}))`,
+  ),
+);
 
 /**
  * Afterwards: what of the given objects stands outside the trash still, what outside it depends on them, and what

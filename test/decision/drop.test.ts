@@ -15,7 +15,7 @@ const POLICY = `
 mode: protect
 rules:
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
-  - { name: what goes, match: { operation: ["drop *"] }, action: snapshot }
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }
 `;
 
@@ -184,6 +184,32 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(errorsOf(await careless.query('drop table app.parent cascade'))).toEqual([]);
     expect(await there('app.parent')).toBe(false);
     await careless.terminate();
+  });
+
+  it('of a column keeps its values, which come back', async () => {
+    const client = await fixture.client();
+    const sql = 'alter table app.parent drop column note cascade';
+    await direct.rows('begin');
+    const wanted = await direct.query('alter table app.child drop column parent');
+    await direct.rows('rollback');
+    expect(errorsOf(await client.query(sql))).toMatchObject([
+      { C: 'HF002', D: expect.stringContaining('view app.seen') },
+    ]);
+    await direct.rows('drop view app.seen; alter table app.child add id int primary key default 1');
+    expect(shown(await client.query('alter table app.child drop column parent'))[0]).toBe(shown(wanted)[0]);
+    await client.query('begin');
+    expect(statusOf(await client.query('alter table app.parent drop column note'))).toBe('T');
+    await client.query('commit');
+    const [child, parent] = (await manifests()).slice(-2);
+    expect(await undone(child!)).toMatchObject({ kind: 'done' });
+    expect(await undone(parent!)).toMatchObject({ kind: 'done' });
+    expect(
+      await direct.rows('select note, parent from app.parent p join app.child c on c.parent = p.id'),
+    ).toEqual([['n1', '1']]);
+    await expect(direct.rows('insert into app.child (id, parent) values (2, 1000)')).rejects.toThrow(
+      'foreign key',
+    );
+    await client.terminate();
   });
 
   it('of a database is refused, since nothing of it can be kept', async () => {

@@ -364,13 +364,28 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     await held.terminate();
   });
 
-  it('of which surely no snapshot can be taken is not held in vain', async () => {
+  it('of which surely no snapshot can be taken waits for somebody who is told so, and runs without', async () => {
     const held = await taken.fixture.client({ application_name: 'held' });
-    expect(errorsOf(await held.query('delete from other; delete from precious'))).toMatchObject([
-      { C: 'HF002' },
-    ]);
-    held.write(fe.parse('', 'drop table other'), fe.bind(), fe.execute(), fe.sync());
-    expect(errorsOf(await held.untilReady())).toMatchObject([{ C: 'HF002' }]);
+    for (const table of ['other_a', 'other_b', 'other_c'])
+      await taken.fixture.postgres.sql(`create table ${table} (n int)`);
+    const before = (await taken.all()).length;
+    for (const [messages, why] of [
+      [[fe.query('drop table other_a; select 1')], 'several statements'],
+      [[fe.parse('', 'drop table other_b'), fe.bind(), fe.execute(), fe.sync()], 'simple Query'],
+      [[fe.query('alter table other_c drop column n')], 'this version takes none of alter table'],
+    ] as const) {
+      held.write(...messages);
+      const id = await heldId(held);
+      const { reason } = await taken.fixture.approval(id);
+      expect(reason).toContain('it will have no snapshot, because');
+      expect(reason).toContain(why);
+      await taken.fixture.resolve(id, 'approve');
+      expect(errorsOf(await held.untilReady())).toEqual([]);
+      const [event] = await taken.fixture.auditEvents((e) => e['approval_id'] === id, 1);
+      expect(event).toMatchObject({ action: 'hold', snapshot: expect.stringContaining(`none: `) });
+      expect(event!['snapshot']).toContain(why);
+    }
+    expect(await taken.all()).toHaveLength(before);
     await held.terminate();
   });
 

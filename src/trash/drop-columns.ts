@@ -1,0 +1,151 @@
+import { LIMITS } from '../base/limits.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
+import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { DropColumns } from '../sql/drop-target.ts';
+import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
+import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
+import {
+  given,
+  MAKE_TRASH,
+  type MoveOutcome,
+  orAsBefore,
+  type Precheck,
+  problemToMove,
+  problemToTry,
+  reachOf,
+  textArray,
+  tryDrop,
+} from './move.ts';
+import type { RestoreStep } from './plan.ts';
+import { PRECHECK } from './queries.ts';
+import { hiddenQuery, json, type TrashSession } from './session.ts';
+
+export interface ColumnsRequest {
+  /** The client's own statement. */
+  readonly text: string;
+  readonly drop: DropColumns;
+  readonly id: string;
+}
+
+/**
+ * Runs an ALTER TABLE … DROP COLUMN with its values kept: they are copied into a table in the trash, each with the
+ * key of its row, under the lock that the statement takes. They are put back by key, into a column made anew.
+ */
+export async function dropColumns(
+  connection: HiddenConnection,
+  request: ColumnsRequest,
+): Promise<MoveOutcome> {
+  return await orAsBefore(connection, (session) => attempt(connection, session, request));
+}
+
+async function attempt(
+  connection: HiddenConnection,
+  session: TrashSession,
+  { text, drop, id }: ColumnsRequest,
+): Promise<MoveOutcome> {
+  const name = quoteQualified(drop.table.schema, drop.table.name);
+  const precheck = await json<Precheck>(session, PRECHECK, [textArray([name]), 'false']);
+  const problem = problemToTry(precheck);
+  if (problem !== null) return { kind: 'none', reason: problem };
+  const [root] = precheck.roots;
+  const roots = root?.[1] == null ? [] : [[root[0], root[1], root[2]] as const];
+  const reach = await reachOf(session, roots);
+  if (reach.length > LIMITS.trashObjectsMax) return { kind: 'none', reason: 'too many objects depend on it' };
+  const trial = await tryDrop(connection, session, text, reach);
+  if (trial.kind === 'refused') return trial;
+  if (!trial.losesColumn) return { kind: 'harmless', why: 'it drops nothing' };
+  if (roots[0]?.[2] === true) return { kind: 'harmless', why: 'the table is temporary' };
+  const unable = problemToMove(precheck);
+  if (unable !== null) return { kind: 'none', reason: unable };
+  await session.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`);
+  const facts = await json<ColumnFacts>(session, COLUMN_FACTS, [
+    ...given(trial.gone),
+    String(roots[0]![1]),
+    textArray(drop.columns),
+  ]);
+  const reason = problemOf(facts);
+  if (reason !== null) return { kind: 'none', reason };
+  if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
+  const plan = planColumns(facts, id);
+  for (const sql of plan.before) await session.query(sql);
+  const { tag } = await connection.run(hiddenQuery(text), () => {});
+  const { schema, oid } = facts.table;
+  const object = {
+    oid,
+    kind: 'column',
+    schema,
+    name: `${facts.table.name}.${drop.columns.join(', ')}`,
+    trash_name: plan.copy,
+  };
+  const notes = [`the columns of ${named(facts.table)} come back as its last ones`, ...plan.notes];
+  const moved = { moves: plan.before, restores: plan.restores, objects: [object], notes, binds: [] };
+  return { kind: 'moved', tag, notices: trial.notices, moved };
+}
+
+function problemOf({ table, columns, key, strangers }: ColumnFacts): string | null {
+  if (strangers !== null) return `it would take along ${strangers[0]}`;
+  if (table.kind !== 'r' || table.related) return 'the table has partitions, parents or children';
+  if (table.rowSecurity) return 'row security hides rows of the table from the role';
+  if (columns.some(({ identity }) => identity !== '')) return 'it drops an identity';
+  if (key === null)
+    return 'the table has no key of plain types that stays, by which values could be put back';
+  return null;
+}
+
+interface ColumnsPlan {
+  readonly copy: string;
+  readonly before: readonly string[];
+  readonly restores: readonly RestoreStep[];
+  readonly notes: readonly string[];
+}
+
+function planColumns(facts: ColumnFacts, id: string): ColumnsPlan {
+  const { table, columns, triggers } = facts;
+  const key = facts.key ?? [];
+  const copy = `${id}_${table.oid}`;
+  const [at, from] = [named(table), quoteQualified(TRASH_SCHEMA, copy)];
+  const stored = columns.filter(({ generated }) => generated === '');
+  const all = [...key, ...stored.map(({ name }) => name)].map(quoteName).join(', ');
+  const restores: RestoreStep[] = [];
+  const restore = (what: string, ...sqls: readonly string[]) => {
+    for (const sql of sqls) restores.push({ sql, what });
+  };
+  for (const { name, type, collation, generated, expression } of columns) {
+    const collate = collation === null ? '' : ` COLLATE ${collation}`;
+    const computed = generated === 's' ? ' STORED' : ' VIRTUAL';
+    const as = generated === '' ? '' : ` GENERATED ALWAYS AS (${expression})${computed}`;
+    restore(`the column ${name}`, `ALTER TABLE ${at} ADD COLUMN ${quoteName(name)} ${type}${collate}${as}`);
+  }
+  if (stored.length > 0) {
+    const set = stored.map(({ name }) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+    const same = key.map((name) => `t.${quoteName(name)} = k.${quoteName(name)}`).join(' AND ');
+    restore('the values', `UPDATE ONLY ${at} t SET ${set} FROM ${from} k WHERE ${same}`);
+  }
+  for (const { name, definition, comment: text } of facts.constraints ?? []) {
+    const constraint = `CONSTRAINT ${quoteName(name)}`;
+    restore(`the constraint ${name}`, `ALTER TABLE ${at} ADD ${constraint} ${definition}`);
+    restore(`the constraint ${name}`, ...comment(`${constraint} ON ${at}`, text));
+  }
+  for (const { schema, name, definition, comment: text } of facts.indexes ?? []) {
+    restore(`the index ${name}`, definition, ...comment(`INDEX ${named({ schema, name })}`, text));
+  }
+  for (const column of columns)
+    restore(`the column ${column.name}`, ...propertiesOf(at, table.owner, column));
+  restore('the copy', `DROP TABLE ${from}`);
+  const notes = triggers ? [`triggers of ${at} fire as the values are put back`] : [];
+  return { copy, before: [`CREATE TABLE ${from} AS SELECT ${all} FROM ONLY ${at}`], restores, notes };
+}
+
+/** What a column has beside its type and values. */
+function propertiesOf(at: string, owner: string, column: ColumnFacts['columns'][number]): string[] {
+  const name = quoteName(column.name);
+  const alter = `ALTER TABLE ${at} ALTER COLUMN ${name}`;
+  const hasDefault = column.generated === '' && column.expression !== null;
+  return [
+    ...(hasDefault ? [`${alter} SET DEFAULT ${column.expression}`] : []),
+    ...(column.notNull ? [`${alter} SET NOT NULL`] : []),
+    ...(column.storage === null ? [] : [`${alter} SET STORAGE ${column.storage}`]),
+    ...comment(`COLUMN ${at}.${name}`, column.comment),
+    ...grants(at, owner, true, column.acl, column.name),
+  ];
+}

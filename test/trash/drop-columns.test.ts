@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '../../src/base/ids.ts';
+import { readDrop } from '../../src/sql/drop-target.ts';
+import { Parser } from '../../src/sql/parser.ts';
+import { dropColumns } from '../../src/trash/drop-columns.ts';
+import type { MoveOutcome } from '../../src/trash/move.ts';
+import { restoreDropped } from '../../src/trash/restore.ts';
+import { onHidden } from '../../src/trash/session.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { messageOf, really } from './as-dropped.ts';
+import { difference, dumpDatabase } from './catalog-dump.ts';
+
+describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let parser: Parser;
+  let client: RawClient;
+  let databases = 0;
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    await postgres.sql('create role app login; create role reader');
+    parser = await Parser.create();
+  });
+  afterAll(async () => {
+    await postgres?.stop();
+  });
+
+  async function open(setup: string): Promise<void> {
+    await client?.terminate();
+    const database = `d${++databases}`;
+    await postgres.sql(`create database ${database} owner app`);
+    client = await RawClient.open(postgres.port, { database, user: 'app' });
+    await client.rows(setup);
+  }
+
+  async function drop(sql: string): Promise<MoveOutcome> {
+    const parsed = parser.parse(Buffer.from(sql));
+    const reading = readDrop((parsed.kind === 'tree' ? parsed.tree.stmts : [])![0]!);
+    if (reading.kind !== 'drop columns') throw new Error(JSON.stringify(reading));
+    await client.rows('begin');
+    const outcome = await dropColumns(new HiddenClient(client), {
+      text: sql,
+      drop: reading.drop,
+      id: newId('snap'),
+    });
+    await client.rows(outcome.kind === 'refused' ? 'rollback' : 'commit');
+    return outcome;
+  }
+
+  /** Columns by their names, since one that comes back is the last. */
+  const unnumbered = (lines: readonly string[]) =>
+    lines
+      .filter((line) => !line.startsWith('row of'))
+      .map((line) => line.replace(/^\((column,[^,]+),\d+,/, '($1,').replace(/USING btree|\{[\d,]*\}/g, ''))
+      .sort();
+
+  it.each([
+    [
+      'with all that it has',
+      `create table "T x" (id int primary key, "C c" varchar(9) collate "C" not null default 'd' check ("C c" <> ''), n numeric, unique ("C c", n));
+       insert into "T x" select g, 'v' || g, g / 3.0 from generate_series(1, 500) g; create index "I i" on "T x" (lower("C c")) where n > 2; comment on index "I i" is 'i';
+       comment on column "T x"."C c" is 'c'; grant select ("C c") on "T x" to reader with grant option; alter table "T x" alter "C c" set storage external`,
+      'alter table "T x" drop column "C c", drop "n"',
+      'select id, "C c", n from "T x" order by 1',
+    ],
+    [
+      'that is computed, and one that refers to others',
+      `create table o (id int primary key); insert into o values (1), (2); create table t (a int, b int, primary key (a, b), g int generated always as (a * 2) stored, o int references o on delete cascade, x int);
+       insert into t (a, b, o) values (1, 1, 1), (1, 2, 2), (2, 1, null)`,
+      'alter table t drop column g, drop column o, drop column if exists nothing',
+      'select a, b, g, o from t order by 1, 2',
+    ],
+    [
+      'in a unique key, where another key stays',
+      `create table t (id int primary key, u text not null unique); insert into t select g, g::text from generate_series(1, 9) g`,
+      'alter table t drop column id',
+      'select id, u from t order by 1',
+    ],
+  ])('%s comes back with its values', async (_, setup, sql, rows) => {
+    await open(setup);
+    const before = await dumpDatabase(client);
+    const values = await client.rows(rows);
+    const outcome = await drop(sql);
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    const moved = await dumpDatabase(client);
+    expect(await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved)).toMatchObject({
+      kind: 'restored',
+    });
+    expect(await client.rows(rows)).toEqual(values);
+    expect(difference(unnumbered(before), unnumbered(await dumpDatabase(client)))).toEqual([]);
+    expect(
+      await client.rows(`select count(*) from pg_class where relnamespace = 'holdfast_trash'::regnamespace`),
+    ).toEqual([['0']]);
+    const real = await really(client, sql);
+    expect({ tag: outcome.tag, notices: outcome.notices.map(messageOf) }).toEqual(real);
+    expect(difference(unnumbered(await dumpDatabase(client)), unnumbered(moved))).toEqual([]);
+  });
+
+  it('comes back to the rows that are there still, unless one that is not may not be without', async () => {
+    await open(
+      `create table t (id int primary key, v text not null); insert into t select g, 'v' || g from generate_series(1, 10) g`,
+    );
+    const outcome = await drop('alter table t drop column v');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    await client.rows('delete from t where id = 1; insert into t values (11)');
+    const session = onHidden(new HiddenClient(client));
+    expect(await restoreDropped(session, outcome.moved)).toMatchObject({
+      kind: 'conflict',
+      conflicts: [{ reason: expect.stringContaining('null values') }],
+    });
+    await client.rows('delete from t where id = 11');
+    expect(await restoreDropped(session, outcome.moved)).toMatchObject({ kind: 'restored' });
+    expect(await client.rows('select count(v), min(id) from t')).toEqual([['9', '2']]);
+  });
+
+  it.each([
+    ['create table t (v text)', 'no key'],
+    ['create table t (id int primary key, v serial)', 'sequence'],
+    ['create table t (id int primary key, v int generated always as identity)', 'sequence'],
+    ['create table t (id int primary key, v int); create view w as select v from t', 'view public.w'],
+    [
+      'create table t (id int primary key, v int unique); create table r (v int references t (v))',
+      'r_v_fkey',
+    ],
+    ['create table t (id int primary key, v int) partition by range (id)', 'partition'],
+    ['create table t (id int primary key, v int); create table c () inherits (t)', 'children'],
+  ])('is not dropped where it would not come back: %s', async (setup, reason) => {
+    await open(setup);
+    const before = await dumpDatabase(client);
+    expect(await drop('alter table t drop column v cascade')).toMatchObject({
+      kind: 'none',
+      reason: expect.stringContaining(reason),
+    });
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+  });
+
+  it.each([
+    ['alter table t drop column nothing', 'refused'],
+    ['alter table nothing drop column v', 'refused'],
+    ['alter table if exists nothing drop column v', 'harmless'],
+    ['alter table t drop column if exists nothing', 'harmless'],
+  ])('that is not there: %s', async (sql, kind) => {
+    await open('create table t (id int primary key, v text)');
+    expect((await drop(sql)).kind).toBe(kind);
+  });
+});
