@@ -109,6 +109,9 @@ export const LIMITS = {
   auditCloseMs: 10_000,
   /** What is left of a gateway in which a fault went uncaught ends by then, whether or not it has stopped. */
   faultStopMs: 20_000,
+  /** Records that are older than they are kept are looked for so often, and that many rows dropped at a time. */
+  auditDropMs: 3_600_000,
+  auditDropRows: 1_000,
   auditRetryMs: 250,
   auditRetryMaxMs: 5_000,
   /** How long a commit waits for the record of what it commits. */
