@@ -152,6 +152,8 @@ export const LIMITS = {
   blobAtOnceBytes: 64 * 1024 * 1024,
   /** How often a file is put into its folder again after somebody has removed the folder as empty. */
   blobRenameAttemptsMax: 5,
+  /** Folders of a directory store of which is remembered that they are durable. */
+  blobFoldersKnown: 1_000,
   blobListPageMax: 1_000,
   /** S3 takes no part below 5 MiB but the last. */
   s3PartBytes: 8 * 1024 * 1024,
