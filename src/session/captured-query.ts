@@ -46,7 +46,7 @@ export function runCaptured(
     reply.decision = entry.decision;
   }
   if (captured.kind !== 'without' || captured.begun !== true) state.services.audit.begin(entry);
-  if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply);
+  if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply, entry.text);
   if (captured.kind === 'without') {
     reply.audit = entry;
     return null;

@@ -20,7 +20,7 @@ import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import type { Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { currentAnalysis, executedBy, isAsDecided } from './understanding.ts';
+import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
 
@@ -169,6 +169,7 @@ export class ExtendedMessages {
     reply.name = name;
     reply.portal = portal;
     portals.ask(name, portal);
+    if (portal.analysis.touchesSession && plansUnseenCode(portal)) this.state.codeRuns();
     this.state.bound = null;
     return null;
   }
@@ -216,7 +217,8 @@ export class ExtendedMessages {
     }
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
+    if (analysis.touchesSession || this.state.settings.mayBePutBack)
+      applySessionEffects(this.state, analysis, reply, portal.statement.text);
     return null;
   }
 

@@ -6,6 +6,7 @@ import { queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
@@ -19,7 +20,7 @@ import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { executedBy } from './understanding.ts';
+import { executedBy, executes } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
@@ -41,12 +42,16 @@ export class FrontendMessages {
   readonly hidden: HiddenQueries;
   private readonly snapshots: SnapshotDesk;
   private readonly extended: ExtendedMessages;
+  private readonly doubts: Doubts;
+  /** The server was asked about what the message depends on. */
+  private asked = false;
 
   constructor(state: SessionState) {
     this.state = state;
     this.holds = new HoldDesk(state);
     this.hidden = new HiddenQueries(state);
     this.snapshots = new SnapshotDesk(state, this.hidden);
+    this.doubts = new Doubts(state, this.hidden);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots);
   }
 
@@ -71,6 +76,7 @@ export class FrontendMessages {
     missingBytes = 0,
   ): Verdict {
     const { state } = this;
+    if (answer === null) this.asked = false;
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(answer.outcome.captured);
@@ -81,9 +87,23 @@ export class FrontendMessages {
       if (state.copyingIn) return { kind: 'break' };
       const wait = waitForCopy(state, answer);
       if (wait !== null) return wait;
+      if (state.inDoubt && this.mayAsk(answer)) {
+        const asking = this.doubts.before(type, bytes, start, end);
+        if (asking !== null) return this.asking(asking);
+      }
     }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
     return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
+  }
+
+  /** Each message is asked about once, whatever comes of it, and none that has been held. */
+  private mayAsk(answer: Answer | null): boolean {
+    return !this.asked && (answer === null || answer.outcome === null);
+  }
+
+  private asking(wait: Verdict): Verdict {
+    this.asked = true;
+    return wait;
   }
 
   private understand(
@@ -186,6 +206,8 @@ export class FrontendMessages {
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
+      return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
@@ -203,7 +225,8 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession) applySessionEffects(this.state, analysis, reply);
+    if (analysis.touchesSession || this.state.settings.mayBePutBack)
+      applySessionEffects(this.state, analysis, reply, text);
     return null;
   }
 
@@ -218,6 +241,7 @@ export class FrontendMessages {
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
     this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
+    this.state.codeRuns();
     return null;
   }
 

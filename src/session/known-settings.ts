@@ -7,9 +7,11 @@ import { isCatalogFirst } from '../sql/search-path.ts';
  * nothing is under way. What was changed in a transaction goes back with it, at an error as well, so that until its
  * end text is certain only while nothing is under way.
  *
- * A search_path is distrusted at once, and trusted again only outside a transaction: where the server has told it
- * (PostgreSQL 18), or where a plain SET of it was the last that can have touched it. What could not be trusted at the
- * start never is, because RESET leads back there.
+ * A search_path is distrusted at once, and trusted again where the server has told it (PostgreSQL 18) or, outside a
+ * transaction, where a plain SET of it was the last that can have touched it.
+ *
+ * Code that the gateway has not read may have changed any of it, so that all is in doubt from the moment it is sent
+ * until the server tells, or is asked (see doubts.ts). What a server does not tell is in doubt from the start.
  */
 export class KnownSettings {
   facts: TextFacts = DEFAULT_TEXT_FACTS;
@@ -19,11 +21,18 @@ export class KnownSettings {
   private undoable = false;
   private toldSinceReady = false;
   private pathTrusted: boolean;
-  private readonly pathTrustedAtStart: boolean;
+  /** Whether RESET leads to a path that can be trusted; null where that is not known. */
+  private trustedAtStart: boolean | null;
   /** Whether the path that the server told last can be trusted; null where it does not tell. */
   private pathTold: boolean | null;
   /** How many statements that touch the path have been sent. */
   private pathTouches = 0;
+  private textDoubt = false;
+  private pathDoubt: boolean;
+  /** The end of the transaction may put back what was told or asked in it. */
+  mayBePutBack = false;
+  /** How text is read inside a segment, as asked; it is what has been told again with the next ReadyForQuery. */
+  private asked: Pick<TextFacts, 'encoding' | 'standardConformingStrings'> | null = null;
 
   constructor(parameters: ReadonlyMap<string, string>, pathAtStart: string | null) {
     this.encoding = readableEncoding(parameters.get('client_encoding') ?? 'UTF8');
@@ -31,13 +40,28 @@ export class KnownSettings {
     const told = parameters.get('search_path') ?? null;
     this.pathTold = told === null ? null : isCatalogFirst(told);
     this.pathTrusted = (told ?? pathAtStart) === null || isCatalogFirst((told ?? pathAtStart)!);
-    this.pathTrustedAtStart = this.pathTrusted;
+    this.trustedAtStart = (told ?? pathAtStart) === null ? null : this.pathTrusted;
+    this.pathDoubt = this.trustedAtStart === null;
     this.read(false);
   }
 
   /** Whether statements under way may change how text is read. */
   get isUncertain(): boolean {
-    return this.uncertain;
+    return this.uncertain || this.textDoubt;
+  }
+
+  /** Whether the server could tell more. */
+  get inDoubt(): boolean {
+    return this.textDoubt || this.pathDoubt;
+  }
+
+  /** The facts as they are if there is nothing to the doubts. */
+  get hoped(): TextFacts {
+    return {
+      encoding: this.uncertain ? 'ascii-only' : this.encoding,
+      standardConformingStrings: !this.uncertain && this.standardStrings,
+      catalogFirst: this.pathTrusted,
+    };
   }
 
   /** The server has told a setting's value. */
@@ -70,13 +94,71 @@ export class KnownSettings {
   /** A statement is sent that sets the path; null for one that the text does not tell. */
   pathSet(path: string | null): void {
     this.pathTouches++;
-    if (path === null || !isCatalogFirst(path)) this.pathTrusted = false;
+    if (path === null) {
+      this.pathDoubt = true;
+      this.mayBePutBack = true;
+    } else if (!isCatalogFirst(path)) this.pathTrusted = false;
     this.read(this.undoable);
+  }
+
+  /** Code is sent that the gateway has not read. */
+  codeRuns(): void {
+    this.pathTouches++;
+    this.mayBePutBack = true;
+    this.doubt();
+  }
+
+  /** What ends a transaction or takes a part of it back is sent. */
+  transactionEnds(): void {
+    if (this.mayBePutBack) this.doubt();
+  }
+
+  private doubt(): void {
+    this.textDoubt = true;
+    this.pathDoubt = true;
+    this.asked = null;
+    this.read(this.undoable);
+  }
+
+  /**
+   * The server was asked, with nothing else under way but messages of the open segment, if there is one. Returns
+   * whether names may mean something else from here on.
+   */
+  answered(
+    encoding: string,
+    standardStrings: string,
+    path: string,
+    place: 'idle' | 'transaction' | 'segment',
+  ): boolean {
+    const before = this.facts.catalogFirst;
+    this.textDoubt = false;
+    this.pathDoubt = false;
+    this.pathTrusted = isCatalogFirst(path);
+    this.mayBePutBack = place !== 'idle';
+    if (place === 'segment') {
+      this.asked = {
+        encoding: readableEncoding(encoding),
+        standardConformingStrings: isOn(standardStrings),
+      };
+    }
+    if (this.pathTouches === 0) this.trustedAtStart ??= this.pathTrusted;
+    this.read(false);
+    return before !== this.facts.catalogFirst;
   }
 
   /** A statement is sent that gives the path the value back that it had at the start. */
   pathReset(): void {
     this.pathTouches++;
+    if (!this.resetsToTrusted) {
+      this.pathDoubt = true;
+      this.mayBePutBack = true;
+    }
+    this.read(this.undoable);
+  }
+
+  /** Whether RESET leads to a path that is known and can be trusted. */
+  get resetsToTrusted(): boolean {
+    return this.trustedAtStart === true;
   }
 
   /** What a statement that sets a path to be trusted has to show, once it has taken effect, to have it trusted. */
@@ -97,22 +179,37 @@ export class KnownSettings {
     if (status === 'I') this.undoable = false;
     else if (this.toldSinceReady) this.undoable = true;
     this.toldSinceReady = false;
-    if (isLast) this.uncertain = false;
-    const before = this.pathTrusted;
-    if (status === 'I' && this.pathTrustedAtStart) {
-      // What has been told is how it stands only if nothing is under way that changes it.
-      if (isLast && this.pathTold === true) this.pathTrusted = true;
-      if (trustedPath === this.pathTouches && this.pathTold !== false) this.pathTrusted = true;
+    this.asked = null;
+    if (status === 'I' && this.mayBePutBack) {
+      this.mayBePutBack = false;
+      this.textDoubt = true;
+      this.pathDoubt = true;
+    }
+    if (isLast) {
+      this.uncertain = false;
+      this.textDoubt = false;
+      if (this.pathTold !== null) this.pathDoubt = false;
+    }
+    const before = this.facts.catalogFirst;
+    // What has been told is how it stands only if nothing is under way that changes it.
+    if (isLast && this.pathTold === true) {
+      if (status !== 'I' && !this.pathTrusted) this.mayBePutBack = true;
+      this.pathTrusted = true;
+    }
+    if (status === 'I' && trustedPath === this.pathTouches && this.pathTold !== false) {
+      this.pathTrusted = true;
+      this.pathDoubt = false;
     }
     this.read(this.undoable && !isLast);
-    return before !== this.pathTrusted;
+    return before !== this.facts.catalogFirst;
   }
 
   private read(mayGoBack: boolean): void {
-    const certain = !this.uncertain && !mayGoBack;
-    const encoding = certain ? this.encoding : 'ascii-only';
-    const standardConformingStrings = certain && this.standardStrings;
-    const catalogFirst = this.pathTrusted;
+    const { asked } = this;
+    const certain = !this.uncertain && !this.textDoubt && (asked !== null || !mayGoBack);
+    const encoding = !certain ? 'ascii-only' : (asked?.encoding ?? this.encoding);
+    const standardConformingStrings = certain && (asked?.standardConformingStrings ?? this.standardStrings);
+    const catalogFirst = this.pathTrusted && !this.pathDoubt;
     const { facts } = this;
     if (
       facts.encoding === encoding &&

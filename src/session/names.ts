@@ -10,6 +10,8 @@ import type { Analysis, TextFacts } from '../sql/effects.ts';
 export interface PreparedStatement {
   /** Null where SQL PREPARE made it; its text is part of another. */
   readonly text: string | null;
+  /** Where SQL PREPARE made it: the whole text that it was part of, as the server keeps it, if that is known. */
+  readonly source?: string | null;
   readonly analysis: Analysis;
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
@@ -161,6 +163,19 @@ export class Names<T extends object> {
     const slot = this.slotFor(name);
     slot.made = value;
     this.dropIfEmpty(name, slot);
+  }
+
+  /** What the name stands for is not known any more; nothing is under way that changes it. */
+  forget(name: string): void {
+    const slot = this.named.get(name);
+    if (slot === undefined) return;
+    slot.made = null;
+    slot.asked = null;
+    this.dropIfEmpty(name, slot);
+  }
+
+  forgetNamed(): void {
+    for (const name of [...this.named.keys()]) this.forget(name);
   }
 
   /** The segment has been closed by a Sync or a Query: what follows cannot rely on it before it is answered. */

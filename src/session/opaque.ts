@@ -27,7 +27,7 @@ function withoutText(operation: string, risk: Risk, reason: string): Analysis {
     tables: [],
     redacted: null,
     context: {},
-    touchesSession: false,
+    touchesSession: true,
   } satisfies Analysis);
 }
 

@@ -5,13 +5,18 @@ import {
   type Risk,
   type SessionEffect,
   type StatementEffects,
+  type TransactionVerb,
   worseRisk,
 } from '../sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
 import { isCatalogFirst, losesCatalog } from '../sql/search-path.ts';
+import type { KnownSettings } from './known-settings.ts';
 import { type PreparedStatement, type SqlNameChange, UNSETTLED } from './names.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
+
+/** What takes nothing of a transaction back. */
+const OPENS: ReadonlySet<TransactionVerb> = new Set(['begin', 'savepoint', 'release']);
 
 /** Settings that change how the server reads text. */
 const READING = new Set(['client_encoding', 'names', 'standard_conforming_strings', 'backslash_quote']);
@@ -103,13 +108,21 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
   };
 }
 
-/** Applies what the statements do to the session as they are sent; `reply` keeps what counts once it is answered. */
-export function applySessionEffects(state: SessionState, analysis: Analysis, reply: Reply): void {
+/**
+ * Applies what the statements do to the session as they are sent; `reply` keeps what counts once it is answered, and
+ * `source` is the text that they are part of.
+ */
+export function applySessionEffects(
+  state: SessionState,
+  analysis: Analysis,
+  reply: Reply,
+  source: string | null,
+): void {
   const changes: SqlNameChange[] = [];
   analysis.statements.forEach((statement, statementIndex) => {
     for (const effect of statement.session) {
       const isFull = state.statements.size + changes.length >= LIMITS.namesMax;
-      const change = apply(state, analysis, effect, isFull);
+      const change = apply(state, analysis, effect, isFull, source);
       if (change !== null) changes.push({ ...change, statementIndex });
     }
   });
@@ -119,22 +132,22 @@ export function applySessionEffects(state: SessionState, analysis: Analysis, rep
     state.statements.askSql(changes, reply.kind === ReplyKind.Execute);
   }
   const { settings } = state;
-  const trusts = analysis.statements.length === 1 && setsTrustedPath(analysis.statements[0]!);
+  const trusts = analysis.statements.length === 1 && setsTrustedPath(settings, analysis.statements[0]!);
   reply.trustsPath = trusts ? settings.pathToken : -1;
 }
 
 /** Trust in a search_path comes back only with a plain SET or RESET, which surely took effect if it succeeded. */
-function setsTrustedPath({ operation, session }: StatementEffects): boolean {
+function setsTrustedPath(settings: KnownSettings, { operation, session }: StatementEffects): boolean {
   const effect = session[0];
   if (session.length !== 1 || effect === undefined) return false;
   switch (operation) {
     case 'set':
     case 'reset':
-      if (effect.kind === 'reset') return resetsPath(effect.name);
+      if (effect.kind === 'reset') return settings.resetsToTrusted && resetsPath(effect.name);
       if (effect.kind !== 'set' || effect.name !== 'search_path' || effect.local) return false;
       return effect.value !== null && isCatalogFirst(effect.value);
     case 'discard':
-      return effect.kind === 'discard' && effect.target === 'all';
+      return settings.resetsToTrusted && effect.kind === 'discard' && effect.target === 'all';
     default:
       return false;
   }
@@ -150,11 +163,12 @@ function apply(
   analysis: Analysis,
   effect: SessionEffect,
   isFull: boolean,
+  source: string | null,
 ): Omit<SqlNameChange, 'statementIndex'> | null {
   switch (effect.kind) {
     case 'prepare':
       // What is too much to remember is not known, and so refused where it is executed.
-      return named(state, effect.name, isFull ? null : prepared(state, analysis, effect.effects));
+      return named(state, effect.name, isFull ? null : prepared(state, analysis, effect.effects, source));
     case 'deallocate':
       return effect.name === null ? { name: null, value: null } : named(state, effect.name, null);
     case 'discard':
@@ -170,13 +184,17 @@ function apply(
       settingResets(state, effect.name?.toLowerCase() ?? null);
       return null;
     case 'schema-change':
-    case 'opaque-code':
       state.epoch++;
+      return null;
+    case 'opaque-code':
+      state.codeRuns();
       return null;
     case 'execute':
     case 'declare-cursor':
     case 'close-cursor':
+      return null;
     case 'transaction':
+      if (!OPENS.has(effect.verb)) state.settings.transactionEnds();
       return null;
     default:
       return effect satisfies never;
@@ -202,10 +220,16 @@ function settingResets(state: SessionState, name: string | null): void {
 }
 
 /** The statement that SQL PREPARE makes, as a Parse would have made it. */
-function prepared(state: SessionState, outer: Analysis, effects: StatementEffects): PreparedStatement {
+function prepared(
+  state: SessionState,
+  outer: Analysis,
+  effects: StatementEffects,
+  source: string | null,
+): PreparedStatement {
   const tables = effects.writes.length > 0 ? effects.writes : effects.reads;
   return {
     text: null,
+    source,
     analysis: Object.freeze({
       ...outer,
       statements: Object.freeze([effects]),

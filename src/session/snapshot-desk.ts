@@ -11,7 +11,6 @@ import {
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
-import { encodeFlush } from '../wire/frontend.ts';
 import { isDrop, NOT_UTF8, problemOf } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
@@ -19,7 +18,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { snapshotFailedError } from './refusal.ts';
-import { ReplyKind } from './replies.ts';
+import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -56,17 +55,6 @@ export type Planned =
     }
   | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
   | { readonly kind: 'discarded' };
-
-const FLUSH = encodeFlush();
-
-/** What answers nothing that has run, so that queries of ours may be sent behind it in the same segment. */
-const RUNS_NOTHING: ReadonlySet<ReplyKind> = new Set([
-  ReplyKind.Parse,
-  ReplyKind.Bind,
-  ReplyKind.Describe,
-  ReplyKind.Close,
-  ReplyKind.Hidden,
-]);
 
 /**
  * Takes the rows that a statement will change while the client's stream waits with it, in the transaction that it
@@ -108,9 +96,9 @@ export class SnapshotDesk {
     const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
       const { decision } = bound;
       try {
-        await this.untilSegmentFits();
+        await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!this.segmentFits()) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision, entry);
@@ -125,9 +113,9 @@ export class SnapshotDesk {
     let bound: BoundPortal | null = null;
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
-        await this.untilSegmentFits();
+        await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!this.segmentFits()) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -173,7 +161,7 @@ export class SnapshotDesk {
     const services = state.services.snapshots!;
     // What is owed to the messages of an open segment may not come before its Sync.
     if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-    while (!state.owesNothing() && !state.copyingIn && !this.mayOweNothing()) await state.untilAnswered();
+    while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
     if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
@@ -266,37 +254,6 @@ export class SnapshotDesk {
     if (parameters === null) return null;
     const plan = { ...planned.plan, parameters };
     return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
-  }
-
-  /** Waits until a query of ours can be sent in the client's segment, and its status is known. */
-  private async untilSegmentFits(): Promise<void> {
-    const { state } = this;
-    // What stands in front of the message is sent by then.
-    await Promise.resolve();
-    let flushed = false;
-    while (!this.segmentFits() && !state.copyingIn && !this.mayOweNothing()) {
-      // What has run may wait in the server for a Flush.
-      if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
-      flushed = true;
-      await state.untilAnswered();
-    }
-  }
-
-  /** Only Syncs are left that a COPY may have swallowed: what is waited for may never come. */
-  private mayOweNothing(): boolean {
-    const { replies } = this.state;
-    for (let i = 0; i < replies.length; i++) {
-      const { kind, swallowed } = replies.at(i);
-      if (kind !== ReplyKind.CopyEnd && !(kind === ReplyKind.Sync && swallowed)) return false;
-    }
-    return true;
-  }
-
-  private segmentFits(): boolean {
-    const { replies } = this.state;
-    if (this.state.owesNothing()) return true;
-    for (let i = 0; i < replies.length; i++) if (!RUNS_NOTHING.has(replies.at(i).kind)) return false;
-    return true;
   }
 
   /**

@@ -102,6 +102,10 @@ export class SessionState {
   fatal = false;
   /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
   epoch = 0;
+  /** Code that the gateway has not read may have given names of prepared statements away. */
+  namesDoubted = false;
+  /** The epoch that it began; what has been prepared since is not in doubt. */
+  codeEpoch = 0;
   /** Snapshots of what is not committed yet. */
   readonly fates: SnapshotFates;
   readonly settings: KnownSettings;
@@ -169,8 +173,22 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
+  /** Code that the gateway has not read is sent. */
+  codeRuns(): void {
+    this.epoch++;
+    this.codeEpoch = this.epoch;
+    this.namesDoubted = !this.replication;
+    this.settings.codeRuns();
+  }
+
+  /** Whether something is in doubt that the server could be asked. */
+  get inDoubt(): boolean {
+    return this.namesDoubted || (this.settings.inDoubt && !this.replication);
+  }
+
   /** A Sync, Query or FunctionCall is sent. */
   closeSegment(): void {
+    if (this.transactionStatus !== 'T') this.settings.transactionEnds();
     this.segment++;
     this.statements.closeSegment();
     this.portals.closeSegment();

@@ -13,6 +13,22 @@ const NONE: Executed = Object.freeze([]);
 /** Statements that are planned at Bind for good. All others are read again when they are executed. */
 const PLANNED_AT_BIND = new Set(['select', 'values', 'insert', 'update', 'delete', 'merge']);
 
+/** Whether the portal is planned at its Bind, and that may run code which the gateway has not read. */
+export function plansUnseenCode({ read, analysis }: Portal): boolean {
+  if (!isPlannedAtBind(read)) return false;
+  return analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'opaque-code'));
+}
+
+export function isPlannedAtBind(read: Analysis): boolean {
+  return PLANNED_AT_BIND.has(read.statements[0]?.operation ?? '');
+}
+
+/** Whether the text runs statements by their names. */
+export function executes(read: Analysis): boolean {
+  if (!read.touchesSession) return false;
+  return read.statements.some(({ session }) => session.some(({ kind }) => kind === 'execute'));
+}
+
 /** The statement as it is to be understood now, if names may mean something else than at its Parse. */
 export function currentAnalysis(
   state: SessionState,
@@ -45,6 +61,6 @@ export function isAsDecided(state: SessionState, portal: Portal): boolean {
   if (portal.executed.length > 0) {
     const now = executedBy(state, portal.read);
     if (now.some((statement, i) => statement === UNSETTLED || statement !== portal.executed[i])) return false;
-  } else if (PLANNED_AT_BIND.has(portal.read.statements[0]?.operation ?? '')) return true;
+  } else if (isPlannedAtBind(portal.read)) return true;
   return portal.epoch === state.epoch || currentAnalysis(state, portal.statement) === portal.read;
 }

@@ -45,7 +45,10 @@ export type SessionEffect =
   /** Code runs whose effects the text does not tell: DO, CALL, a function that is not known to be harmless. */
   | { readonly kind: 'opaque-code' };
 
-/** Whether the session has to do anything about it; transactions are told of by the server. */
+/**
+ * Whether the session has to do anything about it; transactions are told of by the server, and their ends are
+ * looked at where they may put settings back.
+ */
 export function isFollowed(effect: SessionEffect): boolean {
   return effect.kind !== 'transaction';
 }

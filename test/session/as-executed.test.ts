@@ -216,19 +216,25 @@ describe('a search_path', () => {
     expect(isTrusted(s)).toBe(false);
   });
 
-  it('is not in a transaction, which may take it back', () => {
+  it('is in a transaction once it has been told, and not behind its end, which may take it back', () => {
     const s = new ScriptedSession({ parameters: { search_path: 'public' } });
     ran(s, EVIL, 'SET', 'I', server.setting('search_path', 'evil, pg_catalog'));
     ran(s, 'BEGIN', 'BEGIN', 'T');
     ran(s, 'SET search_path = public', 'SET', 'T', server.setting('search_path', 'public'));
-    expect(isTrusted(s)).toBe(false);
-    ran(s, 'COMMIT', 'COMMIT');
     expect(isTrusted(s)).toBe(true);
+    s.sends(fe.query('ROLLBACK'));
+    expect(isTrusted(s)).toBe(false);
+    s.answers(server.done('ROLLBACK'), server.setting('search_path', 'evil, pg_catalog'), server.ready());
+    expect(isTrusted(s)).toBe(false);
   });
 
-  it('is never where RESET would lead back to one that could not be trusted', () => {
+  it('is not behind a RESET to one that could not be trusted', () => {
     const s = new ScriptedSession({ parameters: { search_path: 'evil, pg_catalog' } });
     ran(s, 'SET search_path = public', 'SET', 'I', server.setting('search_path', 'public'));
+    expect(isTrusted(s)).toBe(true);
+    s.sends(fe.query('RESET search_path'));
+    expect(isTrusted(s)).toBe(false);
+    s.answers(server.done('RESET'), server.setting('search_path', 'evil, pg_catalog'), server.ready());
     expect(isTrusted(s)).toBe(false);
   });
 });

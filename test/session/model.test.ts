@@ -36,6 +36,7 @@ class Wire {
     const { standardStrings, path } = version.defaults;
     this.scripted = new ScriptedSession({
       mode,
+      searchPath: null,
       parameters: {
         standard_conforming_strings: standardStrings,
         ...(version.tellsPath ? { search_path: path } : {}),

@@ -25,6 +25,8 @@ export class ScriptedSession {
       readonly mode?: Mode;
       /** What the server tells of its settings at the start. */
       readonly parameters?: Readonly<Record<string, string>>;
+      /** What the client has set at startup; null leaves it to the server. */
+      readonly searchPath?: string | null;
     } = {},
   ) {
     this.services = new StubServices(options.statementBytesMax ?? 1 << 20, options.mode ?? 'protect');
@@ -41,7 +43,13 @@ export class ScriptedSession {
         clientAhead: Buffer.alloc(0),
         upstreamAhead: Buffer.alloc(0),
       },
-      { user: 'anna', database: 'shop', application: '', replication: false, searchPath: null },
+      {
+        user: 'anna',
+        database: 'shop',
+        application: '',
+        replication: false,
+        searchPath: options.searchPath === undefined ? 'public' : options.searchPath,
+      },
       { ip: '127.0.0.1', port: 50_000 },
       () => {
         this.ended = true;
@@ -153,6 +161,8 @@ export const server = {
   rows: encodeBackendMessage({ kind: 'row-description', fields: [] }),
   copyIn: encodeBackendMessage({ kind: 'copy-in-response', format: 0, columnFormats: [0] }),
   called: encodeBackendMessage({ kind: 'function-call-response', value: null }),
+  texts: (...values: readonly string[]) =>
+    encodeBackendMessage({ kind: 'data-row', values: values.map((value) => Buffer.from(value)) }),
   done: (tag: string) => encodeBackendMessage({ kind: 'command-complete', tag }),
   ready: (status: 'I' | 'T' | 'E' = 'I') => encodeBackendMessage({ kind: 'ready-for-query', status }),
   setting: (name: string, value: string) => encodeBackendMessage({ kind: 'parameter-status', name, value }),

@@ -180,6 +180,7 @@ function sessionEffects(text: string, catalogFirst: boolean): SessionEffect[] {
   if (set) return [{ kind: 'set', name: set[2]!, value: set[3]!, local: set[1] !== undefined }];
   const reset = /^RESET (\w+)$/.exec(text);
   if (text === 'COMMIT') return [{ kind: 'transaction', verb: 'commit' }];
+  if (text === 'ROLLBACK') return [{ kind: 'transaction', verb: 'rollback' }];
   if (reset) return [{ kind: 'reset', name: reset[1] === 'ALL' ? null : reset[1]! }];
   return [];
 }

@@ -1,0 +1,207 @@
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { textColumns } from '../catalog/row.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
+import { encodeErrorResponse } from '../wire/backend.ts';
+import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
+import { Frontend } from '../wire/message-type.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { isAsciiName, type PreparedStatement, UNSETTLED } from './names.ts';
+import { nativeError } from './refusal.ts';
+import { segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { SessionState } from './state.ts';
+import { executes, isPlannedAtBind } from './understanding.ts';
+import type { Verdict } from './verdict.ts';
+
+const SETTINGS = plainQuery(`SELECT pg_catalog.current_setting('client_encoding'),
+  pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path')`);
+
+/** Those that PREPARE has made, also in code; what a Parse has made was always seen. */
+const NAMES = plainQuery('SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql');
+
+type Question = 'settings' | 'names';
+
+/**
+ * Code that the gateway has not read may have changed how text is read, where names are looked up, and which
+ * statements the names of prepared statements stand for. The server is asked by a hidden query, once, but only in
+ * front of a message of which the decision depends on it: most statements mean the same either way.
+ *
+ * Where the server cannot be asked, what is in doubt is read as the more dangerous of the two.
+ */
+export class Doubts {
+  private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
+
+  constructor(state: SessionState, hidden: HiddenQueries) {
+    this.state = state;
+    this.hidden = hidden;
+  }
+
+  /** The wait for what the message depends on; null where it depends on nothing that is in doubt. */
+  before(type: number, bytes: Buffer, start: number, end: number): Verdict {
+    const question = this.questionOf(type, bytes, start, end);
+    return question === null ? null : this.ask(question);
+  }
+
+  ask(question: Question): Verdict {
+    const answer = { analysis: null, outcome: null };
+    return { kind: 'wait', until: this.answer(question).then(() => answer) };
+  }
+
+  private questionOf(type: number, bytes: Buffer, start: number, end: number): Question | null {
+    const { state } = this;
+    switch (type) {
+      case Frontend.Query:
+        return this.ofText(bytes, start, queryTextEnd(bytes, start, end));
+      case Frontend.Parse: {
+        const nameEnd = stringEnd(bytes, start, end);
+        if (nameEnd < 0) return null;
+        return (
+          this.ofName(bytes, start, nameEnd) ??
+          this.ofText(bytes, nameEnd + 1, stringEnd(bytes, nameEnd + 1, end))
+        );
+      }
+      case Frontend.Bind: {
+        const portalEnd = stringEnd(bytes, start, end);
+        const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
+        if (nameEnd < 0) return null;
+        const named = this.ofName(bytes, start, portalEnd) ?? this.ofName(bytes, portalEnd + 1, nameEnd);
+        if (named !== null) return named;
+        const key = state.nameKey(bytes, portalEnd + 1, nameEnd);
+        const statement = key === null ? null : state.statements.lookup(key);
+        if (statement === null || statement === UNSETTLED) return null;
+        const isDoubted = state.namesDoubted && key !== '' && statement.epoch < state.codeEpoch;
+        return isDoubted ? 'names' : this.ofStatement(statement);
+      }
+      case Frontend.Execute: {
+        const nameEnd = stringEnd(bytes, start, end);
+        const key = nameEnd < 0 ? null : state.nameKey(bytes, start, nameEnd);
+        const portal = key === null ? null : state.portals.lookup(key);
+        if (portal === null || portal === UNSETTLED || isPlannedAtBind(portal.read)) return null;
+        return this.ofStatement(portal.statement);
+      }
+      default:
+        return null;
+    }
+  }
+
+  /** Which name it is may depend on the encoding. */
+  private ofName(bytes: Buffer, start: number, end: number): Question | null {
+    return this.state.settings.inDoubt && this.state.nameKey(bytes, start, end) === null ? 'settings' : null;
+  }
+
+  private ofText(bytes: Buffer, start: number, end: number): Question | null {
+    const { settings, textFacts } = this.state;
+    if (end < 0 || !settings.inDoubt) return null;
+    return this.ofReadings(bytes, start, end, textFacts, settings.hoped);
+  }
+
+  private ofStatement(statement: PreparedStatement): Question | null {
+    const { settings, textFacts, namesDoubted } = this.state;
+    if (executes(statement.analysis)) return namesDoubted || settings.inDoubt ? 'names' : null;
+    const { catalogFirst } = textFacts;
+    const hoped = settings.hoped.catalogFirst;
+    if (catalogFirst === hoped) return null;
+    if (statement.text === null) return 'settings';
+    const bytes = Buffer.from(statement.text, 'utf8');
+    const { facts } = statement;
+    return this.ofReadings(
+      bytes,
+      0,
+      bytes.length,
+      { ...facts, catalogFirst },
+      { ...facts, catalogFirst: hoped },
+    );
+  }
+
+  private ofReadings(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    now: TextFacts,
+    hoped: TextFacts,
+  ): Question | null {
+    const { analyzer } = this.state.services;
+    const feared = analyzer.analyze(bytes, start, end, now);
+    if (feared instanceof Promise) {
+      feared.catch(() => {});
+      return 'names';
+    }
+    if (executes(feared)) return 'names';
+    const read = analyzer.analyze(bytes, start, end, hoped);
+    return !(read instanceof Promise) && isAlike(feared, read) ? null : 'settings';
+  }
+
+  /** Settles whether or not the server has told. */
+  private async answer(question: Question): Promise<void> {
+    const { state } = this;
+    try {
+      await untilSegmentFits(state);
+      if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
+        return;
+      const connection = this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync');
+      const asked: Promise<void>[] = [];
+      if (state.settings.inDoubt) asked.push(this.askSettings(connection));
+      if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
+      await Promise.all(asked);
+    } catch (error) {
+      await state.untilHiddenOver();
+      // Inside a segment it is one of the client's errors, with which the server discards up to its Sync.
+      if (state.discarding && error instanceof HiddenQueryError)
+        state.inject(encodeErrorResponse(nativeError(error), state.clientEncoding));
+    }
+  }
+
+  private async askSettings(connection: HiddenConnection): Promise<void> {
+    const { state } = this;
+    let told: readonly (string | null)[] = [];
+    await connection.run(SETTINGS, (row) => {
+      told = textColumns(row);
+    });
+    const [encoding, standardStrings, path] = told;
+    if (typeof encoding !== 'string' || typeof standardStrings !== 'string' || typeof path !== 'string')
+      return;
+    const { segmentOpen } = state.replies;
+    const place = segmentOpen ? 'segment' : state.transactionStatus === 'I' ? 'idle' : 'transaction';
+    if (state.settings.answered(encoding, standardStrings, path, place)) state.epoch++;
+  }
+
+  private async askNames(connection: HiddenConnection): Promise<void> {
+    const { state } = this;
+    const made = new Map<string | null, string | null>();
+    await connection.run(NAMES, (row) => {
+      const [name, text] = textColumns(row);
+      made.set(this.keyOf(name ?? ''), text ?? null);
+    });
+    if (made.has(null)) state.statements.forgetNamed();
+    for (const [key, text] of made) {
+      const known = key === null ? null : state.statements.peek(key);
+      // A Parse made what is known, or another PREPARE than the one that was seen.
+      if (known !== null && (known.text !== null || text === null || known.source !== text))
+        state.statements.forget(key!);
+    }
+    state.namesDoubted = false;
+  }
+
+  /** Null for a name of which it is not known how the server has put it for us. */
+  private keyOf(name: string): string | null {
+    if (isAsciiName(name) || this.state.textFacts.encoding === 'utf8') return this.state.sqlNameKey(name);
+    return null;
+  }
+}
+
+/** Whether two readings of a text come to the same decision. */
+function isAlike(a: Analysis, b: Analysis): boolean {
+  if (a === b) return true;
+  if (a.status !== b.status || a.risk !== b.risk || a.statements.length !== b.statements.length) return false;
+  return a.statements.every((each, i) => isAlikeStatement(each, b.statements[i]!));
+}
+
+function isAlikeStatement(a: StatementEffects, b: StatementEffects): boolean {
+  if (a.risk !== b.risk || a.session.length !== b.session.length) return false;
+  return a.session.every((effect, i) => {
+    const other = b.session[i]!;
+    if (effect.kind !== 'prepare' || other.kind !== 'prepare') return effect.kind === other.kind;
+    return isAlikeStatement(effect.effects, other.effects);
+  });
+}
