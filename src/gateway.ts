@@ -3,9 +3,10 @@ import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { CHAIN_URL } from './audit/chain.ts';
-import { openKeyFile } from './audit/key-file.ts';
+import { openKeyFile, readKeyFile } from './audit/key-file.ts';
 import { StoredAuditLog } from './audit/log.ts';
 import { Notary, type NotaryDeps } from './audit/notary.ts';
+import { AuditRetention, type AuditRetentionDeps } from './audit/retention.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
@@ -75,6 +76,7 @@ async function start(
   const audit = await StoredAuditLog.open({ store, metrics, log });
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
+  dropOldAudit(config, { store, log }, stops);
   const approvals = await StoredApprovalDesk.open({ store, metrics, log });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
@@ -171,6 +173,16 @@ async function openNotary(config: Config, parts: Pick<NotaryDeps, 'store' | 'met
   if (made) parts.log.info({ file: signingKey, key: key.id }, 'a key was made to sign the audit with');
   if (exposed) parts.log.warn({ file: signingKey }, 'others than its owner may read the key of the audit');
   return await Notary.open({ ...parts, key, blobs: openBlobStore(config.snapshots) });
+}
+
+function dropOldAudit(
+  { audit: { signingKey, retentionMs: ageMs } }: Config,
+  parts: Pick<AuditRetentionDeps, 'store' | 'log'>,
+  stops: (() => Promise<void>)[],
+): void {
+  if (ageMs === null) return;
+  const retention = new AuditRetention({ ...parts, key: readKeyFile(signingKey), ageMs });
+  stops.push(() => retention.close());
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

@@ -22,8 +22,13 @@ export class ChainWalk {
   /** Of the last record; null where a fault hides it. */
   #hash: Uint8Array | null = GENESIS;
 
-  constructor(faults: Faults) {
+  /** `cut` is where the records before were dropped. */
+  constructor(faults: Faults, cut: { readonly sequence: number; readonly hash: Uint8Array } | null = null) {
     this.#faults = faults;
+    if (cut === null) return;
+    this.lastSeq = cut.sequence;
+    this.chainedFrom = cut.sequence + 1;
+    this.#hash = cut.hash;
   }
 
   /** Of the last record, or null where that is not known. */

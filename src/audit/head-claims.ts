@@ -1,7 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import type { SignedHeadRow } from '../store/control-store.ts';
+import type { SignedCut, SignedHeadRow } from '../store/control-store.ts';
 import { GENESIS } from './chain.ts';
 import type { ChainWalk, HashAt } from './chain-walk.ts';
 import type { FaultKind, Faults } from './faults.ts';
@@ -65,6 +65,15 @@ export class HeadClaims {
 
   get keyIds(): readonly string[] {
     return [...(this.#trusted?.keys() ?? [])];
+  }
+
+  /** The records that were dropped, if who is trusted has signed that they were. */
+  cutBy(cut: SignedCut): boolean {
+    const known = this.#trusted?.get(cut.keyId);
+    if (known !== undefined && same(known, cut.publicKey) && isSignedAsItSays(cut, 'cut')) return true;
+    const what = `said to be dropped, with what precedes it, by a cut that ${known === undefined ? `another key, ${cut.keyId}, has signed` : 'its key has not signed'}`;
+    this.#fault('head', cut.sequence, cut.time, what);
+    return false;
   }
 
   /** Takes up what is said of records up to this one, and gives their numbers. */

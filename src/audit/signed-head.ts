@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import type { SignedHeadRow } from '../store/control-store.ts';
+import type { SignedCut, SignedHeadRow } from '../store/control-store.ts';
 import { HASH_BYTES } from './chain.ts';
 
 /** A private key of Ed25519 and what others know it by. */
@@ -31,22 +31,31 @@ export function signHead(end: Pick<SignedHeadRow, 'sequence' | 'hash' | 'time'>,
   return { ...head, signature: sign(null, signedText(head), key.privateKey) } satisfies SignedHeadRow;
 }
 
+/** A cut says that what was up to there was dropped on purpose, which a head does not. */
+export function signCut(end: Pick<SignedHeadRow, 'sequence' | 'hash' | 'time'>, key: SigningKey): SignedCut {
+  const cut = { ...end, keyId: key.id, publicKey: key.publicKey };
+  return { ...cut, signature: sign(null, signedText(cut, 'cut'), key.privateKey) };
+}
+
 /** Whether the signature is that of the key that the head names, which says nothing of whose key that is. */
-export function isSignedAsItSays(head: SignedHeadRow): boolean {
+export function isSignedAsItSays(head: SignedCut, what: 'head' | 'cut' = 'head'): boolean {
   if (keyIdOf(head.publicKey) !== head.keyId) return false;
   try {
     const key = createPublicKey({ key: Buffer.from(head.publicKey), type: 'spki', format: 'der' });
-    return key.asymmetricKeyType === 'ed25519' && verify(null, signedText(head), key, head.signature);
+    return key.asymmetricKeyType === 'ed25519' && verify(null, signedText(head, what), key, head.signature);
   } catch {
     return false;
   }
 }
 
 /** Every field of a head is in what is signed, but where it is kept. */
-function signedText({ sequence, hash, time, keyId }: Omit<SignedHeadRow, 'signature'>): Buffer {
+function signedText(
+  { sequence, hash, time, keyId }: Omit<SignedCut, 'signature'>,
+  what: 'head' | 'cut' = 'head',
+): Buffer {
   const hex = Buffer.from(hash).toString('hex');
   return Buffer.from(
-    `holdfast audit head 1\nsequence ${sequence}\nhash ${hex}\ntime ${time}\nkey ${keyId}\n`,
+    `holdfast audit ${what} 1\nsequence ${sequence}\nhash ${hex}\ntime ${time}\nkey ${keyId}\n`,
   );
 }
 

@@ -5,6 +5,8 @@ import { type Fault, Faults } from './faults.ts';
 import { HeadClaims, type TrustedKeys } from './head-claims.ts';
 
 export interface Verdict {
+  /** The last record that was dropped, and when, or null. */
+  readonly cut: { readonly sequence: number; readonly time: string } | null;
   readonly records: number;
   readonly lastSeq: number;
   readonly lastHash: Uint8Array | null;
@@ -33,14 +35,23 @@ export async function verifyAudit(
   trusted: TrustedKeys | null,
 ): Promise<Verdict> {
   const faults = new Faults();
-  const walk = new ChainWalk(faults);
   const claims = new HeadClaims(source.heads(), anchors, trusted, faults);
+  const said = source.cut();
+  const cut = said !== null && claims.cutBy(said) ? said : null;
+  const walk = new ChainWalk(faults, cut);
+  if (cut !== null) {
+    // Of what was dropped nothing can be compared but where it ended.
+    const due = await claims.upTo(cut.sequence);
+    const at = (seq: number) => (seq === cut.sequence ? cut.hash : 'unknown');
+    await claims.settle(due, new Map([...due].map((seq) => [seq, at(seq)])));
+  }
   for (const row of source.rows()) {
     const due = await claims.upTo(row.lastSeq);
     await claims.settle(due, walk.row(row, due));
   }
   await claims.finish(walk, () => source.lastSeqNow());
   return {
+    cut: cut === null ? null : { sequence: cut.sequence, time: cut.time },
     records: walk.records,
     lastSeq: walk.lastSeq,
     lastHash: walk.lastHash,

@@ -107,6 +107,9 @@ export const LIMITS = {
   auditCloseMs: 10_000,
   /** What is left of a gateway in which a fault went uncaught ends by then, whether or not it has stopped. */
   faultStopMs: 20_000,
+  /** Records that are older than they are kept are looked for so often, and that many rows dropped at a time. */
+  auditDropMs: 3_600_000,
+  auditDropRows: 1_000,
   auditRetryMs: 250,
   auditRetryMaxMs: 5_000,
   /** How long a commit waits for the record of what it commits. */
@@ -147,6 +150,8 @@ export const LIMITS = {
   blobAtOnceBytes: 64 * 1024 * 1024,
   /** How often a file is put into its folder again after somebody has removed the folder as empty. */
   blobRenameAttemptsMax: 5,
+  /** Folders of a directory store of which is remembered that they are durable. */
+  blobFoldersKnown: 1_000,
   blobListPageMax: 1_000,
   /** S3 takes no part below 5 MiB but the last. */
   s3PartBytes: 8 * 1024 * 1024,

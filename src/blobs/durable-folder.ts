@@ -20,14 +20,16 @@ const FOLDER_MODE = 0o700;
 
 /**
  * A folder in which a file is either not there or there whole, whenever the machine stops: files are written under a
- * name that is no key, synced, put into place by one rename or link, and then every folder up to the root is synced.
- * All of them each time, because a folder that is there already may have been made by a writer that has not synced
- * it yet.
+ * name that is no key, synced, put into place by one rename or link, and then the folder is synced, and every folder
+ * above it in which the next one is not known to be. That a folder is there says nothing: a writer may have made it
+ * that has not synced it yet.
  */
 export class DurableFolder {
   readonly root: string;
   readonly #files: Files;
   #made: Promise<void> | undefined;
+  /** Folders that were there when the one above them was synced, and which they were. */
+  readonly #durable = new Map<string, string>();
 
   constructor(root: string, files: Files) {
     this.root = resolve(root);
@@ -129,7 +131,23 @@ export class DurableFolder {
   }
 
   async #syncUpwards(from: string): Promise<void> {
-    for (const folder of this.#upwards(from)) await this.#sync(folder);
+    const folders = [...this.#upwards(from)];
+    // Before anything is synced, so that a folder that takes another's place meanwhile is not taken for it.
+    const identities = await Promise.all(folders.map((folder) => this.#identity(folder)));
+    const isDue = (index: number) =>
+      index === 0 || this.#durable.get(folders[index - 1]!) !== identities[index - 1];
+    await Promise.all(folders.filter((_, index) => isDue(index)).map((folder) => this.#sync(folder)));
+    if (this.#durable.size > LIMITS.blobFoldersKnown) this.#durable.clear();
+    for (const [index, folder] of folders.entries()) {
+      const identity = identities[index]!;
+      if (folder !== this.root && identity !== null) this.#durable.set(folder, identity);
+    }
+  }
+
+  /** Other than any other folder's that has been there, or null where there is none. */
+  async #identity(folder: string): Promise<string | null> {
+    const facts = await unlessAbsent(this.#files.stat(folder, { bigint: true }));
+    return facts === null ? null : `${facts.ino} ${facts.birthtimeNs}`;
   }
 
   /** The folder and those above it, the root being the last. */

@@ -68,6 +68,7 @@ function anchorPlace(options: VerifyOptions, io: Io): string | BlobTarget | null
 function asJson(verdict: Verdict) {
   return {
     ok: verdict.faultCount === 0,
+    dropped_to: verdict.cut?.sequence ?? null,
     records: verdict.records,
     last: verdict.lastSeq,
     last_hash: verdict.lastHash === null ? null : Buffer.from(verdict.lastHash).toString('hex'),
@@ -101,8 +102,9 @@ function asText(path: string, verdict: Verdict, named: boolean): string {
   return alignRows(rows) + lines.join('');
 }
 
-function recordsText({ records, lastSeq, chainedFrom }: Verdict): string {
+function recordsText({ records, lastSeq, chainedFrom, cut }: Verdict): string {
   const all = `${records}, the last is ${lastSeq}`;
+  if (cut !== null) return `${all}; those up to ${cut.sequence} were dropped by ${cut.time}`;
   if (chainedFrom === null)
     return records === 0 ? all : `${all}; none is chained: all are from before the chain`;
   return chainedFrom === 1 ? all : `${all}; those before ${chainedFrom} are not chained, nor verified`;

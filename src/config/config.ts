@@ -64,6 +64,8 @@ export interface Config {
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */
     readonly signingKey: string;
+    /** How long records are kept; null is for ever. */
+    readonly retentionMs: number | null;
   };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;

@@ -21,6 +21,8 @@ export interface ConfigSources {
 
 const DAY_MS = 24 * 60 * 60_000;
 
+const daysInMs = (days: number | undefined): number | null => (days === undefined ? null : days * DAY_MS);
+
 const DEFAULTS = {
   listen: { host: '127.0.0.1', port: 6432 },
   adminListen: { host: '127.0.0.1', port: 8432 },
@@ -118,12 +120,15 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,
     snapshotsRetention: {
-      ageMs: input.snapshots_retention?.days === undefined ? null : input.snapshots_retention.days * DAY_MS,
+      ageMs: daysInMs(input.snapshots_retention?.days),
       bytes: input.snapshots_retention?.bytes ?? null,
     },
     // With the sample they are what it is there to show; nothing that matters is refused there.
     snapshotsTaken: (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on',
-    audit: { signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store) },
+    audit: {
+      signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
+      retentionMs: daysInMs(input.audit?.retention_days),
+    },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
     undo: { connection: input.undo?.connection ?? null },
     log: { level: input.log?.level ?? 'info' },

@@ -76,6 +76,7 @@ export const configSchema = z
     audit: z
       .strictObject({
         signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),
+        retention_days: z.int().min(1).max(36_500).describe('Older records are dropped.').optional(),
       })
       .optional(),
     policy: path.describe('What happens to which statements.').optional(),

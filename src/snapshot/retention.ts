@@ -60,7 +60,7 @@ export async function expire(
 }
 
 function reasonToGo(
-  { complete, rolledBack, createdAtMs }: Folder,
+  { complete, hasRows, rolledBack, createdAtMs }: Folder,
   { ageMs }: Retention,
   nowMs: number,
   over: boolean,
@@ -69,6 +69,8 @@ function reasonToGo(
   if (age < LIMITS.snapshotKeptMs) return null;
   if (!complete) return 'leftover';
   if (rolledBack) return 'rolled back';
+  // What it would bring back is in the trash of the database, and would stay there without a way back.
+  if (!hasRows) return null;
   if (ageMs !== null && age > ageMs) return 'age';
   return over ? 'size' : null;
 }
@@ -80,6 +82,8 @@ interface Folder {
   /** Of what the id and the files say the latest: files may have been copied here, and clocks differ. */
   createdAtMs: number;
   complete: boolean;
+  /** It has rows of its own, as that of a DROP has not. */
+  hasRows: boolean;
   /** Its statement was taken back, so that it is of no use. */
   rolledBack: boolean;
 }
@@ -102,12 +106,14 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
       bytes: 0,
       createdAtMs: timesOfIds(id)?.firstMs ?? 0,
       complete: false,
+      hasRows: false,
       rolledBack: false,
     };
     folder.bytes += bytes;
     folder.createdAtMs = Math.max(folder.createdAtMs, modifiedAtMs);
     if (key === manifestKey(path)) folder.complete = true;
-    if (key === rolledBackKey(path)) folder.rolledBack = true;
+    else if (key === rolledBackKey(path)) folder.rolledBack = true;
+    else folder.hasRows = true;
   }
   if (folder !== null) yield folder;
 }

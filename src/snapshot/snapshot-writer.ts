@@ -87,12 +87,7 @@ export class SnapshotWriter implements SnapshotSinks {
   }
 
   async #finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
-    const files = new Map<string, RowFile>();
-    for (const { oid, image, writer } of this.#files) {
-      const file = await (await writer).finish();
-      this.#finished.push(file);
-      files.set(`${oid} ${image}`, file);
-    }
+    const files = await this.#finishFiles();
     const tables = proof.map((each) => tableOf(plan, each, files));
     const sequences = this.#sequences;
     const manifest: Manifest = {
@@ -110,6 +105,20 @@ export class SnapshotWriter implements SnapshotSinks {
       throw error;
     });
     return manifest;
+  }
+
+  /** All at once, since each waits for the disk; and until the last has ended, so that none comes after an abort. */
+  async #finishFiles(): Promise<ReadonlyMap<string, RowFile>> {
+    const files = new Map<string, RowFile>();
+    const ends = await Promise.allSettled(
+      this.#files.map(async ({ oid, image, writer }) => {
+        const file = await (await writer).finish();
+        this.#finished.push(file);
+        files.set(`${oid} ${image}`, file);
+      }),
+    );
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    return files;
   }
 
   /** Never rejects: what cannot be taken away belongs to no snapshot, and is left to whoever sweeps. */

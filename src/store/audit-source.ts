@@ -1,4 +1,4 @@
-import type { SignedHeadRow } from './control-store.ts';
+import type { SignedCut, SignedHeadRow } from './control-store.ts';
 
 /** The stored audit as it was at one moment, for whoever verifies it. */
 export interface AuditSource {
@@ -6,6 +6,8 @@ export interface AuditSource {
   rows(): Iterable<AuditRow>;
   /** In the order of their numbers. */
   heads(): Iterable<SignedHeadRow>;
+  /** Where the oldest records were dropped, as the store says, or null. */
+  cut(): SignedCut | null;
   /** The number of the last event now, which is later than the moment of the rest; 0 where there is none. */
   lastSeqNow(): number;
   close(): void;

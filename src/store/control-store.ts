@@ -17,6 +17,13 @@ export interface ControlStore {
   newestSignedHead(): Promise<SignedHeadRow | null>;
   /** Notes that a copy of it is kept elsewhere. */
   markAnchored(head: SignedHeadRow): Promise<void>;
+  /**
+   * Where the oldest rows end whose records all began before that time: so many of them at most, and never the newest
+   * row. Null where there is none.
+   */
+  auditEndBefore(timeMs: number, rowsMax: number): Promise<Pick<SignedCut, 'sequence' | 'hash'> | null>;
+  /** Drops the records up to there, with the heads that only they could prove, and keeps the cut. */
+  cutAudit(cut: SignedCut): Promise<void>;
   /** Stored blocks, newest first. */
   readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
 
@@ -61,6 +68,9 @@ export interface AuditChain {
   /** Writes into the block what of the chain belongs there, and returns the hash of its last event. */
   chainBlock(bytes: Uint8Array, previousHash: Uint8Array): Uint8Array;
 }
+
+/** Where records were dropped, signed as such. */
+export type SignedCut = Omit<SignedHeadRow, 'anchored'>;
 
 /** Where the audit ended at some time, signed. */
 export interface SignedHeadRow {

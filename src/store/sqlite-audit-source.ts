@@ -5,11 +5,15 @@ import { zstdDecompressSync } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { AuditRow, AuditSource } from './audit-source.ts';
+import type { SignedCut } from './control-store.ts';
+import { auditCut } from './sqlite-audit-cut.ts';
 import { storeError } from './sqlite-database.ts';
 import { APPLICATION_ID, MIGRATIONS } from './sqlite-migrations.ts';
 import { signedHeadRow } from './sqlite-signed-heads.ts';
 
 const SQLITE_CANTOPEN = 14;
+/** The schemas of which everything is there that is read here, but for a cut. */
+const CHAINED_SINCE = 2;
 
 /** The audit of a SQLite file, which a gateway may have open: nothing is written, and it is not held up. */
 export function openSqliteAuditSource(path: string): AuditSource {
@@ -55,7 +59,7 @@ function check(database: DatabaseSync, path: string): void {
     throw new HoldfastError('STORE_FAILED', `${path} is not a Holdfast store`);
   }
   const version = pragma('user_version');
-  if (version === MIGRATIONS.length) return;
+  if (version >= CHAINED_SINCE && version <= MIGRATIONS.length) return;
   throw new HoldfastError(
     'STORE_FAILED',
     version > MIGRATIONS.length
@@ -73,6 +77,7 @@ function source(database: DatabaseSync, open: () => DatabaseSync, path: string):
   return {
     rows: () => eachOf(path, rows.iterate(), auditRow),
     heads: () => eachOf(path, heads.iterate(), signedHeadRow),
+    cut: () => naming(path, () => readCut(database)),
     lastSeqNow: () => {
       const last = later.prepare('select last_seq from audit_blocks order by first_seq desc limit 1').get();
       return Number(last?.['last_seq'] ?? 0);
@@ -82,6 +87,13 @@ function source(database: DatabaseSync, open: () => DatabaseSync, path: string):
       database.close();
     },
   };
+}
+
+/** Stores of older schemas have none. */
+function readCut(database: DatabaseSync): SignedCut | null {
+  const known = database.prepare(`select 1 from sqlite_schema where name = 'audit_cut'`).get() !== undefined;
+  const row = known ? database.prepare('select * from audit_cut').get() : undefined;
+  return row === undefined ? null : auditCut(row);
 }
 
 type Row = Record<string, SQLOutputValue>;

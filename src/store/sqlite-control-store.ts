@@ -7,6 +7,7 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  SignedCut,
   SignedHeadRow,
   TokenRow,
 } from './control-store.ts';
@@ -55,6 +56,14 @@ export class SqliteControlStore implements ControlStore {
 
   readAudit(range: AuditRange) {
     return this.#call('readAudit', range);
+  }
+
+  auditEndBefore(timeMs: number, rowsMax: number) {
+    return this.#call('auditEndBefore', timeMs, rowsMax);
+  }
+
+  cutAudit(cut: SignedCut) {
+    return this.#call('cutAudit', cut);
   }
 
   insertSignedHead(head: SignedHeadRow) {

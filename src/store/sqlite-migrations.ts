@@ -61,4 +61,16 @@ export const MIGRATIONS: readonly string[] = [
     primary key (sequence, key_id, hash)
   ) strict;
   `,
+  // One row, or none.
+  `
+  create table audit_cut (
+    only       integer primary key check (only = 1),
+    sequence   integer not null,
+    hash       blob    not null,
+    time       text    not null,
+    key_id     text    not null,
+    public_key blob    not null,
+    signature  blob    not null
+  ) strict;
+  `,
 ];

@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { ApprovalPage, ApprovalResolution, ApprovalRow, ControlStore } from './control-store.ts';
 import { PENDING, type ResolvedApproval, type TokenRow } from './control-store.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
+import { auditCutCalls } from './sqlite-audit-cut.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
 
 type Synchronous<Port> = {
@@ -19,6 +20,7 @@ type Row = Record<string, SQLOutputValue>;
 export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): StoreCalls {
   return {
     ...auditCalls(audit),
+    ...auditCutCalls(database),
     ...signedHeadCalls(database),
     ...approvalCalls(database),
     ...tokenCalls(database),

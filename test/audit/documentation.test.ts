@@ -3,7 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { readKeyFile } from '../../src/audit/key-file.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
+import { signCut } from '../../src/audit/signed-head.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
@@ -51,8 +53,14 @@ it('the verifier that docs/audit.md gives agrees with the one that is built in',
   const run = () => promisify(execFile)(process.execPath, [verifier, audit.path]);
   expect((await run()).stdout).toBe('600 records\n');
   expect(await audit.verify()).toMatchObject({ faults: [], lastSeq: 600 });
+  await audit.start();
+  const end = (await audit.store.auditEndBefore(Date.now(), 3))!;
+  await audit.store.cutAudit(signCut({ ...end, time: new Date().toISOString() }, readKeyFile(audit.keyPath)));
+  await audit.stop();
+  expect((await run()).stdout).toBe('600 records\n');
+  expect(await audit.verify()).toMatchObject({ faults: [], cut: { sequence: end.sequence }, lastSeq: 600 });
   audit.tamper((database) =>
-    database.exec(`update audit_blocks set hash = zeroblob(32) where first_seq = 1`),
+    database.exec(`update audit_blocks set hash = zeroblob(32) where first_seq = ${end.sequence + 1}`),
   );
   await expect(run()).rejects.toThrow('is not what its hash is of');
   await audit.remove();

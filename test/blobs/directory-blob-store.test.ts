@@ -104,42 +104,73 @@ describe('the directory', () => {
     await writer.finish();
   }
 
+  /** What was done but for looking. The syncs at the end go on at once, in any order. */
+  function doneBy({ calls }: WatchedFiles): { readonly inOrder: string[]; readonly syncs: string[] } {
+    const done = calls.filter((call) => !call.startsWith('open') && !call.startsWith('stat'));
+    const placed = done.findLastIndex((call) => !call.startsWith('sync')) + 1;
+    return { inOrder: done.slice(0, placed), syncs: done.slice(placed).toSorted() };
+  }
+
   it('syncs the file before it gets its name, and every folder after', async () => {
     const watched = new WatchedFiles(folder.path);
     const store = new DirectoryBlobStore(root, watched.files);
     await written(store, 'a/b/c');
-    expect(watched.calls.filter((call) => !call.startsWith('open'))).toEqual([
-      'mkdir ~/data/snapshots/.unfinished',
-      'sync ~/data/snapshots',
-      'sync ~/data',
-      'sync ~',
-      'write ~/data/snapshots/.unfinished/new',
-      'sync ~/data/snapshots/.unfinished/new',
-      'mkdir ~/data/snapshots/a/b',
-      'rename ~/data/snapshots/.unfinished/new ~/data/snapshots/a/b/c',
-      'sync ~/data/snapshots/a/b',
-      'sync ~/data/snapshots/a',
-      'sync ~/data/snapshots',
-    ]);
+    expect(doneBy(watched)).toEqual({
+      inOrder: [
+        'mkdir ~/data/snapshots/.unfinished',
+        'sync ~/data/snapshots',
+        'sync ~/data',
+        'sync ~',
+        'write ~/data/snapshots/.unfinished/new',
+        'sync ~/data/snapshots/.unfinished/new',
+        'mkdir ~/data/snapshots/a/b',
+        'rename ~/data/snapshots/.unfinished/new ~/data/snapshots/a/b/c',
+      ],
+      syncs: ['sync ~/data/snapshots', 'sync ~/data/snapshots/a', 'sync ~/data/snapshots/a/b'],
+    });
   });
 
   it('does likewise for what must not replace, and when something else was there first', async () => {
-    const watched = new WatchedFiles(folder.path);
-    const store = new DirectoryBlobStore(root, watched.files);
-    await store.probe();
     for (const kind of ['created', 'exists']) {
+      const watched = new WatchedFiles(folder.path);
+      const store = new DirectoryBlobStore(root, watched.files);
+      await store.probe();
       watched.calls.length = 0;
       expect(await store.putIfAbsent('m/1', Buffer.from('x'))).toMatchObject({ kind });
-      expect(watched.calls.filter((call) => !call.startsWith('open'))).toEqual([
-        'write ~/data/snapshots/.unfinished/new',
-        'sync ~/data/snapshots/.unfinished/new',
-        'mkdir ~/data/snapshots/m',
-        'link ~/data/snapshots/.unfinished/new ~/data/snapshots/m/1',
-        'unlink ~/data/snapshots/.unfinished/new',
-        'sync ~/data/snapshots/m',
-        'sync ~/data/snapshots',
-      ]);
+      expect(doneBy(watched)).toEqual({
+        inOrder: [
+          'write ~/data/snapshots/.unfinished/new',
+          'sync ~/data/snapshots/.unfinished/new',
+          'mkdir ~/data/snapshots/m',
+          'link ~/data/snapshots/.unfinished/new ~/data/snapshots/m/1',
+          'unlink ~/data/snapshots/.unfinished/new',
+        ],
+        syncs: ['sync ~/data/snapshots', 'sync ~/data/snapshots/m'],
+      });
     }
+  });
+
+  it('syncs a folder above only where it does not know that what stands in it is durable', async () => {
+    const watched = new WatchedFiles(folder.path);
+    const store = new DirectoryBlobStore(root, watched.files);
+    const other = new DirectoryBlobStore(root);
+    const syncsOf = async (key: string) => {
+      watched.calls.length = 0;
+      await written(store, key);
+      return doneBy(watched).syncs;
+    };
+    await written(store, 'a/b/c/1');
+    expect(await syncsOf('a/b/c/2')).toEqual(['sync ~/data/snapshots/a/b/c']);
+    expect(await syncsOf('a/b/d/1')).toEqual(['sync ~/data/snapshots/a/b', 'sync ~/data/snapshots/a/b/d']);
+    // Somebody else takes folders away and makes them anew, and may not have synced them yet.
+    for (const key of ['a/b/c/1', 'a/b/c/2', 'a/b/d/1']) await other.remove(key);
+    await mkdir(join(root, 'a/b/c'), { recursive: true });
+    expect(await syncsOf('a/b/c/3')).toEqual([
+      'sync ~/data/snapshots',
+      'sync ~/data/snapshots/a',
+      'sync ~/data/snapshots/a/b',
+      'sync ~/data/snapshots/a/b/c',
+    ]);
   });
 
   it('syncs the folder after removing, and takes away folders that are empty then', async () => {

@@ -49,7 +49,7 @@ describe('without a file and variables', () => {
       admin: { listen: { host: '127.0.0.1', port: 8432 }, metrics: 'token' },
       store: { kind: 'sqlite', path: 'data/holdfast.db' },
       snapshots: { kind: 'file', directory: 'data/snapshots' },
-      audit: { signingKey: 'data/audit-key.pem' },
+      audit: { signingKey: 'data/audit-key.pem', retentionMs: null },
       log: { level: 'info' },
       startup: { replication: 'refuse' },
       limits: { sessionsMax: 10_000, statementBytes: 67_108_864, startupTimeoutMs: 60_000 },

@@ -372,7 +372,7 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     for (const [messages, why] of [
       [[fe.query('drop table other_a; select 1')], 'several statements'],
       [[fe.parse('', 'drop table other_b'), fe.bind(), fe.execute(), fe.sync()], 'simple Query'],
-      [[fe.query('alter table other_c drop column n')], 'this version takes none of alter table'],
+      [[fe.query('alter table other_c alter column n type text')], 'this version takes none of alter table'],
     ] as const) {
       held.write(...messages);
       const id = await heldId(held);

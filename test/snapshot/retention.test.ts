@@ -57,6 +57,12 @@ describe('snapshots', () => {
     expect((await sweep({ ageMs: null, bytes: 2500 })).gone).toEqual([]);
   });
 
+  it('stay where they have no rows, because those are in the trash of the database', async () => {
+    await put(150, { rows: false });
+    const undone = await put(140, { rows: false, rolledBack: true });
+    expect((await sweep({ ageMs: DAY_MS, bytes: 1 })).gone).toEqual([`${undone} rolled back`]);
+  });
+
   it('never go within a day, however little is to be kept', async () => {
     await put(0.9);
     const old = await put(1.1);

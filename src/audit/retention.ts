@@ -1,0 +1,66 @@
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
+import type { ControlStore } from '../store/control-store.ts';
+import { type SigningKey, signCut } from './signed-head.ts';
+
+export interface AuditRetentionDeps {
+  readonly store: ControlStore;
+  readonly key: SigningKey;
+  /** What began longer ago may go. */
+  readonly ageMs: number;
+  readonly log: Pick<Logger, 'info' | 'error'>;
+}
+
+/**
+ * Drops the oldest records from time to time. Where the rest begins is signed as such in the same commit, so that a
+ * verification tells what was dropped from what somebody took away.
+ */
+export class AuditRetention {
+  readonly #deps: AuditRetentionDeps;
+  readonly #timer: NodeJS.Timeout;
+  #failing = false;
+  #closed = false;
+  #underWay: Promise<void> | null = null;
+
+  constructor(deps: AuditRetentionDeps, everyMs: number = LIMITS.auditDropMs) {
+    this.#deps = deps;
+    this.#timer = setInterval(() => void this.sweep(), everyMs);
+    this.#timer.unref();
+    void this.sweep();
+  }
+
+  /** Never rejects; what fails is tried again at the next time. */
+  sweep(): Promise<void> {
+    this.#underWay ??= this.#sweep().finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
+  }
+
+  /** To be called with the store still open. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#underWay;
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, key, ageMs, log } = this.#deps;
+    try {
+      const beforeMs = Date.now() - ageMs;
+      let dropped: number | null = null;
+      // A part at a time, since the thread that drops them is the one that writes the audit.
+      while (!this.#closed) {
+        const end = await store.auditEndBefore(beforeMs, LIMITS.auditDropRows);
+        if (end === null) break;
+        await store.cutAudit(signCut({ ...end, time: new Date().toISOString() }, key));
+        dropped = end.sequence;
+      }
+      if (dropped !== null) log.info({ to: dropped }, 'the oldest records of the audit are dropped');
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) log.error({ error }, 'the oldest records of the audit cannot be dropped');
+      this.#failing = true;
+    }
+  }
+}
