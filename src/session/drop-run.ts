@@ -144,7 +144,7 @@ async function store(
     discard();
     return { kind: 'refused', error: nativeError(error) };
   }
-  if (!opened) state.fates.add(folder);
+  if (!opened) state.fates.add(folder, true);
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: id } };
 }

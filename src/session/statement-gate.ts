@@ -260,7 +260,8 @@ export class StatementGate {
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
       entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
       // Before anything is sent that ends the transaction.
-      if (ending.snapshotId !== null && this.prepared.way !== 'own') state.fates.add(this.prepared.folder);
+      if (ending.snapshotId !== null && this.prepared.way !== 'own')
+        state.fates.add(this.prepared.folder, isQuery);
       parts.push(
         this.tag === null
           ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
