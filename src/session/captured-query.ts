@@ -37,6 +37,7 @@ export function runCaptured(
     return poison(state, type, captured.error, entry);
   }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
+  if (captured.kind === 'lost') return answerLost(state, captured.snapshotId, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;
   if (isQuery) state.closeSegment();
@@ -73,5 +74,15 @@ function answerDone(state: SessionState, { tag, notices, snapshotId }: Done, ent
   state.inject(Buffer.concat([...told, ...answer]));
   state.services.audit.finish(entry);
   state.answered();
+  return { kind: 'replace', bytes: NOTHING };
+}
+
+/** There is nobody left to answer, or to ask; the audit says so. */
+function answerLost(state: SessionState, snapshotId: string, entry: AuditEntry): Verdict {
+  entry.end = 'lost';
+  entry.decision = noted(entry.decision, snapshotId, '');
+  entry.durationMs = nowMs() - entry.startedAtMs;
+  entry.transactionStatus = '?';
+  state.services.audit.finish(entry);
   return { kind: 'replace', bytes: NOTHING };
 }

@@ -9,14 +9,7 @@ import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { NOT_UTF8, SEVERAL } from './capturable.ts';
-import {
-  type CaptureOutcome,
-  type CaptureRun,
-  canceled,
-  factsOf,
-  failure,
-  withoutPlan,
-} from './capture-run.ts';
+import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
@@ -29,7 +22,7 @@ const SAVEPOINT = 'holdfast_drop';
  * Does a Query's DROP as a move into the trash, before anything of it is sent: in the client's transaction, or in one
  * of the gateway's own, which is committed only after the snapshot is durable.
  *
- * Invariant: what it says other than `done` leaves nothing done and no transaction of the gateway's open.
+ * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   const { state, services, hidden, text, entry, decision } = run;
@@ -54,7 +47,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   } catch (error) {
     outcome = failure(error, decision, run.entry);
   }
-  if (outcome.kind !== 'done') await takeBack(connection, opened);
+  if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
   return outcome;
 }
 
@@ -140,7 +133,7 @@ async function store(
     if (opened) await hidden.commit();
   } catch (error) {
     // Whether it was committed is not known where the server is gone, so that the snapshot stays.
-    if (!(error instanceof HiddenQueryError)) return canceled(decision);
+    if (!(error instanceof HiddenQueryError)) return { kind: 'lost', snapshotId: id };
     discard();
     return { kind: 'refused', error: nativeError(error) };
   }
