@@ -13,7 +13,7 @@ import { moveSequences, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
-import { undoDrop } from './undo-drop.ts';
+import { previewDrop, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -50,12 +50,8 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   const { session } = request;
   const where = new Whereabouts(options.onProgress);
   const { dropped } = request.manifest;
-  if (dropped !== undefined) {
-    const tried = await undoDrop(session, request.manifest, dropped, true, where);
-    return tried.kind === 'refused' || tried.kind === 'failed'
-      ? tried
-      : { kind: 'preview', tables: [], conflicts: [] };
-  }
+  if (dropped !== undefined)
+    return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
@@ -78,7 +74,8 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
   const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
   const where = new Whereabouts(options.onProgress);
   const { dropped } = request.manifest;
-  if (dropped !== undefined) return await undoDrop(session, request.manifest, dropped, dryRun, where);
+  if (dropped !== undefined)
+    return await undoDrop(session, request.manifest, dropped, { dryRun, onConflict }, where);
   const own =
     options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
