@@ -16,9 +16,9 @@ import {
   textArray,
   tryDrop,
 } from './move.ts';
-import type { RestoreStep } from './plan.ts';
 import { PRECHECK } from './queries.ts';
 import { hiddenQuery, json, type TrashSession } from './session.ts';
+import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
   /** The client's own statement. */
