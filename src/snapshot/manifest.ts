@@ -67,7 +67,12 @@ const dropped = z.strictObject({
     }),
   ),
   restores: z.array(
-    z.strictObject({ sql: z.string(), what: z.string(), optional: z.literal(true).optional() }),
+    z.strictObject({
+      sql: z.string(),
+      what: z.string(),
+      optional: z.literal(true).optional(),
+      as: z.string().optional(),
+    }),
   ),
   /** What will not come back as it was. */
   notes: z.array(z.string()),

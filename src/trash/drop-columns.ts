@@ -24,8 +24,8 @@ import {
   tryDrop,
   untilUnchanged,
 } from './move.ts';
-import type { RestoreStep } from './plan.ts';
 import { json, type TrashSession } from './session.ts';
+import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
   /** The client's own statement. */

@@ -6,6 +6,7 @@ import { TRASH_SCHEMA } from './definitions.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
+import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
 
 export interface MoveRequest {
@@ -264,7 +265,8 @@ async function lock(session: TrashSession, { relations }: Facts): Promise<void> 
 }
 
 async function read(session: TrashSession, gone: readonly Standing[]): Promise<Facts> {
-  return factsOf(await json<Parameters<typeof factsOf>[0]>(session, FACTS, given(gone)));
+  const facts = await json<Parameters<typeof factsOf>[0]>(session, FACTS, given(gone));
+  return factsOf({ ...facts, rights: await json<Facts['rights']>(session, RIGHTS, given(gone)) });
 }
 
 async function move(
@@ -287,10 +289,14 @@ async function move(
     return { kind: 'none', reason: `it could not be moved away whole: ${after.outside[0]} is left` };
   if (after.dependents !== null)
     return { kind: 'none', reason: `${after.dependents[0]} would depend on the trash` };
+  const rights = await json<Facts['rights']>(session, RIGHTS, given(gone));
+  const open = rights.find((each) => takenAway(each).length > 0);
+  if (open !== undefined)
+    return { kind: 'none', reason: `others may use ${open.schema}.${open.name} in the trash` };
   return { kind: 'moved', tag, notices, moved: { ...planned.plan, binds: after.binds ?? [] } };
 }
 
-/** Everybody may move what is theirs, and reach nothing in it but what they could reach before. */
+/** Everybody may move what is theirs, and only that, since the rights of others are taken away. */
 export const MAKE_TRASH = [
   `CREATE SCHEMA ${quoteName(TRASH_SCHEMA)}`,
   `GRANT USAGE, CREATE ON SCHEMA ${quoteName(TRASH_SCHEMA)} TO PUBLIC`,

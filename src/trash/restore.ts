@@ -1,6 +1,6 @@
 import { TRASH_SCHEMA } from './definitions.ts';
-import type { RestoreStep, TrashedObject } from './plan.ts';
 import { json, type TrashSession } from './session.ts';
+import type { RestoreStep, TrashedObject } from './steps.ts';
 
 /** What a manifest says of a DROP that was done as a move. */
 export interface Dropped {
@@ -111,18 +111,69 @@ async function run(
   restores: readonly RestoreStep[],
   lacking: RestoreConflict[],
 ): Promise<RestoreConflict | null> {
-  for (const { sql, what, optional } of restores) {
-    try {
-      if (optional === true) await session.query(`SAVEPOINT ${OPTIONAL}`);
-      await session.query(sql);
-    } catch (error) {
-      const reason = session.refusal(error);
-      if (reason === null) throw error;
-      if (optional !== true) return { what, reason };
-      await session.query(`ROLLBACK TO SAVEPOINT ${OPTIONAL}`);
-      lacking.push({ what, reason });
+  for (const step of restores) {
+    if (step.as !== undefined && (await takenBack(session, () => runAs(session, step, step.as!))) === null) {
+      continue;
     }
-    if (optional === true) await session.query(`RELEASE SAVEPOINT ${OPTIONAL}`);
+    const { what, sql, as } = step;
+    if (step.optional !== true) {
+      try {
+        await session.query(sql);
+        await withoutDefaultRights(session, sql);
+      } catch (error) {
+        const reason = session.refusal(error);
+        if (reason === null) throw error;
+        return { what, reason };
+      }
+      continue;
+    }
+    const reason = await takenBack(session, () => session.query(sql));
+    if (reason !== null) lacking.push({ what, reason });
+    else if (as !== undefined) lacking.push({ what, reason: `${as} had given them, and now the owner has` });
   }
+  return null;
+}
+
+const NAME = '"(?:[^"]|"")*"';
+const MADE = new RegExp(`^CREATE (MATERIALIZED VIEW|SCHEMA) (${NAME}(?:\\.${NAME})?)`);
+
+/** What is made anew begins with the rights that ALTER DEFAULT PRIVILEGES gives, whom nobody had given any to it. */
+async function withoutDefaultRights(session: TrashSession, sql: string): Promise<void> {
+  const [, kind, name] = MADE.exec(sql) ?? [];
+  if (kind === undefined || name === undefined) return;
+  const of =
+    kind === 'SCHEMA'
+      ? '(SELECT n.nspowner AS owner, n.nspacl AS acl FROM pg_catalog.pg_namespace n WHERE n.oid = $1::pg_catalog.regnamespace)'
+      : '(SELECT c.relowner AS owner, c.relacl AS acl FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.regclass)';
+  const given = await session.query(
+    `SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END
+       FROM ${of} x CROSS JOIN LATERAL pg_catalog.aclexplode(x.acl) g WHERE g.grantee <> x.owner`,
+    [name],
+  );
+  if (given.length === 0) return;
+  const whom = given.map(([role]) => role).join(', ');
+  await session.query(`REVOKE ALL ON ${kind === 'SCHEMA' ? 'SCHEMA ' : ''}${name} FROM ${whom} CASCADE`);
+}
+
+async function runAs(session: TrashSession, { sql }: RestoreStep, role: string): Promise<void> {
+  const [before] = await session.query(`SELECT pg_catalog.current_setting('role')`);
+  await session.query(`SELECT pg_catalog.set_config('role', $1, true)`, [role]);
+  await session.query(sql);
+  await session.query(`SELECT pg_catalog.set_config('role', $1, true)`, [before?.[0] ?? 'none']);
+}
+
+/** Why the server has refused it, which leaves nothing of it; null where it has not. */
+async function takenBack(session: TrashSession, work: () => Promise<unknown>): Promise<string | null> {
+  await session.query(`SAVEPOINT ${OPTIONAL}`);
+  try {
+    await work();
+  } catch (error) {
+    const reason = session.refusal(error);
+    if (reason === null) throw error;
+    await session.query(`ROLLBACK TO SAVEPOINT ${OPTIONAL}`);
+    await session.query(`RELEASE SAVEPOINT ${OPTIONAL}`);
+    return reason;
+  }
+  await session.query(`RELEASE SAVEPOINT ${OPTIONAL}`);
   return null;
 }
