@@ -52,20 +52,26 @@ export async function undoCommand(
     const { folder, rolledBack } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
     if (options.json !== true) io.out(headText(manifest, rolledBack));
-    return await withConnection(options, config(), manifest.session.database, io, async (session) => {
-      const request = { store, manifest, session };
-      const progress = showProgress(io);
-      try {
-        const ended =
-          options.into === undefined
-            ? await previewAndUndo(request, options, account, io, progress)
-            : await putInto(request, options, options.into, progress.onProgress);
-        progress.end();
-        return tell(ended, manifest, options, io);
-      } finally {
-        progress.end();
-      }
-    });
+    return await withConnection(
+      options,
+      config(),
+      manifest.session.database,
+      io,
+      async (session, trusted) => {
+        const request = { store, manifest, session, trusted };
+        const progress = showProgress(io);
+        try {
+          const ended =
+            options.into === undefined
+              ? await previewAndUndo(request, options, account, io, progress)
+              : await putInto(request, options, options.into, progress.onProgress);
+          progress.end();
+          return tell(ended, manifest, options, io);
+        } finally {
+          progress.end();
+        }
+      },
+    );
   });
 }
 
@@ -87,7 +93,7 @@ async function previewAndUndo(
   const { onConflict, triggers } = options;
   const { onProgress } = progress;
   const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
-  const preview = await previewUndo(request, { page, onConflict, onProgress });
+  const preview = await previewUndo(request, { page, onConflict, triggers, onProgress });
   progress.pause();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
   const { dropped, sequences } = request.manifest;

@@ -37,7 +37,7 @@ SELECT pg_catalog.jsonb_build_object(
           pg_catalog.to_regnamespace(a.name)::oid::int8, false)
         ELSE pg_catalog.jsonb_build_array('pg_catalog.pg_class'::regclass::oid::int8,
           pg_catalog.to_regclass(a.name)::oid::int8,
-          (SELECT c.relpersistence OPERATOR(pg_catalog.=) 't' FROM pg_class c
+          (SELECT c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() FROM pg_class c
             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(a.name)::oid)) END ORDER BY a.i)
       FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY a(name, i)))::text`);
 

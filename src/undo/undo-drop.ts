@@ -4,7 +4,7 @@ import type { TrashSession } from '../trash/session.ts';
 import type { OnConflict } from './apply-statement.ts';
 import { type BroughtBack, refuse, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
-import { inTransaction, type Whereabouts } from './transaction.ts';
+import { inTransaction, Whereabouts } from './transaction.ts';
 
 export type Dropped = NonNullable<Manifest['dropped']>;
 
@@ -43,7 +43,7 @@ export async function undoDrop(
   if (outcome.kind !== 'done' || dryRun) return outcome;
   const lacking = [...outcome.dropped.lacking];
   for (const { sql, what } of stepsAfter(dropped)) {
-    const reason = await doAfterwards(session, sql, where);
+    const reason = await doAfterwards(session, sql);
     if (reason !== null) lacking.push({ what, reason });
   }
   return { ...outcome, dropped: { ...outcome.dropped, lacking } };
@@ -96,7 +96,8 @@ function broughtBack({ objects, notes }: Dropped, lacking: readonly RestoreConfl
 }
 
 /** Why it could not be done, or null. Whatever it is, the undo itself is committed by now. */
-async function doAfterwards(session: UndoSession, sql: string, where: Whereabouts): Promise<string | null> {
+async function doAfterwards(session: UndoSession, sql: string): Promise<string | null> {
+  const where = new Whereabouts();
   try {
     const done = await inTransaction(session, 'READ COMMITTED', where, async () => {
       where.at('apply');

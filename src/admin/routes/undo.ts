@@ -38,9 +38,15 @@ const conflict = z
   })
   .meta({ id: 'UndoConflict' });
 
+const triggers = z
+  .enum(['fire', 'skip'])
+  .default('fire')
+  .describe('Whether the triggers of the tables fire.');
+
 const previewBody = z
   .strictObject({
     on_conflict: onConflict,
+    triggers,
     limit: z.int().min(1).max(LIMITS.undoConflictsMax).default(50).describe('How many conflicts to show.'),
     cursor: offset.describe('The `next` of the page of conflicts before.'),
   })
@@ -58,7 +64,7 @@ const name = z
 const undoBody = z
   .strictObject({
     on_conflict: onConflict,
-    triggers: z.enum(['fire', 'skip']).default('fire').describe('Whether the triggers of the tables fire.'),
+    triggers,
     dry_run: z.boolean().default(false).describe('Do all of it, and take it back.'),
     snapshot: z
       .boolean()
@@ -115,9 +121,10 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
       },
     },
     async ({ params, body }) => {
-      const { on_conflict = 'fail', limit = 50, cursor: from = 0 } = body ?? {};
+      const { on_conflict = 'fail', triggers = 'fire', limit = 50, cursor: from = 0 } = body ?? {};
       const { tables, conflicts, dropped } = await snapshots.preview(params.id, {
         onConflict: on_conflict,
+        triggers,
         from,
         limit,
       });
