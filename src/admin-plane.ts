@@ -78,8 +78,8 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 }
 
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
-  const { connection } = config.undo;
-  return new StoredSnapshots({ store, audit, connection, version: packageVersion(), metrics });
+  const { connection, trustedRoles: trusted } = config.undo;
+  return new StoredSnapshots({ store, audit, connection, trusted, version: packageVersion(), metrics });
 }
 
 function adminDeps(

@@ -81,7 +81,7 @@ function startSample(): Promise<Embedded> {
 /** The sample's password is known to all, so that undo over HTTP may use it. */
 function withSample(config: Config, { host, port }: Embedded): Config {
   const connection = `postgres://${SAMPLE.role}:${SAMPLE.password}@${host}:${port}`;
-  return { ...config, undo: { connection: config.undo.connection ?? connection } };
+  return { ...config, undo: { ...config.undo, connection: config.undo.connection ?? connection } };
 }
 
 function upstreamOf(embedded: Embedded): Upstream {

@@ -43,6 +43,8 @@ export interface RowsPage {
 
 export interface PreviewAsked {
   readonly onConflict: OnConflict;
+  /** What the undo is to do about triggers. */
+  readonly triggers: 'fire' | 'skip';
   /** Which of the conflicts. */
   readonly from: number;
   readonly limit: number;

@@ -41,6 +41,8 @@ export interface StoredSnapshotsDeps {
   readonly audit: ActionLog;
   /** What undo connects with, or null: then it is not there. */
   readonly connection: string | null;
+  /** Whose code may run with the rights of that. */
+  readonly trusted: readonly string[];
   readonly version: string;
   readonly metrics: Metrics;
 }
@@ -93,9 +95,9 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { table: tableName(table), total, rows, next };
   }
 
-  async preview(id: string, { onConflict, from, limit }: PreviewAsked) {
+  async preview(id: string, { onConflict, triggers, from, limit }: PreviewAsked) {
     const { manifest } = await this.get(id);
-    const options = { onConflict, page: { from, max: limit } };
+    const options = { onConflict, triggers, page: { from, max: limit } };
     const preview: UndoPreview = await this.#connected(manifest, (session) =>
       previewUndo({ ...this.#deps, manifest, session }, options),
     );

@@ -25,11 +25,11 @@ export async function rowsCommand(asked: string, options: RowsOptions, io: Io): 
     const manifest = await readManifest(store, folder);
     const table = demandTable(manifest, options.table);
     const { database } = manifest.session;
-    return await withConnection(options, config(), database, io, async (session) => {
+    return await withConnection(options, config(), database, io, async (session, trusted) => {
       const { showRows } = await import('../undo/show-rows.ts');
       const form = options.json === true ? 'json' : 'text';
       const page = { from: options.from, max: options.limit };
-      const shown = await showRows({ store, manifest, session }, table, options.which, form, page);
+      const shown = await showRows({ store, manifest, session, trusted }, table, options.which, form, page);
       if (shown.kind !== 'rows') {
         io.err(endedText(shown));
         return EXIT.failed;

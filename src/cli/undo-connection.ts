@@ -10,13 +10,20 @@ import type { Io } from './io.ts';
 
 export interface ConnectionOption {
   readonly connection?: string;
+  readonly trustCodeOf?: readonly string[];
 }
 
 export function withConnectionOption(command: Command): Command {
-  return command.option(
-    '--connection <url>',
-    'the database server itself, postgres://user:password@host:port/database (or undo.connection, or PGHOST, PGUSER, …)',
-  );
+  return command
+    .option(
+      '--connection <url>',
+      'the database server itself, postgres://user:password@host:port/database (or undo.connection, or PGHOST, PGUSER, …)',
+    )
+    .option(
+      '--trust-code-of <role>',
+      'let triggers, checks and types of this role run with the rights of the connection (as undo.trusted_roles)',
+      (role: string, before: readonly string[] = []) => [...before, role],
+    );
 }
 
 /** Runs something over a connection that ends with it, and when the user wants the end. */
@@ -25,7 +32,7 @@ export async function withConnection<T>(
   config: Config,
   database: string,
   io: Io,
-  work: (session: PgSession) => Promise<T>,
+  work: (session: PgSession, trusted: readonly string[]) => Promise<T>,
 ): Promise<T> {
   const url = withDatabase(connectionUrl(options, config, io), database);
   // Loaded only here, so that the other commands start at once.
@@ -34,7 +41,7 @@ export async function withConnection<T>(
   const end = () => void session.close();
   io.stop.addEventListener('abort', end, { once: true });
   try {
-    return await work(session);
+    return await work(session, [...config.undo.trustedRoles, ...(options.trustCodeOf ?? [])]);
   } catch (error) {
     if (!io.stop.aborted) throw error;
     throw new HoldfastError('CONFLICT', 'stopped; what was under way is rolled back', { cause: error });

@@ -69,7 +69,11 @@ export interface Config {
   };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;
-  readonly undo: { readonly connection: string | null };
+  readonly undo: {
+    readonly connection: string | null;
+    /** Roles whose code may run with its rights; `*` is everybody. */
+    readonly trustedRoles: readonly string[];
+  };
   readonly log: { readonly level: LogLevel };
   readonly startup: { readonly replication: 'refuse' | 'allow' };
   readonly limits: ConfigLimits;

@@ -130,7 +130,10 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       retentionMs: daysInMs(input.audit?.retention_days),
     },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
-    undo: { connection: input.undo?.connection ?? null },
+    undo: {
+      connection: input.undo?.connection ?? null,
+      trustedRoles: input.undo?.trusted_roles ?? [],
+    },
     log: { level: input.log?.level ?? 'info' },
     startup: { replication: input.startup?.replication ?? 'refuse' },
     limits: limitsOf(input.limits ?? {}),

@@ -6,7 +6,7 @@ import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/durati
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { parseSizeBytes, SIZE_HINT } from './size.ts';
-import { parseConnection, parseStore } from './storage.ts';
+import { parseConnection, parseRoles, parseStore } from './storage.ts';
 import { parseUpstream } from './upstream.ts';
 
 const endpoint = parsedBy(parseEndpoint);
@@ -84,6 +84,9 @@ export const configSchema = z
       .strictObject({
         connection: parsedBy(parseConnection)
           .describe('What undo connects with, postgres://user:password@host:port/database.')
+          .optional(),
+        trusted_roles: parsedBy(parseRoles)
+          .describe('Roles, with commas between, whose code may run with the rights of undo.connection.')
           .optional(),
       })
       .optional(),

@@ -15,6 +15,13 @@ export function parseStore(text: string): Parsed<StoreTarget> {
   return wrong('expected sqlite:PATH');
 }
 
+/** Names of roles with commas between; `*` for all of them. */
+export function parseRoles(text: string): Parsed<readonly string[]> {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) return wrong('expected names of roles with commas between, or *');
+  return { ok: true, value: names };
+}
+
 /** A connection of the gateway's own, with credentials; never shown. */
 export function parseConnection(text: string): Parsed<string> {
   const url = /^postgres(?:ql)?:\/\//.test(text) ? URL.parse(text) : null;

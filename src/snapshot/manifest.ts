@@ -64,10 +64,17 @@ const dropped = z.strictObject({
       schema: z.string(),
       name: z.string(),
       trash_name: z.string(),
+      state: z.record(z.string(), z.string()).optional(),
     }),
   ),
   restores: z.array(
-    z.strictObject({ sql: z.string(), what: z.string(), optional: z.literal(true).optional() }),
+    z.strictObject({
+      sql: z.string(),
+      what: z.string(),
+      optional: z.literal(true).optional(),
+      after: z.literal(true).optional(),
+      as: z.string().optional(),
+    }),
   ),
   /** What will not come back as it was. */
   notes: z.array(z.string()),

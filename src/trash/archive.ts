@@ -8,8 +8,8 @@ import { type ManifestTable, toManifest } from '../snapshot/manifest.ts';
 import type { RowFile } from '../snapshot/row-file.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
-import type { TrashedObject } from './plan.ts';
 import { hiddenQuery } from './session.ts';
+import type { TrashedObject } from './steps.ts';
 
 /**
  * Copies the rows of a table in the trash to a file of its snapshot, so that they outlast the purge. They are told as

@@ -133,6 +133,23 @@ export interface GoneSchema {
   readonly labelled: boolean;
 }
 
+/**
+ * Who may do what with an object. In the trash it is its owner alone: everybody may look into that schema, and the
+ * schema that the object stood in may have kept them out. Nor is the owner to change its rows there by mistake.
+ */
+export interface GoneRights {
+  /** As GRANT calls it. */
+  readonly word: 'TABLE' | 'SEQUENCE' | 'ROUTINE' | 'TYPE';
+  readonly schema: string;
+  readonly name: string;
+  /** Of a routine, in parentheses; empty for all others. */
+  readonly arguments: string;
+  readonly owner: string;
+  /** The default ones where none were given. */
+  readonly acl: readonly Grant[] | null;
+  readonly columns: readonly { readonly name: string; readonly acl: readonly Grant[] | null }[] | null;
+}
+
 export interface Facts {
   readonly relations: readonly GoneRelation[];
   readonly constraints: readonly GoneConstraint[];
@@ -150,6 +167,7 @@ export interface Facts {
   readonly types: readonly (GoneNamed & { readonly type: string })[];
   readonly schemas: readonly GoneSchema[];
   readonly strangers: readonly string[];
+  readonly rights: readonly GoneRights[];
 }
 
 type Raw = { readonly [K in keyof Facts]: Facts[K] | null };
@@ -168,5 +186,6 @@ export function factsOf(raw: Raw): Facts {
     types: raw.types ?? [],
     schemas: raw.schemas ?? [],
     strangers: raw.strangers ?? [],
+    rights: raw.rights ?? [],
   };
 }

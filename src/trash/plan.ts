@@ -13,25 +13,8 @@ import {
   trigger,
 } from './definitions.ts';
 import type { Facts, GoneNamed, GoneRelation } from './facts.ts';
-
-/** An object that stands in the trash, and what it was. */
-export interface TrashedObject {
-  readonly oid: number;
-  /** As ALTER calls it. */
-  readonly kind: string;
-  readonly schema: string;
-  readonly name: string;
-  /** Its name in the trash, which no other object has. */
-  readonly trash_name: string;
-}
-
-export interface RestoreStep {
-  readonly sql: string;
-  /** What it brings back, for whoever reads that it failed. */
-  readonly what: string;
-  /** All else is worth having without it, such as the contents of a materialized view. */
-  readonly optional?: true | undefined;
-}
+import { givenBack, takenAway } from './rights.ts';
+import type { RestoreStep, TrashedObject } from './steps.ts';
 
 export interface MovePlan {
   readonly moves: readonly string[];
@@ -55,6 +38,7 @@ export function planMove(id: string, facts: Facts): PlannedMove {
   const problem = problemOf(facts);
   if (problem !== null) return { kind: 'none', reason: problem };
   const part = new Parts(id);
+  part.keepRights(facts);
   part.cut(facts);
   part.move(facts);
   return { kind: 'plan', plan: part.plan(facts) };
@@ -88,6 +72,7 @@ function problemOf(facts: Facts): string | null {
 const ORDER = [
   'schema',
   'object',
+  'rights',
   'attach',
   'default',
   'view',
@@ -112,6 +97,13 @@ class Parts {
     for (const schema of facts.schemas) this.#dropSchema(schema);
     const restores = [...this.#restores.values()].flat();
     return { moves: this.#moves, restores, objects: this.#objects, notes: this.#notes };
+  }
+
+  keepRights({ rights }: Facts): void {
+    for (const each of rights) {
+      this.#moves.push(...takenAway(each));
+      this.#restores.get('rights')!.push(...givenBack(each));
+    }
   }
 
   /** Cuts what ties those that go to those that stay. */
@@ -188,7 +180,8 @@ class Parts {
       this.#restore('view', `the materialized view ${named(view)}`, ...materializedView(view));
       const refresh = `REFRESH MATERIALIZED VIEW ${named(view)}`;
       const what = `the contents of ${named(view)}`;
-      if (view.populated) this.#restores.get('publication')!.push({ sql: refresh, what, optional: true });
+      if (view.populated)
+        this.#restores.get('publication')!.push({ sql: refresh, what, optional: true, after: true });
       this.#notes.push(`the materialized view ${named(view)} is computed anew`);
       return;
     }

@@ -1,8 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
-import { quoteLiteral } from '../catalog/quote.ts';
+import { quoteLiteral, quoteName } from '../catalog/quote.ts';
 import { countToDo, type OnConflict } from './apply-statement.ts';
 import type { UndoSession } from './session.ts';
-import { compareByKey, compareByRow, createTally, findHeld, only, temp } from './statements.ts';
+import { compareByKey, compareByRow, createTally, findHeld, only, temp, written } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
 /** What an undo does in a table, in rows. */
@@ -106,7 +106,10 @@ function conflictsOf(table: UndoTable, from: number, max: number): string {
   const row = (alias: 't' | 'b' | 'a') => {
     const names = table.columns.map(({ name }) => quoteLiteral(name)).join(', ');
     const values = table.columns
-      .map(({ name, slot }) => `${alias}.${alias === 't' ? `"${name.replaceAll('"', '""')}"` : slot}::text`)
+      .map(({ name, slot }, i) => {
+        const value = `${alias}.${alias === 't' ? quoteName(name) : slot}`;
+        return written(value, table.entry.columns[i]!.type.oid);
+      })
       .map((value) => `left(${value}, ${LIMITS.undoShownChars})`);
     return `CASE WHEN ${alias}.ctid IS NOT NULL
       THEN jsonb_object(ARRAY[${names}]::text[], ARRAY[${values.join(', ')}]::text[])::text END`;

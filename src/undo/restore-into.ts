@@ -1,11 +1,11 @@
-import type { BlobStore } from '../blobs/blob-store.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import type { Manifest, ManifestTable } from '../snapshot/manifest.ts';
 import { loadRows } from './load.ts';
 import { type Progress, refuse, type UndoOutcome } from './outcome.ts';
-import type { UndoSession } from './session.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
+import { refuseForeignTypes } from './trust.ts';
 import { readTypes } from './types-now.ts';
+import type { UndoRequest } from './undo.ts';
 
 export interface Name {
   readonly schema: string;
@@ -26,7 +26,7 @@ export interface IntoOptions {
  * where they are gone or look otherwise. It has the columns, and neither keys nor defaults.
  */
 export async function restoreInto(
-  { store, manifest, session }: { store: BlobStore; manifest: Manifest; session: UndoSession },
+  { store, manifest, session, trusted }: UndoRequest,
   { into, table, dryRun = false, onProgress }: IntoOptions,
 ): Promise<UndoOutcome> {
   const where = new Whereabouts(onProgress);
@@ -34,6 +34,7 @@ export async function restoreInto(
     const entries = chosen(manifest, table);
     const label = `${into.schema}.${into.name}`;
     const types = await readTypes(session, entries[0]!);
+    await refuseForeignTypes(session, entries, trusted);
     const target = quoteQualified(into.schema, into.name);
     const columns = entries[0]!.columns;
     const defined = columns.map(({ name, format }, i) => {

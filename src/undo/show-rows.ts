@@ -1,14 +1,15 @@
 import { LIMITS } from '../base/limits.ts';
-import type { BlobStore } from '../blobs/blob-store.ts';
 import { quoteName } from '../catalog/quote.ts';
-import { fromManifest, type Manifest, type ManifestTable } from '../snapshot/manifest.ts';
+import { fromManifest, type ManifestTable } from '../snapshot/manifest.ts';
 import { FILE_HEADER, FILE_TRAILER } from '../snapshot/row-file.ts';
 import { readRows } from '../snapshot/row-file-reader.ts';
 import type { Page } from './compare.ts';
 import type { UndoOutcome } from './outcome.ts';
-import type { UndoSession } from './session.ts';
+import { isBuiltIn, written } from './statements.ts';
 import { inTransaction, setLocally, Whereabouts } from './transaction.ts';
+import { refuseForeignTypes } from './trust.ts';
 import { readTypes } from './types-now.ts';
+import type { UndoRequest } from './undo.ts';
 
 export interface RowsShown {
   readonly kind: 'rows';
@@ -18,7 +19,7 @@ export interface RowsShown {
 
 /** Rows of a snapshot for people to read. Only the server knows how values are written, so that it is asked. */
 export async function showRows(
-  { store, manifest, session }: { store: BlobStore; manifest: Manifest; session: UndoSession },
+  { store, manifest, session, trusted }: UndoRequest,
   table: ManifestTable,
   image: 'before' | 'after',
   as: 'text' | 'json',
@@ -30,6 +31,7 @@ export async function showRows(
   return await inTransaction(session, 'READ COMMITTED', where, async () => {
     where.at('load', `${table.schema}.${table.name}`);
     const types = await readTypes(session, table);
+    await refuseForeignTypes(session, [table], trusted);
     const columns = table.columns.map(
       ({ format }, i) => `c${i + 1} ${format === 'text' ? 'text' : types[i]!.base}`,
     );
@@ -40,8 +42,12 @@ export async function showRows(
     const chunks = pageOf(readRows(store, fromManifest(file)), from, from + max);
     await session.copyIn('COPY pg_temp."holdfast rows" FROM STDIN WITH (FORMAT binary)', chunks);
     await setLocally(session, 'client_encoding', 'UTF8');
-    const cast = as === 'text' ? '::text' : '';
-    const fields = table.columns.map(({ name }, i) => `to_json(r.c${i + 1}${cast}) AS ${quoteName(name)}`);
+    const fields = table.columns.map(({ name }, i) => {
+      const value = `r.c${i + 1}`;
+      // A type of the user's may come with a cast to json, which would run.
+      const asIs = as === 'json' && isBuiltIn(types[i]!.baseOid);
+      return `to_json(${asIs ? value : written(value, types[i]!.baseOid)}) AS ${quoteName(name)}`;
+    });
     const rows = await session.query(
       `SELECT row_to_json(x)::text FROM (SELECT ${fields.join(', ')} FROM pg_temp."holdfast rows" r) x`,
     );

@@ -26,6 +26,13 @@ export function whole({ current }: UndoTable): string {
 export const holding = (table: UndoTable): string =>
   table.current.wholes.length === 0 ? only(table) : whole(table);
 
+/** A value as text. A type of the user's may come with a cast to text, which would run: its output function is asked. */
+export const written = (value: string, typeOid: number): string =>
+  isBuiltIn(typeOid) ? `${value}::text` : `CASE WHEN num_nulls(${value}) = 0 THEN format('%s', ${value}) END`;
+
+/** What initdb has made, below FirstNormalObjectId. */
+export const isBuiltIn = (oid: number): boolean => oid < 16_384;
+
 type Alias = 't' | 'b' | 'a';
 
 const isLoaded = (alias: Alias): boolean => alias === 'a' || alias === 'b';

@@ -5,14 +5,22 @@ import { UndoQueryError, type UndoSession } from './session.ts';
 
 export type Ending = 'commit' | 'roll back';
 
+/** What goes before and after the work of a transaction, whatever that is. */
+export interface Bounds {
+  /** Before anything else; it may refuse. */
+  readonly first?: () => Promise<void>;
+}
+
 /** Where the work is, so that a failure can be told with its place. */
 export class Whereabouts {
   step: UndoStep = 'find';
   table: string | null = null;
+  readonly bounds: Bounds;
   readonly #onProgress: (progress: Progress) => void;
 
-  constructor(onProgress: (progress: Progress) => void = () => {}) {
+  constructor(onProgress: (progress: Progress) => void = () => {}, bounds: Bounds = {}) {
     this.#onProgress = onProgress;
+    this.bounds = bounds;
   }
 
   at(step: UndoStep, table: string | null = null, done = 0, of = 0): void {
@@ -50,6 +58,7 @@ export async function inTransaction<T>(
     await session.query(`BEGIN ISOLATION LEVEL ${isolation} READ WRITE`);
     for (const [name, value] of Object.entries(SETTINGS)) await setLocally(session, name, value);
     await setLocally(session, 'lock_timeout', `${LIMITS.undoLockWaitMs}ms`);
+    await where.bounds.first?.();
     const { ending, value } = await work();
     if (ending === 'commit') await commit(session, where);
     else await session.query('ROLLBACK');

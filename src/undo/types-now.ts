@@ -7,17 +7,20 @@ export interface TypeNow {
   readonly formatted: string;
   /** Below all domains. */
   readonly base: string;
+  readonly baseOid: number;
 }
 
-const TYPES = `SELECT format_type(t.oid, c.modifier), (
+const TYPES = `SELECT format_type(t.oid, c.modifier), below.formatted, below.oid
+  FROM ROWS FROM (unnest($1::oid[]), unnest($2::int4[])) WITH ORDINALITY c(oid, modifier, i)
+  LEFT JOIN pg_type t ON t.oid = c.oid
+  LEFT JOIN LATERAL (
     WITH RECURSIVE below(oid, modifier) AS (
       SELECT c.oid, c.modifier
       UNION ALL
       SELECT t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE d.modifier END
         FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
-    SELECT format_type(d.oid, d.modifier) FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd')
-  FROM ROWS FROM (unnest($1::oid[]), unnest($2::int4[])) WITH ORDINALITY c(oid, modifier, i)
-  LEFT JOIN pg_type t ON t.oid = c.oid ORDER BY c.i`;
+    SELECT format_type(d.oid, d.modifier) AS formatted, d.oid::int8 FROM below d JOIN pg_type t ON t.oid = d.oid
+     WHERE t.typtype <> 'd') below ON true ORDER BY c.i`;
 
 /** The types of a table's columns, by their OIDs; where one is gone, that is the end. */
 export async function readTypes(
@@ -36,5 +39,9 @@ export async function readTypes(
       .join(', ');
     refuse({ table: `${schema}.${name}`, reason });
   }
-  return rows.map(([formatted, base]) => ({ formatted: formatted!, base: base! }));
+  return rows.map(([formatted, base, oid]) => ({
+    formatted: formatted!,
+    base: base!,
+    baseOid: Number(oid),
+  }));
 }

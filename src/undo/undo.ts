@@ -12,8 +12,9 @@ import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
 import { moveSequences, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
-import { inTransaction, Whereabouts } from './transaction.ts';
-import { undoDrop } from './undo-drop.ts';
+import { type Bounds, inTransaction, Whereabouts } from './transaction.ts';
+import { refuseForeignCode, refuseForeignDrop, type Trusted } from './trust.ts';
+import { previewDrop, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -21,6 +22,8 @@ export interface UndoRequest {
   readonly store: BlobStore;
   readonly manifest: Manifest;
   readonly session: UndoSession;
+  /** Whose code may run with the rights of the session. */
+  readonly trusted?: Trusted | undefined;
 }
 
 export interface PreviewOptions {
@@ -28,6 +31,8 @@ export interface PreviewOptions {
   readonly page?: Page;
   /** What is to become of conflicts, by which the counts go. */
   readonly onConflict?: OnConflict;
+  /** What the undo is to do about triggers, by which it may be refused. */
+  readonly triggers?: 'fire' | 'skip';
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -47,23 +52,25 @@ export interface UndoOptions {
 
 /** Says what an undo would do, and which rows are in its way. Nothing is changed, and nobody is kept waiting. */
 export async function previewUndo(request: UndoRequest, options: PreviewOptions = {}): Promise<UndoPreview> {
-  const { session } = request;
-  const where = new Whereabouts(options.onProgress);
+  const { session, trusted } = request;
   const { dropped } = request.manifest;
-  if (dropped !== undefined) {
-    const tried = await undoDrop(session, request.manifest, dropped, true, where);
-    return tried.kind === 'refused' || tried.kind === 'failed'
-      ? tried
-      : { kind: 'preview', tables: [], conflicts: [] };
-  }
+  const where = new Whereabouts(options.onProgress, boundsOf(request));
+  if (dropped !== undefined)
+    return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
+    await refuseForeignCode(session, tables, options.triggers ?? 'fire', { trusted, lock: false });
     const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
     return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
   });
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
+}
+
+function boundsOf({ manifest: { dropped }, session, trusted }: UndoRequest): Bounds {
+  if (dropped === undefined) return {};
+  return { first: async () => await refuseForeignDrop(session, dropped, trusted) };
 }
 
 function bounded({ from, max }: Page): Page {
@@ -74,17 +81,19 @@ function bounded({ from, max }: Page): Page {
  * Puts back what was, in one transaction: all of it, or nothing. Others may read the tables meanwhile and not write.
  */
 export async function undo(request: UndoRequest, options: UndoOptions = {}): Promise<UndoOutcome> {
-  const { session } = request;
+  const { session, trusted } = request;
   const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
-  const where = new Whereabouts(options.onProgress);
   const { dropped } = request.manifest;
-  if (dropped !== undefined) return await undoDrop(session, request.manifest, dropped, dryRun, where);
+  const where = new Whereabouts(options.onProgress, boundsOf(request));
+  if (dropped !== undefined)
+    return await undoDrop(session, request.manifest, dropped, { dryRun, onConflict }, where);
   const own =
     options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
   const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
     if (triggers === 'skip') await refuseWithoutRightToSkip(session);
     const tables = await lockTables(request, where);
+    await refuseForeignCode(session, tables, triggers, { trusted, lock: true });
     const counts = await compareAll(request, tables, onConflict, where);
     await refuseConflicts(session, tables, counts, onConflict);
     refuseUnexpected(counts, options.expected);

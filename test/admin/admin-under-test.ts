@@ -63,6 +63,7 @@ export class AdminUnderTest {
       store: this.#blobs,
       audit: this.audit,
       connection: null,
+      trusted: [],
       version: '9.8.7',
       metrics,
     });

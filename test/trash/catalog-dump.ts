@@ -7,16 +7,18 @@ import type { RawClient } from '../support/raw-client.ts';
 const USER = `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'holdfast_trash')`;
 const REL = `(select quote_ident(rn.nspname) || '.' || quote_ident(rc.relname) from pg_class rc join pg_namespace rn on rn.oid = rc.relnamespace where rc.oid = $)`;
 const rel = (oid: string) => REL.replaceAll('$', oid);
-const acl = (column: string) => `(select string_agg(a::text, ' ' order by a::text) from unnest(${column}) a)`;
+/** With the default ones written out, since a grant that is taken back leaves them so. */
+const acl = (column: string, owner: string, kind: string) =>
+  `(select string_agg(a::text, ' ' order by a::text) from unnest(coalesce(${column}, acldefault(${kind}::"char", ${owner}))) a)`;
 
 const LINES: readonly string[] = [
-  `select 'schema', n.nspname, pg_get_userbyid(n.nspowner), ${acl('n.nspacl')}, obj_description(n.oid, 'pg_namespace') from pg_namespace n where ${USER}`,
-  `select 'relation', c.relkind, ${rel('c.oid')}, pg_get_userbyid(c.relowner), c.relpersistence, ${acl('c.relacl')}, c.reloptions, obj_description(c.oid, 'pg_class'),
+  `select 'schema', n.nspname, pg_get_userbyid(n.nspowner), ${acl('n.nspacl', 'n.nspowner', `'n'`)}, obj_description(n.oid, 'pg_namespace') from pg_namespace n where ${USER}`,
+  `select 'relation', c.relkind, ${rel('c.oid')}, pg_get_userbyid(c.relowner), c.relpersistence, ${acl('c.relacl', 'c.relowner', `case c.relkind when 'S' then 's' else 'r' end`)}, c.reloptions, obj_description(c.oid, 'pg_class'),
      c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relispartition, pg_get_expr(c.relpartbound, c.oid), c.relispopulated, c.reltype <> 0,
      case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end
      from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
   `select 'column', ${rel('c.oid')}, case when c.relkind in ('v', 'm') then row_number() over (partition by c.oid order by a.attnum) else a.attnum end, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attcollation, a.attstorage,
-     a.attislocal, a.attinhcount, ${acl('a.attacl')}, col_description(c.oid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
+     a.attislocal, a.attinhcount, ${acl('a.attacl', 'c.relowner', `'c'`)}, col_description(c.oid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
      from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
      where ${USER} and a.attnum > 0 and not a.attisdropped and c.relkind not in ('i', 'I')`,
   `select 'constraint', ${rel('c.conrelid')}, c.conname, c.contype, pg_get_constraintdef(c.oid), c.convalidated, c.conislocal, c.coninhcount, c.connoinherit, c.conparentid <> 0, obj_description(c.oid, 'pg_constraint')
@@ -33,8 +35,8 @@ const LINES: readonly string[] = [
   `select 'publication', p.pubname, ${rel('r.prrelid')}, r.prattrs, pg_get_expr(r.prqual, r.prrelid) from pg_publication_rel r join pg_publication p on p.oid = r.prpubid`,
   `select 'published', t.* from pg_publication_tables t`,
   `select 'statistics', pg_get_statisticsobjdef(s.oid) from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace where ${USER}`,
-  `select 'function', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid), case when f.prokind <> 'a' then pg_get_functiondef(f.oid) end, pg_get_userbyid(f.proowner), ${acl('f.proacl')}, obj_description(f.oid, 'pg_proc') from pg_proc f join pg_namespace n on n.oid = f.pronamespace where ${USER}`,
-  `select 'type', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner), t.typelem <> 0, format_type(t.typbasetype, t.typtypmod), ${acl('t.typacl')}, obj_description(t.oid, 'pg_type'),
+  `select 'function', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid), case when f.prokind <> 'a' then pg_get_functiondef(f.oid) end, pg_get_userbyid(f.proowner), ${acl('f.proacl', 'f.proowner', `'f'`)}, obj_description(f.oid, 'pg_proc') from pg_proc f join pg_namespace n on n.oid = f.pronamespace where ${USER}`,
+  `select 'type', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner), t.typelem <> 0, format_type(t.typbasetype, t.typtypmod), ${acl('t.typacl', 't.typowner', `'T'`)}, obj_description(t.oid, 'pg_type'),
      (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid) from pg_type t join pg_namespace n on n.oid = t.typnamespace where ${USER}`,
   `select 'extension', e.extname from pg_extension e`,
 ];
