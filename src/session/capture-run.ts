@@ -24,7 +24,7 @@ export type CaptureOutcome =
   /** It was done otherwise, and the client is to be answered as if it had run. */
   | { readonly kind: 'done'; readonly done: Done }
   /** The connection went while it was committed otherwise, so that nobody knows whether it was. */
-  | { readonly kind: 'lost'; readonly snapshotId: string }
+  | { readonly kind: 'lost'; readonly snapshotId: string | null; readonly why: string }
   /** An error in front of it, which the client knows of, has the server discard it. */
   | { readonly kind: 'discarded' };
 
@@ -32,7 +32,9 @@ export interface Done {
   readonly tag: string;
   /** Bodies of NoticeResponses. */
   readonly notices: readonly Buffer[];
-  readonly snapshotId: string;
+  readonly snapshotId: string | null;
+  /** Why there is none. */
+  readonly why: string;
 }
 
 export interface CaptureRun {

@@ -3,7 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { encodeMessage, encodeReadyForQuery, rowsOfCommandTag } from '../wire/backend.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { Backend, Frontend } from '../wire/message-type.ts';
-import type { Done } from './capture-run.ts';
+import type { CaptureOutcome, Done } from './capture-run.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { ReplyKind } from './replies.ts';
@@ -37,7 +37,7 @@ export function runCaptured(
     return poison(state, type, captured.error, entry);
   }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
-  if (captured.kind === 'lost') return answerLost(state, captured.snapshotId, entry);
+  if (captured.kind === 'lost') return answerLost(state, captured, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;
   if (isQuery) state.closeSegment();
@@ -57,13 +57,17 @@ export function runCaptured(
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */
-function answerDone(state: SessionState, { tag, notices, snapshotId }: Done, entry: AuditEntry): Verdict {
+function answerDone(
+  state: SessionState,
+  { tag, notices, snapshotId, why }: Done,
+  entry: AuditEntry,
+): Verdict {
   state.closeSegment();
   state.epoch++;
   const complete = Buffer.from(`${tag}\0`, 'latin1');
   entry.end = 'completed';
   entry.rows = rowsOfCommandTag(complete, 0, complete.length);
-  entry.decision = noted(entry.decision, snapshotId, '');
+  entry.decision = noted(entry.decision, snapshotId, why);
   entry.durationMs = nowMs() - entry.startedAtMs;
   entry.transactionStatus = state.transactionStatus;
   const told = notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice));
@@ -78,9 +82,13 @@ function answerDone(state: SessionState, { tag, notices, snapshotId }: Done, ent
 }
 
 /** There is nobody left to answer, or to ask; the audit says so. */
-function answerLost(state: SessionState, snapshotId: string, entry: AuditEntry): Verdict {
+function answerLost(
+  state: SessionState,
+  { snapshotId, why }: Extract<CaptureOutcome, { kind: 'lost' }>,
+  entry: AuditEntry,
+): Verdict {
   entry.end = 'lost';
-  entry.decision = noted(entry.decision, snapshotId, '');
+  entry.decision = noted(entry.decision, snapshotId, why);
   entry.durationMs = nowMs() - entry.startedAtMs;
   entry.transactionStatus = '?';
   state.services.audit.finish(entry);
