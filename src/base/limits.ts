@@ -18,6 +18,8 @@ export const LIMITS = {
   nameBytes: 8 * 1024,
   /** ErrorResponse, NoticeResponse, ParameterStatus and the like from upstream, which are gathered to be read. */
   controlReplyBytes: 16 * 1024 * 1024,
+  /** Of a longer ErrorResponse only so much is read, in which its severity and SQLSTATE stand; the rest passes by. */
+  errorHeadBytes: 16 * 1024,
   /** What is read from a socket at a time, into memory that all of them share. */
   readBufferBytes: 64 * 1024,
 
@@ -36,14 +38,20 @@ export const LIMITS = {
   repliesMax: 65_536,
   /** Statements that may wait for their transaction status before they are audited without it. */
   endedStatementsMax: 1_024,
+  /** The texts of those, which are kept whole until then. */
+  endedTextChars: 16 * 1024 * 1024,
   /** Named prepared statements and portals remembered for one session. */
   namesMax: 65_536,
+  /** Texts of the named prepared statements of one session, and of what its named portals run; a single one may be longer. */
+  namedTextChars: 64 * 1024 * 1024,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
   /** How long /readyz waits for the upstream server to accept. */
   readinessTimeoutMs: 1_000,
   drainTimeoutMs: 30_000,
+  /** How long sessions that were cut may take to give up what they wait for, before a stop goes on without them. */
+  sessionEndMs: 4_000,
 
   // --- sql ---
   /** Longest text parsed on the main thread; a longer one is parsed in a worker that can be stopped. */
@@ -254,7 +262,7 @@ export const LIMITS = {
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');
 assert(LIMITS.parseInlineBytes <= LIMITS.parseBytes, 'what is parsed inline is parsed at all');
 assert(
-  LIMITS.auditCloseMs + LIMITS.auditAnchorCloseMs < LIMITS.faultStopMs,
+  LIMITS.sessionEndMs + LIMITS.auditCloseMs + LIMITS.auditAnchorCloseMs < LIMITS.faultStopMs,
   'the audit has its time at the end',
 );
 assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the queue');

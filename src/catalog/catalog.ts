@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
 import type { HiddenConnection } from './connection.ts';
-import { DESCRIBE, LOOKUP } from './queries.ts';
+import { DESCRIBE, FINGERPRINT, LOOKUP } from './queries.ts';
 import { quoteQualified } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import type { Relation } from './relation.ts';
@@ -31,12 +31,20 @@ export interface FunctionFacts extends AskedName {
   readonly own: boolean;
 }
 
+/** What an answer rests on: versions of the catalog's rows, which change with whatever is said of the relations. */
+export interface Basis {
+  /** The relations, as a parameter. */
+  readonly oids: Buffer;
+  readonly fingerprint: string;
+}
+
 export interface CatalogAnswer {
   /** One for each relation asked for, in order; null where there is none of the name. */
   readonly roots: readonly (number | null)[];
   /** The roots, their partitions and descendants, and all that refers to them, by their OIDs. */
   readonly relations: ReadonlyMap<number, Relation>;
   readonly functions: readonly FunctionFacts[];
+  readonly basis: Basis;
   /** Whether the server counts what is changed (track_counts), without which nothing can be proved. */
   readonly counts: boolean;
   /**
@@ -50,11 +58,9 @@ export interface CatalogAnswer {
   readonly textExact: boolean;
 }
 
-interface Known {
+interface Known extends Basis {
   readonly roots: readonly (number | null)[];
   readonly circumstances: string;
-  readonly fingerprint: string;
-  readonly oids: Buffer;
   readonly relations: ReadonlyMap<number, Relation>;
 }
 
@@ -100,6 +106,7 @@ export class Catalog {
       roots,
       relations: current.relations,
       functions,
+      basis: current,
       counts: found.counts,
       catalogFirst: found.catalogFirst,
       textExact: found.textExact,
@@ -118,6 +125,12 @@ export class Catalog {
     const oldest = this.#known.keys().next().value;
     if (oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+/** What the basis of an answer would be by now. */
+export async function fingerprintNow(connection: HiddenConnection, { oids }: Basis): Promise<string> {
+  const rows = await texts(connection, FINGERPRINT, [OID_ARRAY_OID], [oids]);
+  return rows[0] ?? '';
 }
 
 function keyOf(question: CatalogQuestion): string {

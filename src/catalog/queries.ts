@@ -34,32 +34,37 @@ closure(oid) AS (
   ) next
 )`;
 
-/** Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. */
+/**
+ * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
+ * one transaction a row may have several versions of one xmin, which their places tell apart.
+ */
 function fingerprint(oids: string): string {
-  const versions = (table: string, column: string, order: string) =>
-    `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY ${order}) FROM pg_catalog.${table} x
-       WHERE x.${column} OPERATOR(pg_catalog.=) ANY (${oids}))`;
-  const triggered = `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY x.oid)
-     FROM pg_catalog.pg_constraint x WHERE x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
-       SELECT g.tgconstraint FROM pg_catalog.pg_trigger g WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY (${oids}))))`;
-  const schemas = `(SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ',' ORDER BY k.oid)
-     FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.relnamespace
-     WHERE k.oid OPERATOR(pg_catalog.=) ANY (${oids}))`;
+  const versions = (letter: string, table: string, of: string, id: string) =>
+    `SELECT pg_catalog.concat('${letter}', ${id}, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.${table} x
+      WHERE x.${of} OPERATOR(pg_catalog.=) ANY (${oids})`;
   const parts = [
-    versions('pg_class', 'oid', 'x.oid'),
-    versions('pg_attribute', 'attrelid', 'x.attrelid, x.attnum'),
-    versions('pg_constraint', 'conrelid', 'x.oid'),
-    versions('pg_trigger', 'tgrelid', 'x.oid'),
-    versions('pg_rewrite', 'ev_class', 'x.oid'),
-    versions('pg_policy', 'polrelid', 'x.oid'),
-    versions('pg_index', 'indrelid', 'x.indexrelid'),
-    versions('pg_inherits', 'inhparent', 'x.inhrelid'),
-    versions('pg_inherits', 'inhrelid', 'x.inhparent'),
-    triggered,
-    schemas,
+    versions('c', 'pg_class', 'oid', 'x.oid'),
+    versions('a', 'pg_attribute', 'attrelid', "x.attrelid, ' ', x.attnum"),
+    versions('n', 'pg_constraint', 'conrelid', 'x.oid'),
+    versions('t', 'pg_trigger', 'tgrelid', 'x.oid'),
+    versions('r', 'pg_rewrite', 'ev_class', 'x.oid'),
+    versions('p', 'pg_policy', 'polrelid', 'x.oid'),
+    versions('x', 'pg_index', 'indrelid', 'x.indexrelid'),
+    versions('i', 'pg_inherits', 'inhparent', "x.inhparent, ' ', x.inhrelid"),
+    versions('j', 'pg_inherits', 'inhrelid', "x.inhparent, ' ', x.inhrelid"),
+    `SELECT pg_catalog.concat('f', x.oid, ' ', x.xmin, ' ', x.ctid)
+       FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint x ON x.oid OPERATOR(pg_catalog.=) g.tgconstraint
+      WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY (${oids})`,
+    `SELECT pg_catalog.concat('s', k.oid, ' ', n.nspname)
+       FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.relnamespace
+      WHERE k.oid OPERATOR(pg_catalog.=) ANY (${oids})`,
   ];
-  return `pg_catalog.md5(pg_catalog.concat_ws(';', ${parts.join(',\n')}))`;
+  return `(SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version))
+    FROM (${parts.join('\nUNION ALL ')}) v(version))`;
 }
+
+/** Whether what is known of relations ($1) still holds. */
+export const FINGERPRINT = `SELECT ${fingerprint('$1::pg_catalog.oid[]')}`;
 
 /**
  * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
@@ -183,14 +188,6 @@ const INHERITED = (wanted: string, given: string) => `
   (SELECT pg_catalog.jsonb_agg(i.${wanted}::pg_catalog.int8 ORDER BY i.${wanted})
      FROM pg_catalog.pg_inherits i WHERE i.${given} OPERATOR(pg_catalog.=) c.oid)`;
 
-/** Versions of a table's columns and triggers, foreign keys among them: what a plan for its rows rests on. */
-export function shapeOf(oid: string): string {
-  const versions = (table: string, column: string, order: string) =>
-    `(SELECT pg_catalog.string_agg(x.xmin::pg_catalog.text, ',' ORDER BY ${order}) FROM pg_catalog.${table} x
-       WHERE x.${column} OPERATOR(pg_catalog.=) ${oid})`;
-  return `pg_catalog.md5(pg_catalog.concat_ws(';', ${versions('pg_attribute', 'attrelid', 'x.attnum')}, ${versions('pg_trigger', 'tgrelid', 'x.oid')}))`;
-}
-
 /** What there is to know of the closure of relations: a row each, and last of all its fingerprint. */
 export const DESCRIBE = `
 WITH RECURSIVE ${CLOSURE},
@@ -219,7 +216,7 @@ binaries AS MATERIALIZED (
 SELECT pg_catalog.jsonb_build_object(
     'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
     'owner', pg_catalog.pg_get_userbyid(c.relowner), 'temporary', c.relpersistence OPERATOR(pg_catalog.=) 't',
-    'partition', c.relispartition, 'shape', ${shapeOf('c.oid')},
+    'partition', c.relispartition,
     'heap', c.relkind OPERATOR(pg_catalog.=) 'p' OR c.relam OPERATOR(pg_catalog.=) 2,
     'parents', ${INHERITED('inhparent', 'inhrelid')}, 'children', ${INHERITED('inhrelid', 'inhparent')},
     'columns', ${COLUMNS}, 'keys', ${KEYS}, 'references', ${REFERENCES}, 'triggers', ${TRIGGERS},

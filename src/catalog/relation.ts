@@ -98,8 +98,6 @@ export interface Relation {
   readonly heap: boolean;
   readonly temporary: boolean;
   readonly partition: boolean;
-  /** Changes whenever its columns, triggers or foreign keys do. */
-  readonly shape: string;
   readonly parents: readonly number[];
   readonly children: readonly number[];
   readonly columns: readonly Column[];

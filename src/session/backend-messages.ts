@@ -1,6 +1,8 @@
 import type { AuditEnd } from '../audit/event.ts';
 import type { Analysis } from '../sql/effects.ts';
 import {
+  cutErrorFields,
+  decodeErrorFields,
   decodeParameterStatus,
   encodeErrorResponse,
   encodeReadyForQuery,
@@ -12,6 +14,7 @@ import { Backend } from '../wire/message-type.ts';
 import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { ASYNCHRONOUS } from './hidden-replies.ts';
+import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -102,7 +105,7 @@ export class BackendMessages {
   private notice(body: Buffer): ReplyVerdict {
     const { head } = this.state.replies;
     if (head?.kind !== ReplyKind.Hidden || head.exchange?.tellsNotices === true) return 'forward';
-    head.exchange?.notice(body);
+    head.exchange?.notice(decodeErrorFields(body) === null ? cutErrorFields(body) : body);
     return 'skip';
   }
 
@@ -125,6 +128,7 @@ export class BackendMessages {
   abandon(): void {
     const { replies } = this.state;
     this.state.fates.connectionLost(replies.length === 0);
+    for (const giveUp of this.state.whenLost) giveUp();
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
@@ -180,7 +184,12 @@ export class BackendMessages {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
     for (const change of reply.sqlNames ?? []) {
-      if (change.statementIndex === statementIndex) this.state.statements.make(change.name, change.value);
+      if (change.statementIndex !== statementIndex) continue;
+      const { name, value } = change;
+      const { statements } = this.state;
+      // One that is not remembered is refused like any that the gateway does not know.
+      const isFull = name !== null && value !== null && statements.fullFor(name, charsOf(value)) !== null;
+      statements.make(name, isFull ? null : value);
     }
   }
 

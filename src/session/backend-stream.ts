@@ -1,5 +1,6 @@
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import { cutErrorFields } from '../wire/backend.ts';
 import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { BackendMessages } from './backend-messages.ts';
@@ -11,11 +12,17 @@ const READ_WHOLE = new Uint8Array(256);
 for (const type of [
   Backend.CommandComplete,
   Backend.ErrorResponse,
+  Backend.NoticeResponse,
   Backend.ReadyForQuery,
   Backend.ParameterStatus,
   Backend.BackendKeyData,
 ]) {
   READ_WHOLE[type] = 1;
+}
+
+/** What is short but for words of the user's, and says first what has to be known of it. */
+function hasHead(type: number): boolean {
+  return type === Backend.ErrorResponse || type === Backend.NoticeResponse;
 }
 
 /**
@@ -30,7 +37,10 @@ export class BackendStream {
   private readonly messages: BackendMessages;
   private passBytes = 0;
   private skipBytes = 0;
-  private gathered: Buffer | null = null;
+  /** The beginning of a message, of which at least `wantedBytes` have to be there. */
+  private gathered: Buffer[] = [];
+  private gatheredBytes = 0;
+  private wantedBytes = 0;
   private injections: Buffer[] = [];
   private broken = false;
   private readonly hidden: HiddenReplies;
@@ -58,13 +68,8 @@ export class BackendStream {
       this.receiveHidden(Buffer.from(bytes.subarray(0, length)));
       return;
     }
-    if (this.gathered === null) {
-      this.consume(bytes, 0, length);
-    } else {
-      const joined = Buffer.concat([this.gathered, bytes.subarray(0, length)]);
-      this.gathered = null;
-      this.consume(joined, 0, joined.length);
-    }
+    if (this.gatheredBytes === 0) this.consume(bytes, 0, length);
+    else this.receiveMore(Buffer.from(bytes.subarray(0, length)));
     this.afterBytes();
   }
 
@@ -133,11 +138,11 @@ export class BackendStream {
         run = at;
         continue;
       }
-      const whole = length >= 0 && length < available;
-      if (!whole && (length < 0 || READ_WHOLE[type] === 1)) {
+      const wanted = this.wantedOf(type, length);
+      if (available < wanted) {
         this.forward(bytes, run, at);
-        if (length > LIMITS.controlReplyBytes) this.violate(`a message of type ${type} and length ${length}`);
-        else this.gathered = Buffer.from(bytes.subarray(at, end));
+        if (wanted > LIMITS.controlReplyBytes) this.violate(`a message of type ${type} and length ${length}`);
+        else this.gather(Buffer.from(bytes.subarray(at, end)), wanted);
         return;
       }
       const messageEnd = Math.min(at + length + 1, end);
@@ -164,11 +169,24 @@ export class BackendStream {
   private takeHidden(bytes: Buffer, at: number, end: number, length: number): number {
     const isRow = bytes[at] === Backend.DataRow;
     const bytesMax = isRow ? LIMITS.hiddenRowBytes : LIMITS.controlReplyBytes;
+    if (bytes[at] === Backend.ErrorResponse && length > LIMITS.errorHeadBytes)
+      return this.takeLongError(bytes, at, end, length);
     if (length <= bytesMax) return this.hidden.take(bytes, at, end);
     if (!isRow) this.violate(`a message of type ${bytes[at]} and length ${length}`);
     this.hidden.refuseLarge(length);
     const messageEnd = Math.min(at + length + 1, end);
     this.skipBytes = at + length + 1 - messageEnd;
+    return messageEnd;
+  }
+
+  private takeLongError(bytes: Buffer, at: number, end: number, length: number): number {
+    if (end - at < LIMITS.errorHeadBytes) {
+      this.gather(Buffer.from(bytes.subarray(at, end)), LIMITS.errorHeadBytes);
+      return end;
+    }
+    const messageEnd = Math.min(at + length + 1, end);
+    this.skipBytes = at + length + 1 - messageEnd;
+    this.hidden.takeError(cutErrorFields(bytes.subarray(at + HEADER_BYTES, at + LIMITS.errorHeadBytes)));
     return messageEnd;
   }
 
@@ -192,8 +210,30 @@ export class BackendStream {
   }
 
   private receiveOwn(bytes: Buffer): void {
-    const joined = this.gathered === null ? bytes : Buffer.concat([this.gathered, bytes]);
-    this.gathered = null;
+    if (this.gatheredBytes === 0) this.consume(bytes, 0, bytes.length);
+    else this.receiveMore(bytes);
+  }
+
+  /** How much of a message has to be there: its header, and all of it where it is read. */
+  private wantedOf(type: number, length: number): number {
+    if (length < 0) return HEADER_BYTES;
+    if (READ_WHOLE[type] === 0) return 0;
+    return hasHead(type) && length > LIMITS.errorHeadBytes ? LIMITS.errorHeadBytes : length + 1;
+  }
+
+  /** Keeps bytes of our own until enough of the message is there. */
+  private gather(bytes: Buffer, wanted: number): void {
+    this.gathered.push(bytes);
+    this.gatheredBytes += bytes.length;
+    this.wantedBytes = wanted;
+  }
+
+  private receiveMore(bytes: Buffer): void {
+    this.gather(bytes, this.wantedBytes);
+    if (this.gatheredBytes < this.wantedBytes) return;
+    const joined = Buffer.concat(this.gathered);
+    this.gathered = [];
+    this.gatheredBytes = 0;
     this.consume(joined, 0, joined.length);
   }
 

@@ -30,7 +30,9 @@ export interface Done {
   readonly tag: string;
   /** Bodies of NoticeResponses. */
   readonly notices: readonly Buffer[];
-  readonly snapshotId: string;
+  readonly snapshotId: string | null;
+  /** Why there is none. */
+  readonly why: string;
 }
 
 export interface CaptureRun {

@@ -56,13 +56,17 @@ export function runCaptured(
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */
-function answerDone(state: SessionState, { tag, notices, snapshotId }: Done, entry: AuditEntry): Verdict {
+function answerDone(
+  state: SessionState,
+  { tag, notices, snapshotId, why }: Done,
+  entry: AuditEntry,
+): Verdict {
   state.closeSegment();
   state.epoch++;
   const complete = Buffer.from(`${tag}\0`, 'latin1');
   entry.end = 'completed';
   entry.rows = rowsOfCommandTag(complete, 0, complete.length);
-  entry.decision = noted(entry.decision, snapshotId, '');
+  entry.decision = noted(entry.decision, snapshotId, why);
   entry.durationMs = nowMs() - entry.startedAtMs;
   entry.transactionStatus = state.transactionStatus;
   const told = notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice));

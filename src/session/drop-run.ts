@@ -83,7 +83,7 @@ async function moveAndStore(
     case 'none':
       return withoutPlan(decision, outcome.reason);
     case 'harmless':
-      return { kind: 'without', why: outcome.why };
+      return await conclude(run, connection, outcome, opened);
     case 'refused':
       // Its error follows them, in the place of the statement.
       if (outcome.notices.length > 0)
@@ -107,7 +107,7 @@ async function store(
   { tag, notices, moved }: Extract<MoveOutcome, { kind: 'moved' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
-  const { state, services, hidden, entry, decision } = run;
+  const { state, services, entry, decision } = run;
   // No write is committed before its record is durable, which is waited for while the rest is prepared.
   state.services.audit.begin(entry);
   const recorded = state.services.audit.whenRecorded(entry.session);
@@ -136,17 +136,44 @@ async function store(
     const outcome = failure(error, decision, entry);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
+  const refused = opened ? await commit(run, discard) : null;
+  if (refused !== null) return refused;
+  if (!opened) state.fates.add(folder);
+  services.catalog.invalidate(state.facts.database);
+  return { kind: 'done', done: { tag, notices, snapshotId: id, why: '' } };
+}
+
+/** Of what was done without a snapshot, because there was nothing to keep: it is never left to the server. */
+async function conclude(
+  run: DropRun,
+  connection: HiddenConnection,
+  { tag, notices, why }: Extract<MoveOutcome, { kind: 'harmless' }>,
+  opened: boolean,
+): Promise<CaptureOutcome> {
+  const { state, services, entry } = run;
+  state.services.audit.begin(entry);
+  if (!(await state.services.audit.whenRecorded(entry.session))) {
+    return { kind: 'refused', error: auditFailedError() };
+  }
+  if (run.gaveUp()) throw new HiddenQueryEnded('given up');
+  const refused = opened ? await commit(run, () => {}) : null;
+  if (refused !== null) return refused;
+  if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
+  services.catalog.invalidate(state.facts.database);
+  return { kind: 'done', done: { tag, notices, snapshotId: null, why } };
+}
+
+/** Null where it is committed. */
+async function commit({ hidden, decision }: DropRun, discard: () => void): Promise<CaptureOutcome | null> {
   try {
-    if (opened) await hidden.commit();
+    await hidden.commit();
+    return null;
   } catch (error) {
     // Whether it was committed is not known where the server is gone, so that the snapshot stays.
     if (!(error instanceof HiddenQueryError)) return canceled(decision);
     discard();
     return { kind: 'refused', error: nativeError(error) };
   }
-  if (!opened) state.fates.add(folder);
-  services.catalog.invalidate(state.facts.database);
-  return { kind: 'done', done: { tag, notices, snapshotId: id } };
 }
 
 async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {

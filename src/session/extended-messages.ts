@@ -9,12 +9,18 @@ import { Frontend } from '../wire/message-type.ts';
 import { DROP_BOUND, isDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { HoldDesk } from './hold.ts';
-import { nameKey, type Portal, UNSETTLED } from './names.ts';
+import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
-import { boundBesideError, noPlanError, tooLargeError, unreadableNameError } from './refusal.ts';
+import {
+  boundBesideError,
+  noPlanError,
+  tooLargeError,
+  tooManyNamesError,
+  unreadableNameError,
+} from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
@@ -54,12 +60,9 @@ export class ExtendedMessages {
     this.countDecision(began);
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Parse, unreadableNameError());
-    if (statements.size >= LIMITS.namesMax && statements.peek(name) === null) {
-      return refuse(
-        this.state,
-        Frontend.Parse,
-        tooLargeError('the number of prepared statements', LIMITS.namesMax),
-      );
+    const tooMany = statements.fullFor(name, reading.text.length);
+    if (tooMany !== null) {
+      return refuse(this.state, Frontend.Parse, tooManyNamesError('prepared statements', tooMany));
     }
     const reply = replies.push(ReplyKind.Parse);
     reply.of = 'statement';
@@ -96,11 +99,10 @@ export class ExtendedMessages {
       const beside = this.besideBound(Frontend.Bind);
       if (beside !== null) return beside;
     }
-    if (portals.size >= LIMITS.namesMax && portals.peek(portal) === null) {
-      return refuse(this.state, Frontend.Bind, tooLargeError('the number of portals', LIMITS.namesMax));
-    }
     const statement = statements.lookup(name);
     if (statement === UNSETTLED) return settle(this.state, null);
+    const tooMany = portals.fullFor(portal, statement === null ? 0 : charsOf(statement));
+    if (tooMany !== null) return refuse(this.state, Frontend.Bind, tooManyNamesError('portals', tooMany));
     const read =
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
     if (read instanceof Promise) return waitForAnalysis(this.state, read);

@@ -61,7 +61,8 @@ export class FrontendStream {
 
   /** Takes what the client sent; `bytes[0, length)` is the client's read buffer. */
   receive(bytes: Buffer, length: number): void {
-    if (this.closed || this.isCutOff) return;
+    // Behind a FATAL the server reads nothing any more.
+    if (this.closed || this.isCutOff || this.state.fatal) return;
     if (this.waiting) {
       this.putAside(bytes, 0, length);
       return;
@@ -292,11 +293,19 @@ export class FrontendStream {
   private decide(type: number, bytes: Buffer, start: number, end: number, missingBytes = 0): Verdict {
     const answer = this.answer;
     this.answer = null;
-    if (this.isCutOff && answer === null) return { kind: 'replace', bytes: NOTHING };
+    // What has been held or captured is still recorded; nothing else was begun.
+    if (this.isCutOff && (answer === null || answer.outcome === null))
+      return { kind: 'replace', bytes: NOTHING };
+    const owed = this.state.replies.length;
     let verdict: Verdict;
     try {
       verdict = this.messages.decide(type, bytes, start, end, answer, missingBytes);
     } catch (error) {
+      if (this.state.replies.length !== owed) {
+        // It is taken for sent already, so that a refusal would come beside it and not in its place.
+        this.state.fail(error);
+        return { kind: 'replace', bytes: NOTHING };
+      }
       this.state.services.log.error(
         { err: error, session: this.state.identity.id },
         'failed to decide a message',
@@ -321,13 +330,14 @@ export class FrontendStream {
     if (verdict.ahead) this.state.upstream.write(verdict.ahead);
     void verdict.until
       .catch((error: unknown): Answer => ({ analysis: null, outcome: { kind: 'fault', error } }))
-      .then((answer) => this.proceed(answer));
+      .then((answer) => this.proceed(answer))
+      .catch((error: unknown) => this.state.fail(error));
   }
 
   /** Looks at nothing behind the message that was just forwarded for now. */
   private waitBehind(until: Promise<void>): void {
     this.waiting = true;
-    void until.then(() => this.proceed(null));
+    void until.then(() => this.proceed(null)).catch((error: unknown) => this.state.fail(error));
   }
 
   /** The message that was waited for can be decided now: goes on with it and with what came since. */

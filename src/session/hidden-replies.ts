@@ -75,6 +75,11 @@ export class HiddenReplies {
     this.state.replies.head!.exchange!.fail(error);
   }
 
+  /** Takes an error of which the body was cut. */
+  takeError(body: Buffer): void {
+    this.deliver(Backend.ErrorResponse, body);
+  }
+
   private deliver(type: number, body: Buffer): void {
     const exchange = this.state.replies.head!.exchange!;
     if (type === Backend.DataRow) {
@@ -128,9 +133,11 @@ export class HiddenReplies {
   private pauseUntil(taken: Promise<void>): void {
     this.isPaused = true;
     this.state.upstream.pause();
-    void taken.then(() => {
-      this.isPaused = false;
-      this.onResumed();
-    });
+    void taken
+      .then(() => {
+        this.isPaused = false;
+        this.onResumed();
+      })
+      .catch((error: unknown) => this.state.fail(error));
   }
 }

@@ -11,7 +11,7 @@ import type { Answer } from './verdict.ts';
 /**
  * The live hold of one session: at most one statement at a time waits, because nothing behind it is looked at.
  * The wait ends by a person's decision, by time, or because the client cancels or goes; whichever is durable
- * first wins.
+ * first wins, but that nothing runs for a client that has given up.
  */
 export class HoldDesk {
   private readonly state: SessionState;
@@ -26,8 +26,8 @@ export class HoldDesk {
   /** The client cancels or is gone. Returns whether there was anything to give up. */
   giveUp(how: 'canceled' | 'disconnected'): boolean {
     if (!this.waiting) return false;
-    if (this.statement === null) this.givenUp = how;
-    else this.statement.end(how);
+    this.givenUp ??= how;
+    this.statement?.end(how);
     return true;
   }
 
@@ -72,7 +72,10 @@ export class HoldDesk {
       tell();
       // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
       notice = setInterval(tell, LIMITS.holdNoticeMs).unref();
-      return answered(held.id, await held.outcome);
+      const outcome = await held.outcome;
+      // An approval may have been on its way to the store when the client gave up, who has been told that it runs not.
+      const isLate = outcome.kind === 'approved' && this.givenUp !== null;
+      return answered(held.id, isLate ? { kind: this.givenUp! } : outcome);
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause));
       return answered(null, { kind: 'failed', error });

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 
 /** What the owner of a link does with what comes in. Replaced as the connection moves from phase to phase. */
@@ -12,10 +13,23 @@ export interface LinkHandler {
   onBytes(bytes: Buffer, length: number): void;
   /** The peer sends no more; it may still read. */
   onEnd(): void;
-  /** The connection is gone; called once, last. */
+  /** The connection is gone; called once, last. A LinkFault says that the handler is to blame. */
   onClose(error: Error | null): void;
   /** What was written has been taken; the other side may be read on. */
   onDrain(): void;
+}
+
+/** The owner of a link has failed at what it was told. It ends this connection, as one that the peer broke. */
+export class LinkFault extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = 'LinkFault';
+  }
+}
+
+/** As who opens the session tells of it. */
+export function openingFault(cause: unknown): HoldfastError {
+  return new HoldfastError('INTERNAL', 'the gateway failed to open the session', { cause });
 }
 
 /**
@@ -42,8 +56,8 @@ export class Link {
     socket.setNoDelay(true);
     // A peer whose machine went away without a word is noticed, as PostgreSQL notices it.
     socket.setKeepAlive(true, LIMITS.keepAliveMs);
-    socket.on('end', () => this.handler.onEnd());
-    socket.on('drain', () => this.handler.onDrain());
+    socket.on('end', () => this.guarded(() => this.handler.onEnd()));
+    socket.on('drain', () => this.guarded(() => this.handler.onDrain()));
     socket.on('error', (error) => {
       this.closeError = error;
     });
@@ -72,10 +86,11 @@ export class Link {
   }
 
   /** Connects to an address. The link is returned at once; `connected` calls back when it stands. */
-  static connect(target: { readonly host: string; readonly port: number } | { readonly path: string }): Link {
+  static connect({ host, port }: { readonly host: string; readonly port: number }): Link {
     const slot: { link: Link | null } = { link: null };
     const socket = net.connect({
-      ...target,
+      host,
+      port,
       allowHalfOpen: true,
       onread: onread(slot),
     } as net.NetConnectOpts);
@@ -89,15 +104,14 @@ export class Link {
   static stream(socket: net.Socket): Link {
     const link = new Link(socket);
     socket.on('data', (chunk: Buffer) => {
-      link.bytesIn += chunk.length;
-      link.handler.onBytes(chunk, chunk.length);
+      link.deliver(chunk, chunk.length);
     });
     return link;
   }
 
-  /** Bytes written that the kernel has not taken yet. */
-  get queuedBytes(): number {
-    return this.socket.writableLength;
+  /** The peer has said that it sends no more, to whoever was the handler then. */
+  get hasEnded(): boolean {
+    return this.socket.readableEnded;
   }
 
   /** Whether more should be written now; false asks to wait for `onDrain`. */
@@ -176,10 +190,27 @@ export class Link {
     this.descriptor = _handle?.fd ?? -1;
   }
 
-  /** @internal Called by `onread`. */
-  received(length: number): void {
+  /** @internal Called for what has come. */
+  deliver(bytes: Buffer, length: number): void {
     this.bytesIn += length;
-    this.handler.onBytes(readBuffer, length);
+    try {
+      this.handler.onBytes(bytes, length);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A fault of our own ends what it has to do with, and nothing else. */
+  fail(error: unknown): void {
+    this.socket.destroy(new LinkFault(error));
+  }
+
+  private guarded(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 }
 
@@ -190,7 +221,7 @@ function onread(slot: { link: Link | null }): {
   return {
     buffer: readBuffer,
     callback: (length) => {
-      slot.link?.received(length);
+      slot.link?.deliver(readBuffer, length);
       return true;
     },
   };

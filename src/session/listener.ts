@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { relayCancel } from './cancel.ts';
-import { Link } from './link.ts';
+import { Link, openingFault } from './link.ts';
 import { relayLogin } from './login.ts';
 import { type ClientTls, NegotiationFailed, negotiate, type Opening } from './negotiation.ts';
 import { fatalError } from './refusal.ts';
@@ -35,6 +36,8 @@ export class Listener {
   private readonly byCancelKey = new Map<string, Session>();
   /** Connections that are not sessions yet. */
   private readonly opening = new Set<Link>();
+  /** Of these, the ones that may become sessions. */
+  private loggingIn = 0;
   private draining = false;
   private whenEmpty: (() => void) | null = null;
 
@@ -81,15 +84,25 @@ export class Listener {
     clearTimeout(timer);
   }
 
-  /** Ends all sessions now, whatever they do. */
+  /** Ends all sessions now, whatever they do. Those that are not over soon, for a fault of ours, are left. */
   cut(): void {
     for (const session of this.sessions) session.kill();
+    if (this.sessions.size > 0) setTimeout(() => this.whenEmpty?.(), LIMITS.sessionEndMs).unref();
   }
 
   private accept(socket: Socket): void {
     const address = { ip: normalAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
     const link = Link.accept(socket);
     if (this.draining) return link.destroy();
+    // Who has not got further for longest makes room: that does not cost those who come a slot for a minute.
+    if (this.opening.size >= this.options.sessionsMax) {
+      this.services.metrics.refused('TOO_MANY_SESSIONS');
+      for (const oldest of this.opening) {
+        this.opening.delete(oldest);
+        oldest.destroy();
+        break;
+      }
+    }
     this.opening.add(link);
     const deadline = setTimeout(() => {
       this.services.metrics.refused('STARTUP_TIMEOUT');
@@ -110,7 +123,9 @@ export class Listener {
     if (opening.kind === 'cancel') return this.cancel(opening);
     const client = opening.link;
     try {
-      await this.startSession(opening, address);
+      const startup = this.check(opening.packet);
+      this.loggingIn++;
+      await this.startSession(opening, startup, address).finally(() => this.loggingIn--);
     } catch (error) {
       this.refuse(client, error);
     }
@@ -118,10 +133,10 @@ export class Listener {
 
   private async startSession(
     opening: Extract<Opening, { kind: 'startup' }>,
+    startup: StartupFacts,
     address: { ip: string; port: number },
   ): Promise<void> {
     const { link: client, packet } = opening;
-    const startup = this.check(packet);
     let clientGone = false;
     client.handler = {
       onBytes: () => {},
@@ -168,7 +183,7 @@ export class Listener {
         `unsupported frontend protocol ${packet.major}.${packet.minor}: the gateway supports 3.0 to 3.2`,
       );
     }
-    if (this.sessions.size >= this.options.sessionsMax) {
+    if (this.sessions.size + this.loggingIn >= this.options.sessionsMax) {
       throw new HoldfastError('TOO_MANY_SESSIONS', 'the gateway has too many sessions open');
     }
     const startup = readStartupParameters(packet.parameters, this.services.policy.current.mode === 'monitor');
@@ -218,15 +233,12 @@ export class Listener {
 
   /** Tells the client why it is not let in. */
   private refuse(link: Link, error: unknown): void {
+    const known = error === null || error instanceof HoldfastError ? error : openingFault(error);
+    if (known?.code === 'INTERNAL') this.services.log.error({ err: known }, known.message);
     if (link.socket.destroyed) return;
-    if (error === null) return link.destroy();
-    const known =
-      error instanceof HoldfastError
-        ? error
-        : new HoldfastError('INTERNAL', 'the gateway failed to open the session', { cause: error });
+    if (known === null) return link.destroy();
     this.services.metrics.refused(known.code);
-    if (known.code === 'INTERNAL') this.services.log.error({ err: error }, known.message);
-    else this.services.log.info({ code: known.code }, known.message);
+    if (known.code !== 'INTERNAL') this.services.log.info({ code: known.code }, known.message);
     link.handler = { onBytes() {}, onEnd() {}, onClose() {}, onDrain() {} };
     // Which encoding the client reads is settled by the server, when it lets it in.
     link.end(encodeErrorResponse(fatalError(known.code, known.message, known.detail, known.hint), null));

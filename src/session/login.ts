@@ -17,7 +17,7 @@ import {
 import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Backend, Frontend, HEADER_BYTES } from '../wire/message-type.ts';
 import { encodeStartupMessage } from '../wire/startup.ts';
-import type { Link } from './link.ts';
+import { type Link, LinkFault, openingFault } from './link.ts';
 
 /** What the client and the server have agreed on when the session opens. */
 export interface LoggedIn {
@@ -97,13 +97,14 @@ class Login {
     this.upstream.handler = {
       onBytes: (bytes, length) => this.upstreamSent(bytes, length),
       onEnd: () => this.upstreamGone(),
-      onClose: () => this.upstreamGone(),
+      onClose: (error) => this.closed(error, () => this.upstreamGone()),
       onDrain: () => this.client.resume(),
     };
     this.client.handler = {
       onBytes: (bytes, length) => this.clientSent(bytes, length),
-      onEnd: () => this.finish({ kind: 'client-gone' }),
-      onClose: () => this.finish({ kind: 'client-gone' }),
+      // It may have sent all that it has to say already, and wait for the answers.
+      onEnd: () => this.answer(),
+      onClose: (error) => this.closed(error, () => this.finish({ kind: 'client-gone' })),
       onDrain: () => this.upstream.resume(),
     };
     this.upstream.write(encodeStartupMessage(startup.major, minor, parameters));
@@ -119,7 +120,8 @@ class Login {
   /** Passes on the client's answer, if one is due and has come whole. */
   private answer(): void {
     const due = this.answerDue;
-    if (due === null || this.fromClient.length < HEADER_BYTES || this.over) return;
+    if (due === null || this.over) return;
+    if (this.fromClient.length < HEADER_BYTES) return this.awaitRest();
     const length = lengthAt(this.fromClient, 0);
     if (this.fromClient[0] !== Frontend.Password || length < 4 || length > TOKEN_BYTES) {
       this.answerDue = null;
@@ -127,7 +129,7 @@ class Login {
       this.upstream.after(LIMITS.protocolErrorGraceMs, (upstream) => upstream.end());
       return;
     }
-    if (this.fromClient.length < length + 1) return;
+    if (this.fromClient.length < length + 1) return this.awaitRest();
     const message = Buffer.from(this.fromClient.subarray(0, length + 1));
     this.fromClient = Buffer.from(this.fromClient.subarray(length + 1));
     this.answerDue = null;
@@ -136,6 +138,10 @@ class Login {
     }
     this.upstream.write(message);
     this.client.resume();
+  }
+
+  private awaitRest(): void {
+    if (this.client.hasEnded) this.finish({ kind: 'client-gone' });
   }
 
   /**
@@ -273,6 +279,11 @@ class Login {
     if (this.negotiated === null) return;
     this.client.write(encodeNegotiateProtocolVersion(3, this.negotiated.minor, this.negotiated.unknown));
     this.negotiated = null;
+  }
+
+  private closed(error: Error | null, gone: () => void): void {
+    if (!(error instanceof LinkFault)) return gone();
+    this.finish({ kind: 'failed', error: openingFault(error) });
   }
 
   private upstreamGone(): void {

@@ -1,3 +1,4 @@
+import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 
@@ -16,6 +17,11 @@ export interface PreparedStatement {
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
   readonly epoch: number;
+}
+
+/** The length of the texts that a statement keeps. */
+export function charsOf({ text, source }: PreparedStatement): number {
+  return (text ?? source ?? '').length;
 }
 
 /** The statements that EXECUTEs in a text name, as things stood. */
@@ -83,6 +89,9 @@ interface Slot<T> {
 }
 
 export class Names<T extends object> {
+  /** What the named ones that the server has keep in memory. */
+  private namedChars = 0;
+  private readonly charsOf: (value: T) => number;
   /** The unnamed statement or portal comes with nearly every message, and so is found without looking it up. */
   private readonly unnamed = emptySlot<T>();
   private readonly named = new Map<string, Slot<T>>();
@@ -94,8 +103,19 @@ export class Names<T extends object> {
   private unansweredSql = 0;
   private openSql = 0;
 
+  constructor(charsOf: (value: T) => number = () => 0) {
+    this.charsOf = charsOf;
+  }
+
   get size(): number {
     return this.named.size;
+  }
+
+  /** Which limit would be passed by giving the name as well to what keeps a text of that length; a first one fits. */
+  fullFor(name: string, chars: number): 'number' | 'texts' | null {
+    if (name === '') return null;
+    if (this.named.size >= LIMITS.namesMax && this.peek(name) === null) return 'number';
+    return this.namedChars > 0 && this.namedChars + chars > LIMITS.namedTextChars ? 'texts' : null;
   }
 
   /** What the name stands for when the next message runs; null for nothing that the gateway knows. */
@@ -126,7 +146,7 @@ export class Names<T extends object> {
   answer(name: string, value: T | null, wasMade: boolean): void {
     const slot = this.slotFor(name);
     if (slot.unanswered > 0) slot.unanswered--;
-    if (wasMade) slot.made = value;
+    if (wasMade) this.setMade(slot, value);
     this.dropIfEmpty(name, slot);
   }
 
@@ -161,7 +181,7 @@ export class Names<T extends object> {
     }
     if (value === null && name !== '' && !this.named.has(name)) return;
     const slot = this.slotFor(name);
-    slot.made = value;
+    this.setMade(slot, value);
     this.dropIfEmpty(name, slot);
   }
 
@@ -169,7 +189,7 @@ export class Names<T extends object> {
   forget(name: string): void {
     const slot = this.named.get(name);
     if (slot === undefined) return;
-    slot.made = null;
+    this.setMade(slot, null);
     slot.asked = null;
     this.dropIfEmpty(name, slot);
   }
@@ -194,9 +214,17 @@ export class Names<T extends object> {
 
   private clearNamed(): void {
     for (const [name, slot] of this.named) {
-      slot.made = null;
+      this.setMade(slot, null);
       this.dropIfEmpty(name, slot);
     }
+  }
+
+  private setMade(slot: Slot<T>, value: T | null): void {
+    if (slot !== this.unnamed) {
+      if (slot.made !== null) this.namedChars -= this.charsOf(slot.made);
+      if (value !== null) this.namedChars += this.charsOf(value);
+    }
+    slot.made = value;
   }
 
   private slotFor(name: string): Slot<T> {

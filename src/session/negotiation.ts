@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { HoldfastError } from '../base/errors.ts';
 import { decodeStartupPacket, type StartupPacket, startupPacketLength } from '../wire/startup.ts';
-import { Link } from './link.ts';
+import { Link, LinkFault, openingFault } from './link.ts';
 
 /** Carries the error for the client, or null where there is nobody to tell, and the link that it reads by then. */
 export class NegotiationFailed extends Error {
@@ -91,7 +91,7 @@ class Negotiation {
         this.step();
       },
       onEnd: () => this.reject(null),
-      onClose: () => this.reject(null),
+      onClose: (error) => this.reject(error instanceof LinkFault ? openingFault(error) : null),
       onDrain: () => {},
     };
   }

@@ -7,6 +7,8 @@ import type { SessionState } from './state.ts';
 /** How statements ended, kept until the server tells the status of their transaction, and then given to the audit. */
 export class Outcomes {
   private readonly state: SessionState;
+  /** Of those that have ended. */
+  private textChars = 0;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -24,7 +26,9 @@ export class Outcomes {
     entry.durationMs = nowMs() - entry.startedAtMs;
     const { state } = this;
     state.ended.push(entry);
-    if (state.ended.length >= LIMITS.endedStatementsMax) this.release('?');
+    this.textChars += entry.text?.length ?? 0;
+    if (state.ended.length >= LIMITS.endedStatementsMax || this.textChars > LIMITS.endedTextChars)
+      this.release('?');
   }
 
   /** A Query with several statements: the next one is under way. */
@@ -53,5 +57,6 @@ export class Outcomes {
       services.audit.finish(entry);
     }
     ended.length = 0;
+    this.textChars = 0;
   }
 }

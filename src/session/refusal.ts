@@ -1,5 +1,6 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import { ERROR_CATALOGUE, type ErrorCode, HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -113,6 +114,23 @@ export function tooLargeError(what: string, limitBytes: number): ErrorFields {
       `${what} is too large to be decided`,
       `The limit is ${limitBytes} bytes.`,
       null,
+    ),
+    C: '54000',
+  };
+}
+
+/** Prepared statements and portals are remembered, which is to cost no more memory than so much. */
+export function tooManyNamesError(what: string, limit: 'number' | 'texts'): ErrorFields {
+  return {
+    ...error(
+      'STATEMENT_BLOCKED',
+      limit === 'number'
+        ? `this session has too many ${what}`
+        : `the texts of the ${what} of this session are too long`,
+      limit === 'number'
+        ? `The limit is ${LIMITS.namesMax}.`
+        : `The limit is ${LIMITS.namedTextChars} characters together.`,
+      'Close those that are not needed any more.',
     ),
     C: '54000',
   };

@@ -67,8 +67,7 @@ export class Reply {
   /** What stands between a captured statement and its commit. */
   gate: StatementGate | null = null;
 
-  reset(kind: ReplyKind): this {
-    this.kind = kind;
+  reset(): void {
     this.hidden = false;
     this.poison = null;
     this.swallowed = false;
@@ -89,7 +88,6 @@ export class Reply {
     this.exchange = null;
     this.gate = null;
     this.trustsPath = -1;
-    return this;
   }
 }
 
@@ -123,11 +121,14 @@ export class ReplyQueue {
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
     if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !ENDS_SEGMENT.has(kind);
-    return reply.reset(kind);
+    reply.kind = kind;
+    return reply;
   }
 
   /** Removes the head; the object may be used again by the next push. */
   shift(): void {
+    // At once, because texts and statements would be kept by objects that may not be used again for long.
+    this.ring[this.first]!.reset();
     this.count--;
     // An empty queue starts over, so that the same few objects are used, and stay in the processor's cache.
     this.first = this.count === 0 ? 0 : (this.first + 1) & (this.ring.length - 1);
@@ -140,6 +141,7 @@ export class ReplyQueue {
     const to = (this.first + count) & mask;
     this.ring[this.first] = this.ring[to]!;
     this.ring[to] = head;
+    for (let i = 0; i < count; i++) this.at(i).reset();
     this.first = to;
     this.count -= count;
   }

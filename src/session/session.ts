@@ -5,7 +5,7 @@ import { BackendMessages } from './backend-messages.ts';
 import { BackendStream } from './backend-stream.ts';
 import { FrontendMessages } from './frontend-messages.ts';
 import { FrontendStream } from './frontend-stream.ts';
-import type { Link } from './link.ts';
+import { type Link, LinkFault } from './link.ts';
 import type { LoggedIn } from './login.ts';
 import { fatalError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
@@ -27,6 +27,8 @@ export class Session {
   private clientOpen = true;
   private upstreamOpen = true;
   private draining = false;
+  private isFaulty = false;
+  private over = false;
   private countedIn = 0;
   private countedOut = 0;
   private readonly onEnd: (session: Session) => void;
@@ -63,11 +65,12 @@ export class Session {
     this.backend = new BackendStream(this.state, this.backendMessages);
     this.state.relax = () => this.frontend.relax();
     this.frontend.onSettled = () => {
-      if (!this.upstreamOpen) this.backendMessages.abandon();
+      if (!this.upstreamOpen) this.leftByServer();
       else if (this.draining && this.idle) queueMicrotask(() => this.shutDown());
     };
     this.backendMessages.onDiscarding = () => this.frontendMessages.giveUp('canceled');
     this.backendMessages.onReady = () => this.ready();
+    this.state.fail = (error) => this.fail(error);
   }
 
   /** Starts relaying, first of all what either side has sent ahead. */
@@ -78,22 +81,25 @@ export class Session {
     client.handler = {
       onBytes: (bytes, length) => this.frontend.receive(bytes, length),
       onEnd: () => this.frontend.end(),
-      onClose: () => this.clientClosed(),
+      onClose: (error) => this.clientClosed(error),
       onDrain: () => this.backend.relax(),
     };
     upstream.handler = {
       onBytes: (bytes, length) => this.backend.receive(bytes, length),
       onEnd: () => this.upstreamEnded(),
-      onClose: () => this.upstreamClosed(),
+      onClose: (error) => this.upstreamClosed(error),
       onDrain: () => this.frontend.relax(),
     };
     const { clientAhead, upstreamAhead } = this.login;
     if (upstreamAhead.length > 0) this.backend.receive(upstreamAhead, upstreamAhead.length);
     if (clientAhead.length > 0) this.frontend.receive(clientAhead, clientAhead.length);
-    if (client.socket.destroyed) this.clientClosed();
-    if (upstream.socket.destroyed) this.upstreamClosed();
+    if (client.socket.destroyed) this.clientClosed(null);
+    if (upstream.socket.destroyed) this.upstreamClosed(null);
     upstream.resume();
     this.frontend.relax();
+    // Either may have said so while the login ended.
+    if (client.hasEnded) this.frontend.end();
+    if (upstream.hasEnded) this.upstreamEnded();
   }
 
   /** The client asks to cancel. Returns whether it was a hold that ended; otherwise the server has to be asked. */
@@ -153,13 +159,18 @@ export class Session {
     this.state.upstream.end();
   }
 
-  private upstreamClosed(): void {
+  private upstreamClosed(error: Error | null): void {
     if (!this.upstreamOpen) return;
     this.upstreamOpen = false;
+    if (error instanceof LinkFault) this.fail(error);
     this.frontend.cutOff();
     this.frontendMessages.giveUp('disconnected');
     const owed = this.state.replies.length > 0 && this.state.replies.head?.kind !== ReplyKind.CopyEnd;
-    this.backendMessages.abandon();
+    try {
+      this.backendMessages.abandon();
+    } catch (fault) {
+      this.fail(fault);
+    }
     if (this.clientOpen) {
       if (this.frontend.isClosed) this.state.client.end();
       else {
@@ -177,17 +188,34 @@ export class Session {
     this.finish();
   }
 
-  private clientClosed(): void {
+  private clientClosed(error: Error | null): void {
     if (!this.clientOpen) return;
     this.clientOpen = false;
+    if (error instanceof LinkFault) this.fail(error);
     this.frontend.end();
     // The server learns of it when it next reads or writes; what it still sends has nowhere to go.
     this.backend.relax();
     this.finish();
   }
 
+  /** What has been waited for is settled, and the server is gone. */
+  private leftByServer(): void {
+    this.backendMessages.abandon();
+    this.finish();
+  }
+
+  /** A fault of our own: nobody knows what the session stands at, so that it ends; it is no other's business. */
+  private fail(error: unknown): void {
+    this.state.services.log.error({ err: error, session: this.id }, 'a session ends because of a fault');
+    this.isFaulty = true;
+    this.kill();
+  }
+
   private finish(): void {
-    if (this.clientOpen || this.upstreamOpen) return;
+    if (this.clientOpen || this.upstreamOpen || this.over) return;
+    // What is still waited for is recorded when it is settled, which has to be before a stop closes the audit.
+    if (this.frontend.isWaiting && !this.isFaulty) return;
+    this.over = true;
     this.state.services.metrics.sessionsOpen--;
     this.countBytes();
     this.onEnd(this);

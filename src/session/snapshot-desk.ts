@@ -165,8 +165,11 @@ export class SnapshotDesk {
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
     if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
-    // What the server is going to refuse by itself loses nothing.
-    if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
+    // What the server is going to refuse by itself loses nothing. In a text of several a ROLLBACK may come before it.
+    const { status, statements } = entry.analysis;
+    const single = status === 'parsed' && statements.length === 1;
+    if (state.transactionStatus === 'E' && single)
+      return { kind: 'without', why: 'its transaction had failed' };
     if (isDrop(entry.analysis)) {
       const gaveUp = () => this.gaveUp;
       return await dropInstead({ state, services, hidden, text, entry, decision, gaveUp });

@@ -11,7 +11,15 @@ import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
-import { isAsciiName, Names, nameKey, type Portal, type PreparedStatement, sqlNameKey } from './names.ts';
+import {
+  charsOf,
+  isAsciiName,
+  Names,
+  nameKey,
+  type Portal,
+  type PreparedStatement,
+  sqlNameKey,
+} from './names.ts';
 import { ReplyQueue } from './replies.ts';
 import type { BoundPortal } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
@@ -74,8 +82,8 @@ export class SessionState {
   identity: AuditSession;
   facts: SessionFacts;
   readonly replies = new ReplyQueue();
-  readonly statements = new Names<PreparedStatement>();
-  readonly portals = new Names<Portal>();
+  readonly statements = new Names<PreparedStatement>(charsOf);
+  readonly portals = new Names<Portal>(({ statement }) => charsOf(statement));
   readonly parameters = new Map<string, string>();
   /** As the last ReadyForQuery told it. */
   transactionStatus: 'I' | 'T' | 'E' = 'I';
@@ -100,7 +108,7 @@ export class SessionState {
   bound: BoundPortal | null = null;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
-  /** Moves whenever the meaning of names may have changed: role, search_path, DDL, DISCARD. */
+  /** Moves where what was read or decided by names may stand for something else: what then runs is looked at again. */
   epoch = 0;
   /** Code that the gateway has not read may have given names of prepared statements away. */
   namesDoubted = false;
@@ -115,6 +123,10 @@ export class SessionState {
   owesNothing: () => boolean = () => true;
   /** Reads the client on, if nothing stands against it. */
   relax: () => void = () => {};
+  /** Ends the session because of a fault of our own. */
+  fail: (error: unknown) => void = () => {};
+  /** What gives up waiting where the server is gone. */
+  readonly whenLost = new Set<() => void>();
   /** Statements that have ended in this segment and wait for its transaction status. */
   readonly ended: AuditEntry[] = [];
   private waitingForAnswer: (() => void)[] = [];

@@ -145,7 +145,8 @@ export class StatementGate {
         this.state.upstream.destroy();
         return { kind: 'lost' };
       })
-      .then((ending) => this.release(ending));
+      .then((ending) => this.release(ending))
+      .catch((error: unknown) => this.state.fail(error));
   }
 
   private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending> {
@@ -240,14 +241,22 @@ export class StatementGate {
     }
   }
 
-  /** What takes longer than the limit is given up, and what it may leave behind is taken away once it has ended. */
+  /** What takes longer than the limit, or than the connection, is given up, and what it may leave behind is taken away once it has ended. */
   private async stored<T>(storing: Promise<T>): Promise<T> {
     const { patienceMs } = this.state.services.snapshots!;
     const late = () => {
       void storing.catch(() => {}).then(() => this.prepared.writer.abort());
       return new Error(`it was not stored within ${patienceMs} ms`);
     };
-    return await withinMs(patienceMs, storing, late);
+    // Without the server nothing is going to be committed, and a stop does not wait for a storage that hangs.
+    const { promise: lost, reject } = Promise.withResolvers<never>();
+    const giveUp = () => reject(new HiddenQueryEnded('lost'));
+    this.state.whenLost.add(giveUp);
+    try {
+      return await withinMs(patienceMs, Promise.race([storing, lost]), late);
+    } finally {
+      this.state.whenLost.delete(giveUp);
+    }
   }
 
   private release(ending: Ending): void {

@@ -46,10 +46,7 @@ export async function connectUpstream(target: UpstreamTarget): Promise<Link> {
 
 function openTcp(target: UpstreamTarget): Promise<Link> {
   return new Promise((resolve, reject) => {
-    const socketPath = target.host.startsWith('/')
-      ? { path: `${target.host}/.s.PGSQL.${target.port}` }
-      : target;
-    const link = Link.connect(socketPath);
+    const link = Link.connect(target);
     const timer = setTimeout(() => link.socket.destroy(new Error('timed out')), target.connectTimeoutMs);
     link.handler = {
       onBytes: () => link.destroy(),

@@ -1,3 +1,4 @@
+import { fingerprintNow } from '../catalog/catalog.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import type { OwnedSequence } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
@@ -54,6 +55,7 @@ export async function captureBefore(
   const count = async () => {
     counts = await readCounts(connection, plan);
   };
+  if (plan.operation === 'truncate') read.push(async () => await refuseStale(connection, plan));
   if (plan.tables.every(({ mayGainRows }) => !mayGainRows)) {
     await together(connection, [count, ...read]);
     return { counts, rows, places, lastCommands: new Map() };
@@ -114,10 +116,22 @@ async function readLastCommands(
   return out;
 }
 
-/** A row came from a table that was not there when the plan was made, such as a new partition: plan again. */
+/** TRUNCATE changes the catalog itself; but once it has its locks, nobody else does. */
+async function refuseStale(connection: HiddenConnection, plan: CapturePlan): Promise<void> {
+  if (await isAltered(connection, plan)) throw new StalePlan('what it empties was altered meanwhile');
+}
+
+/** Whether the catalog says something else by now than what the plan rests on. */
+export async function isAltered(connection: HiddenConnection, { bases }: CapturePlan): Promise<boolean> {
+  const steps = bases.map((basis) => async () => await fingerprintNow(connection, basis));
+  const now = await together(connection, steps);
+  return now.some((fingerprint, i) => fingerprint !== bases[i]!.fingerprint);
+}
+
+/** Something came in between, such as a new partition, so that the plan is no longer true: plan again. */
 export class StalePlan extends Error {
-  constructor(oid: number) {
-    super(`a row came from table ${oid}, which is not planned for`);
+  constructor(reason: string) {
+    super(reason);
     this.name = 'StalePlan';
   }
 }
@@ -139,7 +153,7 @@ export class Files {
     let sink = this.#open.get(oid);
     if (sink === undefined) {
       const table = this.#tables.get(oid);
-      if (table === undefined) throw new StalePlan(oid);
+      if (table === undefined) throw new StalePlan(`a row came from table ${oid}, which is not planned for`);
       sink = this.#sinks.open(table, this.#image);
       this.#open.set(oid, sink);
     }

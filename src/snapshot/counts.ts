@@ -1,5 +1,4 @@
 import { OID_ARRAY_OID, oidArray } from '../catalog/array-parameter.ts';
-import { shapeOf } from '../catalog/queries.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { HiddenConnection } from './connection.ts';
 import type { CapturePlan } from './plan.ts';
@@ -15,8 +14,6 @@ export interface CountsReading {
   readonly tables: ReadonlyMap<number, Counts>;
   /** Tables beyond the plan, by name, where its code may write anywhere. */
   readonly others: ReadonlyMap<string, Counts>;
-  /** What the plan rests on, by table, as it is now. */
-  readonly shapes: ReadonlyMap<number, string>;
   /** What this transaction has locked as only those do that alter or empty it, beyond the plan. */
   readonly locked: ReadonlySet<string>;
   /** What texts are sent in. */
@@ -30,7 +27,6 @@ export const NO_COUNTS: Counts = Object.freeze({ inserted: 0, updated: 0, delete
 export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
-  shapes: new Map(),
   locked: new Set<string>(),
   encoding: '',
   wrote: false,
@@ -40,7 +36,7 @@ const COLUMNS = ['inserted', 'updated', 'deleted']
   .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(c.oid)::pg_catalog.text`)
   .join(', ');
 
-const PLANNED = `SELECT c.oid::pg_catalog.text, ${shapeOf('c.oid')}, ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
+const PLANNED = `SELECT c.oid::pg_catalog.text, '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
 /** Every table that has a row counted in this transaction, of the system's only those of large objects. */
 const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUMNS}
@@ -57,7 +53,8 @@ const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUM
  * that is emptied gets another file. Temporary tables come and go.
  */
 const LOCKED = `SELECT 'locked', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_ws(' ', l.locktype, l.relation, l.classid, l.objid)
-    ELSE pg_catalog.concat(n.nspname, '.', c.relname, ', file ', c.relfilenode) END, '', '', ''
+    ELSE pg_catalog.concat(n.nspname, '.', c.relname) END OPERATOR(pg_catalog.||)
+    coalesce(', file ' OPERATOR(pg_catalog.||) pg_catalog.pg_relation_filenode(l.relation)::pg_catalog.text, ''), '', '', ''
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -67,17 +64,28 @@ const LOCKED = `SELECT 'locked', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_
    AND (c.oid IS NULL OR c.relpersistence OPERATOR(pg_catalog.<>) 't'
      AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'v', 'f']::pg_catalog."char"[]))`;
 
+/** What was made after this transaction's snapshot is not in the catalog as it reads it, but has to be locked as well. */
+const NEWER = `SELECT '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
+  FROM pg_catalog.pg_locks l CROSS JOIN LATERAL (SELECT l.relation) c(oid)
+ WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
+   AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_class k WHERE k.oid OPERATOR(pg_catalog.=) l.relation)
+   AND (pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation) OPERATOR(pg_catalog.<>) 0
+     OR pg_catalog.pg_stat_get_xact_tuples_updated(l.relation) OPERATOR(pg_catalog.<>) 0
+     OR pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation) OPERATOR(pg_catalog.<>) 0)`;
+
+const WATCHED = [OTHERS, NEWER, LOCKED].map((part) => ` UNION ALL ${part}`).join('');
+
 const WROTE = `SELECT 'wrote', pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
   pg_catalog.current_setting('client_encoding'), '', ''`;
 
 export async function readCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<string, Counts>();
-  const shapes = new Map<number, string>();
   const locked = new Set<string>();
   let encoding = '';
   let wrote = false;
-  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? ` UNION ALL ${OTHERS} UNION ALL ${LOCKED}` : ''}`;
+  const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? WATCHED : ''}`;
   await connection.run(
     {
       sql,
@@ -94,13 +102,10 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
         encoding = numbers[0] ?? '';
       } else if (oid === 'locked') locked.add(name!);
       else if (oid === '') others.set(name!, { inserted, updated, deleted });
-      else {
-        tables.set(Number(oid), { inserted, updated, deleted });
-        shapes.set(Number(oid), name ?? '');
-      }
+      else tables.set(Number(oid), { inserted, updated, deleted });
     },
   );
-  return { tables, others, shapes, locked, encoding, wrote };
+  return { tables, others, locked, encoding, wrote };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {

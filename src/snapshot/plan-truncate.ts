@@ -57,8 +57,9 @@ export function planTruncate(
     tables,
     sequences,
     parameters,
+    bases: [answer.basis],
     opaque,
-    watchesAll: opaque,
+    watchesAll: opaque || answer.oneSnapshot,
     ownRowOnly: true,
     countedByTag: false,
   });
@@ -125,7 +126,6 @@ function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): C
     oid: relation.oid,
     schema: relation.schema,
     name: relation.name,
-    shape: relation.shape,
     cause,
     changes: ['truncate'],
     key: bestKey(relation)?.columns ?? null,

@@ -1,5 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
-import type { AskedName, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
+import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
 import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
@@ -51,6 +51,8 @@ export interface CapturePlan {
   /** Those that the statement starts anew. */
   readonly sequences: readonly OwnedSequence[];
   readonly parameters: StatementParameters;
+  /** What it rests on: locks of rows do not keep away all that would give the statement other tables. */
+  readonly bases: readonly Basis[];
   /** Code of the user's runs, which may write anywhere, and undo what it did. */
   readonly opaque: boolean;
   /** More may follow than the plan knows of, so that the counts of all tables are compared. */
@@ -79,8 +81,6 @@ export interface PlannedTable {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** What the plan rests on: the table may have been altered by the time that its rows are locked. */
-  readonly shape: string;
   readonly cause: Cause;
   readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
   readonly key: readonly string[] | null;
@@ -121,7 +121,7 @@ export async function planCapture(
       const answer = await ask(connection, catalog, request, [slice.target], false);
       const target = answer.relations.get(answer.roots[0] ?? 0);
       if (target?.kind !== 'view') return planRows(slice, answer, request.parameters);
-      return await planView(connection, catalog, request, slice, target);
+      return await planView(connection, catalog, request, slice, target, answer.basis);
     }
     default:
       return slice satisfies never;
@@ -134,6 +134,7 @@ async function planView(
   request: PlanRequest,
   slice: RowsSlice | UpsertSlice,
   view: Relation,
+  viewBasis: Basis,
 ): Promise<PlanOutcome> {
   if (slice.kind === 'upsert') return none(`${view.name} is a view, and it inserts`);
   const problem = problemOfView(view, slice);
@@ -143,7 +144,7 @@ async function planView(
   const answer = await ask(connection, catalog, { ...request, slice: through.slice }, [through.base], false);
   const base = answer.relations.get(answer.roots[0] ?? 0);
   if (base?.kind === 'view') return none(`${view.name} is a view of a view`);
-  return planRows(through.slice, answer, request.parameters, true);
+  return planRows(through.slice, answer, request.parameters, viewBasis);
 }
 
 async function ask(
@@ -161,7 +162,7 @@ function planRows(
   slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
   answer: CatalogAnswer,
   parameters: StatementParameters,
-  viaView = false,
+  viewBasis: Basis | null = null,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
   if (target === undefined) return none('its target does not exist');
@@ -169,7 +170,7 @@ function planRows(
   if (answer.relations.size > LIMITS.snapshotRelationsMax) return none('it may reach too many tables');
   const calls = problemOfCalls(slice, answer.functions);
   if (calls !== null) return none(calls);
-  const seed = seedOf(slice, target, answer.functions, viaView);
+  const seed = seedOf(slice, target, answer.functions, viewBasis !== null);
   if ('problem' in seed) return none(seed.problem);
   const only = slice.target.only || target.children.length === 0;
   const graph = followCascades(
@@ -197,6 +198,7 @@ function planRows(
     sources,
     tables,
     parameters,
+    bases: viewBasis === null ? [answer.basis] : [viewBasis, answer.basis],
     opaque,
     watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
     ownRowOnly:
@@ -300,7 +302,6 @@ function planned(
     oid: table.oid,
     schema: table.schema,
     name: table.name,
-    shape: table.shape,
     cause: causeOf(reaching, graph),
     changes: [...changes],
     key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,

@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { TID_ARRAY_OID, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
-import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
+import { type Capture, Files, isAltered, plainQuery, type SnapshotSinks } from './capture.ts';
 import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
 import {
   type Counts,
@@ -55,8 +55,12 @@ export async function captureAfter(
     const count = async () => {
       counts = await readCounts(connection, plan);
     };
-    await together(connection, [count, ...followAtOnce(context)]);
-    refuseAltered(plan, counts);
+    let altered = false;
+    const look = async () => {
+      altered = plan.operation !== 'truncate' && (await isAltered(connection, plan));
+    };
+    await together(connection, [count, look, ...followAtOnce(context)]);
+    if (altered) throw new Drift('a table, or what belongs to it, was altered meanwhile');
     refuseOthers(capture.counts, counts);
     refuseOtherTexts(capture.counts, counts);
     if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
@@ -194,12 +198,6 @@ function placesQuery(sql: string, places: Buffer, resultFormats: readonly (0 | 1
     parameterFormats: [1],
     resultFormats,
   };
-}
-
-/** Since the rows are locked nobody can alter their tables; between the plan and the lock somebody could. */
-function refuseAltered(plan: CapturePlan, counts: CountsReading): void {
-  const altered = plan.tables.find(({ oid, shape }) => counts.shapes.get(oid) !== shape);
-  if (altered !== undefined) throw new Drift(`${altered.schema}.${altered.name} was altered meanwhile`);
 }
 
 function refuseOthers(before: CountsReading, after: CountsReading): void {

@@ -109,7 +109,7 @@ export const COLUMN_FACTS = pinned(
           'owner', pg_catalog.pg_get_userbyid(c.relowner), 'rowSecurity', pg_catalog.row_security_active(c.oid),
           'related', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ${ROOT}),
-      'columns', (${COLUMNS} AND e.now IS NOT NULL), 'key', (${KEY}), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
+      'columns', coalesce((${COLUMNS} AND e.now IS NOT NULL), '[]'), 'key', (${KEY}), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
       'indexes', (${INDEXES} AND e.now IS NOT NULL), 'strangers', (${STRANGERS}),
       'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = ${ROOT} AND NOT g.tgisinternal))`,
   ),

@@ -5,19 +5,26 @@ import type { DropColumns } from '../sql/drop-target.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
 import {
+  CHANGED,
+  type Changed,
+  foundOf,
   given,
   MAKE_TRASH,
   type MoveOutcome,
+  NOTHING_DROPPED,
   orAsBefore,
-  type Precheck,
+  precheckOf,
   problemToMove,
   problemToTry,
   reachOf,
+  runDrop,
+  sameRoots,
+  type Trial,
   textArray,
   tryDrop,
+  untilUnchanged,
 } from './move.ts';
-import { PRECHECK } from './queries.ts';
-import { hiddenQuery, json, type TrashSession } from './session.ts';
+import { json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
@@ -35,40 +42,61 @@ export async function dropColumns(
   connection: HiddenConnection,
   request: ColumnsRequest,
 ): Promise<MoveOutcome> {
-  return await orAsBefore(connection, (session) => attempt(connection, session, request));
+  return await orAsBefore(connection, (session) =>
+    untilUnchanged(session, () => attempt(connection, session, request)),
+  );
 }
 
+/**
+ * Invariant: the statement finds by itself which table its name means, so that by the OID that was locked and copied it
+ * is seen afterwards to have changed that one, and to have taken no more than in the trial.
+ */
 async function attempt(
   connection: HiddenConnection,
   session: TrashSession,
   { text, drop, id }: ColumnsRequest,
-): Promise<MoveOutcome> {
+): Promise<MoveOutcome | Changed> {
   const name = quoteQualified(drop.table.schema, drop.table.name);
-  const precheck = await json<Precheck>(session, PRECHECK, [textArray([name]), 'false']);
+  const check = () => precheckOf(session, [name], false);
+  const precheck = await check();
   const problem = problemToTry(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };
-  const [root] = precheck.roots;
-  const roots = root?.[1] == null ? [] : [[root[0], root[1], root[2]] as const];
+  const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);
   if (reach.length > LIMITS.trashObjectsMax) return { kind: 'none', reason: 'too many objects depend on it' };
   const trial = await tryDrop(connection, session, text, reach);
   if (trial.kind === 'refused') return trial;
-  if (!trial.losesColumn) return { kind: 'harmless', why: 'it drops nothing' };
-  if (roots[0]?.[2] === true) return { kind: 'harmless', why: 'the table is temporary' };
-  const unable = problemToMove(precheck);
-  if (unable !== null) return { kind: 'none', reason: unable };
-  await session.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`);
+  const { tag, notices } = trial;
+  const [root] = roots;
+  if (root === undefined) {
+    if (!sameRoots(await check(), precheck)) return CHANGED;
+    return { kind: 'harmless', why: NOTHING_DROPPED, tag, notices };
+  }
+  if (trial.lost.length > 0) await session.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`);
   const facts = await json<ColumnFacts>(session, COLUMN_FACTS, [
     ...given(trial.gone),
-    String(roots[0]![1]),
+    String(root[1]),
     textArray(drop.columns),
   ]);
-  const reason = problemOf(facts);
+  if (!sameRoots(await check(), precheck)) return CHANGED;
+  const losing = facts.columns.length;
+  if (lostBy(trial, root) !== losing) return CHANGED;
+  if (losing === 0) return { kind: 'harmless', why: NOTHING_DROPPED, tag, notices };
+  const differs = async () => {
+    const run = await runDrop(connection, session, text, reach);
+    if (run.kind === 'refused') return run;
+    return lostBy(run, root) === losing && sameObjects(run.gone, trial.gone) ? null : CHANGED;
+  };
+  if (root[2] === true && facts.strangers === null && !facts.table.related) {
+    return (await differs()) ?? { kind: 'harmless', why: 'the table is temporary', tag, notices };
+  }
+  const reason = problemToMove(precheck) ?? problemOf(facts);
   if (reason !== null) return { kind: 'none', reason };
   if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
   const plan = planColumns(facts, id);
   for (const sql of plan.before) await session.query(sql);
-  const { tag } = await connection.run(hiddenQuery(text), () => {});
+  const otherwise = await differs();
+  if (otherwise !== null) return otherwise;
   const { schema, oid } = facts.table;
   const object = {
     oid,
@@ -79,7 +107,17 @@ async function attempt(
   };
   const notes = [`the columns of ${named(facts.table)} come back as its last ones`, ...plan.notes];
   const moved = { moves: plan.before, restores: plan.restores, objects: [object], notes, binds: [] };
-  return { kind: 'moved', tag, notices: trial.notices, moved };
+  return { kind: 'moved', tag, notices, moved };
+}
+
+/** How many columns the table itself has lost. */
+function lostBy({ lost }: Trial, [classid, objid]: readonly [number, number, ...unknown[]]): number {
+  return lost.find((each) => each[0] === classid && each[1] === objid)?.[2] ?? 0;
+}
+
+function sameObjects(some: Trial['gone'], others: Trial['gone']): boolean {
+  const keys = (each: Trial['gone']) => JSON.stringify(each.map(([classid, objid]) => [classid, objid]));
+  return keys(some) === keys(others);
 }
 
 function problemOf({ table, columns, key, strangers }: ColumnFacts): string | null {

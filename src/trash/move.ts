@@ -8,6 +8,7 @@ import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
+import { withStates } from './standing.ts';
 
 export interface MoveRequest {
   /** The client's own statement, which is tried first. */
@@ -30,18 +31,27 @@ export type MoveOutcome =
       readonly notices: readonly Buffer[];
       readonly moved: Moved;
     }
-  /** The DROP loses nothing that could be kept, and may run as it is. */
-  | { readonly kind: 'harmless'; readonly why: string }
+  /** Everything is as after the DROP, by which nothing was lost that could be kept; the client is owed the same. */
+  | Harmless
   /** The server refuses it. */
   | { readonly kind: 'refused'; readonly error: HiddenQueryError; readonly notices: readonly Buffer[] }
   /** It cannot be undone exactly; nothing has been changed. A clause that reads well behind "because". */
   | { readonly kind: 'none'; readonly reason: string };
+
+export interface Harmless {
+  readonly kind: 'harmless';
+  readonly why: string;
+  readonly tag: string;
+  readonly notices: readonly Buffer[];
+}
 
 export interface Precheck {
   readonly catalogFirst: boolean | null;
   readonly eventTriggers: readonly string[] | null;
   /** Whether the role may use the trash; null where there is none. */
   readonly trash: boolean | null;
+  /** Whose the trash is, unless it is a superuser's, or of the owner of the database. */
+  readonly trashOwner: string | null;
   /** Whether what others have done to the catalogs since its first statement is hidden from the transaction. */
   readonly oneSnapshot: boolean;
   readonly mayCreate: boolean;
@@ -55,14 +65,18 @@ type Standing = readonly [classid: number, objid: number, columns: number];
 
 type Root = readonly [classid: number, objid: number, temporary: boolean | null];
 
-/** The server's answer to the client's own DROP, which was rolled back. */
-interface Trial {
+/** Others have changed meanwhile what the statement means, so that it has to be looked at anew. */
+export const CHANGED = 'changed';
+export type Changed = typeof CHANGED;
+
+/** The server's answer to the client's own statement. */
+export interface Trial {
   readonly kind: 'tried';
   readonly tag: string;
   readonly notices: readonly Buffer[];
   readonly gone: readonly Standing[];
-  /** A relation that stays has lost a column. */
-  readonly losesColumn: boolean;
+  /** Relations that stay and have lost columns, with how many. */
+  readonly lost: readonly (readonly [classid: number, objid: number, columns: number])[];
 }
 
 const SAVEPOINT = 'holdfast_trash';
@@ -74,10 +88,12 @@ const back = [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOI
  * Whatever goes wrong in that leaves the transaction as it was.
  */
 export async function moveDrop(connection: HiddenConnection, request: MoveRequest): Promise<MoveOutcome> {
-  return await orAsBefore(connection, (session) => attempt(connection, session, request));
+  return await orAsBefore(connection, (session) =>
+    untilUnchanged(session, () => attempt(connection, session, request)),
+  );
 }
 
-/** Runs it in a savepoint, which takes back whatever it was unless it has moved all. */
+/** Runs it in a savepoint, which takes back whatever it was unless all has been done. */
 export async function orAsBefore(
   connection: HiddenConnection,
   work: (session: TrashSession) => Promise<MoveOutcome>,
@@ -86,7 +102,7 @@ export async function orAsBefore(
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   try {
     const outcome = await work(session);
-    if (outcome.kind === 'moved') await session.query(back[1]!);
+    if (outcome.kind === 'moved' || outcome.kind === 'harmless') await session.query(back[1]!);
     else for (const sql of back) await session.query(sql);
     return outcome;
   } catch (error) {
@@ -98,43 +114,87 @@ export async function orAsBefore(
   }
 }
 
+/** Tries until nobody has been in the way, with the locks of the attempt before given up. */
+export async function untilUnchanged(
+  session: TrashSession,
+  attempt: () => Promise<MoveOutcome | Changed>,
+): Promise<MoveOutcome> {
+  for (let attempts = 1; attempts <= LIMITS.trashAttemptsMax; attempts++) {
+    const outcome = await attempt();
+    if (outcome !== CHANGED) return outcome;
+    await session.query(back[0]!);
+  }
+  return { kind: 'none', reason: 'what it names, or what depends on that, keeps changing' };
+}
+
+/**
+ * Invariant: the trial finds by itself what the names mean, after it has waited for locks, and what it says is believed
+ * only where they mean the same before it and after it, and all that they mean has gone in it.
+ */
 async function attempt(
   connection: HiddenConnection,
   session: TrashSession,
   { text, drop, id }: MoveRequest,
-): Promise<MoveOutcome> {
+): Promise<MoveOutcome | Changed> {
   const names = drop.names.map(({ schema, name }) => quoteQualified(schema, name));
-  const precheck = await json<Precheck>(session, PRECHECK, [
-    textArray(names),
-    String(drop.kind === 'schema'),
-  ]);
+  const check = () => precheckOf(session, names, drop.kind === 'schema');
+  const precheck = await check();
   const problem = problemToTry(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };
-  const roots = precheck.roots.flatMap(([classid, objid, temporary]) =>
+  const roots = foundOf(precheck);
+  const reach = await reachOf(session, roots);
+  if (reach.length > LIMITS.trashObjectsMax) return { kind: 'none', reason: 'too many objects depend on it' };
+  const trial = await tryDrop(connection, session, text, reach);
+  if (trial.kind === 'refused') return trial;
+  const gone = new Set(trial.gone.map(keyOf));
+  if (!roots.every((root) => gone.has(keyOf(root)))) return CHANGED;
+  const temporary = !drop.cascade && roots.every((root) => root[2] === true);
+  if (roots.length === 0 || temporary) {
+    if (!sameRoots(await check(), precheck)) return CHANGED;
+    const { tag, notices } = trial;
+    if (roots.length === 0) return { kind: 'harmless', why: NOTHING_DROPPED, tag, notices };
+    await session.query(dropTemporary(drop, precheck));
+    return { kind: 'harmless', why: 'all that it drops is temporary', tag, notices };
+  }
+  if (trial.lost.length > 0)
+    return { kind: 'none', reason: 'it would take along a column of a table that stays' };
+  const unable = problemToMove(precheck);
+  if (unable !== null) return { kind: 'none', reason: unable };
+  const facts = await read(session, trial.gone);
+  await lock(session, facts);
+  if (!sameRoots(await check(), precheck)) return CHANGED;
+  // What depends on it may be otherwise than it was before it was locked.
+  if (JSON.stringify(await reachOf(session, roots)) !== JSON.stringify(reach)) return CHANGED;
+  return await move(session, id, trial, await read(session, trial.gone), precheck);
+}
+
+export const NOTHING_DROPPED = 'it drops nothing';
+
+const keyOf = ([classid, objid]: readonly [number, number | null, ...unknown[]]): string =>
+  `${classid} ${objid}`;
+
+export async function precheckOf(
+  session: TrashSession,
+  names: readonly string[],
+  schemas: boolean,
+): Promise<Precheck> {
+  return await json<Precheck>(session, PRECHECK, [textArray(names), String(schemas)]);
+}
+
+export function foundOf({ roots }: Precheck): readonly Root[] {
+  return roots.flatMap(([classid, objid, temporary]) =>
     objid === null ? [] : [[classid, objid, temporary] as const],
   );
-  if (roots.length > 0 && !drop.cascade && roots.every(([, , temporary]) => temporary === true)) {
-    return { kind: 'harmless', why: 'all that it drops is temporary' };
-  }
-  for (let attempts = 1; ; attempts++) {
-    const reach = await reachOf(session, roots);
-    if (reach.length > LIMITS.trashObjectsMax)
-      return { kind: 'none', reason: 'too many objects depend on it' };
-    const trial = await tryDrop(connection, session, text, reach);
-    if (trial.kind === 'refused') return trial;
-    if (trial.gone.length === 0) return { kind: 'harmless', why: 'it drops nothing' };
-    if (trial.losesColumn)
-      return { kind: 'none', reason: 'it would take along a column of a table that stays' };
-    const unable = problemToMove(precheck);
-    if (unable !== null) return { kind: 'none', reason: unable };
-    const facts = await read(session, trial.gone);
-    await lock(session, facts);
-    const same = JSON.stringify(await reachOf(session, roots)) === JSON.stringify(reach);
-    if (same) return await move(session, id, trial, await read(session, trial.gone), precheck);
-    // Others have changed what depends on it before it was locked.
-    if (attempts >= LIMITS.trashAttemptsMax)
-      return { kind: 'none', reason: 'what depends on it keeps changing' };
-  }
+}
+
+export function sameRoots(one: Precheck, other: Precheck): boolean {
+  return JSON.stringify(one.roots) === JSON.stringify(other.roots);
+}
+
+/** In words that can mean nothing but temporary tables of this session, whatever has come to bear their names. */
+function dropTemporary(drop: DropStatement, { roots }: Precheck): string {
+  const names = drop.names.filter((_, i) => roots[i]?.[1] !== null).map(({ name }) => name);
+  return `DROP ${drop.kind.toUpperCase()} ${names.map((name) => quoteQualified('pg_temp', name)).join(', ')}`;
 }
 
 export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
@@ -144,11 +204,14 @@ export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Prech
   return null;
 }
 
-export function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null {
+export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Precheck): string | null {
   if (allTables !== null) return `the publication ${allTables[0]}, of all tables, would publish the trash`;
-  if (trash === false) return `the role may not use and create in the schema ${TRASH_SCHEMA}`;
+  if (trashOwner !== null)
+    return `the schema ${TRASH_SCHEMA} is ${trashOwner}'s, who could exchange what others have dropped; a superuser gives it to the owner of the database: ${GIVE_TRASH}`;
+  if (trash === false)
+    return `the role may not use and create in the schema ${TRASH_SCHEMA}; its owner lets everybody: ${MAKE_TRASH[1]}`;
   if (trash === null && !mayCreate)
-    return `there is no schema ${TRASH_SCHEMA}, and the role may not create it`;
+    return `there is no schema ${TRASH_SCHEMA}; the owner of the database, or a superuser, makes it: ${MAKE_TRASH.join('; ')}`;
   return null;
 }
 
@@ -161,7 +224,20 @@ export async function reachOf(session: TrashSession, roots: readonly Root[]): Pr
   );
 }
 
+/** Runs the client's own statement, and takes it back. */
 export async function tryDrop(
+  connection: HiddenConnection,
+  session: TrashSession,
+  text: string,
+  reach: readonly Standing[],
+): Promise<Trial | Extract<MoveOutcome, { kind: 'refused' }>> {
+  const trial = await runDrop(connection, session, text, reach);
+  if (trial.kind === 'tried') await session.query(back[0]!);
+  return trial;
+}
+
+/** Runs it, and says what has become of what it could reach. */
+export async function runDrop(
   connection: HiddenConnection,
   session: TrashSession,
   text: string,
@@ -177,14 +253,13 @@ export async function tryDrop(
     return { kind: 'refused', error, notices };
   }
   const left = (await json<readonly Standing[] | null>(session, REMAINS, given(reach))) ?? [];
-  await session.query(back[0]!);
-  const columns = new Map(left.map(([classid, objid, count]) => [`${classid} ${objid}`, count]));
-  const gone = reach.filter(([classid, objid]) => !columns.has(`${classid} ${objid}`));
-  const losesColumn = reach.some(([classid, objid, count]) => {
-    const now = columns.get(`${classid} ${objid}`);
-    return now !== undefined && now !== count;
+  const columns = new Map(left.map((standing) => [keyOf(standing), standing[2]]));
+  const gone = reach.filter((standing) => !columns.has(keyOf(standing)));
+  const lost = reach.flatMap((standing) => {
+    const now = columns.get(keyOf(standing)) ?? standing[2];
+    return now === standing[2] ? [] : [[standing[0], standing[1], standing[2] - now] as const];
   });
-  return { kind: 'tried', tag, notices, gone, losesColumn };
+  return { kind: 'tried', tag, notices, gone, lost };
 }
 
 /** As the DROP has locked them until it was rolled back. */
@@ -224,14 +299,22 @@ async function move(
   const open = rights.find((each) => takenAway(each).length > 0);
   if (open !== undefined)
     return { kind: 'none', reason: `others may use ${open.schema}.${open.name} in the trash` };
-  return { kind: 'moved', tag, notices, moved: { ...planned.plan, binds: after.binds ?? [] } };
+  const objects = await withStates(session, planned.plan.objects);
+  return { kind: 'moved', tag, notices, moved: { ...planned.plan, objects, binds: after.binds ?? [] } };
 }
 
-/** Everybody may move what is theirs, and only that, since the rights of others are taken away. */
+/**
+ * Who owns a schema may drop what is in it, whoever's it is, and put other things in its place. So it has to be somebody
+ * who may do as much without it, and never the first who happens to drop something.
+ *
+ * Everybody may move what is theirs, and only that, since the rights of others are taken away.
+ */
 export const MAKE_TRASH = [
   `CREATE SCHEMA ${quoteName(TRASH_SCHEMA)}`,
   `GRANT USAGE, CREATE ON SCHEMA ${quoteName(TRASH_SCHEMA)} TO PUBLIC`,
 ];
+
+const GIVE_TRASH = `ALTER SCHEMA ${quoteName(TRASH_SCHEMA)} OWNER TO pg_database_owner`;
 
 export function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
   return [

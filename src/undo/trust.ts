@@ -54,18 +54,19 @@ const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDAT
 export async function refuseForeignDrop(
   session: UndoSession,
   { objects, restores }: NonNullable<Manifest['dropped']>,
-  trusted: Trusted = [],
+  { trusted = [], lock }: { readonly trusted?: Trusted | undefined; readonly lock: boolean },
 ): Promise<void> {
-  if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql))) return;
+  if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql) && !sql.startsWith('GRANT ')))
+    return;
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
   const reach = {
     ...NOTHING,
     tables: of((kind) => kind.endsWith('table') || kind === 'column'),
     types: of((kind) => /type|domain/.test(kind)),
-    functions: of((kind) => /function|procedure|aggregate/.test(kind)),
+    functions: of((kind) => /routine/.test(kind)),
   };
-  await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
+  if (lock) await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
   await demandTrust(session, reach, trusted);
 }
 

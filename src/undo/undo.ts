@@ -15,7 +15,7 @@ import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
 import { refuseForeignCode, refuseForeignDrop, type Trusted } from './trust.ts';
-import { undoDrop } from './undo-drop.ts';
+import { previewDrop, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -63,15 +63,11 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   const where = new Whereabouts(options.onProgress, {
     first: async () => {
       await once?.refuseUseless();
-      await refuseUntrusted(request);
+      await refuseUntrusted(request, false);
     },
   });
-  if (dropped !== undefined) {
-    const tried = await undoDrop(session, request.manifest, dropped, true, where);
-    return tried.kind === 'refused' || tried.kind === 'failed'
-      ? tried
-      : { kind: 'preview', tables: [], conflicts: [] };
-  }
+  if (dropped !== undefined)
+    return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
@@ -87,8 +83,11 @@ function onceOf({ store, session }: UndoRequest, marking: Marking | undefined): 
   return marking === undefined ? null : new Once(store, session, marking);
 }
 
-async function refuseUntrusted({ manifest: { dropped }, session, trusted }: UndoRequest): Promise<void> {
-  if (dropped !== undefined) await refuseForeignDrop(session, dropped, trusted);
+async function refuseUntrusted(
+  { manifest: { dropped }, session, trusted }: UndoRequest,
+  lock: boolean,
+): Promise<void> {
+  if (dropped !== undefined) await refuseForeignDrop(session, dropped, { trusted, lock });
 }
 
 function bounded({ from, max }: Page): Page {
@@ -100,14 +99,14 @@ function bounded({ from, max }: Page): Page {
  */
 export async function undo(request: UndoRequest, options: UndoOptions = {}): Promise<UndoOutcome> {
   const { session, store, manifest } = request;
-  const { dryRun = false } = options;
+  const { dryRun = false, onConflict = 'fail' } = options;
   const once = onceOf(request, options.marking);
   let isUndone = manifest.dropped !== undefined;
   const where = new Whereabouts(options.onProgress, {
     first: async () => {
       await once?.lock();
       await once?.refuseUseless();
-      await refuseUntrusted(request);
+      await refuseUntrusted(request, true);
     },
     last: async (xid) => {
       if (isUndone) await once?.mark(xid, options.snapshot?.facts.id ?? null);
@@ -123,7 +122,7 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       ? undoRows(request, options, own, where, (whole) => {
           isUndone = whole;
         })
-      : undoDrop(session, manifest, manifest.dropped, dryRun, where);
+      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict }, where);
   const outcome = await ending.catch(async (error: unknown) => {
     // Where the answer to COMMIT was lost, they may be needed.
     if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await takeBack();

@@ -21,11 +21,11 @@ export function decodeErrorFields(body: Buffer): ErrorFields | null {
   return at === body.length - 1 ? fields : null;
 }
 
-/** `encoding` is what the client reads, as PostgreSQL names it; null is ASCII alone. */
 export function encodeReadyForQuery(status: 'I' | 'T' | 'E'): Buffer {
   return encodeMessage(Backend.ReadyForQuery, Buffer.from(status, 'latin1'));
 }
 
+/** `encoding` is what the client reads, as PostgreSQL names it; null is ASCII alone. */
 export function encodeErrorResponse(fields: ErrorFields, encoding: string | null): Buffer {
   return encodeFields(Backend.ErrorResponse, fields, encoding);
 }
@@ -41,10 +41,23 @@ function encodeFields(type: number, fields: ErrorFields, encoding: string | null
   return encodeMessage(type, textToBytes(`${text}\0`, encoding));
 }
 
-/** Whether an ErrorResponse is the last that its connection says. */
+/** The beginning of an ErrorResponse's or NoticeResponse's body as a whole one; its last field may end early. */
+export function cutErrorFields(head: Buffer): Buffer {
+  const inField = head.length > 0 && head[head.length - 1] !== 0;
+  return Buffer.concat([head, Buffer.alloc(inField ? 2 : 1)]);
+}
+
+/** Whether an ErrorResponse, of which the head suffices, is the last that its connection says. */
 export function isFatalError(body: Buffer): boolean {
-  const fields = decodeErrorFields(body);
-  const severity = fields?.['V'] ?? fields?.['S'] ?? '';
+  let severity = '';
+  for (let at = 0; at < body.length && body[at] !== 0; ) {
+    const end = body.indexOf(0, at + 1);
+    if (end < 0) break;
+    // V is S in English, whatever the language of the messages, and follows it.
+    if (body[at] === 0x56 /* V */ || (body[at] === 0x53 /* S */ && severity === ''))
+      severity = body.latin1Slice(at + 1, end);
+    at = end + 1;
+  }
   return severity === 'FATAL' || severity === 'PANIC';
 }
 

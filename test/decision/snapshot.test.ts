@@ -179,6 +179,19 @@ describe('a statement of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
+  it('is not run behind a ROLLBACK in its own text, which ends a transaction that had failed', async () => {
+    const client = await fixture.client();
+    for (const sql of ['rollback; delete from precious', 'commit; truncate precious']) {
+      await client.query('begin');
+      await client.query('select 1/0');
+      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: 'HF002' }]);
+      expect(statusOf(await client.query('delete from precious'))).toBe('E');
+      await client.query('rollback');
+    }
+    expect(await fixture.preciousRows()).toBe(10);
+    await client.terminate();
+  });
+
   it('takes back what it cannot store', async () => {
     const client = await fixture.client();
     await client.query('delete from precious where id = 1');

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { Link, LinkHandler } from '../../src/session/link.ts';
+import { type Link, LinkFault, type LinkHandler } from '../../src/session/link.ts';
 import { MessageReader, type RawMessage } from '../../src/wire/message-reader.ts';
 
 /** A link without a socket: what the session writes is kept, and bytes come in when the test says so. */
@@ -9,7 +9,7 @@ export class FakeLink {
   readonly encrypted = false;
   bytesIn = 0;
   bytesOut = 0;
-  queuedBytes = 0;
+  hasEnded = false;
   writable = true;
   paused = false;
   /** The session has closed its side in order. */
@@ -33,7 +33,11 @@ export class FakeLink {
     if (this.socket.destroyed) return;
     const lent = Buffer.from(bytes);
     this.bytesIn += bytes.length;
-    this.handler.onBytes(lent, lent.length);
+    try {
+      this.handler.onBytes(lent, lent.length);
+    } catch (error) {
+      this.close(new LinkFault(error));
+    }
     lent.fill(0xee);
   }
 
@@ -85,9 +89,9 @@ export class FakeLink {
   }
 
   /** The peer, or the session, has torn the connection down. */
-  close(): void {
+  close(error: Error | null = null): void {
     if (this.socket.destroyed) return;
     this.socket.destroyed = true;
-    queueMicrotask(() => this.handler.onClose(null));
+    queueMicrotask(() => this.handler.onClose(error));
   }
 }

@@ -86,6 +86,43 @@ describe('shutting down', () => {
     expect(s.services.audit.finished).toEqual(['SELECT 1: lost']);
   });
 
+  it.each(['begin', 'finish'] as const)('comes of a fault in "%s", for that session alone', async (step) => {
+    const s = new ScriptedSession();
+    s.sends(fe.query('SELECT 1'));
+    const { audit } = s.services;
+    const works = audit[step].bind(audit);
+    audit[step] = () => {
+      audit[step] = works;
+      throw new Error('a fault of our own');
+    };
+    if (step === 'begin') expect(s.sends(fe.query('SELECT 2'))).toEqual([]);
+    else s.answers(server.done('SELECT 1'), server.ready());
+    await s.settle();
+    expect(s.ended).toBe(true);
+    expect(audit.finished[0]).toBe(step === 'begin' ? 'SELECT 1: lost' : 'SELECT 1: completed');
+  });
+
+  it('waits for what is still under way of a hold, so that it is recorded before a stop closes the audit', async () => {
+    const s = new ScriptedSession();
+    s.services.approvals.isDeciding = true;
+    s.sends(fe.query('UPDATE t'));
+    await s.settle();
+    s.session.kill();
+    await s.settle();
+    expect(s.ended).toBe(false);
+    s.services.approvals.asked[0]!.settle({ kind: 'approved', by: 'ops', comment: null });
+    await s.settle();
+    expect(s.ended).toBe(true);
+    expect(s.services.audit.finished).toEqual(['UPDATE t: not-run']);
+  });
+
+  it('of the server, once it has said why, leaves what the client sends unread', async () => {
+    const s = new ScriptedSession();
+    s.answers(server.error('57P01', 'FATAL'));
+    expect(s.sends(fe.query('INSERT'))).toEqual([]);
+    expect(s.services.audit.begun).toEqual([]);
+  });
+
   it('of the server leaves nothing to be decided of what the client still sends', async () => {
     const s = new ScriptedSession();
     s.sends(fe.query('UPDATE t'), fe.query('UPDATE u'));

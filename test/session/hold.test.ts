@@ -39,6 +39,17 @@ describe('a hold', () => {
     expect(s.session.cancel()).toBe(false);
   });
 
+  it('that is cancelled while its approval is being stored does not run', async () => {
+    const s = await held();
+    s.services.approvals.isDeciding = true;
+    expect(s.session.cancel()).toBe(true);
+    s.services.approvals.asked[0]!.settle({ kind: 'approved', by: 'ops', comment: null });
+    await s.settle();
+    expect(s.forwarded()).toEqual(['poison query']);
+    s.answers(server.done('SELECT 1'), server.ready());
+    expect(s.answers(server.error('42601'), server.ready())).toEqual(['error 57014', 'ready I']);
+  });
+
   it('that nobody answers in time reads as 57014', async () => {
     const s = await held();
     s.services.approvals.asked[0]!.settle({ kind: 'timeout' });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import { Names, nameKey, sqlNameKey, UNSETTLED } from '../../src/session/names.ts';
 import { isCatalogFirst } from '../../src/sql/search-path.ts';
 
@@ -40,6 +41,21 @@ describe('Names', () => {
   it('know nothing that was not made', () => {
     const names = new Names<object>();
     for (const name of ['', 'x', '__proto__', 'constructor']) expect(names.lookup(name)).toBeNull();
+  });
+
+  it('keep no more than a certain length of texts, but for a single one', () => {
+    const half = LIMITS.namedTextChars / 2;
+    const names = new Names<{ chars: number }>(({ chars }) => chars);
+    expect(names.fullFor('x', half * 3)).toBeNull();
+    for (const name of ['a', 'b', 'a']) names.make(name, { chars: half });
+    expect(names.fullFor('x', 1)).toBe('texts');
+    expect(names.fullFor('', 1)).toBeNull();
+    names.make('a', null);
+    expect(names.fullFor('x', half)).toBeNull();
+    names.forget('b');
+    names.make('a', { chars: half * 4 });
+    names.make(null, null);
+    expect(names.fullFor('x', half * 3)).toBeNull();
   });
 
   it('tell within a segment what it has asked for, and in the next that it is not settled', () => {

@@ -55,6 +55,8 @@ describe('ReplyQueue', () => {
         gate: {},
       });
       queue.shift();
+      // Texts are given up at once, not when the object is used again.
+      expect({ ...reply }).toEqual(untouched);
     }
     expect(seen.size).toBeLessThanOrEqual(16);
   });

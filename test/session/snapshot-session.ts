@@ -19,6 +19,8 @@ const NEVER = new Promise<never>(() => {});
 
 class StallingStore implements BlobStore {
   stall: Stall | null = null;
+  /** Whether anything waits to be made durable. */
+  stalled = false;
   private readonly inner: DirectoryBlobStore;
 
   constructor(directory: string) {
@@ -30,7 +32,10 @@ class StallingStore implements BlobStore {
     const writer = await this.inner.create(key);
     return {
       write: async (chunk) => (this.stall === 'write' ? await NEVER : await writer.write(chunk)),
-      finish: async () => (this.stall === 'finish' ? await NEVER : await writer.finish()),
+      finish: async () => {
+        this.stalled = this.stall === 'finish';
+        return this.stalled ? await NEVER : await writer.finish();
+      },
       abort: async () => await writer.abort(),
     };
   }

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { eventually } from '../support/process-facts.ts';
 import { errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { SnapshotSession, type Stall } from './snapshot-session.ts';
 
@@ -70,6 +71,21 @@ describe('a storage that hangs', () => {
       expect(await rows()).toBe(0);
     },
   );
+
+  it('does not keep a stop waiting, which records what it cuts first', async () => {
+    const patient = await SnapshotSession.start(postgres.port, 60_000);
+    patient.store.stall = 'finish';
+    const cut = await RawClient.open(patient.port);
+    cut.write(fe.query(REMOVE));
+    // Its rows are gone in its transaction, and their snapshot waits for the storage.
+    await eventually('the snapshot', async () => (patient.store.stalled ? null : 'it is not being stored'));
+    const began = performance.now();
+    await patient.stop();
+    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(patient.audit.finished).toEqual([`${REMOVE}: lost`]);
+    expect(await rows()).toBe(100);
+    cut.destroy();
+  });
 
   it.each(STALLS)('as in "%s" does not keep a session whose client is gone', async (stall) => {
     sessions.store.stall = stall;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { prepared, ScriptedSession, server, undiscarded } from './scripted-session.ts';
 
@@ -108,6 +109,21 @@ describe('names', () => {
     s.sends(fe.close('P', 'x'), fe.sync());
     s.answers(server.closed, server.ready());
     expect(s.state.portals.peek('x')).toBeNull();
+  });
+
+  it('with more text than is kept are refused, until others are closed', () => {
+    const s = new ScriptedSession({ statementBytesMax: 1 << 27 });
+    const text = `SELECT '${'x'.repeat(LIMITS.namedTextChars / 8 - 9)}'`;
+    for (const name of 'abdefghi') {
+      s.sends(fe.parse(name, text), fe.sync());
+      s.answers(server.parsed, server.ready());
+    }
+    expect(s.textOf('a')).toBe(text);
+    expect(s.sends(fe.parse('c', 'SELECT 1'), fe.sync())).toEqual(['poison', 'sync']);
+    expect(s.answers(server.error('34000'), server.ready())).toEqual(['error 54000', 'ready I']);
+    s.sends(fe.close('S', 'a'), fe.parse('c', 'SELECT 1'), fe.sync());
+    s.answers(server.closed, server.error('54000'), server.ready());
+    expect(s.sends(fe.parse('c', 'SELECT 1'), fe.sync())).toEqual(['Parse c SELECT 1', 'sync']);
   });
 
   it('a Close that was discarded closes nothing', () => {

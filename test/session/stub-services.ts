@@ -93,12 +93,18 @@ class StubApprovals implements ApprovalDesk {
   /** What is being asked, newest last. */
   readonly asked: (NewApproval & { settle: (outcome: HoldOutcome) => void })[] = [];
   failure: Error | null = null;
+  /** A decision is on its way to the store, so that whoever gives up comes too late there. */
+  isDeciding = false;
 
   async request(approval: NewApproval): Promise<HeldStatement> {
     if (this.failure !== null) throw this.failure;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     this.asked.push({ ...approval, settle: resolve });
-    return { id: `a_${this.asked.length}`, outcome: promise, end: (kind) => resolve({ kind }) };
+    return {
+      id: `a_${this.asked.length}`,
+      outcome: promise,
+      end: (kind) => this.isDeciding || resolve({ kind }),
+    };
   }
 }
 

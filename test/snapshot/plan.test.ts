@@ -239,19 +239,6 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       expect(verdict.kind === 'drift' && verdict.reason).toContain('4 rows were captured');
     });
 
-    it.each([
-      ['ALTER TABLE s.altered ADD more text'],
-      ['CREATE TRIGGER idle BEFORE UPDATE ON s.altered FOR EACH ROW EXECUTE FUNCTION s.touch()'],
-    ])('where the table is altered between plan and lock: %s', async (alteration) => {
-      await postgres.sql(
-        'DROP TABLE IF EXISTS s.altered; CREATE TABLE s.altered (a int, b text); INSERT INTO s.altered VALUES (1, $$x$$)',
-      );
-      const verdict = await tried('DELETE FROM altered', '', {
-        afterPlan: async () => void (await postgres.sql(alteration)),
-      });
-      expect(verdict).toEqual({ kind: 'drift', reason: 's.altered was altered meanwhile' });
-    });
-
     it('where a foreign key was added behind the snapshot of the transaction', async () => {
       await postgres.sql('CREATE TABLE s.late (id int PRIMARY KEY); INSERT INTO s.late VALUES (1)');
       await postgres.sql('CREATE TABLE s.later (late int); INSERT INTO s.later VALUES (1)');
@@ -277,9 +264,9 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 
   it.each([
-    ['UPDATE bare SET b = $$x$$ WHERE a = 1', 5, 3],
-    ['DELETE FROM bare WHERE a = 1', 4, 3],
-    ['DELETE FROM t WHERE id = 1', 5, 3],
+    ['UPDATE bare SET b = $$x$$ WHERE a = 1', 6, 3],
+    ['DELETE FROM bare WHERE a = 1', 5, 3],
+    ['DELETE FROM t WHERE id = 1', 6, 3],
   ])('knows its round trips: %s', async (sql, runs, roundTrips) => {
     const catalog = new Catalog();
     await tried(sql, '', { catalog });

@@ -22,7 +22,6 @@ const TABLE: PlannedTable = {
   oid: 1,
   schema: 's',
   name: 't',
-  shape: '',
   cause: { kind: 'target' },
   changes: ['delete'],
   key: null,

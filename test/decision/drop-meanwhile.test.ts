@@ -1,0 +1,159 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import { eventually } from '../support/process-facts.ts';
+import { type BackendMessage, errorsOf, RawClient } from '../support/raw-client.ts';
+import { DecisionFixture } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: the rest, match: {}, action: allow }
+`;
+
+const SETUP = `create schema app; create table app.t (id int primary key, v text); insert into app.t values (1, 'old');
+  create table app.t_new (id int primary key, v text); insert into app.t_new values (1, 'new'), (2, 'newer'); create table app.a (id int)`;
+const SWAP = 'alter table app.t rename to t_old; alter table app.t_new rename to t';
+
+const tagsOf = (messages: readonly BackendMessage[]): string[] =>
+  messages
+    .filter(({ type }) => type === 'C' || type === 'E')
+    .map(({ body }) => body.toString('utf8', 0, body.length - 1));
+
+describe.each([18, 15] as const)('a DROP of what others change meanwhile, on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  let store: BlobStore;
+  let direct: RawClient;
+  let other: RawClient;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+  });
+  afterAll(async () => {
+    await store?.close();
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    direct = await RawClient.open(fixture.postgres.port);
+    other = await RawClient.open(fixture.postgres.port);
+    await direct.rows(`drop schema if exists app, holdfast_trash cascade; ${SETUP}`);
+    return async () => {
+      await direct.terminate();
+      await other.terminate();
+    };
+  });
+
+  async function last(): Promise<Manifest | undefined> {
+    const folders: string[] = [];
+    for await (const { key } of store.list('snapshots/')) {
+      if (key.endsWith('/manifest.json')) folders.push(key.slice(0, -14));
+    }
+    const newest = folders.sort().at(-1);
+    return newest === undefined ? undefined : await readManifest(store, newest);
+  }
+
+  /** Sends it while `change` is under way, which is committed once the statement waits for a lock. */
+  async function meanwhile(change: string, sql: string): Promise<BackendMessage[]> {
+    const client = await fixture.client();
+    await other.rows('begin');
+    await other.rows(change);
+    const answer = client.query(sql);
+    await eventually('a wait for a lock', async () => {
+      const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
+      return (await direct.rows(waits))[0]![0] === '1' ? null : 'nobody waits';
+    });
+    await other.rows('commit');
+    const messages = await answer;
+    await client.terminate();
+    return messages;
+  }
+
+  const rowsOf = async (oid: number) => {
+    const [row] = await direct.rows(`select ${oid}::regclass`);
+    return (await direct.rows(`select count(*) from ${row![0]}`))[0]![0];
+  };
+
+  it.each(['drop table app.t', 'drop table if exists app.t', 'drop table app.a, app.t'])(
+    'moves the table that has the name by then: %s',
+    async (sql) => {
+      const before = await last();
+      expect(tagsOf(await meanwhile(SWAP, sql))).toEqual(['DROP TABLE']);
+      const manifest = (await last())!;
+      expect(manifest.id).not.toBe(before?.id);
+      expect(manifest.dropped?.objects.map(({ name }) => name)).toContain('t');
+      expect(await rowsOf(manifest.dropped!.objects.find(({ name }) => name === 't')!.oid)).toBe('2');
+      expect(await direct.rows(`select to_regclass('app.t'), to_regclass('app.t_old')`)).toEqual([
+        [null, 'app.t_old'],
+      ]);
+    },
+  );
+
+  it('of a column keeps the values of the table that has the name by then', async () => {
+    const before = await last();
+    expect(tagsOf(await meanwhile(SWAP, 'alter table app.t drop column v'))).toEqual(['ALTER TABLE']);
+    const manifest = (await last())!;
+    expect(manifest.id).not.toBe(before?.id);
+    const copy = manifest.dropped!.objects[0]!.trash_name;
+    expect(await direct.rows(`select v from holdfast_trash."${copy}" order by id`)).toEqual([
+      ['new'],
+      ['newer'],
+    ]);
+    expect(await direct.rows('select v from app.t_old')).toEqual([['old']]);
+  });
+
+  it('keeps a table that has come under a name that IF EXISTS did not find', async () => {
+    await direct.rows('alter table app.t rename to was');
+    const change = 'lock table app.a; alter table app.t_new rename to t';
+    expect(tagsOf(await meanwhile(change, 'drop table if exists app.t, app.a'))).toEqual(['DROP TABLE']);
+    expect((await last())!.dropped!.objects.map(({ name }) => name)).toContain('t');
+    expect(await direct.rows(`select to_regclass('app.t')`)).toEqual([[null]]);
+  });
+
+  it('is never sent where it drops nothing, and answered all the same', async () => {
+    const client = await fixture.client({ application_name: 'nothing' });
+    for (const [sql, said] of [
+      ['drop table if exists app.nothing', 'NCZ'],
+      ['alter table if exists app.nothing drop column v', 'NCZ'],
+      ['alter table app.a drop column if exists v', 'NCZ'],
+    ] as const) {
+      expect((await client.query(sql)).map(({ type }) => type).join('')).toBe(said);
+    }
+    const events = await fixture.auditEvents((each) => each['application'] === 'nothing', 3);
+    expect(events.map((each) => each['snapshot'])).toEqual(Array(3).fill('none: it drops nothing'));
+    expect(events.map((each) => each['end'])).toEqual(Array(3).fill('completed'));
+    await client.terminate();
+  });
+
+  it('of temporary tables alone drops them and no others', async () => {
+    const client = await fixture.client({ application_name: 'temporary' });
+    await client.query('create temp table a (id int); create temp table x (id serial, v text)');
+    await client.query('set search_path = app, public');
+    expect((await client.query('drop table if exists a, nothing')).map(({ type }) => type).join('')).toBe(
+      'NCZ',
+    );
+    expect(errorsOf(await client.query('alter table x drop column v'))).toEqual([]);
+    expect(await client.rows('select * from x')).toEqual([]);
+    await client.query('begin');
+    await client.query('drop table x');
+    expect(errorsOf(await client.query('select * from x'))).toMatchObject([{ C: '42P01' }]);
+    await client.query('rollback');
+    expect(await client.rows('select * from x')).toEqual([]);
+    expect(await direct.rows(`select to_regclass('app.a') is not null`)).toEqual([['t']]);
+    await client.terminate();
+  });
+
+  it('is refused behind a ROLLBACK in a text of its own, which ends a transaction that had failed', async () => {
+    const client = await fixture.client();
+    for (const sql of ['rollback; drop table app.a', 'commit and chain; alter table app.t drop column v']) {
+      await client.query('begin');
+      await client.query('select 1/0');
+      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: 'HF002' }]);
+      await client.query('rollback');
+    }
+    expect(await direct.rows('select v from app.t, app.a')).toEqual([]);
+    await client.terminate();
+  });
+});
