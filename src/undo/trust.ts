@@ -60,8 +60,11 @@ export async function refuseForeignDrop(
     return;
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
-  const reach = {
+  // Values are given back to rows with triggers disabled, but by manifests of before that was so.
+  const updates = restores.some(({ sql }) => sql.startsWith('UPDATE'));
+  const reach: Reach = {
     ...NOTHING,
+    triggers: updates ? 'fire' : 'none',
     tables: of((kind) => kind.endsWith('table') || kind === 'column'),
     types: of((kind) => /type|domain/.test(kind)),
     functions: of((kind) => /routine/.test(kind)),
