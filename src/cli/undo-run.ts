@@ -6,7 +6,7 @@ import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { Progress, UndoOutcome, UndoPreview } from '../undo/outcome.ts';
-import { conflictJson, countsJson } from '../undo/outcome-json.ts';
+import { broughtBackJson, conflictJson, countsJson } from '../undo/outcome-json.ts';
 import type { OwnSnapshot } from '../undo/own-snapshot.ts';
 import type { UndoRequest } from '../undo/undo.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
@@ -17,7 +17,7 @@ import { timeText } from './snapshots-show.ts';
 import { toJson } from './table.ts';
 import { type ConnectionOption, withConnection } from './undo-connection.ts';
 import { type ShownProgress, showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, droppedText, endedText } from './undo-text.ts';
+import { conflictsText, countsText, doneText, droppedText, endedText, lackingText } from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
   readonly dryRun?: boolean;
@@ -98,7 +98,7 @@ async function previewAndUndo(
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
   const { dropped, sequences } = request.manifest;
   if (options.json !== true) {
-    io.out(dropped === undefined ? previewText(preview, request.manifest) : `${droppedText(dropped)}\n`);
+    io.out(previewText(preview, request.manifest));
   }
   const { tables, conflicts } = preview;
   const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
@@ -135,10 +135,13 @@ async function ownSnapshotFor(
 }
 
 function previewText(
-  { tables, conflicts }: Extract<UndoPreview, { kind: 'preview' }>,
+  { tables, conflicts, dropped }: Extract<UndoPreview, { kind: 'preview' }>,
   manifest: Manifest,
 ): string {
-  if (manifest.dropped !== undefined) return `${droppedText(manifest.dropped)}\n`;
+  if (manifest.dropped !== undefined) {
+    const lacking = dropped === undefined ? '' : lackingText(dropped);
+    return `${droppedText(manifest.dropped)}${lacking}\n`;
+  }
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
   const counts = `${countsText(tables)}\n`;
   return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
@@ -206,17 +209,19 @@ function tellOutcome(
 }
 
 function doneLines(
-  { tables, dryRun, sequences }: Extract<UndoOutcome, { kind: 'done' }>,
+  { tables, dryRun, sequences, dropped: brought }: Extract<UndoOutcome, { kind: 'done' }>,
   own: string | null,
   { dropped }: Manifest,
   { into }: UndoCommandOptions,
 ): string {
   const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
   const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
-  if (dryRun) return `Tried: ${what}. All of it went well, and was taken back.\n`;
+  const lacking = brought === undefined ? '' : lackingText(brought);
+  if (dryRun)
+    return `Tried: ${what}. ${lacking === '' ? 'All of it went well' : 'It went well'}, and was taken back.\n${lacking}`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
-  return `Done: ${what}.\n${moved}${back}`;
+  return `Done: ${what}.\n${lacking}${moved}${back}`;
 }
 
 function conflictAdvice({ onConflict }: UndoCommandOptions): string {
@@ -240,6 +245,8 @@ function advice(
     outcome.kind === 'refused' ? outcome.problems.map(({ reason }) => reason).join() : outcome.reason;
   if (triggers === 'fire' && /trigger/.test(reasons))
     return '  --triggers skip undoes without firing triggers, as a role that may set session_replication_role.\n';
+  if (outcome.kind === 'refused' && /that it had|written anew/.test(reasons))
+    return '  --on-conflict skip brings it back as it is by now.\n';
   if (outcome.kind === 'refused' && /dropped since|of the type|computed by now/.test(reasons))
     return '  --into TABLE puts the rows into a new table instead.\n';
   return '';
@@ -268,6 +275,7 @@ function outcomeJson(outcome: UndoOutcome, own: string | null): object {
         tables: tables.map(countsJson),
         sequences,
         undo_snapshot: own,
+        ...broughtBackJson(outcome.dropped),
       };
     }
     case 'conflicts':

@@ -1,7 +1,7 @@
 import type { Manifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
 import type { Conflict, ShownRow, TableCounts } from '../undo/compare.ts';
-import type { UndoOutcome } from '../undo/outcome.ts';
+import type { BroughtBack, UndoOutcome } from '../undo/outcome.ts';
 import { oneLine, printable } from './printable.ts';
 import { alignRows, countText } from './table.ts';
 import { STEP_WORDS } from './undo-progress.ts';
@@ -66,6 +66,13 @@ export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>
   );
   const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
   return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows])}${said.join('')}`;
+}
+
+/** What an undo has not brought back, or not as it was, although it was done. */
+export function lackingText({ lacking }: BroughtBack): string {
+  return lacking
+    .map(({ what, reason }) => `Not as it was: ${printable(what)}: ${printable(reason)}.\n`)
+    .join('');
 }
 
 /** Those of the key, and those that differ; all where neither says anything. */

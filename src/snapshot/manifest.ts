@@ -64,6 +64,7 @@ const dropped = z.strictObject({
       schema: z.string(),
       name: z.string(),
       trash_name: z.string(),
+      state: z.record(z.string(), z.string()).optional(),
     }),
   ),
   restores: z.array(
@@ -71,6 +72,7 @@ const dropped = z.strictObject({
       sql: z.string(),
       what: z.string(),
       optional: z.literal(true).optional(),
+      after: z.literal(true).optional(),
       as: z.string().optional(),
     }),
   ),

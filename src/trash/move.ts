@@ -8,6 +8,7 @@ import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
+import { withStates } from './standing.ts';
 
 export interface MoveRequest {
   /** The client's own statement, which is tried first. */
@@ -49,6 +50,8 @@ export interface Precheck {
   readonly eventTriggers: readonly string[] | null;
   /** Whether the role may use the trash; null where there is none. */
   readonly trash: boolean | null;
+  /** Whose the trash is, unless it is a superuser's, or of the owner of the database. */
+  readonly trashOwner: string | null;
   /** Whether what others have done to the catalogs since its first statement is hidden from the transaction. */
   readonly oneSnapshot: boolean;
   readonly mayCreate: boolean;
@@ -201,11 +204,14 @@ export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Prech
   return null;
 }
 
-export function problemToMove({ trash, mayCreate, allTables }: Precheck): string | null {
+export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Precheck): string | null {
   if (allTables !== null) return `the publication ${allTables[0]}, of all tables, would publish the trash`;
-  if (trash === false) return `the role may not use and create in the schema ${TRASH_SCHEMA}`;
+  if (trashOwner !== null)
+    return `the schema ${TRASH_SCHEMA} is ${trashOwner}'s, who could exchange what others have dropped; a superuser gives it to the owner of the database: ${GIVE_TRASH}`;
+  if (trash === false)
+    return `the role may not use and create in the schema ${TRASH_SCHEMA}; its owner lets everybody: ${MAKE_TRASH[1]}`;
   if (trash === null && !mayCreate)
-    return `there is no schema ${TRASH_SCHEMA}, and the role may not create it`;
+    return `there is no schema ${TRASH_SCHEMA}; the owner of the database, or a superuser, makes it: ${MAKE_TRASH.join('; ')}`;
   return null;
 }
 
@@ -293,14 +299,22 @@ async function move(
   const open = rights.find((each) => takenAway(each).length > 0);
   if (open !== undefined)
     return { kind: 'none', reason: `others may use ${open.schema}.${open.name} in the trash` };
-  return { kind: 'moved', tag, notices, moved: { ...planned.plan, binds: after.binds ?? [] } };
+  const objects = await withStates(session, planned.plan.objects);
+  return { kind: 'moved', tag, notices, moved: { ...planned.plan, objects, binds: after.binds ?? [] } };
 }
 
-/** Everybody may move what is theirs, and only that, since the rights of others are taken away. */
+/**
+ * Who owns a schema may drop what is in it, whoever's it is, and put other things in its place. So it has to be somebody
+ * who may do as much without it, and never the first who happens to drop something.
+ *
+ * Everybody may move what is theirs, and only that, since the rights of others are taken away.
+ */
 export const MAKE_TRASH = [
   `CREATE SCHEMA ${quoteName(TRASH_SCHEMA)}`,
   `GRANT USAGE, CREATE ON SCHEMA ${quoteName(TRASH_SCHEMA)} TO PUBLIC`,
 ];
+
+const GIVE_TRASH = `ALTER SCHEMA ${quoteName(TRASH_SCHEMA)} OWNER TO pg_database_owner`;
 
 export function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
   return [

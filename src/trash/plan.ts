@@ -180,7 +180,8 @@ class Parts {
       this.#restore('view', `the materialized view ${named(view)}`, ...materializedView(view));
       const refresh = `REFRESH MATERIALIZED VIEW ${named(view)}`;
       const what = `the contents of ${named(view)}`;
-      if (view.populated) this.#restores.get('publication')!.push({ sql: refresh, what, optional: true });
+      if (view.populated)
+        this.#restores.get('publication')!.push({ sql: refresh, what, optional: true, after: true });
       this.#notes.push(`the materialized view ${named(view)} is computed anew`);
       return;
     }

@@ -7,7 +7,7 @@
 export function pinned(sql: string): string {
   return sql
     .replaceAll(
-      /(?<![.\w'])(pg_(?:class|namespace|depend|attribute|attrdef|constraint|trigger|rewrite|policy|proc|type|inherits|index|statistic_ext|publication|publication_rel|publication_namespace|subscription_rel|event_trigger|am|tablespace|collation|roles|seclabel|description|range))\b(?!\()/g,
+      /(?<![.\w'])(pg_(?:class|database|enum|namespace|depend|attribute|attrdef|constraint|trigger|rewrite|policy|proc|type|inherits|index|statistic_ext|publication|publication_rel|publication_namespace|subscription_rel|event_trigger|am|tablespace|collation|roles|seclabel|description|range))\b(?!\()/g,
       'pg_catalog.$1',
     )
     .replaceAll(/::(oid|text|int8|name|regclass|regnamespace|regtype|bool)\b/g, '::pg_catalog.$1');
@@ -24,7 +24,12 @@ SELECT pg_catalog.jsonb_build_object(
   'trash', (SELECT pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
               FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'holdfast_trash'),
   'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
-  'mayCreate', pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
+  'trashOwner', (SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_namespace n CROSS JOIN pg_database d
+                  WHERE n.nspname OPERATOR(pg_catalog.=) 'holdfast_trash' AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                    AND NOT pg_catalog.pg_has_role(n.nspowner, d.datdba, 'USAGE')
+                    AND pg_catalog.pg_get_userbyid(n.nspowner) OPERATOR(pg_catalog.<>) 'pg_database_owner'),
+  'mayCreate', (SELECT pg_catalog.has_database_privilege(d.oid, 'CREATE') AND pg_catalog.pg_has_role(d.datdba, 'USAGE')
+                  FROM pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
   'allTables', (SELECT pg_catalog.jsonb_agg(pubname ORDER BY pubname) FROM pg_publication WHERE puballtables),
   'version', pg_catalog.current_setting('server_version_num')::int8,
   'roots', (SELECT pg_catalog.jsonb_agg(CASE WHEN $2::bool

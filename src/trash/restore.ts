@@ -1,5 +1,6 @@
-import { TRASH_SCHEMA } from './definitions.ts';
+import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
+import { differences } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 
 /** What a manifest says of a DROP that was done as a move. */
@@ -24,72 +25,110 @@ export type RestoreOutcome =
   /** Nothing has been changed. */
   | { readonly kind: 'conflict'; readonly conflicts: readonly RestoreConflict[] };
 
-/** What is no longer in the trash, and whose name or schema is not free or not there. $1: the objects. */
+/** Whose name or schema is not free, or not there. $1: the objects. $2: schemas that are made anew. $3: such relations. */
 const CHECK = `
 WITH wanted AS MATERIALIZED (
-  SELECT o.* FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb)
-    o(kind pg_catalog.text, schema pg_catalog.text, name pg_catalog.text, trash_name pg_catalog.text)
-), relations AS (
-  SELECT w.*, w.kind = ANY ('{index,sequence}') OR w.kind LIKE '%table' OR w.kind LIKE '%view' AS relation FROM wanted w
+  SELECT o.*, o.kind = ANY ('{index,sequence}') OR o.kind LIKE '%table' OR o.kind LIKE '%view' AS relation
+    FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb)
+      o(oid pg_catalog.oid, kind pg_catalog.text, schema pg_catalog.text, name pg_catalog.text)
 )
-SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('what', w.kind || ' ' || w.schema || '.' || w.name, 'reason', x.reason))::pg_catalog.text
-  FROM relations w CROSS JOIN LATERAL (
-    SELECT 'it is no longer in the trash' AS reason
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                        WHERE n.nspname = '${TRASH_SCHEMA}' AND c.relname = w.trash_name)
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-                        WHERE n.nspname = '${TRASH_SCHEMA}' AND t.typname = w.trash_name)
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
-                        WHERE n.nspname = '${TRASH_SCHEMA}' AND f.proname = w.trash_name)
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
-                        WHERE n.nspname = '${TRASH_SCHEMA}' AND s.stxname = w.trash_name)
-    UNION ALL
-    SELECT 'the schema ' || w.schema || ' is not there'
+SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('what', x.what, 'reason', x.reason))::pg_catalog.text FROM (
+  SELECT w.kind || ' ' || w.schema || '.' || w.name AS what, y.reason FROM wanted w CROSS JOIN LATERAL (
+    SELECT 'the schema ' || w.schema || ' is not there' AS reason
      WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = w.schema) AND NOT w.schema = ANY ($2::pg_catalog.text[])
     UNION ALL
-    SELECT 'its name is taken by now'
-     WHERE w.relation AND EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                                   WHERE n.nspname = w.schema AND c.relname = w.name)
-  ) x`;
+    SELECT 'its name is taken by now' FROM pg_catalog.pg_namespace n WHERE n.nspname = w.schema AND (
+      w.relation AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = w.name)
+      OR w.kind = ANY ('{type,domain}') AND EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid AND t.typname = w.name)
+      OR w.kind = 'statistics' AND EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s WHERE s.stxnamespace = n.oid AND s.stxname = w.name)
+      OR w.kind = 'routine' AND EXISTS (SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_proc g ON g.proname = w.name
+           AND g.pronamespace = n.oid AND g.proargtypes = f.proargtypes WHERE f.oid = w.oid))
+  ) y
+  UNION ALL
+  SELECT 'schema ' || n.nspname, 'its name is taken by now' FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($2::pg_catalog.text[])
+  UNION ALL
+  SELECT 'materialized view ' || u.name, 'its name is taken by now'
+    FROM pg_catalog.unnest($3::pg_catalog.text[]) u(name) WHERE pg_catalog.to_regclass(u.name) IS NOT NULL
+) x`;
 
 const SAVEPOINT = 'holdfast_restore';
 const OPTIONAL = 'holdfast_optional';
+const NAME = '"(?:[^"]|"")*"';
+const MADE = new RegExp(`^CREATE (MATERIALIZED VIEW|SCHEMA) (${NAME}(?:\\.${NAME})?)`);
 
-/** Puts back what a DROP has moved, in one transaction. */
+export interface RestoreOptions {
+  /** All of it is done, and taken back. */
+  readonly dryRun?: boolean;
+  /** What was changed in the trash is brought back as it is by now. */
+  readonly bearing?: boolean;
+}
+
+/** Puts back what a DROP has moved, in one transaction, and then what does not belong into it. */
 export async function restoreDropped(
   session: TrashSession,
   dropped: Dropped,
-  options: { readonly dryRun?: boolean } = {},
+  options: RestoreOptions = {},
 ): Promise<RestoreOutcome> {
+  let outcome: RestoreOutcome;
   await session.query('BEGIN');
   try {
-    const outcome = await restoreWithin(session, dropped, options);
+    outcome = await restoreWithin(session, dropped, options);
     await session.query(outcome.kind === 'restored' && !outcome.dryRun ? 'COMMIT' : 'ROLLBACK');
-    return outcome;
   } catch (error) {
     await session.query('ROLLBACK').catch(() => {});
     throw error;
   }
+  if (outcome.kind !== 'restored' || outcome.dryRun) return outcome;
+  const late: RestoreConflict[] = [];
+  for (const { sql, what } of stepsAfter(dropped)) {
+    await session.query('BEGIN');
+    const reason = await takenBack(session, () => session.query(sql));
+    await session.query('COMMIT');
+    if (reason !== null) late.push({ what, reason });
+  }
+  return { ...outcome, lacking: [...outcome.lacking, ...late] };
+}
+
+/** What is to be done once the rest is committed, each by itself; all else is worth having without it. */
+export const stepsAfter = ({ restores }: Dropped): RestoreStep[] =>
+  restores.filter(({ after }) => after === true);
+
+/** What stands in the way of a restore, as far as the catalogs tell: nothing is tried, and nothing locked. */
+export async function obstacles(
+  session: TrashSession,
+  { objects, restores }: Dropped,
+  { bearing = false }: RestoreOptions = {},
+): Promise<{ readonly conflicts: readonly RestoreConflict[]; readonly borne: readonly RestoreConflict[] }> {
+  const found = await differences(session, objects);
+  const told = (bearable: boolean) =>
+    found
+      .filter((each) => (bearing && each.bearable) === bearable)
+      .map(({ object: { kind, schema, name }, reason }) => ({ what: `${kind} ${schema}.${name}`, reason }));
+  return {
+    conflicts: [...told(false), ...(await conflictsOf(session, objects, restores))],
+    borne: told(true),
+  };
 }
 
 /** The same in a transaction that is open, which it leaves as it was where there are conflicts. */
 export async function restoreWithin(
   session: TrashSession,
-  { objects, restores }: Dropped,
-  { dryRun = false }: { readonly dryRun?: boolean } = {},
+  dropped: Dropped,
+  options: RestoreOptions = {},
 ): Promise<RestoreOutcome> {
+  const { dryRun = false } = options;
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   await session.query(`SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)`);
-  const conflicts = await conflictsOf(session, objects, restores);
-  const lacking: RestoreConflict[] = [];
-  let failed: RestoreConflict | null = null;
-  if (conflicts.length === 0) failed = await run(session, restores, lacking);
+  const { conflicts, borne } = await obstacles(session, dropped, options);
+  const lacking = [...borne];
+  const steps = dropped.restores.filter(({ after }) => dryRun || after !== true);
+  const failed = conflicts.length === 0 ? await run(session, steps, lacking) : null;
   if (conflicts.length > 0 || failed !== null || dryRun)
     await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await session.query(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   if (conflicts.length > 0) return { kind: 'conflict', conflicts };
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
-  return { kind: 'restored', objects: objects.length, dryRun, lacking };
+  return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking };
 }
 
 async function conflictsOf(
@@ -97,12 +136,19 @@ async function conflictsOf(
   objects: readonly TrashedObject[],
   restores: readonly RestoreStep[],
 ): Promise<readonly RestoreConflict[]> {
-  const made = restores.flatMap(
-    ({ sql }) => /^CREATE SCHEMA "((?:[^"]|"")*)"$/.exec(sql)?.[1]?.replaceAll('""', '"') ?? [],
-  );
-  const schemas = `{${made.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
+  const made = (kind: string) =>
+    restores.flatMap(({ sql }) => {
+      const [, word, name] = MADE.exec(sql) ?? [];
+      return word === kind && name !== undefined ? [name] : [];
+    });
+  const schemas = made('SCHEMA').map((name) => name.slice(1, -1).replaceAll('""', '"'));
+  const asked = objects.map(({ oid, kind, schema, name }) => ({ oid, kind, schema, name }));
   return (
-    (await json<readonly RestoreConflict[] | null>(session, CHECK, [JSON.stringify(objects), schemas])) ?? []
+    (await json<readonly RestoreConflict[] | null>(session, CHECK, [
+      JSON.stringify(asked),
+      textArray(schemas),
+      textArray(made('MATERIALIZED VIEW')),
+    ])) ?? []
   );
 }
 
@@ -133,9 +179,6 @@ async function run(
   }
   return null;
 }
-
-const NAME = '"(?:[^"]|"")*"';
-const MADE = new RegExp(`^CREATE (MATERIALIZED VIEW|SCHEMA) (${NAME}(?:\\.${NAME})?)`);
 
 /** What is made anew begins with the rights that ALTER DEFAULT PRIVILEGES gives, whom nobody had given any to it. */
 async function withoutDefaultRights(session: TrashSession, sql: string): Promise<void> {

@@ -7,6 +7,8 @@ export interface TrashedObject {
   readonly name: string;
   /** Its name in the trash, which no other object has. */
   readonly trash_name: string;
+  /** As it has come to stand in the trash. */
+  readonly state?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface RestoreStep {
@@ -15,6 +17,8 @@ export interface RestoreStep {
   readonly what: string;
   /** All else is worth having without it, such as the contents of a materialized view. */
   readonly optional?: true | undefined;
+  /** It takes long, and what it waits for is not to be kept waiting: it is done once all else is committed. */
+  readonly after?: true | undefined;
   /** The role that is to do it, where the one that restores may act as it. */
   readonly as?: string | undefined;
 }

@@ -1,4 +1,5 @@
 import type { Conflict, TableCounts } from './compare.ts';
+import type { BroughtBack } from './outcome.ts';
 
 /** Counts and conflicts as the API and `holdfast undo --json` give them. */
 export function countsJson({ table, putBack, setBack, removed, already, conflicts }: TableCounts) {
@@ -7,6 +8,15 @@ export function countsJson({ table, putBack, setBack, removed, already, conflict
 
 export function conflictJson({ table, undoing, kind, before, after, current }: Conflict) {
   return { table, undoing: UNDOING[undoing], kind, before, after, current };
+}
+
+/** Of the undo of a DROP; of all others nothing, rather than no fields. */
+export function broughtBackJson(dropped: BroughtBack | undefined) {
+  return {
+    objects: (dropped?.objects ?? []).map(({ kind, schema, name }) => ({ kind, schema, name })),
+    lacking: (dropped?.lacking ?? []).map(({ what, reason }) => ({ what, reason })),
+    notes: [...(dropped?.notes ?? [])],
+  };
 }
 
 const UNDOING = {

@@ -10,6 +10,8 @@ export type UndoOutcome =
       readonly tables: readonly TableCounts[];
       /** Sequences that were moved on. */
       readonly sequences: readonly string[];
+      /** What the undo of a DROP has brought back. */
+      readonly dropped?: BroughtBack;
     }
   /** Rows are not as the statement has left them, and nobody said what to do about them; the first ones. */
   | {
@@ -28,11 +30,20 @@ export type UndoOutcome =
       readonly sqlstate: string | null;
     };
 
+export interface BroughtBack {
+  readonly objects: readonly { readonly kind: string; readonly schema: string; readonly name: string }[];
+  /** What is not back, or not as it was, although all else is. */
+  readonly lacking: readonly { readonly what: string; readonly reason: string }[];
+  /** What was known beforehand to come back otherwise than it was. */
+  readonly notes: readonly string[];
+}
+
 export type UndoPreview =
   | {
       readonly kind: 'preview';
       readonly tables: readonly TableCounts[];
       readonly conflicts: readonly Conflict[];
+      readonly dropped?: BroughtBack;
     }
   | Extract<UndoOutcome, { kind: 'refused' | 'failed' }>;
 

@@ -56,14 +56,15 @@ export async function refuseForeignDrop(
   { objects, restores }: NonNullable<Manifest['dropped']>,
   trusted: Trusted = [],
 ): Promise<void> {
-  if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql))) return;
+  if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql) && !sql.startsWith('GRANT ')))
+    return;
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
   const reach = {
     ...NOTHING,
     tables: of((kind) => kind.endsWith('table') || kind === 'column'),
     types: of((kind) => /type|domain/.test(kind)),
-    functions: of((kind) => /function|procedure|aggregate/.test(kind)),
+    functions: of((kind) => /routine/.test(kind)),
   };
   await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
   await demandTrust(session, reach, trusted);

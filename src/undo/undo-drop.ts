@@ -1,34 +1,114 @@
 import type { Manifest } from '../snapshot/manifest.ts';
-import { restoreWithin } from '../trash/restore.ts';
+import { obstacles, type RestoreConflict, restoreWithin, stepsAfter } from '../trash/restore.ts';
 import type { TrashSession } from '../trash/session.ts';
-import { refuse, type UndoOutcome } from './outcome.ts';
+import type { OnConflict } from './apply-statement.ts';
+import { type BroughtBack, refuse, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
-import { inTransaction, type Whereabouts } from './transaction.ts';
+import { inTransaction, Whereabouts } from './transaction.ts';
 
 export type Dropped = NonNullable<Manifest['dropped']>;
 
-/** Brings back from the trash what a DROP has moved there; all of it, or nothing. */
+export interface DropOptions {
+  readonly dryRun: boolean;
+  /** `skip` lets what was changed in the trash be as it is by now; the others refuse. */
+  readonly onConflict: OnConflict;
+}
+
+/**
+ * Brings back from the trash what a DROP has moved there; all of it, or nothing. Materialized views are filled once
+ * that is committed, since their queries may take long, and others wait for the locks that the rest has taken.
+ */
 export async function undoDrop(
   session: UndoSession,
-  { session: { database } }: Manifest,
+  manifest: Manifest,
   dropped: Dropped,
-  dryRun: boolean,
+  { dryRun, onConflict }: DropOptions,
   where: Whereabouts,
 ): Promise<UndoOutcome> {
-  return await inTransaction(session, 'READ COMMITTED', where, async () => {
-    where.at('find');
-    const [here] = await session.query('SELECT current_database()');
-    if (here?.[0] !== database) {
-      refuse({ table: '', reason: `the snapshot is of the database ${database}, and this is ${here?.[0]}` });
-    }
+  const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
+    await demandDatabase(session, manifest, where);
     where.at('apply');
-    const outcome = await restoreWithin(trashSession(session), dropped, { dryRun });
-    if (outcome.kind === 'conflict') {
-      refuse(...outcome.conflicts.map(({ what, reason }) => ({ table: what, reason })));
-    }
-    const value = { kind: 'done', dryRun, tables: [], sequences: [] } as const;
+    const bearing = onConflict === 'skip';
+    const restored = await restoreWithin(trashSession(session), dropped, { dryRun, bearing });
+    if (restored.kind === 'conflict') refuseFor(restored.conflicts);
+    const value = {
+      kind: 'done',
+      dryRun,
+      tables: [],
+      sequences: [],
+      dropped: broughtBack(dropped, restored.lacking),
+    } as const;
     return { ending: dryRun ? 'roll back' : 'commit', value };
   });
+  if (outcome.kind !== 'done' || dryRun) return outcome;
+  const lacking = [...outcome.dropped.lacking];
+  for (const { sql, what } of stepsAfter(dropped)) {
+    const reason = await doAfterwards(session, sql);
+    if (reason !== null) lacking.push({ what, reason });
+  }
+  return { ...outcome, dropped: { ...outcome.dropped, lacking } };
+}
+
+/** What the catalogs say of it. Nothing is tried, so that nobody is kept waiting, and no code of others runs. */
+export async function previewDrop(
+  session: UndoSession,
+  manifest: Manifest,
+  dropped: Dropped,
+  onConflict: OnConflict,
+  where: Whereabouts,
+): Promise<UndoPreview> {
+  return await inTransaction<Extract<UndoPreview, { kind: 'preview' }>>(
+    session,
+    'READ COMMITTED',
+    where,
+    async () => {
+      await demandDatabase(session, manifest, where);
+      const found = await obstacles(trashSession(session), dropped, { bearing: onConflict === 'skip' });
+      if (found.conflicts.length > 0) refuseFor(found.conflicts);
+      const value = {
+        kind: 'preview',
+        tables: [],
+        conflicts: [],
+        dropped: broughtBack(dropped, found.borne),
+      } as const;
+      return { ending: 'roll back', value };
+    },
+  ).then((outcome) => (outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome));
+}
+
+async function demandDatabase(
+  session: UndoSession,
+  { session: { database } }: Manifest,
+  where: Whereabouts,
+): Promise<void> {
+  where.at('find');
+  const [here] = await session.query('SELECT current_database()');
+  if (here?.[0] === database) return;
+  refuse({ table: '', reason: `the snapshot is of the database ${database}, and this is ${here?.[0]}` });
+}
+
+function refuseFor(conflicts: readonly RestoreConflict[]): never {
+  refuse(...conflicts.map(({ what, reason }) => ({ table: what, reason })));
+}
+
+function broughtBack({ objects, notes }: Dropped, lacking: readonly RestoreConflict[]): BroughtBack {
+  return { objects: objects.map(({ kind, schema, name }) => ({ kind, schema, name })), lacking, notes };
+}
+
+/** Why it could not be done, or null. Whatever it is, the undo itself is committed by now. */
+async function doAfterwards(session: UndoSession, sql: string): Promise<string | null> {
+  const where = new Whereabouts();
+  try {
+    const done = await inTransaction(session, 'READ COMMITTED', where, async () => {
+      where.at('apply');
+      await session.query(sql);
+      return { ending: 'commit', value: null };
+    });
+    if (done === null) return null;
+    return done.kind === 'failed' ? done.reason : 'it was refused';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function trashSession(session: UndoSession): TrashSession {

@@ -27,7 +27,7 @@ export class DecisionFixture {
 
   static async start(
     policy: string,
-    environment: Record<string, string> = {},
+    environment: Record<string, string> | ((postgres: TestPostgres) => Record<string, string>) = {},
     version: 15 | 18 = 18,
   ): Promise<DecisionFixture> {
     const postgres = await startPostgres({ version });
@@ -35,7 +35,11 @@ export class DecisionFixture {
       await postgres.sql(TABLES_SQL);
       return new DecisionFixture(
         postgres,
-        await startGateway({ upstreamPort: postgres.port, policy, environment }),
+        await startGateway({
+          upstreamPort: postgres.port,
+          policy,
+          environment: typeof environment === 'function' ? environment(postgres) : environment,
+        }),
       );
     } catch (error) {
       await postgres.stop();

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.ts';
-import { conflictJson, countsJson } from '../../undo/outcome-json.ts';
+import { broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
@@ -79,11 +79,22 @@ const undoBody = z
   })
   .nullish();
 
+const broughtBack = {
+  objects: z
+    .array(z.object({ kind: z.string(), schema: z.string(), name: z.string() }))
+    .describe('What was dropped; empty for everything but a DROP.'),
+  lacking: z
+    .array(z.object({ what: z.string(), reason: z.string() }))
+    .describe('What is not back, or not as it was, although all else is.'),
+  notes: z.array(z.string()).describe('What was known beforehand to come back otherwise than it was.'),
+} as const;
+
 const done = z.object({
   dry_run: z.boolean(),
   tables: z.array(counts).readonly(),
   sequences: z.array(z.string()).readonly().describe('Sequences that were moved on.'),
   undo_snapshot: snapshotId.nullable().describe('The snapshot of the undo, which undoes it.'),
+  ...broughtBack,
 });
 
 /** Puts back what a snapshot holds, with the credentials of `undo.connection`. */
@@ -102,6 +113,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
             tables: z.array(counts).readonly(),
             conflicts: z.array(conflict).readonly(),
             next: z.string().nullable(),
+            ...broughtBack,
           }),
           ...databaseProblems,
           415: problemSchema,
@@ -110,7 +122,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
     },
     async ({ params, body }) => {
       const { on_conflict = 'fail', triggers = 'fire', limit = 50, cursor: from = 0 } = body ?? {};
-      const { tables, conflicts } = await snapshots.preview(params.id, {
+      const { tables, conflicts, dropped } = await snapshots.preview(params.id, {
         onConflict: on_conflict,
         triggers,
         from,
@@ -122,6 +134,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         tables: tables.map(countsJson),
         conflicts: conflicts.map(conflictJson),
         next: conflicts.length > 0 && shown < total ? String(shown) : null,
+        ...broughtBackJson(dropped),
       };
     },
   );
@@ -145,6 +158,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         tables: outcome.tables.map(countsJson),
         sequences: outcome.sequences,
         undo_snapshot: outcome.own,
+        ...broughtBackJson(outcome.dropped),
       };
     },
   );
