@@ -31,6 +31,8 @@ export class KnownSettings {
   private pathDoubt: boolean;
   /** The end of the transaction may put back what was told or asked in it. */
   mayBePutBack = false;
+  /** Something that may change any of it was sent since nothing was under way outside a transaction. */
+  private touchedSinceIdle = false;
   /** How text is read inside a segment, as asked; it is what has been told again with the next ReadyForQuery. */
   private asked: Pick<TextFacts, 'encoding' | 'standardConformingStrings'> | null = null;
 
@@ -88,12 +90,13 @@ export class KnownSettings {
   /** A statement is sent that may change how text is read. */
   textTouched(): void {
     this.uncertain = true;
+    this.touchedSinceIdle = true;
     this.read(false);
   }
 
   /** A statement is sent that sets the path; null for one that the text does not tell. */
   pathSet(path: string | null): void {
-    this.pathTouches++;
+    this.pathTouched();
     if (path === null) {
       this.pathDoubt = true;
       this.mayBePutBack = true;
@@ -101,9 +104,14 @@ export class KnownSettings {
     this.read(this.undoable);
   }
 
+  private pathTouched(): void {
+    this.pathTouches++;
+    this.touchedSinceIdle = true;
+  }
+
   /** Code is sent that the gateway has not read. */
   codeRuns(): void {
-    this.pathTouches++;
+    this.pathTouched();
     this.mayBePutBack = true;
     this.doubt();
   }
@@ -134,7 +142,8 @@ export class KnownSettings {
     this.textDoubt = false;
     this.pathDoubt = false;
     this.pathTrusted = isCatalogFirst(path);
-    this.mayBePutBack = place !== 'idle';
+    // What was there before the transaction stays, however that ends.
+    this.mayBePutBack = place !== 'idle' && this.touchedSinceIdle;
     if (place === 'segment') {
       this.asked = {
         encoding: readableEncoding(encoding),
@@ -148,7 +157,7 @@ export class KnownSettings {
 
   /** A statement is sent that gives the path the value back that it had at the start. */
   pathReset(): void {
-    this.pathTouches++;
+    this.pathTouched();
     if (!this.resetsToTrusted) {
       this.pathDoubt = true;
       this.mayBePutBack = true;
@@ -186,6 +195,7 @@ export class KnownSettings {
       this.pathDoubt = true;
     }
     if (isLast) {
+      if (status === 'I') this.touchedSinceIdle = false;
       this.uncertain = false;
       this.textDoubt = false;
       if (this.pathTold !== null) this.pathDoubt = false;
