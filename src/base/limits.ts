@@ -217,6 +217,10 @@ export const LIMITS = {
   trashObjectsMax: 50_000,
   /** How often a DROP is tried anew because others have changed meanwhile what depends on it. */
   trashAttemptsMax: 3,
+  /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
+  trashCopyBytes: 1024 ** 3,
+  /** Rows that are named where the values of a dropped column cannot be given back. */
+  trashConflictsShown: 20,
 
   // --- approval ---
   holdTimeoutMs: 30 * 60_000,

@@ -1,7 +1,8 @@
+import { HoldfastError } from '../base/errors.ts';
 import { timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { manifestKey } from './manifest.ts';
+import { manifestKey, readManifest } from './manifest.ts';
 import { rolledBackKey } from './snapshots.ts';
 
 /** How long snapshots are kept, and how much of them; null is without a limit. */
@@ -42,7 +43,8 @@ export async function expire(
   let [snapshots, bytes] = [0, 0];
   for await (const folder of folders(store)) {
     const over = retention.bytes !== null && total > retention.bytes;
-    const reason = reasonToGo(folder, retention, nowMs, over);
+    const due = reasonToGo(folder, retention, nowMs, over);
+    const reason = due !== null && (await isWayBack(store, folder, due)) ? null : due;
     if (reason === null) {
       if (folder.complete) snapshots++;
       bytes += folder.bytes;
@@ -60,7 +62,7 @@ export async function expire(
 }
 
 function reasonToGo(
-  { complete, hasRows, rolledBack, createdAtMs }: Folder,
+  { complete, rolledBack, createdAtMs }: Folder,
   { ageMs }: Retention,
   nowMs: number,
   over: boolean,
@@ -69,10 +71,26 @@ function reasonToGo(
   if (age < LIMITS.snapshotKeptMs) return null;
   if (!complete) return 'leftover';
   if (rolledBack) return 'rolled back';
-  // What it would bring back is in the trash of the database, and would stay there without a way back.
-  if (!hasRows) return null;
   if (ageMs !== null && age > ageMs) return 'age';
   return over ? 'size' : null;
+}
+
+/**
+ * What a DROP took is in the trash of the database, and would stay there without a way back. That is for the manifest
+ * to say: others too may have no file of rows. One that cannot be read may be of a DROP.
+ */
+async function isWayBack(
+  store: BlobStore,
+  { path, hasRows }: Folder,
+  due: Expired['reason'],
+): Promise<boolean> {
+  if (hasRows || (due !== 'age' && due !== 'size')) return false;
+  try {
+    return (await readManifest(store, path)).dropped !== undefined;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'BLOB_DAMAGED') return true;
+    throw error;
+  }
 }
 
 interface Folder {

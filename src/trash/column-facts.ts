@@ -12,6 +12,8 @@ export interface ColumnFacts {
     /** It has parents, children or partitions. */
     readonly related: boolean;
     readonly rowSecurity: boolean;
+    /** With its indexes. */
+    readonly bytes: number;
   };
   readonly columns: readonly {
     readonly name: string;
@@ -27,6 +29,8 @@ export interface ColumnFacts {
     readonly comment: string | null;
     readonly acl: readonly Grant[] | null;
   }[];
+  /** The columns that stay, but for generated ones. */
+  readonly kept: readonly string[];
   /** The columns of a key that stays; null where there is none. */
   readonly key: readonly string[] | null;
   /** Of the table itself, whatever their kind. */
@@ -42,7 +46,6 @@ export interface ColumnFacts {
         readonly comment: string | null;
       }[]
     | null;
-  readonly triggers: boolean;
   /** What would go that is no constraint, index or default of the table. */
   readonly strangers: readonly string[] | null;
 }
@@ -50,6 +53,10 @@ export interface ColumnFacts {
 /** $1, $2: the objects that would go. $3: the table. $4: its columns that would. */
 const ROOT = '$3::oid';
 const DROPPED = 'a.attnum > 0 AND NOT a.attisdropped AND a.attname::text = ANY ($4::text[])';
+
+const KEPT = `
+  SELECT ${LIST('a.attname', 'a.attnum')} FROM pg_attribute a
+   WHERE a.attrelid = ${ROOT} AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND NOT (${DROPPED})`;
 
 const STORAGES = `CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END`;
 
@@ -107,10 +114,10 @@ export const COLUMN_FACTS = pinned(
     `pg_catalog.jsonb_build_object(
       'table', (SELECT pg_catalog.jsonb_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
           'owner', pg_catalog.pg_get_userbyid(c.relowner), 'rowSecurity', pg_catalog.row_security_active(c.oid),
+          'bytes', pg_catalog.pg_total_relation_size(c.oid),
           'related', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ${ROOT}),
-      'columns', coalesce((${COLUMNS} AND e.now IS NOT NULL), '[]'), 'key', (${KEY}), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
-      'indexes', (${INDEXES} AND e.now IS NOT NULL), 'strangers', (${STRANGERS}),
-      'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = ${ROOT} AND NOT g.tgisinternal))`,
+      'columns', coalesce((${COLUMNS} AND e.now IS NOT NULL), '[]'), 'kept', coalesce((${KEPT}), '[]'), 'key', (${KEY}), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
+      'indexes', (${INDEXES} AND e.now IS NOT NULL), 'strangers', (${STRANGERS}))`,
   ),
 );

@@ -3,7 +3,9 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropColumns } from '../sql/drop-target.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
+import { type ColumnValues, giveValuesBack, sameTable } from './column-values.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
+import type { GoneRights } from './facts.ts';
 import {
   CHANGED,
   type Changed,
@@ -24,7 +26,8 @@ import {
   tryDrop,
   untilUnchanged,
 } from './move.ts';
-import { json, type TrashSession } from './session.ts';
+import { RIGHTS, takenAway } from './rights.ts';
+import { hiddenQuery, json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
@@ -35,8 +38,8 @@ export interface ColumnsRequest {
 }
 
 /**
- * Runs an ALTER TABLE … DROP COLUMN with its values kept: they are copied into a table in the trash, each with the
- * key of its row, under the lock that the statement takes. They are put back by key, into a column made anew.
+ * Runs an ALTER TABLE … DROP COLUMN with its values kept: the rows are copied into a table in the trash, under the lock
+ * that the statement takes. The values are given back to the rows that they are of, in a column made anew.
  */
 export async function dropColumns(
   connection: HiddenConnection,
@@ -93,8 +96,7 @@ async function attempt(
   const reason = problemToMove(precheck) ?? problemOf(facts);
   if (reason !== null) return { kind: 'none', reason };
   if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
-  const plan = planColumns(facts, id);
-  for (const sql of plan.before) await session.query(sql);
+  const plan = await copyColumns(connection, session, facts, id);
   const otherwise = await differs();
   if (otherwise !== null) return otherwise;
   const { schema, oid } = facts.table;
@@ -105,8 +107,8 @@ async function attempt(
     name: `${facts.table.name}.${drop.columns.join(', ')}`,
     trash_name: plan.copy,
   };
-  const notes = [`the columns of ${named(facts.table)} come back as its last ones`, ...plan.notes];
-  const moved = { moves: plan.before, restores: plan.restores, objects: [object], notes, binds: [] };
+  const notes = [`the columns of ${named(facts.table)} come back as its last ones`];
+  const moved = { moves: [], restores: plan.restores, objects: [object], notes, binds: [] };
   return { kind: 'moved', tag, notices, moved };
 }
 
@@ -124,6 +126,8 @@ function problemOf({ table, columns, key, strangers }: ColumnFacts): string | nu
   if (strangers !== null) return `it would take along ${strangers[0]}`;
   if (table.kind !== 'r' || table.related) return 'the table has partitions, parents or children';
   if (table.rowSecurity) return 'row security hides rows of the table from the role';
+  if (table.bytes > LIMITS.trashCopyBytes)
+    return `the table takes ${table.bytes} bytes, and is copied up to ${LIMITS.trashCopyBytes}`;
   if (columns.some(({ identity }) => identity !== '')) return 'it drops an identity';
   if (key === null)
     return 'the table has no key of plain types that stays, by which values could be put back';
@@ -132,33 +136,55 @@ function problemOf({ table, columns, key, strangers }: ColumnFacts): string | nu
 
 interface ColumnsPlan {
   readonly copy: string;
-  readonly before: readonly string[];
   readonly restores: readonly RestoreStep[];
-  readonly notes: readonly string[];
 }
 
-function planColumns(facts: ColumnFacts, id: string): ColumnsPlan {
-  const { table, columns, triggers } = facts;
-  const key = facts.key ?? [];
-  const copy = `${id}_${table.oid}`;
-  const [at, from] = [named(table), quoteQualified(TRASH_SCHEMA, copy)];
-  const stored = columns.filter(({ generated }) => generated === '');
-  const all = [...key, ...stored.map(({ name }) => name)].map(quoteName).join(', ');
+/** The whole rows are copied, because a key alone does not tell later whether a row is still the same. */
+async function copyColumns(
+  connection: HiddenConnection,
+  session: TrashSession,
+  facts: ColumnFacts,
+  id: string,
+): Promise<ColumnsPlan> {
+  const { table, columns, key } = facts;
+  const name = `${id}_${table.oid}`;
+  const copy = quoteQualified(TRASH_SCHEMA, name);
+  const values = columns.flatMap((each) => (each.generated === '' ? [each.name] : []));
+  const copied = values.length > 0 ? [...facts.kept, ...values] : (key ?? []);
+  const select = `SELECT ${copied.map(quoteName).join(', ')} FROM ONLY ${named(table)}`;
+  const { tag } = await connection.run(hiddenQuery(`CREATE TABLE ${copy} AS ${select}`), () => {});
+  const [made] = await session.query(
+    'SELECT $1::pg_catalog.regclass::pg_catalog.oid, $2::pg_catalog.regclass::pg_catalog.oid',
+    [copy, 'pg_catalog.pg_class'],
+  );
+  const [oid, classid] = (made ?? []).map(Number);
+  const rights = await json<readonly GoneRights[]>(session, RIGHTS, given([[classid!, oid!]]));
+  for (const sql of rights.flatMap(takenAway)) await session.query(sql);
+  const of = { table: named(table), oid: table.oid, copy, key: key ?? [], kept: facts.kept, values };
+  return { copy: name, restores: restoresOf(facts, { ...of, rows: rowsOf(tag) }) };
+}
+
+function rowsOf(tag: string): number {
+  const rows = /^SELECT (\d+)$/.exec(tag)?.[1];
+  if (rows === undefined) throw new Error(`the copy was answered with ${tag}`);
+  return Number(rows);
+}
+
+function restoresOf(facts: ColumnFacts, values: ColumnValues): readonly RestoreStep[] {
+  const { table, columns } = facts;
+  const at = values.table;
   const restores: RestoreStep[] = [];
   const restore = (what: string, ...sqls: readonly string[]) => {
     for (const sql of sqls) restores.push({ sql, what });
   };
+  restore(`the table ${at}`, sameTable(values));
   for (const { name, type, collation, generated, expression } of columns) {
     const collate = collation === null ? '' : ` COLLATE ${collation}`;
     const computed = generated === 's' ? ' STORED' : ' VIRTUAL';
     const as = generated === '' ? '' : ` GENERATED ALWAYS AS (${expression})${computed}`;
     restore(`the column ${name}`, `ALTER TABLE ${at} ADD COLUMN ${quoteName(name)} ${type}${collate}${as}`);
   }
-  if (stored.length > 0) {
-    const set = stored.map(({ name }) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
-    const same = key.map((name) => `t.${quoteName(name)} = k.${quoteName(name)}`).join(' AND ');
-    restore('the values', `UPDATE ONLY ${at} t SET ${set} FROM ${from} k WHERE ${same}`);
-  }
+  if (values.values.length > 0) restore(`the values of ${at}`, giveValuesBack(values));
   for (const { name, definition, comment: text } of facts.constraints ?? []) {
     const constraint = `CONSTRAINT ${quoteName(name)}`;
     restore(`the constraint ${name}`, `ALTER TABLE ${at} ADD ${constraint} ${definition}`);
@@ -169,9 +195,8 @@ function planColumns(facts: ColumnFacts, id: string): ColumnsPlan {
   }
   for (const column of columns)
     restore(`the column ${column.name}`, ...propertiesOf(at, table.owner, column));
-  restore('the copy', `DROP TABLE ${from}`);
-  const notes = triggers ? [`triggers of ${at} fire as the values are put back`] : [];
-  return { copy, before: [`CREATE TABLE ${from} AS SELECT ${all} FROM ONLY ${at}`], restores, notes };
+  restore('the copy', `DROP TABLE ${values.copy}`);
+  return restores;
 }
 
 /** What a column has beside its type and values. */

@@ -8,6 +8,7 @@ import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { previewUndo, undo } from '../../src/undo/undo.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { eventually } from '../support/process-facts.ts';
 import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
 
@@ -285,5 +286,37 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(errorsOf(await client.query('drop database doomed'))).toMatchObject([{ C: 'HF002' }]);
     await direct.rows('drop database doomed');
     await client.terminate();
+  });
+
+  it('is not known to be committed where the server is lost meanwhile, and the audit says so', async () => {
+    await direct.rows('set synchronous_commit = local');
+    for (const sql of [
+      `alter database postgres set synchronous_commit = 'on'`,
+      `alter system set synchronous_standby_names = 'nobody'`,
+      'select pg_reload_conf()',
+    ])
+      await direct.rows(sql);
+    try {
+      for (const sql of ['drop table app.child', 'alter table app.parent drop column note']) {
+        const client = await fixture.client();
+        client.write(fe.query(sql));
+        const waits = `select pid from pg_stat_activity where wait_event = 'SyncRep'`;
+        await eventually('the commit', async () =>
+          (await direct.rows(waits)).length > 0 ? null : 'not yet',
+        );
+        await direct.rows(`select pg_terminate_backend(pid) from (${waits}) w`);
+        await client.untilEnd();
+        const events = await fixture.auditEvents(({ sql: text, end }) => text === sql && end === 'lost', 1);
+        expect(events[0]).toMatchObject({
+          snapshot: (await manifests()).at(-1)!.id,
+          transaction_status: null,
+        });
+      }
+      expect(await there('app.child')).toBe(false);
+    } finally {
+      await direct.rows('alter database postgres reset synchronous_commit');
+      await direct.rows('alter system reset synchronous_standby_names');
+      await direct.rows('select pg_reload_conf()');
+    }
   });
 });

@@ -3,7 +3,7 @@ import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { type Expired, expire, type Retention } from '../../src/snapshot/retention.ts';
 import { removeSnapshot } from '../../src/snapshot/snapshots.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
-import { putSnapshot } from './old-snapshots.ts';
+import { putRowless, putSnapshot } from './old-snapshots.ts';
 
 const HOUR_MS = 60 * 60_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -57,10 +57,18 @@ describe('snapshots', () => {
     expect((await sweep({ ageMs: null, bytes: 2500 })).gone).toEqual([]);
   });
 
-  it('stay where they have no rows, because those are in the trash of the database', async () => {
-    await put(150, { rows: false });
+  it('of a DROP stay, because what they bring back is in the trash of the database', async () => {
+    const at = (daysAgo: number) => NOW - daysAgo * DAY_MS;
+    const [truncated] = [
+      await putRowless(store, at(151), 'truncate'),
+      await putRowless(store, at(150), 'drop'),
+    ];
+    // Of what it was cannot be read.
+    await put(145, { rows: false });
     const undone = await put(140, { rows: false, rolledBack: true });
-    expect((await sweep({ ageMs: DAY_MS, bytes: 1 })).gone).toEqual([`${undone} rolled back`]);
+    const { gone, kept } = await sweep({ ageMs: DAY_MS, bytes: 1 });
+    expect(gone).toEqual([`${truncated} age`, `${undone} rolled back`]);
+    expect(kept.snapshots).toBe(2);
   });
 
   it('never go within a day, however little is to be kept', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/base/ids.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { readDrop } from '../../src/sql/drop-target.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import { dropColumns } from '../../src/trash/drop-columns.ts';
@@ -97,21 +98,96 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
     expect(difference(unnumbered(await dumpDatabase(client)), unnumbered(moved))).toEqual([]);
   });
 
-  it('comes back to the rows that are there still, unless one that is not may not be without', async () => {
+  it('comes back to the rows that it is of, and to no others, or not at all', async () => {
     await open(
-      `create table t (id int primary key, v text not null); insert into t select g, 'v' || g from generate_series(1, 10) g`,
+      `create table k (id int primary key, who text, v text not null); insert into k values (1, 'ann', 'of ann'), (2, 'bob', 'of bob'), (3, 'eve', 'of eve')`,
+    );
+    const outcome = await drop('alter table k drop column v');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    const session = onHidden(new HiddenClient(client));
+    const copy = `select v from holdfast_trash."${outcome.moved.objects[0]!.trash_name}" order by id`;
+    const refused = async (...changes: readonly string[]): Promise<string> => {
+      for (const sql of changes) await client.rows(sql);
+      const before = await dumpDatabase(client);
+      const restored = await restoreDropped(session, outcome.moved);
+      expect(difference(before, await dumpDatabase(client))).toEqual([]);
+      expect(await client.rows(copy)).toEqual([['of ann'], ['of bob'], ['of eve']]);
+      return restored.kind === 'conflict' ? restored.conflicts.map(({ reason }) => reason).join() : 'done';
+    };
+    const said = await refused(
+      'delete from k where id = 2',
+      'update k set id = 100 where id = 1',
+      `insert into k values (2, 'zoe')`,
+    );
+    expect(said).toContain('(1) is gone');
+    expect(said).toContain('(2) has changed or is another');
+    expect(said).not.toContain('(3)');
+    expect(await refused('update k set id = 1 where id = 100')).not.toContain('(1)');
+    expect(
+      await refused(`update k set who = 'bob' where id = 2`, `insert into k values (4, 'new')`),
+    ).toContain('null values');
+    await client.rows('delete from k where id = 4');
+    expect(
+      await refused(`create rule r as on update to k do also insert into k values (9, 'nine')`),
+    ).toContain('rule');
+    await client.rows('drop rule r on k');
+    expect(await refused('alter table k rename to was', 'create table k (like was including all)')).toContain(
+      'another table has its name',
+    );
+    await client.rows('drop table k; alter table was rename to k');
+    expect(await restoreDropped(session, outcome.moved)).toMatchObject({ kind: 'restored' });
+    expect(await client.rows('select * from k order by id')).toEqual([
+      ['1', 'ann', 'of ann'],
+      ['2', 'bob', 'of bob'],
+      ['3', 'eve', 'of eve'],
+    ]);
+  });
+
+  it('comes back without its triggers, each of which is as before, and not to rows put in since', async () => {
+    await open(
+      `create table t (id int primary key, seen int default 0, v text); insert into t (id, v) select g, 'v' || g from generate_series(1, 10) g;
+       create function tf() returns trigger language plpgsql as 'begin new.seen := new.seen + 1; new.v := null; return new; end';
+       create trigger a before update on t for each row execute function tf(); create trigger "B b" before update on t for each row execute function tf();
+       create trigger c before update on t for each row execute function tf(); alter table t enable always trigger "B b"; alter table t disable trigger c`,
+    );
+    const states = `select tgname, tgenabled from pg_trigger where tgrelid = 't'::regclass order by 1`;
+    const before = await client.rows(states);
+    const outcome = await drop('alter table t drop column v');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    await client.rows('insert into t values (11)');
+    expect(await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved)).toMatchObject({
+      kind: 'restored',
+    });
+    expect(await client.rows('select count(v), count(*), max(seen) from t')).toEqual([['10', '11', '0']]);
+    expect(await client.rows(states)).toEqual(before);
+  });
+
+  it('stands in the trash for nobody but its owner, whatever rights are given by default', async () => {
+    await open(
+      `create table t (id int primary key, v text); insert into t values (1, 'secret'); alter default privileges grant all on tables to public, reader`,
     );
     const outcome = await drop('alter table t drop column v');
     if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
-    await client.rows('delete from t where id = 1; insert into t values (11)');
-    const session = onHidden(new HiddenClient(client));
-    expect(await restoreDropped(session, outcome.moved)).toMatchObject({
-      kind: 'conflict',
-      conflicts: [{ reason: expect.stringContaining('null values') }],
-    });
-    await client.rows('delete from t where id = 11');
-    expect(await restoreDropped(session, outcome.moved)).toMatchObject({ kind: 'restored' });
-    expect(await client.rows('select count(v), min(id) from t')).toEqual([['9', '2']]);
+    const [copy] = await client.rows(
+      `select relacl::text from pg_class where relname = '${outcome.moved.objects[0]!.trash_name}'`,
+    );
+    expect(copy![0]).toMatch(/^\{app=rm?\/app\}$/);
+  });
+
+  it('is not dropped where its table is too large to be copied', async () => {
+    await open('create table t (id int primary key, v text); insert into t values (1)');
+    const limits: { trashCopyBytes: number } = LIMITS;
+    const bytes = limits.trashCopyBytes;
+    limits.trashCopyBytes = 10_000;
+    try {
+      expect(await drop('alter table t drop column v')).toMatchObject({
+        kind: 'none',
+        reason: expect.stringMatching(/takes \d+ bytes, and is copied up to 10000/),
+      });
+    } finally {
+      limits.trashCopyBytes = bytes;
+    }
+    expect(await client.rows('select v from t')).toEqual([[null]]);
   });
 
   it.each([

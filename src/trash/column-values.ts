@@ -1,0 +1,82 @@
+import { LIMITS } from '../base/limits.ts';
+import { quoteLiteral, quoteName } from '../catalog/quote.ts';
+
+/** What was copied of a table whose columns were dropped, and where it stands. Names are as SQL takes them. */
+export interface ColumnValues {
+  readonly table: string;
+  readonly oid: number;
+  readonly copy: string;
+  readonly rows: number;
+  readonly key: readonly string[];
+  /** Columns that stayed, by all of which a row is known again. */
+  readonly kept: readonly string[];
+  /** Columns that went. */
+  readonly values: readonly string[];
+}
+
+const block = (body: string): string => `DO LANGUAGE plpgsql ${quoteLiteral(body)}`;
+
+/** Another table may have come by the name since; and what is put back must not become something else. */
+export function sameTable({ table, oid }: Pick<ColumnValues, 'table' | 'oid'>): string {
+  return block(`BEGIN
+  LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE;
+  IF ${quoteLiteral(table)}::regclass::oid <> ${oid}::oid THEN
+    RAISE EXCEPTION 'another table has its name by now';
+  END IF;
+  IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = ${oid}::oid OR i.inhparent = ${oid}::oid) THEN
+    RAISE EXCEPTION 'it has partitions, parents or children since';
+  END IF;
+  IF EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = ${oid}::oid AND w.ev_type = '2') THEN
+    RAISE EXCEPTION 'it has a rule ON UPDATE';
+  END IF;
+END`);
+}
+
+/**
+ * Gives every value back to the row that it was taken from, or fails with the rows that are in the way and gives none.
+ * A row is taken for the same where its key and, byte for byte, all its other values are. Triggers do not fire, since
+ * they would change what is put back; afterwards all is compared once more.
+ */
+export function giveValuesBack(values: ColumnValues): string {
+  const { table, copy, rows, key, kept } = values;
+  const row = (of: string, names: readonly string[]) =>
+    `ROW(${names.map((name) => `${of}.${quoteName(name)}`).join(', ')})`;
+  // The operator would be taken for one of each pair of values.
+  const same = (names: readonly string[]) =>
+    `pg_catalog.record_image_eq(${row('t', names)}, ${row('k', names)})`;
+  const byKey = key.map((name) => `t.${quoteName(name)} = k.${quoteName(name)}`).join(' AND ');
+  const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
+  const set = values.values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+  const shown = LIMITS.trashConflictsShown;
+  return block(`#variable_conflict use_column
+DECLARE
+  holdfast_bad text;
+  holdfast_triggers jsonb := coalesce((SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgenabled)) FROM pg_trigger g
+    WHERE g.tgrelid = ${values.oid}::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]');
+  holdfast_each jsonb;
+BEGIN
+  IF (SELECT count(*) FROM ${copy}) <> ${rows} THEN
+    RAISE EXCEPTION 'the copy in the trash has not the ${rows} rows that it was made with';
+  END IF;
+  SELECT string_agg(x.said, ', ') || CASE WHEN max(x.n) > ${shown} THEN ', and ' || max(x.n) - ${shown} || ' more' ELSE '' END INTO holdfast_bad
+    FROM (SELECT '(' || concat_ws(', ', ${label}) || CASE WHEN t.ctid IS NULL THEN ') is gone' ELSE ') has changed or is another' END AS said,
+        count(*) OVER () AS n
+      FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey}
+     WHERE t.ctid IS NULL OR NOT (${same(kept)})
+     LIMIT ${shown}) x;
+  IF holdfast_bad IS NOT NULL THEN
+    RAISE EXCEPTION USING MESSAGE = 'rows are not as the statement has left them: ' || holdfast_bad;
+  END IF;
+  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
+    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} DISABLE TRIGGER `)} || quote_ident(holdfast_each ->> 0);
+  END LOOP;
+  UPDATE ONLY ${table} t SET ${set} FROM ${copy} k WHERE ${byKey};
+  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
+    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} ENABLE `)} || CASE holdfast_each ->> 1 WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END
+      || 'TRIGGER ' || quote_ident(holdfast_each ->> 0);
+  END LOOP;
+  IF EXISTS (SELECT FROM ${copy} k WHERE NOT EXISTS (SELECT FROM ONLY ${table} t WHERE ${byKey} AND ${same([...kept, ...values.values])})) THEN
+    RAISE EXCEPTION 'not all of them could be put back';
+  END IF;
+END`);
+}
