@@ -12,6 +12,7 @@ import {
   TRASH_SCHEMA,
   trigger,
 } from './definitions.ts';
+import { detailsBack, detailsLost } from './details.ts';
 import type { Facts, GoneNamed, GoneRelation } from './facts.ts';
 import { givenBack, takenAway } from './rights.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
@@ -39,6 +40,7 @@ export function planMove(id: string, facts: Facts): PlannedMove {
   if (problem !== null) return { kind: 'none', reason: problem };
   const part = new Parts(id, facts.closed);
   part.keepRights(facts);
+  part.keepDetails(facts);
   part.cut(facts);
   part.move(facts);
   return { kind: 'plan', plan: part.plan(facts) };
@@ -78,6 +80,7 @@ const ORDER = [
   'view',
   'reference',
   'trigger',
+  'details',
   'publication',
 ] as const;
 type Stage = (typeof ORDER)[number];
@@ -101,6 +104,11 @@ class Parts {
     for (const schema of facts.schemas) this.#dropSchema(schema);
     const restores = [...this.#restores.values()].flat();
     return { moves: this.#moves, restores, objects: this.#objects, notes: this.#notes };
+  }
+
+  keepDetails({ details }: Facts): void {
+    this.#restores.get('details')!.push(...detailsBack(details));
+    this.#notes.push(...detailsLost(details));
   }
 
   keepRights({ rights }: Facts): void {

@@ -70,10 +70,10 @@ SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.obji
   FROM given p WHERE pg_catalog.pg_describe_object(p.classid, p.objid, 0) IS NOT NULL`);
 
 export const IS = (name: string) => `'pg_catalog.${name}'::regclass::oid`;
-const GONE = (name: string, oid: string) =>
+export const GONE = (name: string, oid: string) =>
   `EXISTS (SELECT FROM given g WHERE g.classid = ${IS(name)} AND g.objid = ${oid})`;
 export const LIST = (items: string, order: string) => `pg_catalog.jsonb_agg(${items} ORDER BY ${order})`;
-const NAME_OF = (
+export const NAME_OF = (
   oid: string,
 ) => `(SELECT pg_catalog.jsonb_build_object('oid', k.oid::int8, 'schema', n.nspname, 'name', k.relname, 'kind', k.relkind)
    FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = ${oid})`;
