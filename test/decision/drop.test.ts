@@ -289,7 +289,7 @@ describe('a DROP of which policy wants a snapshot', () => {
   });
 
   it('is not known to be committed where the server is lost meanwhile, and the audit says so', async () => {
-    await direct.rows('set synchronous_commit = local');
+    await direct.rows('set synchronous_commit = local; drop view app.seen');
     for (const sql of [
       `alter database postgres set synchronous_commit = 'on'`,
       `alter system set synchronous_standby_names = 'nobody'`,
