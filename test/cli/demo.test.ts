@@ -75,13 +75,15 @@ it('plays the story on the sample, twice if need be, and leaves the data as they
   // Undo over HTTP needs nothing more, either: the sample's password is no secret.
   const { items } = JSON.parse((await holdfast(['snapshots', '--json', '-n', '2'], { env })).out);
   // Undo past the gateway finds the sample that runs here, and with the token the gateway does it.
-  for (const more of [['--offline'], []]) {
-    const args = [MAIN, 'undo', items[1].id, '--dry-run', '--json', ...more];
+  for (const flags of [['--offline'], []]) {
+    const args = [MAIN, 'undo', items[1].id, '--dry-run', '--json', ...flags];
     const { PATH = '', HOME = '' } = process.env;
-    const ran = spawnSync(process.execPath, args, { cwd: folder.path, env: { PATH, HOME, ...env } });
+    const admin = { HOLDFAST_ADMIN_URL: `http://${environment['HOLDFAST_ADMIN_LISTEN']}` };
+    const more = { cwd: folder.path, env: { PATH, HOME, ...env, ...admin } };
+    const ran = spawnSync(process.execPath, args, more);
     expect([ran.status, JSON.parse(ran.stdout.toString())]).toMatchObject([
       0,
-      { audited: more.length === 0 },
+      { audited: flags.length === 0 },
     ]);
   }
   const url = `http://${environment['HOLDFAST_ADMIN_LISTEN']}/v1/snapshots/${items[1].id}/undo/preview`;
