@@ -14,7 +14,7 @@ import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { type Bounds, inTransaction, Whereabouts } from './transaction.ts';
 import { refuseForeignCode, refuseForeignDrop, type Trusted } from './trust.ts';
-import { previewDrop, undoDrop } from './undo-drop.ts';
+import { previewDrop, toldOfPurge, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -56,7 +56,10 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   const { dropped } = request.manifest;
   const where = new Whereabouts(options.onProgress, boundsOf(request));
   if (dropped !== undefined)
-    return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
+    return await toldOfPurge(
+      request,
+      await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where),
+    );
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
@@ -86,7 +89,10 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
   const { dropped } = request.manifest;
   const where = new Whereabouts(options.onProgress, boundsOf(request));
   if (dropped !== undefined)
-    return await undoDrop(session, request.manifest, dropped, { dryRun, onConflict }, where);
+    return await toldOfPurge(
+      request,
+      await undoDrop(session, request.manifest, dropped, { dryRun, onConflict }, where),
+    );
   const own =
     options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
