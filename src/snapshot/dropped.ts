@@ -1,6 +1,7 @@
 import { timesOfIds } from '../base/ids.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { type Manifest, manifestKey, readManifest } from './manifest.ts';
+import { undoMarkKey } from './snapshots.ts';
 
 /** A snapshot of a DROP, whose objects may stand in the trash of their database. */
 export interface DroppedSnapshot {
@@ -13,8 +14,8 @@ export interface DroppedSnapshot {
 const KEY = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/([^/]+)$/;
 
 /**
- * Those that may have something in the trash still, the oldest first: they have nothing beside their manifest, neither
- * rows nor a mark that it was rolled back or purged, so that few others are read. What cannot be read is told.
+ * Those that may have something in the trash still, the oldest first: they have no rows beside their
+ * manifest, nor a mark that it was rolled back or purged, so that few others are read. What cannot be read is told.
  */
 export async function* droppedSnapshots(
   store: BlobStore,
@@ -39,8 +40,8 @@ export async function* droppedSnapshots(
 interface Folder {
   readonly id: string;
   readonly folder: string;
-  /** It has a manifest, and nothing else. */
-  readonly only: boolean;
+  /** It has a manifest, and nothing else but perhaps a mark that it was undone. */
+  only: boolean;
 }
 
 async function* folders(store: BlobStore): AsyncIterable<Folder> {
@@ -48,9 +49,9 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
   for await (const { key } of store.list('snapshots/')) {
     const [, folder, id] = KEY.exec(key) ?? [];
     if (folder === undefined || id === undefined) continue;
-    const same = last?.folder === folder;
-    if (last !== null && !same) yield last;
-    last = { id, folder, only: !same && key === manifestKey(folder) };
+    if (last !== null && last.folder !== folder) yield last;
+    if (last?.folder !== folder) last = { id, folder, only: true };
+    if (key !== manifestKey(folder) && key !== undoMarkKey(folder)) last.only = false;
   }
   if (last !== null) yield last;
 }

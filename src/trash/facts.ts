@@ -199,6 +199,8 @@ export interface Facts {
   /** `type` is pg_type.typtype; row types of tables and arrays are left out. */
   readonly types: readonly (GoneNamed & { readonly type: string })[];
   readonly schemas: readonly GoneSchema[];
+  /** Schemas in which the role may not make anything, and so cannot give what is its own another name. */
+  readonly closed: readonly string[];
   readonly strangers: readonly string[];
   readonly rights: readonly GoneRights[];
   readonly details: Details;
@@ -219,6 +221,7 @@ export function factsOf(raw: Raw): Facts {
     functions: raw.functions ?? [],
     types: raw.types ?? [],
     schemas: raw.schemas ?? [],
+    closed: raw.closed ?? [],
     strangers: raw.strangers ?? [],
     rights: raw.rights ?? [],
     details: raw.details ?? { clones: null, comments: null, enforced: null, materialized: null },
