@@ -34,10 +34,7 @@ export async function withConnection<T>(
   io: Io,
   work: (session: PgSession, trusted: readonly string[]) => Promise<T>,
 ): Promise<T> {
-  const url = withDatabase(await connectionUrl(options, config, io), database);
-  // Loaded only here, so that the other commands start at once.
-  const { connectForUndo } = await import('../undo/pg-session.ts');
-  const session = await connectForUndo(url);
+  const session = await connectTo(options, config, database, io);
   const end = () => void session.close();
   io.stop.addEventListener('abort', end, { once: true });
   try {
@@ -49,6 +46,18 @@ export async function withConnection<T>(
     io.stop.removeEventListener('abort', end);
     await session.close();
   }
+}
+
+export async function connectTo(
+  options: ConnectionOption,
+  config: Config,
+  database: string,
+  io: Io,
+): Promise<PgSession> {
+  const url = withDatabase(await connectionUrl(options, config, io), database);
+  // Loaded only here, so that the other commands start at once.
+  const { connectForUndo } = await import('../undo/pg-session.ts');
+  return await connectForUndo(url);
 }
 
 async function connectionUrl({ connection }: ConnectionOption, config: Config, io: Io): Promise<string> {
