@@ -6,6 +6,7 @@ import { queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
@@ -42,6 +43,7 @@ export class FrontendMessages {
   readonly hidden: HiddenQueries;
   private readonly snapshots: SnapshotDesk;
   private readonly extended: ExtendedMessages;
+  private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
   /** The server was asked about what the message depends on. */
   private asked = false;
@@ -53,6 +55,7 @@ export class FrontendMessages {
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots);
+    this.deferred = new DeferredDrops(state, this.snapshots);
   }
 
   /** The client has given up waiting, or is gone. */
@@ -81,6 +84,10 @@ export class FrontendMessages {
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
+    }
+    if (state.deferred !== null) {
+      const verdict = this.deferred.before(type, bytes, start, end, answer);
+      if (verdict !== null) return verdict;
     }
     if (PART_OF_COPY[type] !== 1) {
       // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
@@ -130,10 +137,7 @@ export class FrontendMessages {
       case Frontend.Close:
         return this.extended.close(bytes, start, end);
       case Frontend.Sync:
-        state.discarding = false;
-        state.copyDoubt = 'none';
-        this.state.closeSegment();
-        this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
+        state.syncs();
         return null;
       case Frontend.FunctionCall:
         return this.functionCall(answer);

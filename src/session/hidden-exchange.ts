@@ -4,7 +4,7 @@ import {
   type HiddenResult,
   type ResultColumn,
 } from '../catalog/connection.ts';
-import { decodeErrorFields } from '../wire/backend.ts';
+import { decodeErrorFields, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
 import { encodeClose, encodeDescribe, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { encodeFrontendMessage } from '../wire/frontend-message.ts';
@@ -162,6 +162,11 @@ export class HiddenExchange implements Exchange {
         this.closesLeft--;
         return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
       case Backend.ErrorResponse:
+        if (isFatalError(body)) {
+          // It ends the session and not the query, which may have been done, a COMMIT too.
+          this.fail(new HiddenQueryEnded('lost'));
+          return 'more';
+        }
         this.refused = new HiddenQueryError(decodeErrorFields(body) ?? {});
         if (this.end === 'sync') return 'more';
         this.fail(this.refused);
@@ -177,6 +182,36 @@ export class HiddenExchange implements Exchange {
     if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
     this.resolve({ columns: this.columns, tag: this.tag });
+    return 'over';
+  }
+}
+
+/** What the server answers to a Sync of ours that ends a segment of the client's. */
+export class SyncExchange implements Exchange {
+  readonly tellsNotices = true;
+  readonly over: Promise<void>;
+  private resolve!: () => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.over.catch(() => {});
+  }
+
+  notice(): void {}
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number): 'more' | 'over' {
+    if (type !== Backend.ReadyForQuery) return 'more';
+    this.resolve();
     return 'over';
   }
 }
