@@ -85,7 +85,8 @@ export class ExtendedMessages {
    */
   bind(bytes: Buffer, start: number, end: number, answer: Answer | null, missingBytes: number): Verdict {
     const { replies, portals, statements } = this.state;
-    if (answer?.outcome?.kind === 'planned') return this.bindPlanned(answer.outcome.planned);
+    const planned = answer?.outcome?.kind === 'planned' ? answer.outcome.planned : null;
+    if (planned !== null && planned.kind !== 'unplanned') return this.bindPlanned(planned);
     const portalEnd = stringEnd(bytes, start, end);
     const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
     if (nameEnd < 0) {
@@ -124,7 +125,8 @@ export class ExtendedMessages {
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
     const began = nowMs();
-    const unseen = isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null;
+    const unseen =
+      planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
@@ -150,10 +152,10 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
     const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
     const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
-    return waitForPlan(this.snapshots.plan(plan));
+    return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
-  private bindPlanned(planned: Planned): Verdict {
+  private bindPlanned(planned: Exclude<Planned, { kind: 'unplanned' }>): Verdict {
     if (planned.kind === 'discarded') return { kind: 'replace', bytes: NOTHING };
     if (planned.kind === 'refused') {
       const { entry, error } = planned;
@@ -216,7 +218,7 @@ export class ExtendedMessages {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry);
         this.executes(analysis);
-        return waitForCapture(this.snapshots.captureBound(bound, entry));
+        return waitForCapture(this.state, null, this.snapshots.captureBound(bound, entry));
       }
       if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
@@ -255,7 +257,8 @@ export class ExtendedMessages {
   private run(captured: Captured): Verdict {
     const { bound } = this.state;
     this.state.bound = null;
-    if (bound !== null && captured.kind !== 'refused') this.ran.add(bound.portal);
+    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned')
+      this.ran.add(bound.portal);
     return runCaptured(this.state, Frontend.Execute, captured);
   }
 

@@ -197,8 +197,9 @@ export class FrontendMessages {
       this.state.replies.push(ReplyKind.Query);
       return null;
     }
-    if (answer?.outcome?.kind === 'capture')
-      return runCaptured(this.state, Frontend.Query, answer.outcome.captured);
+    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
+    if (captured !== null && captured.kind !== 'unplanned')
+      return runCaptured(this.state, Frontend.Query, captured);
     const { bound } = this.state;
     // A Query takes the place of an unnamed portal before it runs.
     if (bound !== null && bound.name !== '') {
@@ -214,7 +215,7 @@ export class FrontendMessages {
       return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
@@ -222,7 +223,7 @@ export class FrontendMessages {
     const { decision } = ruling;
     if (this.snapshots.takes(decision)) {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      return waitForCapture(this.snapshots.capture(utf8, entry, decision));
+      return waitForCapture(this.state, read, this.snapshots.capture(utf8, entry, decision));
     }
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
