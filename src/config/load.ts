@@ -123,6 +123,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       ageMs: daysInMs(input.snapshots_retention?.days),
       bytes: input.snapshots_retention?.bytes ?? null,
     },
+    trashRetentionMs: daysInMs(input.trash?.retention_days),
     // With the sample they are what it is there to show; nothing that matters is refused there.
     snapshotsTaken: (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on',
     audit: {
