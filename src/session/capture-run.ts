@@ -20,6 +20,8 @@ export type CaptureOutcome =
   | { readonly kind: 'taken'; readonly gate: StatementGate }
   /** `begun`: the audit has been told already that it is about to run. */
   | { readonly kind: 'without'; readonly why: string; readonly begun?: true }
+  /** No snapshot is wanted, and the audit has it durably that it is about to run. */
+  | { readonly kind: 'recorded' }
   | { readonly kind: 'refused'; readonly error: ErrorFields }
   /** It was done otherwise, and the client is to be answered as if it had run. */
   | { readonly kind: 'done'; readonly done: Done }

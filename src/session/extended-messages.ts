@@ -8,6 +8,7 @@ import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { DROP_BOUND, isDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
+import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
@@ -37,13 +38,15 @@ export class ExtendedMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
+  private readonly records: CommitRecord;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
 
-  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk) {
+  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
     this.state = state;
     this.holds = holds;
     this.snapshots = snapshots;
+    this.records = records;
   }
 
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -211,12 +214,17 @@ export class ExtendedMessages {
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
-      if (bound?.portal === portal) return waitForCapture(this.snapshots.captureBound(bound, entry));
+      if (bound?.portal === portal) {
+        const capture = this.snapshots.captureBound(bound, entry);
+        return waitForCapture(this.records.ofCaptured(Frontend.Execute, capture));
+      }
       if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
       }
       entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
+    if (this.records.isAwaited(Frontend.Execute, entry))
+      return waitForCapture(this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession || this.state.settings.mayBePutBack)
