@@ -1,6 +1,7 @@
 import type { Manifest } from '../snapshot/manifest.ts';
 import type { Verification } from '../snapshot/snapshots.ts';
 import type { Listed } from '../snapshot/summaries.ts';
+import type { UndoMark } from '../snapshot/undo-mark.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import type { TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
@@ -16,6 +17,7 @@ export interface SnapshotsAdmin {
     readonly manifest: Manifest;
     readonly folder: string;
     readonly rolledBack: boolean;
+    readonly undone: UndoMark | null;
   }>;
   verify(id: string): Promise<Verification>;
   rows(id: string, asked: RowsAsked): Promise<RowsPage>;
@@ -45,6 +47,7 @@ export interface PreviewAsked {
   readonly onConflict: OnConflict;
   /** What the undo is to do about triggers. */
   readonly triggers: 'fire' | 'skip';
+  readonly force: boolean;
   /** Which of the conflicts. */
   readonly from: number;
   readonly limit: number;
@@ -61,6 +64,8 @@ export interface UndoAsked {
   /** A new table to put the rows into, or null. */
   readonly into: Name | null;
   readonly table: Name | null;
+  /** Also where it is undone already, or its statement was rolled back. */
+  readonly force: boolean;
 }
 
 export type UndoDone = Extract<UndoOutcome, { kind: 'done' }> & {

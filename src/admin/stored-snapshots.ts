@@ -17,6 +17,7 @@ import {
 } from '../snapshot/snapshots.ts';
 import { readSummaries } from '../snapshot/summaries.ts';
 import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
+import { undoneBy } from '../snapshot/undo-mark.ts';
 import { changesOf } from '../undo/compare.ts';
 import { withDatabase } from '../undo/connection-url.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
@@ -47,6 +48,11 @@ export interface StoredSnapshotsDeps {
   readonly metrics: Metrics;
 }
 
+interface Found {
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
 /** The snapshots as the admin API offers them: each undo and each removal is in the audit before it is done. */
 export class StoredSnapshots implements SnapshotsAdmin {
   readonly #deps: StoredSnapshotsDeps;
@@ -75,16 +81,17 @@ export class StoredSnapshots implements SnapshotsAdmin {
 
   async get(id: string) {
     const { store } = this.#deps;
-    const { folder, rolledBack } = await findSnapshot(store, id);
-    return { folder, rolledBack, manifest: await readManifest(store, folder) };
+    const { folder, rolledBack, undoMarked } = await findSnapshot(store, id);
+    const undone = undoMarked ? await undoneBy(store, folder) : null;
+    return { folder, rolledBack, undone, manifest: await readManifest(store, folder) };
   }
 
   async verify(id: string): Promise<Verification> {
-    return await verifySnapshot(this.#deps.store, (await this.get(id)).manifest);
+    return await verifySnapshot(this.#deps.store, (await this.#find(id)).manifest);
   }
 
   async rows(id: string, { table: asked, which, form, from, limit }: RowsAsked) {
-    const { manifest } = await this.get(id);
+    const { manifest } = await this.#find(id);
     const table = demandTable(manifest, asked);
     const shown = await this.#connected(manifest, (session) =>
       showRows({ ...this.#deps, manifest, session }, table, which, form, { from, max: limit }),
@@ -95,9 +102,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { table: tableName(table), total, rows, next };
   }
 
-  async preview(id: string, { onConflict, triggers, from, limit }: PreviewAsked) {
-    const { manifest } = await this.get(id);
-    const options = { onConflict, triggers, page: { from, max: limit } };
+  async preview(id: string, { onConflict, triggers, force, from, limit }: PreviewAsked) {
+    const { manifest, folder } = await this.#find(id);
+    const marking = { folder, by: '', force };
+    const options = { onConflict, triggers, marking, page: { from, max: limit } };
     const preview: UndoPreview = await this.#connected(manifest, (session) =>
       previewUndo({ ...this.#deps, manifest, session }, options),
     );
@@ -105,14 +113,15 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 
   async undo(id: string, asked: UndoAsked, requester: Requester) {
-    const { manifest } = await this.get(id);
+    const found = await this.#find(id);
+    const { manifest } = found;
     this.#connectionUrl();
     const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
     const action = this.#action('undo', text, manifest, requester, 'asked for over the admin API');
-    if (asked.dryRun) return done(await this.#undo(manifest, asked, requester, null), null);
+    if (asked.dryRun) return done(await this.#undo(found, asked, requester, null), null);
     return await recordAction(this.#deps.audit, action, async (entry) => {
       const own = { id: null as string | null };
-      const outcome = await this.#undo(manifest, asked, requester, own);
+      const outcome = await this.#undo(found, asked, requester, own);
       this.#noteUndo(entry, outcome, own.id);
       return done(outcome, own.id);
     });
@@ -137,9 +146,16 @@ export class StoredSnapshots implements SnapshotsAdmin {
     await Promise.all([...this.#sessions].map((session) => session.close()));
   }
 
+  /** Without what only people want to know. */
+  async #find(id: string): Promise<Found> {
+    const { store } = this.#deps;
+    const { folder } = await findSnapshot(store, id);
+    return { folder, manifest: await readManifest(store, folder) };
+  }
+
   async #undo(
-    manifest: Manifest,
-    { onConflict, triggers, dryRun, expected, snapshot, into, table }: UndoAsked,
+    { manifest, folder }: Found,
+    { onConflict, triggers, dryRun, expected, snapshot, into, table, force }: UndoAsked,
     { name, client }: Requester,
     own: { id: string | null } | null,
   ): Promise<UndoOutcome> {
@@ -156,6 +172,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
         onConflict,
         triggers,
         dryRun,
+        marking: { folder, by: `token ${name}`, force },
         ...(expected === null ? {} : { expected }),
         ...(taken === null ? {} : { snapshot: taken }),
       });
@@ -241,6 +258,8 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 }
 
+const FORCE = 'force: true undoes it all the same.';
+
 /** What ended an undo before it had done anything, as a problem. */
 function endWith(outcome: Exclude<UndoOutcome, { kind: 'done' }>): never {
   switch (outcome.kind) {
@@ -256,6 +275,7 @@ function endWith(outcome: Exclude<UndoOutcome, { kind: 'done' }>): never {
       );
       throw new RequestProblem('undo-refused', {
         detail: detail.join('; '),
+        ...(outcome.problems.some(({ forceable }) => forceable === true) ? { hint: FORCE } : {}),
         problems: [...outcome.problems],
       });
     }

@@ -198,6 +198,8 @@ export const LIMITS = {
   snapshotManifestBytes: 16 * 1024 * 1024,
   /** How long an undo waits for a table that others write to. */
   undoLockWaitMs: 30_000,
+  /** Undos of undos that are followed to find out whether a snapshot is undone. */
+  undoChainMax: 100,
   /** Conflicts that are shown at a time, and of each value in them. */
   undoConflictsMax: 100,
   undoShownChars: 200,

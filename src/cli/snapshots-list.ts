@@ -71,7 +71,10 @@ function row(item: Listed): string[] {
     oneLine(item.database, 24),
     item.dropped > 0 ? `${item.dropped} moved` : rowsText(item.rows_before, item.rows_after),
     oneLine(tables, 48),
-    oneLine(`${item.rolled_back ? '(rolled back) ' : ''}${item.statement}`, SQL_CHARS_MAX),
+    oneLine(
+      `${item.rolled_back ? '(rolled back) ' : ''}${item.undone ? '(undone) ' : ''}${item.statement}`,
+      SQL_CHARS_MAX,
+    ),
   ];
 }
 

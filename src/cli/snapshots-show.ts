@@ -1,6 +1,7 @@
 import { type Manifest, type ManifestTable, readManifest } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { summaryOf, tableName } from '../snapshot/summary.ts';
+import { type UndoMark, undoneBy } from '../snapshot/undo-mark.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
@@ -13,14 +14,15 @@ const SQL_CHARS_MAX = 400;
 
 export async function showCommand(asked: string, options: ShowOptions, io: Io): Promise<void> {
   await withStore(options, io, async ({ store, place }) => {
-    const { folder, rolledBack } = await findSnapshot(store, asked);
+    const { folder, rolledBack, undoMarked } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
-    if (options.json === true) io.out(toJson({ ...manifest, folder, rolled_back: rolledBack }));
-    else io.out(asText(manifest, `${place}, ${folder}`, rolledBack));
+    const undone = undoMarked ? await undoneBy(store, folder) : null;
+    if (options.json === true) io.out(toJson({ ...manifest, folder, rolled_back: rolledBack, undone }));
+    else io.out(asText(manifest, `${place}, ${folder}`, rolledBack, undone));
   });
 }
 
-function asText(manifest: Manifest, where: string, rolledBack: boolean): string {
+function asText(manifest: Manifest, where: string, rolledBack: boolean, undone: UndoMark | null): string {
   const { id, session, statement, decision, server, tables } = manifest;
   const { bytes } = summaryOf(manifest);
   const files = tables.flatMap(({ before, after }) => [before, after]).filter((file) => file !== null).length;
@@ -39,9 +41,14 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean): string 
     ],
     ['stored', `${sizeText(bytes)} in ${countText(files, 'file')}: ${where}`],
     ...sequencesText(manifest),
+    ...(undone === null ? [] : [['undone', undoneText(undone)]]),
   ].map(([name, value]) => [name!, printable(value!)]);
   const what = manifest.dropped === undefined ? tablesText(tables) : droppedText(manifest.dropped);
   return `${alignRows(facts)}\n${what}\n${hints(manifest)}`;
+}
+
+function undoneText({ by, undone_at, undo_snapshot: own }: UndoMark): string {
+  return `${timeText(undone_at)} UTC, by ${by}${own === null ? '' : `, as ${own}`}`;
 }
 
 function tablesText(tables: Manifest['tables']): string {

@@ -28,6 +28,7 @@ export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
   readonly conflicts: number;
   /** False for --no-snapshot. */
   readonly snapshot: boolean;
+  readonly force?: boolean;
   readonly yes?: boolean;
 }
 
@@ -63,7 +64,7 @@ export async function undoCommand(
         try {
           const ended =
             options.into === undefined
-              ? await previewAndUndo(request, options, account, io, progress)
+              ? await previewAndUndo({ ...request, folder }, options, account, io, progress)
               : await putInto(request, options, options.into, progress.onProgress);
           progress.end();
           return tell(ended, manifest, options, io);
@@ -77,12 +78,12 @@ export async function undoCommand(
 
 function headText({ id, statement, session, created_at }: Manifest, rolledBack: boolean): string {
   const by = `${printable(session.role)} in ${printable(session.database)}, ${timeText(created_at)} UTC`;
-  const taken = rolledBack ? '; it was rolled back, so that there should be nothing to undo' : '';
+  const taken = rolledBack ? '; it was rolled back' : '';
   return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}${taken}\n\n`;
 }
 
 async function previewAndUndo(
-  request: UndoRequest,
+  request: UndoRequest & { readonly folder: string },
   options: UndoCommandOptions,
   account: string,
   io: Io,
@@ -93,7 +94,8 @@ async function previewAndUndo(
   const { onConflict, triggers } = options;
   const { onProgress } = progress;
   const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
-  const preview = await previewUndo(request, { page, onConflict, triggers, onProgress });
+  const marking = { folder: request.folder, by: account, force: options.force === true };
+  const preview = await previewUndo(request, { page, onConflict, triggers, marking, onProgress });
   progress.pause();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
   const { dropped, sequences } = request.manifest;
@@ -116,6 +118,7 @@ async function previewAndUndo(
     triggers,
     dryRun,
     expected: tables,
+    marking,
     ...snapshot,
     onProgress,
   });
@@ -241,6 +244,8 @@ function advice(
   { triggers, into }: UndoCommandOptions,
 ): string {
   if (into !== undefined) return '';
+  if (outcome.kind === 'refused' && outcome.problems.some(({ forceable }) => forceable === true))
+    return '  --force undoes it all the same.\n';
   const reasons =
     outcome.kind === 'refused' ? outcome.problems.map(({ reason }) => reason).join() : outcome.reason;
   if (triggers === 'fire' && /trigger/.test(reasons))

@@ -34,6 +34,7 @@ export const addUndo: AddCommand = (program, io, finish) => {
     )
     .option('--conflicts <count>', 'how many conflicts to show', numberFrom(0, 100), 10)
     .option('--no-snapshot', 'take none of the undo itself, which then cannot be undone')
+    .option('--force', 'undo it also where it is undone already, or its statement was rolled back')
     .option('-y, --yes', 'do not ask; nobody is asked either where standard input is no terminal')
     .action(async (id: string, options: UndoCommandOptions) =>
       finish(await undoCommand(id, options, userInfo().username, io)),

@@ -228,7 +228,14 @@ export class BackendMessages {
   }
 
   private tellFates(tag: string, analysis: Analysis | null, statementIndex: number): void {
-    this.state.fates.statementEnded(tag, analysis?.statements[statementIndex]?.session ?? []);
+    this.state.fates.statementEnded(tag, analysis?.statements[statementIndex] ?? null);
+  }
+
+  /** A statement of the client's has failed, after it may have committed. */
+  private doubtFates({ kind, poison, gate, audit, analysis, statementsDone }: Reply): void {
+    if (poison !== null || gate !== null) return;
+    if (kind === ReplyKind.Execute) this.state.fates.doubt(audit?.analysis.statements[0] ?? null);
+    if (kind === ReplyKind.Query) this.state.fates.doubt(analysis?.statements[statementsDone] ?? null);
   }
 
   /** A captured Execute has run; what tells the client so is kept until the capture is proved and stored. */
@@ -254,6 +261,7 @@ export class BackendMessages {
     const head = this.head();
     state.copyingIn = false;
     state.fates.failedOnce();
+    if (state.fates.areOpen && head !== null) this.doubtFates(head);
     if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';

@@ -25,6 +25,8 @@ export type CaptureOutcome =
   | { readonly kind: 'refused'; readonly error: ErrorFields }
   /** It was done otherwise, and the client is to be answered as if it had run. */
   | { readonly kind: 'done'; readonly done: Done }
+  /** The connection went while it was committed otherwise, so that nobody knows whether it was. */
+  | { readonly kind: 'lost'; readonly snapshotId: string | null; readonly why: string }
   /** An error in front of it, which the client knows of, has the server discard it. */
   | { readonly kind: 'discarded' };
 

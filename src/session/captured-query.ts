@@ -3,7 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { encodeMessage, encodeReadyForQuery, rowsOfCommandTag } from '../wire/backend.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { Backend, Frontend } from '../wire/message-type.ts';
-import type { Done } from './capture-run.ts';
+import type { CaptureOutcome, Done } from './capture-run.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { ReplyKind } from './replies.ts';
@@ -42,6 +42,7 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
     return poison(state, type, captured.error, entry);
   }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
+  if (captured.kind === 'lost') return answerLost(state, captured, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;
   if (type !== Frontend.Execute) state.closeSegment();
@@ -83,5 +84,19 @@ function answerDone(
   state.inject(Buffer.concat([...told, ...answer]));
   state.services.audit.finish(entry);
   state.answered();
+  return { kind: 'replace', bytes: NOTHING };
+}
+
+/** There is nobody left to answer, or to ask; the audit says so. */
+function answerLost(
+  state: SessionState,
+  { snapshotId, why }: Extract<CaptureOutcome, { kind: 'lost' }>,
+  entry: AuditEntry,
+): Verdict {
+  entry.end = 'lost';
+  entry.decision = noted(entry.decision, snapshotId, why);
+  entry.durationMs = nowMs() - entry.startedAtMs;
+  entry.transactionStatus = '?';
+  state.services.audit.finish(entry);
   return { kind: 'replace', bytes: NOTHING };
 }

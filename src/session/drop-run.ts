@@ -9,14 +9,7 @@ import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { NOT_UTF8, SEVERAL } from './capturable.ts';
-import {
-  type CaptureOutcome,
-  type CaptureRun,
-  canceled,
-  factsOf,
-  failure,
-  withoutPlan,
-} from './capture-run.ts';
+import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
@@ -29,7 +22,7 @@ const SAVEPOINT = 'holdfast_drop';
  * Does a Query's DROP as a move into the trash, before anything of it is sent: in the client's transaction, or in one
  * of the gateway's own, which is committed only after the snapshot is durable.
  *
- * Invariant: what it says other than `done` leaves nothing done and no transaction of the gateway's open.
+ * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   const { state, services, hidden, text, entry, decision } = run;
@@ -54,7 +47,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   } catch (error) {
     outcome = failure(error, decision, run.entry);
   }
-  if (outcome.kind !== 'done') await takeBack(connection, opened);
+  if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
   return outcome;
 }
 
@@ -136,9 +129,9 @@ async function store(
     const outcome = failure(error, decision, entry);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
-  const refused = opened ? await commit(run, discard) : null;
+  const refused = opened ? await commit(run, { snapshotId: id, why: '' }, discard) : null;
   if (refused !== null) return refused;
-  if (!opened) state.fates.add(folder);
+  if (!opened) state.fates.add(folder, true);
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: id, why: '' } };
 }
@@ -156,7 +149,7 @@ async function conclude(
     return { kind: 'refused', error: auditFailedError() };
   }
   if (run.gaveUp()) throw new HiddenQueryEnded('given up');
-  const refused = opened ? await commit(run, () => {}) : null;
+  const refused = opened ? await commit(run, { snapshotId: null, why }, () => {}) : null;
   if (refused !== null) return refused;
   if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   services.catalog.invalidate(state.facts.database);
@@ -164,13 +157,17 @@ async function conclude(
 }
 
 /** Null where it is committed. */
-async function commit({ hidden, decision }: DropRun, discard: () => void): Promise<CaptureOutcome | null> {
+async function commit(
+  { hidden }: DropRun,
+  kept: { readonly snapshotId: string | null; readonly why: string },
+  discard: () => void,
+): Promise<CaptureOutcome | null> {
   try {
     await hidden.commit();
     return null;
   } catch (error) {
     // Whether it was committed is not known where the server is gone, so that the snapshot stays.
-    if (!(error instanceof HiddenQueryError)) return canceled(decision);
+    if (!(error instanceof HiddenQueryError)) return { kind: 'lost', ...kept };
     discard();
     return { kind: 'refused', error: nativeError(error) };
   }

@@ -151,7 +151,7 @@ export class SnapshotDesk {
 
   private unlessGivenUp(outcome: CaptureOutcome, decision: Capturing): CaptureOutcome {
     // What has been done already stays so.
-    if (!this.gaveUp || outcome.kind === 'done') return outcome;
+    if (!this.gaveUp || outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
     if (outcome.kind === 'taken') outcome.gate.discarded();
     return canceled(decision);
   }

@@ -1,22 +1,38 @@
 import { markRolledBack } from '../snapshot/snapshots.ts';
-import type { SessionEffect } from '../sql/effects.ts';
+import type { SessionEffect, StatementEffects } from '../sql/effects.ts';
 import type { SessionState } from './state.ts';
 
 type TransactionEffect = Extract<SessionEffect, { kind: 'transaction' }>;
 
+/** Statements that surely commit nothing but what their tag tells, even where they fail. */
+const ENDS_NOTHING: ReadonlySet<string> = new Set(
+  (
+    'select insert update delete merge truncate fetch move show set reset prepare execute deallocate explain lock close ' +
+    'begin commit rollback savepoint release listen unlisten notify'
+  ).split(' '),
+);
+
+/** Outside of a block a procedure, or what runs in no transaction, may commit what came before, and fail afterwards. */
+function mayCommit(statement: StatementEffects | null): boolean {
+  return statement === null || !statement.operations.every((each) => ENDS_NOTHING.has(each.split(' ')[0]!));
+}
+
 /**
  * The snapshots of a transaction that is still open: durable, but of statements that may yet be taken back. Those of
- * what was rolled back are marked; where it is not known, as when the connection goes during a COMMIT, they are left
- * as they are, and the manifest has the transaction's number to ask for.
+ * what was rolled back are marked; where it is not known, as when the connection goes during a COMMIT or a procedure
+ * was called, they are left as they are, and the manifest has the transaction's number to ask for.
  *
- * Invariant: `folders` are those of the open transaction in the order of their statements; `savepoints` are those that
- * were set since the first, each with how many there were by then.
+ * Invariant: `folders` are those of the open transaction in the order of their statements, the first `doubted` of which
+ * may be committed already; `savepoints` are those that were set since the first, each with how many there were by then.
  */
 export class SnapshotFates {
   private readonly state: SessionState;
   private folders: string[] = [];
   private savepoints: { readonly name: string; readonly folders: number }[] = [];
   private failed = false;
+  private doubted = 0;
+  /** Surely inside of BEGIN … COMMIT, where nothing else commits. */
+  private inBlock = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -27,13 +43,18 @@ export class SnapshotFates {
     return this.folders.length > 0;
   }
 
-  add(folder: string): void {
+  /** `inBlock` where it is known that the client has begun the transaction. */
+  add(folder: string, inBlock: boolean): void {
     this.folders.push(folder);
+    if (inBlock) this.inBlock = true;
   }
 
-  /** A statement has succeeded that has to do with transactions; `tag` is what it did in the end. */
-  statementEnded(tag: string, effects: readonly SessionEffect[]): void {
-    const effect = effects.find((each): each is TransactionEffect => each.kind === 'transaction');
+  /** A statement has succeeded; `tag` is what it did in the end. */
+  statementEnded(tag: string, statement: StatementEffects | null): void {
+    this.doubt(statement);
+    const effect = (statement?.session ?? []).find(
+      (each): each is TransactionEffect => each.kind === 'transaction',
+    );
     switch (tag) {
       case 'COMMIT':
       case 'PREPARE TRANSACTION':
@@ -59,7 +80,13 @@ export class SnapshotFates {
     this.failed = true;
   }
 
+  /** A statement has run, to its end or not, that may have committed what came before. */
+  doubt(statement: StatementEffects | null): void {
+    if (!this.inBlock && mayCommit(statement)) this.doubted = this.folders.length;
+  }
+
   ready(status: 'I' | 'T' | 'E'): void {
+    this.inBlock = status !== 'I' && this.areOpen;
     if (status === 'I') {
       if (this.failed) this.rollBackTo(0);
       this.forget();
@@ -84,7 +111,10 @@ export class SnapshotFates {
 
   private rollBackTo(count: number): void {
     const { services, identity } = this.state;
-    for (const folder of this.folders.splice(count)) {
+    const first = Math.max(count, this.doubted);
+    this.doubted = Math.min(count, this.doubted);
+    if (count === 0) this.inBlock = false;
+    for (const folder of this.folders.splice(count).slice(first - count)) {
       markRolledBack(services.snapshots!.store, folder, Date.now()).catch((error: unknown) => {
         services.log.warn({ err: error, session: identity.id, folder }, 'failed to mark a snapshot');
       });
@@ -94,5 +124,7 @@ export class SnapshotFates {
   private forget(): void {
     this.folders = [];
     this.savepoints = [];
+    this.doubted = 0;
+    this.inBlock = false;
   }
 }

@@ -67,7 +67,8 @@ type Ending =
   | { readonly kind: 'failed'; readonly error: ErrorFields }
   /** The server has told the client itself. */
   | { readonly kind: 'told' }
-  | { readonly kind: 'lost' };
+  /** Nobody knows whether it was committed; `snapshotId` where the snapshot is durable. */
+  | { readonly kind: 'lost'; readonly snapshotId?: string | null };
 
 /**
  * Stands between a captured statement that has run and its commit.
@@ -169,6 +170,7 @@ export class StatementGate {
       return outcome;
     } catch (error) {
       // Whether it was committed is not known where the server is gone, so that the snapshot stays.
+      if (error instanceof HiddenQueryEnded) return { kind: 'lost', snapshotId: outcome.snapshotId };
       if (!(error instanceof HiddenQueryError)) throw error;
       void writer.abort();
       return { kind: 'failed', error: nativeError(error) };
@@ -269,7 +271,8 @@ export class StatementGate {
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
       entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
       // Before anything is sent that ends the transaction.
-      if (ending.snapshotId !== null && this.prepared.way !== 'own') state.fates.add(this.prepared.folder);
+      if (ending.snapshotId !== null && this.prepared.way !== 'own')
+        state.fates.add(this.prepared.folder, isQuery);
       parts.push(
         this.tag === null
           ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
@@ -281,6 +284,8 @@ export class StatementGate {
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
       parts.push(encodeErrorResponse(ending.error, state.clientEncoding));
       state.failedUntold = false;
+    } else if (ending.kind === 'lost' && typeof ending.snapshotId === 'string') {
+      entry.decision = noted(entry.decision, ending.snapshotId, '');
     }
     if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
     if (parts.length > 0) state.inject(Buffer.concat(parts));

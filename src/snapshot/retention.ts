@@ -3,7 +3,7 @@ import { timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { manifestKey, readManifest } from './manifest.ts';
-import { rolledBackKey } from './snapshots.ts';
+import { rolledBackKey, undoMarkKey } from './snapshots.ts';
 
 /** How long snapshots are kept, and how much of them; null is without a limit. */
 export interface Retention {
@@ -131,6 +131,7 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
     folder.createdAtMs = Math.max(folder.createdAtMs, modifiedAtMs);
     if (key === manifestKey(path)) folder.complete = true;
     else if (key === rolledBackKey(path)) folder.rolledBack = true;
+    else if (key === undoMarkKey(path)) continue;
     else folder.hasRows = true;
   }
   if (folder !== null) yield folder;

@@ -21,6 +21,8 @@ export interface SnapshotEntry {
   readonly storedAtMs: number;
   /** The statement was taken back with its transaction, so that there is nothing to undo. */
   readonly rolledBack: boolean;
+  /** It was undone, unless that was undone itself; see `undoneBy`. */
+  readonly undoMarked: boolean;
 }
 
 /** Those of a range of days, the newest first, whose ids begin so. What has no manifest is none. */
@@ -30,18 +32,23 @@ export async function* listSnapshots(
   beginning = '',
 ): AsyncIterable<SnapshotEntry> {
   for await (const day of daysBackwards(store, range)) {
-    const found: SnapshotEntry[] = [];
-    const rolledBack = new Set<string>();
+    const found: Omit<SnapshotEntry, 'rolledBack' | 'undoMarked'>[] = [];
+    const [rolledBack, undoMarked] = [new Set<string>(), new Set<string>()];
     const prefix = prefixOf(day);
     for await (const { key, modifiedAtMs } of store.list(prefix + beginning)) {
       const [id, name] = key.slice(prefix.length).split('/');
       const folder = `${prefix}${id}`;
       if (key === rolledBackKey(folder)) rolledBack.add(id!);
+      if (key === undoMarkKey(folder)) undoMarked.add(id!);
       if (name === undefined || key !== manifestKey(folder)) continue;
-      found.push({ id: id!, folder, day, storedAtMs: modifiedAtMs, rolledBack: false });
+      found.push({ id: id!, folder, day, storedAtMs: modifiedAtMs });
     }
     // Identifiers sort by the time they were made.
-    const marked = found.map((entry) => ({ ...entry, rolledBack: rolledBack.has(entry.id) }));
+    const marked = found.map((entry) => ({
+      ...entry,
+      rolledBack: rolledBack.has(entry.id),
+      undoMarked: undoMarked.has(entry.id),
+    }));
     yield* marked.toSorted((a, b) => (a.id < b.id ? 1 : -1));
   }
 }
@@ -136,12 +143,16 @@ async function* exactly(store: BlobStore, id: string, { from, to }: DayRange): A
     const stat = await store.stat(manifestKey(folder));
     if (stat === null) continue;
     const rolledBack = (await store.stat(rolledBackKey(folder))) !== null;
-    yield { id, folder, day, storedAtMs: stat.modifiedAtMs, rolledBack };
+    const undoMarked = (await store.stat(undoMarkKey(folder))) !== null;
+    yield { id, folder, day, storedAtMs: stat.modifiedAtMs, rolledBack, undoMarked };
   }
 }
 
 /** Stands beside the manifest of a snapshot whose statement was taken back. */
 export const rolledBackKey = (folder: string): string => `${folder}/rolled-back.json`;
+
+/** Stands beside the manifest of a snapshot that was undone. */
+export const undoMarkKey = (folder: string): string => `${folder}/undone.json`;
 
 /** Says of a snapshot that its statement was taken back with its transaction. */
 export async function markRolledBack(store: BlobStore, folder: string, nowMs: number): Promise<void> {

@@ -3,11 +3,12 @@ import type { BlobStore } from '../blobs/blob-store.ts';
 import { readManifest } from './manifest.ts';
 import type { SnapshotEntry } from './snapshots.ts';
 import { type SnapshotSummary, summaryOf } from './summary.ts';
+import { undoneBy } from './undo-mark.ts';
 
 /** A snapshot whose manifest cannot be read is listed all the same, with what is wrong with it. */
 /** `rolled_back`: its statement was taken back with its transaction. */
 export type Listed =
-  | (SnapshotSummary & { readonly rolled_back: boolean })
+  | (SnapshotSummary & { readonly rolled_back: boolean; readonly undone: boolean })
   | { readonly id: string; readonly problem: string };
 
 const READ_AT_ONCE = 16;
@@ -22,9 +23,13 @@ export async function readSummaries(store: BlobStore, entries: readonly Snapshot
   return out;
 }
 
-async function readSummary(store: BlobStore, { id, folder, rolledBack }: SnapshotEntry): Promise<Listed> {
+async function readSummary(
+  store: BlobStore,
+  { id, folder, rolledBack, undoMarked }: SnapshotEntry,
+): Promise<Listed> {
   try {
-    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack };
+    const undone = undoMarked && (await undoneBy(store, folder)) !== null;
+    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack, undone };
   } catch (error) {
     // Gone meanwhile, or damaged; a storage that does not answer is another thing.
     if (!(error instanceof HoldfastError) || !error.code.startsWith('BLOB_')) throw error;

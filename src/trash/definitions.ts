@@ -45,12 +45,17 @@ export function grants(
 
 function withOptions(options: readonly string[] | null): string {
   if (options === null || options.length === 0) return '';
+  return ` WITH (${optionList(options)})`;
+}
+
+/** Options as the catalogs have them, as SQL has them. */
+export function optionList(options: readonly string[]): string {
   const all = options.map((option) => {
     const at = option.indexOf('=');
     // A namespace stands before a dot, as in toast.autovacuum_enabled, which the names of options have none of.
     return `${option.slice(0, at)} = ${quoteLiteral(option.slice(at + 1))}`;
   });
-  return ` WITH (${all.join(', ')})`;
+  return all.join(', ');
 }
 
 const body = (definition: string | null): string => (definition ?? '').trim().replace(/;$/, '');
@@ -90,7 +95,11 @@ export function materializedView(view: GoneRelation): string[] {
   ];
 }
 
-const ENABLING: Readonly<Record<string, string>> = { D: 'DISABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' };
+export const ENABLING: Readonly<Record<string, string>> = {
+  D: 'DISABLE',
+  R: 'ENABLE REPLICA',
+  A: 'ENABLE ALWAYS',
+};
 
 export function trigger({ name, table, definition, enabled, comment: text }: GoneTrigger): string[] {
   const state = ENABLING[enabled];

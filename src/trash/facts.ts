@@ -150,6 +150,39 @@ export interface GoneRights {
   readonly columns: readonly { readonly name: string; readonly acl: readonly Grant[] | null }[] | null;
 }
 
+type Named = { readonly schema: string; readonly name: string };
+
+export interface Details {
+  readonly clones:
+    | readonly { readonly table: Named; readonly name: string; readonly enabled: string }[]
+    | null;
+  readonly comments:
+    | readonly { readonly table: Named; readonly name: string; readonly comment: string }[]
+    | null;
+  readonly enforced: readonly { readonly table: Named; readonly name: string }[] | null;
+  readonly materialized:
+    | readonly (Named & {
+        /** Options of its TOAST table. */
+        readonly toast: readonly string[] | null;
+        readonly columns:
+          | readonly {
+              readonly name: string;
+              readonly statistics: number | null;
+              readonly storage: string | null;
+              readonly compression: string | null;
+              readonly options: readonly string[] | null;
+            }[]
+          | null;
+        readonly indexes:
+          | readonly (Named & {
+              readonly tablespace: string | null;
+              readonly columns: readonly { readonly number: number; readonly statistics: number }[] | null;
+            })[]
+          | null;
+      })[]
+    | null;
+}
+
 export interface Facts {
   readonly relations: readonly GoneRelation[];
   readonly constraints: readonly GoneConstraint[];
@@ -166,8 +199,11 @@ export interface Facts {
   /** `type` is pg_type.typtype; row types of tables and arrays are left out. */
   readonly types: readonly (GoneNamed & { readonly type: string })[];
   readonly schemas: readonly GoneSchema[];
+  /** Schemas in which the role may not make anything, and so cannot give what is its own another name. */
+  readonly closed: readonly string[];
   readonly strangers: readonly string[];
   readonly rights: readonly GoneRights[];
+  readonly details: Details;
 }
 
 type Raw = { readonly [K in keyof Facts]: Facts[K] | null };
@@ -185,7 +221,9 @@ export function factsOf(raw: Raw): Facts {
     functions: raw.functions ?? [],
     types: raw.types ?? [],
     schemas: raw.schemas ?? [],
+    closed: raw.closed ?? [],
     strangers: raw.strangers ?? [],
     rights: raw.rights ?? [],
+    details: raw.details ?? { clones: null, comments: null, enforced: null, materialized: null },
   };
 }

@@ -3,6 +3,7 @@ import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.t
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropStatement } from '../sql/drop-target.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
+import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
@@ -272,7 +273,8 @@ async function lock(session: TrashSession, { relations }: Facts): Promise<void> 
 
 async function read(session: TrashSession, gone: readonly Standing[]): Promise<Facts> {
   const facts = await json<Parameters<typeof factsOf>[0]>(session, FACTS, given(gone));
-  return factsOf({ ...facts, rights: await json<Facts['rights']>(session, RIGHTS, given(gone)) });
+  const rights = await json<Facts['rights']>(session, RIGHTS, given(gone));
+  return factsOf({ ...facts, rights, details: await json<Facts['details']>(session, DETAILS, given(gone)) });
 }
 
 async function move(

@@ -12,6 +12,7 @@ import {
   TRASH_SCHEMA,
   trigger,
 } from './definitions.ts';
+import { detailsBack, detailsLost } from './details.ts';
 import type { Facts, GoneNamed, GoneRelation } from './facts.ts';
 import { givenBack, takenAway } from './rights.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
@@ -37,8 +38,9 @@ export type PlannedMove =
 export function planMove(id: string, facts: Facts): PlannedMove {
   const problem = problemOf(facts);
   if (problem !== null) return { kind: 'none', reason: problem };
-  const part = new Parts(id);
+  const part = new Parts(id, facts.closed);
   part.keepRights(facts);
+  part.keepDetails(facts);
   part.cut(facts);
   part.move(facts);
   return { kind: 'plan', plan: part.plan(facts) };
@@ -78,6 +80,7 @@ const ORDER = [
   'view',
   'reference',
   'trigger',
+  'details',
   'publication',
 ] as const;
 type Stage = (typeof ORDER)[number];
@@ -89,14 +92,23 @@ class Parts {
   readonly #objects: TrashedObject[] = [];
   readonly #notes: string[] = [];
 
-  constructor(id: string) {
+  readonly #closed: ReadonlySet<string>;
+  readonly #away = new Set<number>();
+
+  constructor(id: string, closed: readonly string[]) {
     this.#id = id;
+    this.#closed = new Set(closed);
   }
 
   plan(facts: Facts): MovePlan {
     for (const schema of facts.schemas) this.#dropSchema(schema);
     const restores = [...this.#restores.values()].flat();
     return { moves: this.#moves, restores, objects: this.#objects, notes: this.#notes };
+  }
+
+  keepDetails({ details }: Facts): void {
+    this.#restores.get('details')!.push(...detailsBack(details));
+    this.#notes.push(...detailsLost(details));
   }
 
   keepRights({ rights }: Facts): void {
@@ -108,12 +120,6 @@ class Parts {
 
   /** Cuts what ties those that go to those that stay. */
   cut(facts: Facts): void {
-    const views = inOrderOfUse(facts.relations.filter(({ kind }) => kind === 'v' || kind === 'm'));
-    for (const view of views) this.#cutView(view);
-    const materialized = views.filter(({ kind }) => kind === 'm').map(named);
-    if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
-    for (const relation of facts.relations) this.#cutFromParents(relation);
-    this.#cutReferences(facts);
     for (const { table, column, expression } of facts.defaults) {
       const at = `ALTER TABLE ONLY ${named(table)} ALTER COLUMN ${quoteName(column)}`;
       this.#moves.push(`${at} DROP DEFAULT`);
@@ -135,6 +141,12 @@ class Parts {
       this.#moves.push(`DROP POLICY ${quoteName(each.name)} ON ${named(each.table)}`);
       this.#restore('trigger', `the policy ${each.name} of ${named(each.table)}`, ...policy(each));
     }
+    const views = inOrderOfUse(facts.relations.filter(({ kind }) => kind === 'v' || kind === 'm'));
+    for (const view of views) this.#cutView(view);
+    const materialized = views.filter(({ kind }) => kind === 'm').map(named);
+    if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
+    for (const relation of facts.relations) this.#cutFromParents(relation);
+    this.#cutReferences(facts);
     this.#cutPublications(facts);
   }
 
@@ -147,20 +159,18 @@ class Parts {
     const kept = facts.relations.filter(
       ({ kind, indexOf, schema }) => kind !== 'm' && indexOf?.kind !== 'm' && schema !== 'pg_toast',
     );
+    // Indexes and owned sequences follow their tables, but their names have to be free in the trash.
+    const followers = kept.filter((relation) => followed(relation) !== null);
+    const isClosed = ({ schema }: GoneRelation) => this.#closed.has(schema);
+    for (const each of followers) if (!isClosed(each)) this.#rename(each, each.schema);
+    const followersOf = Map.groupBy(followers.filter(isClosed), followed);
     for (const relation of kept) {
-      const { kind, ownedBy } = relation;
-      const word = RELATION_WORDS[kind];
+      const word = RELATION_WORDS[relation.kind];
       // The relations of composite types follow them.
-      if (word === undefined) continue;
-      // So do indexes and owned sequences, but their names have to be free in the trash.
-      if (word === 'INDEX' || (kind === 'S' && ownedBy?.gone === true)) this.#rename(word, relation);
-    }
-    for (const relation of kept) {
-      const { kind, ownedBy } = relation;
-      const word = RELATION_WORDS[kind];
-      if (word === undefined || word === 'INDEX' || (kind === 'S' && ownedBy?.gone === true)) continue;
-      if (kind === 'S' && ownedBy !== null) this.#disown(relation, ownedBy);
+      if (word === undefined || followed(relation) !== null) continue;
+      if (relation.kind === 'S' && relation.ownedBy !== null) this.#disown(relation, relation.ownedBy);
       this.#relocate(word, relation);
+      for (const each of followersOf.get(relation.oid) ?? []) this.#rename(each, TRASH_SCHEMA);
     }
     this.#renamedBack();
     for (const each of facts.statistics) this.#relocate('STATISTICS', each);
@@ -185,7 +195,11 @@ class Parts {
       this.#notes.push(`the materialized view ${named(view)} is computed anew`);
       return;
     }
-    this.#moves.push(emptiedView(view));
+    // Nor can a view be given another definition where nothing can be made.
+    const closed = this.#closed.has(view.schema);
+    if (closed) this.#takeAway('VIEW', view);
+    const place = closed ? { schema: TRASH_SCHEMA, name: this.#trashName(view) } : view;
+    this.#moves.push(emptiedView({ ...view, ...place }));
     this.#restore('view', `the view ${named(view)}`, filledView(view));
   }
 
@@ -248,9 +262,10 @@ class Parts {
 
   readonly #renamed: RestoreStep[] = [];
 
-  #rename(word: string, object: GoneNamed): void {
+  #rename(object: GoneRelation, schema: string): void {
     const trashName = this.#trashName(object);
-    this.#moves.push(`ALTER ${word} ${named(object)} RENAME TO ${quoteName(trashName)}`);
+    const word = RELATION_WORDS[object.kind]!;
+    this.#moves.push(`ALTER ${word} ${named({ ...object, schema })} RENAME TO ${quoteName(trashName)}`);
     this.#objects.push({
       oid: object.oid,
       kind: word.toLowerCase(),
@@ -273,10 +288,7 @@ class Parts {
   #relocate(word: string, object: GoneNamed, signature = ''): void {
     const trashName = this.#trashName(object);
     const at = (schema: string) => named({ schema, name: trashName });
-    this.#moves.push(
-      `ALTER ${word} ${named(object)}${signature} RENAME TO ${quoteName(trashName)}`,
-      `ALTER ${word} ${at(object.schema)}${signature} SET SCHEMA ${quoteName(TRASH_SCHEMA)}`,
-    );
+    if (!this.#away.has(object.oid)) this.#takeAway(word, object, signature);
     this.#objects.push({
       oid: object.oid,
       kind: word.toLowerCase(),
@@ -292,6 +304,19 @@ class Parts {
     );
   }
 
+  /** By a name of its own, that none in the trash is in its way; unless only there it can be given one. */
+  #takeAway(word: string, object: GoneNamed, signature = ''): void {
+    const renamed = { ...object, name: this.#trashName(object) };
+    const rename = (at: GoneNamed) =>
+      `ALTER ${word} ${named(at)}${signature} RENAME TO ${quoteName(renamed.name)}`;
+    const move = (at: GoneNamed) =>
+      `ALTER ${word} ${named(at)}${signature} SET SCHEMA ${quoteName(TRASH_SCHEMA)}`;
+    this.#away.add(object.oid);
+    if (this.#closed.has(object.schema)) {
+      this.#moves.push(move(object), rename({ ...object, schema: TRASH_SCHEMA }));
+    } else this.#moves.push(rename(object), move(renamed));
+  }
+
   #dropSchema({ name, owner, aclIsSet, acl, comment: text }: Facts['schemas'][number]): void {
     const quoted = quoteName(name);
     this.#moves.push(`DROP SCHEMA ${quoted}`);
@@ -304,6 +329,12 @@ class Parts {
       ...comment(`SCHEMA ${quoted}`, text),
     );
   }
+}
+
+/** The table that an index or a sequence goes with wherever it goes. */
+function followed({ kind, indexOf, ownedBy }: GoneRelation): number | null {
+  if (RELATION_WORDS[kind] === 'INDEX') return indexOf?.oid ?? null;
+  return kind === 'S' && ownedBy?.gone === true ? ownedBy.table.oid : null;
 }
 
 /** Each view after those that its definition reads. */

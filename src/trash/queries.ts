@@ -70,10 +70,10 @@ SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.obji
   FROM given p WHERE pg_catalog.pg_describe_object(p.classid, p.objid, 0) IS NOT NULL`);
 
 export const IS = (name: string) => `'pg_catalog.${name}'::regclass::oid`;
-const GONE = (name: string, oid: string) =>
+export const GONE = (name: string, oid: string) =>
   `EXISTS (SELECT FROM given g WHERE g.classid = ${IS(name)} AND g.objid = ${oid})`;
 export const LIST = (items: string, order: string) => `pg_catalog.jsonb_agg(${items} ORDER BY ${order})`;
-const NAME_OF = (
+export const NAME_OF = (
   oid: string,
 ) => `(SELECT pg_catalog.jsonb_build_object('oid', k.oid::int8, 'schema', n.nspname, 'name', k.relname, 'kind', k.relkind)
    FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = ${oid})`;
@@ -221,6 +221,14 @@ const SCHEMAS = `
     'n.oid',
   )} FROM given o JOIN pg_namespace n ON n.oid = o.objid WHERE o.classid = ${IS('pg_namespace')}`;
 
+/** Where the role may make nothing, and so rename nothing. */
+const CLOSED = `
+  SELECT ${LIST('n.nspname', 'n.nspname')} FROM pg_namespace n WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND (
+    EXISTS (SELECT FROM given o JOIN pg_class c ON c.oid = o.objid WHERE o.classid = ${IS('pg_class')} AND c.relnamespace = n.oid)
+    OR EXISTS (SELECT FROM given o JOIN pg_proc c ON c.oid = o.objid WHERE o.classid = ${IS('pg_proc')} AND c.pronamespace = n.oid)
+    OR EXISTS (SELECT FROM given o JOIN pg_type c ON c.oid = o.objid WHERE o.classid = ${IS('pg_type')} AND c.typnamespace = n.oid)
+    OR EXISTS (SELECT FROM given o JOIN pg_statistic_ext c ON c.oid = o.objid WHERE o.classid = ${IS('pg_statistic_ext')} AND c.stxnamespace = n.oid))`;
+
 /** All of a kind that nothing here knows how to keep. */
 const STRANGERS = `
   SELECT ${LIST('pg_catalog.pg_describe_object(o.classid, o.objid, 0)', `o.classid <> ${IS('pg_extension')}, o.classid, o.objid`)} FROM given o
@@ -267,7 +275,7 @@ export const FACTS = pinned(
       'rules', (${RULES} AND e.now IS NOT NULL), 'policies', (${POLICIES} AND e.now IS NOT NULL),
       'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS}),
       'functions', (${FUNCTIONS} AND e.now IS NOT NULL), 'types', (${TYPES}), 'schemas', (${SCHEMAS}),
-      'strangers', (${STRANGERS}))`,
+      'closed', (${CLOSED}), 'strangers', (${STRANGERS}))`,
   ),
 );
 

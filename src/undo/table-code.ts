@@ -22,8 +22,13 @@ export interface Reach {
   /** Types of rows that are only loaded, and functions that are in play besides. */
   readonly types: readonly number[];
   readonly functions: readonly number[];
-  readonly triggers: 'fire' | 'skip';
+  readonly triggers: Firing;
 }
+
+/** `none` where they are disabled. */
+export type Firing = 'fire' | 'skip' | 'none';
+
+const ENABLED: Readonly<Record<Firing, string>> = { fire: '{O,A}', skip: '{R,A}', none: '{}' };
 
 /** With the parts of the wholes that they are of, which rows may be put into, and what foreign keys act on. */
 const TOUCHED = `
@@ -107,14 +112,13 @@ export async function readForeignCode(
   { tables, acting, types, functions, triggers }: Reach,
   trusted: readonly string[],
 ): Promise<ForeignCode[]> {
-  const enabled = triggers === 'fire' ? '{O,A}' : '{R,A}';
   const names = `{${trusted.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
   const rows = await session.query(CODE, [
     list(tables),
     list(acting),
     list(types),
     list(functions),
-    enabled,
+    ENABLED[triggers],
     names,
   ]);
   return rows.map(([from, what, owner]) => ({ from: from!, what: what!, owner: owner! }));

@@ -9,6 +9,8 @@ export type Ending = 'commit' | 'roll back';
 export interface Bounds {
   /** Before anything else; it may refuse. */
   readonly first?: () => Promise<void>;
+  /** When all is done and only the COMMIT is left, with the transaction's number. */
+  readonly last?: (xid: string) => Promise<void>;
 }
 
 /** Where the work is, so that a failure can be told with its place. */
@@ -77,6 +79,7 @@ export async function setLocally(session: UndoSession, name: string, value: stri
 /** Where the answer to COMMIT is lost, only the server knows; with the transaction's number it can be asked. */
 async function commit(session: UndoSession, where: Whereabouts): Promise<void> {
   const [row] = await session.query('SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text');
+  await where.bounds.last?.(row![0]!);
   where.at('commit');
   try {
     await session.query('COMMIT');

@@ -54,19 +54,22 @@ const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDAT
 export async function refuseForeignDrop(
   session: UndoSession,
   { objects, restores }: NonNullable<Manifest['dropped']>,
-  trusted: Trusted = [],
+  { trusted = [], lock }: { readonly trusted?: Trusted | undefined; readonly lock: boolean },
 ): Promise<void> {
   if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql) && !sql.startsWith('GRANT ')))
     return;
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
-  const reach = {
+  // Values are given back to rows with triggers disabled, but by manifests of before that was so.
+  const updates = restores.some(({ sql }) => sql.startsWith('UPDATE'));
+  const reach: Reach = {
     ...NOTHING,
+    triggers: updates ? 'fire' : 'none',
     tables: of((kind) => kind.endsWith('table') || kind === 'column'),
     types: of((kind) => /type|domain/.test(kind)),
     functions: of((kind) => /routine/.test(kind)),
   };
-  await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
+  if (lock) await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
   await demandTrust(session, reach, trusted);
 }
 

@@ -45,6 +45,8 @@ export interface KeyColumn {
 export interface Problem {
   readonly table: string;
   readonly reason: string;
+  /** It is no matter of what can be done, and may be forced. */
+  readonly forceable?: true;
 }
 
 export type Matched =

@@ -7,12 +7,13 @@ import type { OnConflict } from './apply-statement.ts';
 import { compareTable, countTable, type Page, readConflicts, type TableCounts } from './compare.ts';
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
+import { type Marking, Once } from './once.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
 import { moveSequences, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
-import { type Bounds, inTransaction, Whereabouts } from './transaction.ts';
+import { inTransaction, Whereabouts } from './transaction.ts';
 import { refuseForeignCode, refuseForeignDrop, type Trusted } from './trust.ts';
 import { previewDrop, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
@@ -33,6 +34,8 @@ export interface PreviewOptions {
   readonly onConflict?: OnConflict;
   /** What the undo is to do about triggers, by which it may be refused. */
   readonly triggers?: 'fire' | 'skip';
+  /** Where the snapshot's marks are, by which it may be refused. */
+  readonly marking?: Marking;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -47,6 +50,8 @@ export interface UndoOptions {
   readonly expected?: readonly TableCounts[];
   /** Where to snapshot the undo itself, so that it can be undone; durable before the undo is committed. */
   readonly snapshot?: OwnSnapshot;
+  /** Where to say that it is undone; without it, that is kept from nobody. */
+  readonly marking?: Marking;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -54,7 +59,13 @@ export interface UndoOptions {
 export async function previewUndo(request: UndoRequest, options: PreviewOptions = {}): Promise<UndoPreview> {
   const { session, trusted } = request;
   const { dropped } = request.manifest;
-  const where = new Whereabouts(options.onProgress, boundsOf(request));
+  const once = onceOf(request, options.marking);
+  const where = new Whereabouts(options.onProgress, {
+    first: async () => {
+      await once?.refuseUseless();
+      await refuseUntrusted(request, false);
+    },
+  });
   if (dropped !== undefined)
     return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
@@ -68,9 +79,15 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
 }
 
-function boundsOf({ manifest: { dropped }, session, trusted }: UndoRequest): Bounds {
-  if (dropped === undefined) return {};
-  return { first: async () => await refuseForeignDrop(session, dropped, trusted) };
+function onceOf({ store, session }: UndoRequest, marking: Marking | undefined): Once | null {
+  return marking === undefined ? null : new Once(store, session, marking);
+}
+
+async function refuseUntrusted(
+  { manifest: { dropped }, session, trusted }: UndoRequest,
+  lock: boolean,
+): Promise<void> {
+  if (dropped !== undefined) await refuseForeignDrop(session, dropped, { trusted, lock });
 }
 
 function bounded({ from, max }: Page): Page {
@@ -81,16 +98,51 @@ function bounded({ from, max }: Page): Page {
  * Puts back what was, in one transaction: all of it, or nothing. Others may read the tables meanwhile and not write.
  */
 export async function undo(request: UndoRequest, options: UndoOptions = {}): Promise<UndoOutcome> {
-  const { session, trusted } = request;
-  const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
-  const { dropped } = request.manifest;
-  const where = new Whereabouts(options.onProgress, boundsOf(request));
-  if (dropped !== undefined)
-    return await undoDrop(session, request.manifest, dropped, { dryRun, onConflict }, where);
+  const { session, store, manifest } = request;
+  const { dryRun = false, onConflict = 'fail' } = options;
+  const once = onceOf(request, options.marking);
+  let isUndone = manifest.dropped !== undefined;
+  const where = new Whereabouts(options.onProgress, {
+    first: async () => {
+      await once?.lock();
+      await once?.refuseUseless();
+      await refuseUntrusted(request, true);
+    },
+    last: async (xid) => {
+      if (isUndone) await once?.mark(xid, options.snapshot?.facts.id ?? null);
+    },
+  });
   const own =
-    options.snapshot === undefined ? null : new OwnSnapshotWriter(request.store, session, options.snapshot);
+    options.snapshot === undefined || manifest.dropped !== undefined
+      ? null
+      : new OwnSnapshotWriter(store, session, options.snapshot);
+  const takeBack = async () => void (await Promise.all([own?.discard(), once?.unmark()]));
+  const ending =
+    manifest.dropped === undefined
+      ? undoRows(request, options, own, where, (whole) => {
+          isUndone = whole;
+        })
+      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict }, where);
+  const outcome = await ending.catch(async (error: unknown) => {
+    // Where the answer to COMMIT was lost, they may be needed.
+    if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await takeBack();
+    throw error;
+  });
+  if (outcome.kind !== 'done' || dryRun) await takeBack();
+  return outcome;
+}
+
+async function undoRows(
+  request: UndoRequest,
+  options: UndoOptions,
+  own: OwnSnapshotWriter | null,
+  where: Whereabouts,
+  onDone: (whole: boolean) => void,
+): Promise<UndoOutcome> {
+  const { session, trusted, manifest } = request;
+  const { onConflict = 'fail', triggers = 'fire', dryRun = false } = options;
   const searchPath = (await session.query(`SELECT pg_catalog.current_setting('search_path')`))[0]![0]!;
-  const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
+  return await inTransaction(session, 'READ COMMITTED', where, async () => {
     if (triggers === 'skip') await refuseWithoutRightToSkip(session);
     const tables = await lockTables(request, where);
     await refuseForeignCode(session, tables, triggers, { trusted, lock: true });
@@ -105,32 +157,29 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       where.at('keep', table.label, i, work.length);
       await own!.add(table, toDo[i]!, doing);
     }
-    await applyAll({
-      session,
-      tables: work,
-      counts: toDo,
-      doing,
-      triggers,
-      searchPath,
-      inPlace: own !== null,
-      where,
-    });
+    const inPlace = own !== null;
+    await applyAll({ session, tables: work, counts: toDo, doing, triggers, searchPath, inPlace, where });
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
-    if (!dryRun) sequences.push(...(await restoreSequences(session, request.manifest.sequences ?? [])));
+    if (!dryRun) sequences.push(...(await restoreSequences(session, manifest.sequences ?? [])));
     // Where nothing was to be done there is nothing to undo.
     if (!dryRun && work.length > 0) await own?.finish();
+    onDone(isUndoneBy(work, counts, onConflict));
     return {
       ending: dryRun ? 'roll back' : 'commit',
       value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
     };
-  }).catch(async (error: unknown) => {
-    // Where the answer to COMMIT was lost, it may be needed.
-    if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await own?.discard();
-    throw error;
   });
-  if (outcome.kind !== 'done' || dryRun) await own?.discard();
-  return outcome;
+}
+
+/** What was left out may be undone later; but not again what has no key. */
+function isUndoneBy(
+  work: readonly UndoTable[],
+  counts: readonly TableCounts[],
+  onConflict: OnConflict,
+): boolean {
+  const partly = onConflict === 'skip' && counts.some(({ conflicts }) => conflicts > 0);
+  return partly ? work.some(({ key }) => key === null) : work.length > 0;
 }
 
 const isWork = ({ putBack, setBack, removed }: TableCounts): boolean => putBack + setBack + removed > 0;

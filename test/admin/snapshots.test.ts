@@ -127,11 +127,27 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
     const done = await post(`/v1/snapshots/${deleted}/undo`, { expected });
     expect(done).toMatchObject({ status: 200, body: { dry_run: false, tables: [{ put_back: 3 }] } });
     expect(await names()).toEqual(['newer', 'newer', ...[3, 4, 5, 6, 7, 8, 9].map((i) => `item ${i}`)]);
-    expect((await post(`/v1/snapshots/${deleted}/undo`, { expected })).body).toMatchObject({
+    const again = {
+      status: 409,
+      body: { type: 'urn:holdfast:problem:undo-refused', hint: expect.stringContaining('force') },
+    };
+    expect(await post(`/v1/snapshots/${deleted}/undo`)).toMatchObject(again);
+    expect(await post(`/v1/snapshots/${deleted}/undo/preview`)).toMatchObject(again);
+    expect((await post(`/v1/snapshots/${deleted}/undo/preview`, { force: true })).status).toBe(200);
+    expect((await post(`/v1/snapshots/${deleted}/undo`, { expected, force: true })).body).toMatchObject({
       type: 'urn:holdfast:problem:undo-refused',
       detail: 'public.item: it has changed since the preview',
     });
     const { undo_snapshot } = done.body as { undo_snapshot: string };
+    expect((await gateway.http(`/v1/snapshots/${deleted}`)).body).toMatchObject({
+      undone: { by: 'token tests', undo_snapshot },
+    });
+    const { items } = (await gateway.http('/v1/snapshots')).body as { items: object[] };
+    expect(items).toMatchObject([
+      { id: undo_snapshot, undone: false },
+      { id: deleted, undone: true },
+      { id: updated },
+    ]);
     expect((await gateway.http(`/v1/snapshots/${undo_snapshot}`)).body).toMatchObject({
       session: { application: 'holdfast undo by token tests', client: '127.0.0.1' },
       statement: { text: `holdfast undo ${deleted}`, operation: 'undo' },
@@ -164,6 +180,7 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
       [`holdfast undo ${updated}`, 'failed', null, 'object'],
       [`holdfast undo ${deleted}`, 'completed', 3, 'string'],
       [`holdfast undo ${deleted}`, 'failed', null, 'object'],
+      [`holdfast undo ${deleted}`, 'failed', null, 'object'],
       [`holdfast undo ${updated} --into public.item_before`, 'completed', 2, 'object'],
       [`holdfast undo ${updated} --into public.item_before`, 'failed', null, 'object'],
       [`holdfast snapshots delete ${deleted}`, 'completed', null, 'object'],
@@ -177,7 +194,7 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
       tables: ['public.item'],
       risk: 'critical',
     });
-    expect(await gateway.metric('holdfast_undos_total')).toBe(5);
+    expect(await gateway.metric('holdfast_undos_total')).toBe(6);
     expect(await gateway.metric('holdfast_snapshots_removed_total')).toBe(1);
   });
 });

@@ -73,8 +73,13 @@ export class LossyProxy {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  async stop(): Promise<void> {
+  /** Breaks off what is under way, and what is held for ever. */
+  breakOff(): void {
     this.#server.closeAllConnections();
+  }
+
+  async stop(): Promise<void> {
+    this.breakOff();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 }

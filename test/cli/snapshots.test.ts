@@ -229,7 +229,15 @@ describe('holdfast undo', () => {
     expect((await run('snapshots', 'show', own)).out).toMatch(
       new RegExp(`^statement +holdfast undo ${ids[1]}$`, 'm'),
     );
-    expect((await run('undo', ids[1]!, ...connection)).out).toContain(
+    expect((await run('snapshots', 'show', ids[1]!)).out).toMatch(new RegExp(`^undone +.* as ${own}$`, 'm'));
+    expect((await run('snapshots')).out).toMatch(new RegExp(`^${ids[1]} .* \\(undone\\) `, 'm'));
+    const again = await run('undo', ids[1]!, ...connection);
+    expect([again.code, again.err]).toEqual([
+      1,
+      expect.stringMatching(/^holdfast: it was undone already, by /),
+    ]);
+    expect(again.err).toContain('--force undoes it all the same.');
+    expect((await run('undo', ids[1]!, '--force', ...connection)).out).toContain(
       'Nothing to do: all rows are as they were',
     );
     expect((await run('undo', 'latest', ...connection)).out).toMatch(/^Done: 30 rows removed\.$/m);
@@ -309,8 +317,9 @@ describe('holdfast undo', () => {
     });
     expect((await run('snapshots', '-n', '1')).out).toMatch(/ \(rolled back\) update item set price = 0/);
     const { code, out } = await run('undo', items[0].id, ...connection);
-    expect([code, out]).toEqual([0, expect.stringContaining('it was rolled back')]);
-    expect(out).toContain('Nothing to do: all rows are as they were');
+    expect([code, out]).toEqual([1, expect.stringContaining('it was rolled back')]);
+    const forced = await run('undo', items[0].id, '--force', ...connection);
+    expect(forced.out).toContain('Nothing to do: all rows are as they were');
   });
 
   it.each([

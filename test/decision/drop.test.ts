@@ -8,6 +8,7 @@ import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { previewUndo, undo } from '../../src/undo/undo.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { eventually } from '../support/process-facts.ts';
 import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
 
@@ -285,5 +286,47 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(errorsOf(await client.query('drop database doomed'))).toMatchObject([{ C: 'HF002' }]);
     await direct.rows('drop database doomed');
     await client.terminate();
+  });
+
+  it('is not known to be committed where the server is lost meanwhile, and the audit says so', async () => {
+    await direct.rows('set synchronous_commit = local; drop view app.seen');
+    for (const sql of [
+      `alter database postgres set synchronous_commit = 'on'`,
+      `alter system set synchronous_standby_names = 'nobody'`,
+      'select pg_reload_conf()',
+    ])
+      await direct.rows(sql);
+    const killed = async (query: string) => {
+      const waits = `select pid from pg_stat_activity where wait_event = 'SyncRep' and query like '${query}'`;
+      const ended = await direct.rows(`select pg_terminate_backend(pid) from (${waits}) w`);
+      return ended.length > 0 ? null : 'not yet';
+    };
+    try {
+      // It is a while until the server goes by it.
+      await eventually('a wait for a standby', async () => {
+        const probe = await RawClient.open(fixture.postgres.port);
+        probe.write(fe.query('create table app.probe (); drop table app.probe'));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        const seen = await killed('create table %');
+        probe.destroy();
+        return seen;
+      });
+      for (const sql of ['drop table app.child', 'drop table app.parent cascade']) {
+        const client = await fixture.client();
+        client.write(fe.query(sql));
+        await eventually('the commit', async () => await killed('COMMIT'));
+        await client.untilEnd();
+        const events = await fixture.auditEvents(({ sql: text, end }) => text === sql && end === 'lost', 1);
+        expect(events[0]).toMatchObject({
+          snapshot: (await manifests()).at(-1)!.id,
+          transaction_status: null,
+        });
+      }
+      expect(await there('app.child')).toBe(false);
+    } finally {
+      await direct.rows('alter database postgres reset synchronous_commit');
+      await direct.rows('alter system reset synchronous_standby_names');
+      await direct.rows('select pg_reload_conf()');
+    }
   });
 });

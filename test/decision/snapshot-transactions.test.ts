@@ -84,6 +84,36 @@ describe.each([18, 15] as const)('the transaction of a captured statement on Pos
     expect(await taken.fixture.preciousRows()).toBe(9);
   });
 
+  it('may have been committed by a procedure before the segment failed, and its snapshot is not marked', async () => {
+    await taken.fixture.postgres.sql(`create or replace procedure committing() language plpgsql as $$ begin commit; end $$;
+      create or replace procedure failing() language plpgsql as $$ begin commit; perform 1/0; end $$`);
+    const inTurn = [`call committing()`, 'do $$ begin commit; end $$', 'call failing()'];
+    for (const [i, sql] of inTurn.entries()) {
+      client.write(one(remove(i + 1)), one(sql), one(remove(i + 5)), one('select 1/0'), fe.sync());
+      expect(errorsOf(await client.untilReady())).toHaveLength(1);
+    }
+    // From PostgreSQL 17 on nothing in a segment may commit but its end.
+    expect(await taken.fixture.preciousRows()).toBe(version === 15 ? 7 : 10);
+    const later = version === 15 ? ['5 rolled back', '2 stands', '6 rolled back'] : ['2 stands'];
+    await expectFates('1 stands', ...later, '3 stands');
+    await taken.fixture.postgres.sql('drop procedure committing; drop procedure failing');
+  });
+
+  it('runs a DO in a block, which commits nothing, and its snapshot is marked', async () => {
+    for (const sql of ['begin', remove(1), 'do $$ begin null; end $$', 'rollback']) await client.query(sql);
+    client.write(
+      one('begin'),
+      one(remove(2)),
+      fe.sync(),
+      one('do $$ begin null; end $$'),
+      one('rollback'),
+      fe.sync(),
+    );
+    await client.untilReady();
+    await client.untilReady();
+    await expectFates('1 rolled back', '2 rolled back');
+  });
+
   it('goes back to a savepoint, and the snapshots since are marked', async () => {
     for (const sql of [
       'begin',

@@ -14,6 +14,8 @@ export interface Setting {
   readonly parser: Parser;
   /** Whoever drops and restores. */
   readonly client: RawClient;
+  /** Who restores, where it is somebody else. */
+  readonly restorer?: RawClient;
   /** Who may see everything. */
   readonly judge: RawClient;
 }
@@ -46,7 +48,10 @@ export async function judge(setting: Setting, sql: string): Promise<Judged> {
   }
   await client.rows('commit');
   const moved = await dumpDatabase(setting.judge);
-  const restored = await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved);
+  const restored = await restoreDropped(
+    onHidden(new HiddenClient(setting.restorer ?? client)),
+    outcome.moved,
+  );
   const back = await dumpDatabase(setting.judge);
   if (restored.kind === 'conflict') return { outcome, restored, differences: [JSON.stringify(restored)] };
   const differences = [...difference(before, back).map((line) => `restored ${line}`)];

@@ -18,12 +18,14 @@ const LINES: readonly string[] = [
      case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end
      from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
   `select 'column', ${rel('c.oid')}, case when c.relkind in ('v', 'm') then row_number() over (partition by c.oid order by a.attnum) else a.attnum end, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attcollation, a.attstorage,
-     a.attislocal, a.attinhcount, ${acl('a.attacl', 'c.relowner', `'c'`)}, col_description(c.oid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
+     a.attislocal, a.attinhcount, case when a.attstattarget >= 0 then a.attstattarget end, a.attoptions, a.attcompression, ${acl('a.attacl', 'c.relowner', `'c'`)}, col_description(c.oid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
      from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
      where ${USER} and a.attnum > 0 and not a.attisdropped and c.relkind not in ('i', 'I')`,
   `select 'constraint', ${rel('c.conrelid')}, c.conname, c.contype, pg_get_constraintdef(c.oid), c.convalidated, c.conislocal, c.coninhcount, c.connoinherit, c.conparentid <> 0, obj_description(c.oid, 'pg_constraint')
      from pg_constraint c join pg_namespace n on n.oid = c.connamespace where ${USER}`,
   `select 'index', ${rel('i.indexrelid')}, pg_get_indexdef(i.indexrelid), i.indisprimary, i.indisvalid, i.indisclustered, i.indisreplident from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
+  `select 'toast', ${rel('c.oid')}, k.reloptions from pg_class c join pg_class k on k.oid = c.reltoastrelid join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
+  `select 'index column', ${rel('c.oid')}, a.attnum, a.attstattarget, c.reltablespace from pg_class c join pg_attribute a on a.attrelid = c.oid join pg_namespace n on n.oid = c.relnamespace where ${USER} and c.relkind in ('i', 'I')`,
   `select 'trigger', ${rel('t.tgrelid')}, case when t.tgisinternal then regexp_replace(t.tgname, '[0-9]+', '', 'g') else t.tgname end, case when t.tgisinternal then '' else pg_get_triggerdef(t.oid) end, t.tgenabled, t.tgparentid <> 0, count(*), obj_description(t.oid, 'pg_trigger')
      from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace where ${USER} group by 1, 2, 3, 4, 5, 6, 8`,
   `select 'rule', ${rel('w.ev_class')}, w.rulename, pg_get_ruledef(w.oid), w.ev_enabled from pg_rewrite w join pg_class c on c.oid = w.ev_class join pg_namespace n on n.oid = c.relnamespace where ${USER}`,

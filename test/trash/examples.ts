@@ -146,6 +146,24 @@ export const EXAMPLES: readonly Example[] = [
     drop: 'drop schema s cascade',
     outcome: 'moved',
   },
+  {
+    name: 'the states of triggers of partitions, and comments on what they have from their parents',
+    setup: `create function f() returns trigger language plpgsql as 'begin return new; end'; create schema s;
+      create table s.p (k int) partition by list (k); create table s.m partition of s.p default partition by list (k); create table s.l partition of s.m default; create table s.o partition of s.p for values in (1);
+      create trigger a before insert on s.p for each row execute function f(); create trigger b before insert on s.p for each row execute function f(); create trigger c before insert on s.p for each row execute function f();
+      alter table s.o disable trigger a; alter table only s.m disable trigger b; alter table s.l enable always trigger b; alter table s.p disable trigger c; alter table only s.l enable trigger c;
+      create table w (k int, id int) partition by list (k); create table s.piece partition of w for values in (1); create trigger t after insert on w for each row execute function f(); alter table s.piece enable replica trigger t;
+      create table target (id int primary key); alter table w add constraint fk foreign key (id) references target; comment on constraint fk on w is 'of all'; comment on constraint fk on s.piece is 'of the piece'`,
+    drop: 'drop schema s cascade',
+    outcome: 'moved',
+  },
+  {
+    name: 'what the planner and the storage know of a materialized view',
+    setup: `create materialized view m with (toast.autovacuum_enabled = false) as select 1 as id, 'x'::text as t; create index e on m (lower(t)); alter index e alter column 1 set statistics 44;
+      alter materialized view m alter t set statistics 12; alter materialized view m alter t set storage main; alter materialized view m alter t set (n_distinct = 3); alter materialized view m alter t set compression pglz`,
+    drop: 'drop materialized view m',
+    outcome: 'moved',
+  },
   { name: 'an empty schema', setup: 'create schema s', drop: 'drop schema s', outcome: 'moved' },
   {
     name: 'a schema that is not empty',

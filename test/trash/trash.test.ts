@@ -173,6 +173,16 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     });
   });
 
+  it('says that a foreign key whose triggers were disabled will be enforced again', async () => {
+    await open(
+      'create table a (id int primary key); create table b (a int references a); alter table b disable trigger all',
+      'postgres',
+    );
+    expect((await moved('drop table a cascade')).notes).toEqual([
+      'the foreign key b_a_fkey of "public"."b", whose triggers were disabled, is enforced again',
+    ]);
+  });
+
   it('is purged by age, and of what is its own alone', async () => {
     await open(`create table a (id serial primary key, b int); create table b (id int primary key, a int references a); alter table a add foreign key (b) references b; insert into a select g from generate_series(1, 1000) g;
       create schema s; create type s.e as enum ('x'); create table s.t (e s.e); create function s.f(s.t) returns int language sql as 'select 1'; create sequence s.q; create statistics s.st on id, b from a`);

@@ -39,8 +39,19 @@ const summary = z
     rows_after: z.int().describe('Rows as the statement has left them.'),
     bytes: z.int().describe('Of its files.'),
     rolled_back: z.boolean().describe('The statement was taken back with its transaction: nothing to undo.'),
+    undone: z.boolean().describe('It was undone, and that was not undone since.'),
   })
   .meta({ id: 'SnapshotSummary' });
+
+const undone = z
+  .object({
+    undone_at: z.string(),
+    by: z.string(),
+    xid: z.string().describe('The transaction of the undo.'),
+    undo_snapshot: snapshotId.nullable().describe('The snapshot of the undo, which undoes it.'),
+  })
+  .nullable()
+  .describe('By whom it was undone, unless that was undone since.');
 
 const unreadable = z
   .object({ id: z.string(), problem: z.string().describe('Why its manifest cannot be read.') })
@@ -110,15 +121,15 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
         params: z.object({ id: snapshotId }),
         response: {
           200: manifestSchema
-            .extend({ folder: z.string(), rolled_back: z.boolean() })
+            .extend({ folder: z.string(), rolled_back: z.boolean(), undone })
             .meta({ id: 'Snapshot' }),
           ...snapshotProblems,
         },
       },
     },
     async ({ params }) => {
-      const { manifest, folder, rolledBack } = await snapshots.get(params.id);
-      return { ...manifest, folder, rolled_back: rolledBack };
+      const { manifest, folder, rolledBack, undone } = await snapshots.get(params.id);
+      return { ...manifest, folder, rolled_back: rolledBack, undone };
     },
   );
   app.post(

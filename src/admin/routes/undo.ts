@@ -43,10 +43,16 @@ const triggers = z
   .default('fire')
   .describe('Whether the triggers of the tables fire.');
 
+const force = z
+  .boolean()
+  .default(false)
+  .describe('Also where it is undone already, or its statement was rolled back.');
+
 const previewBody = z
   .strictObject({
     on_conflict: onConflict,
     triggers,
+    force,
     limit: z.int().min(1).max(LIMITS.undoConflictsMax).default(50).describe('How many conflicts to show.'),
     cursor: offset.describe('The `next` of the page of conflicts before.'),
   })
@@ -76,6 +82,7 @@ const undoBody = z
       .describe('The `tables` of a preview: nothing is done if they have changed.'),
     into: name.optional().describe('Put the rows into this new table instead, `schema.table`.'),
     table: name.optional().describe('With `into`: which table of the snapshot.'),
+    force,
   })
   .nullish();
 
@@ -121,10 +128,17 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
       },
     },
     async ({ params, body }) => {
-      const { on_conflict = 'fail', triggers = 'fire', limit = 50, cursor: from = 0 } = body ?? {};
+      const {
+        on_conflict = 'fail',
+        triggers = 'fire',
+        force = false,
+        limit = 50,
+        cursor: from = 0,
+      } = body ?? {};
       const { tables, conflicts, dropped } = await snapshots.preview(params.id, {
         onConflict: on_conflict,
         triggers,
+        force,
         from,
         limit,
       });
@@ -165,7 +179,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
 }
 
 function askedOf(body: z.infer<typeof undoBody>) {
-  const { on_conflict, triggers, dry_run, snapshot, expected, into, table } = body ?? {};
+  const { on_conflict, triggers, dry_run, snapshot, expected, into, table, force } = body ?? {};
   return {
     onConflict: on_conflict ?? 'fail',
     triggers: triggers ?? 'fire',
@@ -179,5 +193,6 @@ function askedOf(body: z.infer<typeof undoBody>) {
       })) ?? null,
     into: into ?? null,
     table: table ?? null,
+    force: force ?? false,
   } as const;
 }

@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { rolledBackKey } from '../snapshot/snapshots.ts';
+import { removeUndoMark, type UndoMark, undoneBy, writeUndoMark } from '../snapshot/undo-mark.ts';
+import { refuse } from './outcome.ts';
+import type { UndoSession } from './session.ts';
+
+/** The snapshot that is undone, by where it lies, and what of its marks is to be made. */
+export interface Marking {
+  readonly folder: string;
+  /** Who undoes. */
+  readonly by: string;
+  /** Undo it also where it is undone already, or its statement was rolled back. */
+  readonly force: boolean;
+}
+
+/** Keeps a snapshot from being undone twice, which would put rows without a key back twice. */
+export class Once {
+  readonly #store: BlobStore;
+  readonly #session: UndoSession;
+  readonly #marking: Marking;
+  #marked = false;
+
+  constructor(store: BlobStore, session: UndoSession, marking: Marking) {
+    this.#store = store;
+    this.#session = session;
+    this.#marking = marking;
+  }
+
+  /** For as long as the transaction, nobody else undoes it. */
+  async lock(): Promise<void> {
+    const key = createHash('sha256').update(`holdfast undo ${this.#marking.folder}`).digest();
+    const [row] = await this.#session.query('SELECT pg_catalog.pg_try_advisory_xact_lock($1)', [
+      key.readBigInt64BE().toString(),
+    ]);
+    if (row?.[0] !== 't') refuse({ table: '', reason: 'somebody else is undoing it at this moment' });
+  }
+
+  /** Refuses what there is nothing to undo of: what looks like it is the doing of others. */
+  async refuseUseless(): Promise<void> {
+    const { folder, force } = this.#marking;
+    if (force) return;
+    if ((await this.#store.stat(rolledBackKey(folder))) !== null) {
+      const reason = 'its statement was rolled back, so that there is nothing of it to undo';
+      refuse({ table: '', reason, forceable: true });
+    }
+    const mark = await undoneBy(this.#store, folder, (each) => this.#wasNotCommitted(each));
+    if (mark === null) return;
+    const by = mark.undo_snapshot === null ? '' : `, as ${mark.undo_snapshot}`;
+    const reason = `it was undone already, by ${mark.by} at ${mark.undone_at}${by}`;
+    refuse({ table: '', reason, forceable: true });
+  }
+
+  /** Says that it is undone, if the transaction commits. */
+  async mark(xid: string, own: string | null): Promise<void> {
+    const { folder, by } = this.#marking;
+    const mark = { undone_at: new Date().toISOString(), by, xid, undo_snapshot: own };
+    this.#marked = true;
+    await writeUndoMark(this.#store, folder, mark);
+  }
+
+  /** After a transaction that was not committed. Never rejects. */
+  async unmark(): Promise<void> {
+    if (this.#marked) await removeUndoMark(this.#store, this.#marking.folder);
+  }
+
+  /** What the server no longer knows, or not yet, counts as committed. */
+  async #wasNotCommitted({ xid }: UndoMark): Promise<boolean> {
+    const [row] = await this.#session.query(
+      `SELECT CASE WHEN $1::pg_catalog.xid8 OPERATOR(pg_catalog.<) pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+         THEN pg_catalog.pg_xact_status($1::pg_catalog.xid8) END`,
+      [xid],
+    );
+    return row?.[0] === 'aborted';
+  }
+}
