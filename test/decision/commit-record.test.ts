@@ -9,11 +9,11 @@ const INSERT = 'insert into other values (7)';
 const extended = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute()];
 
 /** All the ways in which something commits, as messages that are sent at once; each is answered by one ReadyForQuery. */
-const WAYS: readonly (readonly [name: string, ...Buffer[]])[] = [
-  ['a statement by itself', fe.query(INSERT)],
-  ['several statements', fe.query(`${INSERT}; select 1`)],
-  ['several statements with a COMMIT', fe.query(`begin; ${INSERT}; commit`)],
-  ['a segment', ...extended(INSERT), fe.sync()],
+const WAYS: readonly { readonly name: string; readonly messages: readonly Buffer[] }[] = [
+  { name: 'a statement by itself', messages: [fe.query(INSERT)] },
+  { name: 'several statements', messages: [fe.query(`${INSERT}; select 1`)] },
+  { name: 'several statements with a COMMIT', messages: [fe.query(`begin; ${INSERT}; commit`)] },
+  { name: 'a segment', messages: [...extended(INSERT), fe.sync()] },
   [
     'a transaction in one segment',
     ...extended('begin'),
@@ -21,9 +21,15 @@ const WAYS: readonly (readonly [name: string, ...Buffer[]])[] = [
     ...extended('commit'),
     fe.sync(),
   ],
-  ['what a segment runs behind its COMMIT', ...extended('commit'), ...extended(INSERT), fe.sync()],
-  ['a utility statement', ...extended('create table made ()'), ...extended(INSERT), fe.sync()],
-  ['a DO that commits', fe.query(`do $$ begin ${INSERT}; commit; end $$`)],
+  {
+    name: 'what a segment runs behind its COMMIT',
+    messages: [...extended('commit'), ...extended(INSERT), fe.sync()],
+  },
+  {
+    name: 'a utility statement',
+    messages: [...extended('create table made ()'), ...extended(INSERT), fe.sync()],
+  },
+  { name: 'a DO that commits', messages: [fe.query(`do $$ begin ${INSERT}; commit; end $$`)] },
   [
     'a DO that commits, by Execute',
     ...extended(`do $$ begin ${INSERT}; commit; end $$`),
@@ -69,7 +75,7 @@ describe('with audit.durable_before_commit', () => {
   };
   const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-  it.each(WAYS)('%s commits only once it is recorded', async (_, ...messages) => {
+  it.each(WAYS)('$name commits only once it is recorded', async ({ messages }) => {
     await withoutStore(async () => {
       client.write(...messages);
       await pause(200);
