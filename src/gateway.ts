@@ -26,6 +26,7 @@ import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
 import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
+import { TrashSweeper, type TrashSweeperDeps } from './trash-sweeper.ts';
 
 /** A gateway that runs: everything it started, and how to end it. */
 export interface Gateway {
@@ -105,6 +106,7 @@ async function start(
     log,
   });
   stops.push(() => sweeper.close());
+  purgeOldTrash(config, { store: blobs, audit, log }, stops);
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -184,6 +186,20 @@ function dropOldAudit(
   if (ageMs === null) return;
   const retention = new AuditRetention({ ...parts, key: readKeyFile(signingKey), ageMs });
   stops.push(() => retention.close());
+}
+
+function purgeOldTrash(
+  { trashRetentionMs: ageMs, undo: { connection } }: Config,
+  parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
+  stops: (() => Promise<void>)[],
+): void {
+  if (ageMs === null) return;
+  if (connection === null) {
+    parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
+    return;
+  }
+  const sweeper = new TrashSweeper({ ...parts, ageMs, connection });
+  stops.push(() => sweeper.close());
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

@@ -13,6 +13,7 @@ import { reportError } from './report-error.ts';
 import { addServe } from './serve.ts';
 import { addSnapshots } from './snapshots.ts';
 import { addStatus } from './status.ts';
+import { addTrash } from './trash.ts';
 import { addUndo } from './undo.ts';
 
 const COMMANDS: readonly AddCommand[] = [
@@ -22,6 +23,7 @@ const COMMANDS: readonly AddCommand[] = [
   addApprovals,
   addSnapshots,
   addUndo,
+  addTrash,
   addAudit,
   addPolicy,
   addStatus,

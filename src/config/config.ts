@@ -60,6 +60,8 @@ export interface Config {
   /** Whether a decision to snapshot takes one, or is only recorded. */
   readonly snapshotsTaken: boolean;
   /** What is kept of them; null is without a limit. */
+  /** How long what was dropped stays in the trash, or null: for as long as nobody purges it. */
+  readonly trashRetentionMs: number | null;
   readonly snapshotsRetention: { readonly ageMs: number | null; readonly bytes: number | null };
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */

@@ -126,6 +126,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       bytes: input.snapshots_retention?.bytes ?? null,
     },
     snapshotsTaken,
+    trashRetentionMs: daysInMs(input.trash?.retention_days),
     audit: {
       signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
       retentionMs: daysInMs(input.audit?.retention_days),

@@ -65,6 +65,16 @@ export const configSchema = z
       .enum(['off', 'on'])
       .describe('Whether a decision to snapshot takes one, or is only recorded.')
       .optional(),
+    trash: z
+      .strictObject({
+        retention_days: z
+          .int()
+          .min(1)
+          .max(36_500)
+          .describe('What was dropped longer ago is purged from holdfast_trash, with undo.connection.')
+          .optional(),
+      })
+      .optional(),
     snapshots_retention: z
       .strictObject({
         days: z.int().min(1).max(36_500).describe('Older snapshots are removed.').optional(),

@@ -4,7 +4,7 @@ import {
   type HiddenResult,
   type ResultColumn,
 } from '../catalog/connection.ts';
-import { decodeErrorFields } from '../wire/backend.ts';
+import { decodeErrorFields, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
 import { encodeClose, encodeDescribe, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { encodeFrontendMessage } from '../wire/frontend-message.ts';
@@ -162,6 +162,11 @@ export class HiddenExchange implements Exchange {
         this.closesLeft--;
         return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
       case Backend.ErrorResponse:
+        if (isFatalError(body)) {
+          // It ends the session and not the query, which may have been done, a COMMIT too.
+          this.fail(new HiddenQueryEnded('lost'));
+          return 'more';
+        }
         this.refused = new HiddenQueryError(decodeErrorFields(body) ?? {});
         if (this.end === 'sync') return 'more';
         this.fail(this.refused);

@@ -171,7 +171,10 @@ export class StatementGate {
     } catch (error) {
       // Whether it was committed is not known where the server is gone, so that the snapshot stays.
       if (error instanceof HiddenQueryEnded) return { kind: 'lost', snapshotId: outcome.snapshotId };
-      if (!(error instanceof HiddenQueryError)) throw error;
+      if (!(error instanceof HiddenQueryError)) {
+        this.entry.decision = noted(this.entry.decision, outcome.snapshotId, outcome.why);
+        throw error;
+      }
       void writer.abort();
       return { kind: 'failed', error: nativeError(error) };
     }

@@ -100,7 +100,7 @@ interface Folder {
   /** Of what the id and the files say the latest: files may have been copied here, and clocks differ. */
   createdAtMs: number;
   complete: boolean;
-  /** It has rows of its own, as that of a DROP has not. */
+  /** It has rows of its own, as that of a DROP has not; or a mark that there is nothing in the trash any more. */
   hasRows: boolean;
   /** Its statement was taken back, so that it is of no use. */
   rolledBack: boolean;

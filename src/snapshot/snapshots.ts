@@ -160,6 +160,20 @@ export async function markRolledBack(store: BlobStore, folder: string, nowMs: nu
   await store.putIfAbsent(rolledBackKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
 }
 
+/** Stands beside the manifest of a DROP once what it had moved into the trash was dropped for good. */
+const purgedKey = (folder: string): string => `${folder}/purged.json`;
+
+/** From here on retention removes it as any other, because there is no way back that it could be. */
+export async function markPurged(store: BlobStore, folder: string, nowMs: number): Promise<void> {
+  const mark = { purged_at: new Date(nowMs).toISOString() };
+  await store.putIfAbsent(purgedKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
+}
+
+/** When it was purged, or null. */
+export async function purgedAtMs(store: BlobStore, folder: string): Promise<number | null> {
+  return (await store.stat(purgedKey(folder)))?.modifiedAtMs ?? null;
+}
+
 export interface Verification {
   readonly files: number;
   readonly rows: number;

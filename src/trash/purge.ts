@@ -1,7 +1,10 @@
 import { isWholeId, timesOfIds } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import { quoteName } from '../catalog/quote.ts';
-import { RELATION_WORDS, TRASH_SCHEMA } from './definitions.ts';
+import { TRASH_SCHEMA } from './definitions.ts';
 import { json, type TrashSession } from './session.ts';
+import { standingIn } from './standing.ts';
+import type { TrashedObject } from './steps.ts';
 
 /** What one DROP has left in the trash of a database. */
 export interface TrashEntry {
@@ -12,22 +15,27 @@ export interface TrashEntry {
   readonly bytes: number;
 }
 
-export interface Purged {
+/** What the manifest of a DROP says was moved into the trash. */
+export interface Purgeable {
   readonly id: string;
+  readonly objects: readonly TrashedObject[];
+}
+
+export interface Purged {
+  /** Objects that are gone for good. */
+  readonly objects: number;
   /** Objects that stay, because something depends on them or the role may not drop them: the first reason. */
   readonly kept: { readonly objects: number; readonly reason: string } | null;
 }
 
 interface Standing {
   readonly name: string;
-  /** pg_class.relkind, or t, f, s: type, function, statistics. */
-  readonly kind: string;
   readonly bytes: number;
 }
 
-/** Only what carries a name of ours; what somebody else has put into the schema is left alone. */
+/** Only what carries a name of ours, and so a list, and no proof. */
 const STANDING = `
-SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', x.name, 'kind', x.kind, 'bytes', x.bytes) ORDER BY x.name)::pg_catalog.text FROM (
+SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', x.name, 'bytes', x.bytes) ORDER BY x.name)::pg_catalog.text FROM (
   SELECT c.relname AS name, c.relkind::pg_catalog.text AS kind,
       CASE WHEN c.relkind = ANY ('{r,m}'::pg_catalog."char"[]) THEN pg_catalog.pg_total_relation_size(c.oid) ELSE 0 END AS bytes
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -56,21 +64,24 @@ export async function listTrash(session: TrashSession): Promise<readonly TrashEn
     .sort((a, b) => b.droppedAtMs - a.droppedAtMs);
 }
 
-/** Drops for good what was dropped before then, each DROP's objects in a transaction of their own. */
-export async function purgeTrash(session: TrashSession, droppedBeforeMs: number): Promise<readonly Purged[]> {
-  const out: Purged[] = [];
-  for (const { id, droppedAtMs } of await listTrash(session)) {
-    if (droppedAtMs < droppedBeforeMs) out.push(await purgeOne(session, id));
-  }
-  return out;
+/** Those that would be purged. */
+export async function purgeable(session: TrashSession, { id, objects }: Purgeable): Promise<TrashedObject[]> {
+  return await standingIn(
+    session,
+    objects.filter(({ trash_name }) => trash_name.startsWith(`${id}_`)),
+  );
 }
 
-export async function purgeOne(session: TrashSession, id: string): Promise<Purged> {
+/** Drops for good what one DROP has moved into the trash, and nothing that its manifest does not prove to be that. */
+export async function purgeDropped(session: TrashSession, dropped: Purgeable): Promise<Purged> {
   await session.query('BEGIN');
   try {
-    const kept = await dropAll(session, id);
+    await session.query(`SELECT pg_catalog.set_config('lock_timeout', $1, true)`, [
+      `${LIMITS.undoLockWaitMs}ms`,
+    ]);
+    const purged = await dropAll(session, dropped);
     await session.query('COMMIT');
-    return { id, kept };
+    return purged;
   } catch (error) {
     await session.query('ROLLBACK').catch(() => {});
     throw error;
@@ -78,26 +89,38 @@ export async function purgeOne(session: TrashSession, id: string): Promise<Purge
 }
 
 /** Again and again, because they depend on each other, until nothing more goes. Never with CASCADE. */
-async function dropAll(session: TrashSession, id: string): Promise<Purged['kept']> {
-  let before = Number.POSITIVE_INFINITY;
-  for (;;) {
-    const found = (await json<readonly Standing[] | null>(session, STANDING)) ?? [];
-    const left = found.filter(({ name }) => idOf(name) === id);
-    if (left.length === 0) return null;
-    let reason = '';
+async function dropAll(session: TrashSession, dropped: Purgeable): Promise<Purged> {
+  const found = await purgeable(session, dropped);
+  // From here on nobody puts another in the place of one of these; more than reading its owner may not do to it.
+  const locked = found.filter(({ kind }) => TABLES.has(kind)).map(({ trash_name }) => inTrash(trash_name));
+  if (locked.length > 0) {
+    const reason = await attempt(session, `LOCK TABLE ONLY ${locked.join(', ONLY ')} IN ACCESS SHARE MODE`);
+    if (reason !== '') return { objects: 0, kept: { objects: found.length, reason } };
+  }
+  for (let before = Number.POSITIVE_INFINITY, reason = ''; ; ) {
+    const left = await purgeable(session, dropped);
+    if (left.length === 0 || left.length >= before) {
+      const kept = left.length === 0 ? null : { objects: left.length, reason };
+      return { objects: found.length - left.length, kept };
+    }
+    before = left.length;
     // All tables at once first, since foreign keys may run both ways.
-    const tables = left.filter(({ kind }) => kind === 'r' || kind === 'p').map(({ name }) => inTrash(name));
-    if (tables.length > 0) reason = await drop(session, `DROP TABLE ${tables.join(', ')}`);
-    for (const { name, kind } of left) {
-      const said = await drop(session, `DROP ${wordOf(kind)} IF EXISTS ${inTrash(name)}`);
+    const tables = left.filter(({ kind }) => TABLES.has(kind)).map(({ trash_name }) => inTrash(trash_name));
+    if (tables.length > 0) reason = await attempt(session, `DROP TABLE ${tables.join(', ')}`);
+    // Indexes go with their tables.
+    for (const { trash_name, kind } of left.filter((each) => each.kind !== 'index')) {
+      const word = TABLES.has(kind) ? 'TABLE' : kind.toUpperCase();
+      const said = await attempt(session, `DROP ${word} IF EXISTS ${inTrash(trash_name)}`);
       if (said !== '') reason = said;
     }
-    if (left.length >= before) return { objects: left.length, reason };
-    before = left.length;
   }
 }
 
-async function drop(session: TrashSession, sql: string): Promise<string> {
+/** Values of dropped columns are in a table as well. */
+const TABLES: ReadonlySet<string> = new Set(['table', 'column']);
+
+/** Why the server has refused it, which leaves nothing of it; empty where it has not. */
+async function attempt(session: TrashSession, sql: string): Promise<string> {
   await session.query('SAVEPOINT holdfast_purge');
   try {
     await session.query(sql);
@@ -112,5 +135,4 @@ async function drop(session: TrashSession, sql: string): Promise<string> {
 }
 
 const inTrash = (name: string): string => `${quoteName(TRASH_SCHEMA)}.${quoteName(name)}`;
-const wordOf = (kind: string): string => RELATION_WORDS[kind] ?? kind.toUpperCase();
 const idOf = (name: string): string => name.slice(0, name.lastIndexOf('_'));

@@ -107,6 +107,15 @@ export async function withStates(
   });
 }
 
+/** Those that stand in the trash: each is the very object that was moved there. */
+export async function standingIn(
+  session: TrashSession,
+  objects: readonly TrashedObject[],
+): Promise<TrashedObject[]> {
+  const standing = await standingOf(session, objects);
+  return objects.filter((_, i) => standing[i]?.placed === true);
+}
+
 export interface Difference {
   readonly object: TrashedObject;
   readonly reason: string;

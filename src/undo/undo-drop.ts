@@ -1,4 +1,6 @@
-import type { Manifest } from '../snapshot/manifest.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { type Manifest, snapshotFolder } from '../snapshot/manifest.ts';
+import { purgedAtMs } from '../snapshot/snapshots.ts';
 import { obstacles, type RestoreConflict, restoreWithin, stepsAfter } from '../trash/restore.ts';
 import type { TrashSession } from '../trash/session.ts';
 import type { OnConflict } from './apply-statement.ts';
@@ -76,6 +78,19 @@ export async function previewDrop(
   ).then((outcome) => (outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome));
 }
 
+/** That it was purged says more than that nothing of it is there. */
+export async function toldOfPurge<T extends UndoOutcome | UndoPreview>(
+  { store, manifest }: { readonly store: BlobStore; readonly manifest: Manifest },
+  outcome: T,
+): Promise<T | Extract<UndoOutcome, { kind: 'refused' }>> {
+  if (outcome.kind !== 'refused') return outcome;
+  const folder = snapshotFolder(manifest.id, Date.parse(manifest.created_at));
+  const atMs = await purgedAtMs(store, folder);
+  if (atMs === null) return outcome;
+  const reason = `what was dropped was purged from the trash on ${new Date(atMs).toISOString()}, and is gone for good`;
+  return { kind: 'refused', problems: [{ table: '', reason }] };
+}
+
 async function demandDatabase(
   session: UndoSession,
   { session: { database } }: Manifest,
@@ -111,7 +126,7 @@ async function doAfterwards(session: UndoSession, sql: string): Promise<string |
   }
 }
 
-function trashSession(session: UndoSession): TrashSession {
+export function trashSession(session: UndoSession): TrashSession {
   return {
     query: (sql, parameters) => session.query(sql, parameters),
     refusal: (error) => (error instanceof UndoQueryError ? error.message : null),

@@ -15,7 +15,7 @@ import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
 import { refuseForeignCode, refuseForeignDrop, type Trusted } from './trust.ts';
-import { previewDrop, undoDrop } from './undo-drop.ts';
+import { previewDrop, toldOfPurge, undoDrop } from './undo-drop.ts';
 import { matchTable, type UndoTable } from './undo-table.ts';
 
 /** A snapshot, and where to undo what it was taken of. */
@@ -67,7 +67,10 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
     },
   });
   if (dropped !== undefined)
-    return await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where);
+    return await toldOfPurge(
+      request,
+      await previewDrop(session, request.manifest, dropped, options.onConflict ?? 'fail', where),
+    );
   const page = options.page ?? { from: 0, max: LIMITS.undoConflictsMax };
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
@@ -129,7 +132,7 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
     throw error;
   });
   if (outcome.kind !== 'done' || dryRun) await takeBack();
-  return outcome;
+  return manifest.dropped === undefined ? outcome : await toldOfPurge(request, outcome);
 }
 
 async function undoRows(

@@ -14,13 +14,10 @@ const WAYS: readonly { readonly name: string; readonly messages: readonly Buffer
   { name: 'several statements', messages: [fe.query(`${INSERT}; select 1`)] },
   { name: 'several statements with a COMMIT', messages: [fe.query(`begin; ${INSERT}; commit`)] },
   { name: 'a segment', messages: [...extended(INSERT), fe.sync()] },
-  [
-    'a transaction in one segment',
-    ...extended('begin'),
-    ...extended(INSERT),
-    ...extended('commit'),
-    fe.sync(),
-  ],
+  {
+    name: 'a transaction in one segment',
+    messages: [...extended('begin'), ...extended(INSERT), ...extended('commit'), fe.sync()],
+  },
   {
     name: 'what a segment runs behind its COMMIT',
     messages: [...extended('commit'), ...extended(INSERT), fe.sync()],
@@ -30,12 +27,10 @@ const WAYS: readonly { readonly name: string; readonly messages: readonly Buffer
     messages: [...extended('create table made ()'), ...extended(INSERT), fe.sync()],
   },
   { name: 'a DO that commits', messages: [fe.query(`do $$ begin ${INSERT}; commit; end $$`)] },
-  [
-    'a DO that commits, by Execute',
-    ...extended(`do $$ begin ${INSERT}; commit; end $$`),
-    fe.flush(),
-    fe.sync(),
-  ],
+  {
+    name: 'a DO that commits, by Execute',
+    messages: [...extended(`do $$ begin ${INSERT}; commit; end $$`), fe.flush(), fe.sync()],
+  },
 ];
 
 describe('with audit.durable_before_commit', () => {

@@ -18,6 +18,7 @@ export class StepProxy {
   #step: Step | null = null;
   #reached: () => void = () => {};
   #seen = 0;
+  #instead: Buffer | null = null;
   /** Where each direction stands, of the connection that is stopped. */
   readonly #counters = { client: new Messages(), server: new Messages() };
 
@@ -36,9 +37,10 @@ export class StepProxy {
     return proxy;
   }
 
-  /** Resolves when the step is reached, with nothing behind it passed on. */
-  stopAt(step: Step): Promise<void> {
+  /** Resolves when the step is reached, with nothing behind it passed on; `instead` is said in its place, as the last. */
+  stopAt(step: Step, instead: Buffer | null = null): Promise<void> {
     this.#step = step;
+    this.#instead = instead;
     this.#seen = 0;
     for (const counter of Object.values(this.#counters)) counter.reset();
     return new Promise((resolve) => {
@@ -76,6 +78,9 @@ export class StepProxy {
       socket.on('data', (chunk: Buffer) => {
         const passes = this.#passes(from, chunk);
         if (passes > 0) other.write(chunk.subarray(0, passes));
+        if (this.#instead === null || !this.hasStopped) return;
+        other.end(this.#instead);
+        this.#instead = null;
       });
     }
   }

@@ -6,7 +6,7 @@ import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import { archiveTable } from '../../src/trash/archive.ts';
 import type { Moved } from '../../src/trash/move.ts';
-import { listTrash, purgeTrash } from '../../src/trash/purge.ts';
+import { listTrash, purgeDropped } from '../../src/trash/purge.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
@@ -47,6 +47,7 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     return outcome.moved;
   }
 
+  const asPurgeable = ({ objects }: Moved) => ({ id: objects[0]!.trash_name.slice(0, 25), objects });
   const session = () => onHidden(new HiddenClient(client));
 
   describe("stands in nobody's way", () => {
@@ -183,19 +184,18 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     ]);
   });
 
-  it('is purged by age, and of what is its own alone', async () => {
+  it('is purged of what is its own alone', async () => {
     await open(`create table a (id serial primary key, b int); create table b (id int primary key, a int references a); alter table a add foreign key (b) references b; insert into a select g from generate_series(1, 1000) g;
       create schema s; create type s.e as enum ('x'); create table s.t (e s.e); create function s.f(s.t) returns int language sql as 'select 1'; create sequence s.q; create statistics s.st on id, b from a`);
-    await moved('drop table a, b');
-    await moved('drop schema s cascade');
+    const dropped = [await moved('drop table a, b'), await moved('drop schema s cascade')].map(asPurgeable);
     await client.rows('create table holdfast_trash.by_hand ()');
     const listed = await listTrash(session());
     expect(listed.map(({ objects }) => objects)).toEqual([4, 4]);
     expect(listed[1]!.bytes).toBeGreaterThan(30_000);
-    expect(await purgeTrash(session(), listed[1]!.droppedAtMs)).toEqual([]);
-    expect(await purgeTrash(session(), Date.now() + 1000)).toEqual(
-      listed.map(({ id }) => ({ id, kept: null })),
-    );
+    expect(dropped.map(({ id }) => id)).toEqual(listed.map(({ id }) => id).reverse());
+    for (const each of dropped) expect(await purgeDropped(session(), each)).toMatchObject({ kept: null });
+    expect(await listTrash(session())).toEqual([]);
+    expect(await purgeDropped(session(), dropped[0]!)).toEqual({ objects: 0, kept: null });
     expect(
       await client.rows(`select relname from pg_class where relnamespace = 'holdfast_trash'::regnamespace`),
     ).toEqual([['by_hand']]);
@@ -203,10 +203,30 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
 
   it('keeps what somebody has come to depend on, and says so', async () => {
     await open('create table a (id int)');
-    const { objects } = await moved('drop table a');
-    await client.rows(`create view v as select * from holdfast_trash.${objects[0]!.trash_name}`);
-    const [purged] = await purgeTrash(session(), Date.now() + 1000);
-    expect(purged?.kept).toMatchObject({ objects: 1, reason: expect.stringContaining('depend') });
+    const dropped = await moved('drop table a');
+    await client.rows(`create view v as select * from holdfast_trash.${dropped.objects[0]!.trash_name}`);
+    const purged = await purgeDropped(session(), asPurgeable(dropped));
+    expect(purged).toEqual({ objects: 0, kept: { objects: 1, reason: expect.stringContaining('depend') } });
+  });
+
+  it('is never purged of what its manifest does not prove to be what was dropped', async () => {
+    await open('create table a (id int); create table b (id int)');
+    const dropped = asPurgeable(await moved('drop table a, b'));
+    const [a, b] = dropped.objects.map(({ trash_name }) => `holdfast_trash."${trash_name}"`);
+    // Another table by the same name, one that was brought back by hand, and one that a false manifest names.
+    await client.rows(
+      `drop table ${a}; create table ${a} (precious int); alter table ${b} set schema public`,
+    );
+    await client.rows('create table holdfast_trash.precious ()');
+    const [oid] = (await client.rows(`select 'holdfast_trash.precious'::regclass::oid`))[0]!;
+    const named = { oid: Number(oid), kind: 'table', schema: 'public', name: 'x', trash_name: 'precious' };
+    const lying = { id: dropped.id, objects: [...dropped.objects, named] };
+    expect(await purgeDropped(session(), lying)).toEqual({ objects: 0, kept: null });
+    expect(
+      await client.rows(
+        `select count(*) from pg_class where relnamespace = 'holdfast_trash'::regnamespace and relkind = 'r'`,
+      ),
+    ).toEqual([['2']]);
   });
 
   it('is archived row by row, as the table was called', async () => {

@@ -1,0 +1,94 @@
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { type DroppedSnapshot, droppedSnapshots } from '../snapshot/dropped.ts';
+import { markPurged } from '../snapshot/snapshots.ts';
+import { purgeable, purgeDropped } from '../trash/purge.ts';
+import type { UndoSession } from './session.ts';
+import { trashSession } from './undo-drop.ts';
+
+export interface PurgeTrash {
+  readonly store: BlobStore;
+  /** Opens a connection to this database, as a role that may drop what is in its trash. */
+  connect(database: string): Promise<UndoSession & { close(): Promise<void> }>;
+  readonly wanted: (id: string, createdAtMs: number) => boolean;
+  /** Whether those that are asked about stay. */
+  readonly dryRun: boolean;
+  /** Does the one, for whoever keeps a record of it. */
+  readonly doing?: <T>(snapshot: DroppedSnapshot, work: () => Promise<T>) => Promise<T>;
+}
+
+export type PurgedSnapshot = Pick<DroppedSnapshot, 'id' | 'createdAtMs'> & {
+  readonly database: string;
+  readonly statement: string;
+  /** Objects that are gone for good, or would be. */
+  readonly objects: number;
+  /** Objects that stay, and why: something depends on them, or the role may not drop them. */
+  readonly kept: { readonly objects: number; readonly reason: string } | null;
+};
+
+export interface PurgeFailure {
+  /** A snapshot, or a database. */
+  readonly of: string;
+  readonly reason: string;
+}
+
+export interface TrashPurged {
+  readonly purged: readonly PurgedSnapshot[];
+  readonly failures: readonly PurgeFailure[];
+}
+
+/**
+ * Drops for good what DROPs have moved into the trash of their databases, the oldest first, and marks their snapshots
+ * so that an undo says it. A database that cannot be reached, or a manifest that cannot be read, stops no others.
+ */
+export async function purgeTrash(request: PurgeTrash): Promise<TrashPurged> {
+  const { store, wanted } = request;
+  const purged: PurgedSnapshot[] = [];
+  const failures: PurgeFailure[] = [];
+  const fail = (of: string, error: unknown) =>
+    void failures.push({ of, reason: error instanceof Error ? error.message : String(error) });
+  const sessions = new Map<string, Awaited<ReturnType<PurgeTrash['connect']>> | null>();
+  try {
+    for await (const snapshot of droppedSnapshots(store, wanted, fail)) {
+      const { database } = snapshot.manifest.session;
+      if (!sessions.has(database)) {
+        sessions.set(
+          database,
+          await request.connect(database).catch((error) => {
+            fail(database, error);
+            return null;
+          }),
+        );
+      }
+      const session = sessions.get(database) ?? null;
+      if (session === null) continue;
+      try {
+        const one = await purgeOne(request, session, snapshot);
+        if (one !== null) purged.push(one);
+      } catch (error) {
+        fail(snapshot.id, error);
+      }
+    }
+  } finally {
+    for (const session of sessions.values()) await session?.close();
+  }
+  return { purged, failures };
+}
+
+async function purgeOne(
+  { store, dryRun, doing = (_, work) => work() }: PurgeTrash,
+  session: UndoSession,
+  snapshot: DroppedSnapshot,
+): Promise<PurgedSnapshot | null> {
+  const { id, createdAtMs, folder, manifest } = snapshot;
+  const of = { id, objects: manifest.dropped.objects };
+  // What has been brought back is no longer there; nor is anything of a database of the same name elsewhere.
+  const found = await purgeable(trashSession(session), of);
+  if (found.length === 0) return null;
+  const told = { id, createdAtMs, database: manifest.session.database, statement: manifest.statement.text };
+  if (dryRun) return { ...told, objects: found.length, kept: null };
+  return await doing(snapshot, async () => {
+    const { objects, kept } = await purgeDropped(trashSession(session), of);
+    if (kept === null) await markPurged(store, folder, Date.now());
+    return { ...told, objects, kept };
+  });
+}
