@@ -63,12 +63,19 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */
-function answerDone(
+function answerDone(state: SessionState, done: Done, entry: AuditEntry): Verdict {
+  state.closeSegment();
+  tellDone(state, done, entry, encodeReadyForQuery(state.transactionStatus));
+  return { kind: 'replace', bytes: NOTHING };
+}
+
+/** Answers a statement that has been done otherwise, with `behind` after its tag. */
+export function tellDone(
   state: SessionState,
   { tag, notices, snapshotId, why }: Done,
   entry: AuditEntry,
-): Verdict {
-  state.closeSegment();
+  behind: Buffer,
+): void {
   state.epoch++;
   const complete = Buffer.from(`${tag}\0`, 'latin1');
   entry.end = 'completed';
@@ -77,18 +84,13 @@ function answerDone(
   entry.durationMs = nowMs() - entry.startedAtMs;
   entry.transactionStatus = state.transactionStatus;
   const told = notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice));
-  const answer = [
-    encodeMessage(Backend.CommandComplete, complete),
-    encodeReadyForQuery(state.transactionStatus),
-  ];
-  state.inject(Buffer.concat([...told, ...answer]));
+  state.inject(Buffer.concat([...told, encodeMessage(Backend.CommandComplete, complete), behind]));
   state.services.audit.finish(entry);
   state.answered();
-  return { kind: 'replace', bytes: NOTHING };
 }
 
 /** There is nobody left to answer, or to ask; the audit says so. */
-function answerLost(
+export function answerLost(
   state: SessionState,
   { snapshotId, why }: Extract<CaptureOutcome, { kind: 'lost' }>,
   entry: AuditEntry,

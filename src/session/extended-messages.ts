@@ -6,7 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { DROP_BOUND, isDrop } from './capturable.ts';
+import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
@@ -25,7 +25,7 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
-import type { Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
+import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -41,6 +41,8 @@ export class ExtendedMessages {
   private readonly records: CommitRecord;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
+  /** The last segment in which something was executed other than a BEGIN. */
+  private executedIn = -1;
 
   constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
     this.state = state;
@@ -125,7 +127,7 @@ export class ExtendedMessages {
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
     const began = nowMs();
-    const unseen = isDrop(analysis) ? DROP_BOUND : null;
+    const unseen = isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null;
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
@@ -215,6 +217,8 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
+        if ('drop' in bound) return this.defer(bound, entry);
+        this.executes(analysis);
         const capture = this.snapshots.captureBound(bound, entry);
         return waitForCapture(this.records.ofCaptured(Frontend.Execute, capture));
       }
@@ -223,6 +227,7 @@ export class ExtendedMessages {
       }
       entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
+    this.executes(analysis);
     if (this.records.isAwaited(Frontend.Execute, entry))
       return waitForCapture(this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
@@ -230,6 +235,26 @@ export class ExtendedMessages {
     if (analysis.touchesSession || this.state.settings.mayBePutBack)
       applySessionEffects(this.state, analysis, reply, portal.statement.text);
     return null;
+  }
+
+  /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
+  private executes({ statements }: Analysis): void {
+    const begins = ({ session }: Analysis['statements'][number]) =>
+      session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
+    if (statements.length !== 1 || !begins(statements[0]!)) this.executedIn = this.state.segment;
+  }
+
+  /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
+  private defer(bound: BoundDrop, entry: AuditEntry): Verdict {
+    const { state } = this;
+    state.bound = null;
+    if (this.executedIn === state.segment) {
+      const error = noPlanError(bound.decision, DROP_ALONE);
+      entry.decision = noted(entry.decision, null, error['M'] ?? '');
+      return poison(state, Frontend.Execute, error, entry);
+    }
+    state.deferred = { bound, entry, closed: false };
+    return { kind: 'replace', bytes: NOTHING };
   }
 
   /** A write runs whole at the first Execute of its portal, and what comes by another is what was left of its rows. */

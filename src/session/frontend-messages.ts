@@ -7,6 +7,7 @@ import { Frontend } from '../wire/message-type.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
@@ -45,6 +46,7 @@ export class FrontendMessages {
   readonly hidden: HiddenQueries;
   private readonly snapshots: SnapshotDesk;
   private readonly extended: ExtendedMessages;
+  private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
   private readonly records: CommitRecord;
   /** The server was asked about what the message depends on. */
@@ -58,6 +60,7 @@ export class FrontendMessages {
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
+    this.deferred = new DeferredDrops(state, this.snapshots);
   }
 
   /** The client has given up waiting, or is gone. */
@@ -86,6 +89,10 @@ export class FrontendMessages {
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
+    }
+    if (state.deferred !== null) {
+      const verdict = this.deferred.before(type, bytes, start, end, answer);
+      if (verdict !== null) return verdict;
     }
     if (PART_OF_COPY[type] !== 1) {
       // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
@@ -191,10 +198,7 @@ export class FrontendMessages {
     const wait = recorded === null ? this.records.ofSync() : null;
     if (wait !== null) return { kind: 'wait', until: wait };
     const refused = recorded === false ? poison(state, Frontend.Execute, auditFailedError(), null) : null;
-    state.discarding = false;
-    state.copyDoubt = 'none';
-    state.closeSegment();
-    state.replies.push(ReplyKind.Sync).swallowed = state.copyingIn;
+    state.syncs();
     return refused === null ? null : { kind: 'replace', bytes: Buffer.concat([refused.bytes, SYNC]) };
   }
 

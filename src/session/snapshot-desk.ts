@@ -11,7 +11,8 @@ import {
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
-import { isDrop, NOT_UTF8, problemOf } from './capturable.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import { DROP_BOUND, isDrop, NOT_UTF8, problemOf, problemOfBoundDrop } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -33,6 +34,23 @@ export interface BoundPortal {
   readonly plan: CapturePlan;
 }
 
+/** A portal that drops something, likewise. */
+export interface BoundDrop {
+  readonly drop: true;
+  readonly name: string;
+  readonly portal: Portal;
+  readonly decision: Capturing;
+  readonly text: Buffer;
+}
+
+/** Its Execute. What it drops is moved away between two segments, and so only where nothing else runs in its own. */
+export interface DeferredDrop {
+  readonly bound: BoundDrop;
+  readonly entry: AuditEntry;
+  /** The client has closed the unnamed portal behind it. */
+  closed: boolean;
+}
+
 /** A Bind of a statement that is to be captured, before it has been sent. */
 export interface BindToPlan {
   readonly name: string;
@@ -51,7 +69,7 @@ export type Planned =
       readonly kind: 'planned';
       readonly name: string;
       readonly portal: Portal;
-      readonly bound: BoundPortal | null;
+      readonly bound: BoundPortal | BoundDrop | null;
     }
   | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
   | { readonly kind: 'discarded' };
@@ -107,10 +125,39 @@ export class SnapshotDesk {
     return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
   }
 
+  /** For an Execute that drops something, before the client's Sync behind it is sent. */
+  async captureDeferred({ bound: { text, decision }, entry }: DeferredDrop): Promise<Captured> {
+    const { state, hidden } = this;
+    const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
+      try {
+        // What stands in front of the Sync is sent by then, and answered only by a Flush.
+        await Promise.resolve();
+        if (!state.owesNothing() && state.replies.segmentOpen) state.upstream.write(FLUSH);
+        while (!state.owesNothing() && !mayOweNothing(state)) await state.untilAnswered();
+        if (state.discarding) return { kind: 'discarded' };
+        if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
+        await hidden.endSegment();
+        const services = state.services.snapshots!;
+        return await dropInstead({
+          state,
+          services,
+          hidden,
+          text,
+          entry,
+          decision,
+          gaveUp: () => this.gaveUp,
+        });
+      } catch (error) {
+        return failure(error, decision, entry);
+      }
+    });
+    return { entry, ...this.unlessGivenUp(outcome, decision) };
+  }
+
   /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */
   async plan(request: BindToPlan): Promise<Planned> {
     const { name, portal, decision, entry } = request;
-    let bound: BoundPortal | null = null;
+    let bound: BoundPortal | BoundDrop | null = null;
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
         await untilSegmentFits(this.state);
@@ -229,9 +276,18 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private async planBind(request: BindToPlan): Promise<BoundPortal | CaptureOutcome | null> {
+  private bindDrop({ name, portal, decision }: BindToPlan): BoundDrop | CaptureOutcome {
+    const { statement, analysis } = portal;
+    if (decision.snapshot === 'best_effort') return { kind: 'without', why: DROP_BOUND };
+    const problem = problemOfBoundDrop(statement, analysis);
+    if (problem !== null) return withoutPlan(decision, problem);
+    return { drop: true, name, portal, decision, text: Buffer.from(statement.text!, 'utf8') };
+  }
+
+  private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
     const { state, hidden } = this;
     const { name, portal, decision, bind } = request;
+    if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
     const problem = sql === null ? 'its text is a part of another' : problemOf(state, portal.analysis);
@@ -281,6 +337,8 @@ export class SnapshotDesk {
 }
 
 const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
+
+const FLUSH = encodeFlush();
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
