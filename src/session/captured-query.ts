@@ -6,6 +6,7 @@ import { Backend, Frontend } from '../wire/message-type.ts';
 import type { CaptureOutcome, Done } from './capture-run.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
+import { noPlanError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { applySessionEffects } from './session-effects.ts';
 import type { Captured } from './snapshot-desk.ts';
@@ -40,6 +41,11 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   if (captured.kind === 'refused') {
     entry.decision = noted(entry.decision, null, captured.error['M'] ?? '');
     return poison(state, type, captured.error, entry);
+  }
+  if (captured.kind === 'unplanned') {
+    const error = noPlanError(entry.decision, captured.reason);
+    entry.decision = noted(entry.decision, null, captured.reason);
+    return poison(state, type, error, entry);
   }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
   if (captured.kind === 'lost') return answerLost(state, captured, entry);

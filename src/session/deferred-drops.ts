@@ -45,7 +45,8 @@ export class DeferredDrops {
       state.deferred = null;
       return null;
     }
-    if (type === Frontend.Sync) return waitForCapture(this.snapshots.captureDeferred(deferred));
+    if (type === Frontend.Sync)
+      return waitForCapture(this.state, null, this.snapshots.captureDeferred(deferred));
     if (type === Frontend.Close && !deferred.closed && bytes[start] === 0x50 /* P */ && end - start === 2) {
       deferred.closed = true;
       return { kind: 'replace', bytes: NOTHING };
@@ -74,6 +75,8 @@ export class DeferredDrops {
         return answerLost(state, captured, entry);
       case 'refused':
         return this.refused(deferred, captured.error);
+      case 'unplanned':
+        return this.refused(deferred, noPlanError(deferred.bound.decision, captured.reason));
       case 'without':
         return this.refused(deferred, noPlanError(deferred.bound.decision, captured.why));
       case 'taken':

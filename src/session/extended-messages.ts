@@ -88,7 +88,8 @@ export class ExtendedMessages {
    */
   bind(bytes: Buffer, start: number, end: number, answer: Answer | null, missingBytes: number): Verdict {
     const { replies, portals, statements } = this.state;
-    if (answer?.outcome?.kind === 'planned') return this.bindPlanned(answer.outcome.planned);
+    const planned = answer?.outcome?.kind === 'planned' ? answer.outcome.planned : null;
+    if (planned !== null && planned.kind !== 'unplanned') return this.bindPlanned(planned);
     const portalEnd = stringEnd(bytes, start, end);
     const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
     if (nameEnd < 0) {
@@ -127,7 +128,8 @@ export class ExtendedMessages {
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
     const began = nowMs();
-    const unseen = isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null;
+    const unseen =
+      planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
@@ -153,10 +155,10 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
     const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
     const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
-    return waitForPlan(this.snapshots.plan(plan));
+    return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
-  private bindPlanned(planned: Planned): Verdict {
+  private bindPlanned(planned: Exclude<Planned, { kind: 'unplanned' }>): Verdict {
     if (planned.kind === 'discarded') return { kind: 'replace', bytes: NOTHING };
     if (planned.kind === 'refused') {
       const { entry, error } = planned;
@@ -220,7 +222,7 @@ export class ExtendedMessages {
         if ('drop' in bound) return this.defer(bound, entry);
         this.executes(analysis);
         const capture = this.snapshots.captureBound(bound, entry);
-        return waitForCapture(this.records.ofCaptured(Frontend.Execute, capture));
+        return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
       }
       if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
@@ -229,7 +231,7 @@ export class ExtendedMessages {
     }
     this.executes(analysis);
     if (this.records.isAwaited(Frontend.Execute, entry))
-      return waitForCapture(this.records.ofStatement(entry));
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession || this.state.settings.mayBePutBack)
@@ -261,7 +263,8 @@ export class ExtendedMessages {
   private run(captured: Captured): Verdict {
     const { bound } = this.state;
     this.state.bound = null;
-    if (bound !== null && captured.kind !== 'refused') this.ran.add(bound.portal);
+    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned')
+      this.ran.add(bound.portal);
     return runCaptured(this.state, Frontend.Execute, captured);
   }
 

@@ -210,8 +210,9 @@ export class FrontendMessages {
       this.state.replies.push(ReplyKind.Query);
       return null;
     }
-    if (answer?.outcome?.kind === 'capture')
-      return runCaptured(this.state, Frontend.Query, answer.outcome.captured);
+    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
+    if (captured !== null && captured.kind !== 'unplanned')
+      return runCaptured(this.state, Frontend.Query, captured);
     const { bound } = this.state;
     // A Query takes the place of an unnamed portal before it runs.
     if (bound !== null && bound.name !== '') {
@@ -227,7 +228,7 @@ export class FrontendMessages {
       return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
@@ -236,9 +237,10 @@ export class FrontendMessages {
     if (this.snapshots.takes(decision)) {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
       const capture = this.snapshots.capture(utf8, entry, decision);
-      return waitForCapture(this.records.ofCaptured(Frontend.Query, capture));
+      return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, capture));
     }
-    if (this.records.isAwaited(Frontend.Query, entry)) return waitForCapture(this.records.ofStatement(entry));
+    if (this.records.isAwaited(Frontend.Query, entry))
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
@@ -261,7 +263,7 @@ export class FrontendMessages {
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
     if (this.records.isAwaited(Frontend.FunctionCall, entry))
-      return waitForCapture(this.records.ofStatement(entry));
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     this.state.codeRuns();

@@ -18,7 +18,7 @@ import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
-import { snapshotFailedError } from './refusal.ts';
+import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
@@ -72,6 +72,7 @@ export type Planned =
       readonly bound: BoundPortal | BoundDrop | null;
     }
   | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
+  | { readonly kind: 'unplanned'; readonly reason: string }
   | { readonly kind: 'discarded' };
 
 /**
@@ -116,7 +117,7 @@ export class SnapshotDesk {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return refusedInDoubt(decision);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision, entry);
@@ -162,7 +163,7 @@ export class SnapshotDesk {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return refusedInDoubt(decision);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -181,6 +182,8 @@ export class SnapshotDesk {
       }
       case 'refused':
         return { kind: 'refused', error: outcome.error, entry };
+      case 'unplanned':
+        return outcome;
       default:
         return { kind: 'discarded' };
     }
@@ -211,7 +214,7 @@ export class SnapshotDesk {
     while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
-    if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
+    if (!state.owesNothing()) return refusedInDoubt(decision);
     // What the server is going to refuse by itself loses nothing. In a text of several a ROLLBACK may come before it.
     const { status, statements } = entry.analysis;
     const single = status === 'parsed' && statements.length === 1;
@@ -321,12 +324,13 @@ export class SnapshotDesk {
    */
   private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state } = this;
-    if (outcome.kind !== 'without' && outcome.kind !== 'refused') return outcome;
+    if (outcome.kind !== 'without' && outcome.kind !== 'refused' && outcome.kind !== 'unplanned')
+      return outcome;
     await state.untilHiddenOver();
     if (!state.discarding) return outcome;
     if (!state.failedUntold) return { kind: 'discarded' };
     state.failedUntold = false;
-    const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);
+    const error = errorOf(outcome, entry.decision);
     entry.decision = noted(entry.decision, null, error['M'] ?? '');
     entry.end = 'blocked';
     entry.sqlstate = error['C'] ?? null;
@@ -334,6 +338,28 @@ export class SnapshotDesk {
     state.inject(encodeErrorResponse(error, state.clientEncoding));
     return { kind: 'discarded' };
   }
+}
+
+function errorOf(
+  outcome: Extract<CaptureOutcome, { kind: 'without' | 'refused' | 'unplanned' }>,
+  decision: Decision,
+): ErrorFields {
+  switch (outcome.kind) {
+    case 'refused':
+      return outcome.error;
+    case 'without':
+      return snapshotFailedError(outcome.why);
+    case 'unplanned':
+      return noPlanError(decision, outcome.reason);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** What is to be done about it is known only to the server, so that nobody is asked. */
+function refusedInDoubt(decision: Capturing): CaptureOutcome {
+  if (decision.snapshot === 'best_effort') return { kind: 'without', why: COPY_IN_DOUBT };
+  return { kind: 'refused', error: noPlanError(decision, COPY_IN_DOUBT) };
 }
 
 const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
