@@ -1,14 +1,11 @@
-import { join } from 'node:path';
 import { LIMITS } from './base/limits.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import type { Config, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
 import { type Embedded, startEmbedded } from './embedded/embedded.ts';
-import { SAMPLE, SAMPLE_HBA, SAMPLE_SCRIPTS } from './embedded/sample.ts';
+import { SAMPLE_DATA, SAMPLE_HBA, SAMPLE_SCRIPTS, sampleConnection } from './embedded/sample.ts';
 import { welcome } from './embedded/welcome.ts';
 import { type Gateway, startGateway } from './gateway.ts';
-
-const EMBEDDED_DATA = join('data', 'postgres');
 
 interface ServeIo {
   out(text: string): void;
@@ -75,13 +72,12 @@ function watchFaults(gateway: Gateway, log: Logger) {
 }
 
 function startSample(): Promise<Embedded> {
-  return startEmbedded({ dataDir: EMBEDDED_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+  return startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
 }
 
-/** The sample's password is known to all, so that undo over HTTP may use it. */
-function withSample(config: Config, { host, port }: Embedded): Config {
-  const connection = `postgres://${SAMPLE.role}:${SAMPLE.password}@${host}:${port}`;
-  return { ...config, undo: { ...config.undo, connection: config.undo.connection ?? connection } };
+function withSample(config: Config, embedded: Embedded): Config {
+  const connection = config.undo.connection ?? sampleConnection(embedded);
+  return { ...config, undo: { ...config.undo, connection } };
 }
 
 function upstreamOf(embedded: Embedded): Upstream {

@@ -30,6 +30,10 @@ export function withAdminOptions(command: Command): Command {
     .option('--json', 'print JSON');
 }
 
+export type Answer =
+  | { readonly ok: true; readonly body: Fields }
+  | { readonly ok: false; readonly status: number; readonly body: unknown };
+
 /** The admin API of a running gateway, as one who has a token sees it. */
 export class AdminClient {
   readonly #base: URL;
@@ -62,25 +66,46 @@ export class AdminClient {
     return await this.#ask('POST', path, {}, body);
   }
 
+  /** For who has a use for what a refusal says. */
+  async ask(path: string, body: Fields, timeoutMs: number): Promise<Answer> {
+    return await this.#answer('POST', path, {}, body, timeoutMs);
+  }
+
+  refused({ status, body }: Answer & { ok: false }): HoldfastError {
+    return refused(status, body, this.#base);
+  }
+
   async #ask(
     method: string,
     path: string,
     query: Readonly<Record<string, string | undefined>>,
     body: Fields | undefined,
   ): Promise<Fields> {
+    const answer = await this.#answer(method, path, query, body, TIMEOUT_MS);
+    if (!answer.ok) throw this.refused(answer);
+    return answer.body;
+  }
+
+  async #answer(
+    method: string,
+    path: string,
+    query: Readonly<Record<string, string | undefined>>,
+    body: Fields | undefined,
+    timeoutMs: number,
+  ): Promise<Answer> {
     const url = new URL(path, this.#base);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
-    const response = await this.#send(url, method, body);
+    const response = await this.#send(url, method, body, timeoutMs);
     const parsed = parseJson(await response.text());
-    if (!response.ok) throw refused(response.status, parsed, this.#base);
+    if (!response.ok) return { ok: false, status: response.status, body: parsed };
     if (!isFields(parsed)) throw this.#strange(path);
-    return parsed;
+    return { ok: true, body: parsed };
   }
 
-  async #send(url: URL, method: string, body: Fields | undefined): Promise<Response> {
+  async #send(url: URL, method: string, body: Fields | undefined, timeoutMs: number): Promise<Response> {
     const headers = { authorization: `Bearer ${this.#token}`, accept: 'application/json' };
-    const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(TIMEOUT_MS)]);
+    const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(timeoutMs)]);
     try {
       // A redirect would carry the token to wherever it points.
       const init = { method, signal, redirect: 'error' } as const;

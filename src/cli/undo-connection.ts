@@ -54,14 +54,14 @@ export async function connectTo(
   database: string,
   io: Io,
 ): Promise<PgSession> {
-  const url = withDatabase(connectionUrl(options, config, io), database);
+  const url = withDatabase(await connectionUrl(options, config, io), database);
   // Loaded only here, so that the other commands start at once.
   const { connectForUndo } = await import('../undo/pg-session.ts');
   return await connectForUndo(url);
 }
 
-function connectionUrl({ connection }: ConnectionOption, config: Config, io: Io): string {
-  const url = connection ?? config.undo.connection ?? fromEnvironment(io.env);
+async function connectionUrl({ connection }: ConnectionOption, config: Config, io: Io): Promise<string> {
+  const url = connection ?? config.undo.connection ?? fromEnvironment(io.env) ?? (await sampleOf(config));
   if (url === null) {
     throw new HoldfastError('CONFIG_INVALID', 'nobody has said how to log in to the database', {
       detail: 'Holdfast keeps no credentials of its own.',
@@ -72,6 +72,13 @@ function connectionUrl({ connection }: ConnectionOption, config: Config, io: Io)
   if (!parsed.ok) throw new HoldfastError('CONFIG_INVALID', `--connection: ${parsed.problem}`);
   refuseGateway(url, config);
   return url;
+}
+
+/** Without an upstream it is the sample that is undone in, if it runs here. */
+async function sampleOf({ upstream }: Config): Promise<string | null> {
+  if (upstream !== null) return null;
+  const { runningSample } = await import('../embedded/sample.ts');
+  return runningSample();
 }
 
 /** Its policy would hold the statements of an undo, and wait for somebody to approve them. */

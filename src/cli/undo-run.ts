@@ -1,25 +1,26 @@
 import { HoldfastError } from '../base/errors.ts';
-import { packageVersion } from '../package-version.ts';
-import { type Manifest, readManifest } from '../snapshot/manifest.ts';
-import { findSnapshot } from '../snapshot/snapshots.ts';
+import type { Manifest } from '../snapshot/manifest.ts';
 import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
-import type { Progress, UndoOutcome, UndoPreview } from '../undo/outcome.ts';
+import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { broughtBackJson, conflictJson, countsJson } from '../undo/outcome-json.ts';
-import type { OwnSnapshot } from '../undo/own-snapshot.ts';
-import type { UndoRequest } from '../undo/undo.ts';
+import type { AdminOptions } from './admin-client.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
-import { type StoreOptions, withStore } from './snapshot-store.ts';
+import type { StoreOptions } from './snapshot-store.ts';
 import { timeText } from './snapshots-show.ts';
 import { toJson } from './table.ts';
-import { type ConnectionOption, withConnection } from './undo-connection.ts';
+import type { ConnectionOption } from './undo-connection.ts';
+import { undoByGateway } from './undo-gateway.ts';
+import { undoOffline } from './undo-offline.ts';
+import type { UndoPlace } from './undo-place.ts';
 import { type ShownProgress, showProgress } from './undo-progress.ts';
 import { conflictsText, countsText, doneText, droppedText, endedText, lackingText } from './undo-text.ts';
 
-export interface UndoCommandOptions extends StoreOptions, ConnectionOption {
+export interface UndoCommandOptions extends StoreOptions, ConnectionOption, AdminOptions {
+  readonly offline?: boolean;
   readonly dryRun?: boolean;
   readonly onConflict: OnConflict;
   readonly into?: string;
@@ -49,92 +50,59 @@ export async function undoCommand(
       'CONFIG_INVALID',
       '--table is for --into: all tables of a snapshot are undone together',
     );
-  return await withStore(options, io, async ({ store, config }) => {
-    const { folder, rolledBack } = await findSnapshot(store, asked);
-    const manifest = await readManifest(store, folder);
-    if (options.json !== true) io.out(headText(manifest, rolledBack));
-    return await withConnection(
-      options,
-      config(),
-      manifest.session.database,
-      io,
-      async (session, trusted) => {
-        const request = { store, manifest, session, trusted };
-        const progress = showProgress(io);
-        try {
-          const ended =
-            options.into === undefined
-              ? await previewAndUndo({ ...request, folder }, options, account, io, progress)
-              : await putInto(request, options, options.into, progress.onProgress);
-          progress.end();
-          return tell(ended, manifest, options, io);
-        } finally {
-          progress.end();
-        }
-      },
-    );
-  });
+  const progress = showProgress(io);
+  const work = async (place: UndoPlace): Promise<ExitCode> => {
+    if (options.json !== true) io.out(headText(place));
+    const ended =
+      options.into === undefined
+        ? await previewAndUndo(place, options, io, progress)
+        : await putInto(place, options, options.into);
+    progress.end();
+    return tell(ended, place, options, io);
+  };
+  try {
+    return isByGateway(options, io)
+      ? await undoByGateway(asked, options, io, work)
+      : await undoOffline(asked, options, account, io, progress.onProgress, work);
+  } finally {
+    progress.end();
+  }
 }
 
-function headText({ id, statement, session, created_at }: Manifest, rolledBack: boolean): string {
+/** Where there is a token, so that the audit has it; unless something is said that only an undo past it needs. */
+function isByGateway(
+  { offline, connection, snapshots, trustCodeOf, ...api }: UndoCommandOptions,
+  io: Io,
+): boolean {
+  const past = offline === true || [connection, snapshots, trustCodeOf].some((each) => each !== undefined);
+  return !past && (api.url !== undefined || Boolean(api.token ?? io.env['HOLDFAST_TOKEN']));
+}
+
+function headText({ manifest, rolledBack }: UndoPlace): string {
+  const { id, statement, session, created_at } = manifest;
   const by = `${printable(session.role)} in ${printable(session.database)}, ${timeText(created_at)} UTC`;
   const taken = rolledBack ? '; it was rolled back' : '';
   return `${id}: ${oneLine(statement.text, 200)}\n  by ${by}${taken}\n\n`;
 }
 
 async function previewAndUndo(
-  request: UndoRequest & { readonly folder: string },
+  place: UndoPlace,
   options: UndoCommandOptions,
-  account: string,
   io: Io,
   progress: ShownProgress,
 ): Promise<Ended> {
-  const { previewUndo, undo } = await import('../undo/undo.ts');
-  const { ownSnapshotOf } = await import('../undo/own-facts.ts');
-  const { onConflict, triggers } = options;
-  const { onProgress } = progress;
-  const page = { from: 0, max: options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts };
-  const marking = { folder: request.folder, by: account, force: options.force === true };
-  const preview = await previewUndo(request, { page, onConflict, triggers, marking, onProgress });
+  const preview = await place.preview(options.json === true ? Number.MAX_SAFE_INTEGER : options.conflicts);
   progress.pause();
   if (preview.kind !== 'preview') return { kind: 'outcome', outcome: preview, own: null };
-  const { dropped, sequences } = request.manifest;
-  if (options.json !== true) {
-    io.out(previewText(preview, request.manifest));
-  }
+  const { dropped, sequences } = place.manifest;
+  if (options.json !== true) io.out(previewText(preview, place.manifest));
   const { tables, conflicts } = preview;
-  const blocked = onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
+  const blocked = options.onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
   if (dropped === undefined && sequences === undefined && changesOf(tables) === 0)
     return { kind: 'nothing', tables };
-  const dryRun = options.dryRun === true;
-  if (!dryRun && !(await consents(options, io))) return { kind: 'declined' };
-  // What is brought back from the trash is dropped again by a DROP.
-  const own =
-    options.snapshot && dropped === undefined ? await ownSnapshotFor(request, account, ownSnapshotOf) : null;
-  const snapshot = own === null ? {} : { snapshot: own };
-  const outcome = await undo(request, {
-    onConflict,
-    triggers,
-    dryRun,
-    expected: tables,
-    marking,
-    ...snapshot,
-    onProgress,
-  });
-  return {
-    kind: 'outcome',
-    outcome,
-    own: dryRun || changesOf(tables) === 0 ? null : (own?.facts.id ?? null),
-  };
-}
-
-async function ownSnapshotFor(
-  { manifest, session }: UndoRequest,
-  name: string,
-  ownSnapshotOf: typeof import('../undo/own-facts.ts').ownSnapshotOf,
-): Promise<OwnSnapshot> {
-  return await ownSnapshotOf(manifest, session, { version: packageVersion(), client: 'command line', name });
+  if (options.dryRun !== true && !(await consents(options, io))) return { kind: 'declined' };
+  return { kind: 'outcome', ...(await place.undo(tables)) };
 }
 
 function previewText(
@@ -156,23 +124,19 @@ async function consents({ yes, json }: UndoCommandOptions, io: Io): Promise<bool
 }
 
 /** `table` or `schema.table`; without a schema it goes where the table came from. */
-async function putInto(
-  request: UndoRequest,
-  { table, dryRun }: UndoCommandOptions,
-  into: string,
-  onProgress: (progress: Progress) => void,
-): Promise<Ended> {
-  const { restoreInto } = await import('../undo/restore-into.ts');
-  const source = demandTable(request.manifest, table);
+async function putInto(place: UndoPlace, { table }: UndoCommandOptions, into: string): Promise<Ended> {
+  const source = demandTable(place.manifest, table);
   const dot = into.indexOf('.');
   const name = { schema: dot < 0 ? source.schema : into.slice(0, dot), name: into.slice(dot + 1) };
-  const chosen = table === undefined ? {} : { table: { schema: source.schema, name: source.name } };
-  const outcome = await restoreInto(request, { into: name, ...chosen, dryRun: dryRun === true, onProgress });
-  return { kind: 'outcome', outcome, own: null };
+  const chosen = table === undefined ? null : { schema: source.schema, name: source.name };
+  return { kind: 'outcome', outcome: await place.into(name, chosen), own: null };
 }
 
-function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io: Io): ExitCode {
-  if (options.json === true) io.out(toJson({ id: manifest.id, ...asJson(ended) }));
+function tell(ended: Ended, place: UndoPlace, options: UndoCommandOptions, io: Io): ExitCode {
+  if (options.json === true) {
+    const { manifest, audited } = place;
+    io.out(toJson({ id: manifest.id, ...asJson(ended), audited }));
+  }
   switch (ended.kind) {
     case 'nothing':
       if (options.json !== true) io.out('Nothing to do: all rows are as they were before the statement.\n');
@@ -181,7 +145,7 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
       io.err('Nothing was done.\n');
       return EXIT.failed;
     case 'outcome':
-      return tellOutcome(ended.outcome, ended.own, manifest, options, io);
+      return tellOutcome(ended.outcome, ended.own, place, options, io);
     default:
       return ended satisfies never;
   }
@@ -190,14 +154,14 @@ function tell(ended: Ended, manifest: Manifest, options: UndoCommandOptions, io:
 function tellOutcome(
   outcome: UndoOutcome,
   own: string | null,
-  manifest: Manifest,
+  place: UndoPlace,
   options: UndoCommandOptions,
   io: Io,
 ): ExitCode {
   const quiet = options.json === true;
   switch (outcome.kind) {
     case 'done':
-      if (!quiet) io.out(doneLines(outcome, own, manifest, options));
+      if (!quiet) io.out(doneLines(outcome, own, place, options));
       return EXIT.ok;
     case 'conflicts':
       if (!quiet) io.err(conflictAdvice(options));
@@ -214,7 +178,7 @@ function tellOutcome(
 function doneLines(
   { tables, dryRun, sequences, dropped: brought }: Extract<UndoOutcome, { kind: 'done' }>,
   own: string | null,
-  { dropped }: Manifest,
+  { manifest: { dropped }, audited }: UndoPlace,
   { into }: UndoCommandOptions,
 ): string {
   const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
@@ -224,8 +188,11 @@ function doneLines(
     return `Tried: ${what}. ${lacking === '' ? 'All of it went well' : 'It went well'}, and was taken back.\n${lacking}`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
-  return `Done: ${what}.\n${lacking}${moved}${back}`;
+  return `Done: ${what}.\n${lacking}${moved}${back}${audited ? '' : UNAUDITED}`;
 }
+
+const UNAUDITED =
+  'It went past the gateway, whose audit does not have it; with HOLDFAST_TOKEN a gateway that runs does it.\n';
 
 function conflictAdvice({ onConflict }: UndoCommandOptions): string {
   if (onConflict === 'overwrite') {

@@ -12,7 +12,9 @@ const TRIGGERS = ['fire', 'skip'] as const;
 
 export const addUndo: AddCommand = (program, io, finish) => {
   withConnectionOption(withStoreOptions(program.command('undo')))
-    .description('put back what a snapshot holds, in one transaction; works without a running gateway')
+    .description(
+      'put back what a snapshot holds, in one transaction: by a running gateway where there is a token, else without one',
+    )
     .argument('<id>', 'the snapshot: its id, as much of it as is needed, or latest')
     .option('--dry-run', 'do all of it, checks included, and take it back')
     .option(
@@ -35,6 +37,12 @@ export const addUndo: AddCommand = (program, io, finish) => {
     .option('--conflicts <count>', 'how many conflicts to show', numberFrom(0, 100), 10)
     .option('--no-snapshot', 'take none of the undo itself, which then cannot be undone')
     .option('--force', 'undo it also where it is undone already, or its statement was rolled back')
+    .option('--url <url>', 'the admin API of the gateway (or HOLDFAST_ADMIN_URL)')
+    .option(
+      '--token <token>',
+      'bearer token (better: HOLDFAST_TOKEN): the gateway undoes, and its audit has it',
+    )
+    .option('--offline', 'past the gateway, as with --connection, --snapshots and --trust-code-of')
     .option('-y, --yes', 'do not ask; nobody is asked either where standard input is no terminal')
     .action(async (id: string, options: UndoCommandOptions) =>
       finish(await undoCommand(id, options, userInfo().username, io)),

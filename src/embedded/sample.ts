@@ -1,10 +1,26 @@
+import { join } from 'node:path';
 import type { ClusterScript } from './cluster.ts';
+import { LOOPBACK } from './server.ts';
+import { runningPort } from './stale.ts';
 
 /**
  * The sample database: what a small shop would have. Its rows are computed, without chance, so that everybody
  * has the same ones.
  */
 export const SAMPLE = { database: 'shop', role: 'demo', password: 'demo' } as const;
+
+/** Where its cluster is kept, from the working directory. */
+export const SAMPLE_DATA = join('data', 'postgres');
+
+/** The sample's password is known to all, so that undo may use it. */
+export const sampleConnection = ({ host, port }: { readonly host: string; readonly port: number }): string =>
+  `postgres://${SAMPLE.role}:${SAMPLE.password}@${host}:${port}`;
+
+/** The same of the one that runs here, or null. */
+export function runningSample(): string | null {
+  const port = runningPort(SAMPLE_DATA);
+  return port === null ? null : sampleConnection({ host: LOOPBACK, port });
+}
 
 /** Only the sample's role is let in, with its password; the superuser has none and is let in from nowhere. */
 export const SAMPLE_HBA = [`host all ${SAMPLE.role} 127.0.0.1/32 scram-sha-256`] as const;

@@ -24,6 +24,15 @@ export async function reapStale(dataDir: string): Promise<void> {
   await endProcess(pid, () => !isServerOf(pid, dataDir));
 }
 
+/** The port of a server that runs on this data directory, or null. */
+export function runningPort(dataDir: string): number | null {
+  const file = join(dataDir, 'postmaster.pid');
+  const pid = readPid(file);
+  if (pid === null || !isServerOf(pid, dataDir)) return null;
+  const port = Number(readFileSync(file, 'utf8').split('\n')[3]);
+  return Number.isInteger(port) && port > 0 ? port : null;
+}
+
 /** Fast shutdown, then immediate, then by force; each is given its time. */
 export async function endProcess(pid: number, hasEnded: () => boolean): Promise<void> {
   for (const signal of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {

@@ -274,7 +274,7 @@ describe('holdfast undo', () => {
       },
     ]);
     const skipped = await run('undo', ids[0]!, '--on-conflict', 'skip', '--no-snapshot', ...connection);
-    expect(skipped.out).toMatch(/^Done: 1 row set back\.\n$/m);
+    expect(skipped.out).toMatch(/^Done: 1 row set back\.$/m);
     expect(await rows('select id, price from item where id < 4 order by id')).toEqual(['1|1.00', '2|7.00']);
     const forced = await run('undo', ids[0]!, '--on-conflict', 'overwrite', '--json', ...connection);
     expect(JSON.parse(forced.out)).toMatchObject({

@@ -100,6 +100,15 @@ export class TestGateway implements Middle {
     return this.#log;
   }
 
+  /** One that may do everything. */
+  get token(): string {
+    return TOKEN;
+  }
+
+  get adminUrl(): string {
+    return `http://127.0.0.1:${this.adminPort}`;
+  }
+
   assertAlive(): void {
     if (this.child.exitCode !== null || this.child.signalCode !== null) {
       throw new Error(

@@ -1,0 +1,62 @@
+import { packageVersion } from '../package-version.ts';
+import { readManifest } from '../snapshot/manifest.ts';
+import { findSnapshot } from '../snapshot/snapshots.ts';
+import { changesOf } from '../undo/compare.ts';
+import type { Progress } from '../undo/outcome.ts';
+import type { Io } from './io.ts';
+import { withStore } from './snapshot-store.ts';
+import { withConnection } from './undo-connection.ts';
+import type { UndoPlace } from './undo-place.ts';
+import type { UndoCommandOptions } from './undo-run.ts';
+
+/** Undoes over a connection of one's own, for which no gateway has to run. */
+export async function undoOffline<T>(
+  asked: string,
+  options: UndoCommandOptions,
+  account: string,
+  io: Io,
+  onProgress: (progress: Progress) => void,
+  work: (place: UndoPlace) => Promise<T>,
+): Promise<T> {
+  return await withStore(options, io, async ({ store, config }) => {
+    const { folder, rolledBack } = await findSnapshot(store, asked);
+    const manifest = await readManifest(store, folder);
+    const { database } = manifest.session;
+    return await withConnection(options, config(), database, io, async (session, trusted) => {
+      const request = { store, manifest, session, trusted };
+      const { onConflict, triggers } = options;
+      const dryRun = options.dryRun === true;
+      const marking = { folder, by: account, force: options.force === true };
+      return await work({
+        manifest,
+        rolledBack,
+        audited: false,
+        async preview(conflicts) {
+          const { previewUndo } = await import('../undo/undo.ts');
+          const page = { from: 0, max: conflicts };
+          return await previewUndo(request, { page, onConflict, triggers, marking, onProgress });
+        },
+        async undo(expected) {
+          const { undo } = await import('../undo/undo.ts');
+          const { ownSnapshotOf } = await import('../undo/own-facts.ts');
+          const undoer = { version: packageVersion(), client: 'command line', name: account };
+          // What is brought back from the trash is dropped again by a DROP.
+          const own =
+            options.snapshot && manifest.dropped === undefined
+              ? await ownSnapshotOf(manifest, session, undoer)
+              : null;
+          const snapshot = own === null ? {} : { snapshot: own };
+          const all = { onConflict, triggers, dryRun, expected, marking, ...snapshot, onProgress };
+          const outcome = await undo(request, all);
+          const isKept = !dryRun && changesOf(expected) > 0;
+          return { outcome, own: isKept ? (own?.facts.id ?? null) : null };
+        },
+        async into(into, table) {
+          const { restoreInto } = await import('../undo/restore-into.ts');
+          const chosen = table === null ? {} : { table };
+          return await restoreInto(request, { into, ...chosen, dryRun, onProgress });
+        },
+      });
+    });
+  });
+}

@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DecisionFixture } from '../decision/fixture.ts';
+import { holdfast, type Ran } from './support.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
+  - { name: drops, match: { operation: ["drop table"] }, action: snapshot }
+  - { name: the rest, match: { role: ["*"] }, action: allow }
+`;
+
+let fixture: DecisionFixture;
+let env: Record<string, string>;
+
+beforeAll(async () => {
+  fixture = await DecisionFixture.start(POLICY, (postgres) => ({
+    HOLDFAST_SNAPSHOTS_TAKEN: 'on',
+    HOLDFAST_UNDO_CONNECTION: postgres.url(''),
+  }));
+  // Where the snapshots lie is for the gateway to know.
+  env = { HOLDFAST_TOKEN: fixture.gateway.token, HOLDFAST_ADMIN_URL: fixture.gateway.adminUrl };
+});
+afterAll(async () => {
+  await fixture?.stop();
+});
+
+const run = (...args: readonly string[]): Promise<Ran> => holdfast(args, { env });
+const rows = async (sql: string) => (await fixture.postgres.sql(sql)).map((row) => row.join('|'));
+
+async function change(sql: string): Promise<void> {
+  const client = await fixture.client();
+  await client.query(sql);
+  await client.terminate();
+}
+
+it('with a token, the gateway undoes and its audit has it', async () => {
+  await change('delete from precious where id > 4');
+  const tried = await run('undo', 'latest', '--dry-run');
+  expect([tried.code, tried.err]).toEqual([0, '']);
+  expect(tried.out).toMatch(/^snap_\w+: delete from precious where id > 4$/m);
+  expect(tried.out).toMatch(/^ +6 +0 +0 +0 +0 +public\.precious$/m);
+  expect(tried.out).toMatch(/^Tried: 6 rows put back\. All of it went well, and was taken back\.$/m);
+  const declined = await holdfast(['undo', 'latest'], { env, answer: 'n' });
+  expect([declined.code, await fixture.preciousRows()]).toEqual([1, 4]);
+  const id = /^(snap_\w+):/.exec(tried.out)![1]!;
+  const done = await run('undo', id.slice(5, 23), '--json');
+  expect([done.code, JSON.parse(done.out)]).toMatchObject([
+    0,
+    {
+      id,
+      outcome: 'done',
+      tables: [{ put_back: 6 }],
+      undo_snapshot: expect.stringMatching(/^snap_/),
+      audited: true,
+    },
+  ]);
+  expect(await fixture.preciousRows()).toBe(10);
+  const { body } = await fixture.gateway.http('/v1/audit?rule=admin');
+  expect(body).toMatchObject({
+    items: [{ sql: `holdfast undo ${id}`, end: 'completed', role: 'token:tests' }],
+  });
+  const again = await run('undo', id);
+  expect([again.code, again.err]).toEqual([
+    1,
+    expect.stringMatching(
+      /^holdfast: it was undone already, by token tests at .*\n {2}--force undoes it all the same\.\n$/,
+    ),
+  ]);
+  expect((await run('undo', id, '--force')).out).toContain('Nothing to do: all rows are as they were');
+});
+
+it('shows conflicts, and says why it cannot be done', async () => {
+  await change(`update precious set note = 'x' where id < 3`);
+  await fixture.postgres.sql(`update precious set note = 'y' where id = 2`);
+  const conflicts = await run('undo', 'latest', '--conflicts', '5');
+  expect([conflicts.code, conflicts.err]).toEqual([4, expect.stringContaining('--on-conflict skip')]);
+  expect(conflicts.out).toContain('  now      id=2  note=y');
+  const into = await run('undo', 'latest', '--into', 'kept');
+  expect([into.code, into.out]).toEqual([0, expect.stringContaining('2 rows put back into public.kept.')]);
+  const taken = await run('undo', 'latest', '--into', 'kept');
+  expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('[42P07]\n  Nothing was done.')]);
+  await fixture.postgres.sql('alter table precious drop note');
+  const refused = await run('undo', 'latest');
+  expect([refused.code, refused.err]).toEqual([
+    1,
+    expect.stringContaining('its column note was dropped since\n  --into'),
+  ]);
+});
+
+it('brings back what was dropped', async () => {
+  await change('drop table other');
+  const { code, out } = await run('undo', 'latest');
+  expect([code, out]).toEqual([0, expect.stringMatching(/^Done: what was dropped is back\.\n$/m)]);
+  expect(await rows('select count(*) from other')).toEqual(['0']);
+});
+
+it('past it, where that is said, and then says that no audit has it', async () => {
+  await change('delete from precious where id = 1');
+  const snapshots = join(fixture.gateway.directory, 'snapshots');
+  const args = ['undo', 'latest', '--snapshots', snapshots, '--connection', fixture.postgres.url()];
+  const { code, out } = await run(...args);
+  expect([code, out]).toEqual([
+    0,
+    expect.stringMatching(/^It went past the gateway, whose audit does not have it/m),
+  ]);
+  const { body } = await fixture.gateway.http('/v1/audit?rule=admin');
+  expect(JSON.stringify(body)).not.toContain('"rows":1,');
+});
+
+it.each([
+  ['an unknown snapshot', {}, ['snap_00000'], 'there is no snapshot snap_00000'],
+  ['a token that is not known', { HOLDFAST_TOKEN: 'hf_other' }, ['latest'], 'does not know this token'],
+  ['no gateway', { HOLDFAST_ADMIN_URL: 'http://127.0.0.1:9' }, ['latest'], '--offline undoes without one'],
+])('fails with %s', async (_, more, args, message) => {
+  const ran = await holdfast(['undo', ...args], { env: { ...env, ...more } });
+  expect([ran.code, ran.err]).toEqual([1, expect.stringContaining(message)]);
+});
