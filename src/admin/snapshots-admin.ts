@@ -1,6 +1,7 @@
+import type { SnapshotFilter } from '../snapshot/filter.ts';
 import type { Manifest } from '../snapshot/manifest.ts';
+import type { SnapshotsFound } from '../snapshot/search.ts';
 import type { Verification } from '../snapshot/snapshots.ts';
-import type { Listed } from '../snapshot/summaries.ts';
 import type { UndoMark } from '../snapshot/undo-mark.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import type { TableCounts } from '../undo/compare.ts';
@@ -9,10 +10,7 @@ import type { Name } from '../undo/restore-into.ts';
 
 /** What the API needs of the snapshots. Whatever cannot be done is thrown as a problem. */
 export interface SnapshotsAdmin {
-  list(page: { before: string | null; limit: number }): Promise<{
-    readonly items: readonly Listed[];
-    readonly next: string | null;
-  }>;
+  list(page: { filter: SnapshotFilter; before: string | null; limit: number }): Promise<SnapshotsFound>;
   get(id: string): Promise<{
     readonly manifest: Manifest;
     readonly folder: string;

@@ -5,17 +5,10 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import type { SnapshotFilter } from '../snapshot/filter.ts';
 import { type Manifest, readManifest } from '../snapshot/manifest.ts';
-import {
-  allDays,
-  findSnapshot,
-  listSnapshots,
-  removeSnapshot,
-  type SnapshotEntry,
-  type Verification,
-  verifySnapshot,
-} from '../snapshot/snapshots.ts';
-import { readSummaries } from '../snapshot/summaries.ts';
+import { searchSnapshots } from '../snapshot/search.ts';
+import { findSnapshot, removeSnapshot, type Verification, verifySnapshot } from '../snapshot/snapshots.ts';
 import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
 import { undoneBy } from '../snapshot/undo-mark.ts';
 import { changesOf } from '../undo/compare.ts';
@@ -64,19 +57,9 @@ export class StoredSnapshots implements SnapshotsAdmin {
     this.#deps = deps;
   }
 
-  async list({ before, limit }: { before: string | null; limit: number }) {
-    const { store } = this.#deps;
-    const all = allDays(Date.now());
-    const last = before === null ? null : await findSnapshot(store, before);
-    const entries: SnapshotEntry[] = [];
-    for await (const entry of listSnapshots(store, { from: all.from, to: last?.day ?? all.to })) {
-      if (last !== null && entry.id >= last.id) continue;
-      // One more than asked for says whether there are more.
-      if (entries.push(entry) > limit) break;
-    }
-    const shown = entries.slice(0, limit);
-    const next = entries.length > limit ? shown.at(-1)!.id : null;
-    return { items: await readSummaries(store, shown), next };
+  async list(page: { filter: SnapshotFilter; before: string | null; limit: number }) {
+    const deadlineMs = Date.now() + LIMITS.snapshotSearchMs;
+    return await searchSnapshots(this.#deps.store, { ...page, deadlineMs });
   }
 
   async get(id: string) {

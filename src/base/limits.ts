@@ -98,6 +98,8 @@ export const LIMITS = {
 
   /** How long a search may look before it answers with what it has found and a cursor to go on from. */
   auditSearchMs: 5_000,
+  /** The same of snapshots. */
+  snapshotSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
   auditSearchBytes: 4 * 1024 * 1024,
   /** Where the audit ends is signed and anchored so often, if it has grown; what comes between may be cut off unseen. */

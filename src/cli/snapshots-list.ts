@@ -1,6 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { allDays, findSnapshot, listSnapshots, type SnapshotEntry } from '../snapshot/snapshots.ts';
-import { type Listed, readSummaries } from '../snapshot/summaries.ts';
+import { asksOfManifest, type SnapshotFilter } from '../snapshot/filter.ts';
+import { searchSnapshots, snapshotsBetween } from '../snapshot/search.ts';
+import type { Listed } from '../snapshot/summaries.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
@@ -10,53 +11,63 @@ import { alignRows, toJson } from './table.ts';
 export interface ListOptions extends StoreOptions {
   readonly limit: number;
   readonly before?: string;
+  /** Days, both included. */
   readonly since?: string;
   readonly until?: string;
+  readonly table?: string;
+  readonly role?: string;
+  readonly database?: string;
+  readonly operation?: string;
+  readonly mark?: 'undone' | 'rolled-back' | 'none';
 }
 
 /** More are not counted one by one. */
 const COUNTED_MAX = 1_000;
 const SQL_CHARS_MAX = 72;
+const DAY_MS = 24 * 60 * 60_000;
 
 export async function listCommand(options: ListOptions, io: Io): Promise<void> {
   await withStore(options, io, async ({ store, place }) => {
-    const { shown, more } = await read(store, options);
-    const items = await readSummaries(store, shown);
-    const next = more === 0 ? null : (items.at(-1)?.id ?? null);
+    const { limit, before = null } = options;
+    const filter = filterOf(options);
+    const { items, next } = await searchSnapshots(store, { filter, before, limit, deadlineMs: Infinity });
     if (options.json === true) io.out(toJson({ items, next }));
     else if (items.length === 0)
-      io.out(`There is no snapshot${narrowed(options) ? ' there' : ''} in ${place}.\n`);
-    else io.out(asText(items, more, next));
+      io.out(`There is no snapshot${isNarrowed(options) ? ' there' : ''} in ${place}.\n`);
+    else io.out(asText(items, next === null ? '' : await moreText(store, filter, next)));
   });
 }
 
-const narrowed = ({ since, until, before }: ListOptions): boolean => (since ?? until ?? before) !== undefined;
+const isNarrowed = ({ before, ...options }: ListOptions): boolean =>
+  before !== undefined || Object.values(filterOf(options)).some((each) => each !== undefined);
 
-async function read(
-  store: BlobStore,
-  options: ListOptions,
-): Promise<{ shown: SnapshotEntry[]; more: number }> {
-  const all = allDays(Date.now());
-  const before = options.before === undefined ? null : await findSnapshot(store, options.before);
-  const until = options.until ?? before?.day ?? all.to;
-  const shown: SnapshotEntry[] = [];
+function filterOf({ since, until, table, role, database, operation, mark }: ListOptions): SnapshotFilter {
+  const dayMs = (day: string) => Date.parse(`${day}T00:00:00Z`);
+  return {
+    sinceMs: since === undefined ? undefined : dayMs(since),
+    untilMs: until === undefined ? undefined : dayMs(until) + DAY_MS,
+    table,
+    role,
+    database,
+    operation,
+    mark: mark === 'rolled-back' ? 'rolled_back' : mark,
+  };
+}
+
+/** How many are older, where that can be told without reading them. */
+async function moreText(store: BlobStore, filter: SnapshotFilter, next: string): Promise<string> {
+  const goOn = `--before ${next} goes on, --limit shows more at once\n`;
+  if (asksOfManifest(filter) || filter.mark !== undefined) return `… and older ones: ${goOn}`;
   let more = 0;
-  for await (const entry of listSnapshots(store, { from: options.since ?? all.from, to: until })) {
-    if (before !== null && entry.id >= before.id) continue;
-    if (shown.length < options.limit) shown.push(entry);
-    else if (++more >= COUNTED_MAX) break;
-  }
-  return { shown, more };
+  for await (const _ of snapshotsBetween(store, { filter, before: next })) if (++more >= COUNTED_MAX) break;
+  return `… and ${more >= COUNTED_MAX ? `${COUNTED_MAX} or more` : more} older: ${goOn}`;
 }
 
 const HEAD = ['ID', 'TAKEN (UTC)', 'ROLE', 'DATABASE', 'ROWS', 'TABLES', 'STATEMENT'];
 const ROWS_COLUMN = HEAD.indexOf('ROWS');
 
-function asText(items: readonly Listed[], more: number, next: string | null): string {
-  const table = alignRows([HEAD, ...items.map(row)], [ROWS_COLUMN]);
-  if (more === 0) return table;
-  const count = more >= COUNTED_MAX ? `${COUNTED_MAX} or more` : String(more);
-  return `${table}… and ${count} older: --before ${next} goes on, --limit shows more at once\n`;
+function asText(items: readonly Listed[], more: string): string {
+  return `${alignRows([HEAD, ...items.map(row)], [ROWS_COLUMN])}${more}`;
 }
 
 function row(item: Listed): string[] {

@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { AddCommand } from './command.ts';
 import { withStoreOptions } from './snapshot-store.ts';
 import { type DeleteOptions, deleteCommand } from './snapshots-delete.ts';
@@ -21,6 +21,17 @@ export const addSnapshots: AddCommand = (program, io, finish) => {
     .option('--before <id>', 'only those older than this one')
     .option('--since <day>', 'from this day on, like 2026-11-21 (UTC)', dayGiven)
     .option('--until <day>', 'up to this day', dayGiven)
+    .option('--table <name>', 'of this table, with its schema or in any')
+    .option('--role <name>', 'of statements of this role')
+    .option('--database <name>', 'of this database')
+    .option('--operation <kind>', 'of statements of this kind: update, delete, drop table, undo, …')
+    .addOption(
+      new Option('--mark <mark>', 'undone, or rolled back, or neither').choices([
+        'undone',
+        'rolled-back',
+        'none',
+      ]),
+    )
     .action(async (options: ListOptions) => await listCommand(options, io));
   withStoreOptions(snapshots.command('show'))
     .description('what one holds, and what it was taken for')

@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { asksOfManifest, isMarkedSo, matches, type SnapshotFilter } from './filter.ts';
 import { readManifest } from './manifest.ts';
 import type { SnapshotEntry } from './snapshots.ts';
 import { type SnapshotSummary, summaryOf } from './summary.ts';
@@ -11,28 +12,21 @@ export type Listed =
   | (SnapshotSummary & { readonly rolled_back: boolean; readonly undone: boolean })
   | { readonly id: string; readonly problem: string };
 
-const READ_AT_ONCE = 16;
-
-/** Those of a list, in its order. */
-export async function readSummaries(store: BlobStore, entries: readonly SnapshotEntry[]): Promise<Listed[]> {
-  const out: Listed[] = [];
-  for (let at = 0; at < entries.length; at += READ_AT_ONCE) {
-    const some = entries.slice(at, at + READ_AT_ONCE);
-    out.push(...(await Promise.all(some.map((entry) => readSummary(store, entry)))));
-  }
-  return out;
-}
-
-async function readSummary(
+/** One of a list, or null where it is not what is looked for; nobody knows of one that cannot be read. */
+export async function readSummary(
   store: BlobStore,
   { id, folder, rolledBack, undoMarked }: SnapshotEntry,
-): Promise<Listed> {
+  filter: SnapshotFilter = {},
+): Promise<Listed | null> {
   try {
     const undone = undoMarked && (await undoneBy(store, folder)) !== null;
-    return { ...summaryOf(await readManifest(store, folder)), rolled_back: rolledBack, undone };
+    if (!isMarkedSo({ undone, rolledBack }, filter)) return null;
+    const manifest = await readManifest(store, folder);
+    if (!matches(manifest, filter)) return null;
+    return { ...summaryOf(manifest), rolled_back: rolledBack, undone };
   } catch (error) {
     // Gone meanwhile, or damaged; a storage that does not answer is another thing.
     if (!(error instanceof HoldfastError) || !error.code.startsWith('BLOB_')) throw error;
-    return { id, problem: error.message };
+    return asksOfManifest(filter) ? null : { id, problem: error.message };
   }
 }

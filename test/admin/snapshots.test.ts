@@ -63,6 +63,25 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
     });
   });
 
+  it.each([
+    ['operation=delete', 1],
+    ['operation=undo', 0],
+    ['table=item', 2],
+    ['table=public.item&role=postgres&database=postgres', 2],
+    ['table=other.item', 0],
+    ['role=anna', 0],
+    ['mark=none', 2],
+    ['mark=undone', 0],
+    ['since=2031-01-01', 0],
+    ['until=2031-01-01', 2],
+    ['until=2020-01-01', 0],
+  ])('are searched by %s', async (query, count) => {
+    const { body } = await gateway.http(`/v1/snapshots?${query}`);
+    expect(body).toMatchObject({ items: { length: count }, next: null });
+    const first = (await gateway.http(`/v1/snapshots?${query}&limit=1`)).body as { next: string | null };
+    expect(first.next).toEqual(count > 1 ? deleted : null);
+  });
+
   it('are shown and verified', async () => {
     const { body } = await gateway.http(`/v1/snapshots/${deleted}`);
     expect(body).toMatchObject({

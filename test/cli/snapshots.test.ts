@@ -65,6 +65,21 @@ describe('holdfast snapshots', () => {
     expect(out).not.toContain('\u001b');
   });
 
+  it('lists those of a table, a role, a kind, a mark', async () => {
+    const listed = async (...args: readonly string[]) =>
+      JSON.parse((await run('snapshots', 'list', '--json', ...args)).out).items.map(
+        ({ id }: { id: string }) => id,
+      );
+    expect(await listed('--table', 'line')).toEqual([ids[1]]);
+    expect(await listed('--operation', 'update', '--mark', 'none')).toEqual([ids[2], ids[0]]);
+    expect(await listed('--role', 'nobody')).toEqual([]);
+    const { out } = await run('snapshots', 'list', '--database', 'postgres', '-n', '2');
+    expect(out).toMatch(new RegExp(`^… and older ones: --before ${ids[1]} goes on`, 'm'));
+    expect((await run('snapshots', 'list', '--mark', 'undone')).out).toMatch(
+      /^There is no snapshot there in/,
+    );
+  });
+
   it('lists page by page, and says how many are left', async () => {
     const { out } = await run('snapshots', 'list', '-n', '1');
     expect(out.split('\n').slice(1)).toEqual([

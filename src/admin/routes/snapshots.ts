@@ -4,7 +4,7 @@ import { manifestSchema } from '../../snapshot/manifest.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
-import { limit, pageOf, secured, tokenProblems } from '../route-schema.ts';
+import { instant, limit, pageOf, secured, tokenProblems } from '../route-schema.ts';
 
 /** Whole ids only: what a beginning stands for may be another snapshot tomorrow. */
 export const snapshotId = z.string().regex(/^snap_[0-9a-z]{20}$/);
@@ -89,6 +89,23 @@ const rowsQuery = z.strictObject({
   cursor: offset,
 });
 
+const word = z.string().min(1).max(300).optional();
+
+const listQuery = z.strictObject({
+  since: instant.optional().describe('From this time on.'),
+  until: instant.optional().describe('Before this time.'),
+  table: word.describe('With its schema, or in any; also reached by a foreign key, or dropped.'),
+  role: word,
+  database: word,
+  operation: word.describe('Such as `delete`, `drop table`, `undo`.'),
+  mark: z
+    .enum(['undone', 'rolled_back', 'none'])
+    .optional()
+    .describe('`none`: neither undone nor rolled back.'),
+  limit,
+  cursor: snapshotId.optional(),
+});
+
 type Deps = Pick<AdminDeps, 'snapshots'>;
 
 /** What was there before destructive statements. */
@@ -100,7 +117,7 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
       schema: {
         summary: 'List snapshots, the newest first',
         ...secured('snapshot:read'),
-        querystring: z.strictObject({ limit, cursor: snapshotId.optional() }),
+        querystring: listQuery,
         response: {
           200: pageOf(z.union([summary, unreadable])),
           ...tokenProblems,
@@ -109,7 +126,10 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
         },
       },
     },
-    async ({ query: { limit, cursor } }) => await snapshots.list({ before: cursor ?? null, limit }),
+    async ({ query: { limit, cursor, since, until, ...asked } }) => {
+      const filter = { ...asked, sinceMs: since, untilMs: until };
+      return await snapshots.list({ filter, before: cursor ?? null, limit });
+    },
   );
   app.get(
     '/v1/snapshots/:id',
