@@ -68,6 +68,8 @@ export interface Config {
     readonly signingKey: string;
     /** How long records are kept; null is for ever. */
     readonly retentionMs: number | null;
+    /** Whether a commit waits until the records of what it commits are durable. */
+    readonly durableBeforeCommit: boolean;
   };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;

@@ -87,6 +87,10 @@ export const configSchema = z
       .strictObject({
         signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),
         retention_days: z.int().min(1).max(36_500).describe('Older records are dropped.').optional(),
+        durable_before_commit: z
+          .enum(['off', 'on'])
+          .describe('Whether a commit waits until what it commits is durably recorded.')
+          .optional(),
       })
       .optional(),
     policy: path.describe('What happens to which statements.').optional(),

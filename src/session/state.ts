@@ -67,6 +67,8 @@ export interface SessionServices {
   readonly statementBytesMax: number;
   /** Null where a decision to snapshot is only recorded. */
   readonly snapshots: SnapshotServices | null;
+  /** Whether a commit waits until the records of what it commits are durable. */
+  readonly recordsFirst: boolean;
 }
 
 /**
