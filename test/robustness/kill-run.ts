@@ -29,7 +29,7 @@ rules:
 
 const WRITERS = 16;
 const ROWS_AT_ONCE = 3;
-/** Before the kill at the earliest and the latest, counted from when the writers begin. */
+/** Before the kill at the earliest and the latest, counted from when the writers have begun. */
 const KILL_AFTER_MS = [100, 1_000] as const;
 
 export interface KillResult {
@@ -96,6 +96,11 @@ export async function killOnce(postgres: TestPostgres, seed: number): Promise<Ki
     const attempts: Attempt[] = [];
     const clients = await Promise.all(Array.from({ length: WRITERS }, () => RawClient.open(gateway.port)));
     const writers = clients.map((client, i) => write(client, new Random(seed * 100 + i), attempts));
+    await eventually(
+      'the first answers',
+      () => (attempts.length > WRITERS ? null : 'nobody has one'),
+      20_000,
+    );
     await new Promise((resolve) => setTimeout(resolve, random.between(...KILL_AFTER_MS)));
     await gateway.killHard();
     await Promise.all(writers);
