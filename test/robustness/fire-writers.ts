@@ -1,3 +1,4 @@
+import { isFatalError } from '../../src/wire/backend.ts';
 import * as fe from '../support/frontend-messages.ts';
 import type { Random } from '../support/random.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -126,6 +127,8 @@ async function sent(client: RawClient, way: Way, attempt: Attempt): Promise<Atte
   for (let ready = 0; ready < way.segments; ) {
     const message = await client.next(120_000);
     if (message === null) return null;
+    // That tells of the session, and may come ahead of what has become of the statement.
+    if (message.type === 'E' && isFatalError(message.body)) return null;
     if (message.type === 'E') failed = true;
     if (message.type === 'Z') ready++;
   }
