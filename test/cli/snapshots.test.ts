@@ -189,7 +189,7 @@ describe('holdfast snapshots', () => {
     try {
       const damaged = await run('snapshots', 'verify');
       expect(damaged.code).toBe(1);
-      expect(damaged.out).toMatch(new RegExp(`^${ids[0]}  0\\.before\\.pgcopy\\.gz: `, 'm'));
+      expect(damaged.out).toMatch(new RegExp(`^${ids[0]}  0\\.before\\.pgcopy\\.zst: `, 'm'));
       expect(damaged.out).toMatch(/^1 of 3 snapshots cannot be relied on /m);
       expect((await run('snapshots', 'verify', ids[1]!)).code).toBe(0);
     } finally {
