@@ -68,6 +68,8 @@ export interface Config {
     readonly signingKey: string;
     /** How long records are kept; null is for ever. */
     readonly retentionMs: number | null;
+    /** Paths of public keys that it was signed with before. */
+    readonly formerKeys: readonly string[];
   };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;
