@@ -1,6 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Decision, SessionFacts } from '../policy/decision.ts';
+import type { Decision, Hold, SessionFacts, Snapshot } from '../policy/decision.ts';
 import { formatDuration } from '../policy/duration.ts';
 import { explanationOf, relationText, statementText } from '../policy/explanation.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
@@ -100,15 +100,20 @@ function effectRows(effects: StatementEffects): (readonly [string, string])[] {
     .map(([name, items]) => [name, items.join(', ')] as const);
 }
 
+/** With what happens where no exact plan exists, which is `hold` unless policy says otherwise. */
+function snapshotText({ snapshot, withoutPlan }: Snapshot | Hold): string {
+  return snapshot === 'required' ? `required; without a plan ${withoutPlan?.kind ?? 'block'}` : snapshot;
+}
+
 function measureText(decision: Decision): string {
   switch (decision.action) {
     case 'allow':
       return decision.wouldBe === null ? 'allow' : `allow (mode monitor; protect would ${decision.wouldBe})`;
     case 'snapshot':
-      return `snapshot (${decision.snapshot})`;
+      return `snapshot (${snapshotText(decision)})`;
     case 'hold': {
       const people = `${decision.approvals} approval${decision.approvals === 1 ? '' : 's'}`;
-      return `hold (${people} within ${formatDuration(decision.timeoutMs)}, snapshot ${decision.snapshot})`;
+      return `hold (${people} within ${formatDuration(decision.timeoutMs)}, snapshot ${snapshotText(decision)})`;
     }
     case 'block':
       return 'block';

@@ -1,6 +1,6 @@
 import { type Analysis, RISKS, type Risk, type StatementEffects } from '../sql/effects.ts';
 import { both, type Certainty } from './certainty.ts';
-import type { Decision, Mode } from './decision.ts';
+import type { Decision, Mode, WithoutPlan } from './decision.ts';
 import { matchStatement, type Subject, subjectOf } from './match.ts';
 import type { Measure, Rule } from './rule.ts';
 
@@ -31,6 +31,7 @@ const STRICTNESS = { allow: 0, snapshot: 1, hold: 2, block: 3 } as const satisfi
   number
 >;
 const SNAPSHOTS = ['off', 'best_effort', 'required'] as const;
+const PLANLESS = { allow: 0, hold: 1, block: 2 } as const satisfies Record<WithoutPlan['kind'], number>;
 const BLOCK_HINT = 'The gateway is in mode block, which refuses critical statements whatever the rules say.';
 
 /** What happens to a text: the strictest of what happens to its statements, for they run as one. */
@@ -86,9 +87,29 @@ function hardened(mode: Mode, effects: StatementEffects, decision: Decision): De
 export function stricter(first: Decision, second: Decision): Decision {
   const chosen = compare(second, first) > 0 ? second : first;
   const snapshot = SNAPSHOTS[Math.max(care(first), care(second))]!;
-  if (chosen.action === 'hold') return { ...chosen, snapshot };
-  if (chosen.action === 'snapshot' && snapshot !== 'off') return { ...chosen, snapshot };
+  const withoutPlan = stricterPlanless(first, second);
+  if (chosen.action === 'hold') return { ...chosen, snapshot, ...withoutPlan };
+  if (chosen.action === 'snapshot' && snapshot !== 'off') return { ...chosen, snapshot, ...withoutPlan };
   return chosen;
+}
+
+/** Of the two that have to have a snapshot; what need not have one says nothing of what happens without. */
+function stricterPlanless(first: Decision, second: Decision): { readonly withoutPlan?: WithoutPlan } {
+  const all = [first, second].flatMap((each) =>
+    'snapshot' in each && each.snapshot === 'required' && each.withoutPlan !== undefined
+      ? [each.withoutPlan]
+      : [],
+  );
+  const strictest = all.reduce<WithoutPlan | undefined>(
+    (a, b) => (a !== undefined && rank(a) >= rank(b) ? a : b),
+    undefined,
+  );
+  return strictest === undefined ? {} : { withoutPlan: strictest };
+}
+
+function rank(planless: WithoutPlan): number {
+  // Of two holds, the one that asks more people.
+  return PLANLESS[planless.kind] + (planless.kind === 'hold' ? 1 - 1 / (1 + planless.approvals) : 0);
 }
 
 function compare(a: Decision, b: Decision): number {

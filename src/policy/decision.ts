@@ -21,12 +21,25 @@ interface Ground {
   readonly wouldBe: 'snapshot' | 'hold' | 'block' | null;
 }
 
+/** What becomes of a statement whose snapshot is required, where no exact plan for it exists. */
+export type WithoutPlan =
+  | { readonly kind: 'allow' }
+  | { readonly kind: 'block' }
+  | {
+      readonly kind: 'hold';
+      readonly mode: 'live' | 'ticket';
+      readonly timeoutMs: number;
+      readonly approvals: number;
+    };
+
 export interface Allow extends Ground {
   readonly action: 'allow';
 }
 export interface Snapshot extends Ground {
   readonly action: 'snapshot';
   readonly snapshot: 'required' | 'best_effort';
+  /** Blocked where it is left out, and of no meaning with best_effort. */
+  readonly withoutPlan?: WithoutPlan;
   /** Which snapshot was taken, or why none; unset as long as that is open. */
   readonly taken?: string;
 }
@@ -36,6 +49,8 @@ export interface Hold extends Ground {
   readonly timeoutMs: number;
   readonly approvals: number;
   readonly snapshot: 'required' | 'best_effort' | 'off';
+  /** As of a Snapshot. */
+  readonly withoutPlan?: WithoutPlan;
   /** As of a Snapshot, once the statement has been approved. */
   readonly taken?: string;
 }

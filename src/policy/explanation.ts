@@ -1,5 +1,5 @@
 import type { Analysis, RelationName, Risk, StatementEffects } from '../sql/effects.ts';
-import type { Action, Decision, Mode, SessionFacts } from './decision.ts';
+import type { Action, Decision, Hold, Mode, SessionFacts, Snapshot } from './decision.ts';
 
 /** What a text would do and what policy says of it, as `holdfast explain --json` and the HTTP API tell it. */
 export interface Explanation {
@@ -31,6 +31,8 @@ interface ExplainedDecision {
   readonly risk: Risk;
   readonly would_be: Decision['wouldBe'];
   readonly snapshot?: 'required' | 'best_effort' | 'off';
+  /** What happens where a required snapshot has no exact plan. */
+  readonly without_plan?: 'hold' | 'block' | 'allow';
   readonly hold_mode?: 'live' | 'ticket';
   readonly timeout_ms?: number;
   readonly approvals?: number;
@@ -81,16 +83,23 @@ function explainDecision(decision: Decision): ExplainedDecision {
     case 'allow':
       return ground;
     case 'snapshot':
-      return { ...ground, snapshot: decision.snapshot };
+      return { ...ground, snapshot: decision.snapshot, ...explainPlanless(decision) };
     case 'hold': {
       const { snapshot, mode: hold_mode, timeoutMs: timeout_ms, approvals } = decision;
-      return { ...ground, snapshot, hold_mode, timeout_ms, approvals };
+      return { ...ground, snapshot, ...explainPlanless(decision), hold_mode, timeout_ms, approvals };
     }
     case 'block':
       return { ...ground, hint: decision.hint };
     default:
       return decision satisfies never;
   }
+}
+
+function explainPlanless({
+  snapshot,
+  withoutPlan,
+}: Snapshot | Hold): Pick<ExplainedDecision, 'without_plan'> {
+  return snapshot === 'required' ? { without_plan: withoutPlan?.kind ?? 'block' } : {};
 }
 
 /** Where something was masked, or texts share an analysis, the places are not known, and all of it stands for each. */

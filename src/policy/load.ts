@@ -4,7 +4,7 @@ import type { Risk } from '../sql/effects.ts';
 import { explainIssues, type Finding, toProblem } from './explain-issues.ts';
 import { Policy } from './policy.ts';
 import { InvalidSettings } from './problems.ts';
-import { compileRule, DEFAULT_HOLD, type HoldTerms, holdTerms, type Measure, plainMeasure } from './rule.ts';
+import { compileRule, DEFAULT_HOLD, holdTerms, type Measure, plainMeasure, type Terms } from './rule.ts';
 import { checkRule, repeatedNames, warnAboutRule } from './rule-check.ts';
 import { type PolicyInput, policySchema, type RuleInput, ruleSchema } from './schema.ts';
 import { readYaml } from './strict-yaml.ts';
@@ -54,18 +54,21 @@ export function readSettings(path: string, code: 'POLICY_INVALID' | 'CONFIG_INVA
 export const DEFAULT_POLICY: Policy = loadPolicy('mode: protect\n', 'built-in policy');
 
 function build(text: string, fileName: string, input: PolicyInput, warnings: Policy['warnings']): Policy {
-  const hold = holdTerms(input.hold, DEFAULT_HOLD);
+  const terms: Terms = {
+    hold: holdTerms(input.hold, DEFAULT_HOLD),
+    withoutPlan: input.without_plan ?? 'hold',
+  };
   return new Policy(text, fileName, {
     mode: input.mode ?? 'protect',
-    defaults: defaultsOf(input, hold),
-    rules: (input.rules ?? []).map((rule) => compileRule(rule, hold)),
+    defaults: defaultsOf(input, terms),
+    rules: (input.rules ?? []).map((rule) => compileRule(rule, terms)),
     warnings,
   });
 }
 
-function defaultsOf(input: PolicyInput, hold: HoldTerms): Record<Risk, Measure> {
+function defaultsOf(input: PolicyInput, terms: Terms): Record<Risk, Measure> {
   const measure = (risk: Risk): Measure =>
-    plainMeasure(input.defaults?.[risk] ?? DEFAULT_ACTIONS[risk], hold);
+    plainMeasure(input.defaults?.[risk] ?? DEFAULT_ACTIONS[risk], terms);
   return {
     safe: measure('safe'),
     low: measure('low'),

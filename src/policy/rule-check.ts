@@ -21,6 +21,11 @@ export function checkRule(rule: RuleInput, index: number): Finding[] {
       at(['snapshot'], `"snapshot" belongs to action snapshot or hold, and the action is ${rule.action}`),
     );
   }
+  if (rule.without_plan !== undefined) {
+    const why = needsNoPlan(rule);
+    if (why !== null)
+      found.push(at(['without_plan'], `"without_plan" belongs to a required snapshot, and ${why}`));
+  }
   if (rule.snapshot === 'off' && rule.action === 'snapshot') {
     found.push(at(['snapshot'], 'action snapshot with "snapshot: off" would do nothing; write action allow'));
   }
@@ -36,6 +41,11 @@ export function checkRule(rule: RuleInput, index: number): Finding[] {
     }
   }
   return found;
+}
+
+function needsNoPlan({ action, snapshot }: RuleInput): string | null {
+  if (action !== 'snapshot' && action !== 'hold') return `the action is ${action}`;
+  return snapshot === undefined || snapshot === 'required' ? null : `"snapshot" is ${snapshot}`;
 }
 
 /** Names that stand on more than one rule, at each rule after the first. */

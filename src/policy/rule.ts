@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Risk } from '../sql/effects.ts';
 import { type ClientPattern, parseClientPattern } from './client-pattern.ts';
+import type { WithoutPlan } from './decision.ts';
 import { parseDurationMs } from './duration.ts';
 import { compileGlob, type Glob } from './glob.ts';
 import { type ColumnPattern, compileColumn, compileTable, type TablePattern } from './name-pattern.ts';
@@ -22,6 +23,12 @@ export interface RuleMatch {
   readonly context: readonly (readonly [string, readonly Glob[]])[] | null;
 }
 
+/** What a rule need not say. */
+export interface Terms {
+  readonly hold: HoldTerms;
+  readonly withoutPlan: WithoutPlan['kind'];
+}
+
 export interface HoldTerms {
   readonly mode: 'live' | 'ticket';
   readonly timeoutMs: number;
@@ -31,8 +38,16 @@ export interface HoldTerms {
 /** What is to happen, apart from the statement that it happens to. */
 export type Measure =
   | { readonly action: 'allow' }
-  | { readonly action: 'snapshot'; readonly snapshot: 'required' | 'best_effort' }
-  | ({ readonly action: 'hold'; readonly snapshot: 'required' | 'best_effort' | 'off' } & HoldTerms)
+  | {
+      readonly action: 'snapshot';
+      readonly snapshot: 'required' | 'best_effort';
+      readonly withoutPlan: WithoutPlan;
+    }
+  | ({
+      readonly action: 'hold';
+      readonly snapshot: 'required' | 'best_effort' | 'off';
+      readonly withoutPlan: WithoutPlan;
+    } & HoldTerms)
   | { readonly action: 'block'; readonly hint: string };
 
 export interface Rule {
@@ -45,29 +60,34 @@ export interface Rule {
 const HINT = 'If the statement is meant, ask whoever runs Holdfast for a rule that allows it.';
 
 /** A rule that has been checked, made ready to match. */
-export function compileRule(input: RuleInput, hold: HoldTerms): Rule {
+export function compileRule(input: RuleInput, terms: Terms): Rule {
   return {
     name: input.name,
     match: compileMatch(input.match ?? {}),
-    measure: ruleMeasure(input, hold),
+    measure: ruleMeasure(input, terms),
     reason: input.reason ?? null,
   };
 }
 
 /** What a default does, or a rule that says no more than its action. */
-export function plainMeasure(action: RuleInput['action'], hold: HoldTerms): Measure {
+export function plainMeasure(action: RuleInput['action'], terms: Terms): Measure {
+  const { hold } = terms;
   switch (action) {
     case 'allow':
       return { action };
     case 'snapshot':
-      return { action, snapshot: 'required' };
+      return { action, snapshot: 'required', withoutPlan: withoutPlan(terms) };
     case 'hold':
-      return { action, snapshot: 'required', ...hold };
+      return { action, snapshot: 'required', withoutPlan: withoutPlan(terms), ...hold };
     case 'block':
       return { action, hint: HINT };
     default:
       return action satisfies never;
   }
+}
+
+function withoutPlan({ withoutPlan: kind, hold }: Terms): WithoutPlan {
+  return kind === 'hold' ? { kind, ...hold } : { kind };
 }
 
 export function holdTerms(input: HoldInput | undefined, otherwise: HoldTerms): HoldTerms {
@@ -80,8 +100,11 @@ export function holdTerms(input: HoldInput | undefined, otherwise: HoldTerms): H
 
 export const DEFAULT_HOLD: HoldTerms = { mode: 'live', timeoutMs: LIMITS.holdTimeoutMs, approvals: 1 };
 
-function ruleMeasure(input: RuleInput, hold: HoldTerms): Measure {
-  const plain = plainMeasure(input.action, holdTerms(input.hold, hold));
+function ruleMeasure(input: RuleInput, otherwise: Terms): Measure {
+  const plain = plainMeasure(input.action, {
+    hold: holdTerms(input.hold, otherwise.hold),
+    withoutPlan: input.without_plan ?? otherwise.withoutPlan,
+  });
   switch (plain.action) {
     case 'allow':
       return plain;

@@ -94,6 +94,8 @@ const holdSchema = z.strictObject({
     .optional(),
 });
 
+const withoutPlanSchema = z.enum(['hold', 'block', 'allow']);
+
 const actionSchema = z.enum(['allow', 'snapshot', 'hold', 'block']);
 
 export const ruleSchema = z.strictObject({
@@ -104,6 +106,9 @@ export const ruleSchema = z.strictObject({
   snapshot: z
     .enum(['required', 'best_effort', 'off'])
     .describe('Only with action snapshot or hold.')
+    .optional(),
+  without_plan: withoutPlanSchema
+    .describe('What happens where a required snapshot has no exact plan.')
     .optional(),
   reason: sentence.describe('Shown to the client and the approver.').optional(),
   hint: sentence.describe('Shown to the client of a blocked statement: what to do instead.').optional(),
@@ -126,6 +131,9 @@ export const policySchema = z
       .describe('What happens to a statement that no rule matches, by its risk.')
       .optional(),
     hold: holdSchema.describe('What a hold is where a rule does not say.').optional(),
+    without_plan: withoutPlanSchema
+      .describe('What happens where a required snapshot has no exact plan and the rule does not say.')
+      .optional(),
     rules: z.array(ruleSchema).max(LIMITS.policyRulesMax).describe('The first match wins.').optional(),
   })
   .meta({ title: 'Holdfast policy' });

@@ -1,15 +1,18 @@
 import type { Analysis } from '../sql/effects.ts';
 import { DROPS_COLUMN } from '../sql/rules-table.ts';
+import type { PreparedStatement } from './names.ts';
 import type { SessionState } from './state.ts';
 
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
 
 export const SEVERAL = 'it is one of several statements in one text';
-export const DROP_BOUND = 'a DROP is snapshotted only where it comes in a simple Query';
+export const DROP_ALONE =
+  'by the extended protocol a DROP is snapshotted only as all that runs up to its Sync';
+export const DROP_BOUND = 'by the extended protocol a DROP is snapshotted only where that is required';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
-/** What is dropped is moved away instead, or copied if it is a column, where the DROP comes in a Query. */
+/** What is dropped is moved away instead, or copied if it is a column. */
 export function isDrop({ operation, statements }: Analysis): boolean {
   if (operation.startsWith('drop ')) return true;
   return operation === 'alter table' && statements.some(({ reasons }) => reasons.includes(DROPS_COLUMN));
@@ -25,9 +28,17 @@ export function problemOf(state: SessionState, analysis: Analysis): string | nul
   return known ? null : `this version takes none of ${analysis.operation}`;
 }
 
+/** Why nothing that such a portal drops can be moved away; null where it is tried. */
+export function problemOfBoundDrop({ text, facts }: PreparedStatement, analysis: Analysis): string | null {
+  if (text === null) return 'its text is a part of another';
+  if (analysis.status !== 'parsed') return 'its text is not understood';
+  if (analysis.statements.length > 1) return SEVERAL;
+  return facts.encoding === 'utf8' ? null : NOT_UTF8;
+}
+
 /** What to do about a reason, where there is something better than to change the statement. */
 export const ADVICE: Readonly<Record<string, string>> = {
   [SEVERAL]: 'Send it by itself',
-  [DROP_BOUND]: 'Send it without parameters, as a simple Query',
+  [DROP_ALONE]: 'Send it by itself, with a Sync behind it',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
 };

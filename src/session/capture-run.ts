@@ -11,7 +11,7 @@ import type { ErrorFields } from '../wire/backend.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
-import { holdEndedError, nativeError, noPlanError, snapshotFailedError } from './refusal.ts';
+import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
 import { type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
 
@@ -21,6 +21,8 @@ export type CaptureOutcome =
   /** `begun`: the audit has been told already that it is about to run. */
   | { readonly kind: 'without'; readonly why: string; readonly begun?: true }
   | { readonly kind: 'refused'; readonly error: ErrorFields }
+  /** No exact plan exists, so that it is decided again; nothing has been done. */
+  | { readonly kind: 'unplanned'; readonly reason: string }
   /** It was done otherwise, and the client is to be answered as if it had run. */
   | { readonly kind: 'done'; readonly done: Done }
   /** The connection went while it was committed otherwise, so that nobody knows whether it was. */
@@ -97,7 +99,7 @@ function lockingInSegment(plan: CapturePlan): CapturePlan {
 
 export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {
   if (decision.snapshot === 'best_effort') return { kind: 'without', why: reason };
-  return { kind: 'refused', error: noPlanError(decision, reason) };
+  return { kind: 'unplanned', reason };
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */

@@ -6,6 +6,7 @@ import { Backend, Frontend } from '../wire/message-type.ts';
 import type { CaptureOutcome, Done } from './capture-run.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
+import { noPlanError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { applySessionEffects } from './session-effects.ts';
 import type { Captured } from './snapshot-desk.ts';
@@ -36,6 +37,11 @@ export function runCaptured(
     entry.decision = noted(entry.decision, null, captured.error['M'] ?? '');
     return poison(state, type, captured.error, entry);
   }
+  if (captured.kind === 'unplanned') {
+    const error = noPlanError(entry.decision, captured.reason);
+    entry.decision = noted(entry.decision, null, captured.reason);
+    return poison(state, type, error, entry);
+  }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
   if (captured.kind === 'lost') return answerLost(state, captured, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
@@ -57,12 +63,19 @@ export function runCaptured(
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */
-function answerDone(
+function answerDone(state: SessionState, done: Done, entry: AuditEntry): Verdict {
+  state.closeSegment();
+  tellDone(state, done, entry, encodeReadyForQuery(state.transactionStatus));
+  return { kind: 'replace', bytes: NOTHING };
+}
+
+/** Answers a statement that has been done otherwise, with `behind` after its tag. */
+export function tellDone(
   state: SessionState,
   { tag, notices, snapshotId, why }: Done,
   entry: AuditEntry,
-): Verdict {
-  state.closeSegment();
+  behind: Buffer,
+): void {
   state.epoch++;
   const complete = Buffer.from(`${tag}\0`, 'latin1');
   entry.end = 'completed';
@@ -71,18 +84,13 @@ function answerDone(
   entry.durationMs = nowMs() - entry.startedAtMs;
   entry.transactionStatus = state.transactionStatus;
   const told = notices.map((notice) => encodeMessage(Backend.NoticeResponse, notice));
-  const answer = [
-    encodeMessage(Backend.CommandComplete, complete),
-    encodeReadyForQuery(state.transactionStatus),
-  ];
-  state.inject(Buffer.concat([...told, ...answer]));
+  state.inject(Buffer.concat([...told, encodeMessage(Backend.CommandComplete, complete), behind]));
   state.services.audit.finish(entry);
   state.answered();
-  return { kind: 'replace', bytes: NOTHING };
 }
 
 /** There is nobody left to answer, or to ask; the audit says so. */
-function answerLost(
+export function answerLost(
   state: SessionState,
   { snapshotId, why }: Extract<CaptureOutcome, { kind: 'lost' }>,
   entry: AuditEntry,

@@ -6,7 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { DROP_BOUND, isDrop } from './capturable.ts';
+import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
@@ -24,7 +24,7 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
-import type { Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
+import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -39,6 +39,8 @@ export class ExtendedMessages {
   private readonly snapshots: SnapshotDesk;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
+  /** The last segment in which something was executed other than a BEGIN. */
+  private executedIn = -1;
 
   constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk) {
     this.state = state;
@@ -83,7 +85,8 @@ export class ExtendedMessages {
    */
   bind(bytes: Buffer, start: number, end: number, answer: Answer | null, missingBytes: number): Verdict {
     const { replies, portals, statements } = this.state;
-    if (answer?.outcome?.kind === 'planned') return this.bindPlanned(answer.outcome.planned);
+    const planned = answer?.outcome?.kind === 'planned' ? answer.outcome.planned : null;
+    if (planned !== null && planned.kind !== 'unplanned') return this.bindPlanned(planned);
     const portalEnd = stringEnd(bytes, start, end);
     const nameEnd = portalEnd < 0 ? -1 : stringEnd(bytes, portalEnd + 1, end);
     if (nameEnd < 0) {
@@ -122,7 +125,8 @@ export class ExtendedMessages {
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
     const began = nowMs();
-    const unseen = isDrop(analysis) ? DROP_BOUND : null;
+    const unseen =
+      planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
@@ -148,10 +152,10 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
     const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
     const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
-    return waitForPlan(this.snapshots.plan(plan));
+    return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
-  private bindPlanned(planned: Planned): Verdict {
+  private bindPlanned(planned: Exclude<Planned, { kind: 'unplanned' }>): Verdict {
     if (planned.kind === 'discarded') return { kind: 'replace', bytes: NOTHING };
     if (planned.kind === 'refused') {
       const { entry, error } = planned;
@@ -211,12 +215,17 @@ export class ExtendedMessages {
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
-      if (bound?.portal === portal) return waitForCapture(this.snapshots.captureBound(bound, entry));
+      if (bound?.portal === portal) {
+        if ('drop' in bound) return this.defer(bound, entry);
+        this.executes(analysis);
+        return waitForCapture(this.state, null, this.snapshots.captureBound(bound, entry));
+      }
       if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
       }
       entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
+    this.executes(analysis);
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession || this.state.settings.mayBePutBack)
@@ -224,11 +233,32 @@ export class ExtendedMessages {
     return null;
   }
 
+  /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
+  private executes({ statements }: Analysis): void {
+    const begins = ({ session }: Analysis['statements'][number]) =>
+      session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
+    if (statements.length !== 1 || !begins(statements[0]!)) this.executedIn = this.state.segment;
+  }
+
+  /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
+  private defer(bound: BoundDrop, entry: AuditEntry): Verdict {
+    const { state } = this;
+    state.bound = null;
+    if (this.executedIn === state.segment) {
+      const error = noPlanError(bound.decision, DROP_ALONE);
+      entry.decision = noted(entry.decision, null, error['M'] ?? '');
+      return poison(state, Frontend.Execute, error, entry);
+    }
+    state.deferred = { bound, entry, closed: false };
+    return { kind: 'replace', bytes: NOTHING };
+  }
+
   /** A write runs whole at the first Execute of its portal, and what comes by another is what was left of its rows. */
   private run(captured: Captured): Verdict {
     const { bound } = this.state;
     this.state.bound = null;
-    if (bound !== null && captured.kind !== 'refused') this.ran.add(bound.portal);
+    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned')
+      this.ran.add(bound.portal);
     return runCaptured(this.state, Frontend.Execute, captured);
   }
 

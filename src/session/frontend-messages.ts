@@ -6,6 +6,7 @@ import { queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
@@ -42,6 +43,7 @@ export class FrontendMessages {
   readonly hidden: HiddenQueries;
   private readonly snapshots: SnapshotDesk;
   private readonly extended: ExtendedMessages;
+  private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
   /** The server was asked about what the message depends on. */
   private asked = false;
@@ -53,6 +55,7 @@ export class FrontendMessages {
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots);
+    this.deferred = new DeferredDrops(state, this.snapshots);
   }
 
   /** The client has given up waiting, or is gone. */
@@ -81,6 +84,10 @@ export class FrontendMessages {
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
+    }
+    if (state.deferred !== null) {
+      const verdict = this.deferred.before(type, bytes, start, end, answer);
+      if (verdict !== null) return verdict;
     }
     if (PART_OF_COPY[type] !== 1) {
       // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
@@ -130,10 +137,7 @@ export class FrontendMessages {
       case Frontend.Close:
         return this.extended.close(bytes, start, end);
       case Frontend.Sync:
-        state.discarding = false;
-        state.copyDoubt = 'none';
-        this.state.closeSegment();
-        this.state.replies.push(ReplyKind.Sync).swallowed = this.state.copyingIn;
+        state.syncs();
         return null;
       case Frontend.FunctionCall:
         return this.functionCall(answer);
@@ -193,8 +197,9 @@ export class FrontendMessages {
       this.state.replies.push(ReplyKind.Query);
       return null;
     }
-    if (answer?.outcome?.kind === 'capture')
-      return runCaptured(this.state, Frontend.Query, answer.outcome.captured);
+    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
+    if (captured !== null && captured.kind !== 'unplanned')
+      return runCaptured(this.state, Frontend.Query, captured);
     const { bound } = this.state;
     // A Query takes the place of an unnamed portal before it runs.
     if (bound !== null && bound.name !== '') {
@@ -210,7 +215,7 @@ export class FrontendMessages {
       return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read);
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
@@ -218,7 +223,7 @@ export class FrontendMessages {
     const { decision } = ruling;
     if (this.snapshots.takes(decision)) {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      return waitForCapture(this.snapshots.capture(utf8, entry, decision));
+      return waitForCapture(this.state, read, this.snapshots.capture(utf8, entry, decision));
     }
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);

@@ -186,6 +186,36 @@ export class HiddenExchange implements Exchange {
   }
 }
 
+/** What the server answers to a Sync of ours that ends a segment of the client's. */
+export class SyncExchange implements Exchange {
+  readonly tellsNotices = true;
+  readonly over: Promise<void>;
+  private resolve!: () => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.over.catch(() => {});
+  }
+
+  notice(): void {}
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number): 'more' | 'over' {
+    if (type !== Backend.ReadyForQuery) return 'more';
+    this.resolve();
+    return 'over';
+  }
+}
+
 /** What the server answers to a Describe of one of the client's statements, of which the types are wanted. */
 export class DescribeExchange implements Exchange {
   readonly tellsNotices = false;

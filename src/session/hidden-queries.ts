@@ -7,7 +7,7 @@ import {
   type HiddenResult,
 } from '../catalog/connection.ts';
 import { encodeMessage } from '../wire/backend.ts';
-import { encodeFlush } from '../wire/frontend.ts';
+import { encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import {
   DescribeExchange,
@@ -17,6 +17,7 @@ import {
   HiddenExchange,
   HiddenQueryEnded,
   type RowTaker,
+  SyncExchange,
 } from './hidden-exchange.ts';
 import { ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -25,6 +26,7 @@ import type { SessionState } from './state.ts';
 const NAME = `__holdfast_${randomBytes(12).toString('hex')}`;
 
 const FLUSH = encodeFlush();
+const SYNC = encodeSync();
 const COMMIT: HiddenQuery = {
   sql: 'COMMIT',
   parameterTypes: [],
@@ -68,6 +70,20 @@ export class HiddenQueries {
     const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
     this.push(exchange, 'flush', Buffer.concat([encodeMessage(Frontend.Describe, body), FLUSH]));
     return await exchange.types;
+  }
+
+  /**
+   * Ends the client's segment at the server, ahead of its own Sync, where all of it has been answered. A transaction
+   * that the client has begun goes on.
+   */
+  async endSegment(): Promise<void> {
+    const { state } = this;
+    assert(state.owesNothing(), 'a segment that is ended has been answered');
+    state.closeSegment();
+    state.replies.segmentOpen = false;
+    const exchange = new SyncExchange();
+    this.push(exchange, 'sync', SYNC);
+    await exchange.over;
   }
 
   /** Nobody waits for what is under way: those who asked are told so, and what still comes is dropped. */

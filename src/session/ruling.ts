@@ -1,10 +1,10 @@
 import { unreachable } from '../base/assert.ts';
-import type { Decision, Hold } from '../policy/decision.ts';
+import type { Decision, Hold, Snapshot, WithoutPlan } from '../policy/decision.ts';
 import { type Analysis, type TransactionVerb, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { isDrop, problemOf } from './capturable.ts';
 import type { HoldDesk } from './hold.ts';
-import { noted, wantsSnapshot } from './noted.ts';
+import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -25,6 +25,8 @@ export type Ruling =
       readonly holdMs: number;
     }
   | { readonly kind: 'wait'; readonly until: Promise<Answer> };
+
+const BLOCKED: WithoutPlan = { kind: 'block' };
 
 const NOT_SEEN = 'it runs what the gateway has not read as text';
 
@@ -49,6 +51,23 @@ function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unse
   const problem = unseen ?? (isMoved ? null : problemOf(state, analysis));
   return problem === null ? decision : noted(decision, null, problem);
 }
+
+/** A hold in the place of a snapshot that cannot be taken. */
+function heldInstead(
+  { rule, reason, risk, wouldBe, snapshot }: Snapshot,
+  terms: HeldTerms,
+  why: string,
+): Hold {
+  const { mode, timeoutMs, approvals } = terms;
+  const ground = { rule, reason, risk, wouldBe };
+  return noted(
+    { ...ground, action: 'hold', mode, timeoutMs, approvals, snapshot, withoutPlan: terms },
+    null,
+    why,
+  );
+}
+
+type HeldTerms = Extract<WithoutPlan, { readonly kind: 'hold' }>;
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
@@ -109,17 +128,37 @@ function decided(
     const error = holdEndedError(held.end, held.approved, approvalId);
     return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
   }
+  // Whoever has approved it has been told why there will be no snapshot.
+  const why = unseen ?? (held === null ? null : whyNone(held.approved));
+  const refuseFor = (refused: Snapshot | Hold, reason: string): Ruling => {
+    const error = noPlanError(refused, reason);
+    return { kind: 'refuse', decision: noted(refused, null, reason), error, approvalId, holdMs };
+  };
+  const askFor = (asked: Hold): Ruling => {
+    if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
+    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
+  };
   switch (decision.action) {
     case 'allow':
-    case 'snapshot':
       return { kind: 'run', decision, approvalId, holdMs };
+    case 'snapshot': {
+      if (why === null || decision.snapshot !== 'required' || state.services.snapshots === null)
+        return { kind: 'run', decision, approvalId, holdMs };
+      const planless = decision.withoutPlan ?? BLOCKED;
+      if (planless.kind === 'allow')
+        return { kind: 'run', decision: noted(decision, null, why), approvalId, holdMs };
+      return planless.kind === 'block'
+        ? refuseFor(decision, why)
+        : askFor(heldInstead(decision, planless, why));
+    }
     case 'block':
       return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
-      const asked = toApprove(state, decision, analysis, unseen);
-      if (held !== null && isApproved(held, asked))
-        return { kind: 'run', decision: asked, approvalId, holdMs };
-      return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
+      const asked = toApprove(state, decision, analysis, why);
+      const problem = whyNone(asked);
+      return problem !== null && decision.withoutPlan?.kind === 'block'
+        ? refuseFor(decision, problem)
+        : askFor(asked);
     }
     default:
       return unreachable(decision);

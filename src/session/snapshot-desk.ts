@@ -11,13 +11,14 @@ import {
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
-import { isDrop, NOT_UTF8, problemOf } from './capturable.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import { DROP_BOUND, isDrop, NOT_UTF8, problemOf, problemOfBoundDrop } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
-import { snapshotFailedError } from './refusal.ts';
+import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
@@ -31,6 +32,23 @@ export interface BoundPortal {
   readonly text: Buffer;
   readonly request: PlanRequest;
   readonly plan: CapturePlan;
+}
+
+/** A portal that drops something, likewise. */
+export interface BoundDrop {
+  readonly drop: true;
+  readonly name: string;
+  readonly portal: Portal;
+  readonly decision: Capturing;
+  readonly text: Buffer;
+}
+
+/** Its Execute. What it drops is moved away between two segments, and so only where nothing else runs in its own. */
+export interface DeferredDrop {
+  readonly bound: BoundDrop;
+  readonly entry: AuditEntry;
+  /** The client has closed the unnamed portal behind it. */
+  closed: boolean;
 }
 
 /** A Bind of a statement that is to be captured, before it has been sent. */
@@ -51,9 +69,10 @@ export type Planned =
       readonly kind: 'planned';
       readonly name: string;
       readonly portal: Portal;
-      readonly bound: BoundPortal | null;
+      readonly bound: BoundPortal | BoundDrop | null;
     }
   | { readonly kind: 'refused'; readonly error: ErrorFields; readonly entry: AuditEntry }
+  | { readonly kind: 'unplanned'; readonly reason: string }
   | { readonly kind: 'discarded' };
 
 /**
@@ -98,7 +117,7 @@ export class SnapshotDesk {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return refusedInDoubt(decision);
         return await this.inSegment(bound, entry);
       } catch (error) {
         return failure(error, decision, entry);
@@ -107,15 +126,44 @@ export class SnapshotDesk {
     return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
   }
 
+  /** For an Execute that drops something, before the client's Sync behind it is sent. */
+  async captureDeferred({ bound: { text, decision }, entry }: DeferredDrop): Promise<Captured> {
+    const { state, hidden } = this;
+    const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
+      try {
+        // What stands in front of the Sync is sent by then, and answered only by a Flush.
+        await Promise.resolve();
+        if (!state.owesNothing() && state.replies.segmentOpen) state.upstream.write(FLUSH);
+        while (!state.owesNothing() && !mayOweNothing(state)) await state.untilAnswered();
+        if (state.discarding) return { kind: 'discarded' };
+        if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
+        await hidden.endSegment();
+        const services = state.services.snapshots!;
+        return await dropInstead({
+          state,
+          services,
+          hidden,
+          text,
+          entry,
+          decision,
+          gaveUp: () => this.gaveUp,
+        });
+      } catch (error) {
+        return failure(error, decision, entry);
+      }
+    });
+    return { entry, ...this.unlessGivenUp(outcome, decision) };
+  }
+
   /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */
   async plan(request: BindToPlan): Promise<Planned> {
     const { name, portal, decision, entry } = request;
-    let bound: BoundPortal | null = null;
+    let bound: BoundPortal | BoundDrop | null = null;
     let outcome = await this.patiently(async (): Promise<CaptureOutcome | null> => {
       try {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
-        if (!segmentFits(this.state)) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!segmentFits(this.state)) return refusedInDoubt(decision);
         const planned = await this.planBind(request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
@@ -134,6 +182,8 @@ export class SnapshotDesk {
       }
       case 'refused':
         return { kind: 'refused', error: outcome.error, entry };
+      case 'unplanned':
+        return outcome;
       default:
         return { kind: 'discarded' };
     }
@@ -164,7 +214,7 @@ export class SnapshotDesk {
     while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
-    if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
+    if (!state.owesNothing()) return refusedInDoubt(decision);
     // What the server is going to refuse by itself loses nothing. In a text of several a ROLLBACK may come before it.
     const { status, statements } = entry.analysis;
     const single = status === 'parsed' && statements.length === 1;
@@ -229,9 +279,18 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private async planBind(request: BindToPlan): Promise<BoundPortal | CaptureOutcome | null> {
+  private bindDrop({ name, portal, decision }: BindToPlan): BoundDrop | CaptureOutcome {
+    const { statement, analysis } = portal;
+    if (decision.snapshot === 'best_effort') return { kind: 'without', why: DROP_BOUND };
+    const problem = problemOfBoundDrop(statement, analysis);
+    if (problem !== null) return withoutPlan(decision, problem);
+    return { drop: true, name, portal, decision, text: Buffer.from(statement.text!, 'utf8') };
+  }
+
+  private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
     const { state, hidden } = this;
     const { name, portal, decision, bind } = request;
+    if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
     const problem = sql === null ? 'its text is a part of another' : problemOf(state, portal.analysis);
@@ -265,12 +324,13 @@ export class SnapshotDesk {
    */
   private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state } = this;
-    if (outcome.kind !== 'without' && outcome.kind !== 'refused') return outcome;
+    if (outcome.kind !== 'without' && outcome.kind !== 'refused' && outcome.kind !== 'unplanned')
+      return outcome;
     await state.untilHiddenOver();
     if (!state.discarding) return outcome;
     if (!state.failedUntold) return { kind: 'discarded' };
     state.failedUntold = false;
-    const error = outcome.kind === 'refused' ? outcome.error : snapshotFailedError(outcome.why);
+    const error = errorOf(outcome, entry.decision);
     entry.decision = noted(entry.decision, null, error['M'] ?? '');
     entry.end = 'blocked';
     entry.sqlstate = error['C'] ?? null;
@@ -280,7 +340,31 @@ export class SnapshotDesk {
   }
 }
 
+function errorOf(
+  outcome: Extract<CaptureOutcome, { kind: 'without' | 'refused' | 'unplanned' }>,
+  decision: Decision,
+): ErrorFields {
+  switch (outcome.kind) {
+    case 'refused':
+      return outcome.error;
+    case 'without':
+      return snapshotFailedError(outcome.why);
+    case 'unplanned':
+      return noPlanError(decision, outcome.reason);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** What is to be done about it is known only to the server, so that nobody is asked. */
+function refusedInDoubt(decision: Capturing): CaptureOutcome {
+  if (decision.snapshot === 'best_effort') return { kind: 'without', why: COPY_IN_DOUBT };
+  return { kind: 'refused', error: noPlanError(decision, COPY_IN_DOUBT) };
+}
+
 const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
+
+const FLUSH = encodeFlush();
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 

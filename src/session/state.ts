@@ -20,8 +20,8 @@ import {
   type PreparedStatement,
   sqlNameKey,
 } from './names.ts';
-import { ReplyQueue } from './replies.ts';
-import type { BoundPortal } from './snapshot-desk.ts';
+import { ReplyKind, ReplyQueue } from './replies.ts';
+import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
 import type { StartupFacts } from './startup-parameters.ts';
 
@@ -105,7 +105,9 @@ export class SessionState {
   /** Queries of the gateway's own that stand among the replies. */
   hiddenQueued = 0;
   /** A portal of which the rows are to be captured, and that has not run yet. There is at most one. */
-  bound: BoundPortal | null = null;
+  bound: BoundPortal | BoundDrop | null = null;
+  /** An Execute of such a portal that has not been sent, because it is done otherwise once a Sync stands behind it. */
+  deferred: DeferredDrop | null = null;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
   fatal = false;
   /** Moves where what was read or decided by names may stand for something else: what then runs is looked at again. */
@@ -196,6 +198,14 @@ export class SessionState {
   /** Whether something is in doubt that the server could be asked. */
   get inDoubt(): boolean {
     return this.namesDoubted || (this.settings.inDoubt && !this.replication);
+  }
+
+  /** A Sync of the client's is sent. */
+  syncs(): void {
+    this.discarding = false;
+    this.copyDoubt = 'none';
+    this.closeSegment();
+    this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
   }
 
   /** A Sync, Query or FunctionCall is sent. */

@@ -1,7 +1,7 @@
 import type { Analysis } from '../sql/effects.ts';
 import type { Captured, Planned } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import type { Verdict } from './verdict.ts';
+import type { Answer, Verdict } from './verdict.ts';
 
 /** What the client's stream waits for before a message can be decided. */
 type Wait = Extract<Verdict, { kind: 'wait' }>;
@@ -18,15 +18,21 @@ export function waitForAnalysis(state: SessionState, analysis: Promise<Analysis>
   return { kind: 'wait', until: analysis.then((read) => ({ analysis: read, facts, outcome: null })) };
 }
 
-export function waitForCapture(capture: Promise<Captured>): Wait {
-  const until = capture.then((captured) => ({
-    analysis: null,
-    outcome: { kind: 'capture' as const, captured },
-  }));
+/** What turns out to have no plan is decided again as it was read. */
+export function waitForCapture(state: SessionState, read: Analysis | null, capture: Promise<Captured>): Wait {
+  const { textFacts: facts } = state;
+  const until = capture.then((captured): Answer => {
+    const outcome = { kind: 'capture' as const, captured };
+    return captured.kind === 'unplanned' ? { analysis: read, facts, outcome } : { analysis: null, outcome };
+  });
   return { kind: 'wait', until };
 }
 
-export function waitForPlan(plan: Promise<Planned>): Wait {
-  const until = plan.then((planned) => ({ analysis: null, outcome: { kind: 'planned' as const, planned } }));
+export function waitForPlan(state: SessionState, read: Analysis, plan: Promise<Planned>): Wait {
+  const { textFacts: facts } = state;
+  const until = plan.then((planned): Answer => {
+    const outcome = { kind: 'planned' as const, planned };
+    return planned.kind === 'unplanned' ? { analysis: read, facts, outcome } : { analysis: null, outcome };
+  });
   return { kind: 'wait', until };
 }

@@ -32,25 +32,38 @@ export function sameTable({ table, oid }: Pick<ColumnValues, 'table' | 'oid'>): 
 END`);
 }
 
-/**
- * Gives every value back to the row that it was taken from, or fails with the rows that are in the way and gives none.
- * A row is taken for the same where its key and, byte for byte, all its other values are. Triggers do not fire, since
- * they would change what is put back; afterwards all is compared once more.
- */
-export function giveValuesBack(values: ColumnValues): string {
-  const { table, copy, rows, key, kept } = values;
+/** Where a restore says what is to become of rows that are not as the statement has left them. */
+export const ON_CONFLICT = 'holdfast.on_conflict';
+
+const MODE = `coalesce(pg_catalog.current_setting('${ON_CONFLICT}', true), '')`;
+
+/** Parts of conditions on `t`, the table, and `k`, the copy. */
+function conditions({ key, kept, values }: ColumnValues) {
   const row = (of: string, names: readonly string[]) =>
     `ROW(${names.map((name) => `${of}.${quoteName(name)}`).join(', ')})`;
   // The operator would be taken for one of each pair of values.
   const same = (names: readonly string[]) =>
     `pg_catalog.record_image_eq(${row('t', names)}, ${row('k', names)})`;
   const byKey = key.map((name) => `t.${quoteName(name)} = k.${quoteName(name)}`).join(' AND ');
+  return { byKey, sameRow: same(kept), sameValues: same(values) };
+}
+
+/**
+ * Gives every value back to the row that it was taken from, or fails with the rows that are in the way and gives none.
+ * A row is taken for the same where its key and, byte for byte, all its other values are; where conflicts are to be
+ * skipped the rest is given, and where they are to be overwritten also what has the key alone. Triggers do not fire,
+ * since they would change what is put back; afterwards all is compared once more.
+ */
+export function giveValuesBack(values: ColumnValues): string {
+  const { table, copy, rows, key } = values;
+  const { byKey, sameRow, sameValues } = conditions(values);
   const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
   const set = values.values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
   const shown = LIMITS.trashConflictsShown;
   return block(`#variable_conflict use_column
 DECLARE
   holdfast_bad text;
+  holdfast_mode text := ${MODE};
   holdfast_triggers jsonb := coalesce((SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgenabled)) FROM pg_trigger g
     WHERE g.tgrelid = ${values.oid}::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]');
   holdfast_each jsonb;
@@ -62,21 +75,38 @@ BEGIN
     FROM (SELECT '(' || concat_ws(', ', ${label}) || CASE WHEN t.ctid IS NULL THEN ') is gone' ELSE ') has changed or is another' END AS said,
         count(*) OVER () AS n
       FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey}
-     WHERE t.ctid IS NULL OR NOT (${same(kept)})
+     WHERE t.ctid IS NULL OR NOT (${sameRow})
      LIMIT ${shown}) x;
-  IF holdfast_bad IS NOT NULL THEN
+  IF holdfast_bad IS NOT NULL AND holdfast_mode NOT IN ('skip', 'overwrite') THEN
     RAISE EXCEPTION USING MESSAGE = 'rows are not as the statement has left them: ' || holdfast_bad;
   END IF;
   FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
     EXECUTE ${quoteLiteral(`ALTER TABLE ${table} DISABLE TRIGGER `)} || quote_ident(holdfast_each ->> 0);
   END LOOP;
-  UPDATE ONLY ${table} t SET ${set} FROM ${copy} k WHERE ${byKey};
+  UPDATE ONLY ${table} t SET ${set} FROM ${copy} k WHERE ${byKey} AND (holdfast_mode = 'overwrite' OR ${sameRow});
   FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
     EXECUTE ${quoteLiteral(`ALTER TABLE ${table} ENABLE `)} || CASE holdfast_each ->> 1 WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END
       || 'TRIGGER ' || quote_ident(holdfast_each ->> 0);
   END LOOP;
-  IF EXISTS (SELECT FROM ${copy} k WHERE NOT EXISTS (SELECT FROM ONLY ${table} t WHERE ${byKey} AND ${same([...kept, ...values.values])})) THEN
+  IF EXISTS (SELECT FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey} WHERE CASE holdfast_mode
+      WHEN 'overwrite' THEN t.ctid IS NOT NULL AND NOT (${sameValues})
+      WHEN 'skip' THEN t.ctid IS NOT NULL AND ${sameRow} AND NOT (${sameValues})
+      ELSE t.ctid IS NULL OR NOT (${sameRow} AND ${sameValues}) END) THEN
     RAISE EXCEPTION 'not all of them could be put back';
+  END IF;
+END`);
+}
+
+/** The copy goes only where none of its rows is left over. */
+export function removeCopy(values: ColumnValues): string {
+  const { table, copy } = values;
+  if (values.values.length === 0) return `DROP TABLE ${copy}`;
+  const { byKey, sameRow, sameValues } = conditions(values);
+  return block(`#variable_conflict use_column
+BEGIN
+  IF NOT EXISTS (SELECT FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey}
+      WHERE t.ctid IS NULL OR NOT (${sameValues}) OR ${MODE} <> 'overwrite' AND NOT (${sameRow})) THEN
+    DROP TABLE ${copy};
   END IF;
 END`);
 }

@@ -3,7 +3,7 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropColumns } from '../sql/drop-target.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
-import { type ColumnValues, giveValuesBack, sameTable } from './column-values.ts';
+import { type ColumnValues, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
 import type { GoneRights } from './facts.ts';
 import {
@@ -195,7 +195,7 @@ function restoresOf(facts: ColumnFacts, values: ColumnValues): readonly RestoreS
   }
   for (const column of columns)
     restore(`the column ${column.name}`, ...propertiesOf(at, table.owner, column));
-  restore('the copy', `DROP TABLE ${values.copy}`);
+  restore('the copy', removeCopy(values));
   return restores;
 }
 

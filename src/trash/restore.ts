@@ -1,3 +1,6 @@
+import { quoteQualified } from '../catalog/quote.ts';
+import { ON_CONFLICT } from './column-values.ts';
+import { TRASH_SCHEMA } from './definitions.ts';
 import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { differences } from './standing.ts';
@@ -61,6 +64,8 @@ export interface RestoreOptions {
   readonly dryRun?: boolean;
   /** What was changed in the trash is brought back as it is by now. */
   readonly bearing?: boolean;
+  /** What becomes of rows that are not as the statement has left them, where values of a column come back. */
+  readonly onConflict?: 'fail' | 'skip' | 'overwrite';
 }
 
 /** Puts back what a DROP has moved, in one transaction, and then what does not belong into it. */
@@ -116,19 +121,36 @@ export async function restoreWithin(
   dropped: Dropped,
   options: RestoreOptions = {},
 ): Promise<RestoreOutcome> {
-  const { dryRun = false } = options;
+  const { dryRun = false, onConflict = 'fail' } = options;
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
-  await session.query(`SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)`);
+  await session.query(
+    `SELECT pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config($1, $2, true)`,
+    [ON_CONFLICT, onConflict],
+  );
   const { conflicts, borne } = await obstacles(session, dropped, options);
   const lacking = [...borne];
   const steps = dropped.restores.filter(({ after }) => dryRun || after !== true);
   const failed = conflicts.length === 0 ? await run(session, steps, lacking) : null;
+  if (conflicts.length === 0 && failed === null) lacking.push(...(await leftOver(session, dropped)));
   if (conflicts.length > 0 || failed !== null || dryRun)
     await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await session.query(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   if (conflicts.length > 0) return { kind: 'conflict', conflicts };
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
   return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking };
+}
+
+/** Values of columns that belong to no row any more, which stay in the trash. */
+async function leftOver(session: TrashSession, { objects }: Dropped): Promise<RestoreConflict[]> {
+  const out: RestoreConflict[] = [];
+  for (const { kind, schema, name, trash_name } of objects) {
+    if (kind !== 'column') continue;
+    const copy = quoteQualified(TRASH_SCHEMA, trash_name);
+    const [row] = await session.query('SELECT pg_catalog.to_regclass($1) IS NOT NULL', [copy]);
+    const reason = `values of rows that are gone or have changed are left in ${TRASH_SCHEMA}.${trash_name}`;
+    if (row?.[0] === 't') out.push({ what: `column ${schema}.${name}`, reason });
+  }
+  return out;
 }
 
 async function conflictsOf(

@@ -12,7 +12,10 @@ export type Dropped = NonNullable<Manifest['dropped']>;
 
 export interface DropOptions {
   readonly dryRun: boolean;
-  /** `skip` lets what was changed in the trash be as it is by now; the others refuse. */
+  /**
+   * `skip` lets what was changed in the trash be as it is by now; the others refuse. Of the values of a column it leaves
+   * out those whose row has changed, and `overwrite` those whose row is gone.
+   */
   readonly onConflict: OnConflict;
 }
 
@@ -31,7 +34,7 @@ export async function undoDrop(
     await demandDatabase(session, manifest, where);
     where.at('apply');
     const bearing = onConflict === 'skip';
-    const restored = await restoreWithin(trashSession(session), dropped, { dryRun, bearing });
+    const restored = await restoreWithin(trashSession(session), dropped, { dryRun, bearing, onConflict });
     if (restored.kind === 'conflict') refuseFor(restored.conflicts);
     const value = {
       kind: 'done',

@@ -9,6 +9,7 @@ import { DecisionFixture } from './fixture.ts';
 
 const POLICY = `
 mode: protect
+without_plan: block
 rules:
   - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }

@@ -14,6 +14,7 @@ import { DecisionFixture } from './fixture.ts';
 
 const POLICY = `
 mode: protect
+without_plan: block
 rules:
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }

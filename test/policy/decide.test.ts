@@ -30,6 +30,7 @@ describe('without rules', () => {
       timeoutMs: 1_800_000,
       approvals: 1,
       snapshot: 'required',
+      withoutPlan: { kind: 'hold', mode: 'live', timeoutMs: 1_800_000, approvals: 1 },
       rule: 'default:critical',
       reason: 'delete without WHERE',
       risk: 'critical',

@@ -21,6 +21,7 @@ import { type Attempt, type Battle, write } from './fire-writers.ts';
 
 const POLICY = `
 mode: protect
+without_plan: block
 rules:
   - { name: what goes, match: { operation: [delete, update, drop table] }, action: snapshot }
   - { name: the rest, action: allow }

@@ -18,6 +18,7 @@ import { type Attempt, markOf } from './fire-writers.ts';
 
 const POLICY = `
 mode: protect
+without_plan: block
 rules:
   - { name: what goes, match: { operation: [drop table] }, action: snapshot }
   - { name: the rest, action: allow }

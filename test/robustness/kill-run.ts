@@ -21,6 +21,7 @@ import { RawClient } from '../support/raw-client.ts';
 
 const POLICY = `
 mode: protect
+without_plan: block
 rules:
   - { name: what goes, match: { operation: [delete, update] }, action: snapshot }
   - { name: the rest, action: allow }

@@ -143,6 +143,60 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
     ]);
   });
 
+  it.each([
+    [
+      'skip',
+      [
+        ['2', 'zoe', null],
+        ['3', 'eve', 'of eve'],
+        ['100', 'ann', null],
+      ],
+    ],
+    [
+      'overwrite',
+      [
+        ['2', 'zoe', 'of bob'],
+        ['3', 'eve', 'of eve'],
+        ['100', 'ann', null],
+      ],
+    ],
+  ] as const)('leaves in the trash what is over where conflicts are to be %s', async (onConflict, rows) => {
+    await open(
+      `create table k (id int primary key, who text, v text); insert into k values (1, 'ann', 'of ann'), (2, 'bob', 'of bob'), (3, 'eve', 'of eve')`,
+    );
+    const outcome = await drop('alter table k drop column v');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    const session = onHidden(new HiddenClient(client));
+    await client.rows(
+      `delete from k where id = 2; update k set id = 100 where id = 1; insert into k values (2, 'zoe')`,
+    );
+    const copy = outcome.moved.objects[0]!.trash_name;
+    const restored = await restoreDropped(session, outcome.moved, { onConflict });
+    expect(restored).toMatchObject({
+      kind: 'restored',
+      lacking: [{ what: 'column public.k.v', reason: expect.stringContaining(copy) }],
+    });
+    expect(await client.rows('select * from k order by id')).toEqual(rows);
+    const copied = await client.rows(`select v from holdfast_trash."${copy}" order by id`);
+    expect(copied).toEqual([['of ann'], ['of bob'], ['of eve']]);
+  });
+
+  it('leaves nothing in the trash where every row of it was found, whatever else has changed', async () => {
+    await open(
+      `create table k (id int primary key, who text, v text); insert into k values (1, 'ann', 'of ann')`,
+    );
+    const outcome = await drop('alter table k drop column v');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    await client.rows(`update k set who = 'anna'`);
+    const session = onHidden(new HiddenClient(client));
+    expect(await restoreDropped(session, outcome.moved)).toMatchObject({ kind: 'conflict' });
+    expect(await restoreDropped(session, outcome.moved, { onConflict: 'overwrite' })).toMatchObject({
+      kind: 'restored',
+      lacking: [],
+    });
+    expect(await client.rows('select * from k')).toEqual([['1', 'anna', 'of ann']]);
+  });
+
   it('comes back without its triggers, each of which is as before, and not to rows put in since', async () => {
     await open(
       `create table t (id int primary key, seen int default 0, v text); insert into t (id, v) select g, 'v' || g from generate_series(1, 10) g;

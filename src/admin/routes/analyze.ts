@@ -48,6 +48,7 @@ const decision = z.object({
   risk,
   would_be: z.enum(['snapshot', 'hold', 'block']).nullable(),
   snapshot: z.enum(['required', 'best_effort', 'off']).optional(),
+  without_plan: z.enum(['hold', 'block', 'allow']).optional(),
   hold_mode: z.enum(['live', 'ticket']).optional(),
   timeout_ms: z.number().optional(),
   approvals: z.int().optional(),

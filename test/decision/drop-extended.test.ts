@@ -1,0 +1,231 @@
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import { undo } from '../../src/undo/undo.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { DecisionFixture, heldId } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: careful, match: { application: [careful], operation: ["drop *"] }, action: hold }
+  - { name: careless, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: the rest, match: {}, action: allow }
+`;
+
+const SETUP = `create schema app; create table app.t (id int primary key, v text); insert into app.t values (1, 'one');
+  create view app.w as select * from app.t; create table app.other (id int primary key, v text)`;
+
+const shown = (messages: readonly BackendMessage[]) =>
+  messages.map(({ type, body }) => `${type} ${body.toString('latin1').replace(/F\w+\.c\0L\d+\0R\w+\0/, '')}`);
+const types = (messages: readonly BackendMessage[]) => messages.map(({ type }) => type).join('');
+const run = (sql: string) => [fe.parse('', sql), fe.bind(), fe.describe('P'), fe.execute()];
+
+describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  let store: BlobStore;
+  let direct: RawClient;
+  let client: RawClient;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+  });
+  afterAll(async () => {
+    await store?.close();
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    direct = await RawClient.open(fixture.postgres.port);
+    await direct.rows(`drop schema if exists app, holdfast_trash cascade; ${SETUP}`);
+    client = await fixture.client();
+    return async () => {
+      await direct.terminate();
+      await client.terminate();
+    };
+  });
+
+  async function last(): Promise<Manifest> {
+    const folders: string[] = [];
+    for await (const { key } of store.list('snapshots/')) {
+      if (key.endsWith('/manifest.json')) folders.push(key.slice(0, -14));
+    }
+    return await readManifest(store, folders.sort().at(-1)!);
+  }
+
+  const there = async (name: string) =>
+    (await direct.rows(`select to_regclass('${name}') is not null`))[0]![0] === 't';
+
+  async function undone(): Promise<void> {
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      expect(await undo({ store, manifest: await last(), session })).toMatchObject({ kind: 'done' });
+    } finally {
+      await session.close();
+    }
+  }
+
+  it.each([
+    'drop table app.t cascade',
+    'drop table if exists app.nothing, app.other',
+    'drop table if exists app.nothing',
+    'drop table app.t',
+    'drop table app.nothing',
+    'drop view app.t',
+    'alter table app.other drop column v',
+    'alter table app.other drop column nothing',
+  ])('is answered as it would be directly: %s', async (sql) => {
+    await direct.rows('begin');
+    direct.write(...run(sql), fe.sync());
+    const wanted = shown(await direct.untilReady()).slice(0, -1);
+    await direct.rows('rollback');
+    const before = await fixture.postgres.sql('select count(*) from pg_class');
+    await client.query('begin');
+    client.write(...run(sql), fe.sync());
+    const inBlock = await client.untilReady();
+    expect(shown(inBlock).slice(0, -1)).toEqual(wanted);
+    expect(statusOf(inBlock)).toBe(wanted.at(-1)!.startsWith('E') ? 'E' : 'T');
+    await client.query('rollback');
+    expect(await fixture.postgres.sql('select count(*) from pg_class')).toEqual(before);
+    await client.writeSplit(Buffer.concat([...run(sql), fe.sync()]), [3]);
+    const alone = await client.untilReady();
+    expect(shown(alone).slice(0, -1)).toEqual(wanted);
+    expect(statusOf(alone)).toBe('I');
+    expect((await client.rows('select 1'))[0]).toEqual(['1']);
+  });
+
+  it('is moved, recorded, and brought back', async () => {
+    const named = await fixture.client({ application_name: `prepared ${version}` });
+    named.write(fe.parse('s', 'drop table app.t cascade'), fe.describe('S', 's'), fe.flush());
+    expect(types(await named.until('n'))).toBe('1tn');
+    named.write(fe.bind({ statement: 's' }), fe.execute(), fe.close('P', ''), fe.sync());
+    expect(types(await named.untilReady())).toBe('2NC3Z');
+    expect(await there('app.t')).toBe(false);
+    const manifest = await last();
+    expect(manifest.dropped!.objects.map(({ name }) => name).sort()).toEqual(['t', 't_pkey', 'w']);
+    const [event] = await fixture.auditEvents((each) => each['snapshot'] === manifest.id, 1);
+    expect(event).toMatchObject({ end: 'completed', transaction_status: 'I', protocol: 'extended' });
+    await undone();
+    expect(await direct.rows('select * from app.w')).toEqual([['1', 'one']]);
+    // The same statement once more, in a segment that has begun a transaction.
+    named.write(...run('begin'), fe.bind({ statement: 's' }), fe.execute(), fe.sync());
+    const messages = await named.untilReady();
+    expect(types(messages)).toBe('12nC2NCZ');
+    expect(statusOf(messages)).toBe('T');
+    await named.query('rollback');
+    expect(await there('app.w')).toBe(true);
+    await named.terminate();
+  });
+
+  it.each([
+    [
+      'behind something that its Sync commits',
+      () => [...run('insert into app.other values (5)'), ...run('drop table app.t cascade')],
+    ],
+    [
+      'in front of another',
+      () => [...run('drop table app.t cascade'), ...run('insert into app.other values (5)')],
+    ],
+    ['that is flushed', () => [...run('drop table app.t cascade'), fe.flush()]],
+    ['whose portal is executed twice', () => [...run('drop table app.t cascade'), fe.execute()]],
+    [
+      'in front of a Query',
+      () => [...run('drop table app.t cascade'), fe.query('insert into app.other values (5)')],
+    ],
+  ])('is refused with all of its segment %s', async (_, messages) => {
+    client.write(...messages());
+    client.write(fe.sync());
+    const got = await client.untilReady();
+    expect(errorsOf(got)).toMatchObject([{ C: 'HF002', D: expect.stringContaining('up to its Sync') }]);
+    expect(statusOf(got)).toBe('I');
+    expect(await there('app.t')).toBe(true);
+    expect(await direct.rows('select * from app.other')).toEqual([]);
+    expect(await client.rows('select 1')).toEqual([['1']]);
+  });
+
+  it('runs not a second time by a portal that has moved it already', async () => {
+    await client.query('begin');
+    client.write(
+      fe.parse('', 'drop table app.t cascade'),
+      fe.bind({ portal: 'p' }),
+      fe.execute('p'),
+      fe.sync(),
+    );
+    expect(types(await client.untilReady())).toBe('12NCZ');
+    await client.query('create table app.t ()');
+    client.write(fe.execute('p'), fe.sync());
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: 'HF002' }]);
+    await client.query('rollback');
+    expect(await there('app.w')).toBe(true);
+  });
+
+  it('does nothing behind an error, or where the client is gone before its Sync', async () => {
+    client.write(
+      fe.parse('', 'drop table app.t cascade'),
+      fe.bind({ parameters: ['1'] }),
+      fe.execute(),
+      fe.sync(),
+    );
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '08P01' }]);
+    const gone = await fixture.client();
+    gone.write(...run('drop table app.t cascade'));
+    await gone.terminate();
+    expect(await client.rows('select 1')).toEqual([['1']]);
+    expect(await there('app.t')).toBe(true);
+  });
+
+  it('that was held is moved once it is approved', async () => {
+    const careful = await fixture.client({ application_name: 'careful' });
+    careful.write(...run('drop table app.t cascade'), fe.sync());
+    await fixture.resolve(await heldId(careful), 'approve');
+    expect(types(await careful.untilReady())).toContain('C');
+    expect((await last()).dropped!.objects.map(({ name }) => name)).toContain('t');
+    await undone();
+    expect(await there('app.w')).toBe(true);
+    await careful.terminate();
+  });
+
+  it('has no snapshot where its best is good enough', async () => {
+    const careless = await fixture.client({ application_name: 'careless' });
+    careless.write(...run('drop table app.t cascade'), fe.sync());
+    expect(errorsOf(await careless.untilReady())).toEqual([]);
+    expect(await there('holdfast_trash.nothing')).toBe(false);
+    expect(await there('app.t')).toBe(false);
+    const [event] = await fixture.auditEvents(
+      (each) => each['application'] === 'careless' && String(each['sql']).startsWith('drop'),
+      1,
+    );
+    expect(event).toMatchObject({ snapshot: expect.stringContaining('none: by the extended protocol') });
+    await careless.terminate();
+  });
+
+  it('of a driver that prepares its statements is moved', async () => {
+    const driver = new Client({
+      host: '127.0.0.1',
+      port: fixture.gateway.port,
+      user: 'postgres',
+      database: 'postgres',
+    });
+    await driver.connect();
+    try {
+      const dropped = await driver.query({ name: 'd', text: 'drop table app.t cascade' });
+      expect(dropped.command).toBe('DROP');
+      await undone();
+      expect((await driver.query({ name: 'q', text: 'select * from app.w' })).rows).toEqual([
+        { id: 1, v: 'one' },
+      ]);
+      await expect(driver.query({ name: 'e', text: 'drop table app.nothing' })).rejects.toMatchObject({
+        code: '42P01',
+      });
+      await driver.query({ name: 'd', text: 'drop table app.t cascade' });
+      expect(await there('app.t')).toBe(false);
+    } finally {
+      await driver.end();
+    }
+  });
+});
