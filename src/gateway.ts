@@ -98,6 +98,7 @@ async function start(
     log,
     statementBytesMax: config.limits.statementBytes,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
+    recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
     store: blobs,

@@ -52,7 +52,7 @@ export interface CatalogAnswer {
    * have added since, which fire although nothing here tells of them.
    */
   readonly oneSnapshot: boolean;
-  /** Whether operators and functions without a schema are surely looked for in pg_catalog first. */
+  /** Whether operators, casts and functions between PostgreSQL's own types, without a schema, are surely its own. */
   readonly catalogFirst: boolean;
   /** Whether text, as the session's settings have it, can be read back as the same value. */
   readonly textExact: boolean;

@@ -66,6 +66,27 @@ function fingerprint(oids: string): string {
 /** Whether what is known of relations ($1) still holds. */
 export const FINGERPRINT = `SELECT ${fingerprint('$1::pg_catalog.oid[]')}`;
 
+/** A type of PostgreSQL's own; what is made after initdb has a larger OID. */
+const isSystem = (type: string) =>
+  `(${type} OPERATOR(pg_catalog.>) 0 AND ${type} OPERATOR(pg_catalog.<) 16384)`;
+
+/**
+ * Operators of the user's that values of PostgreSQL's own types may be given to, although it has one of the name: the
+ * types that fit best win over the search_path. Those of extensions in C are taken for what they say they are.
+ */
+const OWN_OPERATORS = `EXISTS (SELECT FROM pg_catalog.pg_operator o
+    JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) o.oprnamespace
+    LEFT JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) o.oprcode::pg_catalog.oid
+   WHERE o.oid OPERATOR(pg_catalog.>=) 16384 AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
+     AND (${isSystem('o.oprleft')} OR ${isSystem('o.oprright')})
+     AND NOT (p.prolang OPERATOR(pg_catalog.=) 13 AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+       WHERE d.classid OPERATOR(pg_catalog.=) 2617 AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')))`;
+
+/** Casts of the user's between PostgreSQL's own types. */
+const OWN_CASTS = `EXISTS (SELECT FROM pg_catalog.pg_cast k
+   WHERE k.oid OPERATOR(pg_catalog.>=) 16384 AND k.castfunc OPERATOR(pg_catalog.>=) 16384
+     AND ${isSystem('k.castsource')} AND ${isSystem('k.casttarget')})`;
+
 /**
  * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
  * holds, and what functions ($3 their schemas, $4 their names) may do. One round trip.
@@ -83,7 +104,8 @@ SELECT pg_catalog.jsonb_build_object(
     AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.<>) 'sql_standard'
     AND pg_catalog.current_setting('extra_float_digits')::pg_catalog.int4 OPERATOR(pg_catalog.>) 0,
   'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
-     WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false),
+     WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false)
+    AND NOT ${OWN_OPERATORS} AND NOT ${OWN_CASTS},
   'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'volatility', (SELECT pg_catalog.max(CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 2
                                             WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 1 ELSE 0 END)

@@ -70,6 +70,8 @@ export interface Config {
     readonly retentionMs: number | null;
     /** Paths of public keys that it was signed with before. */
     readonly formerKeys: readonly string[];
+    /** Whether a commit waits until the records of what it commits are durable. */
+    readonly durableBeforeCommit: boolean;
   };
   /** Path of the policy file, or null for the policy that is built in. */
   readonly policy: string | null;

@@ -107,6 +107,8 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     faults.add([], '"upstream" is missing: a configuration file names the server that it is for');
   }
   checkEndpoints(listen, adminListen, input.upstream, faults);
+  // With the sample they are what it is there to show; nothing that matters is refused there.
+  const snapshotsTaken = (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on';
   return Object.freeze({
     file,
     listen,
@@ -123,13 +125,13 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       ageMs: daysInMs(input.snapshots_retention?.days),
       bytes: input.snapshots_retention?.bytes ?? null,
     },
+    snapshotsTaken,
     trashRetentionMs: daysInMs(input.trash?.retention_days),
-    // With the sample they are what it is there to show; nothing that matters is refused there.
-    snapshotsTaken: (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on',
     audit: {
       signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
       retentionMs: daysInMs(input.audit?.retention_days),
       formerKeys: input.audit?.former_keys ?? [],
+      durableBeforeCommit: (input.audit?.durable_before_commit ?? (snapshotsTaken ? 'on' : 'off')) === 'on',
     },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),
     undo: {

@@ -90,6 +90,10 @@ export const configSchema = z
         former_keys: parsedBy(parsePaths)
           .describe('Public keys of before, PEM, with commas between, whose manifests are still believed.')
           .optional(),
+        durable_before_commit: z
+          .enum(['off', 'on'])
+          .describe('Whether a commit waits until what it commits is durably recorded.')
+          .optional(),
       })
       .optional(),
     policy: path.describe('What happens to which statements.').optional(),

@@ -20,6 +20,8 @@ export type CaptureOutcome =
   | { readonly kind: 'taken'; readonly gate: StatementGate }
   /** `begun`: the audit has been told already that it is about to run. */
   | { readonly kind: 'without'; readonly why: string; readonly begun?: true }
+  /** No snapshot is wanted, and the audit has it durably that it is about to run. */
+  | { readonly kind: 'recorded' }
   | { readonly kind: 'refused'; readonly error: ErrorFields }
   /** No exact plan exists, so that it is decided again; nothing has been done. */
   | { readonly kind: 'unplanned'; readonly reason: string }

@@ -14,23 +14,28 @@ import type { SessionState } from './state.ts';
 import type { Verdict } from './verdict.ts';
 
 /** What was captured for a statement that the server would discard is not needed. */
-export function giveBack(captured: Captured): void {
+export function giveBack(state: SessionState, captured: Captured): void {
   if (captured.kind === 'taken') captured.gate.discarded();
+  if (captured.kind !== 'recorded') return;
+  captured.entry.end = 'not-run';
+  state.services.audit.finish(captured.entry);
 }
 
 /** With it the server tells at once how an Execute ended. */
 const FLUSH = encodeFlush();
 
-/** Sends a Query or Execute whose rows were captured, or that goes on without; or refuses it. */
-export function runCaptured(
-  state: SessionState,
-  type: typeof Frontend.Query | typeof Frontend.Execute,
-  captured: Captured,
-): Verdict {
+const OWED = {
+  [Frontend.Query]: ReplyKind.Query,
+  [Frontend.Execute]: ReplyKind.Execute,
+  [Frontend.FunctionCall]: ReplyKind.FunctionCall,
+} as const;
+
+/** Sends what runs a statement whose rows were captured, or that goes on without; or refuses it. */
+export function runCaptured(state: SessionState, type: keyof typeof OWED, captured: Captured): Verdict {
   const { entry } = captured;
   if (captured.kind === 'discarded') {
     // Between two segments the server discards nothing, so that this is a fault of ours; it runs nothing.
-    if (type === Frontend.Query) throw new Error('a capture was discarded outside of a segment');
+    if (type !== Frontend.Execute) throw new Error('a capture was discarded outside of a segment');
     return { kind: 'replace', bytes: NOTHING };
   }
   if (captured.kind === 'refused') {
@@ -46,15 +51,16 @@ export function runCaptured(
   if (captured.kind === 'lost') return answerLost(state, captured, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;
-  if (isQuery) state.closeSegment();
-  const reply = state.replies.push(isQuery ? ReplyKind.Query : ReplyKind.Execute);
+  if (type !== Frontend.Execute) state.closeSegment();
+  const reply = state.replies.push(OWED[type]);
   if (isQuery) {
     reply.analysis = entry.analysis;
     reply.decision = entry.decision;
   }
-  if (captured.kind !== 'without' || captured.begun !== true) state.services.audit.begin(entry);
+  const isBegun = captured.kind === 'recorded' || (captured.kind === 'without' && captured.begun === true);
+  if (!isBegun) state.services.audit.begin(entry);
   if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply, entry.text);
-  if (captured.kind === 'without') {
+  if (captured.kind !== 'taken') {
     reply.audit = entry;
     return null;
   }

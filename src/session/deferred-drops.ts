@@ -68,7 +68,6 @@ export class DeferredDrops {
         return this.behind(deferred);
       case 'discarded':
         state.deferred = null;
-        state.syncs();
         return null;
       case 'lost':
         state.deferred = null;
@@ -80,7 +79,8 @@ export class DeferredDrops {
       case 'without':
         return this.refused(deferred, noPlanError(deferred.bound.decision, captured.why));
       case 'taken':
-        giveBack(captured);
+      case 'recorded':
+        giveBack(state, captured);
         return this.refused(deferred, internalError('a DROP was captured'));
       default:
         throw captured satisfies never;

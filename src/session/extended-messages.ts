@@ -8,6 +8,7 @@ import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
+import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
@@ -37,15 +38,17 @@ export class ExtendedMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
+  private readonly records: CommitRecord;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
   /** The last segment in which something was executed other than a BEGIN. */
   private executedIn = -1;
 
-  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk) {
+  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
     this.state = state;
     this.holds = holds;
     this.snapshots = snapshots;
+    this.records = records;
   }
 
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -218,7 +221,8 @@ export class ExtendedMessages {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry);
         this.executes(analysis);
-        return waitForCapture(this.state, null, this.snapshots.captureBound(bound, entry));
+        const capture = this.snapshots.captureBound(bound, entry);
+        return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
       }
       if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
@@ -226,6 +230,8 @@ export class ExtendedMessages {
       entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     this.executes(analysis);
+    if (this.records.isAwaited(Frontend.Execute, entry))
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     if (analysis.touchesSession || this.state.settings.mayBePutBack)

@@ -2,9 +2,10 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { queryTextEnd } from '../wire/frontend.ts';
+import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
+import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
@@ -15,7 +16,7 @@ import { UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
-import { internalError, tooLargeError } from './refusal.ts';
+import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
@@ -24,6 +25,8 @@ import type { SessionState } from './state.ts';
 import { executedBy, executes } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
+
+const SYNC = encodeSync();
 
 /** A reading that is older than what the server has told since is none; what came of a hold stays. */
 function current(state: SessionState, answer: Answer | null): Answer | null {
@@ -45,6 +48,7 @@ export class FrontendMessages {
   private readonly extended: ExtendedMessages;
   private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
+  private readonly records: CommitRecord;
   /** The server was asked about what the message depends on. */
   private asked = false;
 
@@ -54,7 +58,8 @@ export class FrontendMessages {
     this.hidden = new HiddenQueries(state);
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
-    this.extended = new ExtendedMessages(state, this.holds, this.snapshots);
+    this.records = new CommitRecord(state);
+    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
     this.deferred = new DeferredDrops(state, this.snapshots);
   }
 
@@ -82,7 +87,7 @@ export class FrontendMessages {
     if (answer === null) this.asked = false;
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
-      if (answer?.outcome?.kind === 'capture') giveBack(answer.outcome.captured);
+      if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
     }
     if (state.deferred !== null) {
@@ -121,7 +126,6 @@ export class FrontendMessages {
     answer: Answer | null,
     missingBytes: number,
   ): Verdict {
-    const { state } = this;
     switch (type) {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
@@ -137,8 +141,7 @@ export class FrontendMessages {
       case Frontend.Close:
         return this.extended.close(bytes, start, end);
       case Frontend.Sync:
-        state.syncs();
-        return null;
+        return this.sync(answer);
       case Frontend.FunctionCall:
         return this.functionCall(answer);
       case Frontend.CopyData:
@@ -189,6 +192,16 @@ export class FrontendMessages {
     return verdict?.kind === 'replace' ? verdict.bytes : POISON_EXECUTE;
   }
 
+  private sync(answer: Answer | null): Verdict {
+    const { state } = this;
+    const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
+    const wait = recorded === null ? this.records.ofSync() : null;
+    if (wait !== null) return { kind: 'wait', until: wait };
+    const refused = recorded === false ? poison(state, Frontend.Execute, auditFailedError(), null) : null;
+    state.syncs();
+    return refused === null ? null : { kind: 'replace', bytes: Buffer.concat([refused.bytes, SYNC]) };
+  }
+
   private query(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const textEnd = queryTextEnd(bytes, start, end);
     if (textEnd < 0) {
@@ -223,8 +236,11 @@ export class FrontendMessages {
     const { decision } = ruling;
     if (this.snapshots.takes(decision)) {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      return waitForCapture(this.state, read, this.snapshots.capture(utf8, entry, decision));
+      const capture = this.snapshots.capture(utf8, entry, decision);
+      return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, capture));
     }
+    if (this.records.isAwaited(Frontend.Query, entry))
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
@@ -236,6 +252,8 @@ export class FrontendMessages {
   }
 
   private functionCall(answer: Answer | null): Verdict {
+    if (answer?.outcome?.kind === 'capture')
+      return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
     const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = nowMs();
@@ -244,6 +262,8 @@ export class FrontendMessages {
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
+    if (this.records.isAwaited(Frontend.FunctionCall, entry))
+      return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     this.state.codeRuns();

@@ -1,8 +1,9 @@
 import { unreachable } from '../base/assert.ts';
 import type { Decision, Hold, Snapshot, WithoutPlan } from '../policy/decision.ts';
-import { type Analysis, type TransactionVerb, worseRisk } from '../sql/effects.ts';
+import { type Analysis, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { isDrop, problemOf } from './capturable.ts';
+import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
@@ -97,15 +98,10 @@ export function rule(...given: Parameters<typeof decided>): Ruling {
   return { ...ruling, kind: 'refuse', error: auditFailedError() };
 }
 
-const COMMITS: ReadonlySet<TransactionVerb> = new Set(['commit', 'prepare', 'commit-prepared']);
-
 /** Whether a statement changes nothing, nor commits a change that is not recorded. */
-function onlyReads(state: SessionState, { risk, statements }: Analysis): boolean {
-  if (risk !== 'safe') return false;
-  const commits = statements.some(({ session }) =>
-    session.some((effect) => effect.kind === 'transaction' && COMMITS.has(effect.verb)),
-  );
-  return !commits || state.services.audit.isRecorded(state.identity);
+function onlyReads(state: SessionState, analysis: Analysis): boolean {
+  if (analysis.risk !== 'safe') return false;
+  return !commits(analysis) || state.services.audit.isRecorded(state.identity);
 }
 
 /** What policy says, or what has come of it where the statement was held. */

@@ -22,7 +22,9 @@ export interface Answer {
     /** The statement's rows have been captured, or it goes on without, or it is refused. */
     | { readonly kind: 'capture'; readonly captured: Captured }
     /** What a portal is to run has a plan for its capture, or is to go on without, or is refused. */
-    | { readonly kind: 'planned'; readonly planned: Planned };
+    | { readonly kind: 'planned'; readonly planned: Planned }
+    /** The records of what a Sync commits are durable, or cannot be made so. */
+    | { readonly kind: 'recorded'; readonly recorded: boolean };
 }
 
 /** What becomes of a message: null forwards it as it is. */

@@ -94,7 +94,8 @@ function answerTo(records: StoreCalls, call: CallMessage): AnswerMessage {
 }
 
 function inTransaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec('begin');
+  // SQLite waits for another process, such as one that copies the store, only where nothing has been read yet.
+  database.exec('begin immediate');
   try {
     const value = work();
     database.exec('commit');

@@ -163,7 +163,8 @@ describe('the files that are shipped', () => {
     const { file: _none, upstream: _embedded, ...defaults } = loadConfig({ env: {} });
     // Only the sample, which there is without an upstream, has them on.
     expect(defaults.snapshotsTaken).toBe(true);
-    expect(shipped).toEqual({ ...defaults, snapshotsTaken: false });
+    const audit = { ...defaults.audit, durableBeforeCommit: false };
+    expect(shipped).toEqual({ ...defaults, snapshotsTaken: false, audit });
     expect(upstream).toMatchObject({ host: '127.0.0.1', port: 5432 });
   });
 

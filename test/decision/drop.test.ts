@@ -157,6 +157,7 @@ describe('a DROP of which policy wants a snapshot', () => {
     const { id } = (await manifests()).at(-1)!;
     const { directory } = fixture.gateway;
     const said = await holdfast(directory, 'undo', id, '--connection', fixture.postgres.url(), '--yes');
+    expect(said).toMatch(/materialized view +app\.mv +\(made anew\)/);
     expect(said).toContain('Not as it was: the contents of "app"."mv": division by zero.');
     expect(await there('app.mv')).toBe(true);
     await client.terminate();

@@ -29,6 +29,7 @@ export class StubServices implements SessionServices {
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
   readonly snapshots: SnapshotServices | null = null;
+  readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
 

@@ -134,6 +134,29 @@ const EXAMPLES: readonly Example[] = [
     reason: 'it changed x.log as well',
   },
   {
+    name: 'an operator whose types fit better than those of PostgreSQL’s own',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, n varchar); INSERT INTO t VALUES (1, 'a'), (2, 'b'); ${LOG};
+      ${func('g(varchar, varchar)', 'bool', '$1::text OPERATOR(pg_catalog.=) $2::text')};
+      CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = g)`,
+    statement: `UPDATE t SET n = 'c' WHERE n = 'a'`,
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a function whose types fit better than those of PostgreSQL’s own',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, n varchar); INSERT INTO t VALUES (1, 'a'), (2, 'b'); ${LOG};
+      CREATE FUNCTION lower(varchar) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM x.h(); RETURN 'a'; END $$;
+      ${func('h()', 'int', '5')}`,
+    statement: `UPDATE t SET n = lower(n)`,
+    reason: 'it changed x.log as well',
+  },
+  {
+    name: 'a cast between types of PostgreSQL’s own',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, n date); INSERT INTO t VALUES (1, '2026-01-01'); ${LOG};
+      ${func('g(int)', 'date', `'2026-02-02'::date`)}; CREATE CAST (int AS date) WITH FUNCTION g(int) AS ASSIGNMENT`,
+    statement: 'UPDATE t SET n = id',
+    reason: 'it changed x.log as well',
+  },
+  {
     name: 'a cast to the type of a column',
     setup: `CREATE TYPE k AS (a int); CREATE TABLE t (id int PRIMARY KEY, n k); INSERT INTO t VALUES (1, ROW(1)); ${LOG};
       ${func('g(int)', 'x.k', 'ROW($1)::x.k')}; CREATE CAST (int AS k) WITH FUNCTION g(int) AS ASSIGNMENT`,
