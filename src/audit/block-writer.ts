@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { AuditBlock } from '../store/control-store.ts';
 import * as format from './block-format.ts';
 import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD, RECORD_BYTES } from './block-format.ts';
-import type { Dictionary, Piece } from './dictionary.ts';
+import type { AnalysisPieces, Dictionary, Piece } from './dictionary.ts';
 import type { AuditEntry } from './event.ts';
 
 /** A share of the block for records leaves room for texts; which of the two is full first ends the block. */
@@ -31,6 +31,8 @@ export class BlockWriter {
   #firstTimeMs = Number.POSITIVE_INFINITY;
   #lastTimeMs = 0;
   #events = 0;
+  /** Those whose text is kept until the block is sealed. */
+  #longTexts: AnalysisPieces[] = [];
   /** Set when something did not fit; the event that was being written then has to go into the next block. */
   #full = false;
 
@@ -65,8 +67,10 @@ export class BlockWriter {
       if (analysis.textGeneration === this.#generation && analysis.text === content) text = analysis.textRef;
       else {
         text = this.#addText(content);
-        // A text that is so long is not kept alive for the sake of writing it once.
-        analysis.text = content.length <= LIMITS.auditBlockBytes ? content : null;
+        analysis.text = content;
+        // A text that is so long is not kept alive for longer than this block: a Query of 100,000 statements would have it
+        // hashed for each, but the analysis may live for ever.
+        if (content.length > LIMITS.auditBlockBytes) this.#longTexts.push(analysis);
         analysis.textGeneration = this.#generation;
         analysis.textRef = text;
       }
@@ -134,6 +138,8 @@ export class BlockWriter {
     this.#firstTimeMs = Number.POSITIVE_INFINITY;
     this.#lastTimeMs = 0;
     this.#full = false;
+    for (const analysis of this.#longTexts) analysis.text = null;
+    this.#longTexts = [];
   }
 
   #refOf(piece: Piece): number {

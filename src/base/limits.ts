@@ -42,6 +42,8 @@ export const LIMITS = {
   endedTextChars: 16 * 1024 * 1024,
   /** Named prepared statements and portals remembered for one session. */
   namesMax: 65_536,
+  /** Settings whose values the server tells, remembered for one session. */
+  parametersMax: 1_000,
   /** Texts of the named prepared statements of one session, and of what its named portals run; a single one may be longer. */
   namedTextChars: 64 * 1024 * 1024,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */

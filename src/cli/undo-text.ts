@@ -1,5 +1,6 @@
 import type { Manifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
+import { madeAnew } from '../trash/made-anew.ts';
 import type { Conflict, ShownRow, TableCounts } from '../undo/compare.ts';
 import type { BroughtBack, UndoOutcome } from '../undo/outcome.ts';
 import { oneLine, printable } from './printable.ts';
@@ -60,12 +61,15 @@ function conflictText(conflict: Conflict, manifest: Manifest): string {
 }
 
 /** What the undo of a DROP brings back from the trash. */
-export function droppedText({ objects, notes }: NonNullable<Manifest['dropped']>): string {
+export function droppedText({ objects, restores, notes }: NonNullable<Manifest['dropped']>): string {
   const rows = objects.map((each) =>
     [each.kind, tableName(each), `holdfast_trash.${each.trash_name}`].map(printable),
   );
+  const anew = madeAnew(restores).map((each) =>
+    [each.kind, each.schema === '' ? each.name : tableName(each), '(made anew)'].map(printable),
+  );
   const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
-  return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows])}${said.join('')}`;
+  return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows, ...anew])}${said.join('')}`;
 }
 
 /** What an undo has not brought back, or not as it was, although it was done. */

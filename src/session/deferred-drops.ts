@@ -68,7 +68,6 @@ export class DeferredDrops {
         return this.behind(deferred);
       case 'discarded':
         state.deferred = null;
-        state.syncs();
         return null;
       case 'lost':
         state.deferred = null;

@@ -211,7 +211,8 @@ class Login {
       }
       case Backend.ParameterStatus: {
         const parameter = decodeParameterStatus(body);
-        if (parameter !== null) this.parameters.set(parameter.name, parameter.value);
+        if (parameter !== null && this.parameters.size < LIMITS.parametersMax)
+          this.parameters.set(parameter.name, parameter.value);
         break;
       }
       case Backend.ErrorResponse:

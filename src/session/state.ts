@@ -1,5 +1,6 @@
 import type { ApprovalDesk } from '../approval/approval.ts';
 import type { AuditEntry, AuditLog, AuditSession } from '../audit/event.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
@@ -250,6 +251,7 @@ export class SessionState {
 
   /** The server has told a setting's value. */
   parameterChanged(name: string, value: string): void {
+    if (this.parameters.size >= LIMITS.parametersMax && !this.parameters.has(name)) return;
     this.parameters.set(name, value);
     if (name === 'application_name') {
       this.facts = { ...this.facts, application: value };

@@ -41,6 +41,8 @@ export interface GoneRelation extends NamedRelation {
   readonly definition: string | null;
   /** Other relations that go and that its definition rests on. */
   readonly uses: readonly number[] | null;
+  /** Of a materialized view: its query rests on something that stays. */
+  readonly restsOnOthers: boolean;
   readonly columns: readonly ViewColumn[] | null;
   readonly indexes:
     | readonly {
@@ -139,6 +141,7 @@ export interface GoneSchema {
  */
 export interface GoneRights {
   /** As GRANT calls it. */
+  readonly oid: number;
   readonly word: 'TABLE' | 'SEQUENCE' | 'ROUTINE' | 'TYPE';
   readonly schema: string;
   readonly name: string;

@@ -38,7 +38,7 @@ export type PlannedMove =
 export function planMove(id: string, facts: Facts): PlannedMove {
   const problem = problemOf(facts);
   if (problem !== null) return { kind: 'none', reason: problem };
-  const part = new Parts(id, facts.closed);
+  const part = new Parts(id, facts);
   part.keepRights(facts);
   part.keepDetails(facts);
   part.cut(facts);
@@ -95,9 +95,13 @@ class Parts {
   readonly #closed: ReadonlySet<string>;
   readonly #away = new Set<number>();
 
-  constructor(id: string, closed: readonly string[]) {
+  /** Materialized views that cannot be moved, since they would keep what stays from being altered or dropped. */
+  readonly #anew: ReadonlySet<number>;
+
+  constructor(id: string, { closed, relations }: Facts) {
     this.#id = id;
     this.#closed = new Set(closed);
+    this.#anew = madeAnew(relations.filter(({ kind }) => kind === 'm'));
   }
 
   plan(facts: Facts): MovePlan {
@@ -113,6 +117,7 @@ class Parts {
 
   keepRights({ rights }: Facts): void {
     for (const each of rights) {
+      if (this.#anew.has(each.oid)) continue;
       this.#moves.push(...takenAway(each));
       this.#restores.get('rights')!.push(...givenBack(each));
     }
@@ -143,7 +148,7 @@ class Parts {
     }
     const views = inOrderOfUse(facts.relations.filter(({ kind }) => kind === 'v' || kind === 'm'));
     for (const view of views) this.#cutView(view);
-    const materialized = views.filter(({ kind }) => kind === 'm').map(named);
+    const materialized = views.filter(({ oid }) => this.#anew.has(oid)).map(named);
     if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
     for (const relation of facts.relations) this.#cutFromParents(relation);
     this.#cutReferences(facts);
@@ -157,7 +162,8 @@ class Parts {
       this.#relocate('ROUTINE', routine, `(${routine.arguments})`);
     }
     const kept = facts.relations.filter(
-      ({ kind, indexOf, schema }) => kind !== 'm' && indexOf?.kind !== 'm' && schema !== 'pg_toast',
+      ({ oid, indexOf, schema }) =>
+        !this.#anew.has(oid) && !this.#anew.has(indexOf?.oid ?? 0) && schema !== 'pg_toast',
     );
     // Indexes and owned sequences follow their tables, but their names have to be free in the trash.
     const followers = kept.filter((relation) => followed(relation) !== null);
@@ -187,6 +193,7 @@ class Parts {
 
   #cutView(view: GoneRelation): void {
     if (view.kind === 'm') {
+      if (!this.#anew.has(view.oid)) return;
       this.#restore('view', `the materialized view ${named(view)}`, ...materializedView(view));
       const refresh = `REFRESH MATERIALIZED VIEW ${named(view)}`;
       const what = `the contents of ${named(view)}`;
@@ -335,6 +342,16 @@ class Parts {
 function followed({ kind, indexOf, ownedBy }: GoneRelation): number | null {
   if (RELATION_WORDS[kind] === 'INDEX') return indexOf?.oid ?? null;
   return kind === 'S' && ownedBy?.gone === true ? ownedBy.table.oid : null;
+}
+
+/** Those that rest on what stays, or on another of these. */
+function madeAnew(views: readonly GoneRelation[]): ReadonlySet<number> {
+  const anew = new Set(views.flatMap(({ oid, restsOnOthers }) => (restsOnOthers ? [oid] : [])));
+  for (let before = -1; anew.size > before; ) {
+    before = anew.size;
+    for (const { oid, uses } of views) if (uses?.some((used) => anew.has(used)) === true) anew.add(oid);
+  }
+  return anew;
 }
 
 /** Each view after those that its definition reads. */

@@ -39,7 +39,7 @@ SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', x.name, 'bytes
   SELECT c.relname AS name, c.relkind::pg_catalog.text AS kind,
       CASE WHEN c.relkind = ANY ('{r,m}'::pg_catalog."char"[]) THEN pg_catalog.pg_total_relation_size(c.oid) ELSE 0 END AS bytes
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE n.nspname = '${TRASH_SCHEMA}' AND c.relkind = ANY ('{r,p,f,v,S}'::pg_catalog."char"[])
+   WHERE n.nspname = '${TRASH_SCHEMA}' AND c.relkind = ANY ('{r,p,f,v,m,S}'::pg_catalog."char"[])
   UNION ALL
   SELECT t.typname, 'type', 0 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
    WHERE n.nspname = '${TRASH_SCHEMA}' AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)

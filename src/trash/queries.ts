@@ -101,6 +101,10 @@ const RELATIONS = `
         (SELECT ${LIST('DISTINCT d.refobjid::int8', 'd.refobjid::int8')} FROM pg_rewrite w
            JOIN pg_depend d ON d.classid = ${IS('pg_rewrite')} AND d.objid = w.oid
           WHERE w.ev_class = c.oid AND d.refclassid = ${IS('pg_class')} AND d.refobjid <> c.oid AND ${GONE('pg_class', 'd.refobjid')}) END,
+      'restsOnOthers', c.relkind = 'm' AND EXISTS (SELECT FROM pg_rewrite w
+         JOIN pg_depend d ON d.classid = ${IS('pg_rewrite')} AND d.objid = w.oid
+        WHERE w.ev_class = c.oid AND d.refobjid >= 16384
+          AND NOT EXISTS (SELECT FROM given g WHERE g.classid = d.refclassid AND g.objid = d.refobjid)),
       'columns', CASE WHEN c.relkind = ANY ('{v,m}'::pg_catalog."char"[]) THEN
         (SELECT ${LIST(
           `pg_catalog.jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),

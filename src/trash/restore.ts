@@ -1,6 +1,7 @@
 import { quoteQualified } from '../catalog/quote.ts';
 import { ON_CONFLICT } from './column-values.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
+import { madeAnew, madeBy } from './made-anew.ts';
 import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { differences } from './standing.ts';
@@ -56,8 +57,6 @@ SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('what', x.what, 'reaso
 
 const SAVEPOINT = 'holdfast_restore';
 const OPTIONAL = 'holdfast_optional';
-const NAME = '"(?:[^"]|"")*"';
-const MADE = new RegExp(`^CREATE (MATERIALIZED VIEW|SCHEMA) (${NAME}(?:\\.${NAME})?)`);
 
 export interface RestoreOptions {
   /** All of it is done, and taken back. */
@@ -158,18 +157,15 @@ async function conflictsOf(
   objects: readonly TrashedObject[],
   restores: readonly RestoreStep[],
 ): Promise<readonly RestoreConflict[]> {
-  const made = (kind: string) =>
-    restores.flatMap(({ sql }) => {
-      const [, word, name] = MADE.exec(sql) ?? [];
-      return word === kind && name !== undefined ? [name] : [];
-    });
-  const schemas = made('SCHEMA').map((name) => name.slice(1, -1).replaceAll('""', '"'));
+  const made = madeAnew(restores);
+  const schemas = made.flatMap(({ kind, name }) => (kind === 'schema' ? [name] : []));
+  const views = made.flatMap(({ kind, quoted }) => (kind === 'materialized view' ? [quoted] : []));
   const asked = objects.map(({ oid, kind, schema, name }) => ({ oid, kind, schema, name }));
   return (
     (await json<readonly RestoreConflict[] | null>(session, CHECK, [
       JSON.stringify(asked),
       textArray(schemas),
-      textArray(made('MATERIALIZED VIEW')),
+      textArray(views),
     ])) ?? []
   );
 }
@@ -204,20 +200,21 @@ async function run(
 
 /** What is made anew begins with the rights that ALTER DEFAULT PRIVILEGES gives, whom nobody had given any to it. */
 async function withoutDefaultRights(session: TrashSession, sql: string): Promise<void> {
-  const [, kind, name] = MADE.exec(sql) ?? [];
-  if (kind === undefined || name === undefined) return;
+  const made = madeBy(sql);
+  if (made === null) return;
+  const { kind, quoted } = made;
   const of =
-    kind === 'SCHEMA'
+    kind === 'schema'
       ? '(SELECT n.nspowner AS owner, n.nspacl AS acl FROM pg_catalog.pg_namespace n WHERE n.oid = $1::pg_catalog.regnamespace)'
       : '(SELECT c.relowner AS owner, c.relacl AS acl FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.regclass)';
   const given = await session.query(
     `SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END
        FROM ${of} x CROSS JOIN LATERAL pg_catalog.aclexplode(x.acl) g WHERE g.grantee <> x.owner`,
-    [name],
+    [quoted],
   );
   if (given.length === 0) return;
   const whom = given.map(([role]) => role).join(', ');
-  await session.query(`REVOKE ALL ON ${kind === 'SCHEMA' ? 'SCHEMA ' : ''}${name} FROM ${whom} CASCADE`);
+  await session.query(`REVOKE ALL ON ${kind === 'schema' ? 'SCHEMA ' : ''}${quoted} FROM ${whom} CASCADE`);
 }
 
 async function runAs(session: TrashSession, { sql }: RestoreStep, role: string): Promise<void> {

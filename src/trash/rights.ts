@@ -9,7 +9,7 @@ const DEFAULT = (acl: string, kind: string, owner: string) =>
 
 const GRANTED = `
   SELECT ${LIST(
-    `pg_catalog.jsonb_build_object('word', x.word, 'schema', n.nspname, 'name', x.name, 'arguments', x.arguments,
+    `pg_catalog.jsonb_build_object('oid', x.oid::int8, 'word', x.word, 'schema', n.nspname, 'name', x.name, 'arguments', x.arguments,
       'owner', pg_catalog.pg_get_userbyid(x.owner), 'acl', ${ACL('x.acl')}, 'columns', x.columns)`,
     'x.word, x.oid',
   )} FROM (
@@ -18,7 +18,7 @@ const GRANTED = `
         (SELECT ${LIST(`pg_catalog.jsonb_build_object('name', a.attname, 'acl', ${ACL('a.attacl')})`, 'a.attnum')} FROM pg_attribute a
           WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) AS columns
       FROM given o JOIN pg_class c ON c.oid = o.objid
-     WHERE o.classid = ${IS('pg_class')} AND c.relkind = ANY ('{r,p,f,v,S}'::pg_catalog."char"[])
+     WHERE o.classid = ${IS('pg_class')} AND c.relkind = ANY ('{r,p,f,v,m,S}'::pg_catalog."char"[])
     UNION ALL
     SELECT 'ROUTINE', f.oid, f.pronamespace, f.proname, '(' || pg_catalog.pg_get_function_identity_arguments(f.oid) || ')', f.proowner,
         ${DEFAULT('f.proacl', `'f'`, 'f.proowner')}, NULL

@@ -57,7 +57,7 @@ const SETTINGS = DIGEST(
 const RELATION = `
   SELECT n.nspname, c.relname AS name, CASE WHEN w.kind IN ('index', 'column') THEN '{}' ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
       'owner', c.relowner::text, 'columns', ${COLUMNS}, 'parts', ${PARTS}, 'settings', ${SETTINGS},
-      'rows', CASE WHEN c.relkind = ANY ('{r,S}'::pg_catalog."char"[]) THEN c.relfilenode::text END)) END AS state
+      'rows', CASE WHEN c.relkind = ANY ('{r,m,S}'::pg_catalog."char"[]) THEN c.relfilenode::text END)) END AS state
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE CASE WHEN w.kind IN ('index', 'column') THEN n.nspname = '${TRASH_SCHEMA}' AND c.relname = w.trash_name ELSE c.oid = w.oid END`;
 

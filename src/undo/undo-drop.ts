@@ -1,6 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { type Manifest, snapshotFolder } from '../snapshot/manifest.ts';
 import { purgedAtMs } from '../snapshot/snapshots.ts';
+import { madeAnew } from '../trash/made-anew.ts';
 import { obstacles, type RestoreConflict, restoreWithin, stepsAfter } from '../trash/restore.ts';
 import type { TrashSession } from '../trash/session.ts';
 import type { OnConflict } from './apply-statement.ts';
@@ -109,8 +110,12 @@ function refuseFor(conflicts: readonly RestoreConflict[]): never {
   refuse(...conflicts.map(({ what, reason }) => ({ table: what, reason })));
 }
 
-function broughtBack({ objects, notes }: Dropped, lacking: readonly RestoreConflict[]): BroughtBack {
-  return { objects: objects.map(({ kind, schema, name }) => ({ kind, schema, name })), lacking, notes };
+function broughtBack(
+  { objects, restores, notes }: Dropped,
+  lacking: readonly RestoreConflict[],
+): BroughtBack {
+  const all = [...objects, ...madeAnew(restores)];
+  return { objects: all.map(({ kind, schema, name }) => ({ kind, schema, name })), lacking, notes };
 }
 
 /** Why it could not be done, or null. Whatever it is, the undo itself is committed by now. */

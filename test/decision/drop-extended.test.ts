@@ -172,6 +172,21 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
       fe.sync(),
     );
     expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '08P01' }]);
+    await client.query('begin');
+    await client.query('select 1/0');
+    client.write(...run('drop table app.t cascade'), fe.sync());
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '25P02' }]);
+    await client.query('rollback');
+    // What comes then is read as what it is.
+    client.write(
+      fe.parse('', 'begin'),
+      fe.bind(),
+      fe.execute(),
+      ...run('drop table app.t cascade'),
+      fe.sync(),
+    );
+    expect(types(await client.untilReady())).toBe('12C12nNCZ');
+    await client.query('rollback');
     const gone = await fixture.client();
     gone.write(...run('drop table app.t cascade'));
     await gone.terminate();

@@ -184,6 +184,23 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     ]);
   });
 
+  it('keeps the contents of materialized views that go with all that they rest on', async () => {
+    await open(`create table a (id int); create table b (id int); insert into a values (1); create view v as select count(*) as n from a;
+      create materialized view m as select n, random() as r from v; create unique index on m (n); create materialized view mm as select * from m; create materialized view o as select m.n from m, b; create materialized view oo as select * from o; insert into a values (2)`);
+    const before = await client.rows('select m.n, m.r, mm.r from m, mm');
+    const dropped = await moved('drop table a cascade');
+    expect(dropped.notes).toEqual([
+      'the materialized view "public"."o" is computed anew',
+      'the materialized view "public"."oo" is computed anew',
+    ]);
+    await client.rows('drop table b; create table b (id int)');
+    expect(await restoreDropped(session(), dropped)).toMatchObject({ kind: 'restored', lacking: [] });
+    expect(await client.rows('select m.n, m.r, mm.r from m, mm')).toEqual(before);
+    const again = asPurgeable(await moved('drop table a cascade'));
+    expect(await purgeDropped(session(), again)).toMatchObject({ kept: null });
+    expect(await listTrash(session())).toEqual([]);
+  });
+
   it('is purged of what is its own alone', async () => {
     await open(`create table a (id serial primary key, b int); create table b (id int primary key, a int references a); alter table a add foreign key (b) references b; insert into a select g from generate_series(1, 1000) g;
       create schema s; create type s.e as enum ('x'); create table s.t (e s.e); create function s.f(s.t) returns int language sql as 'select 1'; create sequence s.q; create statistics s.st on id, b from a`);

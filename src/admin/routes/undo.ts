@@ -89,7 +89,7 @@ const undoBody = z
 const broughtBack = {
   objects: z
     .array(z.object({ kind: z.string(), schema: z.string(), name: z.string() }))
-    .describe('What was dropped; empty for everything but a DROP.'),
+    .describe('What was dropped; empty for everything but a DROP. A schema has no `schema`.'),
   lacking: z
     .array(z.object({ what: z.string(), reason: z.string() }))
     .describe('What is not back, or not as it was, although all else is.'),
