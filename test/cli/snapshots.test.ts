@@ -39,7 +39,10 @@ async function start(): Promise<void> {
   const client = await fixture.client();
   for (const statement of STATEMENTS) await client.query(statement);
   await client.terminate();
-  env = { HOLDFAST_SNAPSHOTS: `file:${join(fixture.gateway.directory, 'snapshots')}` };
+  env = {
+    HOLDFAST_SNAPSHOTS: `file:${join(fixture.gateway.directory, 'snapshots')}`,
+    HOLDFAST_AUDIT_SIGNING_KEY: join(fixture.gateway.directory, 'audit-key.pem'),
+  };
   connection = ['--connection', fixture.postgres.url()];
   const { items } = JSON.parse((await run('snapshots', '--json')).out);
   ids = items.map(({ id }: { id: string }) => id).reverse();
