@@ -4,6 +4,7 @@ import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
 import { makeToken, type Token } from './admin/tokens.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
+import { trustedKeys } from './audit/key-file.ts';
 import type { StoredAuditLog } from './audit/log.ts';
 import { AuditQuery } from './audit/query.ts';
 import type { Logger } from './base/log.ts';
@@ -79,7 +80,8 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
-  return new StoredSnapshots({ store, audit, connection, trusted, version: packageVersion(), metrics });
+  const keys = trustedKeys(config.audit);
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
 }
 
 function adminDeps(

@@ -23,6 +23,7 @@ import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
 import type { SessionServices, SnapshotServices } from './session/state.ts';
 import { connectUpstream, type UpstreamTarget } from './session/upstream.ts';
+import { SealingStore } from './snapshot/sealing-store.ts';
 import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
@@ -84,7 +85,8 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
-  const blobs = openBlobStore(config.snapshots);
+  const key = readKeyFile(config.audit.signingKey);
+  const blobs = new SealingStore(openBlobStore(config.snapshots), key);
   stops.push(() => blobs.close());
 
   const services: SessionServices = {

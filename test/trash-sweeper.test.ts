@@ -26,11 +26,13 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
   let direct: RawClient;
   let client: RawClient;
   let place: string[];
+  let env: Record<string, string>;
   beforeAll(async () => {
     fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
     direct = await RawClient.open(fixture.postgres.port);
     client = await fixture.client();
     const snapshots = `file:${join(fixture.gateway.directory, 'snapshots')}`;
+    env = { HOLDFAST_AUDIT_SIGNING_KEY: join(fixture.gateway.directory, 'audit-key.pem') };
     place = ['--snapshots', snapshots, '--connection', fixture.postgres.url()];
   });
   afterAll(async () => {
@@ -77,7 +79,7 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
     });
     expect(await listed()).toMatchObject([{ statement: 'drop table public.kept', objects: 1 }]);
     expect(await inTrash()).toBe(1);
-    const undone = await holdfast(['undo', id, '--yes', ...place]);
+    const undone = await holdfast(['undo', id, '--yes', ...place], { env });
     expect(undone).toMatchObject({
       code: 1,
       err: expect.stringContaining('was purged from the trash on 20'),
@@ -100,7 +102,7 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
     await client.query('drop table app.b');
     await client.query('drop table app.a cascade');
     const [b, a] = (await listed()) as [Listed, Listed];
-    expect((await holdfast(['undo', a.id, '--yes', ...place])).code).toBe(0);
+    expect((await holdfast(['undo', a.id, '--yes', ...place], { env })).code).toBe(0);
     expect((await holdfast(['trash', 'purge', a.id, ...place])).out).toContain('0 objects dropped');
     expect(await direct.rows('select v from app.v')).toEqual([['x']]);
     const [[name]] = (await direct.rows(

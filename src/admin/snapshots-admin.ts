@@ -1,5 +1,6 @@
 import type { SnapshotFilter } from '../snapshot/filter.ts';
 import type { Manifest } from '../snapshot/manifest.ts';
+import type { SealState } from '../snapshot/manifest-seal.ts';
 import type { SnapshotsFound } from '../snapshot/search.ts';
 import type { Verification } from '../snapshot/snapshots.ts';
 import type { UndoMark } from '../snapshot/undo-mark.ts';
@@ -17,7 +18,7 @@ export interface SnapshotsAdmin {
     readonly rolledBack: boolean;
     readonly undone: UndoMark | null;
   }>;
-  verify(id: string): Promise<Verification>;
+  verify(id: string): Promise<Verification & { readonly signature: SealState }>;
   rows(id: string, asked: RowsAsked): Promise<RowsPage>;
   preview(id: string, asked: PreviewAsked): Promise<Extract<UndoPreview, { kind: 'preview' }>>;
   undo(id: string, asked: UndoAsked, requester: Requester): Promise<UndoDone>;

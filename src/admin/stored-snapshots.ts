@@ -7,6 +7,12 @@ import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotFilter } from '../snapshot/filter.ts';
 import { type Manifest, readManifest } from '../snapshot/manifest.ts';
+import {
+  problemOfSeal,
+  readSealedManifest,
+  type SealState,
+  type TrustedKeys,
+} from '../snapshot/manifest-seal.ts';
 import { searchSnapshots } from '../snapshot/search.ts';
 import { findSnapshot, removeSnapshot, type Verification, verifySnapshot } from '../snapshot/snapshots.ts';
 import { demandTable, summaryOf, tableName } from '../snapshot/summary.ts';
@@ -37,6 +43,8 @@ export interface StoredSnapshotsDeps {
   readonly connection: string | null;
   /** Whose code may run with the rights of that. */
   readonly trusted: readonly string[];
+  /** Whose manifests are believed. */
+  readonly keys: TrustedKeys;
   readonly version: string;
   readonly metrics: Metrics;
 }
@@ -69,8 +77,11 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { folder, rolledBack, undone, manifest: await readManifest(store, folder) };
   }
 
-  async verify(id: string): Promise<Verification> {
-    return await verifySnapshot(this.#deps.store, (await this.#find(id)).manifest);
+  async verify(id: string): Promise<Verification & { signature: SealState }> {
+    const { store, keys } = this.#deps;
+    const { folder } = await findSnapshot(store, id);
+    const { manifest, seal } = await readSealedManifest(store, folder, keys);
+    return { ...(await verifySnapshot(store, manifest)), signature: seal };
   }
 
   async rows(id: string, { table: asked, which, form, from, limit }: RowsAsked) {
@@ -86,7 +97,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 
   async preview(id: string, { onConflict, triggers, force, from, limit }: PreviewAsked) {
-    const { manifest, folder } = await this.#find(id);
+    const { manifest, folder } = await this.#findBelieved(id);
     const marking = { folder, by: '', force };
     const options = { onConflict, triggers, marking, page: { from, max: limit } };
     const preview: UndoPreview = await this.#connected(manifest, (session) =>
@@ -96,7 +107,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 
   async undo(id: string, asked: UndoAsked, requester: Requester) {
-    const found = await this.#find(id);
+    const found = await this.#findBelieved(id);
     const { manifest } = found;
     this.#connectionUrl();
     const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
@@ -127,6 +138,16 @@ export class StoredSnapshots implements SnapshotsAdmin {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#sessions].map((session) => session.close()));
+  }
+
+  /** Refuses what somebody else may have written. */
+  async #findBelieved(id: string): Promise<Found> {
+    const { store, keys } = this.#deps;
+    const { folder } = await findSnapshot(store, id);
+    const sealed = await readSealedManifest(store, folder, keys);
+    const reason = problemOfSeal(sealed, keys);
+    if (reason === null) return { folder, manifest: sealed.manifest };
+    throw new RequestProblem('undo-refused', { detail: reason, problems: [{ table: '', reason }] });
   }
 
   /** Without what only people want to know. */

@@ -39,6 +39,28 @@ export function readPublicKey(path: string): { readonly id: string; readonly pub
   return { id: keyIdOf(publicKey), publicKey };
 }
 
+/** The same where it can be read; the command line may run as somebody who may not. */
+export function readableKey(path: string): SigningKey | null {
+  try {
+    return readKeyFile(path);
+  } catch {
+    return null;
+  }
+}
+
+/** Public keys by their ids: that of the key in use, where it is there, and those of before. */
+export function trustedKeys({
+  signingKey: path,
+  formerKeys,
+}: {
+  readonly signingKey: string;
+  readonly formerKeys: readonly string[];
+}): Map<string, Uint8Array> {
+  const current = readableKey(path);
+  const keys = [...(current === null ? [] : [current]), ...formerKeys.map(readPublicKey)];
+  return new Map(keys.map(({ id, publicKey }) => [id, publicKey]));
+}
+
 function makeUnlessThere(path: string): boolean {
   return reading(path, () => {
     if (existsSync(path)) return false;

@@ -1,6 +1,8 @@
+import { trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { readManifest } from '../snapshot/manifest.ts';
+import { manifestKey } from '../snapshot/manifest.ts';
+import { readSealedManifest, type TrustedKeys } from '../snapshot/manifest-seal.ts';
 import {
   allDays,
   findSnapshot,
@@ -18,6 +20,8 @@ import { countText, sizeText, toJson } from './table.ts';
 export type VerifySnapshotsOptions = StoreOptions;
 
 interface Checked extends Verification {
+  /** With a key that is known. */
+  readonly signed: boolean;
   readonly id: string;
 }
 
@@ -29,18 +33,20 @@ export async function verifySnapshotsCommand(
   options: VerifySnapshotsOptions,
   io: Io,
 ): Promise<ExitCode> {
-  return await withStore(options, io, async ({ store, place }) => {
-    const total = { snapshots: 0, faulty: 0, files: 0, rows: 0, bytes: 0 };
+  return await withStore(options, io, async ({ store, place, config }) => {
+    const keys = trustedKeys(config().audit);
+    const total = { snapshots: 0, faulty: 0, unsigned: 0, files: 0, rows: 0, bytes: 0 };
     const faulty: Checked[] = [];
     for await (const entry of asked === undefined
       ? listSnapshots(store, allDays(Date.now()))
       : one(store, asked)) {
       if (io.stop.aborted) throw new HoldfastError('CONFLICT', 'stopped before the end');
-      const checked = await check(store, entry);
+      const checked = await check(store, entry, keys);
       total.snapshots++;
       total.files += checked.files;
       total.rows += checked.rows;
       total.bytes += checked.bytes;
+      if (!checked.signed) total.unsigned++;
       if (checked.faults.length === 0) continue;
       total.faulty++;
       if (faulty.length < FAULTY_MAX) faulty.push(checked);
@@ -56,14 +62,27 @@ async function* one(store: BlobStore, asked: string): AsyncIterable<SnapshotEntr
   yield await findSnapshot(store, asked);
 }
 
-async function check(store: BlobStore, { id, folder }: SnapshotEntry): Promise<Checked> {
+async function check(store: BlobStore, { id, folder }: SnapshotEntry, keys: TrustedKeys): Promise<Checked> {
   try {
-    return { id, ...(await verifySnapshot(store, await readManifest(store, folder))) };
+    const { manifest, seal } = await readSealedManifest(store, folder, keys);
+    const verified = await verifySnapshot(store, manifest);
+    const forged =
+      seal === 'wrong'
+        ? [{ blob: manifestKey(folder), reason: 'it is not as the gateway has signed it' }]
+        : [];
+    return { id, ...verified, faults: [...forged, ...verified.faults], signed: seal === 'valid' };
   } catch (error) {
     // A storage that does not answer says nothing of the snapshot.
     if (!(error instanceof HoldfastError) || !error.code.startsWith('BLOB_')) throw error;
     const reason = error.detail === undefined ? error.message : `${error.message}: ${error.detail}`;
-    return { id, files: 0, rows: 0, bytes: 0, faults: [{ blob: `${folder}/manifest.json`, reason }] };
+    return {
+      id,
+      signed: false,
+      files: 0,
+      rows: 0,
+      bytes: 0,
+      faults: [{ blob: `${folder}/manifest.json`, reason }],
+    };
   }
 }
 
@@ -77,14 +96,16 @@ function totalText(
   {
     snapshots,
     faulty,
+    unsigned,
     files,
     rows,
     bytes,
-  }: { snapshots: number; faulty: number; files: number; rows: number; bytes: number },
+  }: { snapshots: number; faulty: number; unsigned: number; files: number; rows: number; bytes: number },
   place: string,
 ): string {
   if (snapshots === 0) return `There is no snapshot in ${place}.\n`;
-  const read = `${countText(files, 'file')}, ${countText(rows, 'row')}, ${sizeText(bytes)}`;
+  const signed = unsigned === 0 ? '' : `; ${unsigned} not signed with a key that is known here`;
+  const read = `${countText(files, 'file')}, ${countText(rows, 'row')}, ${sizeText(bytes)}${signed}`;
   if (faulty === 0) return `${countText(snapshots, 'snapshot')} read whole, as written: ${read}\n`;
   return `${faulty} of ${countText(snapshots, 'snapshot')} cannot be relied on (read: ${read})\n`;
 }

@@ -1,5 +1,8 @@
+import { readableKey, trustedKeys } from '../audit/key-file.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { packageVersion } from '../package-version.ts';
-import { readManifest } from '../snapshot/manifest.ts';
+import { problemOfSeal, readSealedManifest } from '../snapshot/manifest-seal.ts';
+import { SealingStore } from '../snapshot/sealing-store.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { changesOf } from '../undo/compare.ts';
 import type { Progress } from '../undo/outcome.ts';
@@ -8,6 +11,9 @@ import { withStore } from './snapshot-store.ts';
 import { withConnection } from './undo-connection.ts';
 import type { UndoPlace } from './undo-place.ts';
 import type { UndoCommandOptions } from './undo-run.ts';
+
+const TRUST =
+  'audit.signing_key and audit.former_keys name the keys; --trust-manifest goes by it all the same, its SQL included.';
 
 /** Undoes over a connection of one's own, for which no gateway has to run. */
 export async function undoOffline<T>(
@@ -19,11 +25,18 @@ export async function undoOffline<T>(
   work: (place: UndoPlace) => Promise<T>,
 ): Promise<T> {
   return await withStore(options, io, async ({ store, config }) => {
+    const { audit } = config();
+    const keys = trustedKeys(audit);
     const { folder, rolledBack } = await findSnapshot(store, asked);
-    const manifest = await readManifest(store, folder);
+    const sealed = await readSealedManifest(store, folder, keys);
+    const { manifest } = sealed;
+    const reason = options.trustManifest === true ? null : problemOfSeal(sealed, keys);
+    if (reason !== null) throw new HoldfastError('CONFLICT', reason, { hint: TRUST });
     const { database } = manifest.session;
     return await withConnection(options, config(), database, io, async (session, trusted) => {
-      const request = { store, manifest, session, trusted };
+      const signer = readableKey(audit.signingKey);
+      const sealing = signer === null ? store : new SealingStore(store, signer);
+      const request = { store: sealing, manifest, session, trusted };
       const { onConflict, triggers } = options;
       const dryRun = options.dryRun === true;
       const marking = { folder, by: account, force: options.force === true };

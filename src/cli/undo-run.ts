@@ -30,6 +30,7 @@ export interface UndoCommandOptions extends StoreOptions, ConnectionOption, Admi
   /** False for --no-snapshot. */
   readonly snapshot: boolean;
   readonly force?: boolean;
+  readonly trustManifest?: boolean;
   readonly yes?: boolean;
 }
 
@@ -71,10 +72,12 @@ export async function undoCommand(
 
 /** Where there is a token, so that the audit has it; unless something is said that only an undo past it needs. */
 function isByGateway(
-  { offline, connection, snapshots, trustCodeOf, ...api }: UndoCommandOptions,
+  { offline, connection, snapshots, trustCodeOf, trustManifest, ...api }: UndoCommandOptions,
   io: Io,
 ): boolean {
-  const past = offline === true || [connection, snapshots, trustCodeOf].some((each) => each !== undefined);
+  const past =
+    offline === true ||
+    [connection, snapshots, trustCodeOf, trustManifest].some((each) => each !== undefined);
   return !past && (api.url !== undefined || Boolean(api.token ?? io.env['HOLDFAST_TOKEN']));
 }
 

@@ -43,6 +43,7 @@ export const addUndo: AddCommand = (program, io, finish) => {
       'bearer token (better: HOLDFAST_TOKEN): the gateway undoes, and its audit has it',
     )
     .option('--offline', 'past the gateway, as with --connection, --snapshots and --trust-code-of')
+    .option('--trust-manifest', 'go by a manifest that the gateway has not signed, or may not have')
     .option('-y, --yes', 'do not ask; nobody is asked either where standard input is no terminal')
     .action(async (id: string, options: UndoCommandOptions) =>
       finish(await undoCommand(id, options, userInfo().username, io)),

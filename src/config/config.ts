@@ -68,6 +68,8 @@ export interface Config {
     readonly signingKey: string;
     /** How long records are kept; null is for ever. */
     readonly retentionMs: number | null;
+    /** Paths of public keys that it was signed with before. */
+    readonly formerKeys: readonly string[];
     /** Whether a commit waits until the records of what it commits are durable. */
     readonly durableBeforeCommit: boolean;
   };

@@ -130,6 +130,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     audit: {
       signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
       retentionMs: daysInMs(input.audit?.retention_days),
+      formerKeys: input.audit?.former_keys ?? [],
       durableBeforeCommit: (input.audit?.durable_before_commit ?? (snapshotsTaken ? 'on' : 'off')) === 'on',
     },
     policy: existing(input.policy, DEFAULTS.policy, ['policy'], faults),

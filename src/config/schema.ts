@@ -6,7 +6,7 @@ import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/durati
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { parseSizeBytes, SIZE_HINT } from './size.ts';
-import { parseConnection, parseRoles, parseStore } from './storage.ts';
+import { parseConnection, parsePaths, parseRoles, parseStore } from './storage.ts';
 import { parseUpstream } from './upstream.ts';
 
 const endpoint = parsedBy(parseEndpoint);
@@ -87,6 +87,9 @@ export const configSchema = z
       .strictObject({
         signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),
         retention_days: z.int().min(1).max(36_500).describe('Older records are dropped.').optional(),
+        former_keys: parsedBy(parsePaths)
+          .describe('Public keys of before, PEM, with commas between, whose manifests are still believed.')
+          .optional(),
         durable_before_commit: z
           .enum(['off', 'on'])
           .describe('Whether a commit waits until what it commits is durably recorded.')

@@ -22,6 +22,11 @@ export function parseRoles(text: string): Parsed<readonly string[]> {
   return { ok: true, value: names };
 }
 
+export function parsePaths(text: string): Parsed<readonly string[]> {
+  const paths = text.split(',').map((path) => path.trim());
+  return paths.includes('') ? wrong('expected paths with commas between') : { ok: true, value: paths };
+}
+
 /** A connection of the gateway's own, with credentials; never shown. */
 export function parseConnection(text: string): Parsed<string> {
   const url = /^postgres(?:ql)?:\/\//.test(text) ? URL.parse(text) : null;

@@ -87,10 +87,10 @@ function hardened(mode: Mode, effects: StatementEffects, decision: Decision): De
 export function stricter(first: Decision, second: Decision): Decision {
   const chosen = compare(second, first) > 0 ? second : first;
   const snapshot = SNAPSHOTS[Math.max(care(first), care(second))]!;
+  if (chosen.action === 'allow' || chosen.action === 'block') return chosen;
   const withoutPlan = stricterPlanless(first, second);
   if (chosen.action === 'hold') return { ...chosen, snapshot, ...withoutPlan };
-  if (chosen.action === 'snapshot' && snapshot !== 'off') return { ...chosen, snapshot, ...withoutPlan };
-  return chosen;
+  return snapshot === 'off' ? chosen : { ...chosen, snapshot, ...withoutPlan };
 }
 
 /** Of the two that have to have a snapshot; what need not have one says nothing of what happens without. */

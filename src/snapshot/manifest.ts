@@ -120,6 +120,8 @@ export const manifestSchema = z.strictObject({
   dropped: dropped.optional(),
   /** How those stood that the statement has started anew. */
   sequences: z.array(sequence).optional(),
+  /** Of all the rest, by the key of the audit; see manifest-seal.ts. */
+  signature: z.strictObject({ key: z.string(), value: z.string() }).optional(),
 });
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
@@ -134,6 +136,11 @@ export function snapshotFolder(id: string, createdAtMs: number): string {
 }
 
 export const manifestKey = (folder: string): string => `${folder}/manifest.json`;
+
+export const isManifestKey = (key: string): boolean => key.endsWith('/manifest.json');
+
+/** For the signature, which comes when the limit has been looked at. */
+const SIGNATURE_BYTES_MAX = 1024;
 
 /** Makes the snapshot exist. It is an error if one of that name does already. */
 export async function writeManifest(store: BlobStore, folder: string, manifest: Manifest): Promise<void> {
@@ -152,15 +159,23 @@ export async function writeManifest(store: BlobStore, folder: string, manifest: 
 
 export async function readManifest(store: BlobStore, folder: string): Promise<Manifest> {
   const key = manifestKey(folder);
+  return parseManifest(key, await readManifestBytes(store, key));
+}
+
+export async function readManifestBytes(store: BlobStore, key: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of store.read(key)) {
     bytes += chunk.length;
-    if (bytes > LIMITS.snapshotManifestBytes) throw unreadable(key, 'it is too long');
+    if (bytes > LIMITS.snapshotManifestBytes + SIGNATURE_BYTES_MAX) throw unreadable(key, 'it is too long');
     chunks.push(chunk);
   }
+  return Buffer.concat(chunks);
+}
+
+export function parseManifest(key: string, bytes: Buffer): Manifest {
   try {
-    return manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+    return manifestSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch (cause) {
     throw unreadable(key, cause instanceof Error ? cause.message : String(cause));
   }

@@ -1,9 +1,9 @@
 import { pipeline, Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { FIELDS_MAX, FILE_HEADER, type RowFile } from './row-file.ts';
+import { FIELDS_MAX, FILE_HEADER, GZIP_SUFFIX, type RowFile } from './row-file.ts';
 
 /**
  * The rows of a file, each as the body of a DataRow, valid until the next is asked for. Ends with BLOB_DAMAGED where
@@ -33,12 +33,13 @@ export async function* decompressed(store: BlobStore, file: RowFile): AsyncItera
   const stored = Readable.from(
     store.read(file.blob, { expected: { bytes: file.bytes, sha256: file.sha256 } }),
   );
-  const gunzip = createGunzip({ chunkSize: LIMITS.snapshotBlockBytes });
-  // A fault of the blob ends the gunzip with it, and so comes out of the iteration.
-  pipeline(stored, gunzip, () => {});
+  const create = file.blob.endsWith(GZIP_SUFFIX) ? createGunzip : createZstdDecompress;
+  const raw = create({ chunkSize: LIMITS.snapshotBlockBytes });
+  // A fault of the blob ends the decompressor with it, and so comes out of the iteration.
+  pipeline(stored, raw, () => {});
   let rawBytes = 0;
   try {
-    for await (const chunk of gunzip) {
+    for await (const chunk of raw) {
       rawBytes += (chunk as Buffer).length;
       if (rawBytes > file.rawBytes) throw damaged(file.blob, `more than ${file.rawBytes} bytes decompressed`);
       yield chunk as Buffer;

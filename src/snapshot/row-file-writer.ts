@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { createGzip, type Gzip } from 'node:zlib';
+import { createZstdCompress, type ZstdCompress, constants as zlib } from 'node:zlib';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
 
 /**
  * Writes the rows of one table to a blob as they come. Rows are gathered in a block, since compressing each by
- * itself would cost more than the rest; blocks go through gzip to the blob, which holds back whoever is ahead.
+ * itself would cost more than the rest; blocks go through zstd to the blob, which holds back whoever is ahead.
  *
  * States: open, until `finish` or `abort`; failed, once the blob could not be written, when every further call
  * rejects with what went wrong. A blob is only there after `finish` has resolved.
@@ -14,7 +14,7 @@ import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
 export class RowFileWriter {
   readonly #key: string;
   readonly #blob: BlobWriter;
-  readonly #gzip: Gzip;
+  readonly #zstd: ZstdCompress;
   readonly #stored: Promise<void>;
   #block = Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
   #filled = 0;
@@ -25,8 +25,11 @@ export class RowFileWriter {
   private constructor(key: string, blob: BlobWriter) {
     this.#key = key;
     this.#blob = blob;
-    // The fastest level: the rows wait for it, and the next ones cost several times as much for a tenth of the space.
-    this.#gzip = createGzip({ level: 1, chunkSize: LIMITS.snapshotBlockBytes });
+    // A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space.
+    this.#zstd = createZstdCompress({
+      chunkSize: LIMITS.snapshotBlockBytes,
+      params: { [zlib.ZSTD_c_compressionLevel]: 1 },
+    });
     this.#stored = this.#store();
     // The failure is kept, and told by the next call.
     this.#stored.catch(() => {});
@@ -57,7 +60,7 @@ export class RowFileWriter {
   async finish(): Promise<RowFile> {
     await this.#writeLarge(FILE_TRAILER);
     await this.#flush();
-    this.#gzip.end();
+    this.#zstd.end();
     await this.#stored;
     const { bytes, sha256 } = await this.#blob.finish();
     return { blob: this.#key, rows: this.#rows, bytes, sha256, rawBytes: this.#rawBytes };
@@ -66,7 +69,7 @@ export class RowFileWriter {
   /** Leaves nothing; never rejects. */
   async abort(): Promise<void> {
     this.#failure ??= new Error('the rows were given up');
-    this.#gzip.destroy();
+    this.#zstd.destroy();
     await this.#stored.catch(() => {});
     await this.#blob.abort();
   }
@@ -95,13 +98,13 @@ export class RowFileWriter {
     // The compressor works on the block in another thread, so that the next rows need one of their own.
     this.#block = Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
     this.#filled = 0;
-    if (!this.#gzip.write(block)) await Promise.race([once(this.#gzip, 'drain'), this.#stored]);
+    if (!this.#zstd.write(block)) await Promise.race([once(this.#zstd, 'drain'), this.#stored]);
     if (this.#failure !== null) throw this.#failure;
   }
 
   async #store(): Promise<void> {
     try {
-      for await (const chunk of this.#gzip) await this.#blob.write(chunk as Buffer);
+      for await (const chunk of this.#zstd) await this.#blob.write(chunk as Buffer);
     } catch (error) {
       this.#failure ??= error;
       throw this.#failure;

@@ -1,10 +1,14 @@
 /**
- * Rows on disk: PostgreSQL's own binary COPY format, gzipped, so that a file can be read back with nothing but
- * `gunzip -c FILE | psql -c "copy t from stdin with (format binary)"`. A tuple of that format is byte for byte the
+ * Rows on disk: PostgreSQL's own binary COPY format under zstd, so that a file can be read back with nothing but
+ * `zstd -dc FILE | psql -c "copy t from stdin with (format binary)"`. A tuple of that format is byte for byte the
  * body of a DataRow in binary, so rows are written as the server sent them.
  *
  * Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
  */
+
+export const ROW_FILE_SUFFIX = '.pgcopy.zst';
+/** Of files that an earlier version has written, under gzip. */
+export const GZIP_SUFFIX = '.gz';
 
 /** What is written of one table's rows: where, how much, and what a reader has to find. */
 export interface RowFile {

@@ -13,7 +13,7 @@ import {
 } from './manifest.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
 import type { TableProof } from './prove.ts';
-import type { RowFile } from './row-file.ts';
+import { ROW_FILE_SUFFIX, type RowFile } from './row-file.ts';
 import { RowFileWriter } from './row-file-writer.ts';
 
 /** What the manifest says beside its tables. */
@@ -52,7 +52,7 @@ export class SnapshotWriter implements SnapshotSinks {
   }
 
   open(table: PlannedTable, image: Image): TableSink {
-    const key = `${this.#folder}/${this.#files.length}.${image}.pgcopy.gz`;
+    const key = `${this.#folder}/${this.#files.length}.${image}${ROW_FILE_SUFFIX}`;
     const opening = RowFileWriter.create(this.#store, key);
     // The failure is told by the first write.
     opening.catch(() => {});

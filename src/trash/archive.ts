@@ -5,7 +5,7 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
 import { type ManifestTable, toManifest } from '../snapshot/manifest.ts';
-import type { RowFile } from '../snapshot/row-file.ts';
+import { ROW_FILE_SUFFIX, type RowFile } from '../snapshot/row-file.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { hiddenQuery } from './session.ts';
@@ -34,7 +34,7 @@ export async function archiveTable(
     throw new HoldfastError('NOT_FOUND', `there is no table ${object.trash_name} in the trash`);
   }
   const columns = relation.columns.filter(({ generated }) => generated === '');
-  const writer = await RowFileWriter.create(store, `${folder}/trash-${object.oid}.before.pgcopy.gz`);
+  const writer = await RowFileWriter.create(store, `${folder}/trash-${object.oid}.before${ROW_FILE_SUFFIX}`);
   let file: RowFile;
   try {
     const select = columns.map(({ name }) => `r.${quoteName(name)}`).join(', ');

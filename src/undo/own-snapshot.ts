@@ -6,7 +6,7 @@ import {
   toManifest,
   writeManifest,
 } from '../snapshot/manifest.ts';
-import type { RowFile } from '../snapshot/row-file.ts';
+import { ROW_FILE_SUFFIX, type RowFile } from '../snapshot/row-file.ts';
 import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
@@ -105,7 +105,7 @@ export class OwnSnapshotWriter {
   }
 
   async #write(name: string, select: string): Promise<RowFile> {
-    const key = `${this.#own.folder}/${name}.pgcopy.gz`;
+    const key = `${this.#own.folder}/${name}${ROW_FILE_SUFFIX}`;
     const writer = await RowFileWriter.create(this.#store, key);
     try {
       const chunks = this.#session.copyOut(`COPY (${select}) TO STDOUT WITH (FORMAT binary)`);

@@ -64,6 +64,7 @@ export class AdminUnderTest {
       audit: this.audit,
       connection: null,
       trusted: [],
+      keys: new Map(),
       version: '9.8.7',
       metrics,
     });

@@ -20,6 +20,7 @@ beforeAll(async () => {
     HOLDFAST_LISTEN: `127.0.0.1:${port}`,
     HOLDFAST_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
     HOLDFAST_SNAPSHOTS: `file:${join(folder.path, 'data/snapshots')}`,
+    HOLDFAST_AUDIT_SIGNING_KEY: join(folder.path, 'data/audit-key.pem'),
   };
 });
 afterEach(async () => {

@@ -39,7 +39,10 @@ async function start(): Promise<void> {
   const client = await fixture.client();
   for (const statement of STATEMENTS) await client.query(statement);
   await client.terminate();
-  env = { HOLDFAST_SNAPSHOTS: `file:${join(fixture.gateway.directory, 'snapshots')}` };
+  env = {
+    HOLDFAST_SNAPSHOTS: `file:${join(fixture.gateway.directory, 'snapshots')}`,
+    HOLDFAST_AUDIT_SIGNING_KEY: join(fixture.gateway.directory, 'audit-key.pem'),
+  };
   connection = ['--connection', fixture.postgres.url()];
   const { items } = JSON.parse((await run('snapshots', '--json')).out);
   ids = items.map(({ id }: { id: string }) => id).reverse();
@@ -189,7 +192,7 @@ describe('holdfast snapshots', () => {
     try {
       const damaged = await run('snapshots', 'verify');
       expect(damaged.code).toBe(1);
-      expect(damaged.out).toMatch(new RegExp(`^${ids[0]}  0\\.before\\.pgcopy\\.gz: `, 'm'));
+      expect(damaged.out).toMatch(new RegExp(`^${ids[0]}  0\\.before\\.pgcopy\\.zst: `, 'm'));
       expect(damaged.out).toMatch(/^1 of 3 snapshots cannot be relied on /m);
       expect((await run('snapshots', 'verify', ids[1]!)).code).toBe(0);
     } finally {

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DecisionFixture } from '../decision/fixture.ts';
@@ -107,6 +108,42 @@ it('past it, where that is said, and then says that no audit has it', async () =
   ]);
   const { body } = await fixture.gateway.http('/v1/audit?rule=admin');
   expect(JSON.stringify(body)).not.toContain('"rows":1,');
+});
+
+it('goes by no manifest that somebody else has written, here or there, unless it is told to', async () => {
+  await change('delete from precious where id = 2');
+  const snapshots = join(fixture.gateway.directory, 'snapshots');
+  const key = join(fixture.gateway.directory, 'audit-key.pem');
+  const offline = { env: { HOLDFAST_SNAPSHOTS: `file:${snapshots}`, HOLDFAST_AUDIT_SIGNING_KEY: key } };
+  const { id, folder } = JSON.parse((await holdfast(['snapshots', 'show', 'latest', '--json'], offline)).out);
+  // That of the undo above, which did not know the key.
+  expect((await holdfast(['snapshots', 'verify'], offline)).out).toContain(
+    '; 1 not signed with a key that is known',
+  );
+  const file = join(fixture.gateway.directory, 'snapshots', folder, 'manifest.json');
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/"xid": "\d+"/, '"xid": "1"'));
+  const refused = await run('undo', id);
+  expect([refused.code, refused.err]).toEqual([
+    1,
+    'holdfast: its manifest is not as the gateway has written it\n',
+  ]);
+  expect((await fixture.gateway.http(`/v1/snapshots/${id}/verify`, { method: 'POST' })).body).toMatchObject({
+    ok: false,
+    signature: 'wrong',
+  });
+  const verified = await holdfast(['snapshots', 'verify', id], offline);
+  expect([verified.code, verified.out]).toEqual([
+    1,
+    expect.stringContaining('not as the gateway has signed it'),
+  ]);
+  const connection = ['--connection', fixture.postgres.url()];
+  const past = await holdfast(['undo', id, ...connection], offline);
+  expect([past.code, past.err]).toEqual([
+    1,
+    expect.stringContaining('--trust-manifest goes by it all the same'),
+  ]);
+  const trusting = await holdfast(['undo', id, ...connection, '--trust-manifest'], offline);
+  expect(trusting.err).not.toContain('manifest');
 });
 
 it.each([

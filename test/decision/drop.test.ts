@@ -24,9 +24,11 @@ rules:
 const SETUP = `create schema app; create table app.parent (id int primary key, note text); insert into app.parent select g, 'n' || g from generate_series(1, 100) g;
   create table app.child (parent int references app.parent); insert into app.child values (1); create view app.seen as select * from app.parent`;
 
-async function holdfast(...args: readonly string[]): Promise<string> {
+async function holdfast(folder: string, ...args: readonly string[]): Promise<string> {
   const main = join(import.meta.dirname, '../../src/cli/main.ts');
-  return (await promisify(execFile)(process.execPath, [main, ...args])).stdout;
+  const place = ['--snapshots', `file:${join(folder, 'snapshots')}`];
+  const env = { ...process.env, HOLDFAST_AUDIT_SIGNING_KEY: join(folder, 'audit-key.pem') };
+  return (await promisify(execFile)(process.execPath, [main, ...args, ...place], { env })).stdout;
 }
 
 const shown = (messages: readonly BackendMessage[]) =>
@@ -135,10 +137,10 @@ describe('a DROP of which policy wants a snapshot', () => {
     const client = await fixture.client();
     await client.query('drop table app.parent cascade');
     const { id } = (await manifests()).at(-1)!;
-    const place = ['--snapshots', `file:${join(fixture.gateway.directory, 'snapshots')}`];
-    const shown = await holdfast('snapshots', 'show', id, ...place);
+    const { directory } = fixture.gateway;
+    const shown = await holdfast(directory, 'snapshots', 'show', id);
     expect(shown).toMatch(/table +app\.parent/);
-    const said = await holdfast('undo', id, ...place, '--connection', fixture.postgres.url(), '--yes');
+    const said = await holdfast(directory, 'undo', id, '--connection', fixture.postgres.url(), '--yes');
     expect(said).toMatch(/view +app\.seen/);
     expect(said).toContain('Done: what was dropped is back.');
     expect(await there('app.seen')).toBe(true);
@@ -153,8 +155,8 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.query('drop materialized view app.mv');
     await direct.rows('update app.src set v = 0');
     const { id } = (await manifests()).at(-1)!;
-    const place = ['--snapshots', `file:${join(fixture.gateway.directory, 'snapshots')}`];
-    const said = await holdfast('undo', id, ...place, '--connection', fixture.postgres.url(), '--yes');
+    const { directory } = fixture.gateway;
+    const said = await holdfast(directory, 'undo', id, '--connection', fixture.postgres.url(), '--yes');
     expect(said).toMatch(/materialized view +app\.mv +\(made anew\)/);
     expect(said).toContain('Not as it was: the contents of "app"."mv": division by zero.');
     expect(await there('app.mv')).toBe(true);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { readManifest } from '../../src/snapshot/manifest.ts';
@@ -73,7 +73,7 @@ describe.each([18, 15] as const)(
         const file = manifest.tables[0]!.before!;
         const chunks: Uint8Array[] = [];
         for await (const chunk of store.read(file.blob)) chunks.push(chunk);
-        out.set(gunzipSync(Buffer.concat(chunks)).readInt32BE(19 + 2 + 4), rolledBack);
+        out.set(zstdDecompressSync(Buffer.concat(chunks)).readInt32BE(19 + 2 + 4), rolledBack);
       }
       await store.close();
       return out;

@@ -126,7 +126,7 @@ describe('EXECUTE', () => {
 });
 
 describe('more PREPAREs than can be remembered', () => {
-  it('are refused where they are executed', () => {
+  it('are refused where they are executed', { timeout: 120_000 }, () => {
     const s = new ScriptedSession({ statementBytesMax: 1 << 24 });
     const names = Array.from({ length: LIMITS.namesMax + 1 }, (_, i) => `n${i}`);
     s.sends(fe.query(names.map((name) => `PREPARE ${name} AS SELECT 1`).join(';')));

@@ -12,11 +12,11 @@ export async function putSnapshot(
 ): Promise<string> {
   const id = newId('snap', atMs);
   const folder = snapshotFolder(id, atMs);
-  const keys = rows ? [`${folder}/0.before.pgcopy.gz`] : [];
+  const keys = rows ? [`${folder}/0.before.pgcopy.zst`] : [];
   if (manifest) keys.push(`${folder}/manifest.json`);
   if (rolledBack) keys.push(`${folder}/rolled-back.json`);
   for (const key of keys) {
-    await store.putIfAbsent(key, Buffer.alloc(key.endsWith('.gz') ? bytes : 2, '{}'));
+    await store.putIfAbsent(key, Buffer.alloc(key.endsWith('.zst') ? bytes : 2, '{}'));
     if (directory !== '') await utimes(join(directory, key), atMs / 1000, atMs / 1000);
   }
   return id;

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore, BlobWriter } from '../../src/blobs/blob-store.ts';
@@ -11,7 +11,7 @@ import { RowFileWriter } from '../../src/snapshot/row-file-writer.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { Random, seedOfRun } from '../support/random.ts';
 
-const KEY = 'snapshots/2026/11/21/s1/0.before.pgcopy.gz';
+const KEY = 'snapshots/2026/11/21/s1/0.before.pgcopy.zst';
 let folder: { readonly path: string; remove(): Promise<void> };
 let store: BlobStore;
 beforeEach(async () => {
@@ -47,10 +47,10 @@ async function read(file: RowFile): Promise<Buffer[]> {
 }
 
 describe('a row file', () => {
-  it('is a binary COPY under gzip', async () => {
+  it('is a binary COPY under zstd', async () => {
     const rows = [rowOf(Buffer.from('a'), null), rowOf(), rowOf(Buffer.alloc(0))];
     const file = await write(rows);
-    const raw = gunzipSync(await readFile(join(folder.path, KEY)));
+    const raw = zstdDecompressSync(await readFile(join(folder.path, KEY)));
     expect(raw).toEqual(Buffer.concat([FILE_HEADER, ...rows, FILE_TRAILER]));
     expect(file).toMatchObject({ blob: KEY, rows: 3, rawBytes: raw.length });
   });
@@ -143,6 +143,14 @@ describe('a damaged row file', () => {
     await expect(read(file)).rejects.toMatchObject({ code: 'BLOB_DAMAGED' });
   });
 
+  it('is read as gzip where an earlier version has written it', async () => {
+    const key = KEY.replace(/zst$/, 'gz');
+    const content = raw(row, FILE_TRAILER);
+    const result = await store.putIfAbsent(key, gzipSync(content));
+    if (result.kind !== 'created') throw new Error('the key is taken');
+    expect(await read({ blob: key, rows: 1, ...result.summary, rawBytes: content.length })).toEqual([row]);
+  });
+
   it.each<[string, Buffer]>([
     ['without a header', Buffer.concat([row, FILE_TRAILER])],
     ['without an end', raw(row)],
@@ -154,14 +162,14 @@ describe('a damaged row file', () => {
     ['with a length that cannot be', raw(Buffer.from([0, 1, 0xff, 0xff, 0xff, 0xfe]), FILE_TRAILER)],
     ['empty', Buffer.alloc(0)],
   ])('is told by what is in it: %s', async (_, content) => {
-    const stored = gzipSync(content);
+    const stored = zstdCompressSync(content);
     const result = await store.putIfAbsent(KEY, stored);
     if (result.kind !== 'created') throw new Error('the key is taken');
     const file = { blob: KEY, rows: 1, ...result.summary, rawBytes: content.length };
     await expect(read(file)).rejects.toMatchObject({ code: 'BLOB_DAMAGED' });
   });
 
-  it('is told where it is no gzip', async () => {
+  it('is told where it is no zstd', async () => {
     const result = await store.putIfAbsent(KEY, Buffer.from('plain'));
     if (result.kind !== 'created') throw new Error('the key is taken');
     const file = { blob: KEY, rows: 1, ...result.summary, rawBytes: 5 };
@@ -169,7 +177,10 @@ describe('a damaged row file', () => {
   });
 
   it('is told where it holds more than was written, before all of it is decompressed', async () => {
-    const result = await store.putIfAbsent(KEY, gzipSync(raw(Buffer.alloc(50_000_000), FILE_TRAILER)));
+    const result = await store.putIfAbsent(
+      KEY,
+      zstdCompressSync(raw(Buffer.alloc(50_000_000), FILE_TRAILER)),
+    );
     if (result.kind !== 'created') throw new Error('the key is taken');
     const file = { blob: KEY, rows: 1, ...result.summary, rawBytes: 1000 };
     await expect(read(file)).rejects.toMatchObject({ code: 'BLOB_DAMAGED' });

@@ -87,7 +87,7 @@ describe('a snapshot that is given up', () => {
   it('leaves nothing when it was finished', async () => {
     store.go.resolve();
     await writer.finish(PLAN, PROOF, FACTS);
-    expect(await keys()).toEqual(['snapshots/a/0.before.pgcopy.gz', 'snapshots/a/manifest.json']);
+    expect(await keys()).toEqual(['snapshots/a/0.before.pgcopy.zst', 'snapshots/a/manifest.json']);
     await writer.abort();
     expect(await keys()).toEqual([]);
   });

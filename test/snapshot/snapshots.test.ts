@@ -81,7 +81,7 @@ describe('a snapshot that is written', () => {
   it('has its files and a manifest that tells of them', async () => {
     const manifest = await write('snap_1');
     const at = snapshotFolder('snap_1', DAY);
-    expect(await keys()).toEqual([`${at}/0.before.pgcopy.gz`, `${at}/manifest.json`]);
+    expect(await keys()).toEqual([`${at}/0.before.pgcopy.zst`, `${at}/manifest.json`]);
     expect(await readManifest(store, at)).toEqual(manifest);
     expect(manifest.tables[0]).toMatchObject({ oid: 7, after: null, before: { rows: 3 } });
     expect(manifest.tables[0]!.columns[0]).toMatchObject({ name: 'a', attribute: 1, format: 'binary' });

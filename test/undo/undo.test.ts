@@ -179,7 +179,7 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
     await writeFile(path, bytes);
     const outcome = await undo(request);
     expect(outcome).toMatchObject({ kind: 'failed', step: 'load', table: 'x y.t' });
-    expect(outcome.kind === 'failed' && outcome.reason).toContain('0.before.pgcopy.gz');
+    expect(outcome.kind === 'failed' && outcome.reason).toContain('0.before.pgcopy.zst');
     expect(await setting.client.rows('SELECT count(*) FROM t')).toEqual([['0']]);
     expect((await undo(await prepare(ROWS, 'DELETE FROM t'))).kind).toBe('done');
   });

@@ -63,6 +63,9 @@ const verification = z.object({
   rows: z.int(),
   bytes: z.int(),
   faults: z.array(z.object({ blob: z.string(), reason: z.string() })).readonly(),
+  signature: z
+    .enum(['valid', 'none', 'of an unknown key', 'wrong'])
+    .describe('Of the manifest, by the key of the audit.'),
 });
 
 export const offset = z
@@ -166,7 +169,7 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
     },
     async ({ params }) => {
       const verified = await snapshots.verify(params.id);
-      return { ok: verified.faults.length === 0, ...verified };
+      return { ok: verified.faults.length === 0 && verified.signature !== 'wrong', ...verified };
     },
   );
   rowsRoute(app, { snapshots });
