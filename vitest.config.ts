@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** A suite that needs Ceph's S3 server from Debian. */
-const S3_SUITE = 'test/blobs/s3-blob-store.test.ts';
+/** Suites that need Ceph's S3 server from Debian. */
+const S3_SUITES = ['test/blobs/s3-blob-store.test.ts', 'test/robustness/fire.test.ts'];
 
 /**
  * Two projects. `unit` runs anywhere with Node and npm, embedded PostgreSQL included: it is what `npm test`
@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/clients/**', 'test/bench/**', S3_SUITE],
+          exclude: ['test/clients/**', 'test/bench/**', ...S3_SUITES],
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
@@ -23,7 +23,7 @@ export default defineConfig({
       {
         test: {
           name: 'debian',
-          include: ['test/clients/**/*.test.ts', S3_SUITE],
+          include: ['test/clients/**/*.test.ts', ...S3_SUITES],
           pool: 'forks',
           maxWorkers: 1,
           testTimeout: 300_000,
