@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { CHAIN_URL } from './audit/chain.ts';
-import { openKeyFile, readKeyFile } from './audit/key-file.ts';
+import { openKeyFile, readKeyFile, trustedKeys } from './audit/key-file.ts';
 import { StoredAuditLog } from './audit/log.ts';
 import { Notary, type NotaryDeps } from './audit/notary.ts';
 import { AuditRetention, type AuditRetentionDeps } from './audit/retention.ts';
@@ -191,7 +191,7 @@ function dropOldAudit(
 }
 
 function purgeOldTrash(
-  { trashRetentionMs: ageMs, undo: { connection } }: Config,
+  { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
@@ -200,7 +200,7 @@ function purgeOldTrash(
     parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
-  const sweeper = new TrashSweeper({ ...parts, ageMs, connection });
+  const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });
   stops.push(() => sweeper.close());
 }
 

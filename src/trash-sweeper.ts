@@ -2,6 +2,7 @@ import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
+import type { TrustedKeys } from './snapshot/manifest-seal.ts';
 import { summaryOf } from './snapshot/summary.ts';
 import { withDatabase } from './undo/connection-url.ts';
 import { connectForUndo } from './undo/pg-session.ts';
@@ -15,6 +16,8 @@ export interface TrashSweeperDeps {
   readonly connection: string;
   /** What was dropped so long ago goes for good. */
   readonly ageMs: number;
+  /** Of the gateways that may have made the snapshots. */
+  readonly keys: TrustedKeys;
 }
 
 /** Purges the trash of the databases from time to time; each purge is in the audit before it is done. */
@@ -47,12 +50,13 @@ export class TrashSweeper {
   }
 
   async #sweep(): Promise<void> {
-    const { store, audit, log, connection, ageMs } = this.#deps;
+    const { store, audit, log, connection, ageMs, keys } = this.#deps;
     const before = Date.now() - ageMs;
     try {
       const { purged, failures } = await purgeTrash({
         store,
         dryRun: false,
+        keys,
         connect: (database) => connectForUndo(withDatabase(connection, database)),
         wanted: (_, createdAtMs) => !this.#stopped && createdAtMs < before,
         doing: (snapshot, work) =>

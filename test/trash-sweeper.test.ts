@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditEntry } from '../src/audit/event.ts';
+import { trustedKeys } from '../src/audit/key-file.ts';
 import { openBlobStore } from '../src/blobs/open.ts';
 import { TrashSweeper } from '../src/trash-sweeper.ts';
 import { holdfast } from './cli/support.ts';
@@ -69,10 +70,10 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
     ]);
     const [{ id, objects }] = items as [Listed];
     const before = await inTrash();
-    const tried = await holdfast(['trash', 'purge', id, '--dry-run', ...place]);
+    const tried = await holdfast(['trash', 'purge', id, '--dry-run', ...place], { env });
     expect(tried.out).toContain(`${objects} objects would be dropped for good`);
     expect(await inTrash()).toBe(before);
-    const purged = await holdfast(['trash', 'purge', id, ...place]);
+    const purged = await holdfast(['trash', 'purge', id, ...place], { env });
     expect(purged).toMatchObject({
       code: 0,
       out: expect.stringContaining(`${objects} objects dropped for good`),
@@ -88,11 +89,11 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
 
   it('says what is to go, and takes nothing of the last day by age', async () => {
     await client.query('drop schema app cascade');
-    expect((await holdfast(['trash', 'purge', '--older-than', '1d', ...place])).out).toContain(
+    expect((await holdfast(['trash', 'purge', '--older-than', '1d', ...place], { env })).out).toContain(
       '0 objects dropped',
     );
-    expect((await holdfast(['trash', 'purge', '--older-than', '1h', ...place])).code).toBe(2);
-    expect(await holdfast(['trash', 'purge', ...place])).toMatchObject({
+    expect((await holdfast(['trash', 'purge', '--older-than', '1h', ...place], { env })).code).toBe(2);
+    expect(await holdfast(['trash', 'purge', ...place], { env })).toMatchObject({
       code: 2,
       err: expect.stringContaining('trash.retention_days'),
     });
@@ -103,13 +104,13 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
     await client.query('drop table app.a cascade');
     const [b, a] = (await listed()) as [Listed, Listed];
     expect((await holdfast(['undo', a.id, '--yes', ...place], { env })).code).toBe(0);
-    expect((await holdfast(['trash', 'purge', a.id, ...place])).out).toContain('0 objects dropped');
+    expect((await holdfast(['trash', 'purge', a.id, ...place], { env })).out).toContain('0 objects dropped');
     expect(await direct.rows('select v from app.v')).toEqual([['x']]);
     const [[name]] = (await direct.rows(
       `select relname from pg_class where relnamespace = 'holdfast_trash'::regnamespace and relkind = 'r'`,
     )) as [[string]];
     await direct.rows(`create view app.w as select * from holdfast_trash."${name}"`);
-    const kept = await holdfast(['trash', 'purge', b.id, ...place]);
+    const kept = await holdfast(['trash', 'purge', b.id, ...place], { env });
     expect(kept.out).toMatch(/1 object kept: cannot drop table .* because other objects depend on it/);
   });
 
@@ -124,10 +125,16 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
       flush: async () => true,
     };
     const log = { info: () => {}, warn: () => {}, error: () => {} };
-    const deps = { store, audit, log, connection: fixture.postgres.url() };
+    const keys = trustedKeys({ signingKey: env['HOLDFAST_AUDIT_SIGNING_KEY']!, formerKeys: [] });
+    const deps = { store, audit, log, keys, connection: fixture.postgres.url() };
     const young = new TrashSweeper({ ...deps, ageMs: 60_000 });
     await young.sweep();
     await young.close();
+    expect(recorded).toEqual([]);
+    // What is not signed by a key that is known may name what was never dropped.
+    const stranger = new TrashSweeper({ ...deps, keys: new Map(), ageMs: -1 });
+    await stranger.sweep();
+    await stranger.close();
     expect(recorded).toEqual([]);
     const old = new TrashSweeper({ ...deps, ageMs: -1 });
     await eventually('the purge', async () => ((await inTrash()) === 0 ? null : 'not yet'));

@@ -1,3 +1,4 @@
+import { trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { PurgedSnapshot, PurgeFailure, TrashPurged } from '../undo/purge-trash.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
@@ -19,7 +20,7 @@ export interface PurgeOptions extends TrashOptions {
 type Wanted = (id: string, createdAtMs: number) => boolean;
 
 export async function listTrashCommand(options: TrashOptions, io: Io): Promise<ExitCode> {
-  const { purged, failures } = await run(options, io, true, () => () => true);
+  const { purged, failures } = await run(options, io, 'list', () => () => true);
   if (options.json === true) io.out(toJson({ items: purged.map(asJson), failures }));
   else if (purged.length === 0 && failures.length === 0) io.out('There is nothing in the trash.\n');
   else io.out(asText(purged));
@@ -28,7 +29,7 @@ export async function listTrashCommand(options: TrashOptions, io: Io): Promise<E
 
 export async function purgeCommand(ids: readonly string[], options: PurgeOptions, io: Io): Promise<ExitCode> {
   const dryRun = options.dryRun === true;
-  const { purged, failures } = await run(options, io, dryRun, (retentionMs) => {
+  const { purged, failures } = await run(options, io, dryRun ? 'try' : 'purge', (retentionMs) => {
     if (ids.length > 0) return (id) => ids.includes(id);
     const ageMs = options.olderThan ?? retentionMs();
     if (ageMs === null) {
@@ -51,7 +52,7 @@ export async function purgeCommand(ids: readonly string[], options: PurgeOptions
 async function run(
   options: TrashOptions,
   io: Io,
-  dryRun: boolean,
+  what: 'list' | 'try' | 'purge',
   choose: (retentionMs: () => number | null) => Wanted,
 ): Promise<TrashPurged> {
   return await withStore(options, io, async ({ store, config }) => {
@@ -59,7 +60,8 @@ async function run(
     const { purgeTrash } = await import('../undo/purge-trash.ts');
     return await purgeTrash({
       store,
-      dryRun,
+      dryRun: what !== 'purge',
+      keys: what === 'list' ? null : trustedKeys(config().audit),
       connect: (database) => connectTo(options, config(), database, io),
       wanted: (id, createdAtMs) => !io.stop.aborted && wanted(id, createdAtMs),
     });

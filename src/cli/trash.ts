@@ -9,7 +9,7 @@ export const addTrash: AddCommand = (program, io, finish) => {
     .command('trash')
     .description('what DROPs have moved away instead, in the schema holdfast_trash of each database');
   withConnectionOption(withStoreOptions(trash.command('list', { isDefault: true })))
-    .description('what is there, the oldest first, and how much space it takes')
+    .description('what is there, the oldest first')
     .action(async (options: TrashOptions) => finish(await listTrashCommand(options, io)));
   withConnectionOption(withStoreOptions(trash.command('purge')))
     .description(

@@ -1,6 +1,6 @@
 import { timesOfIds } from '../base/ids.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { type Manifest, manifestKey, readManifest } from './manifest.ts';
+import { type Manifest, manifestKey } from './manifest.ts';
 import { undoMarkKey } from './snapshots.ts';
 
 /** A snapshot of a DROP, whose objects may stand in the trash of their database. */
@@ -20,6 +20,7 @@ const KEY = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/([^/]+)$/;
 export async function* droppedSnapshots(
   store: BlobStore,
   wanted: (id: string, createdAtMs: number) => boolean,
+  read: (folder: string) => Promise<Manifest>,
   onUnreadable: (id: string, error: unknown) => void,
 ): AsyncIterable<DroppedSnapshot> {
   for await (const { id, folder, only } of folders(store)) {
@@ -27,7 +28,7 @@ export async function* droppedSnapshots(
     if (!only || createdAtMs === undefined || !wanted(id, createdAtMs)) continue;
     let manifest: Manifest;
     try {
-      manifest = await readManifest(store, folder);
+      manifest = await read(folder);
     } catch (error) {
       onUnreadable(id, error);
       continue;

@@ -1,5 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { type DroppedSnapshot, droppedSnapshots } from '../snapshot/dropped.ts';
+import { type Manifest, readManifest } from '../snapshot/manifest.ts';
+import { problemOfSeal, readSealedManifest, type TrustedKeys } from '../snapshot/manifest-seal.ts';
 import { markPurged } from '../snapshot/snapshots.ts';
 import { purgeable, purgeDropped } from '../trash/purge.ts';
 import type { UndoSession } from './session.ts';
@@ -10,6 +12,8 @@ export interface PurgeTrash {
   /** Opens a connection to this database, as a role that may drop what is in its trash. */
   connect(database: string): Promise<UndoSession & { close(): Promise<void> }>;
   readonly wanted: (id: string, createdAtMs: number) => boolean;
+  /** With which the manifests have to be signed; null where they are only listed. */
+  readonly keys: TrustedKeys | null;
   /** Whether those that are asked about stay. */
   readonly dryRun: boolean;
   /** Does the one, for whoever keeps a record of it. */
@@ -48,7 +52,12 @@ export async function purgeTrash(request: PurgeTrash): Promise<TrashPurged> {
     void failures.push({ of, reason: error instanceof Error ? error.message : String(error) });
   const sessions = new Map<string, Awaited<ReturnType<PurgeTrash['connect']>> | null>();
   try {
-    for await (const snapshot of droppedSnapshots(store, wanted, fail)) {
+    for await (const snapshot of droppedSnapshots(
+      store,
+      wanted,
+      (folder) => readTrusted(request, folder),
+      fail,
+    )) {
       const { database } = snapshot.manifest.session;
       if (!sessions.has(database)) {
         sessions.set(
@@ -72,6 +81,15 @@ export async function purgeTrash(request: PurgeTrash): Promise<TrashPurged> {
     for (const session of sessions.values()) await session?.close();
   }
   return { purged, failures };
+}
+
+/** What is dropped for good is what a manifest names, so that whoever can write to the storage must not be able to make one. */
+async function readTrusted({ store, keys }: PurgeTrash, folder: string): Promise<Manifest> {
+  if (keys === null) return await readManifest(store, folder);
+  const sealed = await readSealedManifest(store, folder, keys);
+  const problem = problemOfSeal(sealed, keys);
+  if (problem !== null) throw new Error(problem);
+  return sealed.manifest;
 }
 
 async function purgeOne(

@@ -117,7 +117,9 @@ describe('explain', () => {
     expect(out).toMatch(/^ {2}because +delete without WHERE$/m);
     expect(out).toMatch(/^ {2}writes +orders$/m);
     expect(out).toMatch(/^statement 2 +select 1$/m);
-    expect(out).toMatch(/^decision +hold \(1 approval within 30m, snapshot required; without a plan hold\)$/m);
+    expect(out).toMatch(
+      /^decision +hold \(1 approval within 30m, snapshot required; without a plan hold\)$/m,
+    );
     expect(out).toMatch(/^rule +default:critical$/m);
   });
 
