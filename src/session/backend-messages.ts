@@ -361,6 +361,7 @@ export class BackendMessages {
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.transactionStatus !== 'T') state.bound = null;
     state.fates.ready(state.transactionStatus);
+    state.statusTold(this.owesNothing);
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     if (gate !== null) {
       gate.ready(state.transactionStatus);

@@ -59,7 +59,8 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   }
   const isBegun = captured.kind === 'recorded' || (captured.kind === 'without' && captured.begun === true);
   if (!isBegun) state.services.audit.begin(entry);
-  if (entry.analysis.touchesSession) applySessionEffects(state, entry.analysis, reply, entry.text);
+  if (entry.analysis.touchesSession || state.settings.mayBePutBack)
+    applySessionEffects(state, entry.analysis, reply, entry.text);
   if (captured.kind !== 'taken') {
     reply.audit = entry;
     return null;

@@ -8,7 +8,7 @@ import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
-export const COMMITS: ReadonlySet<TransactionVerb> = new Set(['commit', 'prepare', 'commit-prepared']);
+const COMMITS: ReadonlySet<TransactionVerb> = new Set(['commit', 'prepare', 'commit-prepared']);
 
 /** What commits by nothing but its segment's Sync when it comes by an Execute. */
 const COMMITTED_BY_SYNC: ReadonlySet<string> = new Set([
@@ -23,9 +23,18 @@ const COMMITTED_BY_SYNC: ReadonlySet<string> = new Set([
 
 const OWED_READY: ReadonlySet<ReplyKind> = new Set([ReplyKind.Sync, ReplyKind.Query, ReplyKind.FunctionCall]);
 
-export function commits({ statements }: Analysis): boolean {
+export function commits(analysis: Analysis): boolean {
+  return hasVerb(analysis, (verb) => COMMITS.has(verb));
+}
+
+/** Whether a transaction block may end in it with nothing committed. */
+function rollsBack(analysis: Analysis): boolean {
+  return hasVerb(analysis, (verb) => verb === 'rollback');
+}
+
+function hasVerb({ statements }: Analysis, isWanted: (verb: TransactionVerb) => boolean): boolean {
   return statements.some(({ session }) =>
-    session.some((effect) => effect.kind === 'transaction' && COMMITS.has(effect.verb)),
+    session.some((effect) => effect.kind === 'transaction' && isWanted(effect.verb)),
   );
 }
 
@@ -36,8 +45,6 @@ export function commits({ statements }: Analysis): boolean {
  */
 export class CommitRecord {
   private readonly state: SessionState;
-  /** The open segment has run what may end a transaction, so that its Sync may commit what came behind it. */
-  private endsTransaction = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -50,10 +57,13 @@ export class CommitRecord {
     const { risk, action } = entry.decision;
     const isDue = risk !== 'safe' || action !== 'allow' || !services.audit.isRecorded(entry.session);
     if (!isDue && type !== Frontend.Execute) return false;
-    const isCommit = commits(entry.analysis);
-    const mayCommit = isCommit || this.mayCommitItself(type, entry.analysis);
-    this.endsTransaction = type === Frontend.Execute && (this.endsTransaction || isCommit);
-    return isDue && mayCommit;
+    const { analysis } = entry;
+    const isCommit = commits(analysis);
+    const endsBlock = isCommit || rollsBack(analysis);
+    if (type === Frontend.Execute && endsBlock) this.state.endsBlock = true;
+    // A ROLLBACK alone commits nothing; in a text of several, what comes behind it commits by itself.
+    if (endsBlock && !isCommit && analysis.statements.length === 1) return false;
+    return isDue && (endsBlock || this.mayCommitItself(type, analysis));
   }
 
   /** Has it recorded; what has come of that is as what has come of a capture. */
@@ -75,26 +85,24 @@ export class CommitRecord {
 
   /** The wait for what a Sync commits; null where it commits nothing that is not recorded. */
   ofSync(): Promise<Answer> | null {
-    const { services, transactionStatus, identity } = this.state;
-    const { endsTransaction } = this;
-    this.endsTransaction = false;
+    const { services, identity } = this.state;
     if (!services.recordsFirst || services.audit.isRecorded(identity)) return null;
-    if (transactionStatus === 'T' && !endsTransaction && !this.owesReady()) return null;
+    if (this.isInBlock()) return null;
     return services.audit
       .whenRecorded(identity)
       .then((recorded) => ({ analysis: null, outcome: { kind: 'recorded', recorded } }));
   }
 
   private mayCommitItself(type: number, { statements }: Analysis): boolean {
-    const isInBlock = this.state.transactionStatus === 'T' && !this.endsTransaction && !this.owesReady();
+    const isInBlock = this.isInBlock();
     if (isInBlock || type !== Frontend.Execute) return !isInBlock;
     return !statements.every(({ operations }) => operations.every((each) => COMMITTED_BY_SYNC.has(each)));
   }
 
-  /** Whether the transaction status may have moved since the server has told it. */
-  private owesReady(): boolean {
-    const { replies } = this.state;
-    for (let i = 0; i < replies.length; i++) if (OWED_READY.has(replies.at(i).kind)) return true;
-    return false;
+  private isInBlock(): boolean {
+    const { replies, isInBlock } = this.state;
+    if (!isInBlock) return false;
+    for (let i = 0; i < replies.length; i++) if (OWED_READY.has(replies.at(i).kind)) return false;
+    return true;
   }
 }

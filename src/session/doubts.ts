@@ -137,6 +137,8 @@ export class Doubts {
     const { state } = this;
     try {
       await untilSegmentFits(state);
+      // A Sync of ours would end the block that is none.
+      if (state.inImplicitBlock && !state.replies.segmentOpen) return;
       if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
         return;
       const connection = this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync');

@@ -41,8 +41,6 @@ export class ExtendedMessages {
   private readonly records: CommitRecord;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
-  /** The last segment in which something was executed other than a BEGIN. */
-  private executedIn = -1;
 
   constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
     this.state = state;
@@ -243,14 +241,14 @@ export class ExtendedMessages {
   private executes({ statements }: Analysis): void {
     const begins = ({ session }: Analysis['statements'][number]) =>
       session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
-    if (statements.length !== 1 || !begins(statements[0]!)) this.executedIn = this.state.segment;
+    if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
   private defer(bound: BoundDrop, entry: AuditEntry): Verdict {
     const { state } = this;
     state.bound = null;
-    if (this.executedIn === state.segment) {
+    if (state.executedIn === state.segment) {
       const error = noPlanError(bound.decision, DROP_ALONE);
       entry.decision = noted(entry.decision, null, error['M'] ?? '');
       return poison(state, Frontend.Execute, error, entry);

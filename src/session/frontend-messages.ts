@@ -96,7 +96,10 @@ export class FrontendMessages {
     }
     if (PART_OF_COPY[type] !== 1) {
       // While it copies in, the server takes this for a loss of synchronization, and says so at the header.
-      if (state.copyingIn) return { kind: 'break' };
+      if (state.copyingIn) {
+        if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
+        return { kind: 'break' };
+      }
       const wait = waitForCopy(state, answer);
       if (wait !== null) return wait;
       if (state.inDoubt && this.mayAsk(answer)) {
@@ -227,6 +230,10 @@ export class FrontendMessages {
     if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
       return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    if (analysis.status === 'empty') {
+      const wait = this.emptyQuery(answer);
+      if (wait !== null) return wait;
+    }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
     this.countDecision(began);
@@ -249,6 +256,14 @@ export class FrontendMessages {
     if (analysis.touchesSession || this.state.settings.mayBePutBack)
       applySessionEffects(this.state, analysis, reply, text);
     return null;
+  }
+
+  /** Without a statement it still commits the segment that it ends. */
+  private emptyQuery(answer: Answer | null): Verdict {
+    const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
+    if (recorded === false) return poison(this.state, Frontend.Query, auditFailedError(), null);
+    const until = recorded === null ? this.records.ofSync() : null;
+    return until === null ? null : { kind: 'wait', until };
   }
 
   private functionCall(answer: Answer | null): Verdict {

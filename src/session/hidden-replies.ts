@@ -113,6 +113,7 @@ export class HiddenReplies {
     if (state.transactionStatus === 'I') state.portals.clearMade();
     state.fates.ready(state.transactionStatus);
     const isLast = state.replies.length === 1;
+    state.statusTold(isLast);
     if (state.settings.ready(state.transactionStatus, isLast, -1)) state.epoch++;
   }
 

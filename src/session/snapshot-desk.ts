@@ -209,6 +209,7 @@ export class SnapshotDesk {
   private async captureQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
     const { state, hidden } = this;
     const services = state.services.snapshots!;
+    if (state.inImplicitBlock) return withoutPlan(decision, 'it follows an Execute that no Sync has ended');
     // What is owed to the messages of an open segment may not come before its Sync.
     if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
     while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();

@@ -99,6 +99,15 @@ export class SessionState {
    * that has not been sent yet: what the client sends before it runs nothing, changes nothing, is answered by nothing.
    */
   discarding = false;
+  /** The last segment in which something was executed other than a BEGIN. */
+  executedIn = -1;
+  /** What may have ended the transaction has been executed since the status was told. */
+  endsBlock = false;
+  /**
+   * A Query came behind an Execute that no Sync had ended. From 2024 on PostgreSQL takes the two for a transaction
+   * block that nobody has begun, says `T`, and ends it at the next Sync.
+   */
+  inImplicitBlock = false;
   /** It was a query of the gateway's own that failed, and the client has not been told. */
   failedUntold = false;
   /** See copy-doubt.ts. */
@@ -207,16 +216,34 @@ export class SessionState {
   syncs(): void {
     this.discarding = false;
     this.copyDoubt = 'none';
+    const { inImplicitBlock } = this;
     this.closeSegment();
+    this.inImplicitBlock = inImplicitBlock;
     this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
   }
 
   /** A Sync, Query or FunctionCall is sent. */
   closeSegment(): void {
+    if (this.executedIn === this.segment) this.inImplicitBlock = true;
     if (this.transactionStatus !== 'T') this.settings.transactionEnds();
     this.segment++;
     this.statements.closeSegment();
     this.portals.closeSegment();
+  }
+
+  /** The server has told the transaction status, to a message behind which nothing `isLast` is under way. */
+  statusTold(isLast: boolean): void {
+    if (!isLast) return;
+    this.endsBlock = false;
+    if (this.transactionStatus === 'I') this.inImplicitBlock = false;
+  }
+
+  /**
+   * Whether a transaction is open that goes on until a COMMIT or ROLLBACK of the client's, as far as anything that has
+   * been sent can tell. With a reply that is owed a ReadyForQuery the status may have moved.
+   */
+  get isInBlock(): boolean {
+    return this.transactionStatus === 'T' && !this.endsBlock && !this.inImplicitBlock;
   }
 
   /** Resolves when no query of the gateway's own is under way, whatever has come of it. */

@@ -165,6 +165,11 @@ export class StatementGate {
       return outcome;
     }
     if (way !== 'own') return outcome;
+    if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
+      void writer.abort();
+      await connection.run(plainQuery('ROLLBACK'), () => {});
+      return { kind: 'failed', error: auditFailedError() };
+    }
     try {
       await hidden.commit();
       return outcome;

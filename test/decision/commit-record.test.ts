@@ -8,6 +8,17 @@ import { DecisionFixture } from './fixture.ts';
 const INSERT = 'insert into other values (7)';
 const extended = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute()];
 
+/** As above, behind a BEGIN that has been answered. */
+const IN_BLOCK: readonly { readonly name: string; readonly messages: readonly Buffer[] }[] = [
+  { name: 'a Query behind its ROLLBACK', messages: [fe.query(`rollback; ${INSERT}`)] },
+  {
+    name: 'a segment behind its ROLLBACK',
+    messages: [...extended('rollback'), ...extended(INSERT), fe.sync()],
+  },
+  { name: 'a segment behind its COMMIT', messages: [...extended('commit'), ...extended(INSERT), fe.sync()] },
+  { name: 'a Query with a COMMIT', messages: [fe.query(`${INSERT}; commit`)] },
+];
+
 /** All the ways in which something commits, as messages that are sent at once; each is answered by one ReadyForQuery. */
 const WAYS: readonly { readonly name: string; readonly messages: readonly Buffer[] }[] = [
   { name: 'a statement by itself', messages: [fe.query(INSERT)] },
@@ -78,6 +89,28 @@ describe('with audit.durable_before_commit', () => {
     });
     expect(errorsOf(await client.untilReady())).toEqual([]);
     expect(await rows()).toBe(1);
+  });
+
+  it.each(IN_BLOCK)('$name, in a transaction, commits only once it is recorded', async ({ messages }) => {
+    client.write(fe.query('begin'));
+    await client.untilReady();
+    await withoutStore(async () => {
+      client.write(...messages);
+      await pause(200);
+      expect(await rows()).toBe(0);
+    });
+    expect(errorsOf(await client.untilReady())).toEqual([]);
+    expect(await rows()).toBe(1);
+  });
+
+  it('a ROLLBACK waits for nothing', async () => {
+    await withoutStore(async () => {
+      for (const sql of ['begin', INSERT, 'rollback']) {
+        client.write(fe.query(sql));
+        expect(errorsOf(await client.untilReady())).toEqual([]);
+      }
+    });
+    expect(await rows()).toBe(0);
   });
 
   it('a COMMIT waits for what its transaction has done, which waits for nothing', async () => {
