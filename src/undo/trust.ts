@@ -1,5 +1,6 @@
 import { quoteQualified } from '../catalog/quote.ts';
 import type { Manifest, ManifestTable } from '../snapshot/manifest.ts';
+import { namesForeignCode } from './foreign-names.ts';
 import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 import { BESIDES, type ForeignCode, type Reach, readForeignCode } from './table-code.ts';
@@ -14,6 +15,7 @@ import type { Problem, UndoTable } from './undo-table.ts';
 export type Trusted = readonly string[];
 
 const NAMED_MAX = 5;
+const NAMED_TEXT_MAX = 200;
 
 const NOTHING: Reach = { tables: [], acting: [], types: [], functions: [], triggers: 'fire' };
 
@@ -58,6 +60,7 @@ export async function refuseForeignDrop(
 ): Promise<void> {
   if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql) && !sql.startsWith('GRANT ')))
     return;
+  await refuseRemade(session, { objects, restores });
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
   // Values are given back to rows with triggers disabled, but by manifests of before that was so.
@@ -71,6 +74,28 @@ export async function refuseForeignDrop(
   };
   if (lock) await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
   await demandTrust(session, reach, trusted);
+}
+
+/**
+ * What comes back with a column is made anew from its text, so that no catalog says whose code that is: it is run for
+ * nobody but the owner of the table.
+ */
+async function refuseRemade(
+  session: UndoSession,
+  { objects, restores }: Pick<NonNullable<Manifest['dropped']>, 'objects' | 'restores'>,
+): Promise<void> {
+  const columns = objects.filter(({ kind }) => kind === 'column').map(({ oid }) => oid);
+  const remade = restores.find(({ sql }) => EVALUATES.test(sql) && namesForeignCode(sql));
+  if (columns.length === 0 || remade === undefined) return;
+  const others = await session.query(
+    `SELECT pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class c
+      WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND pg_catalog.pg_get_userbyid(c.relowner) <> session_user`,
+    [`{${columns.join(',')}}`],
+  );
+  if (others.length === 0) return;
+  const owner = others[0]![0]!;
+  const reason = `${remade.sql.slice(0, NAMED_TEXT_MAX)} could run code of others with all rights of the connection; undo with a connection as ${owner}, the owner of the table, or from the command line with --trust-code-of '*'`;
+  refuse({ table: '', reason });
 }
 
 async function demandTrust(session: UndoSession, reach: Reach, trusted: Trusted): Promise<void> {
