@@ -43,6 +43,8 @@ export class DeferredDrops {
     // An error in front of it has the server discard it; and behind a Terminate nothing is committed.
     if (state.discarding || type === Frontend.Terminate) {
       state.deferred = null;
+      deferred.entry.end = 'not-run';
+      state.services.audit.finish(deferred.entry);
       return null;
     }
     if (type === Frontend.Sync)

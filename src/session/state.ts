@@ -215,6 +215,7 @@ export class SessionState {
   /** A Sync of the client's is sent. */
   syncs(): void {
     this.discarding = false;
+    this.failedUntold = false;
     this.copyDoubt = 'none';
     const { inImplicitBlock } = this;
     this.closeSegment();

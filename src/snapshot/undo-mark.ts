@@ -30,9 +30,15 @@ export async function writeUndoMark(store: BlobStore, folder: string, mark: Undo
   }
 }
 
-/** Never rejects: a mark that stays is told from a true one by its transaction. */
-export async function removeUndoMark(store: BlobStore, folder: string): Promise<void> {
-  await store.remove(undoMarkKey(folder)).catch(() => {});
+/** Puts back the mark that was there before, if there was one. Never rejects: one that stays is told from a true one by its transaction. */
+export async function takeBackUndoMark(
+  store: BlobStore,
+  folder: string,
+  earlier: UndoMark | null,
+): Promise<void> {
+  const restored =
+    earlier === null ? store.remove(undoMarkKey(folder)) : writeUndoMark(store, folder, earlier);
+  await restored.catch(() => {});
 }
 
 const nothingKnown = async (): Promise<boolean> => false;
@@ -49,7 +55,7 @@ export async function undoneBy(
   let first: UndoMark | null = null;
   let marks = 0;
   for (let at: string | null = folder; at !== null && marks < LIMITS.undoChainMax; ) {
-    const mark = await readMark(store, at);
+    const mark = await readUndoMark(store, at);
     if (mark === null || (await wasNotCommitted(mark))) break;
     first ??= mark;
     marks++;
@@ -70,7 +76,7 @@ async function folderOf(store: BlobStore, id: string | null): Promise<string | n
   }
 }
 
-async function readMark(store: BlobStore, folder: string): Promise<UndoMark | null> {
+export async function readUndoMark(store: BlobStore, folder: string): Promise<UndoMark | null> {
   const key = undoMarkKey(folder);
   const chunks: Uint8Array[] = [];
   let bytes = 0;

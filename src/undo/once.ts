@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { rolledBackKey } from '../snapshot/snapshots.ts';
-import { removeUndoMark, type UndoMark, undoneBy, writeUndoMark } from '../snapshot/undo-mark.ts';
+import {
+  readUndoMark,
+  takeBackUndoMark,
+  type UndoMark,
+  undoneBy,
+  writeUndoMark,
+} from '../snapshot/undo-mark.ts';
 import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 
@@ -20,6 +26,8 @@ export class Once {
   readonly #session: UndoSession;
   readonly #marking: Marking;
   #marked = false;
+  /** That of an undo before, which is undone again by force. */
+  #earlier: UndoMark | null = null;
 
   constructor(store: BlobStore, session: UndoSession, marking: Marking) {
     this.#store = store;
@@ -55,13 +63,14 @@ export class Once {
   async mark(xid: string, own: string | null): Promise<void> {
     const { folder, by } = this.#marking;
     const mark = { undone_at: new Date().toISOString(), by, xid, undo_snapshot: own };
+    this.#earlier = await readUndoMark(this.#store, folder);
     this.#marked = true;
     await writeUndoMark(this.#store, folder, mark);
   }
 
   /** After a transaction that was not committed. Never rejects. */
   async unmark(): Promise<void> {
-    if (this.#marked) await removeUndoMark(this.#store, this.#marking.folder);
+    if (this.#marked) await takeBackUndoMark(this.#store, this.#marking.folder, this.#earlier);
   }
 
   /** What the server no longer knows, or not yet, counts as committed. */

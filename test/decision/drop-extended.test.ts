@@ -187,9 +187,11 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     );
     expect(types(await client.untilReady())).toBe('12C12nNCZ');
     await client.query('rollback');
-    const gone = await fixture.client();
+    const gone = await fixture.client({ application_name: 'gone' });
     gone.write(...run('drop table app.t cascade'));
     await gone.terminate();
+    const [event] = await fixture.auditEvents((each) => each['application'] === 'gone', 1);
+    expect(event).toMatchObject({ end: 'not-run' });
     expect(await client.rows('select 1')).toEqual([['1']]);
     expect(await there('app.t')).toBe(true);
   });

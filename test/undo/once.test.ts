@@ -91,6 +91,11 @@ describe.each([15, 18] as const)('a snapshot is undone once, on PostgreSQL %i', 
     expect(await once({}, refusing)).toMatchObject({ kind: 'failed', step: 'commit' });
     expect(await undoneBy(store, folder)).toBe(null);
     expect((await once()).kind).toBe('done');
+    // By force, that of before stays.
+    const before = await undoneBy(store, folder);
+    expect((await once({ marking: marking(true) }, refusing)).kind).toBe('failed');
+    expect(await undoneBy(store, folder)).toEqual(before);
+    expect((await once()).kind).toBe('refused');
   });
 
   it('which the server tells where the gateway died between mark and COMMIT', async () => {
