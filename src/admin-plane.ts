@@ -1,8 +1,10 @@
 import type { AdminDeps } from './admin/deps.ts';
+import { EventHub } from './admin/event-hub.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
 import { makeToken, type Token } from './admin/tokens.ts';
+import type { Approval } from './approval/approval.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
 import { trustedKeys } from './audit/key-file.ts';
 import type { StoredAuditLog } from './audit/log.ts';
@@ -92,10 +94,13 @@ function adminDeps(
 ): AdminDeps {
   const startedAtMs = Date.now();
   const version = packageVersion();
+  const events = new EventHub();
+  tellOfApprovals(events, deps.approvals);
   return {
     audit: query,
     approvals: deps.approvals,
     snapshots,
+    events,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
@@ -119,6 +124,15 @@ function adminDeps(
     metricsAccess: deps.config.admin.metrics,
     hostNames: isLoopback(deps.config.admin.listen) ? 'loopback' : 'any',
   };
+}
+
+function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void {
+  const tell = (change: 'requested' | 'resolved', { id, state }: Approval): void =>
+    events.publish({ event: 'approval', data: { change, id, state } });
+  approvals.listen({
+    requested: (approval) => tell('requested', approval),
+    resolved: (approval) => tell('resolved', approval),
+  });
 }
 
 /** Throws what is wrong with the file; the built-in policy has none and is always current. */
@@ -161,7 +175,14 @@ class Tokens {
   static async open({ config, store }: AdminPlaneDeps): Promise<Tokens> {
     const tokens = new Tokens(config.admin.tokens);
     const rows = await store.tokens();
-    tokens.stored = rows.map(({ name, sha256, scopes }) => ({ name, sha256, scopes, expiresAtMs: null }));
+    tokens.stored = rows.map(({ name, sha256, scopes, expiresAtMs }) => ({
+      name,
+      sha256,
+      scopes,
+      expiresAtMs,
+      roles: [],
+      groups: [],
+    }));
     tokens.reload();
     if (tokens.all.length === 0) {
       const { secret, token } = makeToken('admin', ['*']);

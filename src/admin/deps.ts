@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { EventHub } from './event-hub.ts';
 import type { SnapshotsAdmin } from './snapshots-admin.ts';
 import type { Token } from './tokens.ts';
 
@@ -14,6 +15,8 @@ export interface AdminDeps {
   readonly approvals: ApprovalsAdmin;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
+  /** What those who watch are told of. */
+  readonly events: EventHub;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];

@@ -14,12 +14,14 @@ import { problemHandler, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
+import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
 import { undoRoutes } from './routes/undo.ts';
+import { whoamiRoute } from './routes/whoami.ts';
 
 export interface AdminServer {
   /** Resolves with the port, which the system chooses where 0 is asked for. */
@@ -69,6 +71,8 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
+    whoamiRoute(typed);
+    eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);

@@ -275,6 +275,12 @@ export const LIMITS = {
   adminWrongTokenDelayMs: 1_000,
   adminWaitingMax: 64,
   adminAddressesMax: 10_000,
+  /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
+  adminStreamsMax: 64,
+  adminStreamBytes: 256 * 1024,
+  adminStreamBeatMs: 5_000,
+  /** Events that a stream which comes back can still be given. */
+  adminStreamEventsKept: 1_000,
 } as const satisfies Record<string, number>;
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
 import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
+import { EventHub } from '../../src/admin/event-hub.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
 import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
@@ -29,6 +30,7 @@ export class AdminUnderTest {
   readonly metrics = new Metrics();
   readonly logged: string[] = [];
   readonly tokens: Token[] = [];
+  readonly events = new EventHub();
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -84,6 +86,7 @@ export class AdminUnderTest {
         },
       },
       snapshots: this.#snapshots,
+      events: this.events,
       metrics,
       tokens: () => this.tokens,
       status: () => ({
@@ -123,7 +126,9 @@ export class AdminUnderTest {
 
   async send(path: string, init: RequestInit): Promise<Answer> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`, init);
-    const text = await response.text();
+    const isStream = response.headers.get('content-type') === 'text/event-stream';
+    if (isStream) await response.body?.cancel();
+    const text = isStream ? '' : await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
     return {
       status: response.status,
