@@ -31,6 +31,7 @@ const TITLES = {
   forbidden: [403, 'The token does not allow this'],
   'not-found': [404, 'There is no such thing'],
   conflict: [409, 'It has been decided otherwise'],
+  paused: [409, 'Nothing is approved while the gateway is paused'],
   'too-large': [413, 'The request is too large'],
   'unsupported-media-type': [415, 'Only JSON is understood'],
   'misdirected-request': [421, 'This host is not answered for'],
@@ -61,6 +62,8 @@ export class RequestProblem extends Error {
 const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   NOT_FOUND: 'not-found',
   CONFLICT: 'conflict',
+  APPROVER_REFUSED: 'forbidden',
+  PAUSED: 'paused',
   POLICY_INVALID: 'policy-invalid',
   CONFIG_INVALID: 'policy-invalid',
   STORE_FAILED: 'unavailable',

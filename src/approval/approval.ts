@@ -75,10 +75,8 @@ export interface Grant {
 
 /** What an approval is good for, besides the statement, the role and the database. */
 export interface Binding {
-  /** SHA-256 of the statement, its parameters, role and database: what the same request has again. Null for none. */
+  /** SHA-256 of the statement, its parameters, role and database: what the same request has again. Null: it has none. */
   readonly key: string | null;
-  /** SHA-256 of the parameters with their types and formats; null where there are none. */
-  readonly parametersSha256: string | null;
   /** Whose rights the session has, where that is not who logged in; null where the server was not asked. */
   readonly runsAs: string | null;
   /** As the session has set it; null where the server was not asked. */

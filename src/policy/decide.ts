@@ -90,7 +90,8 @@ export function stricter(first: Decision, second: Decision): Decision {
   const snapshot = SNAPSHOTS[Math.max(care(first), care(second))]!;
   if (chosen.action === 'allow' || chosen.action === 'block') return chosen;
   const withoutPlan = stricterPlanless(first, second);
-  if (chosen.action === 'hold') return { ...chosen, ...stricterTerms(first, second), snapshot, ...withoutPlan };
+  if (chosen.action === 'hold')
+    return { ...chosen, ...stricterTerms(first, second), snapshot, ...withoutPlan };
   return snapshot === 'off' ? chosen : { ...chosen, snapshot, ...withoutPlan };
 }
 

@@ -61,11 +61,7 @@ function heldInstead(
 ): Hold {
   const { kind: _, ...held } = terms;
   const ground = { rule, reason, risk, wouldBe };
-  return noted(
-    { ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms },
-    null,
-    why,
-  );
+  return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 
 type HeldTerms = Extract<WithoutPlan, { readonly kind: 'hold' }>;
