@@ -46,6 +46,12 @@ export interface ControlStore {
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
+  insertRestraint(row: RestraintRow): Promise<void>;
+  /** Does nothing where it is lifted already. */
+  liftRestraint(id: string, lift: RestraintLift): Promise<void>;
+  /** Those that nobody has lifted and whose time is not over, oldest first. */
+  restraints(nowMs: number): Promise<readonly RestraintRow[]>;
+
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
   tokens(): Promise<readonly TokenRow[]>;
@@ -196,6 +202,22 @@ export interface ApprovalPage {
   /** Only those older than the one with this id. */
   readonly beforeId: string | null;
   readonly limit: number;
+}
+
+/** A pause or a quarantine. */
+export interface RestraintRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly createdAtMs: number;
+  readonly untilMs: number | null;
+  /** JSON of the rest. */
+  readonly body: string;
+}
+
+export interface RestraintLift {
+  readonly atMs: number;
+  readonly by: string;
+  readonly comment: string | null;
 }
 
 export interface TokenRow {
