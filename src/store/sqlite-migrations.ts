@@ -73,4 +73,10 @@ export const MIGRATIONS: readonly string[] = [
     signature  blob    not null
   ) strict;
   `,
+  // Hashes were those of events, and are those of blocks: what was chained before is kept, and is not chained.
+  `
+  update audit_blocks set hash = null;
+  delete from signed_heads;
+  delete from audit_cut;
+  `,
 ];
