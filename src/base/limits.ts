@@ -233,6 +233,13 @@ export const LIMITS = {
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
 
+  // --- restraint ---
+  quarantinesMax: 1_000,
+  quarantineMaxMs: 365 * 24 * 60 * 60_000,
+  /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
+  attemptsMax: 1_000,
+  attemptsActorsMax: 10_000,
+
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
   settingsFileBytes: 1024 * 1024,
