@@ -1,4 +1,5 @@
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
+import { PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
 /** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
 export const APPLICATION_ID = 0x48465354;
@@ -76,4 +77,5 @@ export const MIGRATIONS: readonly string[] = [
   ) strict;
   `,
   RESTRAINTS_SCHEMA,
+  PRINCIPALS_SCHEMA,
 ];

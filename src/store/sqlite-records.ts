@@ -1,10 +1,11 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { ApprovalPage, ApprovalResolution, ApprovalRow, ControlStore } from './control-store.ts';
-import { PENDING, type ResolvedApproval, type TokenRow } from './control-store.ts';
+import { PENDING, type ResolvedApproval } from './control-store.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
 import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
+import { tokenCalls } from './sqlite-tokens.ts';
 
 type Synchronous<Port> = {
   [Name in keyof Port]: Port[Name] extends (...parameters: infer P) => Promise<infer R>
@@ -97,31 +98,6 @@ function approvalRow(row: Row): ApprovalRow {
     resolvedBy: textOrNull(row['resolved_by']),
     comment: textOrNull(row['comment']),
     body: String(row['body']),
-  };
-}
-
-function tokenCalls(database: DatabaseSync): Pick<StoreCalls, 'insertToken' | 'tokens'> {
-  const insert = database.prepare(
-    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms)
-     values (?, ?, ?, ?, ?) on conflict do nothing`,
-  );
-  const all = database.prepare('select * from tokens order by name');
-  return {
-    insertToken(token: TokenRow): boolean {
-      const { name, sha256, scopes, createdAtMs, expiresAtMs } = token;
-      return insert.run(name, sha256, JSON.stringify(scopes), createdAtMs, expiresAtMs).changes === 1;
-    },
-    tokens: () => all.all().map(tokenRow),
-  };
-}
-
-function tokenRow(row: Row): TokenRow {
-  return {
-    name: String(row['name']),
-    sha256: String(row['sha256']),
-    scopes: JSON.parse(String(row['scopes'])) as string[],
-    createdAtMs: Number(row['created_at_ms']),
-    expiresAtMs: numberOrNull(row['expires_at_ms']),
   };
 }
 
