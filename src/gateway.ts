@@ -112,7 +112,7 @@ async function start(
     log,
   });
   stops.push(() => sweeper.close());
-  purgeOldTrash(config, { store: blobs, audit, log }, stops);
+  lookAfterTrash(config, { store: blobs, audit, log }, stops);
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -195,14 +195,13 @@ function dropOldAudit(
   stops.push(() => retention.close());
 }
 
-function purgeOldTrash(
+function lookAfterTrash(
   { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
-  if (ageMs === null) return;
   if (connection === null) {
-    parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
+    if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
   const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });

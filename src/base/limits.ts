@@ -196,6 +196,11 @@ export const LIMITS = {
   capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
   snapshotStoreMs: 60_000,
+  /** How often, and after how long at first, a manifest of what was not committed is taken away again where that failed. */
+  snapshotDiscardAttemptsMax: 10,
+  snapshotDiscardRetryMs: 1_000,
+  /** How many of them are tried again at the same time. */
+  snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
   /** A manifest is in memory whole. */

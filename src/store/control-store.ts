@@ -65,14 +65,14 @@ export interface AuditBlock {
 }
 
 /**
- * The hash of an event covers the hash of the event before, so that what was written can be proven later. Only
- * those who know what blocks say can take it; a store that is given a chain calls it for each block that it writes,
- * on its own thread.
+ * The hash of a block covers that of the block before, so that what was written can be proven later. Only those who
+ * know what blocks say can take it; a store that is given a chain calls it for each block that it writes, on its own
+ * thread.
  */
 export interface AuditChain {
-  /** The hash that the first event of all follows. */
+  /** The hash that the first block of all follows. */
   readonly GENESIS: Uint8Array;
-  /** Writes into the block what of the chain belongs there, and returns the hash of its last event. */
+  /** Writes into the block what of the chain belongs there, and returns its hash. */
   chainBlock(bytes: Uint8Array, previousHash: Uint8Array): Uint8Array;
 }
 

@@ -77,5 +77,11 @@ export const MIGRATIONS: readonly string[] = [
   ) strict;
   `,
   RESTRAINTS_SCHEMA,
+  // Hashes were those of events, and are those of blocks: what was chained before is kept, and is not chained.
+  `
+  update audit_blocks set hash = null;
+  delete from signed_heads;
+  delete from audit_cut;
+  `,
   PRINCIPALS_SCHEMA,
 ];
