@@ -1,3 +1,4 @@
+import { APPROVALS_DDL } from './sqlite-approvals.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import { PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
@@ -83,5 +84,6 @@ export const MIGRATIONS: readonly string[] = [
   delete from signed_heads;
   delete from audit_cut;
   `,
+  APPROVALS_DDL,
   PRINCIPALS_SCHEMA,
 ];
