@@ -18,6 +18,7 @@ import { loadTokensFile } from './config/tokens.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
 import type { ControlStore } from './store/control-store.ts';
 
@@ -38,6 +39,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
   readonly metrics: Metrics;
@@ -96,11 +98,13 @@ function adminDeps(
   const version = packageVersion();
   const events = new EventHub();
   tellOfApprovals(events, deps.approvals);
+  deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: deps.approvals,
     snapshots,
     events,
+    restraints: deps.restraints,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),

@@ -4,6 +4,7 @@ import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { EventHub } from './event-hub.ts';
 import type { SnapshotsAdmin } from './snapshots-admin.ts';
@@ -17,6 +18,7 @@ export interface AdminDeps {
   readonly snapshots: SnapshotsAdmin;
   /** What those who watch are told of. */
   readonly events: EventHub;
+  readonly restraints: RestraintsAdmin;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];
@@ -38,6 +40,11 @@ export interface ApprovalsAdmin {
   get(id: string): Promise<Approval>;
   decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
 }
+
+export type RestraintsAdmin = Pick<
+  StoredRestraints,
+  'pause' | 'quarantines' | 'pauseFor' | 'resume' | 'quarantine' | 'find' | 'lift'
+>;
 
 export interface PolicyAdmin {
   current(): PolicyFacts;

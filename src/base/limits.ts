@@ -196,6 +196,11 @@ export const LIMITS = {
   capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
   snapshotStoreMs: 60_000,
+  /** How often, and after how long at first, a manifest of what was not committed is taken away again where that failed. */
+  snapshotDiscardAttemptsMax: 10,
+  snapshotDiscardRetryMs: 1_000,
+  /** How many of them are tried again at the same time. */
+  snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
   /** A manifest is in memory whole. */
@@ -232,6 +237,13 @@ export const LIMITS = {
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
+
+  // --- restraint ---
+  quarantinesMax: 1_000,
+  quarantineMaxMs: 365 * 24 * 60 * 60_000,
+  /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
+  attemptsMax: 1_000,
+  attemptsActorsMax: 10_000,
 
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */

@@ -36,6 +36,12 @@ export interface ControlStore {
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
 
+  insertRestraint(row: RestraintRow): Promise<void>;
+  /** Does nothing where it is lifted already. */
+  liftRestraint(id: string, lift: RestraintLift): Promise<void>;
+  /** Those that nobody has lifted and whose time is not over, oldest first. */
+  restraints(nowMs: number): Promise<readonly RestraintRow[]>;
+
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
   tokens(): Promise<readonly TokenRow[]>;
@@ -154,6 +160,22 @@ export interface ApprovalPage {
   /** Only those older than the one with this id. */
   readonly beforeId: string | null;
   readonly limit: number;
+}
+
+/** A pause or a quarantine. */
+export interface RestraintRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly createdAtMs: number;
+  readonly untilMs: number | null;
+  /** JSON of the rest. */
+  readonly body: string;
+}
+
+export interface RestraintLift {
+  readonly atMs: number;
+  readonly by: string;
+  readonly comment: string | null;
 }
 
 export interface TokenRow {

@@ -12,6 +12,7 @@ import type { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
@@ -38,6 +39,7 @@ export class AdminUnderTest {
   store!: FaultyStore;
   audit!: StoredAuditLog;
   approvals!: StoredApprovalDesk;
+  restraints!: StoredRestraints;
   port = 0;
   #server!: AdminServer;
   #query!: AuditQuery;
@@ -59,6 +61,8 @@ export class AdminUnderTest {
     this.store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
     this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
+    const { store, audit } = this;
+    this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));
     this.#snapshots = new StoredSnapshots({
@@ -87,6 +91,7 @@ export class AdminUnderTest {
       },
       snapshots: this.#snapshots,
       events: this.events,
+      restraints: this.restraints,
       metrics,
       tokens: () => this.tokens,
       status: () => ({

@@ -46,6 +46,12 @@ const ROUTES: readonly [
   ['GET', '/v1/policy', 'policy:read', 200],
   ['POST', '/v1/policy/reload', 'policy:write', 200],
   ['GET', '/v1/status', 'metadata:read', 200],
+  ['GET', '/v1/pause', 'metadata:read', 200],
+  ['POST', '/v1/pause', 'pause:write', 200, { reason: 'a test' }],
+  ['POST', '/v1/resume', 'pause:write', 200, { comment: 'over' }],
+  ['GET', '/v1/quarantine', 'quarantine:read', 200],
+  ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
+  ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
@@ -92,7 +98,7 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace('apr_0', '{id}').replace(NO_SNAPSHOT, '{id}'),
+      path.replace(/(apr|qua)_0/, '{id}').replace(NO_SNAPSHOT, '{id}'),
       scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
@@ -219,6 +225,20 @@ describe('browsers', () => {
     expect(await other.askAs('holdfast.internal')).toBe(200);
     expect((await other.ask('GET', '/metrics')).status).toBe(200);
     await other.stop();
+  });
+});
+
+describe('a quarantine', () => {
+  it('of a role of its own is lifted by nobody', async () => {
+    const { secret, token } = makeToken('anna', ['*'], null, { roles: ['anna_app'] });
+    admin.tokens.push(token);
+    const wanted = { role: 'anna_app', reason: 'odd', for_s: 60 };
+    const { body } = await admin.ask('POST', '/v1/quarantine', all, wanted);
+    expect(await admin.ask('DELETE', `/v1/quarantine/${body.id}`, secret)).toMatchObject({
+      status: 403,
+      body: { type: 'urn:holdfast:problem:forbidden', detail: 'anna_app is a role of anna' },
+    });
+    expect((await admin.ask('DELETE', `/v1/quarantine/${body.id}`, all)).status).toBe(200);
   });
 });
 

@@ -3,6 +3,7 @@ import type { AuditEntry, AuditLog } from '../../src/audit/event.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
+import type { Restraints } from '../../src/restraint/restraint.ts';
 import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
 import {
   type Analysis,
@@ -25,6 +26,7 @@ export class StubServices implements SessionServices {
   readonly policy: PolicySource;
   readonly audit = new StubAudit();
   readonly approvals = new StubApprovals();
+  readonly restraints: Restraints = { of: () => null, attempted() {} };
   readonly metrics = new Metrics();
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
