@@ -80,9 +80,10 @@ async function start(
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log });
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
+  const paused = () => restraints.pause?.reason ?? null;
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();

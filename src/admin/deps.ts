@@ -1,5 +1,6 @@
 import type { Approval, ApprovalState } from '../approval/approval.ts';
-import type { ApprovalList, Decider, Verdict } from '../approval/desk.ts';
+import type { Decider } from '../approval/approver.ts';
+import type { ApprovalList, Verdict } from '../approval/desk.ts';
 import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';

@@ -237,6 +237,16 @@ export const LIMITS = {
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
+  /** Of one role, so that a program in a loop leaves room for others. */
+  approvalsPendingOfRoleMax: 1_000,
+  /** How long what was approved by a ticket may be run. */
+  grantMs: 15 * 60_000,
+  /** How many rows more or fewer than were approved a statement may change. */
+  rowsTolerancePercent: 10,
+  /** A statement that was denied is refused at once for so long, before anybody is asked again. */
+  approvalDeniedMs: 5 * 60_000,
+  /** When a client that was given a ticket is told to ask again. */
+  ticketRetryMs: 5_000,
 
   // --- restraint ---
   quarantinesMax: 1_000,

@@ -1,3 +1,4 @@
+import { APPROVALS_DDL } from './sqlite-approvals.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 
 /** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
@@ -76,4 +77,11 @@ export const MIGRATIONS: readonly string[] = [
   ) strict;
   `,
   RESTRAINTS_SCHEMA,
+  // Hashes were those of events, and are those of blocks: what was chained before is kept, and is not chained.
+  `
+  update audit_blocks set hash = null;
+  delete from signed_heads;
+  delete from audit_cut;
+  `,
+  APPROVALS_DDL,
 ];

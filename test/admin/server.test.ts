@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RouteScope } from '../../src/admin/tokens.ts';
 import { makeToken, ROUTE_SCOPES } from '../../src/admin/tokens.ts';
-import type { NewApproval } from '../../src/approval/approval.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { hold } from '../approval/wanted.ts';
 import { decision, entry, graveEntry } from '../audit/statements.ts';
 import { AdminUnderTest } from './admin-under-test.ts';
 
@@ -260,7 +260,7 @@ describe('readiness', () => {
 
 describe('approvals', () => {
   it('are listed, shown and decided, by whom the token names', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const list = await admin.ask('GET', '/v1/approvals?state=pending', all);
     expect(list.body).toMatchObject({ items: [{ id: held.id, state: 'pending', role: 'app' }], next: null });
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all, { comment: 'fine' });
@@ -277,7 +277,7 @@ describe('approvals', () => {
   });
 
   it('may be decided again alike, and not otherwise', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const path = `/v1/approvals/${held.id}`;
     expect((await admin.ask('POST', `${path}/deny`, all)).body.state).toBe('denied');
     expect((await admin.ask('POST', `${path}/deny`, all)).status).toBe(200);
@@ -288,13 +288,13 @@ describe('approvals', () => {
   });
 
   it('never change by being looked at', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     expect((await admin.ask('GET', `/v1/approvals/${held.id}/approve`, all)).status).toBe(404);
     expect((await admin.approvals.get(held.id)).state).toBe('pending');
   });
 
   it('stay undecided where the store fails', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     admin.store.failing = true;
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all);
     admin.store.failing = false;
@@ -303,7 +303,7 @@ describe('approvals', () => {
   });
 
   it('come in pages', async () => {
-    for (let i = 0; i < 3; i++) await admin.approvals.request(wanted());
+    for (let i = 0; i < 3; i++) await hold(admin.approvals);
     const first = await admin.ask('GET', '/v1/approvals?limit=2', all);
     const second = await admin.ask('GET', `/v1/approvals?limit=2&cursor=${first.body.next}`, all);
     const ids = [...first.body.items, ...second.body.items].map((item: { id: string }) => item.id);
@@ -368,7 +368,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 
@@ -413,23 +413,3 @@ describe('metrics', () => {
     expect(lines.length).toBeLessThan(550);
   });
 });
-
-function wanted(): NewApproval {
-  return {
-    sessionId: 'ses_1',
-    role: 'app',
-    database: 'shop',
-    application: 'psql',
-    client: '127.0.0.1:50000',
-    statement: 'delete from orders',
-    parameters: 0,
-    operation: 'delete',
-    risk: 'critical',
-    reasons: ['delete without WHERE'],
-    tables: ['orders'],
-    rule: 'default:critical',
-    reason: '',
-    approvalsNeeded: 1,
-    timeoutMs: 60_000,
-  };
-}
