@@ -14,6 +14,7 @@ import { problemHandler, RequestProblem, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
@@ -78,6 +79,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
+    consoleRoutes(typed);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
