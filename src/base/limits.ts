@@ -233,6 +233,27 @@ export const LIMITS = {
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
 
+  // --- preview ---
+  /** One question to the server for a preview, what it waits for a lock, and all of them together. */
+  previewStatementMs: 1_500,
+  previewLockMs: 200,
+  previewTotalMs: 8_000,
+  /** What a client that does not wait for an approval waits for the preview of it. */
+  previewTicketMs: 2_000,
+  /** Rows that are counted; more are told as at least so many. */
+  previewCountRows: 1_000_000,
+  previewSampleRows: 5,
+  previewSampleColumns: 32,
+  /** Of one value that is shown. */
+  previewValueChars: 200,
+  previewParametersMax: 1_000,
+  previewTablesMax: 100,
+  /** Relations that foreign keys may lead to; beyond them nothing is told of rows. */
+  previewRelationsMax: 300,
+  previewSessionsMax: 50,
+  /** As it is kept; of a larger one the sample is left out. */
+  previewBytes: 256 * 1024,
+
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
   settingsFileBytes: 1024 * 1024,
