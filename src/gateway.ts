@@ -19,6 +19,8 @@ import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
+import { PreviewResults } from './preview/results.ts';
+import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
 import type { SessionServices, SnapshotServices } from './session/state.ts';
@@ -80,6 +82,8 @@ async function start(
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
   const approvals = await StoredApprovalDesk.open({ store, metrics, log });
+  const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
+  stops.push(async () => restraints.close());
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
@@ -89,15 +93,19 @@ async function start(
   const blobs = new SealingStore(openBlobStore(config.snapshots), key);
   stops.push(() => blobs.close());
 
+  const catalog = new Catalog();
+  const previews = new PreviewResults(store, log);
   const services: SessionServices = {
     analyzer,
     policy,
     audit,
     approvals,
+    restraints,
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
-    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
+    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -126,6 +134,8 @@ async function start(
     snapshots: blobs,
     audit,
     approvals,
+    previews,
+    restraints,
     policy,
     analyzer,
     metrics,
@@ -158,12 +168,12 @@ async function start(
   };
 }
 
-function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
+function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Catalog): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
   return {
     store,
-    catalog: new Catalog(),
+    catalog,
     version: packageVersion(),
     patienceMs: LIMITS.snapshotStoreMs,
     slice,

@@ -4,7 +4,10 @@ import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { PreviewResults } from '../preview/results.ts';
+import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { EventHub } from './event-hub.ts';
 import type { SnapshotsAdmin } from './snapshots-admin.ts';
 import type { Token } from './tokens.ts';
 
@@ -12,8 +15,12 @@ import type { Token } from './tokens.ts';
 export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
+  readonly previews: Pick<PreviewResults, 'find'>;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
+  /** What those who watch are told of. */
+  readonly events: EventHub;
+  readonly restraints: RestraintsAdmin;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];
@@ -35,6 +42,11 @@ export interface ApprovalsAdmin {
   get(id: string): Promise<Approval>;
   decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
 }
+
+export type RestraintsAdmin = Pick<
+  StoredRestraints,
+  'pause' | 'quarantines' | 'pauseFor' | 'resume' | 'quarantine' | 'find' | 'lift'
+>;
 
 export interface PolicyAdmin {
   current(): PolicyFacts;

@@ -254,6 +254,13 @@ export const LIMITS = {
   /** As it is kept; of a larger one the sample is left out. */
   previewBytes: 256 * 1024,
 
+  // --- restraint ---
+  quarantinesMax: 1_000,
+  quarantineMaxMs: 365 * 24 * 60 * 60_000,
+  /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
+  attemptsMax: 1_000,
+  attemptsActorsMax: 10_000,
+
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
   settingsFileBytes: 1024 * 1024,
@@ -286,6 +293,12 @@ export const LIMITS = {
   adminWrongTokenDelayMs: 1_000,
   adminWaitingMax: 64,
   adminAddressesMax: 10_000,
+  /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
+  adminStreamsMax: 64,
+  adminStreamBytes: 256 * 1024,
+  adminStreamBeatMs: 5_000,
+  /** Events that a stream which comes back can still be given. */
+  adminStreamEventsKept: 1_000,
 } as const satisfies Record<string, number>;
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');

@@ -31,6 +31,9 @@ export class Metrics {
   sessionsTotal = 0;
   sessionsOpen = 0;
   statementsHeld = 0;
+  /** 1 while everything that is not safe is refused. */
+  paused = 0;
+  quarantined = 0;
   bytesFromClients = 0;
   bytesToClients = 0;
   cancelRequests = 0;

@@ -55,9 +55,7 @@ export class PreviewResults implements PreviewSink {
   async find(approvalId: string): Promise<PreviewFound> {
     if (this.#pending.has(approvalId)) return { state: 'pending' };
     const body = await this.#store.approvalPreview(approvalId);
-    return body === null
-      ? { state: 'none' }
-      : { state: 'ready', preview: JSON.parse(body) as Preview };
+    return body === null ? { state: 'none' } : { state: 'ready', preview: JSON.parse(body) as Preview };
   }
 }
 

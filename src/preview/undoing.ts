@@ -31,7 +31,7 @@ export async function undoOf(sandbox: Sandbox, catalog: Catalog, subject: Previe
   );
   switch (planned.kind) {
     case 'exact':
-      return { possible: 'yes', reason: 'the rows as they are are kept in a snapshot before it runs' };
+      return { possible: 'yes', reason: 'a snapshot of the rows is taken before it runs' };
     case 'none':
     case 'needless':
       return no(planned.reason);

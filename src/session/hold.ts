@@ -4,6 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
+import type { BoundValues, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -15,12 +16,14 @@ import type { Answer } from './verdict.ts';
  */
 export class HoldDesk {
   private readonly state: SessionState;
+  private readonly previews: PreviewDesk;
   private statement: HeldStatement | null = null;
   private waiting = false;
   private givenUp: 'canceled' | 'disconnected' | null = null;
 
-  constructor(state: SessionState) {
+  constructor(state: SessionState, previews: PreviewDesk) {
     this.state = state;
+    this.previews = previews;
   }
 
   /** The client cancels or is gone. Returns whether there was anything to give up. */
@@ -37,6 +40,7 @@ export class HoldDesk {
     text: string | null,
     parameters: number,
     read: Analysis,
+    bound: BoundValues | null = null,
   ): Promise<Answer> {
     const { services, identity, facts, textFacts } = this.state;
     const answered = (approvalId: string | null, end: HoldOutcome): Answer => {
@@ -70,9 +74,11 @@ export class HoldDesk {
       const tell = () =>
         this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision), this.state.clientEncoding));
       tell();
+      const preview = this.previews.begin(held.id, { analysis, text, decision, parameters, bound });
       // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
       notice = setInterval(tell, LIMITS.holdNoticeMs).unref();
       const outcome = await held.outcome;
+      await preview.stop();
       // An approval may have been on its way to the store when the client gave up, who has been told that it runs not.
       const isLate = outcome.kind === 'approved' && this.givenUp !== null;
       return answered(held.id, isLate ? { kind: this.givenUp! } : outcome);

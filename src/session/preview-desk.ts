@@ -1,5 +1,5 @@
-import type { Hold } from '../policy/decision.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Hold } from '../policy/decision.ts';
 import { computePreview } from '../preview/compute.ts';
 import { nothingKnown, type Preview } from '../preview/preview.ts';
 import { inSandbox, NoSandbox, type Sandbox } from '../preview/sandbox.ts';
@@ -7,6 +7,8 @@ import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
+import { decodeFrontendMessage } from '../wire/frontend-message.ts';
+import { Frontend } from '../wire/message-type.ts';
 import { NOT_UTF8 } from './capturable.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
@@ -20,6 +22,19 @@ const FLUSH = encodeFlush();
 export interface BoundValues {
   readonly bind: Bind;
   readonly statement: Buffer;
+}
+
+/** Those of the Bind whose body is `bytes[start, end)`; null where it is malformed. */
+export function boundValues(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  nameStart: number,
+  nameEnd: number,
+): BoundValues | null {
+  const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
+  if (bind.kind !== 'bind') return null;
+  return { bind, statement: Buffer.from(bytes.subarray(nameStart, nameEnd)) };
 }
 
 export interface HeldText {
@@ -194,7 +209,8 @@ export class HeldPreview {
 
   private unknown({ decision, parameters }: HeldText, reason: string): Preview {
     const why = this.whyNoSnapshot(decision);
-    const undo = why === null ? { possible: 'unknown' as const, reason } : { possible: 'no' as const, reason: why };
+    const undo =
+      why === null ? { possible: 'unknown' as const, reason } : { possible: 'no' as const, reason: why };
     return nothingKnown(reason, undo, { count: parameters, values: null });
   }
 }

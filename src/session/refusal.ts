@@ -21,13 +21,12 @@ function error(code: ErrorCode, message: string, detail: string | null, hint: st
   };
 }
 
-export function blockedError(decision: Block, analysis: Analysis): ErrorFields {
-  return error(
-    'STATEMENT_BLOCKED',
-    `statement blocked by policy: ${analysis.operation}`,
-    `Rule "${decision.rule}": ${decision.reason}`,
-    decision.hint,
-  );
+export function blockedError(
+  decision: Block,
+  analysis: Analysis,
+  message = `statement blocked by policy: ${analysis.operation}`,
+): ErrorFields {
+  return error('STATEMENT_BLOCKED', message, `Rule "${decision.rule}": ${decision.reason}`, decision.hint);
 }
 
 /** What the client is told when a hold ended otherwise than by an approval. */

@@ -6,7 +6,9 @@ import { isDrop, problemOf } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
+import type { BoundValues } from './preview-desk.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
+import { restrained, restrainedMessage } from './restrained.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -114,15 +116,24 @@ function decided(
   answer: Answer | null,
   read: Analysis,
   unseen: string | null = null,
+  bound: (() => BoundValues | null) | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
+  const { restraints } = state.services;
   const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
   const approvalId = held?.approvalId ?? null;
   const holdMs = held?.holdMs ?? 0;
   if (held !== null && held.end.kind !== 'approved') {
     // Somebody said no, or nobody yes: whatever policy says by now, that stands.
     const error = holdEndedError(held.end, held.approved, approvalId);
+    if (held.end.kind === 'denied') restraints.attempted(state.facts, analysis.operation);
     return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
+  }
+  const restraint = analysis.risk === 'safe' ? null : restraints.of(state.facts);
+  if (restraint !== null) {
+    const blocked = restrained(restraint, analysis);
+    const error = blockedError(blocked, analysis, restrainedMessage(restraint));
+    return { kind: 'refuse', decision: blocked, error, approvalId, holdMs };
   }
   // Whoever has approved it has been told why there will be no snapshot.
   const why = unseen ?? (held === null ? null : whyNone(held.approved));
@@ -132,7 +143,7 @@ function decided(
   };
   const askFor = (asked: Hold): Ruling => {
     if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
-    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
+    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read, bound?.() ?? null) };
   };
   switch (decision.action) {
     case 'allow':
@@ -148,6 +159,7 @@ function decided(
         : askFor(heldInstead(decision, planless, why));
     }
     case 'block':
+      restraints.attempted(state.facts, analysis.operation);
       return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
       const asked = toApprove(state, decision, analysis, why);

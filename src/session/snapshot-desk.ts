@@ -370,7 +370,7 @@ const FLUSH = encodeFlush();
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
 /** Null where their number is not that of the statement, which the server refuses at the Bind. */
-function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
+export function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
   const { parameters: values, parameterFormats } = bind;
   if (values.length !== types.length) return null;
   const format = (i: number) => parameterFormats[parameterFormats.length === 1 ? 0 : i] ?? 0;

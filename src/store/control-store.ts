@@ -35,6 +35,15 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
+
+  insertRestraint(row: RestraintRow): Promise<void>;
+  /** Does nothing where it is lifted already. */
+  liftRestraint(id: string, lift: RestraintLift): Promise<void>;
+  /** Those that nobody has lifted and whose time is not over, oldest first. */
+  restraints(nowMs: number): Promise<readonly RestraintRow[]>;
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
@@ -154,6 +163,22 @@ export interface ApprovalPage {
   /** Only those older than the one with this id. */
   readonly beforeId: string | null;
   readonly limit: number;
+}
+
+/** A pause or a quarantine. */
+export interface RestraintRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly createdAtMs: number;
+  readonly untilMs: number | null;
+  /** JSON of the rest. */
+  readonly body: string;
+}
+
+export interface RestraintLift {
+  readonly atMs: number;
+  readonly by: string;
+  readonly comment: string | null;
 }
 
 export interface TokenRow {

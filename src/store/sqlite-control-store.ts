@@ -7,6 +7,8 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  RestraintLift,
+  RestraintRow,
   SignedCut,
   SignedHeadRow,
   TokenRow,
@@ -96,6 +98,26 @@ export class SqliteControlStore implements ControlStore {
 
   approvals(page: ApprovalPage) {
     return this.#call('approvals', page);
+  }
+
+  setApprovalPreview(approvalId: string, body: string) {
+    return this.#call('setApprovalPreview', approvalId, body);
+  }
+
+  approvalPreview(approvalId: string) {
+    return this.#call('approvalPreview', approvalId);
+  }
+
+  insertRestraint(row: RestraintRow) {
+    return this.#call('insertRestraint', row);
+  }
+
+  liftRestraint(id: string, lift: RestraintLift) {
+    return this.#call('liftRestraint', id, lift);
+  }
+
+  restraints(nowMs: number) {
+    return this.#call('restraints', nowMs);
   }
 
   insertToken(token: TokenRow) {

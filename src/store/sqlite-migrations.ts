@@ -1,3 +1,6 @@
+import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
+import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
+
 /** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
 export const APPLICATION_ID = 0x48465354;
 
@@ -73,4 +76,6 @@ export const MIGRATIONS: readonly string[] = [
     signature  blob    not null
   ) strict;
   `,
+  RESTRAINTS_SCHEMA,
+  PREVIEWS_SCHEMA,
 ];

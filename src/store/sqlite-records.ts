@@ -3,6 +3,8 @@ import type { ApprovalPage, ApprovalResolution, ApprovalRow, ControlStore } from
 import { PENDING, type ResolvedApproval, type TokenRow } from './control-store.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
+import { previewCalls } from './sqlite-previews.ts';
+import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
 
 type Synchronous<Port> = {
@@ -23,6 +25,8 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...auditCutCalls(database),
     ...signedHeadCalls(database),
     ...approvalCalls(database),
+    ...restraintCalls(database),
+    ...previewCalls(database),
     ...tokenCalls(database),
     ...metaCalls(database),
   };

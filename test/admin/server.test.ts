@@ -27,7 +27,7 @@ const NO_SNAPSHOT = 'snap_01m7ywm391a2papjpd2r';
 const ROUTES: readonly [
   method: string,
   path: string,
-  scope: RouteScope | 'open',
+  scope: RouteScope | 'any' | 'open',
   status: number,
   body?: unknown,
 ][] = [
@@ -35,6 +35,8 @@ const ROUTES: readonly [
   ['GET', '/readyz', 'open', 200],
   ['GET', '/openapi.json', 'open', 200],
   ['GET', '/metrics', 'metrics:read', 200],
+  ['GET', '/v1/whoami', 'any', 200],
+  ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
@@ -44,6 +46,12 @@ const ROUTES: readonly [
   ['GET', '/v1/policy', 'policy:read', 200],
   ['POST', '/v1/policy/reload', 'policy:write', 200],
   ['GET', '/v1/status', 'metadata:read', 200],
+  ['GET', '/v1/pause', 'metadata:read', 200],
+  ['POST', '/v1/pause', 'pause:write', 200, { reason: 'a test' }],
+  ['POST', '/v1/resume', 'pause:write', 200, { comment: 'over' }],
+  ['GET', '/v1/quarantine', 'quarantine:read', 200],
+  ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
+  ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
@@ -55,7 +63,7 @@ const ROUTES: readonly [
 
 describe.each(ROUTES)('%s %s', (method, path, scope, status, body) => {
   it(`answers to ${scope}`, async () => {
-    const token = scope === 'open' ? undefined : admin.token([scope]);
+    const token = scope === 'open' ? undefined : admin.token([scope === 'any' ? 'metrics:read' : scope]);
     expect((await admin.ask(method, path, token, body)).status).toBe(status);
     expect((await admin.ask(method, path, admin.token(['admin:*']), body)).status).toBe(status);
   });
@@ -64,6 +72,7 @@ describe.each(ROUTES)('%s %s', (method, path, scope, status, body) => {
     const none = await admin.ask(method, path, undefined, body);
     expect(none.status).toBe(401);
     expect(none.headers.get('www-authenticate')).toMatch(/^Bearer/);
+    if (scope === 'any') return;
     const others = admin.token(ROUTE_SCOPES.filter((other) => other !== scope));
     const other = await admin.ask(method, path, others, body);
     expect(other).toMatchObject({
@@ -89,8 +98,8 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace('apr_0', '{id}').replace(NO_SNAPSHOT, '{id}'),
-      scope === 'open' ? undefined : scope,
+      path.replace(/(apr|qua)_0/, '{id}').replace(NO_SNAPSHOT, '{id}'),
+      scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
   });
@@ -216,6 +225,20 @@ describe('browsers', () => {
     expect(await other.askAs('holdfast.internal')).toBe(200);
     expect((await other.ask('GET', '/metrics')).status).toBe(200);
     await other.stop();
+  });
+});
+
+describe('a quarantine', () => {
+  it('of a role of its own is lifted by nobody', async () => {
+    const { secret, token } = makeToken('anna', ['*'], null, { roles: ['anna_app'] });
+    admin.tokens.push(token);
+    const wanted = { role: 'anna_app', reason: 'odd', for_s: 60 };
+    const { body } = await admin.ask('POST', '/v1/quarantine', all, wanted);
+    expect(await admin.ask('DELETE', `/v1/quarantine/${body.id}`, secret)).toMatchObject({
+      status: 403,
+      body: { type: 'urn:holdfast:problem:forbidden', detail: 'anna_app is a role of anna' },
+    });
+    expect((await admin.ask('DELETE', `/v1/quarantine/${body.id}`, all)).status).toBe(200);
   });
 });
 

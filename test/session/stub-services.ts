@@ -3,7 +3,14 @@ import type { AuditEntry, AuditLog } from '../../src/audit/event.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
-import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
+import type { Restraints } from '../../src/restraint/restraint.ts';
+import type {
+  Analyzer,
+  PolicySource,
+  PreviewServices,
+  SessionServices,
+  SnapshotServices,
+} from '../../src/session/state.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
@@ -25,10 +32,12 @@ export class StubServices implements SessionServices {
   readonly policy: PolicySource;
   readonly audit = new StubAudit();
   readonly approvals = new StubApprovals();
+  readonly restraints: Restraints = { of: () => null, attempted() {} };
   readonly metrics = new Metrics();
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
   readonly snapshots: SnapshotServices | null = null;
+  readonly previews: PreviewServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];

@@ -174,6 +174,34 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       });
     });
 
+    describe('previews', () => {
+      it('are kept beside the approval, the last one alone', async () => {
+        await store.setApprovalPreview('apr_1', '{"a":1}');
+        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await reopen();
+        expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
+        expect(await store.approvalPreview('apr_2')).toBeNull();
+      });
+    });
+
+    describe('restraints', () => {
+      it('are kept until they are lifted or their time is over', async () => {
+        const restraint = (id: string, untilMs: number | null) => ({
+          id,
+          kind: 'quarantine',
+          createdAtMs: 1.5,
+          untilMs,
+          body: '{}',
+        });
+        for (const one of [restraint('qua_3', null), restraint('qua_1', 10), restraint('qua_2', null)])
+          await store.insertRestraint(one);
+        await store.liftRestraint('qua_2', { atMs: 2, by: 'token:ops', comment: null });
+        await reopen();
+        expect(await store.restraints(9)).toEqual([restraint('qua_1', 10), restraint('qua_3', null)]);
+        expect((await store.restraints(10)).map(({ id }) => id)).toEqual(['qua_3']);
+      });
+    });
+
     describe('tokens and meta', () => {
       it('keeps a token once', async () => {
         const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };

@@ -92,7 +92,10 @@ function decisionRoute(
   app.post(
     `/v1/approvals/:id/${verdict}`,
     {
-      config: { scope: 'approval:write' },
+      config: {
+        scope: 'approval:write',
+        ...(verdict === 'approve' ? { whilePaused: 'refused' as const } : {}),
+      },
       schema: {
         summary,
         ...secured('approval:write'),
