@@ -81,9 +81,10 @@ async function start(
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log });
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
+  const paused = () => restraints.pause?.reason ?? null;
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
@@ -116,7 +117,7 @@ async function start(
     log,
   });
   stops.push(() => sweeper.close());
-  purgeOldTrash(config, { store: blobs, audit, log }, stops);
+  lookAfterTrash(config, { store: blobs, audit, log }, stops);
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -200,14 +201,13 @@ function dropOldAudit(
   stops.push(() => retention.close());
 }
 
-function purgeOldTrash(
+function lookAfterTrash(
   { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
-  if (ageMs === null) return;
   if (connection === null) {
-    parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
+    if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
   const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });

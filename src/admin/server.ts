@@ -14,14 +14,17 @@ import { problemHandler, RequestProblem, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
+import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { tokenRoutes } from './routes/tokens.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -77,9 +80,12 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
+    consoleRoutes(typed);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
+    signInRoute(typed, deps);
+    tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
     previewRoute(typed, deps);

@@ -61,13 +61,9 @@ function heldInstead(
   terms: HeldTerms,
   why: string,
 ): Hold {
-  const { mode, timeoutMs, approvals } = terms;
+  const { kind: _, ...held } = terms;
   const ground = { rule, reason, risk, wouldBe };
-  return noted(
-    { ...ground, action: 'hold', mode, timeoutMs, approvals, snapshot, withoutPlan: terms },
-    null,
-    why,
-  );
+  return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 
 type HeldTerms = Extract<WithoutPlan, { readonly kind: 'hold' }>;

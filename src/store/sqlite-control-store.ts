@@ -4,6 +4,7 @@ import type {
   ApprovalPage,
   ApprovalResolution,
   ApprovalRow,
+  ApprovalVote,
   AuditRange,
   AuditWrite,
   ControlStore,
@@ -88,8 +89,20 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('resolveApproval', id, resolution);
   }
 
-  resolvePendingApprovals(resolution: ApprovalResolution) {
-    return this.#call('resolvePendingApprovals', resolution);
+  voteApproval(vote: ApprovalVote) {
+    return this.#call('voteApproval', vote);
+  }
+
+  consumeGrant(id: string, atMs: number, by: string) {
+    return this.#call('consumeGrant', id, atMs, by);
+  }
+
+  detachApprovals(atMs: number) {
+    return this.#call('detachApprovals', atMs);
+  }
+
+  approvalsOfKey(key: string, limit: number) {
+    return this.#call('approvalsOfKey', key, limit);
   }
 
   approval(id: string) {
@@ -122,6 +135,10 @@ export class SqliteControlStore implements ControlStore {
 
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
+  }
+
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
   }
 
   tokens() {
