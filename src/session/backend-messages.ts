@@ -16,6 +16,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { ASYNCHRONOUS } from './hidden-replies.ts';
 import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
+import type { PlainPart } from './plain-part.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
@@ -49,6 +50,7 @@ export class BackendMessages {
     this.state = state;
     this.outcomes = new Outcomes(state);
     state.owesNothing = () => this.owesNothing;
+    state.releaseEnded = (status) => this.outcomes.release(status);
   }
 
   /** Takes one reply whose body is `bytes[start, end)`; incomplete where only its header matters. */
@@ -133,6 +135,7 @@ export class BackendMessages {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
       reply.gate?.lost();
+      reply.part?.lost();
       this.outcomes.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
@@ -217,11 +220,10 @@ export class BackendMessages {
       }
       if (this.state.fates.areOpen) this.tellFates(tag(), head.analysis, head.statementsDone);
       this.outcomes.finish(head, how, null, rows);
-      if (head.sqlNames !== null) {
-        this.makeSqlNames(head, head.statementsDone, tag());
-      }
+      if (head.sqlNames !== null) this.makeSqlNames(head, head.statementsDone, tag());
       head.statementsDone++;
       if (head.copyIn) endCopyInOfQuery(this.state.replies);
+      if (head.part?.isOver(head.statementsDone) === true) return head.part.completed(tag(), head.lastAudit);
       this.outcomes.nextStatement(head);
     }
     return 'forward';
@@ -345,10 +347,12 @@ export class BackendMessages {
     state.copyingIn = false;
     let hidden = false;
     let gate: StatementGate | null = null;
+    let part: PlainPart | null = null;
+    let failed = false;
     let trustedPath = -1;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
-      gate = head.gate;
+      ({ gate, part, failed } = head);
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
       if (head.audit !== null) this.outcomes.finish(head, head.failed ? 'not-run' : 'completed', null);
@@ -365,6 +369,10 @@ export class BackendMessages {
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
     if (gate !== null) {
       gate.ready(state.transactionStatus);
+      return 'skip';
+    }
+    if (part !== null) {
+      part.ready(state.transactionStatus, failed);
       return 'skip';
     }
     this.outcomes.release(state.transactionStatus);

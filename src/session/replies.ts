@@ -4,6 +4,7 @@ import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { Exchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
+import type { PlainPart } from './plain-part.ts';
 import type { StatementGate } from './statement-gate.ts';
 
 /** What a message that was sent upstream is owed. */
@@ -66,6 +67,8 @@ export class Reply {
   exchange: Exchange | null = null;
   /** What stands between a captured statement and its commit. */
   gate: StatementGate | null = null;
+  /** Of a Query that is a part of one of the client's. */
+  part: PlainPart | null = null;
 
   reset(): void {
     this.hidden = false;
@@ -87,6 +90,7 @@ export class Reply {
     this.sqlNames = null;
     this.exchange = null;
     this.gate = null;
+    this.part = null;
     this.trustsPath = -1;
   }
 }
