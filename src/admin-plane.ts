@@ -1,8 +1,10 @@
 import type { AdminDeps } from './admin/deps.ts';
+import { EventHub } from './admin/event-hub.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
 import { makeToken, type Token } from './admin/tokens.ts';
+import type { Approval } from './approval/approval.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
 import { trustedKeys } from './audit/key-file.ts';
 import type { StoredAuditLog } from './audit/log.ts';
@@ -16,6 +18,7 @@ import { loadTokensFile } from './config/tokens.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
 import type { ControlStore } from './store/control-store.ts';
 
@@ -36,6 +39,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
   readonly metrics: Metrics;
@@ -92,10 +96,15 @@ function adminDeps(
 ): AdminDeps {
   const startedAtMs = Date.now();
   const version = packageVersion();
+  const events = new EventHub();
+  tellOfApprovals(events, deps.approvals);
+  deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: deps.approvals,
     snapshots,
+    events,
+    restraints: deps.restraints,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
@@ -119,6 +128,15 @@ function adminDeps(
     metricsAccess: deps.config.admin.metrics,
     hostNames: isLoopback(deps.config.admin.listen) ? 'loopback' : 'any',
   };
+}
+
+function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void {
+  const tell = (change: 'requested' | 'resolved', { id, state }: Approval): void =>
+    events.publish({ event: 'approval', data: { change, id, state } });
+  approvals.listen({
+    requested: (approval) => tell('requested', approval),
+    resolved: (approval) => tell('resolved', approval),
+  });
 }
 
 /** Throws what is wrong with the file; the built-in policy has none and is always current. */
@@ -161,7 +179,14 @@ class Tokens {
   static async open({ config, store }: AdminPlaneDeps): Promise<Tokens> {
     const tokens = new Tokens(config.admin.tokens);
     const rows = await store.tokens();
-    tokens.stored = rows.map(({ name, sha256, scopes }) => ({ name, sha256, scopes, expiresAtMs: null }));
+    tokens.stored = rows.map(({ name, sha256, scopes, expiresAtMs }) => ({
+      name,
+      sha256,
+      scopes,
+      expiresAtMs,
+      roles: [],
+      groups: [],
+    }));
     tokens.reload();
     if (tokens.all.length === 0) {
       const { secret, token } = makeToken('admin', ['*']);

@@ -8,8 +8,10 @@ import { WrongTokens } from './wrong-tokens.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a token must allow; `open` needs none. A route that says nothing is refused to all. */
-    scope?: RouteScope | 'open';
+    /** What a token must allow; `any` needs one of whatever scope, `open` none. A route that says nothing is refused. */
+    scope?: RouteScope | 'any' | 'open';
+    /** What lets a statement run is refused while the gateway is paused. */
+    whilePaused?: 'refused';
   }
   interface FastifyRequest {
     /** Who asks, or null on open routes. */
@@ -33,7 +35,7 @@ export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'hostNames'>) {
     }
     const token = findToken(secret, deps.tokens(), Date.now());
     if (token === null) return refuseWrongToken(wrongTokens, request, reply);
-    if (scope === undefined || !grants(token, scope)) {
+    if (scope === undefined || (scope !== 'any' && !grants(token, scope))) {
       reply.header(
         'www-authenticate',
         `Bearer realm="holdfast", error="insufficient_scope", scope="${scope}"`,

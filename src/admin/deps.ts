@@ -1,10 +1,13 @@
 import type { Approval, ApprovalState } from '../approval/approval.ts';
-import type { ApprovalList, Decider, Verdict } from '../approval/desk.ts';
+import type { Decider } from '../approval/approver.ts';
+import type { ApprovalList, Verdict } from '../approval/desk.ts';
 import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { EventHub } from './event-hub.ts';
 import type { SnapshotsAdmin } from './snapshots-admin.ts';
 import type { Token } from './tokens.ts';
 
@@ -14,6 +17,9 @@ export interface AdminDeps {
   readonly approvals: ApprovalsAdmin;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
+  /** What those who watch are told of. */
+  readonly events: EventHub;
+  readonly restraints: RestraintsAdmin;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];
@@ -35,6 +41,11 @@ export interface ApprovalsAdmin {
   get(id: string): Promise<Approval>;
   decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
 }
+
+export type RestraintsAdmin = Pick<
+  StoredRestraints,
+  'pause' | 'quarantines' | 'pauseFor' | 'resume' | 'quarantine' | 'find' | 'lift'
+>;
 
 export interface PolicyAdmin {
   current(): PolicyFacts;

@@ -10,6 +10,9 @@ export const ROUTE_SCOPES = [
   'query:analyze',
   'policy:read',
   'policy:write',
+  'pause:write',
+  'quarantine:read',
+  'quarantine:write',
   'snapshot:read',
   'snapshot:rows',
   'snapshot:write',
@@ -32,6 +35,9 @@ export interface Token {
   /** Of the store they are what an earlier version has written. */
   readonly scopes: readonly string[];
   readonly expiresAtMs: number | null;
+  /** Database roles that this principal owns, whose statements it therefore must not approve. */
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
 }
 
 /** The prefix lets secret scanners find a token that was leaked. */
@@ -48,9 +54,10 @@ export function makeToken(
   name: string,
   scopes: readonly string[],
   expiresAtMs: number | null = null,
+  { roles = [], groups = [] }: Partial<Pick<Token, 'roles' | 'groups'>> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
-  return { secret, token: { name, sha256: hashToken(secret), scopes, expiresAtMs } };
+  return { secret, token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups } };
 }
 
 export function hashToken(secret: string): string {

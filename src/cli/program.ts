@@ -8,7 +8,9 @@ import { addDemo } from './demo.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
 import type { Io } from './io.ts';
+import { addPause } from './pause.ts';
 import { addPolicy } from './policy.ts';
+import { addQuarantine } from './quarantine.ts';
 import { reportError } from './report-error.ts';
 import { addServe } from './serve.ts';
 import { addSnapshots } from './snapshots.ts';
@@ -27,6 +29,8 @@ const COMMANDS: readonly AddCommand[] = [
   addAudit,
   addPolicy,
   addStatus,
+  addPause,
+  addQuarantine,
   addDemo,
 ];
 

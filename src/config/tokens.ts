@@ -9,9 +9,6 @@ import { readYaml } from '../policy/strict-yaml.ts';
 /** A token of the file, of which only the hash is kept. */
 export interface TokenOfFile extends Token {
   readonly scopes: readonly Scope[];
-  /** Database roles that this principal owns, whose statements it therefore must not approve. */
-  readonly roles: readonly string[];
-  readonly groups: readonly string[];
 }
 
 const word = judged((text) =>

@@ -134,8 +134,7 @@ export class BackendMessages {
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
-      reply.gate?.lost();
-      reply.part?.lost();
+      (reply.gate ?? reply.part)?.lost();
       this.outcomes.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
@@ -186,8 +185,12 @@ export class BackendMessages {
   private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
-    for (const change of reply.sqlNames ?? []) {
-      if (change.statementIndex !== statementIndex) continue;
+    const changes = reply.sqlNames ?? [];
+    // They are in the order of their statements, of which a text may have very many.
+    for (; reply.sqlNamesDone < changes.length; reply.sqlNamesDone++) {
+      const change = changes[reply.sqlNamesDone]!;
+      if (change.statementIndex > statementIndex) return;
+      if (change.statementIndex < statementIndex) continue;
       const { name, value } = change;
       const { statements } = this.state;
       // One that is not remembered is refused like any that the gateway does not know.
@@ -269,7 +272,7 @@ export class BackendMessages {
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.outcomes.finish(head, poisoned ? 'blocked' : 'failed', reported);
-    head.gate?.failed(sqlstate);
+    (head.gate ?? head.part)?.failed(sqlstate);
     switch (head.kind) {
       case ReplyKind.Query:
       case ReplyKind.FunctionCall:
@@ -346,13 +349,11 @@ export class BackendMessages {
     state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
     state.copyingIn = false;
     let hidden = false;
-    let gate: StatementGate | null = null;
-    let part: PlainPart | null = null;
-    let failed = false;
+    let keeper: StatementGate | PlainPart | null = null;
     let trustedPath = -1;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
-      ({ gate, part, failed } = head);
+      keeper = head.gate ?? head.part;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
       if (head.audit !== null) this.outcomes.finish(head, head.failed ? 'not-run' : 'completed', null);
@@ -367,12 +368,8 @@ export class BackendMessages {
     state.fates.ready(state.transactionStatus);
     state.statusTold(this.owesNothing);
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
-    if (gate !== null) {
-      gate.ready(state.transactionStatus);
-      return 'skip';
-    }
-    if (part !== null) {
-      part.ready(state.transactionStatus, failed);
+    if (keeper !== null) {
+      keeper.ready(state.transactionStatus);
       return 'skip';
     }
     this.outcomes.release(state.transactionStatus);

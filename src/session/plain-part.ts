@@ -18,6 +18,7 @@ export class PlainPart {
   lastEntry: AuditEntry | null = null;
   private readonly end: number;
   private readonly keeps: boolean;
+  private hasFailed = false;
   private resolve!: (end: PlainEnd | 'lost') => void;
 
   /** `end` is the index of the statement behind its last in the client's text. */
@@ -41,8 +42,13 @@ export class PlainPart {
     return 'skip';
   }
 
-  ready(status: 'I' | 'T' | 'E', failed: boolean): void {
-    this.resolve({ status, failed });
+  /** The server has refused a statement of it, and runs none behind it. */
+  failed(_sqlstate: string | null): void {
+    this.hasFailed = true;
+  }
+
+  ready(status: 'I' | 'T' | 'E'): void {
+    this.resolve({ status, failed: this.hasFailed });
   }
 
   lost(): void {

@@ -80,6 +80,8 @@ const dropped = z.strictObject({
   notes: z.array(z.string()),
   /** What cannot be dropped before the trash is purged. */
   binds: z.array(z.string()),
+  /** Of which server the trash is, by pg_control_system(): transactions and OIDs mean nothing to any other. */
+  system: z.string().optional(),
 });
 
 /** Numbers of 64 bits, which JSON has no room for. */

@@ -1,8 +1,9 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
-import type { ApprovalPage, ApprovalResolution, ApprovalRow, ControlStore } from './control-store.ts';
-import { PENDING, type ResolvedApproval, type TokenRow } from './control-store.ts';
+import type { ControlStore, TokenRow } from './control-store.ts';
+import { approvalCalls } from './sqlite-approvals.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
+import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
 
 type Synchronous<Port> = {
@@ -23,6 +24,7 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...auditCutCalls(database),
     ...signedHeadCalls(database),
     ...approvalCalls(database),
+    ...restraintCalls(database),
     ...tokenCalls(database),
     ...metaCalls(database),
   };
@@ -33,68 +35,6 @@ function auditCalls(audit: AuditBlocks): Pick<StoreCalls, 'appendAudit' | 'audit
     appendAudit: (write) => audit.append(write),
     auditHead: () => audit.head(),
     readAudit: (range) => audit.read(range),
-  };
-}
-
-type ApprovalCalls = Pick<
-  StoreCalls,
-  'insertApproval' | 'resolveApproval' | 'resolvePendingApprovals' | 'approval' | 'approvals'
->;
-
-function approvalCalls(database: DatabaseSync): ApprovalCalls {
-  const insert = database.prepare(
-    `insert into approvals (id, state, created_at_ms, resolved_at_ms, resolved_by, comment, body)
-     values (?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const resolve = database.prepare(
-    `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?
-     where id = ? and state = '${PENDING}'`,
-  );
-  const resolveAll = database.prepare(
-    `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ? where state = '${PENDING}'`,
-  );
-  const one = database.prepare('select * from approvals where id = ?');
-  const all = database.prepare('select * from approvals where id < ? order by id desc limit ?');
-  const inState = database.prepare(
-    'select * from approvals where state = ? and id < ? order by id desc limit ?',
-  );
-
-  const approval = (id: string): ApprovalRow | null => {
-    const row = one.get(id);
-    return row === undefined ? null : approvalRow(row);
-  };
-  return {
-    approval,
-    insertApproval(row: ApprovalRow): void {
-      insert.run(row.id, row.state, row.createdAtMs, row.resolvedAtMs, row.resolvedBy, row.comment, row.body);
-    },
-    resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
-      const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
-      const row = approval(id);
-      return row === null ? null : { changed, row };
-    },
-    resolvePendingApprovals(to: ApprovalResolution): number {
-      return Number(resolveAll.run(to.state, to.atMs, to.by, to.comment).changes);
-    },
-    approvals(page: ApprovalPage): readonly ApprovalRow[] {
-      // No identifier sorts after this one.
-      const before = page.beforeId ?? '\u{10ffff}';
-      const rows =
-        page.state === null ? all.all(before, page.limit) : inState.all(page.state, before, page.limit);
-      return rows.map(approvalRow);
-    },
-  };
-}
-
-function approvalRow(row: Row): ApprovalRow {
-  return {
-    id: String(row['id']),
-    state: String(row['state']),
-    createdAtMs: Number(row['created_at_ms']),
-    resolvedAtMs: numberOrNull(row['resolved_at_ms']),
-    resolvedBy: textOrNull(row['resolved_by']),
-    comment: textOrNull(row['comment']),
-    body: String(row['body']),
   };
 }
 
