@@ -20,8 +20,10 @@ import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
+import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { tokenRoutes } from './routes/tokens.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -81,6 +83,8 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
+    signInRoute(typed, deps);
+    tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
     auditRoute(typed, deps);

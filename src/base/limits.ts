@@ -292,6 +292,13 @@ export const LIMITS = {
   adminWrongTokenDelayMs: 1_000,
   adminWaitingMax: 64,
   adminAddressesMax: 10_000,
+  /** How long the issuer of tokens may take, and how soon it is asked again after a failure or for a key it had not. */
+  oidcTimeoutMs: 5_000,
+  oidcRetryMs: 5_000,
+  oidcCooldownMs: 30_000,
+  /** How far the clocks of issuer and gateway may be apart, and how long ago a token may have been issued. */
+  oidcClockToleranceS: 30,
+  oidcTokenAgeS: 24 * 60 * 60,
   /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
   adminStreamsMax: 64,
   adminStreamBytes: 256 * 1024,

@@ -54,6 +54,7 @@ export interface ControlStore {
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
+  deleteToken(name: string): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -227,6 +228,9 @@ export interface TokenRow {
   readonly scopes: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly createdBy: string;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

@@ -129,6 +129,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('insertToken', token);
   }
 
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
+  }
+
   tokens() {
     return this.#call('tokens');
   }

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
-import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
+import type { AdminDeps, PolicyFacts, TokensAdmin } from '../../src/admin/deps.ts';
 import { EventHub } from '../../src/admin/event-hub.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
@@ -8,7 +8,7 @@ import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
-import type { HoldfastError } from '../../src/base/errors.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
@@ -32,6 +32,20 @@ export class AdminUnderTest {
   readonly logged: string[] = [];
   readonly tokens: Token[] = [];
   readonly events = new EventHub();
+  /** Keeps what is made beside the tokens of the tests. */
+  readonly principals: TokensAdmin = {
+    list: () => this.tokens,
+    create: async ({ name, scopes, expiresAtMs, ...lists }) => {
+      const made = makeToken(name, scopes, expiresAtMs, lists);
+      this.tokens.push(made.token);
+      return made;
+    },
+    revoke: async (name) => {
+      const index = this.tokens.findIndex((token) => token.name === name);
+      if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
+      this.tokens.splice(index, 1);
+    },
+  };
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -94,6 +108,8 @@ export class AdminUnderTest {
       restraints: this.restraints,
       metrics,
       tokens: () => this.tokens,
+      oidc: () => null,
+      principals: this.principals,
       status: () => ({
         version: '9.8.7',
         startedAtMs: Date.now(),
