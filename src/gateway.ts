@@ -19,6 +19,7 @@ import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
+import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
 import type { SessionServices, SnapshotServices } from './session/state.ts';
@@ -79,7 +80,10 @@ async function start(
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log });
+  const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
+  stops.push(async () => restraints.close());
+  const paused = () => restraints.pause?.reason ?? null;
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
@@ -94,6 +98,7 @@ async function start(
     policy,
     audit,
     approvals,
+    restraints,
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
@@ -108,7 +113,7 @@ async function start(
     log,
   });
   stops.push(() => sweeper.close());
-  purgeOldTrash(config, { store: blobs, audit, log }, stops);
+  lookAfterTrash(config, { store: blobs, audit, log }, stops);
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -126,6 +131,7 @@ async function start(
     snapshots: blobs,
     audit,
     approvals,
+    restraints,
     policy,
     analyzer,
     metrics,
@@ -190,14 +196,13 @@ function dropOldAudit(
   stops.push(() => retention.close());
 }
 
-function purgeOldTrash(
+function lookAfterTrash(
   { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
-  if (ageMs === null) return;
   if (connection === null) {
-    parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
+    if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
   const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });

@@ -2,8 +2,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditEntry } from '../src/audit/event.ts';
 import { trustedKeys } from '../src/audit/key-file.ts';
+import type { BlobStore } from '../src/blobs/blob-store.ts';
 import { openBlobStore } from '../src/blobs/open.ts';
+import { droppedSnapshots } from '../src/snapshot/dropped.ts';
+import { readManifest } from '../src/snapshot/manifest.ts';
+import { expire } from '../src/snapshot/retention.ts';
 import { TrashSweeper } from '../src/trash-sweeper.ts';
+import { connectForUndo } from '../src/undo/pg-session.ts';
+import { settle } from '../src/undo/settle-trash.ts';
 import { holdfast } from './cli/support.ts';
 import { DecisionFixture } from './decision/fixture.ts';
 import { eventually } from './support/process-facts.ts';
@@ -112,6 +118,64 @@ describe.each([18, 15] as const)('the purge of the trash on PostgreSQL %i', (ver
     await direct.rows(`create view app.w as select * from holdfast_trash."${name}"`);
     const kept = await holdfast(['trash', 'purge', b.id, ...place], { env });
     expect(kept.out).toMatch(/1 object kept: cannot drop table .* because other objects depend on it/);
+  });
+
+  /** As it is two days later. */
+  async function settled(store: BlobStore): Promise<(string | null)[]> {
+    const nowMs = Date.now() + 2 * 24 * 60 * 60_000;
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      const out: (string | null)[] = [];
+      const told: string[] = [];
+      const read = (folder: string) => readManifest(store, folder);
+      for await (const each of droppedSnapshots(
+        store,
+        () => true,
+        read,
+        (id) => told.push(id),
+      )) {
+        expect(await settle(store, session, each, Date.now())).toBeNull();
+        out.push(await settle(store, session, each, nowMs));
+      }
+      expect(told).toEqual([]);
+      return out;
+    } finally {
+      await session.close();
+    }
+  }
+
+  it('looks for what was never dropped or is back, whose manifests are the way back of nothing', async () => {
+    const store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+    for await (const { key } of store.list('snapshots/')) await store.remove(key);
+    await client.query('drop view app.v');
+    await client.query('begin');
+    await client.query('drop table app.b');
+    expect(await settled(store)).toEqual([null, null]);
+    await client.query('rollback');
+    // As if the gateway had died before it could mark it.
+    await eventually('the mark', async () => {
+      for await (const { key } of store.list('snapshots/'))
+        if (key.endsWith('/rolled-back.json')) return null;
+      return 'not yet';
+    });
+    for await (const { key } of store.list('snapshots/'))
+      if (key.endsWith('/rolled-back.json')) await store.remove(key);
+    expect(await settled(store)).toEqual([null, 'rolled back']);
+    const [{ id }] = (await listed()) as [Listed];
+    expect((await holdfast(['undo', id, '--yes', ...place], { env })).code).toBe(0);
+    // The undo itself has said so; a gateway that died before it could is told by the database.
+    const emptied: string[] = [];
+    for await (const { key } of store.list('snapshots/'))
+      if (key.endsWith('/emptied.json')) emptied.push(key);
+    expect(emptied).toHaveLength(1);
+    await store.remove(emptied[0]!);
+    expect(await settled(store)).toEqual(['emptied']);
+    expect(await settled(store)).toEqual([]);
+    const ages = { ageMs: 30 * 24 * 60 * 60_000, bytes: null };
+    const gone: string[] = [];
+    await expire(store, ages, Date.now() + 2 * ages.ageMs, async ({ reason }) => void gone.push(reason));
+    expect(gone).toEqual(['age', 'rolled back']);
+    await store.close();
   });
 
   it('is done by a gateway by age, in the audit before', async () => {

@@ -8,8 +8,10 @@ import { WrongTokens } from './wrong-tokens.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a token must allow; `open` needs none. A route that says nothing is refused to all. */
-    scope?: RouteScope | 'open';
+    /** What a token must allow; `any` needs one of whatever scope, `open` none. A route that says nothing is refused. */
+    scope?: RouteScope | 'any' | 'open';
+    /** What lets a statement run is refused while the gateway is paused. */
+    whilePaused?: 'refused';
   }
   interface FastifyRequest {
     /** Who asks, or null on open routes. */
@@ -18,7 +20,7 @@ declare module 'fastify' {
 }
 
 /** The hook that lets a request through to its route, or throws the problem with it. */
-export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'hostNames'>) {
+export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'oidc' | 'hostNames'>) {
   const wrongTokens = new WrongTokens();
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (deps.hostNames === 'loopback' && !isLoopbackName(request.host)) {
@@ -31,9 +33,9 @@ export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'hostNames'>) {
       reply.header('www-authenticate', 'Bearer realm="holdfast"');
       throw new RequestProblem('unauthorized', { hint: 'Send the header Authorization: Bearer TOKEN.' });
     }
-    const token = findToken(secret, deps.tokens(), Date.now());
+    const token = findToken(secret, deps.tokens(), Date.now()) ?? (await deps.oidc()?.verify(secret)) ?? null;
     if (token === null) return refuseWrongToken(wrongTokens, request, reply);
-    if (scope === undefined || !grants(token, scope)) {
+    if (scope === undefined || (scope !== 'any' && !grants(token, scope))) {
       reply.header(
         'www-authenticate',
         `Bearer realm="holdfast", error="insufficient_scope", scope="${scope}"`,

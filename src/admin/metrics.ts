@@ -49,6 +49,8 @@ function gatewayMetrics({
     number('counter', 'sessions_total', 'Sessions accepted.', () => m.sessionsTotal),
     number('gauge', 'sessions_open', 'Sessions that are open.', () => m.sessionsOpen),
     number('gauge', 'statements_held', 'Statements that wait for approval.', () => m.statementsHeld),
+    number('gauge', 'paused', 'Whether the gateway is paused.', () => m.paused),
+    number('gauge', 'quarantined', 'Quarantines in force.', () => m.quarantined),
     number('counter', 'client_received_bytes_total', 'Bytes from clients.', () => m.bytesFromClients),
     number('counter', 'client_sent_bytes_total', 'Bytes to clients.', () => m.bytesToClients),
     number('counter', 'cancel_requests_total', 'Cancel requests relayed.', () => m.cancelRequests),

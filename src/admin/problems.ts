@@ -34,6 +34,7 @@ const TITLES = {
   'too-large': [413, 'The request is too large'],
   'unsupported-media-type': [415, 'Only JSON is understood'],
   'misdirected-request': [421, 'This host is not answered for'],
+  paused: [409, 'The gateway is paused'],
   'undo-not-configured': [409, 'Undo over HTTP is not configured'],
   'undo-conflicts': [409, 'Rows have changed since the statement'],
   'undo-refused': [409, 'It cannot be undone as things are'],
@@ -61,6 +62,8 @@ export class RequestProblem extends Error {
 const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   NOT_FOUND: 'not-found',
   CONFLICT: 'conflict',
+  APPROVER_REFUSED: 'forbidden',
+  PAUSED: 'paused',
   POLICY_INVALID: 'policy-invalid',
   CONFIG_INVALID: 'policy-invalid',
   STORE_FAILED: 'unavailable',
@@ -70,6 +73,7 @@ const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   BLOBS_REFUSED: 'unavailable',
   BLOBS_FAILED: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
+  OIDC_FAILED: 'unavailable',
 };
 
 export function problemHandler(log: AdminDeps['log']) {

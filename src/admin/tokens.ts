@@ -10,6 +10,11 @@ export const ROUTE_SCOPES = [
   'query:analyze',
   'policy:read',
   'policy:write',
+  'pause:write',
+  'quarantine:read',
+  'quarantine:write',
+  'token:read',
+  'token:write',
   'snapshot:read',
   'snapshot:rows',
   'snapshot:write',
@@ -32,6 +37,11 @@ export interface Token {
   /** Of the store they are what an earlier version has written. */
   readonly scopes: readonly string[];
   readonly expiresAtMs: number | null;
+  /** Database roles that this principal owns, whose statements it therefore must not approve. */
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  /** Where it stands; what an issuer vouches for stands nowhere. */
+  readonly source: 'file' | 'store' | 'oidc';
 }
 
 /** The prefix lets secret scanners find a token that was leaked. */
@@ -48,9 +58,13 @@ export function makeToken(
   name: string,
   scopes: readonly string[],
   expiresAtMs: number | null = null,
+  { roles = [], groups = [] }: Partial<Pick<Token, 'roles' | 'groups'>> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
-  return { secret, token: { name, sha256: hashToken(secret), scopes, expiresAtMs } };
+  return {
+    secret,
+    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, source: 'store' },
+  };
 }
 
 export function hashToken(secret: string): string {
@@ -71,6 +85,9 @@ export function findToken(secret: string, tokens: readonly Token[], nowMs: numbe
 }
 
 export function grants(token: Token, scope: RouteScope): boolean {
-  const enough: readonly string[] = [scope, ...EVERYTHING];
-  return token.scopes.some((one) => enough.includes(one));
+  return token.scopes.includes(scope) || grantsEverything(token);
+}
+
+export function grantsEverything({ scopes }: Token): boolean {
+  return EVERYTHING.some((one) => scopes.includes(one));
 }

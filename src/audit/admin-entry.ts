@@ -5,7 +5,16 @@ import type { AuditEntry } from './event.ts';
 
 /** Something that is done without a client's statement: over the admin API, or by the gateway itself. */
 export interface AdminAction {
-  readonly operation: 'undo' | 'delete snapshot' | 'purge trash';
+  readonly operation:
+    | 'undo'
+    | 'delete snapshot'
+    | 'purge trash'
+    | 'pause'
+    | 'resume'
+    | 'quarantine'
+    | 'lift quarantine'
+    | 'new token'
+    | 'revoke token';
   /** What it is done to, and for what reason, in words. */
   readonly text: string;
   readonly reason: string;

@@ -196,6 +196,11 @@ export const LIMITS = {
   capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
   snapshotStoreMs: 60_000,
+  /** How often, and after how long at first, a manifest of what was not committed is taken away again where that failed. */
+  snapshotDiscardAttemptsMax: 10,
+  snapshotDiscardRetryMs: 1_000,
+  /** How many of them are tried again at the same time. */
+  snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
   /** A manifest is in memory whole. */
@@ -234,6 +239,23 @@ export const LIMITS = {
   holdTimeoutMs: 30 * 60_000,
   holdNoticeMs: 30_000,
   approvalsPendingMax: 10_000,
+  /** Of one role, so that a program in a loop leaves room for others. */
+  approvalsPendingOfRoleMax: 1_000,
+  /** How long what was approved by a ticket may be run. */
+  grantMs: 15 * 60_000,
+  /** How many rows more or fewer than were approved a statement may change. */
+  rowsTolerancePercent: 10,
+  /** A statement that was denied is refused at once for so long, before anybody is asked again. */
+  approvalDeniedMs: 5 * 60_000,
+  /** When a client that was given a ticket is told to ask again. */
+  ticketRetryMs: 5_000,
+
+  // --- restraint ---
+  quarantinesMax: 1_000,
+  quarantineMaxMs: 365 * 24 * 60 * 60_000,
+  /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
+  attemptsMax: 1_000,
+  attemptsActorsMax: 10_000,
 
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
@@ -267,6 +289,19 @@ export const LIMITS = {
   adminWrongTokenDelayMs: 1_000,
   adminWaitingMax: 64,
   adminAddressesMax: 10_000,
+  /** How long the issuer of tokens may take, and how soon it is asked again after a failure or for a key it had not. */
+  oidcTimeoutMs: 5_000,
+  oidcRetryMs: 5_000,
+  oidcCooldownMs: 30_000,
+  /** How far the clocks of issuer and gateway may be apart, and how long ago a token may have been issued. */
+  oidcClockToleranceS: 30,
+  oidcTokenAgeS: 24 * 60 * 60,
+  /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
+  adminStreamsMax: 64,
+  adminStreamBytes: 256 * 1024,
+  adminStreamBeatMs: 5_000,
+  /** Events that a stream which comes back can still be given. */
+  adminStreamEventsKept: 1_000,
 } as const satisfies Record<string, number>;
 
 assert(LIMITS.statementBytes <= LIMITS.largeMessageBytes, 'a gathered statement fits a message');

@@ -66,6 +66,10 @@ export class AdminClient {
     return await this.#ask('POST', path, {}, body);
   }
 
+  async delete(path: string, query: Readonly<Record<string, string | undefined>> = {}): Promise<Fields> {
+    return await this.#ask('DELETE', path, query, undefined);
+  }
+
   /** For who has a use for what a refusal says. */
   async ask(path: string, body: Fields, timeoutMs: number): Promise<Answer> {
     return await this.#answer('POST', path, {}, body, timeoutMs);

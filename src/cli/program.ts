@@ -8,11 +8,14 @@ import { addDemo } from './demo.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
 import type { Io } from './io.ts';
+import { addPause } from './pause.ts';
 import { addPolicy } from './policy.ts';
+import { addQuarantine } from './quarantine.ts';
 import { reportError } from './report-error.ts';
 import { addServe } from './serve.ts';
 import { addSnapshots } from './snapshots.ts';
 import { addStatus } from './status.ts';
+import { addToken } from './token.ts';
 import { addTrash } from './trash.ts';
 import { addUndo } from './undo.ts';
 
@@ -27,6 +30,9 @@ const COMMANDS: readonly AddCommand[] = [
   addAudit,
   addPolicy,
   addStatus,
+  addPause,
+  addQuarantine,
+  addToken,
   addDemo,
 ];
 

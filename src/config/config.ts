@@ -1,6 +1,7 @@
 import type { LogLevel } from '../base/log.ts';
 import type { BlobTarget } from '../blobs/blob-target.ts';
 import type { Problem } from '../policy/problems.ts';
+import type { QuarantineRule } from '../restraint/restraint.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { StoreTarget } from './storage.ts';
 import type { SslMode } from './upstream.ts';
@@ -80,6 +81,8 @@ export interface Config {
     /** Roles whose code may run with its rights; `*` is everybody. */
     readonly trustedRoles: readonly string[];
   };
+  /** When roles come into quarantine by what they try, or null: never. */
+  readonly quarantine: QuarantineRule | null;
   readonly log: { readonly level: LogLevel };
   readonly startup: { readonly replication: 'refuse' | 'allow' };
   readonly limits: ConfigLimits;

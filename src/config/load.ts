@@ -6,6 +6,7 @@ import type { Parsed } from '../policy/judged.ts';
 import { readSettings } from '../policy/load.ts';
 import { InvalidSettings, type Problem } from '../policy/problems.ts';
 import { type Path, readYaml, type YamlFile } from '../policy/strict-yaml.ts';
+import type { QuarantineRule } from '../restraint/restraint.ts';
 import type { Config, ConfigLimits, ServerTls, Upstream } from './config.ts';
 import { collide, type Endpoint, formatEndpoint, isLoopback } from './endpoint.ts';
 import { type FromEnvironment, overlay, readEnvironment, variablesOf } from './environment.ts';
@@ -138,6 +139,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       connection: input.undo?.connection ?? null,
       trustedRoles: input.undo?.trusted_roles ?? [],
     },
+    quarantine: quarantineOf(input.quarantine ?? {}, faults),
     log: { level: input.log?.level ?? 'info' },
     startup: { replication: input.startup?.replication ?? 'refuse' },
     limits: limitsOf(input.limits ?? {}),
@@ -148,6 +150,27 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
 /** Every store has an audit of its own, and so a key of its own. */
 function besideStore(store: StoreTarget): string {
   return join(dirname(store.path), 'audit-key.pem');
+}
+
+const QUARANTINE = { withinMs: 10 * 60_000, forMs: 30 * 60_000, by: 'role' } as const;
+
+function quarantineOf(
+  { attempts, within, for: forMs, by }: NonNullable<ConfigInput['quarantine']>,
+  faults: Faults,
+): QuarantineRule | null {
+  if (attempts !== undefined) {
+    const { withinMs, ...otherwise } = QUARANTINE;
+    return {
+      attempts,
+      withinMs: within ?? withinMs,
+      forMs: forMs ?? otherwise.forMs,
+      by: by ?? otherwise.by,
+    };
+  }
+  for (const [key, value] of Object.entries({ within, for: forMs, by })) {
+    if (value !== undefined) faults.add(['quarantine', key], 'has no meaning without quarantine.attempts');
+  }
+  return null;
 }
 
 function limitsOf(input: NonNullable<ConfigInput['limits']>): ConfigLimits {

@@ -107,6 +107,23 @@ export const configSchema = z
           .optional(),
       })
       .optional(),
+    quarantine: z
+      .strictObject({
+        attempts: z
+          .int()
+          .min(1)
+          .max(LIMITS.attemptsMax)
+          .describe('Refused statements that bring a role into quarantine.')
+          .optional(),
+        within: durationBetween(1_000, 24 * HOUR_MS)
+          .describe('The time in which they are counted.')
+          .optional(),
+        for: durationBetween(1_000, LIMITS.quarantineMaxMs)
+          .describe('How long the quarantine lasts.')
+          .optional(),
+        by: z.enum(['role', 'application']).describe('Whose attempts are counted together.').optional(),
+      })
+      .optional(),
     log: z.strictObject({ level: z.enum(LOG_LEVELS).optional() }).optional(),
     startup: z
       .strictObject({

@@ -183,8 +183,12 @@ export class BackendMessages {
   private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
-    for (const change of reply.sqlNames ?? []) {
-      if (change.statementIndex !== statementIndex) continue;
+    const changes = reply.sqlNames ?? [];
+    // They are in the order of their statements, of which a text may have very many.
+    for (; reply.sqlNamesDone < changes.length; reply.sqlNamesDone++) {
+      const change = changes[reply.sqlNamesDone]!;
+      if (change.statementIndex > statementIndex) return;
+      if (change.statementIndex < statementIndex) continue;
       const { name, value } = change;
       const { statements } = this.state;
       // One that is not remembered is refused like any that the gateway does not know.

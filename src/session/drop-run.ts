@@ -2,11 +2,14 @@ import { withinMs } from '../base/deadline.ts';
 import { newId } from '../base/ids.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import { type Manifest, manifestKey, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
+import { discardManifest } from '../snapshot/discard-manifest.ts';
+import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import { alterKept } from '../trash/alter.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
+import { onHidden } from '../trash/session.ts';
+import { systemOf } from '../trash/system.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { NOT_UTF8, SEVERAL } from './capturable.ts';
@@ -124,6 +127,7 @@ async function store(
   const folder = snapshotFolder(id, createdAtMs);
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
   const { objects, restores, notes, binds, altered } = moved;
+  const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
     restores: restores.map((step) => ({ ...step })),
@@ -132,13 +136,12 @@ async function store(
     ...(altered === undefined
       ? {}
       : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),
+    ...(system === null ? {} : { system }),
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
   if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
   const writing = writeManifest(services.store, folder, manifest);
-  const discard = () => {
-    void writing.then(() => services.store.remove(manifestKey(folder))).catch(() => {});
-  };
+  const discard = () => void discardManifest(services.store, folder, writing);
   try {
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
     await withinMs(services.patienceMs, writing, late);

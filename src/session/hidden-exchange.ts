@@ -22,6 +22,8 @@ export type RowTaker = (row: Buffer) => void | Promise<void>;
 export interface Exchange {
   /** What the server says besides is for the client. */
   readonly tellsNotices: boolean;
+  /** It has committed what the client has yet to be told of, so that what the server says next is to wait for that. */
+  readonly isCommitUntold: boolean;
   /** Takes the body of a NoticeResponse that is not for the client. */
   notice(body: Buffer): void;
   fail(error: unknown): void;
@@ -121,6 +123,10 @@ export class HiddenExchange implements Exchange {
     this.result.catch(() => {});
   }
 
+  get isCommitUntold(): boolean {
+    return this.tellsNotices && this.tag === 'COMMIT' && this.refused === null;
+  }
+
   /** Tells the asker that there will be no result; what the server still sends is dropped. */
   fail(error: unknown): void {
     if (this.settled) return;
@@ -189,6 +195,7 @@ export class HiddenExchange implements Exchange {
 /** What the server answers to a Sync of ours that ends a segment of the client's. */
 export class SyncExchange implements Exchange {
   readonly tellsNotices = true;
+  readonly isCommitUntold = false;
   readonly over: Promise<void>;
   private resolve!: () => void;
   private reject!: (error: unknown) => void;
@@ -219,6 +226,7 @@ export class SyncExchange implements Exchange {
 /** What the server answers to a Describe of one of the client's statements, of which the types are wanted. */
 export class DescribeExchange implements Exchange {
   readonly tellsNotices = false;
+  readonly isCommitUntold = false;
   readonly types: Promise<readonly number[]>;
   private told: readonly number[] = [];
   private resolve!: (types: readonly number[]) => void;

@@ -21,13 +21,12 @@ function error(code: ErrorCode, message: string, detail: string | null, hint: st
   };
 }
 
-export function blockedError(decision: Block, analysis: Analysis): ErrorFields {
-  return error(
-    'STATEMENT_BLOCKED',
-    `statement blocked by policy: ${analysis.operation}`,
-    `Rule "${decision.rule}": ${decision.reason}`,
-    decision.hint,
-  );
+export function blockedError(
+  decision: Block,
+  analysis: Analysis,
+  message = `statement blocked by policy: ${analysis.operation}`,
+): ErrorFields {
+  return error('STATEMENT_BLOCKED', message, `Rule "${decision.rule}": ${decision.reason}`, decision.hint);
 }
 
 /** What the client is told when a hold ended otherwise than by an approval. */
@@ -58,6 +57,8 @@ export function holdEndedError(
     case 'canceled':
     case 'disconnected':
       return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
+    case 'ticket':
+      return ticketError(outcome, approvalId);
     case 'failed':
       return error(
         outcome.error instanceof HoldfastError ? outcome.error.code : 'STORE_FAILED',
@@ -68,6 +69,22 @@ export function holdEndedError(
     default:
       return outcome satisfies never;
   }
+}
+
+/** An agent reads the DETAIL, which is JSON, and a person the HINT. */
+function ticketError(
+  { url, drift }: Extract<HoldOutcome, { kind: 'ticket' }>,
+  approvalId: string | null,
+): ErrorFields {
+  const retryAfterS = LIMITS.ticketRetryMs / 1000;
+  return error(
+    'APPROVAL_REQUIRED',
+    drift.length === 0
+      ? 'statement needs approval before it runs'
+      : `statement needs approval again, because ${drift.join(', and ')}`,
+    JSON.stringify({ approval_id: approvalId, url, retry_after_s: retryAfterS }),
+    `Nothing of it was run. Once ${approvalId} is approved, run the same statement again with the same parameters.`,
+  );
 }
 
 /** Where the audit cannot be stored, what it would be of is not done. */

@@ -62,6 +62,8 @@ export class Reply {
   trustsPath = -1;
   /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
   sqlNames: readonly SqlNameChange[] | null = null;
+  /** How many of those are behind what has been answered. */
+  sqlNamesDone = 0;
   /** Of a hidden query: who takes its replies. */
   exchange: Exchange | null = null;
   /** What stands between a captured statement and its commit. */
@@ -85,6 +87,7 @@ export class Reply {
     this.portal = null;
     this.segment = 0;
     this.sqlNames = null;
+    this.sqlNamesDone = 0;
     this.exchange = null;
     this.gate = null;
     this.trustsPath = -1;

@@ -7,6 +7,7 @@ import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
+import { restrained, restrainedMessage } from './restrained.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -59,13 +60,9 @@ function heldInstead(
   terms: HeldTerms,
   why: string,
 ): Hold {
-  const { mode, timeoutMs, approvals } = terms;
+  const { kind: _, ...held } = terms;
   const ground = { rule, reason, risk, wouldBe };
-  return noted(
-    { ...ground, action: 'hold', mode, timeoutMs, approvals, snapshot, withoutPlan: terms },
-    null,
-    why,
-  );
+  return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 
 type HeldTerms = Extract<WithoutPlan, { readonly kind: 'hold' }>;
@@ -116,13 +113,21 @@ function decided(
   unseen: string | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
+  const { restraints } = state.services;
   const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
   const approvalId = held?.approvalId ?? null;
   const holdMs = held?.holdMs ?? 0;
   if (held !== null && held.end.kind !== 'approved') {
     // Somebody said no, or nobody yes: whatever policy says by now, that stands.
     const error = holdEndedError(held.end, held.approved, approvalId);
+    if (held.end.kind === 'denied') restraints.attempted(state.facts, analysis.operation);
     return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
+  }
+  const restraint = analysis.risk === 'safe' ? null : restraints.of(state.facts);
+  if (restraint !== null) {
+    const blocked = restrained(restraint, analysis);
+    const error = blockedError(blocked, analysis, restrainedMessage(restraint));
+    return { kind: 'refuse', decision: blocked, error, approvalId, holdMs };
   }
   // Whoever has approved it has been told why there will be no snapshot.
   const why = unseen ?? (held === null ? null : whyNone(held.approved));
@@ -148,6 +153,7 @@ function decided(
         : askFor(heldInstead(decision, planless, why));
     }
     case 'block':
+      restraints.attempted(state.facts, analysis.operation);
       return { kind: 'refuse', decision, error: blockedError(decision, analysis), approvalId, holdMs };
     case 'hold': {
       const asked = toApprove(state, decision, analysis, why);

@@ -6,6 +6,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
@@ -62,6 +63,7 @@ export interface SessionServices {
   readonly policy: PolicySource;
   readonly audit: AuditLog;
   readonly approvals: ApprovalDesk;
+  readonly restraints: Restraints;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** The longest Query, Parse or FunctionCall that is gathered to be decided. */

@@ -109,6 +109,8 @@ const dropped = z.strictObject({
   binds: z.array(z.string()),
   /** What an ALTER has changed of the definitions of tables, which stay. */
   altered: altered.optional(),
+  /** Of which server the trash is, by pg_control_system(): transactions and OIDs mean nothing to any other. */
+  system: z.string().optional(),
 });
 
 /** Numbers of 64 bits, which JSON has no room for. */

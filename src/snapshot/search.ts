@@ -1,4 +1,4 @@
-import { timesOfIds } from '../base/ids.ts';
+import { isWholeId, timesOfIds } from '../base/ids.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotFilter } from './filter.ts';
 import { allDays, dayOf, findSnapshot, listSnapshots, type SnapshotEntry } from './snapshots.ts';
@@ -52,7 +52,7 @@ export async function* snapshotsBetween(
   { filter: { sinceMs, untilMs }, before }: Pick<SearchPage, 'filter' | 'before'>,
 ): AsyncIterable<SnapshotEntry> {
   const all = allDays(Date.now());
-  const last = before === null ? null : await findSnapshot(store, before);
+  const last = before === null ? null : await placeOf(store, before);
   const from = sinceMs === undefined || dayOf(sinceMs) < all.from ? all.from : dayOf(sinceMs);
   // The folder is named a moment after the id, perhaps on the next day.
   const end = untilMs === undefined ? all.to : dayOf(untilMs + DAY_MS);
@@ -64,6 +64,14 @@ export async function* snapshotsBetween(
     if ((untilMs !== undefined && madeMs >= untilMs) || (sinceMs !== undefined && madeMs < sinceMs)) continue;
     yield entry;
   }
+}
+
+/** Of a whole id the place is known whether or not retention has removed it meanwhile. */
+async function placeOf(store: BlobStore, before: string): Promise<Pick<SnapshotEntry, 'id' | 'day'>> {
+  const times = isWholeId(before) ? timesOfIds(before) : null;
+  return times === null
+    ? await findSnapshot(store, before)
+    : { id: before, day: dayOf(times.lastMs + DAY_MS) };
 }
 
 const DAY_MS = 24 * 60 * 60_000;

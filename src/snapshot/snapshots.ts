@@ -169,6 +169,15 @@ export async function markPurged(store: BlobStore, folder: string, nowMs: number
   await store.putIfAbsent(purgedKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
 }
 
+/** Stands beside the manifest of a DROP of which nothing is in the trash any more, because it was brought back. */
+const emptiedKey = (folder: string): string => `${folder}/emptied.json`;
+
+/** The same, but that nobody has dropped anything for good. */
+export async function markEmptied(store: BlobStore, folder: string, nowMs: number): Promise<void> {
+  const mark = { emptied_at: new Date(nowMs).toISOString() };
+  await store.putIfAbsent(emptiedKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
+}
+
 /** When it was purged, or null. */
 export async function purgedAtMs(store: BlobStore, folder: string): Promise<number | null> {
   return (await store.stat(purgedKey(folder)))?.modifiedAtMs ?? null;

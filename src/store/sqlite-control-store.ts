@@ -4,9 +4,12 @@ import type {
   ApprovalPage,
   ApprovalResolution,
   ApprovalRow,
+  ApprovalVote,
   AuditRange,
   AuditWrite,
   ControlStore,
+  RestraintLift,
+  RestraintRow,
   SignedCut,
   SignedHeadRow,
   TokenRow,
@@ -86,8 +89,20 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('resolveApproval', id, resolution);
   }
 
-  resolvePendingApprovals(resolution: ApprovalResolution) {
-    return this.#call('resolvePendingApprovals', resolution);
+  voteApproval(vote: ApprovalVote) {
+    return this.#call('voteApproval', vote);
+  }
+
+  consumeGrant(id: string, atMs: number, by: string) {
+    return this.#call('consumeGrant', id, atMs, by);
+  }
+
+  detachApprovals(atMs: number) {
+    return this.#call('detachApprovals', atMs);
+  }
+
+  approvalsOfKey(key: string, limit: number) {
+    return this.#call('approvalsOfKey', key, limit);
   }
 
   approval(id: string) {
@@ -98,8 +113,24 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvals', page);
   }
 
+  insertRestraint(row: RestraintRow) {
+    return this.#call('insertRestraint', row);
+  }
+
+  liftRestraint(id: string, lift: RestraintLift) {
+    return this.#call('liftRestraint', id, lift);
+  }
+
+  restraints(nowMs: number) {
+    return this.#call('restraints', nowMs);
+  }
+
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
+  }
+
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
   }
 
   tokens() {

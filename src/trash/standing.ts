@@ -13,6 +13,8 @@ export type ObjectState = Readonly<Record<string, string>>;
 interface Standing {
   /** In the schema of the trash, by the name that it was given there. */
   readonly placed: boolean;
+  /** In that schema, by whatever name. */
+  readonly within: boolean;
   readonly state: ObjectState;
 }
 
@@ -82,7 +84,7 @@ const STATISTICS = `
 /** $1: the objects, in whose order the answer is; null for what is not there. */
 const STANDING = pinned(`
 SELECT pg_catalog.jsonb_agg((SELECT pg_catalog.jsonb_build_object(
-    'placed', x.nspname = '${TRASH_SCHEMA}' AND x.name = w.trash_name, 'state', x.state) FROM (
+    'placed', x.nspname = '${TRASH_SCHEMA}' AND x.name = w.trash_name, 'within', x.nspname = '${TRASH_SCHEMA}', 'state', x.state) FROM (
   SELECT y.* FROM (${RELATION}) y WHERE w.kind NOT IN ('routine', 'type', 'domain', 'statistics')
   UNION ALL SELECT y.* FROM (${ROUTINE}) y WHERE w.kind = 'routine'
   UNION ALL SELECT y.* FROM (${TYPE}) y WHERE w.kind IN ('type', 'domain')
@@ -114,6 +116,12 @@ export async function standingIn(
 ): Promise<TrashedObject[]> {
   const standing = await standingOf(session, objects);
   return objects.filter((_, i) => standing[i]?.placed === true);
+}
+
+/** Whether none of them is in the trash, by whatever name. */
+export async function areAway(session: TrashSession, objects: readonly TrashedObject[]): Promise<boolean> {
+  const standing = await standingOf(session, objects);
+  return standing.every((each) => each?.within !== true);
 }
 
 export interface Difference {

@@ -16,6 +16,8 @@ export interface PurgeTrash {
   readonly keys: TrustedKeys | null;
   /** Whether those that are asked about stay. */
   readonly dryRun: boolean;
+  /** Looks at each beforehand; what it says no of is left as it is. */
+  readonly attend?: (session: UndoSession, snapshot: DroppedSnapshot) => Promise<boolean>;
   /** Does the one, for whoever keeps a record of it. */
   readonly doing?: <T>(snapshot: DroppedSnapshot, work: () => Promise<T>) => Promise<T>;
 }
@@ -71,6 +73,7 @@ export async function purgeTrash(request: PurgeTrash): Promise<TrashPurged> {
       const session = sessions.get(database) ?? null;
       if (session === null) continue;
       try {
+        if (request.attend !== undefined && !(await request.attend(session, snapshot))) continue;
         const one = await purgeOne(request, session, snapshot);
         if (one !== null) purged.push(one);
       } catch (error) {

@@ -22,6 +22,10 @@ export interface Reach {
   /** Types of rows that are only loaded, and functions that are in play besides. */
   readonly types: readonly number[];
   readonly functions: readonly number[];
+  /** Relations whose own makings count alone: indexes, and the keys of partitioned tables. */
+  readonly relations: readonly number[];
+  /** Types whose values are cast to others. Whoever owns one may give it casts at any time. */
+  readonly cast: readonly number[];
   readonly triggers: Firing;
 }
 
@@ -67,6 +71,9 @@ const CODE = `WITH RECURSIVE ${TOUCHED}, start(class, id) AS (
     UNION ALL SELECT 'pg_class'::regclass, t.oid FROM touched t
     UNION ALL SELECT 'pg_type'::regclass, y.oid FROM unnest($3::oid[]) y(oid)
     UNION ALL SELECT 'pg_proc'::regclass, f.oid FROM unnest($4::oid[]) f(oid)
+    UNION ALL SELECT 'pg_class'::regclass, r.oid FROM unnest($7::oid[]) r(oid)
+    UNION ALL SELECT 'pg_type'::regclass, y.oid FROM unnest($8::oid[]) y(oid)
+    UNION ALL SELECT 'pg_cast'::regclass, k.oid FROM unnest($8::oid[]) y(oid) JOIN pg_cast k ON k.castsource = y.oid
   ), code(from_class, from_id, class, id) AS (
     SELECT class, id, class, id FROM start
     UNION
@@ -89,7 +96,7 @@ const CODE = `WITH RECURSIVE ${TOUCHED}, start(class, id) AS (
     SELECT c.*, o.owner FROM code c CROSS JOIN LATERAL (
       SELECT f.proowner FROM pg_proc f WHERE c.class = 'pg_proc'::regclass AND f.oid = c.id
       UNION ALL SELECT y.typowner FROM pg_type y WHERE c.class = 'pg_type'::regclass AND y.oid = c.id
-        AND (y.typtype IN ('d', 'c') OR y.typtype = 'b' AND NOT (y.typelem <> 0 AND y.typcategory = 'A'))
+        AND (y.typtype IN ('d', 'c') OR y.typtype = 'b' AND NOT (y.typelem <> 0 AND y.typcategory = 'A') OR y.oid = ANY ($8::oid[]))
       UNION ALL SELECT r.relowner FROM pg_rewrite w JOIN pg_class r ON r.oid = w.ev_class
        WHERE c.class = 'pg_rewrite'::regclass AND w.oid = c.id
     ) o(owner)
@@ -109,7 +116,7 @@ const list = (oids: readonly number[]): string => `{${oids.join(',')}}`;
  */
 export async function readForeignCode(
   session: UndoSession,
-  { tables, acting, types, functions, triggers }: Reach,
+  { tables, acting, types, functions, relations, cast, triggers }: Reach,
   trusted: readonly string[],
 ): Promise<ForeignCode[]> {
   const names = `{${trusted.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
@@ -120,6 +127,8 @@ export async function readForeignCode(
     list(functions),
     ENABLED[triggers],
     names,
+    list(relations),
+    list(cast),
   ]);
   return rows.map(([from, what, owner]) => ({ from: from!, what: what!, owner: owner! }));
 }

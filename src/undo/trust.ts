@@ -2,6 +2,7 @@ import { quoteQualified } from '../catalog/quote.ts';
 import type { Manifest, ManifestTable } from '../snapshot/manifest.ts';
 import { namesForeignCode } from './foreign-names.ts';
 import { refuse } from './outcome.ts';
+import { ADDS_REFERENCE, readTies } from './restored-ties.ts';
 import type { UndoSession } from './session.ts';
 import { BESIDES, type ForeignCode, type Reach, readForeignCode } from './table-code.ts';
 import type { Problem, UndoTable } from './undo-table.ts';
@@ -17,7 +18,15 @@ export type Trusted = readonly string[];
 const NAMED_MAX = 5;
 const NAMED_TEXT_MAX = 200;
 
-const NOTHING: Reach = { tables: [], acting: [], types: [], functions: [], triggers: 'fire' };
+const NOTHING: Reach = {
+  tables: [],
+  acting: [],
+  types: [],
+  functions: [],
+  relations: [],
+  cast: [],
+  triggers: 'fire',
+};
 
 /** Refuses to write to tables whose code is not trusted. With `lock`, none can be given other code from here on. */
 export async function refuseForeignCode(
@@ -52,14 +61,19 @@ export async function refuseForeignTypes(
  */
 const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDATE|SET EXPRESSION|TYPE)\b/i;
 
+const evaluates = (sql: string): boolean =>
+  EVALUATES.test(sql) && !sql.startsWith('GRANT ') && !ADDS_REFERENCE.test(sql);
+
 /** Refuses to bring back what would run code that is not trusted: that of tables, and functions that were dropped. */
 export async function refuseForeignDrop(
   session: UndoSession,
   { objects, restores, altered }: NonNullable<Manifest['dropped']>,
   { trusted = [], lock }: { readonly trusted?: Trusted | undefined; readonly lock: boolean },
 ): Promise<void> {
-  if (trusted.includes('*') || !restores.some(({ sql }) => EVALUATES.test(sql) && !sql.startsWith('GRANT ')))
-    return;
+  if (trusted.includes('*')) return;
+  const tied = await readTies(session, { objects, restores }, lock);
+  if (tied !== null) await demandTrust(session, { ...NOTHING, ...tied }, trusted);
+  if (!restores.some(({ sql }) => evaluates(sql))) return;
   const tables = [
     ...(altered?.tables ?? []),
     ...(altered?.changes ?? []).map(({ table }) => ({ oid: table })),
@@ -84,8 +98,8 @@ export async function refuseForeignDrop(
 }
 
 /**
- * What comes back with a column, or to a table, is made anew from its text, so that no catalog says whose code that is: it is run for
- * nobody but the owner of the table.
+ * What comes back with a column, or to a table that was altered, is made anew from its text, so that no catalog says
+ * whose code that is: it is run for nobody but the owner of the table.
  */
 async function refuseRemade(
   session: UndoSession,
@@ -93,7 +107,7 @@ async function refuseRemade(
   altered: readonly { readonly oid: number }[],
 ): Promise<void> {
   const columns = [...objects.filter(({ kind }) => kind === 'column'), ...altered].map(({ oid }) => oid);
-  const remade = restores.find(({ sql }) => EVALUATES.test(sql) && namesForeignCode(sql));
+  const remade = restores.find(({ sql }) => evaluates(sql) && namesForeignCode(sql));
   if (columns.length === 0 || remade === undefined) return;
   const others = await session.query(
     `SELECT pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class c

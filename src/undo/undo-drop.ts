@@ -1,9 +1,10 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { type Manifest, snapshotFolder } from '../snapshot/manifest.ts';
-import { purgedAtMs } from '../snapshot/snapshots.ts';
+import { markEmptied, purgedAtMs } from '../snapshot/snapshots.ts';
 import { madeAnew } from '../trash/made-anew.ts';
 import { obstacles, type RestoreConflict, restoreWithin, stepsAfter } from '../trash/restore.ts';
 import type { TrashSession } from '../trash/session.ts';
+import { areAway } from '../trash/standing.ts';
 import type { OnConflict } from './apply-statement.ts';
 import { type BroughtBack, refuse, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
@@ -85,17 +86,40 @@ export async function previewDrop(
   ).then((outcome) => (outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome));
 }
 
-/** That it was purged says more than that nothing of it is there. */
+/**
+ * That it was purged says more than that nothing of it is there. And where all of it is back, the manifest is the way
+ * back of nothing any more, so that retention may remove it.
+ */
 export async function toldOfPurge<T extends UndoOutcome | UndoPreview>(
-  { store, manifest }: { readonly store: BlobStore; readonly manifest: Manifest },
+  { store, manifest, session }: DropUndone,
   outcome: T,
 ): Promise<T | Extract<UndoOutcome, { kind: 'refused' }>> {
-  if (outcome.kind !== 'refused') return outcome;
   const folder = snapshotFolder(manifest.id, Date.parse(manifest.created_at));
+  if (outcome.kind === 'done' && !outcome.dryRun) {
+    await noteEmptied(store, folder, manifest, session).catch(() => {});
+  }
+  if (outcome.kind !== 'refused') return outcome;
   const atMs = await purgedAtMs(store, folder);
   if (atMs === null) return outcome;
   const reason = `what was dropped was purged from the trash on ${new Date(atMs).toISOString()}, and is gone for good`;
   return { kind: 'refused', problems: [{ table: '', reason }] };
+}
+
+interface DropUndone {
+  readonly store: BlobStore;
+  readonly manifest: Manifest;
+  readonly session: UndoSession;
+}
+
+/** The undo is committed by then: what fails here is done by the sweep of the trash. */
+async function noteEmptied(
+  store: BlobStore,
+  folder: string,
+  { dropped }: Manifest,
+  session: UndoSession,
+): Promise<void> {
+  if (await areAway(trashSession(session), dropped?.objects ?? []))
+    await markEmptied(store, folder, Date.now());
 }
 
 async function demandDatabase(

@@ -1,16 +1,18 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
-import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
+import type { AdminDeps, PolicyFacts, TokensAdmin } from '../../src/admin/deps.ts';
+import { EventHub } from '../../src/admin/event-hub.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
 import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
-import type { HoldfastError } from '../../src/base/errors.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
@@ -29,6 +31,21 @@ export class AdminUnderTest {
   readonly metrics = new Metrics();
   readonly logged: string[] = [];
   readonly tokens: Token[] = [];
+  readonly events = new EventHub();
+  /** Keeps what is made beside the tokens of the tests. */
+  readonly principals: TokensAdmin = {
+    list: () => this.tokens,
+    create: async ({ name, scopes, expiresAtMs, ...lists }) => {
+      const made = makeToken(name, scopes, expiresAtMs, lists);
+      this.tokens.push(made.token);
+      return made;
+    },
+    revoke: async (name) => {
+      const index = this.tokens.findIndex((token) => token.name === name);
+      if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
+      this.tokens.splice(index, 1);
+    },
+  };
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -36,6 +53,7 @@ export class AdminUnderTest {
   store!: FaultyStore;
   audit!: StoredAuditLog;
   approvals!: StoredApprovalDesk;
+  restraints!: StoredRestraints;
   port = 0;
   #server!: AdminServer;
   #query!: AuditQuery;
@@ -57,6 +75,8 @@ export class AdminUnderTest {
     this.store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
     this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
+    const { store, audit } = this;
+    this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));
     this.#snapshots = new StoredSnapshots({
@@ -84,8 +104,12 @@ export class AdminUnderTest {
         },
       },
       snapshots: this.#snapshots,
+      events: this.events,
+      restraints: this.restraints,
       metrics,
       tokens: () => this.tokens,
+      oidc: () => null,
+      principals: this.principals,
       status: () => ({
         version: '9.8.7',
         startedAtMs: Date.now(),
@@ -123,7 +147,9 @@ export class AdminUnderTest {
 
   async send(path: string, init: RequestInit): Promise<Answer> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`, init);
-    const text = await response.text();
+    const isStream = response.headers.get('content-type') === 'text/event-stream';
+    if (isStream) await response.body?.cancel();
+    const text = isStream ? '' : await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
     return {
       status: response.status,

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RouteScope } from '../../src/admin/tokens.ts';
 import { makeToken, ROUTE_SCOPES } from '../../src/admin/tokens.ts';
-import type { NewApproval } from '../../src/approval/approval.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { hold } from '../approval/wanted.ts';
 import { decision, entry, graveEntry } from '../audit/statements.ts';
 import { AdminUnderTest } from './admin-under-test.ts';
 
@@ -27,7 +27,7 @@ const NO_SNAPSHOT = 'snap_01m7ywm391a2papjpd2r';
 const ROUTES: readonly [
   method: string,
   path: string,
-  scope: RouteScope | 'open',
+  scope: RouteScope | 'any' | 'open',
   status: number,
   body?: unknown,
 ][] = [
@@ -35,6 +35,8 @@ const ROUTES: readonly [
   ['GET', '/readyz', 'open', 200],
   ['GET', '/openapi.json', 'open', 200],
   ['GET', '/metrics', 'metrics:read', 200],
+  ['GET', '/v1/whoami', 'any', 200],
+  ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
@@ -44,6 +46,16 @@ const ROUTES: readonly [
   ['GET', '/v1/policy', 'policy:read', 200],
   ['POST', '/v1/policy/reload', 'policy:write', 200],
   ['GET', '/v1/status', 'metadata:read', 200],
+  ['GET', '/v1/pause', 'metadata:read', 200],
+  ['POST', '/v1/pause', 'pause:write', 200, { reason: 'a test' }],
+  ['POST', '/v1/resume', 'pause:write', 200, { comment: 'over' }],
+  ['GET', '/v1/quarantine', 'quarantine:read', 200],
+  ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
+  ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
+  ['GET', '/v1/sign-in', 'open', 200],
+  ['GET', '/v1/tokens', 'token:read', 200],
+  ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
+  ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
@@ -55,7 +67,7 @@ const ROUTES: readonly [
 
 describe.each(ROUTES)('%s %s', (method, path, scope, status, body) => {
   it(`answers to ${scope}`, async () => {
-    const token = scope === 'open' ? undefined : admin.token([scope]);
+    const token = scope === 'open' ? undefined : admin.token([scope === 'any' ? 'metrics:read' : scope]);
     expect((await admin.ask(method, path, token, body)).status).toBe(status);
     expect((await admin.ask(method, path, admin.token(['admin:*']), body)).status).toBe(status);
   });
@@ -64,6 +76,7 @@ describe.each(ROUTES)('%s %s', (method, path, scope, status, body) => {
     const none = await admin.ask(method, path, undefined, body);
     expect(none.status).toBe(401);
     expect(none.headers.get('www-authenticate')).toMatch(/^Bearer/);
+    if (scope === 'any') return;
     const others = admin.token(ROUTE_SCOPES.filter((other) => other !== scope));
     const other = await admin.ask(method, path, others, body);
     expect(other).toMatchObject({
@@ -89,8 +102,11 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace('apr_0', '{id}').replace(NO_SNAPSHOT, '{id}'),
-      scope === 'open' ? undefined : scope,
+      path
+        .replace(/(apr|qua)_0/, '{id}')
+        .replace('nobody', '{name}')
+        .replace(NO_SNAPSHOT, '{id}'),
+      scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
   });
@@ -125,6 +141,41 @@ describe('a token', () => {
     expect((await admin.ask('GET', `/v1/status?token=${all}`)).status).toBe(401);
     const headers = { authorization: `Basic ${Buffer.from(`ops:${all}`).toString('base64')}` };
     expect((await admin.send('/v1/status', { headers })).status).toBe(401);
+  });
+});
+
+describe('whoever may make tokens', () => {
+  const make = (secret: string, changes: object) =>
+    admin.ask('POST', '/v1/tokens', secret, { name: 'bot', scopes: ['audit:read'], ...changes });
+
+  it('gives no more than they have, and not for longer', async () => {
+    const untilMs = Date.now() + 60_000;
+    const given = { roles: ['anna_app'], groups: ['dba'] };
+    const anna = makeToken('anna', ['token:write', 'audit:read'], untilMs, given);
+    admin.tokens.push(anna.token);
+    for (const changes of [
+      { scopes: ['*'] },
+      { scopes: ['audit:read', 'approval:write'] },
+      { groups: ['owners'] },
+      { expires_at: new Date(untilMs + 60_000).toISOString() },
+    ]) {
+      const { status, body } = await make(anna.secret, changes);
+      expect([status, body.type]).toEqual([403, 'urn:holdfast:problem:forbidden']);
+    }
+    const { status, body } = await make(anna.secret, { groups: ['dba'] });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ roles: ['anna_app'], groups: ['dba'], source: 'store' });
+    expect(Date.parse(body.expires_at)).toBe(untilMs);
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
+  });
+
+  it('shows none again', async () => {
+    const { body } = await make(all, {});
+    const list = await admin.ask('GET', '/v1/tokens', all);
+    expect(list.body.items.map(({ name }: { name: string }) => name)).toEqual(['ops', 'bot']);
+    expect(list.text).not.toMatch(/hf_|sha256|[0-9a-f]{64}/);
+    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot' });
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(401);
   });
 });
 
@@ -219,6 +270,20 @@ describe('browsers', () => {
   });
 });
 
+describe('a quarantine', () => {
+  it('of a role of its own is lifted by nobody', async () => {
+    const { secret, token } = makeToken('anna', ['*'], null, { roles: ['anna_app'] });
+    admin.tokens.push(token);
+    const wanted = { role: 'anna_app', reason: 'odd', for_s: 60 };
+    const { body } = await admin.ask('POST', '/v1/quarantine', all, wanted);
+    expect(await admin.ask('DELETE', `/v1/quarantine/${body.id}`, secret)).toMatchObject({
+      status: 403,
+      body: { type: 'urn:holdfast:problem:forbidden', detail: 'anna_app is a role of anna' },
+    });
+    expect((await admin.ask('DELETE', `/v1/quarantine/${body.id}`, all)).status).toBe(200);
+  });
+});
+
 describe('readiness', () => {
   it('is told to whoever asks', async () => {
     expect((await admin.ask('GET', '/readyz')).body).toEqual({ status: 'ready', problems: [] });
@@ -237,7 +302,7 @@ describe('readiness', () => {
 
 describe('approvals', () => {
   it('are listed, shown and decided, by whom the token names', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const list = await admin.ask('GET', '/v1/approvals?state=pending', all);
     expect(list.body).toMatchObject({ items: [{ id: held.id, state: 'pending', role: 'app' }], next: null });
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all, { comment: 'fine' });
@@ -254,7 +319,7 @@ describe('approvals', () => {
   });
 
   it('may be decided again alike, and not otherwise', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const path = `/v1/approvals/${held.id}`;
     expect((await admin.ask('POST', `${path}/deny`, all)).body.state).toBe('denied');
     expect((await admin.ask('POST', `${path}/deny`, all)).status).toBe(200);
@@ -265,13 +330,13 @@ describe('approvals', () => {
   });
 
   it('never change by being looked at', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     expect((await admin.ask('GET', `/v1/approvals/${held.id}/approve`, all)).status).toBe(404);
     expect((await admin.approvals.get(held.id)).state).toBe('pending');
   });
 
   it('stay undecided where the store fails', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     admin.store.failing = true;
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all);
     admin.store.failing = false;
@@ -280,7 +345,7 @@ describe('approvals', () => {
   });
 
   it('come in pages', async () => {
-    for (let i = 0; i < 3; i++) await admin.approvals.request(wanted());
+    for (let i = 0; i < 3; i++) await hold(admin.approvals);
     const first = await admin.ask('GET', '/v1/approvals?limit=2', all);
     const second = await admin.ask('GET', `/v1/approvals?limit=2&cursor=${first.body.next}`, all);
     const ids = [...first.body.items, ...second.body.items].map((item: { id: string }) => item.id);
@@ -345,7 +410,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 
@@ -390,23 +455,3 @@ describe('metrics', () => {
     expect(lines.length).toBeLessThan(550);
   });
 });
-
-function wanted(): NewApproval {
-  return {
-    sessionId: 'ses_1',
-    role: 'app',
-    database: 'shop',
-    application: 'psql',
-    client: '127.0.0.1:50000',
-    statement: 'delete from orders',
-    parameters: 0,
-    operation: 'delete',
-    risk: 'critical',
-    reasons: ['delete without WHERE'],
-    tables: ['orders'],
-    rule: 'default:critical',
-    reason: '',
-    approvalsNeeded: 1,
-    timeoutMs: 60_000,
-  };
-}

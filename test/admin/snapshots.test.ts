@@ -63,6 +63,14 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
     });
   });
 
+  it('are listed from where a page has ended, though its last has been removed meanwhile', async () => {
+    const between = `${updated.slice(0, 15)}${'z'.repeat(10)}`;
+    const page = await gateway.http(`/v1/snapshots?cursor=${between}`);
+    expect(page).toMatchObject({ status: 200, body: { items: [{ id: updated }], next: null } });
+    const oldest = `snap_${'0'.repeat(20)}`;
+    expect((await gateway.http(`/v1/snapshots?cursor=${oldest}`)).body).toEqual({ items: [], next: null });
+  });
+
   it.each([
     ['operation=delete', 1],
     ['operation=undo', 0],

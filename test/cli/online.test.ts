@@ -107,6 +107,71 @@ describe('status and policy reload', () => {
   });
 });
 
+describe('pause, resume and quarantine', () => {
+  it('say what they have done', async () => {
+    const paused = { id: 'pau_1', reason: 'wrong deploy', by: 'token:anna', since: '2031-01-01T00:00:00Z' };
+    admin.answerWith(({ url }) => ({ body: { paused: url === '/v1/pause' ? paused : null } }));
+    const pause = await holdfast(['pause', '--reason', 'wrong deploy'], { env: admin.env });
+    expect(pause.out).toBe('Paused by token:anna since 2031-01-01T00:00:00Z: wrong deploy\n');
+    expect(admin.asked[0]).toMatchObject({ method: 'POST', body: '{"reason":"wrong deploy"}' });
+    expect((await holdfast(['resume'], { env: admin.env })).out).toBe('Nothing is paused.\n');
+    expect((await holdfast(['pause'], { env: admin.env })).code).toBe(2);
+  });
+
+  it('put roles in quarantine and lift it', async () => {
+    const item = {
+      id: 'qua_1',
+      role: 'agent_7',
+      application: null,
+      until: null,
+      by: 'holdfast',
+      reason: 'r',
+    };
+    admin.answerWith(({ method }) => ({ body: method === 'GET' ? { items: [item], next: null } : item }));
+    expect((await holdfast(['quarantine'], { env: admin.env })).out).toBe(
+      'ID     ROLE     APPLICATION  UNTIL  BY        REASON\nqua_1  agent_7  -            -      holdfast  r\n',
+    );
+    const args = ['quarantine', 'add', 'agent_7', '--for', '30m', '--reason', 'r'];
+    expect((await holdfast(args, { env: admin.env })).out).toBe('qua_1\n');
+    expect(admin.asked[1]!.body).toBe('{"role":"agent_7","reason":"r","for_s":1800}');
+    const lifted = await holdfast(['quarantine', 'lift', 'qua_1', '--comment', 'seen'], { env: admin.env });
+    expect(lifted.out).toBe('agent_7 is free.\n');
+    expect(admin.asked[2]).toMatchObject({ method: 'DELETE', url: '/v1/quarantine/qua_1?comment=seen' });
+    const wrong = await holdfast(['quarantine', 'add', 'a', '--for', '5', '--reason', 'r'], {
+      env: admin.env,
+    });
+    expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--for: expected a duration') });
+  });
+});
+
+describe('token', () => {
+  it('new prints what is shown once, alone on standard output', async () => {
+    admin.answerWith(() => ({ body: { token: 'hf_secret', name: 'bot' } }));
+    const args = ['token', 'new', 'bot', '--scope', 'audit:read', 'approval:read', '--expires', '2031-01-31'];
+    const { out, err } = await holdfast([...args, '--group', 'dba'], { env: admin.env });
+    expect([out, err]).toEqual(['hf_secret\n', 'Keep it: it is not shown again.\n']);
+    expect(JSON.parse(admin.asked[0]!.body)).toEqual({
+      name: 'bot',
+      scopes: ['audit:read', 'approval:read'],
+      groups: ['dba'],
+      expires_at: '2031-01-31',
+    });
+    expect((await holdfast([...args.slice(0, -1), 'soon'], { env: admin.env })).code).toBe(2);
+  });
+
+  it('list and revoke', async () => {
+    const item = { name: 'bot', source: 'store', scopes: ['*'], roles: [], groups: [], expires_at: null };
+    admin.answerWith(({ method }) => ({
+      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot' },
+    }));
+    expect((await holdfast(['token'], { env: admin.env })).out).toBe(
+      'NAME  SOURCE  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   *       -      -       -\n',
+    );
+    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe('bot is revoked.\n');
+    expect(admin.asked[1]).toMatchObject({ method: 'DELETE', url: '/v1/tokens/b%2Ft' });
+  });
+});
+
 describe('what can go wrong', () => {
   it('no token is given', async () => {
     const { code, err } = await holdfast(['status'], { env: { ...admin.env, HOLDFAST_TOKEN: '' } });

@@ -11,6 +11,8 @@ const statusSchema = z
     ready: z.boolean(),
     problems: z.array(z.string()).readonly(),
     draining: z.boolean(),
+    paused: z.string().nullable().describe('Why the gateway is paused, or null.'),
+    quarantined: z.int().describe('Quarantines in force.'),
     listen: z.string(),
     upstream: z.string(),
     policy: z.object({ file: z.string(), revision: z.string(), mode: z.string(), rules: z.int() }),
@@ -49,6 +51,8 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
         ready: problems.length === 0,
         problems,
         draining,
+        paused: deps.restraints.pause?.reason ?? null,
+        quarantined: deps.restraints.quarantines.length,
         listen,
         upstream,
         policy: {

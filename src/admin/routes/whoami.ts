@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import type { AdminApp } from '../app.ts';
+import { tokenProblems } from '../route-schema.ts';
+
+const principalSchema = z
+  .object({
+    name: z.string(),
+    scopes: z.array(z.string()).readonly(),
+    roles: z
+      .array(z.string())
+      .readonly()
+      .describe('Database roles of its own, whose statements it must not approve.'),
+    groups: z.array(z.string()).readonly(),
+    expires_at: z.string().nullable(),
+  })
+  .meta({ id: 'Principal' });
+
+/** Whoever asks may know what it may do. */
+export function whoamiRoute(app: AdminApp): void {
+  app.get(
+    '/v1/whoami',
+    {
+      config: { scope: 'any' },
+      schema: {
+        summary: 'Who asks, and what it may do',
+        description: 'Needs a token, of whatever scope.',
+        security: [{ bearer: [] }],
+        response: { 200: principalSchema, ...tokenProblems },
+      },
+    },
+    ({ principal }) => {
+      const { name, scopes, roles, groups, expiresAtMs } = principal!;
+      const expires_at = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString();
+      return { name, scopes, roles, groups, expires_at };
+    },
+  );
+}
