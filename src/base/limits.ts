@@ -189,6 +189,11 @@ export const LIMITS = {
   s3AbortTimeoutMs: 5_000,
   s3ConnectionsMax: 64,
 
+  // --- several statements in one Query, sent one by one ---
+  splitStatementsMax: 1_000,
+  /** What is sent of them together, with the blanks in front that keep the places in errors as they are. */
+  splitBytes: 4 * 1024 * 1024,
+
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,

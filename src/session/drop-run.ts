@@ -19,7 +19,10 @@ import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
-type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
+type DropRun = Pick<
+  CaptureRun,
+  'state' | 'services' | 'hidden' | 'text' | 'entry' | 'analysis' | 'decision' | 'gaveUp'
+>;
 
 const SAVEPOINT = 'holdfast_drop';
 
@@ -30,7 +33,7 @@ const SAVEPOINT = 'holdfast_drop';
  * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
-  const { state, services, hidden, text, entry, decision } = run;
+  const { state, services, hidden, text, analysis, decision } = run;
   const problem = problemOf(run);
   if (problem !== null) return withoutPlan(decision, problem);
   const reading = await services.readDrop(text);
@@ -38,7 +41,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     case 'other drop':
       return withoutPlan(decision, reading.reason);
     case 'no drop':
-      return withoutPlan(decision, `this version takes none of ${entry.analysis.operation}`);
+      return withoutPlan(decision, `this version takes none of ${analysis.operation}`);
     default:
   }
   const connection = hidden.ending('sync');
@@ -50,16 +53,16 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     await connection.run(plainQuery(begin), () => {});
     outcome = await moveAndStore(run, connection, reading, opened);
   } catch (error) {
-    outcome = failure(error, decision, run.entry);
+    outcome = failure(error, decision, analysis);
   }
   if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
   return outcome;
 }
 
-function problemOf({ state, entry }: DropRun): string | null {
+function problemOf({ state, analysis }: DropRun): string | null {
   if (state.replies.segmentOpen) return 'it follows messages that no Sync has ended';
-  if (entry.analysis.status !== 'parsed') return 'its text is not understood';
-  if (entry.analysis.statements.length > 1) return SEVERAL;
+  if (analysis.status !== 'parsed') return 'its text is not understood';
+  if (analysis.statements.length > 1) return SEVERAL;
   return state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
 }
 
@@ -149,7 +152,7 @@ async function store(
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    const outcome = failure(error, decision, entry);
+    const outcome = failure(error, decision, run.analysis);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
   const refused = opened ? await commit(run, { snapshotId: id, why: '' }, discard) : null;

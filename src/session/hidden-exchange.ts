@@ -269,6 +269,51 @@ export class DescribeExchange implements Exchange {
   }
 }
 
+/** What the server says of a text of the client's that it has read. */
+export interface TextRead {
+  readonly error: HiddenQueryError | null;
+  readonly warned: boolean;
+}
+
+/** What the server answers to a Parse of such a text, which is looked up and not run. */
+export class ParseExchange implements Exchange {
+  readonly tellsNotices = false;
+  readonly isCommitUntold = false;
+  readonly over: Promise<TextRead>;
+  private warned = false;
+  private error: HiddenQueryError | null = null;
+  private resolve!: (read: TextRead) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.over.catch(() => {});
+  }
+
+  notice(): void {
+    this.warned = true;
+  }
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number, body: Buffer): 'more' | 'over' {
+    if (type === Backend.ErrorResponse) {
+      if (isFatalError(body)) this.fail(new HiddenQueryEnded('lost'));
+      else this.error = new HiddenQueryError(decodeErrorFields(body) ?? {});
+    }
+    if (type !== Backend.ReadyForQuery) return 'more';
+    this.resolve({ error: this.error, warned: this.warned });
+    return 'over';
+  }
+}
+
 /** Names of columns are for messages only, so that it does no harm if they are read in a wrong encoding. */
 function columnsOf(body: Buffer): readonly ResultColumn[] {
   const message = decodeBackendMessage(Backend.RowDescription, body, 'latin1');

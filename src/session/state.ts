@@ -137,6 +137,8 @@ export class SessionState {
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
   owesNothing: () => boolean = () => true;
+  /** Gives what has ended in this segment to the audit. */
+  releaseEnded: (status: AuditEntry['transactionStatus']) => void = () => {};
   /** Reads the client on, if nothing stands against it. */
   relax: () => void = () => {};
   /** Ends the session because of a fault of our own. */

@@ -28,9 +28,13 @@ export class SnapshotsTaken {
     this.folder = join(fixture.gateway.directory, 'snapshots');
   }
 
-  static async start(version: 15 | 18, environment: Record<string, string> = {}): Promise<SnapshotsTaken> {
+  static async start(
+    version: 15 | 18,
+    environment: Record<string, string> = {},
+    policy = POLICY,
+  ): Promise<SnapshotsTaken> {
     const all = { HOLDFAST_SNAPSHOTS_TAKEN: 'on', ...environment };
-    return new SnapshotsTaken(await DecisionFixture.start(POLICY, all, version));
+    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version));
   }
 
   async reset(): Promise<void> {
