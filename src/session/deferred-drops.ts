@@ -100,6 +100,7 @@ export class DeferredDrops {
       case 'recorded':
         return this.run(deferred, type);
       case 'taken':
+      case 'told':
         giveBack(state, captured);
         return this.refused(deferred, type, internalError('a DROP was captured'));
       default:
