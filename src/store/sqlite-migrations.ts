@@ -1,4 +1,5 @@
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
+import { OUTBOX_SCHEMA } from './sqlite-outbox.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import { PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
@@ -86,4 +87,5 @@ export const MIGRATIONS: readonly string[] = [
   `,
   APPROVALS_DDL,
   PRINCIPALS_SCHEMA,
+  OUTBOX_SCHEMA,
 ];
