@@ -43,6 +43,9 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 

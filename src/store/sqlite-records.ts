@@ -4,6 +4,7 @@ import { approvalCalls } from './sqlite-approvals.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
 import { outboxCalls } from './sqlite-outbox.ts';
+import { previewCalls } from './sqlite-previews.ts';
 import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
 import { tokenCalls } from './sqlite-tokens.ts';
@@ -26,6 +27,7 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...approvalCalls(database),
     ...restraintCalls(database),
     ...outboxCalls(database),
+    ...previewCalls(database),
     ...tokenCalls(database),
     ...metaCalls(database),
   };
