@@ -46,6 +46,11 @@ export const LIMITS = {
   parametersMax: 1_000,
   /** Texts of the named prepared statements of one session, and of what its named portals run; a single one may be longer. */
   namedTextChars: 64 * 1024 * 1024,
+  /**
+   * How long a session whose client is gone waits for the end of what is under way, which the server learns of only
+   * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
+   */
+  clientGoneMs: 60 * 60_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
