@@ -10,7 +10,7 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
-import { problemHandler, RequestProblem, sendProblem } from './problems.ts';
+import { problemHandler, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
@@ -61,12 +61,6 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(SECURITY_HEADERS);
     await authenticate(request, reply);
-  });
-
-  app.addHook('preHandler', async ({ routeOptions }) => {
-    const { pause } = deps.restraints;
-    if (pause === null || routeOptions.config.whilePaused !== 'refused') return;
-    throw new RequestProblem('paused', { detail: `by ${pause.by}: ${pause.reason}` });
   });
 
   await app.register(swagger, {

@@ -290,6 +290,14 @@ export const LIMITS = {
   attemptsMax: 1_000,
   attemptsActorsMax: 10_000,
 
+  // --- notify ---
+  /** How often the outbox is looked into where nobody says that there is something. */
+  outboxLookMs: 30_000,
+  outboxBatch: 200,
+  /** To one webhook at a time, of different approvals. */
+  webhookRequestsMax: 4,
+  webhookKeyBytesMin: 24,
+
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
   settingsFileBytes: 1024 * 1024,
