@@ -21,6 +21,7 @@ import { policyRoutes } from './routes/policy.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -88,6 +89,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);
     snapshotRoutes(typed, deps);
+    trashRoutes(typed, deps);
     undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });

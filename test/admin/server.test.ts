@@ -53,6 +53,7 @@ const ROUTES: readonly [
   ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
   ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
+  ['GET', '/v1/trash', 'snapshot:read', 409],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
   ['POST', `/v1/snapshots/${NO_SNAPSHOT}/verify`, 'snapshot:read', 404],
