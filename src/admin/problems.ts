@@ -62,6 +62,8 @@ export class RequestProblem extends Error {
 const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   NOT_FOUND: 'not-found',
   CONFLICT: 'conflict',
+  APPROVER_REFUSED: 'forbidden',
+  PAUSED: 'paused',
   POLICY_INVALID: 'policy-invalid',
   CONFIG_INVALID: 'policy-invalid',
   STORE_FAILED: 'unavailable',
@@ -71,6 +73,7 @@ const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   BLOBS_REFUSED: 'unavailable',
   BLOBS_FAILED: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
+  OIDC_FAILED: 'unavailable',
 };
 
 export function problemHandler(log: AdminDeps['log']) {

@@ -1,31 +1,29 @@
-import { createHash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import type { ApprovalResolution, ApprovalRow, ControlStore } from '../store/control-store.ts';
+import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
 import type {
   Approval,
   ApprovalDesk,
   ApprovalState,
+  Asked,
   HeldStatement,
   HoldOutcome,
   NewApproval,
 } from './approval.ts';
-import { APPROVAL_STATES } from './approval.ts';
+import { type Decider, whyNotApprove } from './approver.ts';
+import { Precedents } from './precedents.ts';
+import { approvalOf, newApproval, rowOf, storedApproval } from './stored-approval.ts';
 
 export type Verdict = 'approve' | 'deny';
 
-export interface Decider {
-  readonly by: string;
-  readonly comment: string | null;
-}
-
 export interface ApprovalListener {
   requested?(approval: Approval): void;
+  /** A vote that did not suffice, or a grant that was used. */
+  changed?(approval: Approval): void;
   resolved?(approval: Approval): void;
 }
 
@@ -35,17 +33,26 @@ export interface ApprovalList {
   readonly next: string | null;
 }
 
+/** How many rows a statement changes, by whoever can count them; null is not known. */
+export interface RowCounter {
+  /** What those who decided were shown. */
+  shown(approval: Approval): Promise<number | null>;
+  now(asked: NewApproval): Promise<number | null>;
+}
+
 export interface ApprovalDeskDeps {
   readonly store: ControlStore;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'error'>;
+  /** Why nothing is to be approved now, or null. */
+  readonly paused?: () => string | null;
 }
 
-interface Waiting {
-  readonly settle: (outcome: HoldOutcome) => void;
+interface Pending {
+  readonly role: string;
   readonly timer: NodeJS.Timeout;
-  /** Those who have approved, and what they said. They are kept here alone, as nobody waits after a restart. */
-  readonly approvals: Map<string, string | null>;
+  /** Sessions that wait for it; none of a ticket that nobody asks for at the moment. */
+  readonly waiters: Set<(outcome: HoldOutcome) => void>;
 }
 
 /** What a timer can wait at most; a longer one would ring at once. */
@@ -57,72 +64,119 @@ const STATE_OF_VERDICT = { approve: 'approved', deny: 'denied' } as const satisf
 >;
 
 /**
- * The approvals of this gateway. A hold is *pending* from `request` until the store says that it was resolved;
- * whoever resolves it first in the store wins, and the waiting session hears what the store says, whoever asked.
- * So an approval that is not durable runs nothing, and a client that leaves while it is being approved either
- * leaves before or has been approved.
+ * The approvals of this gateway. One is *pending* from `request` until the store says that it was resolved; whoever
+ * resolves it first in the store wins, and those who wait hear what the store says, whoever asked. So an approval
+ * that is not durable runs nothing, and a client that leaves while it is being approved either leaves before or has
+ * been approved. A grant is used up in the store before anything runs on it, so that it is used once.
  */
 export class StoredApprovalDesk implements ApprovalDesk {
   readonly #deps: ApprovalDeskDeps;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #precedents: Precedents;
+  readonly #pending = new Map<string, Pending>();
+  readonly #ofRole = new Map<string, number>();
   readonly #listeners = new Set<ApprovalListener>();
+  #base = '';
   /** Requests that are on their way to the store, which count against the limit as well. */
   #asking = 0;
   #closed = false;
 
-  /** What an earlier run left pending has nobody who waits for it any more, and is abandoned. */
+  /** For what an earlier run left pending nobody waits any more: it can be approved, and run by asking again. */
   static async open(deps: ApprovalDeskDeps): Promise<StoredApprovalDesk> {
-    const abandoned = await deps.store.resolvePendingApprovals(resolution('abandoned'));
+    const { detached, abandoned } = await deps.store.detachApprovals(nowMs());
+    if (detached > 0) deps.log.info({ approvals: detached }, 'statements that were held have become tickets');
     if (abandoned > 0) deps.log.info({ approvals: abandoned }, 'approvals of an earlier run are abandoned');
-    return new StoredApprovalDesk(deps);
+    const desk = new StoredApprovalDesk(deps);
+    const rows = await deps.store.approvals({
+      state: 'pending',
+      beforeId: null,
+      limit: LIMITS.approvalsPendingMax,
+    });
+    for (const row of rows) desk.#expect(approvalOf(row));
+    return desk;
   }
 
   private constructor(deps: ApprovalDeskDeps) {
     this.#deps = deps;
+    this.#precedents = new Precedents(deps.store);
   }
 
   get pending(): number {
-    return this.#waiting.size;
+    return this.#pending.size;
   }
 
   listen(listener: ApprovalListener): void {
     this.#listeners.add(listener);
   }
 
-  async request(wanted: NewApproval): Promise<HeldStatement> {
+  /** Where the admin API is found, for those who are given a ticket. */
+  servedAt(base: string): void {
+    this.#base = base;
+  }
+
+  countRowsWith(counter: RowCounter): void {
+    this.#precedents.counter = counter;
+  }
+
+  async request(wanted: NewApproval): Promise<Asked> {
     if (this.#closed) throw shuttingDown();
-    if (this.#waiting.size + this.#asking >= LIMITS.approvalsPendingMax) {
-      throw new HoldfastError('TOO_MANY_HELD', 'too many statements are waiting for approval', {
-        hint: 'Try again when some of them have been decided.',
-      });
+    const precedent = await this.#precedents.of(wanted);
+    for (const id of precedent.overtaken) await this.#end(id, 'superseded');
+    switch (precedent.kind) {
+      case 'granted':
+        this.#tell((listener) => listener.changed?.(precedent.approval));
+        return { kind: 'granted', approval: precedent.approval };
+      case 'denied':
+        return {
+          kind: 'answered',
+          approval: precedent.approval,
+          outcome: this.#outcomeOf(precedent.approval),
+        };
+      case 'pending':
+        return this.#answered(precedent.approval, wanted);
+      case 'none':
+        return await this.#ask(newApproval(wanted, precedent.drift), wanted);
+      default:
+        return unreachable(precedent);
     }
-    const approval = newApproval(wanted);
-    this.#asking++;
-    try {
-      await this.#deps.store.insertApproval(rowOf(approval));
-    } finally {
-      this.#asking--;
-    }
-    return this.#hold(approval, wanted.timeoutMs);
   }
 
   /**
-   * A hold runs when as many as it needs have approved it, each by another name; one denial ends it. The same verdict
-   * again is no error; another one is a CONFLICT, as is one that comes too late.
+   * It is approved when as many as it needs have approved it, each by another name; one denial ends it. The same
+   * verdict again is no error; another one is a CONFLICT, as is one that comes too late.
    */
   async decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval> {
     const state = STATE_OF_VERDICT[verdict];
-    const found = await this.get(id);
-    // A hold that nobody waits for may be seen pending for a moment, at the start, the end or after a failure.
-    if (found.state === 'pending' && !this.#waiting.has(id)) {
+    const row = await this.#deps.store.approval(id);
+    if (row === null) throw notFound(id);
+    const { approval: found, grantMs } = storedApproval(row);
+    if (verdict === 'approve') this.#mayApprove(found, decider);
+    // A live one that nobody waits for may be seen pending for a moment, at the start, the end or after a failure.
+    if (found.state === 'pending' && found.mode === 'live' && !this.#pending.has(id)) {
       throw new HoldfastError('CONFLICT', `approval ${id} has nobody who waits for it`);
     }
-    if (verdict === 'approve' && found.state === 'pending') {
-      const approvals = this.#waiting.get(id)!.approvals.set(decider.by, decider.comment);
-      if (approvals.size < found.approvalsNeeded) return this.#counted(found);
-      decider = joined(approvals);
+    const voted = await this.#deps.store.voteApproval({
+      approvalId: id,
+      principal: decider.by,
+      verdict,
+      atMs: nowMs(),
+      comment: decider.comment,
+      breakGlass: decider.breakGlass,
+      needed: found.approvalsNeeded,
+      grantMs,
+      session: found.sessionId,
+    });
+    if (voted === null) throw notFound(id);
+    const approval = approvalOf(voted.row);
+    if (approval.state === 'pending') {
+      if (approval.expiresAtMs <= nowMs()) {
+        await this.#end(id, 'timeout');
+        throw new HoldfastError('CONFLICT', `approval ${id} is timeout already`);
+      }
+      this.#tell((listener) => listener.changed?.(approval));
+      return approval;
     }
-    const approval = await this.#resolve(id, resolution(state, decider));
+    // Also where this call changed nothing: the answer to the one that did may have been lost.
+    this.#settle(approval);
     if (approval.state !== state) {
       throw new HoldfastError('CONFLICT', `approval ${id} is ${approval.state} already`);
     }
@@ -131,8 +185,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
 
   async get(id: string): Promise<Approval> {
     const row = await this.#deps.store.approval(id);
-    if (row === null) throw new HoldfastError('NOT_FOUND', `there is no approval ${id}`);
-    return this.#counted(approvalOf(row));
+    if (row === null) throw notFound(id);
+    return approvalOf(row);
   }
 
   /** Newest first. */
@@ -143,67 +197,162 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }): Promise<ApprovalList> {
     const { state, before, limit } = filter;
     const rows = await this.#deps.store.approvals({ state, beforeId: before, limit: limit + 1 });
-    const items = rows.slice(0, limit).map((row) => this.#counted(approvalOf(row)));
+    const items = rows.slice(0, limit).map(approvalOf);
     return { items, next: rows.length > limit ? items.at(-1)!.id : null };
   }
 
-  /** Ends all holds: none of the statements runs. */
+  /** Ends all holds: none of the statements runs now. What is pending can still be approved, for the next run. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#waiting.keys()].map((id) => this.#end(id, 'abandoned')));
+    try {
+      await this.#deps.store.detachApprovals(nowMs());
+    } finally {
+      for (const id of [...this.#pending.keys()]) this.#drop(id, { kind: 'failed', error: shuttingDown() });
+    }
   }
 
-  /** With those who have approved it so far. */
-  #counted(approval: Approval): Approval {
-    const approvals = approval.state === 'pending' ? this.#waiting.get(approval.id)?.approvals : undefined;
-    return approvals === undefined ? approval : { ...approval, approvedBy: [...approvals.keys()] };
+  #mayApprove(approval: Approval, decider: Decider): void {
+    const why = whyNotApprove(approval, decider);
+    if (why !== null) throw new HoldfastError('APPROVER_REFUSED', why);
+    const paused = this.#deps.paused?.() ?? null;
+    if (paused !== null) throw new HoldfastError('PAUSED', `nothing is approved now: ${paused}`);
   }
 
-  #hold(approval: Approval, timeoutMs: number): HeldStatement {
-    const { id } = approval;
-    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
-    const timer = setTimeout(() => void this.#end(id, 'timeout'), Math.min(timeoutMs, TIMER_MS_MAX));
-    this.#waiting.set(id, { settle: resolve, timer, approvals: new Map() });
-    this.#deps.metrics.statementsHeld = this.#waiting.size;
+  async #ask(approval: Approval, wanted: NewApproval): Promise<Asked> {
+    this.#refuseTooMany(approval.role);
+    this.#asking++;
+    let row: Awaited<ReturnType<ControlStore['insertApproval']>>;
+    try {
+      row = await this.#deps.store.insertApproval(rowOf(approval, wanted.grantMs));
+    } finally {
+      this.#asking--;
+    }
+    // Somebody else may have asked for the same at the same moment.
+    if (row.id !== approval.id) return this.#answered(approvalOf(row), wanted);
+    const pending = this.#expect(approval);
     this.#tell((listener) => listener.requested?.(approval));
-    if (this.#closed) void this.#end(id, 'abandoned');
+    const asked: Asked =
+      wanted.mode === 'ticket'
+        ? this.#ticket(approval)
+        : { kind: 'waits', held: this.#wait(approval, pending) };
+    if (this.#closed) this.#drop(approval.id, { kind: 'failed', error: shuttingDown() });
+    return asked;
+  }
+
+  #refuseTooMany(role: string): void {
+    const ofAll = this.#pending.size + this.#asking >= LIMITS.approvalsPendingMax;
+    if (!ofAll && (this.#ofRole.get(role) ?? 0) < LIMITS.approvalsPendingOfRoleMax) return;
+    throw new HoldfastError(
+      'TOO_MANY_HELD',
+      `too many statements${ofAll ? '' : ` of the role ${role}`} are waiting for approval`,
+      { hint: 'Try again when some of them have been decided.' },
+    );
+  }
+
+  /** For one that was asked for before, and of which nothing has been decided. */
+  #answered(approval: Approval, wanted: NewApproval): Asked {
+    if (wanted.mode === 'ticket') return this.#ticket(approval);
+    const pending = this.#pending.get(approval.id) ?? this.#expect(approval);
+    return { kind: 'waits', held: this.#waitToo(approval, pending, wanted.sessionId) };
+  }
+
+  #ticket(approval: Approval): Asked {
+    const url = `${this.#base}/v1/approvals/${approval.id}`;
+    return { kind: 'answered', approval, outcome: { kind: 'ticket', url, drift: approval.drift } };
+  }
+
+  /** Counts it as pending until it is resolved, which it is when its time is over. */
+  #expect({ id, role, expiresAtMs }: Approval): Pending {
+    const leftMs = Math.min(Math.max(expiresAtMs - nowMs(), 0), TIMER_MS_MAX);
+    const timer = setTimeout(() => void this.#end(id, 'timeout'), leftMs).unref();
+    const pending: Pending = { role, timer, waiters: new Set() };
+    this.#pending.set(id, pending);
+    this.#ofRole.set(role, (this.#ofRole.get(role) ?? 0) + 1);
+    this.#deps.metrics.statementsHeld = this.#pending.size;
+    return pending;
+  }
+
+  /** The session that has asked for it: when it gives up, nobody is asked any more. */
+  #wait({ id }: Approval, { waiters }: Pending): HeldStatement {
+    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
+    waiters.add(resolve);
     return { id, outcome: promise, end: (how) => void this.#end(id, how) };
   }
 
-  /** Ends a hold without a verdict. A store that fails lets nothing through and leaves nobody waiting. */
-  async #end(id: string, state: 'timeout' | 'canceled' | 'disconnected' | 'abandoned'): Promise<void> {
-    if (!this.#waiting.has(id)) return;
+  /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
+  #waitToo({ id }: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
+    waiters.add(resolve);
+    const use = async (outcome: HoldOutcome): Promise<HoldOutcome | null> => {
+      if (outcome.kind !== 'approved') return outcome;
+      try {
+        return (await this.#deps.store.consumeGrant(id, nowMs(), sessionId)) ? outcome : null;
+      } catch (cause) {
+        return { kind: 'failed', error: cause as Error };
+      }
+    };
+    const end = (kind: 'canceled' | 'disconnected') => {
+      if (waiters.delete(resolve)) resolve({ kind });
+    };
+    return { id, outcome: promise.then(use), end };
+  }
+
+  /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */
+  async #end(id: string, state: 'timeout' | 'canceled' | 'disconnected' | 'superseded'): Promise<void> {
+    if (!this.#pending.has(id)) return;
     try {
-      await this.#resolve(id, resolution(state));
+      const to: ApprovalResolution = { state, atMs: nowMs(), by: null, comment: null };
+      const resolved = await this.#deps.store.resolveApproval(id, to);
+      if (resolved === null) throw notFound(id);
+      this.#settle(approvalOf(resolved.row));
     } catch (cause) {
       this.#deps.log.error({ error: cause, approval: id }, 'the end of a hold could not be recorded');
       const error = new HoldfastError('STORE_FAILED', 'the end of a hold could not be recorded', { cause });
-      this.#settle(id, { kind: 'failed', error });
+      this.#drop(id, { kind: 'failed', error });
     }
   }
 
-  async #resolve(id: string, to: ApprovalResolution): Promise<Approval> {
-    const resolved = await this.#deps.store.resolveApproval(id, to);
-    if (resolved === null) throw new HoldfastError('NOT_FOUND', `there is no approval ${id}`);
-    const approval = approvalOf(resolved.row);
-    // Also where this call changed nothing: the answer to the one that did may have been lost.
-    if (this.#settle(id, outcomeOf(approval))) {
-      const { approvals } = this.#deps.metrics;
-      approvals.add(approvals.cellOf(approval.state));
-      this.#tell((listener) => listener.resolved?.(approval));
-    }
-    return approval;
+  #settle(approval: Approval): void {
+    if (!this.#drop(approval.id, this.#outcomeOf(approval))) return;
+    const { approvals } = this.#deps.metrics;
+    approvals.add(approvals.cellOf(approval.state));
+    this.#tell((listener) => listener.resolved?.(approval));
   }
 
-  /** True for the first outcome of a hold. */
-  #settle(id: string, outcome: HoldOutcome): boolean {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return false;
-    this.#waiting.delete(id);
-    this.#deps.metrics.statementsHeld = this.#waiting.size;
-    clearTimeout(waiting.timer);
-    waiting.settle(outcome);
+  /** Nobody waits any longer. True for the first call. */
+  #drop(id: string, outcome: HoldOutcome): boolean {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return false;
+    this.#pending.delete(id);
+    const left = (this.#ofRole.get(pending.role) ?? 1) - 1;
+    if (left > 0) this.#ofRole.set(pending.role, left);
+    else this.#ofRole.delete(pending.role);
+    this.#deps.metrics.statementsHeld = this.#pending.size;
+    clearTimeout(pending.timer);
+    for (const settle of pending.waiters) settle(outcome);
     return true;
+  }
+
+  #outcomeOf(approval: Approval): HoldOutcome {
+    const by = approval.resolvedBy ?? 'unknown';
+    switch (approval.state) {
+      case 'approved':
+        return { kind: 'approved', by, comment: approval.comment };
+      case 'denied':
+        return { kind: 'denied', by, comment: approval.comment };
+      case 'timeout':
+      case 'canceled':
+      case 'disconnected':
+        return { kind: approval.state };
+      case 'superseded':
+        return { kind: 'canceled' };
+      case 'abandoned':
+        return { kind: 'failed', error: shuttingDown() };
+      case 'pending':
+        return { kind: 'failed', error: new HoldfastError('INTERNAL', 'a resolved approval is pending') };
+      default:
+        return unreachable(approval.state);
+    }
   }
 
   #tell(about: (listener: ApprovalListener) => void): void {
@@ -211,87 +360,10 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 }
 
-function newApproval(wanted: NewApproval): Approval {
-  const { timeoutMs, ...asked } = wanted;
-  const createdAtMs = nowMs();
-  return {
-    ...asked,
-    id: newId('apr', Math.floor(createdAtMs)),
-    state: 'pending',
-    createdAtMs,
-    expiresAtMs: createdAtMs + timeoutMs,
-    resolvedAtMs: null,
-    resolvedBy: null,
-    comment: null,
-    approvedBy: [],
-    statement: cutText(wanted.statement),
-    statementSha256: createHash('sha256').update(wanted.statement).digest('hex'),
-  };
-}
-
-function cutText(text: string): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= LIMITS.auditTextBytes) return text;
-  const cut = Buffer.alloc(LIMITS.auditTextBytes);
-  return cut.toString('utf8', 0, cut.write(text));
-}
-
-function resolution(state: ApprovalState, decider: Partial<Decider> = {}): ApprovalResolution {
-  return { state, atMs: nowMs(), by: decider.by ?? null, comment: decider.comment ?? null };
-}
-
-function joined(approvals: ReadonlyMap<string, string | null>): Decider {
-  const comments = [...approvals.values()].filter((comment) => comment !== null);
-  return {
-    by: [...approvals.keys()].join(', '),
-    comment: comments.length === 0 ? null : comments.join('; '),
-  };
-}
-
-function outcomeOf(approval: Approval): HoldOutcome {
-  const by = approval.resolvedBy ?? 'unknown';
-  switch (approval.state) {
-    case 'approved':
-      return { kind: 'approved', by, comment: approval.comment };
-    case 'denied':
-      return { kind: 'denied', by, comment: approval.comment };
-    case 'timeout':
-    case 'canceled':
-    case 'disconnected':
-      return { kind: approval.state };
-    case 'abandoned':
-      return { kind: 'failed', error: shuttingDown() };
-    case 'pending':
-      return { kind: 'failed', error: new HoldfastError('INTERNAL', 'a resolved approval is pending') };
-    default:
-      return unreachable(approval.state);
-  }
+function notFound(id: string): HoldfastError {
+  return new HoldfastError('NOT_FOUND', `there is no approval ${id}`);
 }
 
 function shuttingDown(): HoldfastError {
   return new HoldfastError('SHUTTING_DOWN', 'the gateway is shutting down');
-}
-
-function rowOf(approval: Approval): ApprovalRow {
-  const { id, state, createdAtMs, resolvedAtMs, resolvedBy, comment, approvedBy: _, ...body } = approval;
-  return { id, state, createdAtMs, resolvedAtMs, resolvedBy, comment, body: JSON.stringify(body) };
-}
-
-function approvalOf(row: ApprovalRow): Approval {
-  const state = APPROVAL_STATES.find((one) => one === row.state);
-  if (state === undefined)
-    throw new HoldfastError('STORE_FAILED', `approval ${row.id} has a state of another version`);
-  const { id, createdAtMs, resolvedAtMs, resolvedBy, comment } = row;
-  const body = JSON.parse(row.body) as Omit<Approval, keyof ApprovalRow | 'approvedBy'>;
-  return {
-    ...body,
-    approvalsNeeded: body.approvalsNeeded ?? 1,
-    approvedBy: [],
-    id,
-    state,
-    createdAtMs,
-    resolvedAtMs,
-    resolvedBy,
-    comment,
-  };
 }

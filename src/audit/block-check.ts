@@ -1,12 +1,10 @@
 import { ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, MAGIC, RECORD_BYTES } from './block-format.ts';
-import { REFS, recordAt } from './chain.ts';
 
 /** A block that is one: it can be hashed without looking whether its numbers lead anywhere. */
 export interface CheckedBlock {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly events: number;
-  readonly entries: number;
   readonly firstSeq: number;
 }
 
@@ -30,7 +28,6 @@ export function checkBlock(bytes: Uint8Array): CheckedBlock | string {
     bytes: bytes.subarray(0, totalBytes),
     view,
     events,
-    entries,
     firstSeq: view.getFloat64(HEADER.firstSeq, true),
   };
 }
@@ -43,31 +40,4 @@ function endOfEntries(view: DataView, from: number, entries: number, end: number
     at += ENTRY_HEADER_BYTES + view.getUint32(at + 1, true);
   }
   return at > end ? -1 : at;
-}
-
-/** Which entries the records refer to: only those are in the hashes, so no other may be there. */
-export class DictionaryUse {
-  readonly #block: CheckedBlock;
-  readonly #used: Uint8Array;
-
-  constructor(block: CheckedBlock) {
-    this.#block = block;
-    this.#used = new Uint8Array(block.entries + 1);
-    this.#used[0] = 1;
-  }
-
-  /** False where a record refers to what is not there. */
-  add(index: number): boolean {
-    const at = recordAt(index);
-    for (const field of REFS) {
-      const ref = this.#block.view.getUint16(at + field, true);
-      if (ref > this.#block.entries) return false;
-      this.#used[ref] = 1;
-    }
-    return true;
-  }
-
-  get isComplete(): boolean {
-    return !this.#used.includes(0);
-  }
 }

@@ -1,7 +1,7 @@
 import type { AuditRow } from '../store/audit-source.ts';
-import { type CheckedBlock, checkBlock, DictionaryUse } from './block-check.ts';
+import { type CheckedBlock, checkBlock } from './block-check.ts';
 import { HEADER, RECORD } from './block-format.ts';
-import { EventHashes, GENESIS, HASH_BYTES, recordAt } from './chain.ts';
+import { blockHash, GENESIS, HASH_BYTES, RecordChecks, recordAt } from './chain.ts';
 import type { Fault, FaultKind, Faults } from './faults.ts';
 import { timeText } from './recorded-event.ts';
 
@@ -19,8 +19,10 @@ export class ChainWalk {
   /** The first record that is chained, or null as long as there was none. */
   chainedFrom: number | null = null;
   readonly #faults: Faults;
-  /** Of the last record; null where a fault hides it. */
+  /** Of the last block; null where a fault hides it. */
   #hash: Uint8Array | null = GENESIS;
+  /** The first record of the last block. */
+  #hashedFrom = Number.POSITIVE_INFINITY;
 
   /** `cut` is where the records before were dropped. */
   constructor(faults: Faults, cut: { readonly sequence: number; readonly hash: Uint8Array } | null = null) {
@@ -101,7 +103,10 @@ export class ChainWalk {
       return;
     }
     if (!same(this.#hash, hash)) {
-      this.#fault('changed', row.lastSeq, row.lastSeq, null, 'not what the hash beside it is of');
+      const what = 'not what the hash beside them is of';
+      this.#fault('changed', this.#hashedFrom, row.lastSeq, null, what);
+      // Which of the two is the right one is not known, and has been told already.
+      this.#hash = null;
     }
     if (this.#faults.count > faultsBefore) return;
     if (
@@ -127,31 +132,25 @@ export class ChainWalk {
     const { bytes, view, events, firstSeq } = block;
     const previous = bytes.subarray(HEADER.previousHash, HEADER.previousHash + HASH_BYTES);
     if (this.#hash !== null && !same(this.#hash, previous)) {
-      const what = `not what follows record ${firstSeq - 1}: one of the two was replaced`;
-      this.#fault('changed', firstSeq, firstSeq, this.#timeOf(view, 0), what);
+      const what = `not what this block or the one before it was: record ${firstSeq} does not follow`;
+      this.#fault('changed', Math.min(this.#hashedFrom, firstSeq), firstSeq, null, what);
     }
-    const hashes = new EventHashes(bytes);
-    const use = new DictionaryUse(block);
+    const checks = new RecordChecks(view);
     for (let i = 0; i < events; i++) {
-      if (!use.add(i) || hashes.next() !== view.getUint32(recordAt(i) + RECORD.check, true)) {
-        this.#fault(
-          'changed',
-          firstSeq + i,
-          firstSeq + i,
-          this.#timeOf(view, i),
-          changedWhat(events - i - 1),
-        );
+      if (checks.next() !== view.getUint32(recordAt(i) + RECORD.check, true)) {
+        const what = changedWhat(events - i - 1);
+        this.#fault('changed', firstSeq + i, firstSeq + i, this.#timeOf(view, i), what);
         this.#hash = null;
         return;
       }
       const timeMs = view.getFloat64(recordAt(i) + RECORD.startedAtMs, true);
       if (timeMs < times.firstMs) times.firstMs = timeMs;
       if (timeMs > times.lastMs) times.lastMs = timeMs;
-      if (wanted.has(firstSeq + i)) found.set(firstSeq + i, hashes.last());
     }
-    this.#hash = hashes.last();
-    if (use.isComplete) return;
-    this.#fault('changed', firstSeq, firstSeq + events - 1, null, 'stored with what none of them refers to');
+    this.#hash = blockHash(bytes);
+    this.#hashedFrom = firstSeq;
+    const lastSeq = firstSeq + events - 1;
+    if (wanted.has(lastSeq)) found.set(lastSeq, this.#hash);
   }
 
   #timeOf(view: DataView, index: number): string | null {

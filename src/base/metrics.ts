@@ -1,5 +1,15 @@
 import { ERROR_CATALOGUE, type ErrorCode } from './errors.ts';
 
+const APPROVAL_OUTCOMES = [
+  'approved',
+  'denied',
+  'canceled',
+  'disconnected',
+  'timeout',
+  'superseded',
+  'abandoned',
+];
+
 /**
  * What the gateway counts, as plain numbers: counting costs a few nanoseconds, and whoever exposes them reads
  * them when asked. All labels are known beforehand, so that no client can make them grow.
@@ -14,8 +24,9 @@ export class Metrics {
   readonly refusals = new CounterGrid([
     { name: 'reason', values: Object.keys(ERROR_CATALOGUE).map((code) => code.toLowerCase()) },
   ]);
-  readonly approvals = new CounterGrid([
-    { name: 'outcome', values: ['approved', 'denied', 'canceled', 'disconnected', 'timeout', 'abandoned'] },
+  readonly approvals = new CounterGrid([{ name: 'outcome', values: APPROVAL_OUTCOMES }]);
+  readonly webhookMessages = new CounterGrid([
+    { name: 'outcome', values: ['delivered', 'failed', 'given up'] },
   ]);
   readonly decisionSeconds = new Histogram(FAST_SECONDS);
   readonly relaySeconds = new Histogram(QUERY_SECONDS);
@@ -34,6 +45,8 @@ export class Metrics {
   /** 1 while everything that is not safe is refused. */
   paused = 0;
   quarantined = 0;
+  /** What webhooks have not taken yet. */
+  outboxMessages = 0;
   bytesFromClients = 0;
   bytesToClients = 0;
   cancelRequests = 0;

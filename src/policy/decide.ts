@@ -1,7 +1,8 @@
 import { type Analysis, RISKS, type Risk, type StatementEffects } from '../sql/effects.ts';
 import { both, type Certainty } from './certainty.ts';
-import type { Decision, Mode, WithoutPlan } from './decision.ts';
+import type { Decision, HoldTerms, Mode, WithoutPlan } from './decision.ts';
 import { matchStatement, type Subject, subjectOf } from './match.ts';
+import { narrower } from './rows-tolerance.ts';
 import type { Measure, Rule } from './rule.ts';
 
 /** What decides the statements of one session: the rules that can apply to it, and how surely they do. */
@@ -89,8 +90,23 @@ export function stricter(first: Decision, second: Decision): Decision {
   const snapshot = SNAPSHOTS[Math.max(care(first), care(second))]!;
   if (chosen.action === 'allow' || chosen.action === 'block') return chosen;
   const withoutPlan = stricterPlanless(first, second);
-  if (chosen.action === 'hold') return { ...chosen, snapshot, ...withoutPlan };
+  if (chosen.action === 'hold')
+    return { ...chosen, ...stricterTerms(first, second), snapshot, ...withoutPlan };
   return snapshot === 'off' ? chosen : { ...chosen, snapshot, ...withoutPlan };
+}
+
+/** Of two holds: who approves must be somebody that both let, which may be nobody, and no more rows than both let. */
+function stricterTerms(first: Decision, second: Decision): Partial<HoldTerms> {
+  if (first.action !== 'hold' || second.action !== 'hold') return {};
+  return {
+    approvers: inBoth(first.approvers, second.approvers),
+    rowsTolerance: narrower(first.rowsTolerance, second.rowsTolerance),
+  };
+}
+
+function inBoth(first: HoldTerms['approvers'], second: HoldTerms['approvers']): HoldTerms['approvers'] {
+  if (first === null || second === null) return first ?? second;
+  return first.filter((group) => second.includes(group));
 }
 
 /** Of the two that have to have a snapshot; what need not have one says nothing of what happens without. */

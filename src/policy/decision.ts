@@ -21,16 +21,35 @@ interface Ground {
   readonly wouldBe: 'snapshot' | 'hold' | 'block' | null;
 }
 
+export const HOLD_MODES = ['live', 'ticket', 'auto'] as const;
+/** `auto` is live where no transaction is open, and a ticket inside one. */
+export type HoldMode = (typeof HOLD_MODES)[number];
+
+/** How many rows more or fewer than were approved a statement may change. */
+export type RowsTolerance =
+  | { readonly unit: 'percent'; readonly percent: number }
+  | { readonly unit: 'rows'; readonly rows: number };
+
+/** How a statement is held, and who may let it go. */
+export interface HoldTerms {
+  readonly mode: HoldMode;
+  /** How long an answer is waited for. */
+  readonly timeoutMs: number;
+  readonly approvals: number;
+  /** The groups of which those who approve must be members; null for anybody. */
+  readonly approvers: readonly string[] | null;
+  /** How long what was approved by a ticket may be run. */
+  readonly grantMs: number;
+  /** How often a client that waits is told so. */
+  readonly noticeMs: number;
+  readonly rowsTolerance: RowsTolerance;
+}
+
 /** What becomes of a statement whose snapshot is required, where no exact plan for it exists. */
 export type WithoutPlan =
   | { readonly kind: 'allow' }
   | { readonly kind: 'block' }
-  | {
-      readonly kind: 'hold';
-      readonly mode: 'live' | 'ticket';
-      readonly timeoutMs: number;
-      readonly approvals: number;
-    };
+  | ({ readonly kind: 'hold' } & HoldTerms);
 
 export interface Allow extends Ground {
   readonly action: 'allow';
@@ -43,11 +62,8 @@ export interface Snapshot extends Ground {
   /** Which snapshot was taken, or why none; unset as long as that is open. */
   readonly taken?: string;
 }
-export interface Hold extends Ground {
+export interface Hold extends Ground, HoldTerms {
   readonly action: 'hold';
-  readonly mode: 'live' | 'ticket';
-  readonly timeoutMs: number;
-  readonly approvals: number;
   readonly snapshot: 'required' | 'best_effort' | 'off';
   /** As of a Snapshot. */
   readonly withoutPlan?: WithoutPlan;

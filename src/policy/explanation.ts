@@ -1,5 +1,5 @@
 import type { Analysis, RelationName, Risk, StatementEffects } from '../sql/effects.ts';
-import type { Action, Decision, Hold, Mode, SessionFacts, Snapshot } from './decision.ts';
+import type { Action, Decision, Hold, HoldMode, Mode, SessionFacts, Snapshot } from './decision.ts';
 
 /** What a text would do and what policy says of it, as `holdfast explain --json` and the HTTP API tell it. */
 export interface Explanation {
@@ -33,9 +33,11 @@ interface ExplainedDecision {
   readonly snapshot?: 'required' | 'best_effort' | 'off';
   /** What happens where a required snapshot has no exact plan. */
   readonly without_plan?: 'hold' | 'block' | 'allow';
-  readonly hold_mode?: 'live' | 'ticket';
+  readonly hold_mode?: HoldMode;
   readonly timeout_ms?: number;
   readonly approvals?: number;
+  /** Groups of which those who approve must be members; null for anybody. */
+  readonly approvers?: readonly string[] | null;
   readonly hint?: string;
 }
 
@@ -85,8 +87,16 @@ function explainDecision(decision: Decision): ExplainedDecision {
     case 'snapshot':
       return { ...ground, snapshot: decision.snapshot, ...explainPlanless(decision) };
     case 'hold': {
-      const { snapshot, mode: hold_mode, timeoutMs: timeout_ms, approvals } = decision;
-      return { ...ground, snapshot, ...explainPlanless(decision), hold_mode, timeout_ms, approvals };
+      const { snapshot, mode: hold_mode, timeoutMs: timeout_ms, approvals, approvers } = decision;
+      return {
+        ...ground,
+        snapshot,
+        ...explainPlanless(decision),
+        hold_mode,
+        timeout_ms,
+        approvals,
+        approvers,
+      };
     }
     case 'block':
       return { ...ground, hint: decision.hint };

@@ -1,11 +1,12 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Risk } from '../sql/effects.ts';
 import { type ClientPattern, parseClientPattern } from './client-pattern.ts';
-import type { WithoutPlan } from './decision.ts';
+import type { HoldTerms, WithoutPlan } from './decision.ts';
 import { parseDurationMs } from './duration.ts';
 import { compileGlob, type Glob } from './glob.ts';
 import { type ColumnPattern, compileColumn, compileTable, type TablePattern } from './name-pattern.ts';
 import { parseRowLimit, type RowLimit } from './row-limit.ts';
+import { parseRowsTolerance } from './rows-tolerance.ts';
 import type { HoldInput, MatchInput, RuleInput } from './schema.ts';
 
 /** A key that the rule leaves out is null and always holds. */
@@ -27,12 +28,6 @@ export interface RuleMatch {
 export interface Terms {
   readonly hold: HoldTerms;
   readonly withoutPlan: WithoutPlan['kind'];
-}
-
-export interface HoldTerms {
-  readonly mode: 'live' | 'ticket';
-  readonly timeoutMs: number;
-  readonly approvals: number;
 }
 
 /** What is to happen, apart from the statement that it happens to. */
@@ -93,12 +88,30 @@ function withoutPlan({ withoutPlan: kind, hold }: Terms): WithoutPlan {
 export function holdTerms(input: HoldInput | undefined, otherwise: HoldTerms): HoldTerms {
   return {
     mode: input?.mode ?? otherwise.mode,
-    timeoutMs: (input?.timeout === undefined ? null : parseDurationMs(input.timeout)) ?? otherwise.timeoutMs,
+    timeoutMs: durationOf(input?.timeout) ?? otherwise.timeoutMs,
     approvals: input?.approvals ?? otherwise.approvals,
+    approvers: each(input?.approvers, (group) => group) ?? otherwise.approvers,
+    grantMs: durationOf(input?.grant_for) ?? otherwise.grantMs,
+    noticeMs: durationOf(input?.notice_every) ?? otherwise.noticeMs,
+    rowsTolerance:
+      (input?.rows_tolerance === undefined ? null : parseRowsTolerance(input.rows_tolerance)) ??
+      otherwise.rowsTolerance,
   };
 }
 
-export const DEFAULT_HOLD: HoldTerms = { mode: 'live', timeoutMs: LIMITS.holdTimeoutMs, approvals: 1 };
+function durationOf(text: string | undefined): number | null {
+  return text === undefined ? null : parseDurationMs(text);
+}
+
+export const DEFAULT_HOLD: HoldTerms = {
+  mode: 'live',
+  timeoutMs: LIMITS.holdTimeoutMs,
+  approvals: 1,
+  approvers: null,
+  grantMs: LIMITS.grantMs,
+  noticeMs: LIMITS.holdNoticeMs,
+  rowsTolerance: { unit: 'percent', percent: LIMITS.rowsTolerancePercent },
+};
 
 function ruleMeasure(input: RuleInput, otherwise: Terms): Measure {
   const plain = plainMeasure(input.action, {

@@ -2,13 +2,14 @@ import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { RISKS } from '../sql/effects.ts';
 import { parseClientPattern } from './client-pattern.ts';
-import { MODES } from './decision.ts';
+import { HOLD_MODES, MODES } from './decision.ts';
 import { DURATION_HINT, DURATION_PATTERN, formatDuration, parseDurationMs } from './duration.ts';
 import { compileGlob, globProblem } from './glob.ts';
 import { judged } from './judged.ts';
 import { namePatternProblem } from './name-pattern.ts';
 import { OPERATIONS } from './operations.ts';
 import { ROW_LIMIT_HINT, ROW_LIMIT_PATTERN } from './row-limit.ts';
+import { parseRowsTolerance, ROWS_TOLERANCE_HINT } from './rows-tolerance.ts';
 import { didYouMean } from './suggest.ts';
 
 /** One thing or a list of alternatives. */
@@ -83,14 +84,32 @@ const matchSchema = z
   })
   .describe('All keys must hold; a list holds where any of its entries does. No keys: every statement.');
 
+const group = judged((text) =>
+  /^[^\p{Cc}]{1,100}$/u.test(text) && text === text.trim() ? null : 'expected the name of a group',
+);
+
+const rowsTolerance = z.union([z.string(), z.number()]).check((context) => {
+  if (parseRowsTolerance(context.value) !== null) return;
+  context.issues.push({ code: 'custom', message: ROWS_TOLERANCE_HINT, input: context.value });
+});
+
 const holdSchema = z.strictObject({
-  mode: z.enum(['live', 'ticket']).describe('Behaves as live in this version, whichever is set.').optional(),
+  mode: z
+    .enum(HOLD_MODES)
+    .describe('live waits; ticket answers at once with HF001; auto is a ticket inside a transaction.')
+    .optional(),
   timeout: duration.describe('After this long without an answer the statement is refused.').optional(),
   approvals: z
     .int()
     .min(1)
     .max(LIMITS.approvalsPerHoldMax)
     .describe('How many people must approve.')
+    .optional(),
+  approvers: oneOrMore(group).describe('Groups of which each of them must be a member.').optional(),
+  grant_for: duration.describe('How long a statement may be run once its ticket was approved.').optional(),
+  notice_every: duration.describe('How often a client that waits is told so.').optional(),
+  rows_tolerance: rowsTolerance
+    .describe('How many rows more or fewer than were approved it may change: a number, or like "10%".')
     .optional(),
 });
 
@@ -133,6 +152,11 @@ export const policySchema = z
     hold: holdSchema.describe('What a hold is where a rule does not say.').optional(),
     without_plan: withoutPlanSchema
       .describe('What happens where a required snapshot has no exact plan and the rule does not say.')
+      .optional(),
+    mask: z
+      .array(column)
+      .max(LIMITS.policyRulesMax)
+      .describe('Columns whose values the preview of a held statement does not show.')
       .optional(),
     rules: z.array(ruleSchema).max(LIMITS.policyRulesMax).describe('The first match wins.').optional(),
   })

@@ -5,7 +5,7 @@ import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { ADVICE } from './capturable.ts';
+import { adviceFor } from './capturable.ts';
 import { whyNone } from './noted.ts';
 
 /** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
@@ -57,6 +57,8 @@ export function holdEndedError(
     case 'canceled':
     case 'disconnected':
       return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
+    case 'ticket':
+      return ticketError(outcome, approvalId);
     case 'failed':
       return error(
         outcome.error instanceof HoldfastError ? outcome.error.code : 'STORE_FAILED',
@@ -67,6 +69,22 @@ export function holdEndedError(
     default:
       return outcome satisfies never;
   }
+}
+
+/** An agent reads the DETAIL, which is JSON, and a person the HINT. */
+function ticketError(
+  { url, drift }: Extract<HoldOutcome, { kind: 'ticket' }>,
+  approvalId: string | null,
+): ErrorFields {
+  const retryAfterS = LIMITS.ticketRetryMs / 1000;
+  return error(
+    'APPROVAL_REQUIRED',
+    drift.length === 0
+      ? 'statement needs approval before it runs'
+      : `statement needs approval again, because ${drift.join(', and ')}`,
+    JSON.stringify({ approval_id: approvalId, url, retry_after_s: retryAfterS }),
+    `Nothing of it was run. Once ${approvalId} is approved, run the same statement again with the same parameters.`,
+  );
 }
 
 /** Where the audit cannot be stored, what it would be of is not done. */
@@ -192,12 +210,22 @@ export function snapshotFailedError(reason: string): ErrorFields {
 }
 
 export function noPlanError(decision: Decision, reason: string): ErrorFields {
-  const advice = ADVICE[reason] ?? 'Change the statement';
+  const advice = adviceFor(reason) ?? 'Change the statement';
   return error(
     'SNAPSHOT_FAILED',
     'statement refused because no exact snapshot of it can be taken',
     `There is no exact plan, because ${reason}. Rule "${decision.rule}": ${decision.reason}`,
     `${advice}, or let a rule allow it or ask for snapshot: best_effort.`,
+  );
+}
+
+/** A Query of several statements is sent in parts, which the server would by now read otherwise than as one. */
+export function splitReadOtherwiseError(): ErrorFields {
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because one in front of it has changed how the text is read',
+    'The statements of one text are sent one by one where one of them is captured.',
+    'Send it by itself.',
   );
 }
 

@@ -27,14 +27,27 @@ export interface ControlStore {
   /** Stored blocks, newest first. */
   readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
 
-  insertApproval(row: ApprovalRow): Promise<void>;
+  /** Of a ticket: where one with the same key and terms is pending, that one stays, and is returned. */
+  insertApproval(row: ApprovalRow): Promise<ApprovalRow>;
   /** Resolves a pending approval; where another resolution came first, that one stands. Null: there is none. */
   resolveApproval(id: string, resolution: ApprovalResolution): Promise<ResolvedApproval | null>;
-  /** Resolves all that are pending, as a gateway that starts does with what it finds; returns how many. */
-  resolvePendingApprovals(resolution: ApprovalResolution): Promise<number>;
+  /**
+   * Counts a vote of a pending approval, one for each principal, and resolves it where that suffices. What a principal
+   * has said before stands, unless it denies now.
+   */
+  voteApproval(vote: ApprovalVote): Promise<ResolvedApproval | null>;
+  /** True for one call alone, and only as long as the grant holds. */
+  consumeGrant(id: string, atMs: number, by: string): Promise<boolean>;
+  /** Nobody waits any more for what is pending: those with a key become tickets, the others are abandoned. */
+  detachApprovals(atMs: number): Promise<{ readonly detached: number; readonly abandoned: number }>;
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
+  /** Those that were asked for under that key, newest first. */
+  approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
   insertRestraint(row: RestraintRow): Promise<void>;
   /** Does nothing where it is lifted already. */
@@ -42,8 +55,16 @@ export interface ControlStore {
   /** Those that nobody has lifted and whose time is not over, oldest first. */
   restraints(nowMs: number): Promise<readonly RestraintRow[]>;
 
+  /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
+  keepWebhooks(names: readonly string[]): Promise<void>;
+  /** What a webhook has not been told yet, oldest first. */
+  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  deleteOutbox(seqs: readonly number[]): Promise<void>;
+  outboxSize(): Promise<number>;
+
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
+  deleteToken(name: string): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -64,14 +85,14 @@ export interface AuditBlock {
 }
 
 /**
- * The hash of an event covers the hash of the event before, so that what was written can be proven later. Only
- * those who know what blocks say can take it; a store that is given a chain calls it for each block that it writes,
- * on its own thread.
+ * The hash of a block covers that of the block before, so that what was written can be proven later. Only those who
+ * know what blocks say can take it; a store that is given a chain calls it for each block that it writes, on its own
+ * thread.
  */
 export interface AuditChain {
-  /** The hash that the first event of all follows. */
+  /** The hash that the first block of all follows. */
   readonly GENESIS: Uint8Array;
-  /** Writes into the block what of the chain belongs there, and returns the hash of its last event. */
+  /** Writes into the block what of the chain belongs there, and returns its hash. */
   chainBlock(bytes: Uint8Array, previousHash: Uint8Array): Uint8Array;
 }
 
@@ -133,12 +154,44 @@ export interface AuditRange {
 export interface ApprovalRow {
   readonly id: string;
   readonly state: string;
+  /** `live`: a session waits. `ticket`: whoever asks again may run it once it is approved. */
+  readonly mode: string;
+  readonly role: string;
   readonly createdAtMs: number;
+  readonly expiresAtMs: number | null;
   readonly resolvedAtMs: number | null;
   readonly resolvedBy: string | null;
   readonly comment: string | null;
+  /** What the same request has again, and under which circumstances. Null where it cannot be made again. */
+  readonly bindingKey: string | null;
+  readonly terms: string | null;
+  /** Until when what was approved may be run, and by whom it was. */
+  readonly grantUntilMs: number | null;
+  readonly consumedAtMs: number | null;
+  readonly consumedBy: string | null;
+  /** In the order in which they were given. */
+  readonly votes: readonly ApprovalVoteRow[];
   /** JSON of all that does not change. */
   readonly body: string;
+}
+
+export interface ApprovalVoteRow {
+  readonly approvalId: string;
+  readonly principal: string;
+  readonly verdict: 'approve' | 'deny';
+  readonly atMs: number;
+  readonly comment: string | null;
+  /** It suffices alone. */
+  readonly breakGlass: boolean;
+}
+
+export interface ApprovalVote extends ApprovalVoteRow {
+  /** How many must approve. */
+  readonly needed: number;
+  /** How long what is approved may be run. */
+  readonly grantMs: number;
+  /** Who runs it at once, where somebody waits. */
+  readonly session: string;
 }
 
 export interface ApprovalResolution {
@@ -178,6 +231,18 @@ export interface RestraintLift {
   readonly comment: string | null;
 }
 
+/** Something that a webhook is to be told, once it has been told what came before of the same subject. */
+export interface OutboxRow {
+  readonly seq: number;
+  readonly id: string;
+  /** The id of the approval, or whatever it is about. */
+  readonly subject: string;
+  readonly event: string;
+  readonly createdAtMs: number;
+  /** JSON. */
+  readonly body: string;
+}
+
 export interface TokenRow {
   readonly name: string;
   /** Lower-case hex. */
@@ -185,6 +250,9 @@ export interface TokenRow {
   readonly scopes: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly createdBy: string;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

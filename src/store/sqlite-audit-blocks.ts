@@ -20,7 +20,7 @@ const COMPRESS_FROM_BYTES = 256;
  * The audit's tables. At a low rate every event makes a row of its own; so that a search need not read a
  * hundred thousand of them, neighbouring small rows are joined into one from time to time.
  *
- * With a chain, every row has the hash of its last event. A join keeps that of the last row, and what the blocks
+ * With a chain, every row has the hash of its last block. A join keeps that of the last row, and what the blocks
  * themselves hold of the chain.
  */
 export class AuditBlocks {

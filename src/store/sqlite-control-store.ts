@@ -4,6 +4,7 @@ import type {
   ApprovalPage,
   ApprovalResolution,
   ApprovalRow,
+  ApprovalVote,
   AuditRange,
   AuditWrite,
   ControlStore,
@@ -88,8 +89,20 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('resolveApproval', id, resolution);
   }
 
-  resolvePendingApprovals(resolution: ApprovalResolution) {
-    return this.#call('resolvePendingApprovals', resolution);
+  voteApproval(vote: ApprovalVote) {
+    return this.#call('voteApproval', vote);
+  }
+
+  consumeGrant(id: string, atMs: number, by: string) {
+    return this.#call('consumeGrant', id, atMs, by);
+  }
+
+  detachApprovals(atMs: number) {
+    return this.#call('detachApprovals', atMs);
+  }
+
+  approvalsOfKey(key: string, limit: number) {
+    return this.#call('approvalsOfKey', key, limit);
   }
 
   approval(id: string) {
@@ -98,6 +111,14 @@ export class SqliteControlStore implements ControlStore {
 
   approvals(page: ApprovalPage) {
     return this.#call('approvals', page);
+  }
+
+  setApprovalPreview(approvalId: string, body: string) {
+    return this.#call('setApprovalPreview', approvalId, body);
+  }
+
+  approvalPreview(approvalId: string) {
+    return this.#call('approvalPreview', approvalId);
   }
 
   insertRestraint(row: RestraintRow) {
@@ -112,8 +133,28 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('restraints', nowMs);
   }
 
+  keepWebhooks(names: readonly string[]) {
+    return this.#call('keepWebhooks', names);
+  }
+
+  outbox(webhook: string, limit: number) {
+    return this.#call('outbox', webhook, limit);
+  }
+
+  deleteOutbox(seqs: readonly number[]) {
+    return this.#call('deleteOutbox', seqs);
+  }
+
+  outboxSize() {
+    return this.#call('outboxSize');
+  }
+
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
+  }
+
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
   }
 
   tokens() {

@@ -1,4 +1,8 @@
+import { APPROVALS_DDL } from './sqlite-approvals.ts';
+import { OUTBOX_SCHEMA } from './sqlite-outbox.ts';
+import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
+import { PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
 /** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
 export const APPLICATION_ID = 0x48465354;
@@ -76,4 +80,14 @@ export const MIGRATIONS: readonly string[] = [
   ) strict;
   `,
   RESTRAINTS_SCHEMA,
+  // Hashes were those of events, and are those of blocks: what was chained before is kept, and is not chained.
+  `
+  update audit_blocks set hash = null;
+  delete from signed_heads;
+  delete from audit_cut;
+  `,
+  APPROVALS_DDL,
+  PRINCIPALS_SCHEMA,
+  PREVIEWS_SCHEMA,
+  OUTBOX_SCHEMA,
 ];

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RouteScope } from '../../src/admin/tokens.ts';
 import { makeToken, ROUTE_SCOPES } from '../../src/admin/tokens.ts';
-import type { NewApproval } from '../../src/approval/approval.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { hold } from '../approval/wanted.ts';
 import { decision, entry, graveEntry } from '../audit/statements.ts';
 import { AdminUnderTest } from './admin-under-test.ts';
 
@@ -39,6 +39,7 @@ const ROUTES: readonly [
   ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
+  ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
   ['GET', '/v1/audit', 'audit:read', 200],
@@ -52,6 +53,10 @@ const ROUTES: readonly [
   ['GET', '/v1/quarantine', 'quarantine:read', 200],
   ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
   ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
+  ['GET', '/v1/sign-in', 'open', 200],
+  ['GET', '/v1/tokens', 'token:read', 200],
+  ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
+  ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
   ['GET', '/v1/trash', 'snapshot:read', 409],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
@@ -99,7 +104,10 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace(/(apr|qua)_0/, '{id}').replace(NO_SNAPSHOT, '{id}'),
+      path
+        .replace(/(apr|qua)_0/, '{id}')
+        .replace('nobody', '{name}')
+        .replace(NO_SNAPSHOT, '{id}'),
       scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
@@ -135,6 +143,41 @@ describe('a token', () => {
     expect((await admin.ask('GET', `/v1/status?token=${all}`)).status).toBe(401);
     const headers = { authorization: `Basic ${Buffer.from(`ops:${all}`).toString('base64')}` };
     expect((await admin.send('/v1/status', { headers })).status).toBe(401);
+  });
+});
+
+describe('whoever may make tokens', () => {
+  const make = (secret: string, changes: object) =>
+    admin.ask('POST', '/v1/tokens', secret, { name: 'bot', scopes: ['audit:read'], ...changes });
+
+  it('gives no more than they have, and not for longer', async () => {
+    const untilMs = Date.now() + 60_000;
+    const given = { roles: ['anna_app'], groups: ['dba'] };
+    const anna = makeToken('anna', ['token:write', 'audit:read'], untilMs, given);
+    admin.tokens.push(anna.token);
+    for (const changes of [
+      { scopes: ['*'] },
+      { scopes: ['audit:read', 'approval:write'] },
+      { groups: ['owners'] },
+      { expires_at: new Date(untilMs + 60_000).toISOString() },
+    ]) {
+      const { status, body } = await make(anna.secret, changes);
+      expect([status, body.type]).toEqual([403, 'urn:holdfast:problem:forbidden']);
+    }
+    const { status, body } = await make(anna.secret, { groups: ['dba'] });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ roles: ['anna_app'], groups: ['dba'], source: 'store' });
+    expect(Date.parse(body.expires_at)).toBe(untilMs);
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
+  });
+
+  it('shows none again', async () => {
+    const { body } = await make(all, {});
+    const list = await admin.ask('GET', '/v1/tokens', all);
+    expect(list.body.items.map(({ name }: { name: string }) => name)).toEqual(['ops', 'bot']);
+    expect(list.text).not.toMatch(/hf_|sha256|[0-9a-f]{64}/);
+    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot' });
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(401);
   });
 });
 
@@ -261,7 +304,7 @@ describe('readiness', () => {
 
 describe('approvals', () => {
   it('are listed, shown and decided, by whom the token names', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const list = await admin.ask('GET', '/v1/approvals?state=pending', all);
     expect(list.body).toMatchObject({ items: [{ id: held.id, state: 'pending', role: 'app' }], next: null });
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all, { comment: 'fine' });
@@ -278,7 +321,7 @@ describe('approvals', () => {
   });
 
   it('may be decided again alike, and not otherwise', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     const path = `/v1/approvals/${held.id}`;
     expect((await admin.ask('POST', `${path}/deny`, all)).body.state).toBe('denied');
     expect((await admin.ask('POST', `${path}/deny`, all)).status).toBe(200);
@@ -289,13 +332,13 @@ describe('approvals', () => {
   });
 
   it('never change by being looked at', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     expect((await admin.ask('GET', `/v1/approvals/${held.id}/approve`, all)).status).toBe(404);
     expect((await admin.approvals.get(held.id)).state).toBe('pending');
   });
 
   it('stay undecided where the store fails', async () => {
-    const held = await admin.approvals.request(wanted());
+    const held = await hold(admin.approvals);
     admin.store.failing = true;
     const answer = await admin.ask('POST', `/v1/approvals/${held.id}/approve`, all);
     admin.store.failing = false;
@@ -304,7 +347,7 @@ describe('approvals', () => {
   });
 
   it('come in pages', async () => {
-    for (let i = 0; i < 3; i++) await admin.approvals.request(wanted());
+    for (let i = 0; i < 3; i++) await hold(admin.approvals);
     const first = await admin.ask('GET', '/v1/approvals?limit=2', all);
     const second = await admin.ask('GET', `/v1/approvals?limit=2&cursor=${first.body.next}`, all);
     const ids = [...first.body.items, ...second.body.items].map((item: { id: string }) => item.id);
@@ -369,7 +412,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 
@@ -414,23 +457,3 @@ describe('metrics', () => {
     expect(lines.length).toBeLessThan(550);
   });
 });
-
-function wanted(): NewApproval {
-  return {
-    sessionId: 'ses_1',
-    role: 'app',
-    database: 'shop',
-    application: 'psql',
-    client: '127.0.0.1:50000',
-    statement: 'delete from orders',
-    parameters: 0,
-    operation: 'delete',
-    risk: 'critical',
-    reasons: ['delete without WHERE'],
-    tables: ['orders'],
-    rule: 'default:critical',
-    reason: '',
-    approvalsNeeded: 1,
-    timeoutMs: 60_000,
-  };
-}

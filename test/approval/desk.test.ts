@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NewApproval } from '../../src/approval/approval.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { createLogger } from '../../src/base/log.ts';
@@ -9,8 +8,10 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
+import { hold, person, wanted } from './wanted.ts';
 
-const OPS = { by: 'ops', comment: 'checked with Ana' };
+const SAID = { by: 'ops', comment: 'checked with Ana' };
+const OPS = person(SAID.by, SAID.comment);
 const log = createLogger('silent');
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -34,7 +35,7 @@ afterEach(async () => {
 
 describe('a held statement', () => {
   it('is in the store before the session begins to wait', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     const approval = await desk.get(held.id);
     expect(approval).toMatchObject({
       state: 'pending',
@@ -48,37 +49,37 @@ describe('a held statement', () => {
   });
 
   it('goes on after an approve, with who and why', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     expect(await desk.decide(held.id, 'approve', OPS)).toMatchObject({
       state: 'approved',
       resolvedBy: 'ops',
     });
-    expect(await held.outcome).toEqual({ kind: 'approved', ...OPS });
+    expect(await held.outcome).toEqual({ kind: 'approved', ...SAID });
     expect(await desk.get(held.id)).toMatchObject({ state: 'approved', comment: OPS.comment });
     expect(metrics.statementsHeld).toBe(0);
     expect(metrics.approvals.cells[metrics.approvals.cellOf('approved')]).toBe(1);
   });
 
   it('is refused after a deny', async () => {
-    const held = await desk.request(wanted());
-    await desk.decide(held.id, 'deny', { by: 'ops', comment: null });
+    const held = await hold(desk);
+    await desk.decide(held.id, 'deny', person('ops'));
     expect(await held.outcome).toEqual({ kind: 'denied', by: 'ops', comment: null });
   });
 
   it('ends when its time is over', async () => {
-    const held = await desk.request(wanted({ timeoutMs: 20 }));
+    const held = await hold(desk, { timeoutMs: 20 });
     expect(await held.outcome).toEqual({ kind: 'timeout' });
     expect((await desk.get(held.id)).state).toBe('timeout');
   });
 
   it('can wait for longer than a timer can', async () => {
-    const held = await desk.request(wanted({ timeoutMs: 2 ** 40 }));
+    const held = await hold(desk, { timeoutMs: 2 ** 40 });
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect((await desk.get(held.id)).state).toBe('pending');
   });
 
   it.each(['canceled', 'disconnected'] as const)('ends when the client has %s', async (how) => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     held.end(how);
     held.end('disconnected');
     expect(await held.outcome).toEqual({ kind: how });
@@ -87,7 +88,7 @@ describe('a held statement', () => {
 
   it('keeps the beginning of a long text, and the hash of all of it', async () => {
     const statement = `delete from orders where note = '${'é'.repeat(LIMITS.auditTextBytes)}'`;
-    const approval = await desk.get((await desk.request(wanted({ statement }))).id);
+    const approval = await desk.get((await hold(desk, { statement })).id);
     expect(Buffer.byteLength(approval.statement)).toBeLessThanOrEqual(LIMITS.auditTextBytes);
     expect(statement.startsWith(approval.statement)).toBe(true);
     expect(approval.statementSha256).toBe(createHash('sha256').update(statement).digest('hex'));
@@ -96,20 +97,20 @@ describe('a held statement', () => {
 
 describe('a decision', () => {
   it('may be made again', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     const first = await desk.decide(held.id, 'approve', OPS);
-    expect(await desk.decide(held.id, 'approve', { by: 'other', comment: null })).toEqual(first);
+    expect(await desk.decide(held.id, 'approve', person('other'))).toEqual(first);
   });
 
   it('is refused where the other one was made', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     await desk.decide(held.id, 'deny', OPS);
     const message = `approval ${held.id} is denied already`;
     await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT', message });
   });
 
   it('is refused when it comes too late, and when there is no such approval', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     held.end('canceled');
     await held.outcome;
     await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
@@ -118,27 +119,28 @@ describe('a decision', () => {
 
   it('and a client that leaves at the same moment never both win', async () => {
     for (let round = 0; round < 50; round++) {
-      const held = await desk.request(wanted());
+      const held = await hold(desk);
       const deciding = desk.decide(held.id, 'approve', OPS).catch((error: Error) => error);
       if (round % 2 === 0) await new Promise(setImmediate);
       held.end('disconnected');
       const decided = await deciding;
       const outcome = await held.outcome;
       const { state } = await desk.get(held.id);
-      expect(outcome.kind).toBe(state);
+      expect(outcome?.kind).toBe(state);
       expect(decided instanceof Error).toBe(state === 'disconnected');
     }
   });
 
   it('lets it run when as many have approved as are needed, each by another name', async () => {
-    const held = await desk.request(wanted({ approvalsNeeded: 2 }));
+    const held = await hold(desk, { approvalsNeeded: 2 });
     for (const comment of ['once', 'and again']) {
-      const pending = { state: 'pending', approvalsNeeded: 2, approvedBy: ['ana'] };
-      expect(await desk.decide(held.id, 'approve', { by: 'ana', comment })).toMatchObject(pending);
+      const votes = [{ principal: 'ana', verdict: 'approve', comment: 'once', breakGlass: false }];
+      const pending = { state: 'pending', approvalsNeeded: 2, votes };
+      expect(await desk.decide(held.id, 'approve', person('ana', comment))).toMatchObject(pending);
       expect((await desk.list({ state: 'pending', before: null, limit: 1 })).items).toMatchObject([pending]);
     }
-    const both = { by: 'ana, ben', comment: 'and again; checked' };
-    expect(await desk.decide(held.id, 'approve', { by: 'ben', comment: 'checked' })).toMatchObject({
+    const both = { by: 'ana, ben', comment: 'once; checked' };
+    expect(await desk.decide(held.id, 'approve', person('ben', 'checked'))).toMatchObject({
       state: 'approved',
       resolvedBy: both.by,
     });
@@ -147,15 +149,15 @@ describe('a decision', () => {
   });
 
   it('is refused by one denial, however many have approved', async () => {
-    const held = await desk.request(wanted({ approvalsNeeded: 3 }));
-    await desk.decide(held.id, 'approve', { by: 'ana', comment: null });
-    await desk.decide(held.id, 'approve', { by: 'ben', comment: null });
-    await desk.decide(held.id, 'deny', { by: 'ana', comment: null });
+    const held = await hold(desk, { approvalsNeeded: 3 });
+    await desk.decide(held.id, 'approve', person('ana'));
+    await desk.decide(held.id, 'approve', person('ben'));
+    await desk.decide(held.id, 'deny', person('ana'));
     expect(await held.outcome).toEqual({ kind: 'denied', by: 'ana', comment: null });
   });
 
   it('that is not durable runs nothing, and can be made again', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     let settled = false;
     void held.outcome.then(() => {
       settled = true;
@@ -169,18 +171,18 @@ describe('a decision', () => {
   });
 
   it('whose confirmation was lost stands, and is heard when it is made again', async () => {
-    const held = await desk.request(wanted());
-    store.losesAnswersOf = 'resolveApproval';
+    const held = await hold(desk);
+    store.losesAnswersOf = 'voteApproval';
     await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'STORE_FAILED' });
     store.losesAnswersOf = null;
     await expect(desk.decide(held.id, 'deny', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
-    expect(await held.outcome).toEqual({ kind: 'approved', ...OPS });
+    expect(await held.outcome).toEqual({ kind: 'approved', ...SAID });
   });
 });
 
 describe('the desk', () => {
   it('lets nothing through when the store fails', async () => {
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     store.failing = true;
     await expect(desk.request(wanted())).rejects.toMatchObject({ code: 'STORE_FAILED' });
     held.end('canceled');
@@ -189,16 +191,16 @@ describe('the desk', () => {
     await expect(desk.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
   });
 
-  it('abandons what is held when it closes, and takes nothing more', async () => {
-    const held = await desk.request(wanted());
+  it('abandons what is held and has no key when it closes, and takes nothing more', async () => {
+    const held = await hold(desk);
     await desk.close();
     expect(await held.outcome).toMatchObject({ kind: 'failed', error: { code: 'SHUTTING_DOWN' } });
     expect((await desk.get(held.id)).state).toBe('abandoned');
     await expect(desk.request(wanted())).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
   });
 
-  it('abandons what an earlier run left pending', async () => {
-    const held = await desk.request(wanted());
+  it('abandons what an earlier run left pending without a key', async () => {
+    const held = await hold(desk);
     const next = await StoredApprovalDesk.open({ store, metrics: new Metrics(), log });
     expect((await next.get(held.id)).state).toBe('abandoned');
     await expect(next.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
@@ -207,7 +209,7 @@ describe('the desk', () => {
   it('lists newest first, by state and in pages', async () => {
     const ids: string[] = [];
     for (let i = 0; i < 5; i++) {
-      ids.unshift((await desk.request(wanted())).id);
+      ids.unshift((await hold(desk)).id);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     await desk.decide(ids[1]!, 'deny', OPS);
@@ -225,30 +227,9 @@ describe('the desk', () => {
       requested: (approval) => told.push(`requested ${approval.state}`),
       resolved: (approval) => told.push(`resolved ${approval.state}`),
     });
-    const held = await desk.request(wanted());
+    const held = await hold(desk);
     await desk.decide(held.id, 'approve', OPS);
     await desk.decide(held.id, 'approve', OPS);
     expect(told).toEqual(['requested pending', 'resolved approved']);
   });
 });
-
-function wanted(changes: Partial<NewApproval> = {}): NewApproval {
-  return {
-    sessionId: 'ses_1',
-    role: 'app',
-    database: 'shop',
-    application: 'psql',
-    client: '127.0.0.1:50000',
-    statement: 'delete from orders',
-    parameters: 0,
-    operation: 'delete',
-    risk: 'critical',
-    reasons: ['delete without WHERE'],
-    tables: ['orders'],
-    rule: 'default:critical',
-    reason: '',
-    approvalsNeeded: 1,
-    timeoutMs: 60_000,
-    ...changes,
-  };
-}

@@ -62,6 +62,6 @@ it('the verifier that docs/audit.md gives agrees with the one that is built in',
   audit.tamper((database) =>
     database.exec(`update audit_blocks set hash = zeroblob(32) where first_seq = ${end.sequence + 1}`),
   );
-  await expect(run()).rejects.toThrow('is not what its hash is of');
+  await expect(run()).rejects.toThrow('are not what their hash is of');
   await audit.remove();
 });

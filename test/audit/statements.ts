@@ -1,5 +1,6 @@
 import type { AuditEntry, AuditSession } from '../../src/audit/event.ts';
 import type { Decision } from '../../src/policy/decision.ts';
+import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Analysis, Risk } from '../../src/sql/effects.ts';
 
 /** Statements as a session would hand them to the audit, for tests that do not run one. */
@@ -51,7 +52,7 @@ export function decision(action: Decision['action'] = 'allow', risk: Risk = 'saf
     case 'snapshot':
       return { ...ground, action, snapshot: 'required' };
     case 'hold':
-      return { ...ground, action, mode: 'live', timeoutMs: 1000, approvals: 1, snapshot: 'required' };
+      return { ...ground, action, ...DEFAULT_HOLD, snapshot: 'required' };
     case 'block':
       return { ...ground, action, hint: 'ask' };
   }

@@ -6,6 +6,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readBlocks } from '../../src/audit/block-reader.ts';
+import { chainBlock, RecordChecks } from '../../src/audit/chain.ts';
 import { readPublicKey } from '../../src/audit/key-file.ts';
 import { recordedEvent } from '../../src/audit/recorded-event.ts';
 import { ANCHOR_FOLDER } from '../../src/audit/signed-head.ts';
@@ -139,7 +140,9 @@ describe('an audit that nobody touched', () => {
     await writeRows(3);
     expect(await audit.verify()).toMatchObject({ faults: [], records: 37, chainedFrom: 8, signedTo: 37 });
     audit.tamper((database) => database.exec('update audit_blocks set hash = null where first_seq < 20'));
-    expect(told(await audit.verify())[0]).toMatch(/^changed 28-28: not what follows record 27/);
+    expect(told(await audit.verify())[0]).toMatch(
+      /^changed 28-28: not what this block or the one before it was/,
+    );
   });
 });
 
@@ -168,8 +171,19 @@ describe('a record', () => {
     ]);
   });
 
+  it('that was changed by one who mends the checks is found by the hash of its block', async () => {
+    const mended = (first: number) =>
+      rewrite(first, (block) => {
+        block.writeDoubleLE(999, 64 + 3 * 48 + 8);
+        const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+        const checks = new RecordChecks(view);
+        for (let i = 0; i < 10; i++) block.writeUInt32LE(checks.next()!, 64 + i * 48 + 44);
+      });
+    mended(21);
+    expect(told(await audit.verify())).toEqual(['changed 21-30: not what the hash beside them is of']);
+  });
+
   it('that was changed by one who mends the hashes is found by the head', async () => {
-    const { chainBlock } = await import('../../src/audit/chain.ts');
     audit.tamper((database) => {
       let hash: Uint8Array = new Uint8Array(32);
       const set = database.prepare(
@@ -268,7 +282,7 @@ describe('what a row says of its records', () => {
     ['first_time_ms = 5', 'stored under times'],
     ['last_time_ms = 5', 'stored under times'],
     ['raw_bytes = 5', 'stored under times'],
-    ['hash = zeroblob(32)', 'not what the hash beside it is of'],
+    ['hash = zeroblob(32)', 'not what the hash beside them is of'],
     ['last_seq = 25', 'there are records beyond 25'],
     ['first_seq = 22', 'records from 21 on are in the place of 22'],
     ["encoding = case encoding when 'raw' then 'zstd' else 'raw' end", 'not to be read as they are stored'],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_POLICY, loadPolicy } from '../../src/policy/load.ts';
+import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import { decided, ETL, one, statement, text, unparsed } from './support.ts';
 
 const rules = (...lines: string[]): string =>
@@ -24,13 +25,12 @@ describe('without rules', () => {
 
   it('holds for half an hour, for one approval, with a snapshot', () => {
     const decision = DEFAULT_POLICY.forSession(ETL).decide(one({ reasons: ['delete without WHERE'] }));
+    expect(DEFAULT_HOLD).toMatchObject({ timeoutMs: 1_800_000, approvals: 1, grantMs: 900_000 });
     expect(decision).toEqual({
       action: 'hold',
-      mode: 'live',
-      timeoutMs: 1_800_000,
-      approvals: 1,
+      ...DEFAULT_HOLD,
       snapshot: 'required',
-      withoutPlan: { kind: 'hold', mode: 'live', timeoutMs: 1_800_000, approvals: 1 },
+      withoutPlan: { kind: 'hold', ...DEFAULT_HOLD },
       rule: 'default:critical',
       reason: 'delete without WHERE',
       risk: 'critical',

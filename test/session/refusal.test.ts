@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Block, Decision } from '../../src/policy/decision.ts';
+import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import { FUNCTION_CALL, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from '../../src/session/opaque.ts';
 import {
   blockedError,
@@ -15,14 +16,7 @@ import { HEADER_BYTES } from '../../src/wire/message-type.ts';
 
 const ground = { rule: 'payroll is precious', reason: 'it is', risk: 'critical', wouldBe: null } as const;
 const block: Block = { ...ground, action: 'block', hint: 'ask first' };
-const hold: Decision = {
-  ...ground,
-  action: 'hold',
-  mode: 'live',
-  timeoutMs: 1,
-  approvals: 1,
-  snapshot: 'off',
-};
+const hold: Decision = { ...ground, action: 'hold', ...DEFAULT_HOLD, snapshot: 'off' };
 
 describe('what a client is told', () => {
   it('of a block: the rule, the reason, and what to do', () => {

@@ -1,10 +1,17 @@
-import type { ApprovalDesk, HeldStatement, HoldOutcome, NewApproval } from '../../src/approval/approval.ts';
+import type { ApprovalDesk, Asked, HoldOutcome, NewApproval } from '../../src/approval/approval.ts';
 import type { AuditEntry, AuditLog } from '../../src/audit/event.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
+import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Restraints } from '../../src/restraint/restraint.ts';
-import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
+import type {
+  Analyzer,
+  PolicySource,
+  PreviewServices,
+  SessionServices,
+  SnapshotServices,
+} from '../../src/session/state.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
@@ -31,6 +38,7 @@ export class StubServices implements SessionServices {
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
   readonly snapshots: SnapshotServices | null = null;
+  readonly previews: PreviewServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
@@ -99,14 +107,14 @@ class StubApprovals implements ApprovalDesk {
   /** A decision is on its way to the store, so that whoever gives up comes too late there. */
   isDeciding = false;
 
-  async request(approval: NewApproval): Promise<HeldStatement> {
+  async request(approval: NewApproval): Promise<Asked> {
     if (this.failure !== null) throw this.failure;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     this.asked.push({ ...approval, settle: resolve });
+    const id = `a_${this.asked.length}`;
     return {
-      id: `a_${this.asked.length}`,
-      outcome: promise,
-      end: (kind) => this.isDeciding || resolve({ kind }),
+      kind: 'waits',
+      held: { id, outcome: promise, end: (kind) => this.isDeciding || resolve({ kind }) },
     };
   }
 }
@@ -208,7 +216,7 @@ function decide(analysis: Analysis): Decision {
     return { ...ground, action: 'block', hint: 'do not' };
   }
   if (analysis.operation === 'update') {
-    return { ...ground, action: 'hold', mode: 'live', timeoutMs: 60_000, approvals: 1, snapshot: 'off' };
+    return { ...ground, action: 'hold', ...DEFAULT_HOLD, mode: 'live', snapshot: 'off' };
   }
   return allow(analysis);
 }

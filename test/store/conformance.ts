@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ApprovalRow, AuditBlock, ControlStore } from '../../src/store/control-store.ts';
+import type { ApprovalRow, ApprovalVote, AuditBlock, ControlStore } from '../../src/store/control-store.ts';
 
 /** What an adapter's test gives: a store of its own that is empty, and the same one opened again. */
 export interface StoreUnderTest {
@@ -147,16 +147,86 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         ).toBeNull();
       });
 
-      it('resolves what an earlier run left pending, and only that', async () => {
-        for (const id of ['apr_1', 'apr_2', 'apr_3']) await store.insertApproval(pending(id));
+      it('makes tickets of what an earlier run left pending, and abandons what has no key', async () => {
+        await store.insertApproval(pending('apr_1'));
+        for (const id of ['apr_2', 'apr_3']) await store.insertApproval(ticket(id, { mode: 'live' }));
         await store.resolveApproval('apr_2', { state: 'denied', atMs: 1, by: 'ops', comment: null });
-        const left = { state: 'abandoned', atMs: 2, by: null, comment: null };
-        expect(await store.resolvePendingApprovals(left)).toBe(2);
-        expect(await store.resolvePendingApprovals(left)).toBe(0);
-        const states = (await store.approvals({ state: null, beforeId: null, limit: 9 })).map(
-          (row) => row.state,
-        );
-        expect(states).toEqual(['abandoned', 'denied', 'abandoned']);
+        expect(await store.detachApprovals(2)).toEqual({ detached: 1, abandoned: 1 });
+        expect(await store.detachApprovals(3)).toEqual({ detached: 0, abandoned: 0 });
+        const rows = await store.approvals({ state: null, beforeId: null, limit: 9 });
+        expect(rows.map(({ state, mode }) => `${state} ${mode}`)).toEqual([
+          'pending ticket',
+          'denied live',
+          'abandoned live',
+        ]);
+      });
+
+      it('takes the same request once, while nothing is decided of it', async () => {
+        const [first, second, other] = await Promise.all([
+          store.insertApproval(ticket('apr_1')),
+          store.insertApproval(ticket('apr_2')),
+          store.insertApproval(ticket('apr_3', { terms: 'others' })),
+        ]);
+        expect([first.id, second.id, other.id]).toEqual(['apr_1', 'apr_1', 'apr_3']);
+        await store.resolveApproval('apr_1', { state: 'denied', atMs: 1, by: 'ops', comment: null });
+        expect((await store.insertApproval(ticket('apr_4'))).id).toBe('apr_4');
+        const expired = { ...ticket('apr_5'), createdAtMs: 2000, expiresAtMs: 3000 };
+        expect((await store.insertApproval(expired)).id).toBe('apr_5');
+        expect((await store.approvalsOfKey('key', 10)).map(({ id }) => id)).toEqual([
+          'apr_5',
+          'apr_4',
+          'apr_3',
+          'apr_1',
+        ]);
+      });
+
+      it('counts one vote of each, and resolves with the last that is needed', async () => {
+        await store.insertApproval(ticket('apr_1'));
+        expect(await store.voteApproval(vote('ana', { needed: 2 }))).toMatchObject({
+          changed: false,
+          row: { state: 'pending', votes: [{ principal: 'ana', verdict: 'approve', comment: 'by ana' }] },
+        });
+        const again = await store.voteApproval(vote('ana', { needed: 2, atMs: 6, comment: 'again' }));
+        expect(again?.row.votes).toMatchObject([{ atMs: 5, comment: 'by ana' }]);
+        const last = await store.voteApproval(vote('ben', { needed: 2, atMs: 7 }));
+        const row = { state: 'approved', resolvedBy: 'ana, ben', comment: 'by ana; by ben', resolvedAtMs: 7 };
+        expect(last).toMatchObject({ changed: true, row });
+        expect(last?.row).toMatchObject({ grantUntilMs: 107, consumedAtMs: null });
+        const late = await store.voteApproval(vote('cid', { verdict: 'deny' }));
+        expect(late).toMatchObject({ changed: false, row });
+        await reopen();
+        expect(await store.approval('apr_1')).toEqual(last?.row);
+      });
+
+      it('lets one denial suffice, and break-glass alone, but nothing after its time', async () => {
+        for (const id of ['apr_1', 'apr_2', 'apr_3'])
+          await store.insertApproval(ticket(id, { bindingKey: id }));
+        await store.voteApproval(vote('ana', { needed: 2 }));
+        expect((await store.voteApproval(vote('ana', { needed: 2, verdict: 'deny' })))?.row).toMatchObject({
+          state: 'denied',
+          resolvedBy: 'ana',
+          grantUntilMs: null,
+        });
+        const broken = { approvalId: 'apr_2', needed: 9, breakGlass: true };
+        expect((await store.voteApproval(vote('ana', broken)))?.row).toMatchObject({ state: 'approved' });
+        const late = await store.voteApproval(vote('ana', { approvalId: 'apr_3', atMs: 1001 }));
+        expect(late).toMatchObject({ changed: false, row: { state: 'pending', votes: [] } });
+        expect(await store.voteApproval(vote('ana', { approvalId: 'apr_9' }))).toBeNull();
+      });
+
+      it('lets a grant be used once, by one of many, and not after its time', async () => {
+        for (const id of ['apr_1', 'apr_2', 'apr_3'])
+          await store.insertApproval(
+            ticket(id, { bindingKey: id, mode: id === 'apr_3' ? 'live' : 'ticket' }),
+          );
+        for (const approvalId of ['apr_1', 'apr_2', 'apr_3'])
+          await store.voteApproval(vote('ana', { approvalId }));
+        const used = await Promise.all(['a', 'b', 'c'].map((by) => store.consumeGrant('apr_1', 50, by)));
+        expect(used).toEqual([true, false, false]);
+        expect(await store.approval('apr_1')).toMatchObject({ consumedAtMs: 50, consumedBy: 'a' });
+        expect(await store.consumeGrant('apr_2', 105, 'late')).toBe(false);
+        expect(await store.approval('apr_3')).toMatchObject({ consumedAtMs: 5, consumedBy: 'ses_1' });
+        expect(await store.consumeGrant('apr_3', 50, 'another')).toBe(false);
       });
 
       it('lists newest first, in pages, of one state or all', async () => {
@@ -171,6 +241,16 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         expect(await ids('pending', null, 4)).toBe('7643');
         expect(await ids('pending', 'apr_3', 4)).toBe('1');
         expect(await ids('approved', null, 4)).toBe('52');
+      });
+    });
+
+    describe('previews', () => {
+      it('are kept beside the approval, the last one alone', async () => {
+        await store.setApprovalPreview('apr_1', '{"a":1}');
+        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await reopen();
+        expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
+        expect(await store.approvalPreview('apr_2')).toBeNull();
       });
     });
 
@@ -194,7 +274,16 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('tokens and meta', () => {
       it('keeps a token once', async () => {
-        const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
+        const token = {
+          name: 'ops',
+          sha256: 'ab',
+          scopes: ['*'],
+          createdAtMs: 1,
+          expiresAtMs: null,
+          roles: ['app'],
+          groups: ['dba'],
+          createdBy: 'token:admin',
+        };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
         await store.insertToken({
@@ -205,15 +294,17 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          {
-            name: 'ci',
-            sha256: 'ab',
-            scopes: ['audit:read', 'metrics:read'],
-            createdAtMs: 1,
-            expiresAtMs: 9,
-          },
+          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
           token,
         ]);
+      });
+
+      it('keeps none that was deleted', async () => {
+        const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
+        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast' });
+        await store.deleteToken('ops');
+        await store.deleteToken('nobody');
+        expect(await store.tokens()).toEqual([]);
       });
 
       it('keeps values by key', async () => {
@@ -253,10 +344,38 @@ function pending(id: string): ApprovalRow {
   return {
     id,
     state: 'pending',
+    mode: 'live',
+    role: 'app',
     createdAtMs: 1.5,
+    expiresAtMs: 1000,
     resolvedAtMs: null,
     resolvedBy: null,
     comment: null,
+    bindingKey: null,
+    terms: null,
+    grantUntilMs: null,
+    consumedAtMs: null,
+    consumedBy: null,
+    votes: [],
     body: `{"of":"${id}"}`,
+  };
+}
+
+function ticket(id: string, changes: Partial<ApprovalRow> = {}): ApprovalRow {
+  return { ...pending(id), mode: 'ticket', bindingKey: 'key', terms: 'terms', ...changes };
+}
+
+function vote(principal: string, changes: Partial<ApprovalVote> = {}): ApprovalVote {
+  return {
+    approvalId: 'apr_1',
+    principal,
+    verdict: 'approve',
+    atMs: 5,
+    comment: `by ${principal}`,
+    breakGlass: false,
+    needed: 1,
+    grantMs: 100,
+    session: 'ses_1',
+    ...changes,
   };
 }

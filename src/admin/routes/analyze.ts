@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { SessionFacts } from '../../policy/decision.ts';
+import { HOLD_MODES, type SessionFacts } from '../../policy/decision.ts';
 import { explanationOf } from '../../policy/explanation.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
@@ -49,9 +49,10 @@ const decision = z.object({
   would_be: z.enum(['snapshot', 'hold', 'block']).nullable(),
   snapshot: z.enum(['required', 'best_effort', 'off']).optional(),
   without_plan: z.enum(['hold', 'block', 'allow']).optional(),
-  hold_mode: z.enum(['live', 'ticket']).optional(),
+  hold_mode: z.enum(HOLD_MODES).optional(),
   timeout_ms: z.number().optional(),
   approvals: z.int().optional(),
+  approvers: z.array(z.string()).readonly().nullable().optional(),
   hint: z.string().optional(),
 });
 

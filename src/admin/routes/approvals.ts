@@ -1,10 +1,19 @@
 import { z } from 'zod';
-import { APPROVAL_STATES, type Approval } from '../../approval/approval.ts';
+import {
+  APPROVAL_STATES,
+  type Approval,
+  type Binding,
+  type Grant,
+  type Vote,
+} from '../../approval/approval.ts';
+import type { Decider } from '../../approval/approver.ts';
 import type { Verdict } from '../../approval/desk.ts';
+import { formatRowsTolerance } from '../../policy/rows-tolerance.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
-import { problemSchema } from '../problems.ts';
+import { problemSchema, RequestProblem } from '../problems.ts';
 import { limit, pageOf, risk, secured, timeText, tokenProblems } from '../route-schema.ts';
+import type { Token } from '../tokens.ts';
 
 const id = z.string().regex(/^[a-z]+_[0-9a-z]+$/);
 
@@ -12,13 +21,58 @@ const approvalSchema = z
   .object({
     id,
     state: z.enum(APPROVAL_STATES),
+    mode: z
+      .enum(['live', 'ticket'])
+      .describe('live: a session waits. ticket: whoever asks again may run it, once.'),
     created_at: z.string(),
     expires_at: z.string(),
     resolved_at: z.string().nullable(),
     resolved_by: z.string().nullable().describe('The name of the token that decided, or the names.'),
     comment: z.string().nullable(),
     approvals_needed: z.int().describe('How many must approve, by tokens of different names.'),
-    approved_by: z.array(z.string()).readonly().describe('Who has, while it is pending.'),
+    approved_by: z.array(z.string()).readonly().describe('Who has.'),
+    approvers: z
+      .array(z.string())
+      .readonly()
+      .nullable()
+      .describe('Groups of which those who approve must be members; null for anybody.'),
+    votes: z
+      .array(
+        z.object({
+          principal: z.string(),
+          verdict: z.enum(['approve', 'deny']),
+          at: z.string(),
+          comment: z.string().nullable(),
+          break_glass: z.boolean().describe('It sufficed alone, in an emergency.'),
+        }),
+      )
+      .readonly()
+      .describe('In the order in which they were given.'),
+    grant: z
+      .object({
+        until: z.string().describe('Until when the statement may be run, once.'),
+        consumed_at: z.string().nullable(),
+        consumed_by: z.string().nullable().describe('The session that has run it.'),
+      })
+      .nullable()
+      .describe('Once it is approved.'),
+    binding: z
+      .object({
+        runs_as: z.string().nullable().describe('Whose rights the session has.'),
+        search_path: z.string().nullable(),
+        schema_sha256: z.string().nullable().describe('Of the tables and functions that it names.'),
+        rows: z
+          .int()
+          .nullable()
+          .describe('How many it would change, where that was known when it was asked.'),
+        rows_tolerance: z.string().describe('How many more or fewer it may change: a number, or a share.'),
+        without_snapshot: z.string().nullable().describe('Why there will be no snapshot of it.'),
+      })
+      .describe('What must be as it was when the statement runs; null is not known.'),
+    drift: z
+      .array(z.string())
+      .readonly()
+      .describe('How it differs from what was approved of the same statement before.'),
     session: z.string(),
     role: z.string(),
     database: z.string(),
@@ -92,10 +146,7 @@ function decisionRoute(
   app.post(
     `/v1/approvals/:id/${verdict}`,
     {
-      config: {
-        scope: 'approval:write',
-        ...(verdict === 'approve' ? { whilePaused: 'refused' as const } : {}),
-      },
+      config: { scope: 'approval:write' },
       schema: {
         summary,
         ...secured('approval:write'),
@@ -112,23 +163,36 @@ function decisionRoute(
       },
     },
     async ({ params, body, principal }) => {
-      const decider = { by: principal?.name ?? 'unknown', comment: body?.comment ?? null };
+      const decider = deciderOf(principal, body?.comment ?? null, false);
       return approvalJson(await approvals.decide(params.id, verdict, decider));
     },
   );
+}
+
+function deciderOf(principal: Token | null, comment: string | null, breakGlass: boolean): Decider {
+  // Routes with a scope have a principal; without one it would be nobody's decision.
+  if (principal === null) throw new RequestProblem('unauthorized');
+  const { name: by, roles, groups } = principal;
+  return { by, comment, roles, groups, breakGlass };
 }
 
 function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
   return {
     id: approval.id,
     state: approval.state,
+    mode: approval.mode,
     created_at: timeText(approval.createdAtMs),
     expires_at: timeText(approval.expiresAtMs),
     resolved_at: approval.resolvedAtMs === null ? null : timeText(approval.resolvedAtMs),
     resolved_by: approval.resolvedBy,
     comment: approval.comment,
     approvals_needed: approval.approvalsNeeded,
-    approved_by: approval.approvedBy,
+    approved_by: approval.votes.flatMap((vote) => (vote.verdict === 'approve' ? [vote.principal] : [])),
+    approvers: approval.approvers,
+    votes: approval.votes.map(voteJson),
+    grant: grantJson(approval.grant),
+    binding: bindingJson(approval.binding),
+    drift: approval.drift,
     session: approval.sessionId,
     role: approval.role,
     database: approval.database,
@@ -143,5 +207,32 @@ function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
     tables: approval.tables,
     rule: approval.rule,
     reason: approval.reason,
+  };
+}
+
+type ApprovalJson = z.infer<typeof approvalSchema>;
+
+function voteJson({ principal, verdict, atMs, comment, breakGlass }: Vote): ApprovalJson['votes'][number] {
+  return { principal, verdict, at: timeText(atMs), comment, break_glass: breakGlass };
+}
+
+function grantJson(grant: Grant | null): ApprovalJson['grant'] {
+  if (grant === null) return null;
+  const { untilMs, consumedAtMs, consumedBy } = grant;
+  return {
+    until: timeText(untilMs),
+    consumed_at: consumedAtMs === null ? null : timeText(consumedAtMs),
+    consumed_by: consumedBy,
+  };
+}
+
+function bindingJson(binding: Binding): ApprovalJson['binding'] {
+  return {
+    runs_as: binding.runsAs,
+    search_path: binding.searchPath,
+    schema_sha256: binding.schemaSha256,
+    rows: binding.rows,
+    rows_tolerance: formatRowsTolerance(binding.rowsTolerance),
+    without_snapshot: binding.withoutSnapshot,
   };
 }

@@ -1,0 +1,84 @@
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { ControlStore } from '../store/control-store.ts';
+import type { Approval, NewApproval } from './approval.ts';
+import type { RowCounter } from './desk.ts';
+import { driftOf, driftOfRows, isOvertaken } from './drift.ts';
+import { approvalOf } from './stored-approval.ts';
+
+/** What has come of the same request before; `overtaken` are those that nobody need decide any more. */
+export type Precedent = { readonly overtaken: readonly string[] } & (
+  | { readonly kind: 'granted'; readonly approval: Approval }
+  | { readonly kind: 'denied'; readonly approval: Approval }
+  | { readonly kind: 'pending'; readonly approval: Approval }
+  /** Nothing that helps; `drift` is why not what has been approved. */
+  | { readonly kind: 'none'; readonly drift: readonly string[] }
+);
+
+/** The same statement may have been asked for under other circumstances as well, which are looked at, up to so many. */
+const EARLIER_MAX = 32;
+
+/**
+ * Finds what a request may rely on: a grant that is not used, which it uses; a denial that is not long ago; or that
+ * the same has been asked already.
+ */
+export class Precedents {
+  readonly #store: ControlStore;
+  counter: RowCounter | null = null;
+
+  constructor(store: ControlStore) {
+    this.#store = store;
+  }
+
+  async of(wanted: NewApproval): Promise<Precedent> {
+    const { key } = wanted.binding;
+    const overtaken: string[] = [];
+    let drift: readonly string[] = [];
+    if (key === null) return { kind: 'none', drift, overtaken };
+    for (const row of await this.#store.approvalsOfKey(key, EARLIER_MAX)) {
+      const earlier = approvalOf(row);
+      const differs = driftOf(earlier, wanted);
+      if (isOpenTicket(earlier)) {
+        if (differs.length === 0) return { kind: 'pending', approval: earlier, overtaken };
+        if (isOvertaken(earlier, wanted)) overtaken.push(earlier.id);
+      } else if (differs.length === 0 && isDeniedLately(earlier)) {
+        return { kind: 'denied', approval: earlier, overtaken };
+      } else if (isGranted(earlier)) {
+        const all = differs.length > 0 ? differs : await this.#differsInRows(earlier, wanted);
+        if (all.length === 0) {
+          const used = await this.#use(earlier, wanted);
+          if (used !== null) return { kind: 'granted', approval: used, overtaken };
+        } else if (drift.length === 0) drift = all;
+      }
+    }
+    return { kind: 'none', drift, overtaken };
+  }
+
+  async #differsInRows(earlier: Approval, wanted: NewApproval): Promise<string[]> {
+    if (this.counter === null) return [];
+    const shown = await this.counter.shown(earlier);
+    if (shown === null) return [];
+    const drift = driftOfRows(shown, await this.counter.now(wanted), wanted.binding.rowsTolerance);
+    return drift === null ? [] : [drift];
+  }
+
+  /** Null where another has used it meanwhile. */
+  async #use(earlier: Approval, { sessionId }: NewApproval): Promise<Approval | null> {
+    const consumedAtMs = nowMs();
+    if (!(await this.#store.consumeGrant(earlier.id, consumedAtMs, sessionId))) return null;
+    return { ...earlier, grant: { ...earlier.grant!, consumedAtMs, consumedBy: sessionId } };
+  }
+}
+
+function isOpenTicket({ state, mode, expiresAtMs }: Approval): boolean {
+  return state === 'pending' && mode === 'ticket' && expiresAtMs > nowMs();
+}
+
+/** Whoever waited has been told, and may ask again; a ticket's holder is told when it asks. */
+function isDeniedLately({ state, mode, resolvedAtMs }: Approval): boolean {
+  return state === 'denied' && mode === 'ticket' && (resolvedAtMs ?? 0) + LIMITS.approvalDeniedMs > nowMs();
+}
+
+function isGranted({ state, grant }: Approval): boolean {
+  return state === 'approved' && grant !== null && grant.consumedAtMs === null && grant.untilMs > nowMs();
+}

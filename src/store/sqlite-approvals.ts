@@ -1,0 +1,221 @@
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import {
+  type ApprovalPage,
+  type ApprovalResolution,
+  type ApprovalRow,
+  type ApprovalVote,
+  type ApprovalVoteRow,
+  PENDING,
+  type ResolvedApproval,
+} from './control-store.ts';
+import type { StoreCalls } from './sqlite-records.ts';
+
+/** Rows of before have no key: nothing can be run on them any more. */
+export const APPROVALS_DDL = `
+  alter table approvals add column mode           text not null default 'live';
+  alter table approvals add column role           text not null default '';
+  alter table approvals add column expires_at_ms  real;
+  alter table approvals add column binding_key    text;
+  alter table approvals add column terms          text;
+  alter table approvals add column grant_until_ms real;
+  alter table approvals add column consumed_at_ms real;
+  alter table approvals add column consumed_by    text;
+  create index approvals_by_key on approvals (binding_key, id) where binding_key is not null;
+
+  create table approval_votes (
+    approval_id text not null,
+    principal   text not null,
+    verdict     text not null check (verdict in ('approve', 'deny')),
+    at_ms       real not null,
+    comment     text,
+    break_glass integer not null default 0,
+    primary key (approval_id, principal)
+  ) strict, without rowid;
+`;
+
+type ApprovalCalls = Pick<
+  StoreCalls,
+  | 'insertApproval'
+  | 'resolveApproval'
+  | 'voteApproval'
+  | 'consumeGrant'
+  | 'detachApprovals'
+  | 'approval'
+  | 'approvals'
+  | 'approvalsOfKey'
+>;
+
+type Row = Record<string, SQLOutputValue>;
+
+/** No identifier sorts after this one. */
+const LAST_ID = '\u{10ffff}';
+
+export function approvalCalls(database: DatabaseSync): ApprovalCalls {
+  const reads = approvalReads(database);
+  return { ...reads, ...approvalWrites(database, reads), ...voteCalls(database, reads) };
+}
+
+type Reads = Pick<ApprovalCalls, 'approval' | 'approvals' | 'approvalsOfKey'>;
+
+function approvalReads(database: DatabaseSync): Reads {
+  const one = database.prepare('select * from approvals where id = ?');
+  const all = database.prepare('select * from approvals where id < ? order by id desc limit ?');
+  const inState = database.prepare(
+    'select * from approvals where state = ? and id < ? order by id desc limit ?',
+  );
+  const ofKey = database.prepare('select * from approvals where binding_key = ? order by id desc limit ?');
+  const votes = database.prepare('select * from approval_votes where approval_id = ? order by at_ms');
+  const read = (row: Row): ApprovalRow => approvalRow(row, votes.all(String(row['id'])).map(voteRow));
+  return {
+    approval(id: string): ApprovalRow | null {
+      const row = one.get(id);
+      return row === undefined ? null : read(row);
+    },
+    approvals({ state, beforeId, limit }: ApprovalPage): readonly ApprovalRow[] {
+      const before = beforeId ?? LAST_ID;
+      return (state === null ? all.all(before, limit) : inState.all(state, before, limit)).map(read);
+    },
+    approvalsOfKey: (key, limit) => ofKey.all(key, limit).map(read),
+  };
+}
+
+function approvalWrites(
+  database: DatabaseSync,
+  { approval }: Reads,
+): Pick<ApprovalCalls, 'insertApproval' | 'resolveApproval' | 'consumeGrant' | 'detachApprovals'> {
+  const insert = database.prepare(
+    `insert into approvals (id, state, mode, role, created_at_ms, expires_at_ms, resolved_at_ms, resolved_by, comment,
+       binding_key, terms, grant_until_ms, consumed_at_ms, consumed_by, body)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const same = database.prepare(
+    `select id from approvals where binding_key = ? and terms = ? and state = '${PENDING}' and mode = 'ticket'
+       and expires_at_ms > ? order by id desc limit 1`,
+  );
+  const resolve = database.prepare(
+    `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?
+     where id = ? and state = '${PENDING}'`,
+  );
+  const consume = database.prepare(
+    `update approvals set consumed_at_ms = ?, consumed_by = ?
+     where id = ? and state = 'approved' and consumed_at_ms is null and grant_until_ms > ?`,
+  );
+  const abandon = database.prepare(
+    `update approvals set state = 'abandoned', resolved_at_ms = ?
+     where state = '${PENDING}' and binding_key is null`,
+  );
+  const detach = database.prepare(
+    `update approvals set mode = 'ticket' where state = '${PENDING}' and mode = 'live'`,
+  );
+  return {
+    insertApproval(row: ApprovalRow): ApprovalRow {
+      const isTicket = row.mode === 'ticket' && row.bindingKey !== null;
+      const found = isTicket ? same.get(row.bindingKey, row.terms, row.createdAtMs) : undefined;
+      if (found !== undefined) return approval(String(found['id']))!;
+      const { id, state, mode, role, createdAtMs, expiresAtMs, resolvedAtMs, resolvedBy, comment } = row;
+      const { bindingKey, terms, grantUntilMs, consumedAtMs, consumedBy, body } = row;
+      insert.run(
+        ...[id, state, mode, role, createdAtMs, expiresAtMs, resolvedAtMs, resolvedBy, comment],
+        ...[bindingKey, terms, grantUntilMs, consumedAtMs, consumedBy, body],
+      );
+      return row;
+    },
+    resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
+      const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
+      const row = approval(id);
+      return row === null ? null : { changed, row };
+    },
+    consumeGrant: (id, atMs, by) => consume.run(atMs, by, id, atMs).changes === 1,
+    detachApprovals(atMs: number): { detached: number; abandoned: number } {
+      const abandoned = Number(abandon.run(atMs).changes);
+      return { abandoned, detached: Number(detach.run().changes) };
+    },
+  };
+}
+
+function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCalls, 'voteApproval'> {
+  const insert = database.prepare(
+    `insert into approval_votes (approval_id, principal, verdict, at_ms, comment, break_glass)
+     values (?, ?, ?, ?, ?, ?)
+     on conflict (approval_id, principal) do update
+       set verdict = excluded.verdict, at_ms = excluded.at_ms, comment = excluded.comment,
+           break_glass = excluded.break_glass
+     where approval_votes.verdict <> excluded.verdict or excluded.break_glass > approval_votes.break_glass`,
+  );
+  const resolve = database.prepare(
+    `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?, grant_until_ms = ?,
+       consumed_at_ms = ?, consumed_by = ? where id = ?`,
+  );
+  return {
+    voteApproval(vote: ApprovalVote): ResolvedApproval | null {
+      const { approvalId, principal, verdict, atMs, comment, breakGlass } = vote;
+      const before = approval(approvalId);
+      if (before === null) return null;
+      const isOpen = before.state === PENDING && (before.expiresAtMs ?? Number.POSITIVE_INFINITY) > atMs;
+      if (!isOpen) return { changed: false, row: before };
+      insert.run(approvalId, principal, verdict, atMs, comment, breakGlass ? 1 : 0);
+      const { votes } = approval(approvalId)!;
+      const given = votes.filter((each) => each.verdict === 'approve');
+      if (verdict === 'deny') {
+        resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
+      } else if (breakGlass || given.length >= vote.needed) {
+        // Whoever waits for it runs it now; a ticket may be run later, once.
+        const isTicket = before.mode === 'ticket';
+        const { by, comment: said } = joined(given);
+        const until = atMs + vote.grantMs;
+        const used = isTicket ? ([null, null] as const) : ([atMs, vote.session] as const);
+        resolve.run('approved', atMs, by, said, until, ...used, approvalId);
+      }
+      const row = approval(approvalId)!;
+      return { changed: row.state !== PENDING, row };
+    },
+  };
+}
+
+function joined(votes: readonly ApprovalVoteRow[]): { by: string; comment: string | null } {
+  const comments = votes.flatMap(({ comment }) => (comment === null ? [] : [comment]));
+  return {
+    by: votes.map(({ principal }) => principal).join(', '),
+    comment: comments.length === 0 ? null : comments.join('; '),
+  };
+}
+
+function approvalRow(row: Row, votes: readonly ApprovalVoteRow[]): ApprovalRow {
+  return {
+    id: String(row['id']),
+    state: String(row['state']),
+    mode: String(row['mode']),
+    role: String(row['role']),
+    createdAtMs: Number(row['created_at_ms']),
+    expiresAtMs: numberOrNull(row['expires_at_ms']),
+    resolvedAtMs: numberOrNull(row['resolved_at_ms']),
+    resolvedBy: textOrNull(row['resolved_by']),
+    comment: textOrNull(row['comment']),
+    bindingKey: textOrNull(row['binding_key']),
+    terms: textOrNull(row['terms']),
+    grantUntilMs: numberOrNull(row['grant_until_ms']),
+    consumedAtMs: numberOrNull(row['consumed_at_ms']),
+    consumedBy: textOrNull(row['consumed_by']),
+    votes,
+    body: String(row['body']),
+  };
+}
+
+function voteRow(row: Row): ApprovalVoteRow {
+  return {
+    approvalId: String(row['approval_id']),
+    principal: String(row['principal']),
+    verdict: row['verdict'] === 'deny' ? 'deny' : 'approve',
+    atMs: Number(row['at_ms']),
+    comment: textOrNull(row['comment']),
+    breakGlass: row['break_glass'] === 1,
+  };
+}
+
+function numberOrNull(value: SQLOutputValue | undefined): number | null {
+  return value === null || value === undefined ? null : Number(value);
+}
+
+function textOrNull(value: SQLOutputValue | undefined): string | null {
+  return value === null || value === undefined ? null : String(value);
+}
