@@ -242,6 +242,10 @@ export const LIMITS = {
   trashAttemptsMax: 3,
   /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
   trashCopyBytes: 1024 ** 3,
+  /** What is in the trash is archived no faster, in steps of so much of a table, between which an undo comes first. */
+  trashArchiveBytesPerSecond: 32 * 1024 * 1024,
+  trashArchiveStepBytes: 16 * 1024 * 1024,
+  trashArchiveStallMs: 10_000,
   /** The undo of an ALTER is tried before it is committed, unless its tables and their indexes take more. */
   trashRehearsalBytes: 64 * 1024 ** 2,
   /** Rows that are named where the values of a dropped column cannot be given back. */
