@@ -19,6 +19,7 @@ import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
+import { PreviewResults } from './preview/results.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -93,6 +94,8 @@ async function start(
   const blobs = new SealingStore(openBlobStore(config.snapshots), key);
   stops.push(() => blobs.close());
 
+  const catalog = new Catalog();
+  const previews = new PreviewResults(store, log);
   const services: SessionServices = {
     analyzer,
     policy,
@@ -102,7 +105,8 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
-    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
+    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -131,6 +135,7 @@ async function start(
     snapshots: blobs,
     audit,
     approvals,
+    previews,
     restraints,
     policy,
     analyzer,
@@ -164,12 +169,12 @@ async function start(
   };
 }
 
-function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
+function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Catalog): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
   return {
     store,
-    catalog: new Catalog(),
+    catalog,
     version: packageVersion(),
     patienceMs: LIMITS.snapshotStoreMs,
     slice,

@@ -19,9 +19,12 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
+import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { tokenRoutes } from './routes/tokens.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -81,8 +84,11 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
+    signInRoute(typed, deps);
+    tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
+    previewRoute(typed, deps);
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);

@@ -7,13 +7,14 @@ import { captureBefore, StalePlan } from '../snapshot/capture.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
-import { type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
+import { type CapturedPart, type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
 
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
@@ -29,6 +30,8 @@ export type CaptureOutcome =
   | { readonly kind: 'done'; readonly done: Done }
   /** The connection went while it was committed otherwise, so that nobody knows whether it was. */
   | { readonly kind: 'lost'; readonly snapshotId: string | null; readonly why: string }
+  /** It has been sent in parts, and the client has been told all there is to tell. */
+  | { readonly kind: 'told' }
   /** An error in front of it, which the client knows of, has the server discard it. */
   | { readonly kind: 'discarded' };
 
@@ -51,6 +54,9 @@ export interface CaptureRun {
   readonly entry: AuditEntry;
   readonly decision: Capturing;
   readonly way: CaptureWay;
+  /** The one statement that it is, where the text has several. */
+  readonly analysis: Analysis;
+  readonly part: CapturedPart | null;
   /** Nobody waits for it any more. */
   readonly gaveUp: () => boolean;
 }
@@ -75,10 +81,10 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
       const capture = await captureBefore(connection, plan, writer);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
-      const { way, hidden } = run;
+      const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const prepared = { plan, capture, writer, folder, facts, way, required, hidden, connection };
+      const prepared = { plan, capture, writer, folder, facts, way, required, hidden, connection, part };
       return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
     } catch (error) {
       void writer.abort();
@@ -105,9 +111,9 @@ export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-export function failure(error: unknown, decision: Capturing, entry: AuditEntry): CaptureOutcome {
+export function failure(error: unknown, decision: Capturing, analysis: Analysis): CaptureOutcome {
   if (error instanceof HiddenQueryError) {
-    return { kind: 'refused', error: nativeError(error, entry.analysis.operation) };
+    return { kind: 'refused', error: nativeError(error, analysis.operation) };
   }
   if (error instanceof HiddenQueryEnded) {
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
@@ -124,11 +130,11 @@ export function canceled(decision: Capturing): CaptureOutcome {
 export function factsOf(
   id: string,
   createdAtMs: number,
-  run: Pick<CaptureRun, 'services' | 'text' | 'entry'>,
+  run: Pick<CaptureRun, 'services' | 'text' | 'entry' | 'analysis'>,
   server: ServerFacts,
 ): SnapshotFacts {
-  const { services, text, entry } = run;
-  const { session, analysis, decision } = entry;
+  const { services, text, entry, analysis } = run;
+  const { session, decision } = entry;
   return {
     id,
     created_at: new Date(createdAtMs).toISOString(),

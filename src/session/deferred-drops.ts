@@ -82,6 +82,7 @@ export class DeferredDrops {
         return this.refused(deferred, noPlanError(deferred.bound.decision, captured.why));
       case 'taken':
       case 'recorded':
+      case 'told':
         giveBack(state, captured);
         return this.refused(deferred, internalError('a DROP was captured'));
       default:

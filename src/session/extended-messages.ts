@@ -15,6 +15,7 @@ import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
+import { boundValues } from './preview-desk.ts';
 import {
   boundBesideError,
   noPlanError,
@@ -128,7 +129,10 @@ export class ExtendedMessages {
     const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
+    const mayBeHeld = decision.action === 'hold' || decision.action === 'snapshot';
+    const bound =
+      mayBeHeld && missingBytes === 0 ? () => boundValues(bytes, start, end, portalEnd + 1, nameEnd) : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, bound);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {

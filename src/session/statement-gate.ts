@@ -39,6 +39,13 @@ export interface Prepared {
   readonly hidden: HiddenQueries;
   /** Whose queries end as the way asks for. */
   readonly connection: HiddenConnection;
+  /** It is one of several statements of a Query, which is answered as a whole by whoever sends them. */
+  readonly part: CapturedPart | null;
+}
+
+export interface CapturedPart {
+  /** What tells that it succeeded is kept from the client. */
+  readonly keepsTag: boolean;
 }
 
 export interface ServerFacts {
@@ -62,7 +69,7 @@ export async function readServerFacts(connection: HiddenConnection): Promise<Ser
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** How the statement ends for the client and for the audit. */
-type Ending =
+export type Ending =
   | { readonly kind: 'done'; readonly snapshotId: string | null; readonly why: string }
   | { readonly kind: 'failed'; readonly error: ErrorFields }
   /** The server has told the client itself. */
@@ -88,7 +95,9 @@ export class StatementGate {
   private readonly prepared: Prepared;
   private readonly entry: AuditEntry;
   /** Null until the statement has run, and where it has but its portal has rows left. */
-  private tag: string | null = null;
+  tag: string | null = null;
+  /** Null until it is over. */
+  ending: Ending | null = null;
   private end!: () => void;
 
   constructor(state: SessionState, prepared: Prepared, entry: AuditEntry) {
@@ -271,6 +280,8 @@ export class StatementGate {
 
   private release(ending: Ending): void {
     const { state, entry } = this;
+    const { part } = this.prepared;
+    this.ending = ending;
     const isQuery = this.prepared.way !== 'segment';
     const parts: Buffer[] = [];
     if (ending.kind === 'done') {
@@ -281,11 +292,13 @@ export class StatementGate {
       // Before anything is sent that ends the transaction.
       if (ending.snapshotId !== null && this.prepared.way !== 'own')
         state.fates.add(this.prepared.folder, isQuery);
-      parts.push(
-        this.tag === null
-          ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
-          : encodeMessage(Backend.CommandComplete, complete),
-      );
+      if (part?.keepsTag !== true) {
+        parts.push(
+          this.tag === null
+            ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
+            : encodeMessage(Backend.CommandComplete, complete),
+        );
+      }
     } else if (ending.kind === 'failed') {
       entry.end = 'failed';
       entry.sqlstate = ending.error['C'] ?? null;
@@ -295,10 +308,11 @@ export class StatementGate {
     } else if (ending.kind === 'lost' && typeof ending.snapshotId === 'string') {
       entry.decision = noted(entry.decision, ending.snapshotId, '');
     }
-    if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
+    if (isQuery && part === null && ending.kind !== 'lost')
+      parts.push(encodeReadyForQuery(state.transactionStatus));
     if (parts.length > 0) state.inject(Buffer.concat(parts));
     entry.durationMs = nowMs() - entry.startedAtMs;
-    if (ending.kind === 'lost' || isQuery) {
+    if (ending.kind === 'lost' || (isQuery && part === null)) {
       entry.transactionStatus = ending.kind === 'lost' ? '?' : state.transactionStatus;
       state.services.audit.finish(entry);
     } else {

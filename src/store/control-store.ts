@@ -43,6 +43,9 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
@@ -54,6 +57,7 @@ export interface ControlStore {
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
+  deleteToken(name: string): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -227,6 +231,9 @@ export interface TokenRow {
   readonly scopes: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly createdBy: string;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

@@ -113,6 +113,14 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvals', page);
   }
 
+  setApprovalPreview(approvalId: string, body: string) {
+    return this.#call('setApprovalPreview', approvalId, body);
+  }
+
+  approvalPreview(approvalId: string) {
+    return this.#call('approvalPreview', approvalId);
+  }
+
   insertRestraint(row: RestraintRow) {
     return this.#call('insertRestraint', row);
   }
@@ -127,6 +135,10 @@ export class SqliteControlStore implements ControlStore {
 
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
+  }
+
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
   }
 
   tokens() {

@@ -79,6 +79,8 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     'drop view app.t',
     'alter table app.other drop column v',
     'alter table app.other drop column nothing',
+    'alter table app.t drop constraint t_pkey',
+    'alter table app.t drop constraint if exists nothing, alter id set default 5',
   ])('is answered as it would be directly: %s', async (sql) => {
     await direct.rows('begin');
     direct.write(...run(sql), fe.sync());
