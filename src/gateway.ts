@@ -15,7 +15,9 @@ import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
+import { loadWebhooksFile, NO_WEBHOOKS } from './config/webhooks.ts';
 import { listenError } from './listen-error.ts';
+import { Notifier, type NotifierDeps } from './notify/notifier.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
@@ -81,10 +83,15 @@ async function start(
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
+  const notifier = await openNotifier(config, { store, metrics, log });
+  stops.push(() => notifier.close());
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
   const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const poke = () => notifier.poke();
+  approvals.listen({ requested: poke, resolved: poke });
+  restraints.listen(poke);
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
@@ -153,6 +160,7 @@ async function start(
       return problems;
     },
   });
+  approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
   stops.push(() => admin.close());
   stops.push(async () => {
     draining = true;
@@ -202,7 +210,7 @@ function dropOldAudit(
 }
 
 function lookAfterTrash(
-  { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
+  { trashRetentionMs: ageMs, trashArchive: archive, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
@@ -210,8 +218,13 @@ function lookAfterTrash(
     if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
-  const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });
+  const sweeper = new TrashSweeper({ ...parts, ageMs, archive, connection, keys: trustedKeys(audit) });
   stops.push(() => sweeper.close());
+}
+
+function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
+  const webhooks = config.webhooks === null ? NO_WEBHOOKS : loadWebhooksFile(config.webhooks);
+  return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

@@ -46,6 +46,11 @@ export const LIMITS = {
   parametersMax: 1_000,
   /** Texts of the named prepared statements of one session, and of what its named portals run; a single one may be longer. */
   namedTextChars: 64 * 1024 * 1024,
+  /**
+   * How long a session whose client is gone waits for the end of what is under way, which the server learns of only
+   * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
+   */
+  clientGoneMs: 60 * 60_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
@@ -213,6 +218,8 @@ export const LIMITS = {
   snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
+  /** How often a Query is run in a transaction of the gateway's own until others leave alone what it changes. */
+  snapshotTriesMax: 3,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,
   /** How long an undo waits for a table that others write to. */
@@ -240,6 +247,10 @@ export const LIMITS = {
   trashAttemptsMax: 3,
   /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
   trashCopyBytes: 1024 ** 3,
+  /** What is in the trash is archived no faster, in steps of so much of a table, between which an undo comes first. */
+  trashArchiveBytesPerSecond: 32 * 1024 * 1024,
+  trashArchiveStepBytes: 16 * 1024 * 1024,
+  trashArchiveStallMs: 10_000,
   /** The undo of an ALTER is tried before it is committed, unless its tables and their indexes take more. */
   trashRehearsalBytes: 64 * 1024 ** 2,
   /** Rows that are named where the values of a dropped column cannot be given back. */
@@ -287,6 +298,14 @@ export const LIMITS = {
   /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
   attemptsMax: 1_000,
   attemptsActorsMax: 10_000,
+
+  // --- notify ---
+  /** How often the outbox is looked into where nobody says that there is something. */
+  outboxLookMs: 30_000,
+  outboxBatch: 200,
+  /** To one webhook at a time, of different approvals. */
+  webhookRequestsMax: 4,
+  webhookKeyBytesMin: 24,
 
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */

@@ -4,7 +4,7 @@ import type { Relation } from '../catalog/relation.ts';
 import type { StatementEffects } from '../sql/effects.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { blockedBy, bystanders, lockOf } from './locks.ts';
-import { ownRows } from './own-rows.ts';
+import { countOwnRows, ownRows } from './own-rows.ts';
 import { parameterValues } from './parameters.ts';
 import { type Locks, nothingKnown, type Preview, unknown } from './preview.ts';
 import type { PreviewRequest, PreviewSubject } from './request.ts';
@@ -60,6 +60,24 @@ export async function computePreview(
     parameters,
     took_ms: Math.round(performance.now() - began),
   };
+}
+
+/** The exact number of its own rows, or null. */
+export async function countNow(
+  sandbox: Sandbox,
+  sources: PreviewSources,
+  request: PreviewRequest,
+): Promise<number | null> {
+  const [effects, ...others] = request.analysis.statements;
+  if (request.analysis.status !== 'parsed' || effects === undefined || others.length > 0) return null;
+  const subject = await subjectOf(sandbox, sources, request, effects);
+  if ('kind' in subject) return null;
+  const { slice } = subject;
+  const rows =
+    slice.kind === 'rows' || slice.kind === 'upsert'
+      ? await countOwnRows(sandbox, subject, slice)
+      : (await wholeTables(sandbox, subject)).rows;
+  return rows.kind === 'exact' ? rows.rows : null;
 }
 
 async function subjectOf(

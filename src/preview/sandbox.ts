@@ -17,6 +17,9 @@ export interface SandboxLimits {
 /** Why nothing can be asked in the session as it stands. */
 export class NoSandbox extends Error {}
 
+/** The server refused to end the transaction, so that what comes next would run in it. */
+export class NotLeft extends Error {}
+
 /**
  * Questions that change nothing: in a transaction that can only read and is rolled back whatever comes of it. Outside of
  * a transaction that is one of its own; inside one of the client's a savepoint, to which the transaction goes back and
@@ -92,8 +95,13 @@ export async function inSandbox<T>(
       throw new NoSandbox('the transaction could not be made to read only');
     return await ask(sandbox);
   } finally {
-    await say(inTransaction ? `ROLLBACK TO SAVEPOINT ${SAVEPOINT}` : 'ROLLBACK');
-    if (inTransaction) await say(`RELEASE SAVEPOINT ${SAVEPOINT}`);
+    try {
+      await say(inTransaction ? `ROLLBACK TO SAVEPOINT ${SAVEPOINT}` : 'ROLLBACK');
+      if (inTransaction) await say(`RELEASE SAVEPOINT ${SAVEPOINT}`);
+    } catch (cause) {
+      // biome-ignore lint/correctness/noUnsafeFinally: it matters more than whatever came of the questions.
+      throw new NotLeft('a transaction of questions could not be left', { cause });
+    }
   }
 }
 

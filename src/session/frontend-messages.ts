@@ -61,7 +61,7 @@ export class FrontendMessages {
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
-    this.deferred = new DeferredDrops(state, this.snapshots);
+    this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
   /** The client has given up waiting, or is gone. */

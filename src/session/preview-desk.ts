@@ -1,8 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Hold } from '../policy/decision.ts';
-import { computePreview } from '../preview/compute.ts';
-import { nothingKnown, type Preview } from '../preview/preview.ts';
-import { inSandbox, NoSandbox, type Sandbox } from '../preview/sandbox.ts';
+import { computePreview, countNow } from '../preview/compute.ts';
+import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
+import type { PreviewRequest } from '../preview/request.ts';
+import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
 import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
@@ -14,7 +15,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
 import { mayOweNothing } from './segment-fits.ts';
 import { parametersOf } from './snapshot-desk.ts';
-import type { PreviewServices, SessionState } from './state.ts';
+import type { SessionState } from './state.ts';
 
 const FLUSH = encodeFlush();
 
@@ -50,14 +51,6 @@ export interface HeldText {
 /**
  * What an approver sees of a statement is asked of the server on the held session's own connection, which stands idle
  * meanwhile: it has the rights, settings and transaction that the statement will have, and no more.
- *
- * States of one preview:
- * - waiting: what the client has sent before is not answered yet. It may be left at once.
- * - asking: a question is under way, and the transaction of the questions is open. It is left once that has been
- *   answered, which the server's own time limit sees to, and the transaction rolled back.
- * - over: the connection is as it was.
- *
- * Invariant: nothing that the client has sent goes on before it is over, or left while it waits.
  */
 export class PreviewDesk {
   private readonly state: SessionState;
@@ -71,38 +64,43 @@ export class PreviewDesk {
   begin(approvalId: string, held: HeldText): HeldPreview {
     return new HeldPreview(this.state, this.hidden, approvalId, held);
   }
+
+  /** How many rows the statement changes, exactly; null where that is not to be had in time. */
+  async countNow(held: HeldText): Promise<number | null> {
+    const { previews } = this.state.services;
+    if (previews === null) return null;
+    const asking = new Asking(this.state, this.hidden);
+    const counted = await asking
+      .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
+      .catch(() => null);
+    return typeof counted === 'number' ? counted : null;
+  }
 }
 
+/** One preview, made while the hold lasts. */
 export class HeldPreview {
-  private readonly state: SessionState;
-  private readonly hidden: HiddenQueries;
-  private isAsking = false;
-  private isStopped = false;
-  private sandbox: Sandbox | null = null;
-  private readonly left = Promise.withResolvers<void>();
+  private readonly asking: Asking;
   private readonly over: Promise<void>;
 
   constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
-    this.state = state;
-    this.hidden = hidden;
+    this.asking = new Asking(state, hidden);
     const { previews, log } = state.services;
     if (previews === null) {
       this.over = Promise.resolve();
       return;
     }
     previews.results.begin(approvalId);
-    this.over = this.preview(previews, held)
-      .catch((error: unknown) => this.unknown(held, error instanceof Error ? error.message : String(error)))
+    this.over = this.asking
+      .ask(held, (sandbox, request) => computePreview(sandbox, previews.sources, request))
+      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)))
+      .then((found) => ('kind' in found ? emptyPreview(state, held, found.reason) : found))
       .then((preview) => previews.results.finish(approvalId, preview))
       .catch((err: unknown) => log.warn({ err, approval: approvalId }, 'a preview was not kept'));
   }
 
   /** The hold is over. Resolves when the connection is the client's again. */
   async stop(): Promise<void> {
-    this.isStopped = true;
-    this.sandbox?.stop();
-    this.left.resolve();
-    if (this.isAsking) await this.free.promise;
+    await this.asking.stop();
   }
 
   /** Waits for it, but not for long. */
@@ -115,44 +113,67 @@ export class HeldPreview {
     clearTimeout(timer);
     await this.stop();
   }
+}
 
+/**
+ * Questions about a statement that stands still.
+ *
+ * States:
+ * - waiting: what the client has sent before is not answered yet. It may be left at once.
+ * - asking: a question is under way, and the transaction of the questions is open. It is left once that has been
+ *   answered, which the server's own time limit sees to, and the transaction rolled back.
+ * - over: the connection is as it was, or the session ends.
+ *
+ * Invariant: nothing that the client has sent goes on before it is over, or left while it waits.
+ */
+class Asking {
+  private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
+  private isAsking = false;
+  private isStopped = false;
+  private sandbox: Sandbox | null = null;
+  private readonly left = Promise.withResolvers<void>();
   private readonly free = Promise.withResolvers<void>();
 
-  private async preview(previews: PreviewServices, held: HeldText): Promise<Preview> {
+  constructor(state: SessionState, hidden: HiddenQueries) {
+    this.state = state;
+    this.hidden = hidden;
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.sandbox?.stop();
+    this.left.resolve();
+    if (this.isAsking) await this.free.promise;
+  }
+
+  async ask<T>(
+    held: HeldText,
+    work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
+  ): Promise<T | Unknown> {
     const { state, hidden } = this;
     const problem = this.problemOfText(held) ?? (await this.untilQuiet()) ?? this.problemOfPlace();
-    if (problem !== null) return this.unknown(held, problem);
+    if (problem !== null) return unknown(problem);
     this.isAsking = true;
     try {
       if (state.replies.segmentOpen) await hidden.endSegment();
       const parameters = await this.parametersOf(held);
-      if (parameters === null) return this.unknown(held, 'the types of its parameters are not known');
-      const request = {
-        scope: state.facts.database,
-        text: held.text!,
-        analysis: held.analysis,
-        parameters,
-        snapshot: held.decision.snapshot,
-        noSnapshot: this.whyNoSnapshot(held.decision),
-        masks: state.services.policy.current.masks ?? [],
-      };
-      const limits = {
-        statementMs: LIMITS.previewStatementMs,
-        lockMs: LIMITS.previewLockMs,
-        totalMs: LIMITS.previewTotalMs,
-      };
+      if (parameters === null) return unknown('the types of its parameters are not known');
+      const request = requestOf(state, held, parameters);
       return await inSandbox(
         hidden.ending('sync'),
         state.transactionStatus === 'T',
-        limits,
-        (sandbox) => computePreview(sandbox, previews.sources, request),
+        SANDBOX_LIMITS,
+        (sandbox) => work(sandbox, request),
         (sandbox) => {
           this.sandbox = sandbox;
           if (this.isStopped) sandbox.stop();
         },
       );
     } catch (error) {
-      if (error instanceof NoSandbox) return this.unknown(held, error.message);
+      if (error instanceof NoSandbox) return unknown(error.message);
+      // What the client sends must not run in a transaction that is not its own.
+      if (error instanceof NotLeft && !state.upstream.socket.destroyed) state.fail(error);
       throw error;
     } finally {
       this.isAsking = false;
@@ -196,21 +217,37 @@ export class HeldPreview {
     return runs || (hasPortals && !state.isInBlock) ? 'it follows messages that no Sync has ended' : null;
   }
 
-  private whyNoSnapshot(decision: Hold): string | null {
-    if (this.state.services.snapshots === null) return 'the gateway takes no snapshots (snapshots_taken)';
-    return whyNone(decision);
-  }
-
   private async parametersOf({ bound, parameters }: HeldText): Promise<StatementParameters | null> {
     if (bound === null || parameters === 0) return NO_PARAMETERS;
     const types = await this.hidden.describe(bound.statement, 'sync');
     return parametersOf(bound.bind, types);
   }
+}
 
-  private unknown({ decision, parameters }: HeldText, reason: string): Preview {
-    const why = this.whyNoSnapshot(decision);
-    const undo =
-      why === null ? { possible: 'unknown' as const, reason } : { possible: 'no' as const, reason: why };
-    return nothingKnown(reason, undo, { count: parameters, values: null });
-  }
+const SANDBOX_LIMITS = {
+  statementMs: LIMITS.previewStatementMs,
+  lockMs: LIMITS.previewLockMs,
+  totalMs: LIMITS.previewTotalMs,
+};
+
+function requestOf(state: SessionState, held: HeldText, parameters: StatementParameters): PreviewRequest {
+  return {
+    scope: state.facts.database,
+    text: held.text!,
+    analysis: held.analysis,
+    parameters,
+    snapshot: held.decision.snapshot,
+    noSnapshot: whyNoSnapshot(state, held.decision),
+    masks: state.services.policy.current.masks ?? [],
+  };
+}
+
+function whyNoSnapshot({ services }: SessionState, decision: Hold): string | null {
+  return services.snapshots === null ? 'the gateway takes no snapshots (snapshots_taken)' : whyNone(decision);
+}
+
+function emptyPreview(state: SessionState, { decision, parameters }: HeldText, reason: string): Preview {
+  const why = whyNoSnapshot(state, decision);
+  const undo = { possible: why === null ? ('unknown' as const) : ('no' as const), reason: why ?? reason };
+  return nothingKnown(reason, undo, { count: parameters, values: null });
 }

@@ -12,7 +12,7 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { DROP_BOUND, isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
+import { isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -43,14 +43,20 @@ export interface BoundDrop {
   readonly portal: Portal;
   readonly decision: Capturing;
   readonly text: Buffer;
+  /** The name of its statement as it is on the wire. */
+  readonly statement: Buffer;
 }
 
 /** Its Execute. What it drops is moved away between two segments, and so only where nothing else runs in its own. */
 export interface DeferredDrop {
   readonly bound: BoundDrop;
   readonly entry: AuditEntry;
+  /** The message, which has not been sent. */
+  readonly execute: Buffer;
   /** The client has closed the unnamed portal behind it. */
   closed: boolean;
+  /** Why it cannot be moved away, once that is known. */
+  whyNone: string | null;
 }
 
 /** A Bind of a statement that is to be captured, before it has been sent. */
@@ -299,12 +305,11 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private bindDrop({ name, portal, decision }: BindToPlan): BoundDrop | CaptureOutcome {
-    const { statement, analysis } = portal;
-    if (decision.snapshot === 'best_effort') return { kind: 'without', why: DROP_BOUND };
-    const problem = problemOfBoundDrop(statement, analysis);
+  private bindDrop({ name, portal, decision, statement }: BindToPlan): BoundDrop | CaptureOutcome {
+    const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
-    return { drop: true, name, portal, decision, text: Buffer.from(statement.text!, 'utf8') };
+    const text = Buffer.from(portal.statement.text!, 'utf8');
+    return { drop: true, name, portal, decision, text, statement };
   }
 
   private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {

@@ -118,6 +118,12 @@ const dropped = z.strictObject({
   system: z.string().optional(),
 });
 
+const archive = z.strictObject({
+  archived_at: z.iso.datetime(),
+  /** SQL for people to make the rest anew by. */
+  definitions: z.array(z.strictObject({ what: z.string(), sql: z.string() })),
+});
+
 /** Numbers of 64 bits, which JSON has no room for. */
 const sequence = z.strictObject({
   schema: z.string(),
@@ -154,6 +160,8 @@ export const manifestSchema = z.strictObject({
   approval_id: z.string().nullable(),
   tables: z.array(table),
   dropped: dropped.optional(),
+  /** Only of the copy of what a DROP has left in the trash, whose tables and sequences are then those. */
+  archive: archive.optional(),
   /** How those stood that the statement has started anew. */
   sequences: z.array(sequence).optional(),
   /** Of all the rest, by the key of the audit; see manifest-seal.ts. */

@@ -55,6 +55,13 @@ export interface ControlStore {
   /** Those that nobody has lifted and whose time is not over, oldest first. */
   restraints(nowMs: number): Promise<readonly RestraintRow[]>;
 
+  /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
+  keepWebhooks(names: readonly string[]): Promise<void>;
+  /** What a webhook has not been told yet, oldest first. */
+  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  deleteOutbox(seqs: readonly number[]): Promise<void>;
+  outboxSize(): Promise<number>;
+
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
   deleteToken(name: string): Promise<void>;
@@ -222,6 +229,18 @@ export interface RestraintLift {
   readonly atMs: number;
   readonly by: string;
   readonly comment: string | null;
+}
+
+/** Something that a webhook is to be told, once it has been told what came before of the same subject. */
+export interface OutboxRow {
+  readonly seq: number;
+  readonly id: string;
+  /** The id of the approval, or whatever it is about. */
+  readonly subject: string;
+  readonly event: string;
+  readonly createdAtMs: number;
+  /** JSON. */
+  readonly body: string;
 }
 
 export interface TokenRow {

@@ -133,6 +133,22 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('restraints', nowMs);
   }
 
+  keepWebhooks(names: readonly string[]) {
+    return this.#call('keepWebhooks', names);
+  }
+
+  outbox(webhook: string, limit: number) {
+    return this.#call('outbox', webhook, limit);
+  }
+
+  deleteOutbox(seqs: readonly number[]) {
+    return this.#call('deleteOutbox', seqs);
+  }
+
+  outboxSize() {
+    return this.#call('outboxSize');
+  }
+
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
   }

@@ -58,6 +58,7 @@ const ROUTES: readonly [
   ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
   ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
+  ['GET', '/v1/trash', 'snapshot:read', 409],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
   ['POST', `/v1/snapshots/${NO_SNAPSHOT}/verify`, 'snapshot:read', 404],
