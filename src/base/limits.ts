@@ -330,14 +330,20 @@ export const LIMITS = {
   // --- admin ---
   adminBodyBytes: 1024 * 1024,
   adminRequestMs: 30_000,
-  adminConnectionsMax: 256,
+  adminConnectionsMax: 1_024,
   adminParameterLength: 100,
   adminPageMax: 1_000,
   /** Wrong tokens from one address within the window, above which answers are kept back and say 429. */
   adminWrongTokensMax: 10,
   adminWrongTokensWindowMs: 60_000,
+  /** How long the answer to a wrong token is kept back, the longer the more there were, and how many may wait. */
   adminWrongTokenDelayMs: 1_000,
-  adminWaitingMax: 64,
+  adminWrongTokenDelayMaxMs: 10_000,
+  adminWaitingMax: 768,
+  /** What each principal may ask, at once and for ever. */
+  adminRequestsAtOnce: 1_000,
+  adminRequestsPerS: 100,
+  adminPrincipalsMax: 10_000,
   adminAddressesMax: 10_000,
   /** How long the issuer of tokens may take, and how soon it is asked again after a failure or for a key it had not. */
   oidcTimeoutMs: 5_000,
@@ -368,6 +374,7 @@ assert(
   partsBytes(LIMITS.s3PartsMax) >= LIMITS.blobBytes,
   'the parts that S3 takes suffice for the largest blob',
 );
+assert(LIMITS.adminWaitingMax < LIMITS.adminConnectionsMax, 'wrong tokens leave room for right ones');
 assert(LIMITS.holdTimeoutMs <= LIMITS.holdTimeoutMaxMs, 'the default hold is one that a policy may ask for');
 assert(LIMITS.holdTimeoutMaxMs < 2 ** 31, 'a hold fits a timer');
 
