@@ -3,7 +3,6 @@ import { EventHub } from './admin/event-hub.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
-import { makeToken, type Token } from './admin/tokens.ts';
 import type { Approval } from './approval/approval.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
 import { trustedKeys } from './audit/key-file.ts';
@@ -14,10 +13,11 @@ import type { Metrics } from './base/metrics.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import type { Config } from './config/config.ts';
 import { formatEndpoint, isLoopback } from './config/endpoint.ts';
-import { loadTokensFile } from './config/tokens.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { PreviewResults } from './preview/results.ts';
+import { Principals } from './principals.ts';
 import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
 import type { ControlStore } from './store/control-store.ts';
@@ -39,6 +39,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly previews: PreviewResults;
   readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
@@ -55,7 +56,8 @@ export interface AdminPlaneDeps {
 
 /** Starts the admin API over the parts of the gateway. Throws CONFIG_INVALID where it cannot listen. */
 export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
-  const tokens = await Tokens.open(deps);
+  const { config, store, audit, log } = deps;
+  const tokens = await Principals.open({ path: config.admin.tokens, store, audit, log });
   const query = new AuditQuery({ store: deps.store, log: deps.audit });
   const snapshots = storedSnapshots(deps);
   const server = await createAdminServer(adminDeps(deps, tokens, query, snapshots));
@@ -85,12 +87,14 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
   const keys = trustedKeys(config.audit);
-  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
+  const { trashRetentionMs } = config;
+  const version = packageVersion();
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version, metrics, trashRetentionMs });
 }
 
 function adminDeps(
   deps: AdminPlaneDeps,
-  tokens: Tokens,
+  tokens: Principals,
   query: AuditQuery,
   snapshots: SnapshotsAdmin,
 ): AdminDeps {
@@ -98,10 +102,12 @@ function adminDeps(
   const version = packageVersion();
   const events = new EventHub();
   tellOfApprovals(events, deps.approvals);
+  deps.previews.listen((id) => events.publish({ event: 'approval', data: { change: 'preview', id } }));
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: deps.approvals,
+    previews: deps.previews,
     snapshots,
     events,
     restraints: deps.restraints,
@@ -115,6 +121,8 @@ function adminDeps(
     },
     metrics: deps.metrics,
     tokens: () => tokens.all,
+    oidc: () => tokens.oidc,
+    principals: tokens,
     status: () => ({
       version,
       startedAtMs,
@@ -162,43 +170,5 @@ async function tryReload(deps: AdminPlaneDeps, what: string, reload: () => unkno
       { error: error instanceof Error ? error.message : error },
       `${what} not reloaded; the old stays`,
     );
-  }
-}
-
-/** The tokens of the file and those of the store. Where there is none at all, the first start makes one. */
-class Tokens {
-  all: readonly Token[] = [];
-  made: string | null = null;
-  private stored: readonly Token[] = [];
-  private readonly path: string | null;
-
-  private constructor(path: string | null) {
-    this.path = path;
-  }
-
-  static async open({ config, store }: AdminPlaneDeps): Promise<Tokens> {
-    const tokens = new Tokens(config.admin.tokens);
-    const rows = await store.tokens();
-    tokens.stored = rows.map(({ name, sha256, scopes, expiresAtMs }) => ({
-      name,
-      sha256,
-      scopes,
-      expiresAtMs,
-      roles: [],
-      groups: [],
-    }));
-    tokens.reload();
-    if (tokens.all.length === 0) {
-      const { secret, token } = makeToken('admin', ['*']);
-      await store.insertToken({ ...token, createdAtMs: Date.now() });
-      tokens.stored = [token];
-      tokens.made = secret;
-      tokens.reload();
-    }
-    return tokens;
-  }
-
-  reload(): void {
-    this.all = [...(this.path === null ? [] : loadTokensFile(this.path)), ...this.stored];
   }
 }

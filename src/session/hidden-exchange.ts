@@ -231,8 +231,10 @@ export class DescribeExchange implements Exchange {
   private told: readonly number[] = [];
   private resolve!: (types: readonly number[]) => void;
   private reject!: (error: unknown) => void;
+  private readonly end: HiddenEnd;
 
-  constructor() {
+  constructor(end: HiddenEnd) {
+    this.end = end;
     this.types = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -258,14 +260,63 @@ export class DescribeExchange implements Exchange {
       }
       case Backend.ErrorResponse:
         this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
-        return 'over and discarding';
+        return this.end === 'sync' ? 'more' : 'over and discarding';
       case Backend.RowDescription:
       case Backend.NoData:
+        if (this.end === 'sync') return 'more';
+        this.resolve(this.told);
+        return 'over';
+      case Backend.ReadyForQuery:
         this.resolve(this.told);
         return 'over';
       default:
         return 'more';
     }
+  }
+}
+
+/** What the server says of a text of the client's that it has read. */
+export interface TextRead {
+  readonly error: HiddenQueryError | null;
+  readonly warned: boolean;
+}
+
+/** What the server answers to a Parse of such a text, which is looked up and not run. */
+export class ParseExchange implements Exchange {
+  readonly tellsNotices = false;
+  readonly isCommitUntold = false;
+  readonly over: Promise<TextRead>;
+  private warned = false;
+  private error: HiddenQueryError | null = null;
+  private resolve!: (read: TextRead) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.over.catch(() => {});
+  }
+
+  notice(): void {
+    this.warned = true;
+  }
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number, body: Buffer): 'more' | 'over' {
+    if (type === Backend.ErrorResponse) {
+      if (isFatalError(body)) this.fail(new HiddenQueryEnded('lost'));
+      else this.error = new HiddenQueryError(decodeErrorFields(body) ?? {});
+    }
+    if (type !== Backend.ReadyForQuery) return 'more';
+    this.resolve({ error: this.error, warned: this.warned });
+    return 'over';
   }
 }
 

@@ -4,6 +4,7 @@ import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { Exchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
+import type { PlainPart } from './plain-part.ts';
 import type { StatementGate } from './statement-gate.ts';
 
 /** What a message that was sent upstream is owed. */
@@ -68,6 +69,8 @@ export class Reply {
   exchange: Exchange | null = null;
   /** What stands between a captured statement and its commit. */
   gate: StatementGate | null = null;
+  /** Of a Query that is a part of one of the client's. */
+  part: PlainPart | null = null;
 
   reset(): void {
     this.hidden = false;
@@ -90,6 +93,7 @@ export class Reply {
     this.sqlNamesDone = 0;
     this.exchange = null;
     this.gate = null;
+    this.part = null;
     this.trustsPath = -1;
   }
 }

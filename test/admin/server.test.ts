@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RouteScope } from '../../src/admin/tokens.ts';
 import { makeToken, ROUTE_SCOPES } from '../../src/admin/tokens.ts';
@@ -5,7 +7,7 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { hold } from '../approval/wanted.ts';
 import { decision, entry, graveEntry } from '../audit/statements.ts';
-import { AdminUnderTest } from './admin-under-test.ts';
+import { AdminUnderTest, type Answer } from './admin-under-test.ts';
 
 let admin: AdminUnderTest;
 let all: string;
@@ -39,6 +41,7 @@ const ROUTES: readonly [
   ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
+  ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
   ['GET', '/v1/audit', 'audit:read', 200],
@@ -52,7 +55,12 @@ const ROUTES: readonly [
   ['GET', '/v1/quarantine', 'quarantine:read', 200],
   ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
   ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
+  ['GET', '/v1/sign-in', 'open', 200],
+  ['GET', '/v1/tokens', 'token:read', 200],
+  ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
+  ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
+  ['GET', '/v1/trash', 'snapshot:read', 409],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
   ['POST', `/v1/snapshots/${NO_SNAPSHOT}/verify`, 'snapshot:read', 404],
@@ -98,7 +106,10 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace(/(apr|qua)_0/, '{id}').replace(NO_SNAPSHOT, '{id}'),
+      path
+        .replace(/(apr|qua)_0/, '{id}')
+        .replace('nobody', '{name}')
+        .replace(NO_SNAPSHOT, '{id}'),
       scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
@@ -137,6 +148,41 @@ describe('a token', () => {
   });
 });
 
+describe('whoever may make tokens', () => {
+  const make = (secret: string, changes: object) =>
+    admin.ask('POST', '/v1/tokens', secret, { name: 'bot', scopes: ['audit:read'], ...changes });
+
+  it('gives no more than they have, and not for longer', async () => {
+    const untilMs = Date.now() + 60_000;
+    const given = { roles: ['anna_app'], groups: ['dba'] };
+    const anna = makeToken('anna', ['token:write', 'audit:read'], untilMs, given);
+    admin.tokens.push(anna.token);
+    for (const changes of [
+      { scopes: ['*'] },
+      { scopes: ['audit:read', 'approval:write'] },
+      { groups: ['owners'] },
+      { expires_at: new Date(untilMs + 60_000).toISOString() },
+    ]) {
+      const { status, body } = await make(anna.secret, changes);
+      expect([status, body.type]).toEqual([403, 'urn:holdfast:problem:forbidden']);
+    }
+    const { status, body } = await make(anna.secret, { groups: ['dba'] });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ roles: ['anna_app'], groups: ['dba'], source: 'store' });
+    expect(Date.parse(body.expires_at)).toBe(untilMs);
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
+  });
+
+  it('shows none again', async () => {
+    const { body } = await make(all, {});
+    const list = await admin.ask('GET', '/v1/tokens', all);
+    expect(list.body.items.map(({ name }: { name: string }) => name)).toEqual(['ops', 'bot']);
+    expect(list.text).not.toMatch(/hf_|sha256|[0-9a-f]{64}/);
+    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot' });
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(401);
+  });
+});
+
 describe('wrong tokens', () => {
   it('are slowed down after a few, while a right one is let through', async () => {
     const other = await AdminUnderTest.start();
@@ -156,6 +202,34 @@ describe('wrong tokens', () => {
     expect(Number(answers[0]!.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(performance.now() - startedMs).toBeGreaterThan(LIMITS.adminWrongTokenDelayMs * 0.9);
     expect((await other.ask('GET', '/v1/status', right)).status).toBe(200);
+    // A connection is good for one guess at a time.
+    const piped = connect(other.port, '127.0.0.1');
+    const guess = 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n';
+    piped.write(guess.repeat(20));
+    await once(piped, 'close');
+    await other.stop();
+  });
+});
+
+describe('a principal', () => {
+  it('may ask only so much, which takes nothing from others', async () => {
+    const other = await AdminUnderTest.start();
+    const busy = other.token(['metadata:read'], 'busy');
+    const statuses = new Map<number, number>();
+    let refused: Answer | null = null;
+    const ask = async () => {
+      const answer = await other.ask('GET', '/v1/whoami', busy);
+      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+      if (answer.status === 429) refused = answer;
+    };
+    const began = performance.now();
+    while (refused === null) await Promise.all(Array.from({ length: 50 }, ask));
+    const seconds = (performance.now() - began) / 1000;
+    expect(statuses.get(200)).toBeGreaterThanOrEqual(LIMITS.adminRequestsAtOnce);
+    const allowed = LIMITS.adminRequestsAtOnce + LIMITS.adminRequestsPerS * seconds;
+    expect(statuses.get(200)).toBeLessThanOrEqual(Math.ceil(allowed));
+    expect(refused).toMatchObject({ body: { detail: 'busy asks too much; wait for 1 s' } });
+    expect((await other.ask('GET', '/v1/whoami', other.token([]))).status).toBe(200);
     await other.stop();
   });
 });
