@@ -95,6 +95,8 @@ export interface CursorSlice {
   readonly cursor: string;
   readonly assigned: readonly Assignment[];
   readonly calls: readonly FunctionName[];
+  readonly ownNames: boolean;
+  readonly readsOthers: boolean;
 }
 
 export interface InexactSlice {
