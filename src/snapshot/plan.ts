@@ -8,6 +8,7 @@ import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
+import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import {
   areTemporary,
   captured,
@@ -105,6 +106,8 @@ export interface PlanRequest {
   readonly scope: string;
   readonly slice: WriteSlice;
   readonly parameters: StatementParameters;
+  /** What the session has seen prepared under a name. */
+  readonly prepared?: (name: string) => Promise<PreparedText | null>;
 }
 
 export async function planCapture(
@@ -118,6 +121,12 @@ export async function planCapture(
       return none(slice.reason);
     case 'cursor':
       return await planCursor(connection, catalog, request, slice);
+    case 'execute': {
+      const found = await whatIsExecuted(connection, slice, request.prepared ?? null);
+      if ('problem' in found) return none(found.problem);
+      if (found.slice.kind === 'execute') return none('it executes what executes another');
+      return await planCapture(connection, catalog, { ...request, ...found });
+    }
     case 'truncate': {
       const answer = await ask(connection, catalog, request, slice.targets, true);
       return planTruncate(slice, answer, request.parameters);

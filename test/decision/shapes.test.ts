@@ -32,7 +32,10 @@ describe.each([18, 15] as const)('ways of saying a DELETE or an UPDATE, on Postg
 
     it.each([
       ['select * from precious', 'delete from precious where current of "C ""c"'],
-      ['select * from precious order by id for update', 'delete from precious where current of "C ""c" returning id'],
+      [
+        'select * from precious order by id for update',
+        'delete from precious where current of "C ""c" returning id',
+      ],
       ['select id from precious p', `update precious as x set note = 'new' where current of "C ""c"`],
     ])('is captured by the row that the cursor of %s stands on', async (query, sql) => {
       await open(query);
@@ -71,7 +74,9 @@ describe.each([18, 15] as const)('ways of saying a DELETE or an UPDATE, on Postg
         create trigger noop before update on precious execute function noop()`);
       await open('select * from precious');
       const messages = await client.query('delete from precious where current of "C ""c"');
-      expect(errorsOf(messages)).toMatchObject([{ C: 'HF002', D: expect.stringContaining('has triggers for it') }]);
+      expect(errorsOf(messages)).toMatchObject([
+        { C: 'HF002', D: expect.stringContaining('has triggers for it') },
+      ]);
     });
   });
 
