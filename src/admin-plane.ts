@@ -16,6 +16,7 @@ import { formatEndpoint, isLoopback } from './config/endpoint.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { PreviewResults } from './preview/results.ts';
 import { Principals } from './principals.ts';
 import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
@@ -38,6 +39,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly previews: PreviewResults;
   readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
@@ -98,10 +100,12 @@ function adminDeps(
   const version = packageVersion();
   const events = new EventHub();
   tellOfApprovals(events, deps.approvals);
+  deps.previews.listen((id) => events.publish({ event: 'approval', data: { change: 'preview', id } }));
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: deps.approvals,
+    previews: deps.previews,
     snapshots,
     events,
     restraints: deps.restraints,

@@ -10,8 +10,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a token must allow; `any` needs one of whatever scope, `open` none. A route that says nothing is refused. */
     scope?: RouteScope | 'any' | 'open';
-    /** What lets a statement run is refused while the gateway is paused. */
-    whilePaused?: 'refused';
   }
   interface FastifyRequest {
     /** Who asks, or null on open routes. */

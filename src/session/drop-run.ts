@@ -5,6 +5,7 @@ import { plainQuery } from '../snapshot/capture.ts';
 import { discardManifest } from '../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import type { DropReading } from '../sql/drop-target.ts';
+import { alterKept } from '../trash/alter.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { onHidden } from '../trash/session.ts';
@@ -17,6 +18,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
+type Dropped = NonNullable<Manifest['dropped']>;
 type DropRun = Pick<
   CaptureRun,
   'state' | 'services' | 'hidden' | 'text' | 'entry' | 'analysis' | 'decision' | 'gaveUp'
@@ -67,17 +69,14 @@ function problemOf({ state, analysis }: DropRun): string | null {
 async function moveAndStore(
   run: DropRun,
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' }>,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
   const text = run.text.toString('utf8');
-  const outcome =
-    reading.kind === 'drop'
-      ? await moveDrop(connection, { text, drop: reading.drop, id })
-      : await dropColumns(connection, { text, drop: reading.drop, id });
+  const outcome = await keep(connection, reading, text, id);
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);
@@ -97,6 +96,25 @@ async function moveAndStore(
   }
 }
 
+/** Does it, in the transaction that is open, with whatever is needed to undo it. */
+export async function keep(
+  connection: HiddenConnection,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
+  text: string,
+  id: string,
+): Promise<MoveOutcome> {
+  switch (reading.kind) {
+    case 'drop':
+      return await moveDrop(connection, { text, drop: reading.drop, id });
+    case 'drop columns':
+      return await dropColumns(connection, { text, drop: reading.drop, id });
+    case 'alter':
+      return await alterKept(connection, { text, alter: reading.alter, id });
+    default:
+      return reading satisfies never;
+  }
+}
+
 /** Makes the snapshot durable, and then what was done. */
 async function store(
   run: DropRun,
@@ -112,13 +130,16 @@ async function store(
   const recorded = state.services.audit.whenRecorded(entry.session);
   const folder = snapshotFolder(id, createdAtMs);
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
-  const { objects, restores, notes, binds } = moved;
+  const { objects, restores, notes, binds, altered } = moved;
   const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
     restores: restores.map((step) => ({ ...step })),
     notes: [...notes],
     binds: [...binds],
+    ...(altered === undefined
+      ? {}
+      : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),
     ...(system === null ? {} : { system }),
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };

@@ -39,6 +39,7 @@ const ROUTES: readonly [
   ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
+  ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
   ['GET', '/v1/audit', 'audit:read', 200],

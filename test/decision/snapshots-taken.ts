@@ -10,7 +10,7 @@ const POLICY = `
 mode: protect
 without_plan: block
 rules:
-  - { name: first a person, match: { application: [held], operation: [update, delete, drop table, alter table] }, action: hold, without_plan: hold }
+  - { name: first a person, match: { application: [held], operation: [update, delete, drop table, comment] }, action: hold, without_plan: hold }
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what changes, match: { operation: [update, delete, merge, truncate, insert] }, action: snapshot }
   - { name: the rest, action: allow }
