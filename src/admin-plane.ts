@@ -87,7 +87,9 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
   const keys = trustedKeys(config.audit);
-  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
+  const { trashRetentionMs } = config;
+  const version = packageVersion();
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version, metrics, trashRetentionMs });
 }
 
 function adminDeps(

@@ -25,6 +25,7 @@ import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -90,6 +91,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);
     snapshotRoutes(typed, deps);
+    trashRoutes(typed, deps);
     undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });

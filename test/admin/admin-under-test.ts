@@ -86,6 +86,7 @@ export class AdminUnderTest {
       store: this.#blobs,
       audit: this.audit,
       connection: null,
+      trashRetentionMs: null,
       trusted: [],
       keys: new Map(),
       version: '9.8.7',
