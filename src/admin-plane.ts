@@ -16,6 +16,7 @@ import { formatEndpoint, isLoopback } from './config/endpoint.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { PreviewResults } from './preview/results.ts';
 import { Principals } from './principals.ts';
 import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
@@ -38,6 +39,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly previews: PreviewResults;
   readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
@@ -85,7 +87,9 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
   const keys = trustedKeys(config.audit);
-  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
+  const { trashRetentionMs } = config;
+  const version = packageVersion();
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version, metrics, trashRetentionMs });
 }
 
 function adminDeps(
@@ -98,16 +102,19 @@ function adminDeps(
   const version = packageVersion();
   const events = new EventHub();
   tellOfApprovals(events, deps.approvals);
+  deps.previews.listen((id) => events.publish({ event: 'approval', data: { change: 'preview', id } }));
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: deps.approvals,
+    previews: deps.previews,
     snapshots,
     events,
     restraints: deps.restraints,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
+      read: (sql) => deps.analyzer.analyzeText(sql),
       analyze: async (sql, facts) => {
         const analysis = await deps.analyzer.analyzeText(sql);
         return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };

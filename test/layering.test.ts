@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy'],
   ['store', 'blobs', 'catalog'],
   ['snapshot', 'approval', 'audit'],
-  ['trash', 'restraint'],
+  ['trash', 'restraint', 'preview', 'notify'],
   ['session', 'undo'],
   ['admin', 'console'],
   ['config', 'embedded'],

@@ -5,6 +5,7 @@ import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { PreviewResults } from '../preview/results.ts';
 import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { EventHub } from './event-hub.ts';
@@ -16,6 +17,7 @@ import type { MadeToken, Token } from './tokens.ts';
 export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
+  readonly previews: Pick<PreviewResults, 'find'>;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
   /** What those who watch are told of. */
@@ -70,6 +72,8 @@ export interface PolicyAdmin {
   current(): PolicyFacts;
   /** Throws what is wrong with the file, and then keeps the policy that it has. */
   reload(): Promise<PolicyFacts>;
+  /** The effects of a text. */
+  read(sql: string): Promise<Analysis>;
   analyze(
     sql: string,
     facts: SessionFacts,

@@ -35,10 +35,17 @@ function gatewayMetrics({
   const m = metrics;
   return [
     grid('statements_total', 'Statements by risk, action and outcome.', m.statements),
+    grid(
+      'draft_statements_total',
+      'Statements that a rule which is a draft would have decided, by what it would have done and what was done.',
+      m.drafts,
+    ),
     grid('refusals_total', 'Sessions refused or ended by the gateway, by the code of the error.', m.refusals),
     grid('approvals_total', 'Held statements by how the hold ended.', m.approvals),
     grid('undos_total', 'Undos over the admin API by how they ended.', m.undos),
     grid('snapshots_removed_total', 'Snapshots that were removed, and why.', m.snapshotsRemoved),
+    grid('webhook_messages_total', 'Attempts to tell webhooks, and what was given up.', m.webhookMessages),
+    number('gauge', 'outbox_messages', 'Messages that webhooks have not taken yet.', () => m.outboxMessages),
     histogram(
       'decision_seconds',
       'Time to read or decide a Query, Parse, Bind or FunctionCall.',

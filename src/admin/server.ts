@@ -10,7 +10,7 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
-import { problemHandler, RequestProblem, sendProblem } from './problems.ts';
+import { problemHandler, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
@@ -19,11 +19,14 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { policyReplayRoute } from './routes/policy-replay.ts';
+import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -62,12 +65,6 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     await authenticate(request, reply);
   });
 
-  app.addHook('preHandler', async ({ routeOptions }) => {
-    const { pause } = deps.restraints;
-    if (pause === null || routeOptions.config.whilePaused !== 'refused') return;
-    throw new RequestProblem('paused', { detail: `by ${pause.by}: ${pause.reason}` });
-  });
-
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -87,13 +84,16 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
+    previewRoute(typed, deps);
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
+    policyReplayRoute(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);
     snapshotRoutes(typed, deps);
+    trashRoutes(typed, deps);
     undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });

@@ -53,9 +53,13 @@ export interface Config {
     readonly listen: Endpoint;
     /** Path of the tokens file, or null where none is named and there is none at its usual place. */
     readonly tokens: string | null;
+    /** Where people reach the console, without a slash at the end, or null. */
+    readonly publicUrl: string | null;
     /** Whether /metrics needs a token. */
     readonly metrics: 'token' | 'open';
   };
+  /** Path of the webhooks file, or null. */
+  readonly webhooks: string | null;
   readonly store: StoreTarget;
   readonly snapshots: BlobTarget;
   /** Whether a decision to snapshot takes one, or is only recorded. */
@@ -63,6 +67,8 @@ export interface Config {
   /** What is kept of them; null is without a limit. */
   /** How long what was dropped stays in the trash, or null: for as long as nobody purges it. */
   readonly trashRetentionMs: number | null;
+  /** Whether what lies in the trash is copied to the snapshots, and purged only when that has been done. */
+  readonly trashArchive: boolean;
   readonly snapshotsRetention: { readonly ageMs: number | null; readonly bytes: number | null };
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */

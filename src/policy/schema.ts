@@ -129,6 +129,7 @@ export const ruleSchema = z.strictObject({
   without_plan: withoutPlanSchema
     .describe('What happens where a required snapshot has no exact plan.')
     .optional(),
+  draft: z.boolean().describe('Decides nothing; the audit records what it would have done.').optional(),
   reason: sentence.describe('Shown to the client and the approver.').optional(),
   hint: sentence.describe('Shown to the client of a blocked statement: what to do instead.').optional(),
 });
@@ -152,6 +153,11 @@ export const policySchema = z
     hold: holdSchema.describe('What a hold is where a rule does not say.').optional(),
     without_plan: withoutPlanSchema
       .describe('What happens where a required snapshot has no exact plan and the rule does not say.')
+      .optional(),
+    mask: z
+      .array(column)
+      .max(LIMITS.policyRulesMax)
+      .describe('Columns whose values the preview of a held statement does not show.')
       .optional(),
     rules: z.array(ruleSchema).max(LIMITS.policyRulesMax).describe('The first match wins.').optional(),
   })

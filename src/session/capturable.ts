@@ -8,7 +8,6 @@ const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', '
 export const SEVERAL = 'it is one of several statements in one text';
 export const DROP_ALONE =
   'by the extended protocol a DROP is snapshotted only as all that runs up to its Sync';
-export const DROP_BOUND = 'by the extended protocol a DROP is snapshotted only where that is required';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
 /** What is dropped is moved away instead, or copied if it is a column; what ALTER TABLE changes is kept by its definition. */

@@ -3,18 +3,28 @@ import type { AuditEntry } from '../audit/event.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { captureBefore, StalePlan } from '../snapshot/capture.ts';
+import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
-import type { ErrorFields } from '../wire/backend.ts';
+import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
+import { Frontend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
+import { applySessionEffects } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
-import { type CapturedPart, type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
+import {
+  type Again,
+  type CapturedPart,
+  type CaptureWay,
+  type Prepared,
+  type ServerFacts,
+  StatementGate,
+} from './statement-gate.ts';
 
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
@@ -63,7 +73,13 @@ export interface CaptureRun {
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
 export async function captureRows(run: CaptureRun, known: CapturePlan | null): Promise<CaptureOutcome> {
-  const { state, connection, services, request, decision, entry } = run;
+  const prepared = await prepareRows(run, known);
+  if ('kind' in prepared) return prepared;
+  return { kind: 'taken', gate: new StatementGate(run.state, prepared, run.entry) };
+}
+
+async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<Prepared | CaptureOutcome> {
+  const { state, connection, services, request, decision } = run;
   let plan = known;
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
@@ -84,8 +100,8 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const prepared = { plan, capture, writer, folder, facts, way, required, hidden, connection, part };
-      return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
+      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      return { plan, capture, writer, folder, facts, way, required, hidden, connection, part, again };
     } catch (error) {
       void writer.abort();
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
@@ -93,6 +109,26 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
       plan = null;
     }
   }
+}
+
+/** Begins anew with a Query whose transaction, which was ours, has been rolled back. */
+async function prepareAgain(run: CaptureRun): Promise<Again | null> {
+  const { state, connection, services, request, entry, text } = run;
+  services.catalog.invalidate(request.scope);
+  await connection.run(plainQuery('BEGIN'), () => {});
+  const prepared = await prepareRows({ ...run, gaveUp: () => false }, null);
+  if ('kind' in prepared) return null;
+  const send = (gate: StatementGate) => {
+    state.closeSegment();
+    const reply = state.replies.push(ReplyKind.Query);
+    reply.analysis = entry.analysis;
+    reply.decision = entry.decision;
+    reply.gate = gate;
+    if (entry.analysis.touchesSession || state.settings.mayBePutBack)
+      applySessionEffects(state, entry.analysis, reply, entry.text);
+    state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([text, Buffer.alloc(1)])));
+  };
+  return { prepared, send };
 }
 
 /** Marks the body of our own block; no name can hold it, because nobody can guess it. */

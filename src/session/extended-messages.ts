@@ -3,6 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
+import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -12,9 +13,10 @@ import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
-import { noted } from './noted.ts';
+import { noted, wantsSnapshot } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
+import { boundValues } from './preview-desk.ts';
 import {
   boundBesideError,
   noPlanError,
@@ -128,7 +130,10 @@ export class ExtendedMessages {
     const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen);
+    const mayBeHeld = decision.action === 'hold' || decision.action === 'snapshot';
+    const bound =
+      mayBeHeld && missingBytes === 0 ? () => boundValues(bytes, start, end, portalEnd + 1, nameEnd) : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, bound);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
@@ -202,7 +207,8 @@ export class ExtendedMessages {
     }
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
-    if (answer?.outcome?.kind === 'capture') return this.run(answer.outcome.captured);
+    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
+    if (captured !== null && captured.kind !== 'unplanned') return this.run(captured);
     const { bound } = this.state;
     if (bound !== null && bound.name !== name) {
       const beside = this.besideBound(Frontend.Execute);
@@ -217,15 +223,17 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
-        if ('drop' in bound) return this.defer(bound, entry);
-        this.executes(analysis);
-        const capture = this.snapshots.captureBound(bound, entry);
-        return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
-      }
-      if (portal.decision.snapshot === 'required') {
+        if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
+        if (captured === null && answer?.outcome?.kind !== 'held') {
+          this.executes(analysis);
+          const capture = this.snapshots.captureBound(bound, entry);
+          return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
+        }
+        const refused = this.planGone(portal, entry, answer, captured?.reason ?? null);
+        if (refused !== null) return refused;
+      } else if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
-      }
-      entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
+      } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     this.executes(analysis);
     if (this.records.isAwaited(Frontend.Execute, entry))
@@ -237,6 +245,22 @@ export class ExtendedMessages {
     return null;
   }
 
+  /** What had a plan at its Bind has none any more, so that it is decided again. Null where it runs without. */
+  private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
+    const { state, holds } = this;
+    const { analysis, parameters, read } = portal;
+    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why);
+    if (ruling.kind === 'wait') return ruling;
+    state.bound = null;
+    const { decision } = ruling;
+    entry.decision = wantsSnapshot(decision) ? noted(decision, null, why ?? NOT_AS_BOUND) : decision;
+    entry.approvalId = ruling.approvalId ?? entry.approvalId;
+    entry.holdMs += ruling.holdMs;
+    if (ruling.kind === 'refuse') return poison(state, Frontend.Execute, ruling.error, entry);
+    this.ran.add(portal);
+    return null;
+  }
+
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
   private executes({ statements }: Analysis): void {
     const begins = ({ session }: Analysis['statements'][number]) =>
@@ -245,15 +269,11 @@ export class ExtendedMessages {
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
-  private defer(bound: BoundDrop, entry: AuditEntry): Verdict {
+  private defer(bound: BoundDrop, entry: AuditEntry, body: Buffer): Verdict {
     const { state } = this;
     state.bound = null;
-    if (state.executedIn === state.segment) {
-      const error = noPlanError(bound.decision, DROP_ALONE);
-      entry.decision = noted(entry.decision, null, error['M'] ?? '');
-      return poison(state, Frontend.Execute, error, entry);
-    }
-    state.deferred = { bound, entry, closed: false };
+    const whyNone = state.executedIn === state.segment ? DROP_ALONE : null;
+    state.deferred = { bound, entry, execute: encodeMessage(Frontend.Execute, body), closed: false, whyNone };
     return { kind: 'replace', bytes: NOTHING };
   }
 

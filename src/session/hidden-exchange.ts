@@ -231,8 +231,10 @@ export class DescribeExchange implements Exchange {
   private told: readonly number[] = [];
   private resolve!: (types: readonly number[]) => void;
   private reject!: (error: unknown) => void;
+  private readonly end: HiddenEnd;
 
-  constructor() {
+  constructor(end: HiddenEnd) {
+    this.end = end;
     this.types = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -258,9 +260,13 @@ export class DescribeExchange implements Exchange {
       }
       case Backend.ErrorResponse:
         this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
-        return 'over and discarding';
+        return this.end === 'sync' ? 'more' : 'over and discarding';
       case Backend.RowDescription:
       case Backend.NoData:
+        if (this.end === 'sync') return 'more';
+        this.resolve(this.told);
+        return 'over';
+      case Backend.ReadyForQuery:
         this.resolve(this.told);
         return 'over';
       default:

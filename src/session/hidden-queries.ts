@@ -66,11 +66,12 @@ export class HiddenQueries {
     if (tag !== 'COMMIT') throw new HiddenQueryError({ C: '25P02', M: 'the transaction had failed' });
   }
 
-  /** The types of a statement's parameters; the name as it is on the wire. Inside a segment, as with `flush`. */
-  async describe(statement: Buffer): Promise<readonly number[]> {
-    const exchange = new DescribeExchange();
+  /** The types of a statement's parameters; the name as it is on the wire. */
+  async describe(statement: Buffer, end: HiddenEnd = 'flush'): Promise<readonly number[]> {
+    const exchange = new DescribeExchange(end);
     const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
-    this.push(exchange, 'flush', Buffer.concat([encodeMessage(Frontend.Describe, body), FLUSH]));
+    const ending = end === 'flush' ? FLUSH : SYNC;
+    this.push(exchange, end, Buffer.concat([encodeMessage(Frontend.Describe, body), ending]));
     return await exchange.types;
   }
 

@@ -3,6 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
+import type { BoundValues, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason } from './refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -23,12 +24,14 @@ const NO_BINDING = {
  */
 export class HoldDesk {
   private readonly state: SessionState;
+  private readonly previews: PreviewDesk;
   private statement: HeldStatement | null = null;
   private waiting = false;
   private givenUp: 'canceled' | 'disconnected' | null = null;
 
-  constructor(state: SessionState) {
+  constructor(state: SessionState, previews: PreviewDesk) {
     this.state = state;
+    this.previews = previews;
   }
 
   /** The client cancels or is gone. Returns whether there was anything to give up. */
@@ -45,6 +48,7 @@ export class HoldDesk {
     text: string | null,
     parameters: number,
     read: Analysis,
+    bound: BoundValues | null = null,
   ): Promise<Answer> {
     const { services, identity, facts, textFacts } = this.state;
     const answered = (approvalId: string | null, end: HoldOutcome): Answer => {
@@ -84,9 +88,11 @@ export class HoldDesk {
       const tell = () =>
         this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision), this.state.clientEncoding));
       tell();
+      const preview = this.previews.begin(held.id, { analysis, text, decision, parameters, bound });
       // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
       notice = setInterval(tell, decision.noticeMs).unref();
       const outcome = (await held.outcome)!;
+      await preview.stop();
       // An approval may have been on its way to the store when the client gave up, who has been told that it runs not.
       const isLate = outcome.kind === 'approved' && this.givenUp !== null;
       return answered(held.id, isLate ? { kind: this.givenUp! } : outcome);

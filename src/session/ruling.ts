@@ -6,6 +6,7 @@ import { isDrop } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
+import type { BoundValues } from './preview-desk.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import { restrained, restrainedMessage } from './restrained.ts';
 import { problemOf } from './split-text.ts';
@@ -57,12 +58,12 @@ function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unse
 
 /** A hold in the place of a snapshot that cannot be taken. */
 function heldInstead(
-  { rule, reason, risk, wouldBe, snapshot }: Snapshot,
+  { rule, reason, risk, wouldBe, draft, snapshot }: Snapshot,
   terms: HeldTerms,
   why: string,
 ): Hold {
   const { kind: _, ...held } = terms;
-  const ground = { rule, reason, risk, wouldBe };
+  const ground = { rule, reason, risk, wouldBe, ...(draft === undefined ? {} : { draft }) };
   return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 
@@ -112,6 +113,7 @@ function decided(
   answer: Answer | null,
   read: Analysis,
   unseen: string | null = null,
+  bound: (() => BoundValues | null) | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
   const { restraints } = state.services;
@@ -138,7 +140,7 @@ function decided(
   };
   const askFor = (asked: Hold): Ruling => {
     if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
-    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
+    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read, bound?.() ?? null) };
   };
   switch (decision.action) {
     case 'allow':

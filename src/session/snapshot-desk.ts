@@ -3,7 +3,6 @@ import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import {
   type CapturePlan,
-  NO_PARAMETERS,
   type PlanRequest,
   planCapture,
   type StatementParameters,
@@ -12,12 +11,13 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { DROP_BOUND, isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
+import { isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
+import { planRequest } from './prepared-text.ts';
 import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import { captureSeveral } from './split-run.ts';
@@ -43,14 +43,20 @@ export interface BoundDrop {
   readonly portal: Portal;
   readonly decision: Capturing;
   readonly text: Buffer;
+  /** The name of its statement as it is on the wire. */
+  readonly statement: Buffer;
 }
 
 /** Its Execute. What it drops is moved away between two segments, and so only where nothing else runs in its own. */
 export interface DeferredDrop {
   readonly bound: BoundDrop;
   readonly entry: AuditEntry;
+  /** The message, which has not been sent. */
+  readonly execute: Buffer;
   /** The client has closed the unnamed portal behind it. */
   closed: boolean;
+  /** Why it cannot be moved away, once that is known. */
+  whyNone: string | null;
 }
 
 /** A Bind of a statement that is to be captured, before it has been sent. */
@@ -247,7 +253,7 @@ export class SnapshotDesk {
     const connection = hidden.ending('sync');
     const opened = state.transactionStatus === 'I';
     const way = opened ? 'own' : 'block';
-    const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
+    const request = planRequest(state, slice);
     // What is asked next is sent along with it.
     const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
     begun.catch(() => {});
@@ -299,12 +305,11 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private bindDrop({ name, portal, decision }: BindToPlan): BoundDrop | CaptureOutcome {
-    const { statement, analysis } = portal;
-    if (decision.snapshot === 'best_effort') return { kind: 'without', why: DROP_BOUND };
-    const problem = problemOfBoundDrop(statement, analysis);
+  private bindDrop({ name, portal, decision, statement }: BindToPlan): BoundDrop | CaptureOutcome {
+    const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
-    return { drop: true, name, portal, decision, text: Buffer.from(statement.text!, 'utf8') };
+    const text = Buffer.from(portal.statement.text!, 'utf8');
+    return { drop: true, name, portal, decision, text, statement };
   }
 
   private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
@@ -321,12 +326,8 @@ export class SnapshotDesk {
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
     const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
     describing.catch(() => {});
-    const scope = state.facts.database;
-    const planning = planCapture(hidden.ending('flush'), services.catalog, {
-      scope,
-      slice,
-      parameters: NO_PARAMETERS,
-    });
+    const asked = planRequest(state, slice);
+    const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
     planning.catch(() => {});
     const types = await describing;
     const planned = await planning;
@@ -334,8 +335,9 @@ export class SnapshotDesk {
     if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
     const parameters = parametersOf(bind, types);
     if (parameters === null) return null;
-    const plan = { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
+    // Those of an EXECUTE stand in its text.
+    const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
+    return { name, portal, decision, text, request: { ...asked, parameters }, plan };
   }
 
   /**
@@ -389,7 +391,7 @@ const FLUSH = encodeFlush();
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
 /** Null where their number is not that of the statement, which the server refuses at the Bind. */
-function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
+export function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
   const { parameters: values, parameterFormats } = bind;
   if (values.length !== types.length) return null;
   const format = (i: number) => parameterFormats[parameterFormats.length === 1 ? 0 : i] ?? 0;

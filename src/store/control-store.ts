@@ -43,6 +43,9 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
@@ -51,6 +54,13 @@ export interface ControlStore {
   liftRestraint(id: string, lift: RestraintLift): Promise<void>;
   /** Those that nobody has lifted and whose time is not over, oldest first. */
   restraints(nowMs: number): Promise<readonly RestraintRow[]>;
+
+  /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
+  keepWebhooks(names: readonly string[]): Promise<void>;
+  /** What a webhook has not been told yet, oldest first. */
+  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  deleteOutbox(seqs: readonly number[]): Promise<void>;
+  outboxSize(): Promise<number>;
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
@@ -219,6 +229,18 @@ export interface RestraintLift {
   readonly atMs: number;
   readonly by: string;
   readonly comment: string | null;
+}
+
+/** Something that a webhook is to be told, once it has been told what came before of the same subject. */
+export interface OutboxRow {
+  readonly seq: number;
+  readonly id: string;
+  /** The id of the approval, or whatever it is about. */
+  readonly subject: string;
+  readonly event: string;
+  readonly createdAtMs: number;
+  /** JSON. */
+  readonly body: string;
 }
 
 export interface TokenRow {

@@ -1,4 +1,6 @@
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
+import { OUTBOX_SCHEMA } from './sqlite-outbox.ts';
+import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import { PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
@@ -86,4 +88,6 @@ export const MIGRATIONS: readonly string[] = [
   `,
   APPROVALS_DDL,
   PRINCIPALS_SCHEMA,
+  PREVIEWS_SCHEMA,
+  OUTBOX_SCHEMA,
 ];

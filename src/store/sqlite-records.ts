@@ -3,6 +3,8 @@ import type { ControlStore } from './control-store.ts';
 import { approvalCalls } from './sqlite-approvals.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
+import { outboxCalls } from './sqlite-outbox.ts';
+import { previewCalls } from './sqlite-previews.ts';
 import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
 import { tokenCalls } from './sqlite-tokens.ts';
@@ -24,6 +26,8 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...signedHeadCalls(database),
     ...approvalCalls(database),
     ...restraintCalls(database),
+    ...outboxCalls(database),
+    ...previewCalls(database),
     ...tokenCalls(database),
     ...metaCalls(database),
   };

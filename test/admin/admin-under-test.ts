@@ -12,6 +12,7 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { PreviewResults } from '../../src/preview/results.ts';
 import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
@@ -54,6 +55,7 @@ export class AdminUnderTest {
   audit!: StoredAuditLog;
   approvals!: StoredApprovalDesk;
   restraints!: StoredRestraints;
+  previews!: PreviewResults;
   port = 0;
   #server!: AdminServer;
   #query!: AuditQuery;
@@ -76,6 +78,7 @@ export class AdminUnderTest {
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
     this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
     const { store, audit } = this;
+    this.previews = new PreviewResults(store, log);
     this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));
@@ -83,6 +86,7 @@ export class AdminUnderTest {
       store: this.#blobs,
       audit: this.audit,
       connection: null,
+      trashRetentionMs: null,
       trusted: [],
       keys: new Map(),
       version: '9.8.7',
@@ -91,12 +95,14 @@ export class AdminUnderTest {
     this.#server = await createAdminServer({
       audit: this.#query,
       approvals: this.approvals,
+      previews: this.previews,
       policy: {
         current: () => POLICY,
         reload: async () => {
           if (this.policyProblem !== null) throw this.policyProblem;
           return { ...POLICY, revision: 'reloaded' };
         },
+        read: async () => analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] }),
         analyze: async (...asked) => {
           this.analyzed.push(asked);
           const found = analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] });

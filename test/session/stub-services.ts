@@ -5,7 +5,13 @@ import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
 import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Restraints } from '../../src/restraint/restraint.ts';
-import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
+import type {
+  Analyzer,
+  PolicySource,
+  PreviewServices,
+  SessionServices,
+  SnapshotServices,
+} from '../../src/session/state.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
@@ -32,6 +38,7 @@ export class StubServices implements SessionServices {
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
   readonly snapshots: SnapshotServices | null = null;
+  readonly previews: PreviewServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];

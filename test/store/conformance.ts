@@ -244,6 +244,16 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       });
     });
 
+    describe('previews', () => {
+      it('are kept beside the approval, the last one alone', async () => {
+        await store.setApprovalPreview('apr_1', '{"a":1}');
+        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await reopen();
+        expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
+        expect(await store.approvalPreview('apr_2')).toBeNull();
+      });
+    });
+
     describe('restraints', () => {
       it('are kept until they are lifted or their time is over', async () => {
         const restraint = (id: string, untilMs: number | null) => ({
