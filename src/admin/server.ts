@@ -21,6 +21,7 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { policyReplayRoute } from './routes/policy-replay.ts';
 import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
@@ -92,6 +93,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
+    policyReplayRoute(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);

@@ -202,6 +202,11 @@ export const LIMITS = {
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
+  /** What lies in the manifest itself, so that a small snapshot is one file: rows of so many bytes, compressed to so many. */
+  snapshotInlineRawBytes: 32 * 1024,
+  snapshotInlineBytes: 8 * 1024,
+  /** Of how many files that are small; those of more tables are files. */
+  snapshotInlineFilesMax: 8,
   /** A Bind of a statement that is captured is in memory whole until the statement has run. */
   capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
@@ -307,6 +312,12 @@ export const LIMITS = {
   settingsFileBytes: 1024 * 1024,
   settingsDepth: 16,
   policyRulesMax: 1_000,
+  policyCasesMax: 10_000,
+  /** Recorded events that one request decides again, and how long it may take; the next request goes on. */
+  replayEventsMax: 20_000,
+  replayMs: 10_000,
+  replayExamplesMax: 3,
+  replayExampleChars: 500,
   globChars: 256,
   /** A reason or a hint, which travels to the client in one message. */
   policyTextChars: 500,

@@ -109,6 +109,7 @@ export class AdminUnderTest {
           if (this.policyProblem !== null) throw this.policyProblem;
           return { ...POLICY, revision: 'reloaded' };
         },
+        read: async () => analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] }),
         analyze: async (...asked) => {
           this.analyzed.push(asked);
           const found = analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] });
