@@ -9,13 +9,18 @@ import type { RowFile } from './row-file.ts';
  * how to read them. It is written last and never again, so that a snapshot without one does not exist.
  */
 
-const rowFile = z.strictObject({
-  blob: z.string(),
+const rowFileFacts = {
   rows: z.int().nonnegative(),
   bytes: z.int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   raw_bytes: z.int().nonnegative(),
-});
+};
+
+/** Rows in a blob of their own, or, where they are few, in here. */
+const rowFile = z.union([
+  z.strictObject({ blob: z.string(), ...rowFileFacts }),
+  z.strictObject({ inline: z.base64(), ...rowFileFacts }),
+]);
 
 const column = z.strictObject({
   name: z.string(),
@@ -178,6 +183,9 @@ export const manifestKey = (folder: string): string => `${folder}/manifest.json`
 
 export const isManifestKey = (key: string): boolean => key.endsWith('/manifest.json');
 
+/** What rows that are in the manifest are told by. */
+const INLINE_NAME = 'manifest.json';
+
 /** For the signature, which comes when the limit has been looked at. */
 const SIGNATURE_BYTES_MAX = 1024;
 
@@ -224,10 +232,15 @@ function unreadable(key: string, detail: string): HoldfastError {
   return new HoldfastError('BLOB_DAMAGED', `the manifest ${key} cannot be read`, { detail });
 }
 
-export function toManifest({ blob, rows, bytes, sha256, rawBytes }: RowFile): ManifestRowFile {
-  return { blob, rows, bytes, sha256, raw_bytes: rawBytes };
+export function toManifest({ blob, inline, rows, bytes, sha256, rawBytes }: RowFile): ManifestRowFile {
+  const facts = { rows, bytes, sha256, raw_bytes: rawBytes };
+  if (inline === undefined) return { blob, ...facts };
+  return { inline: Buffer.from(inline).toString('base64'), ...facts };
 }
 
-export function fromManifest({ blob, rows, bytes, sha256, raw_bytes: rawBytes }: ManifestRowFile): RowFile {
-  return { blob, rows, bytes, sha256, rawBytes };
+export function fromManifest(file: ManifestRowFile): RowFile {
+  const { rows, bytes, sha256, raw_bytes: rawBytes } = file;
+  const facts = { rows, bytes, sha256, rawBytes };
+  if ('blob' in file) return { blob: file.blob, ...facts };
+  return { blob: INLINE_NAME, inline: Buffer.from(file.inline, 'base64'), ...facts };
 }

@@ -98,7 +98,9 @@ async function readKnown(
   if ((await store.stat(manifestKey(folder))) === null) return null;
   const sealed = await readSealedManifest(store, folder, keys).catch(() => null);
   if (sealed !== null && problemOfSeal(sealed, keys) === null) {
-    const files = sealed.manifest.tables.flatMap(({ before }) => before ?? []);
+    const files = sealed.manifest.tables.flatMap(({ before }) =>
+      before !== null && 'blob' in before ? before : [],
+    );
     const stats = await Promise.all(files.map(({ blob }) => store.stat(blob)));
     if (files.every(({ bytes }, i) => stats[i]?.bytes === bytes)) return sealed.manifest;
   }
