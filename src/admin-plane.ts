@@ -1,5 +1,6 @@
 import type { AdminDeps } from './admin/deps.ts';
 import { EventHub } from './admin/event-hub.ts';
+import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
@@ -101,7 +102,7 @@ function adminDeps(
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
-    approvals: deps.approvals,
+    approvals: new RecordedApprovals(deps.approvals, deps.audit, deps.log),
     snapshots,
     events,
     restraints: deps.restraints,

@@ -93,6 +93,7 @@ async function start(
   const blobs = new SealingStore(openBlobStore(config.snapshots), key);
   stops.push(() => blobs.close());
 
+  const catalog = new Catalog();
   const services: SessionServices = {
     analyzer,
     policy,
@@ -102,7 +103,8 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
-    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer) : null,
+    catalog,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -149,6 +151,7 @@ async function start(
     },
   });
   stops.push(() => admin.close());
+  approvals.servedAt(`http://${admin.listen}`);
   stops.push(async () => {
     draining = true;
     const drained = listener.drain(config.limits.drainTimeoutMs);
@@ -164,12 +167,12 @@ async function start(
   };
 }
 
-function takesSnapshots(store: BlobStore, analyzer: AnalysisCache): SnapshotServices {
+function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Catalog): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
   return {
     store,
-    catalog: new Catalog(),
+    catalog,
     version: packageVersion(),
     patienceMs: LIMITS.snapshotStoreMs,
     slice,

@@ -33,12 +33,8 @@ export interface ApprovalList {
   readonly next: string | null;
 }
 
-/** How many rows a statement changes, by whoever can count them; null is not known. */
-export interface RowCounter {
-  /** What those who decided were shown. */
-  shown(approval: Approval): Promise<number | null>;
-  now(asked: NewApproval): Promise<number | null>;
-}
+/** How many rows those who decided were told that it would change; null where nobody knew. */
+export type RowsShown = (approval: Approval) => Promise<number | null>;
 
 export interface ApprovalDeskDeps {
   readonly store: ControlStore;
@@ -113,8 +109,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#base = base;
   }
 
-  countRowsWith(counter: RowCounter): void {
-    this.#precedents.counter = counter;
+  takeRowsFrom(shown: RowsShown): void {
+    this.#precedents.rowsShown = shown;
   }
 
   async request(wanted: NewApproval): Promise<Asked> {
@@ -134,7 +130,10 @@ export class StoredApprovalDesk implements ApprovalDesk {
       case 'pending':
         return this.#answered(precedent.approval, wanted);
       case 'none':
-        return await this.#ask(newApproval(wanted, precedent.drift), wanted);
+        return await this.#ask(
+          newApproval(wanted, wanted.drift?.length ? wanted.drift : precedent.drift),
+          wanted,
+        );
       default:
         return unreachable(precedent);
     }
@@ -273,14 +272,17 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 
   /** The session that has asked for it: when it gives up, nobody is asked any more. */
-  #wait({ id }: Approval, { waiters }: Pending): HeldStatement {
+  #wait(approval: Approval, { waiters }: Pending): HeldStatement {
+    const { id } = approval;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
-    return { id, outcome: promise, end: (how) => void this.#end(id, how) };
+    const end = (how: 'canceled' | 'disconnected') => void this.#end(id, how);
+    return { id, outcome: promise, driftOf: (now) => this.#precedents.drift(approval, now), end };
   }
 
   /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
-  #waitToo({ id }: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+  #waitToo(approval: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+    const { id } = approval;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
     const use = async (outcome: HoldOutcome): Promise<HoldOutcome | null> => {
@@ -294,7 +296,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const end = (kind: 'canceled' | 'disconnected') => {
       if (waiters.delete(resolve)) resolve({ kind });
     };
-    return { id, outcome: promise.then(use), end };
+    return { id, outcome: promise.then(use), driftOf: (now) => this.#precedents.drift(approval, now), end };
   }
 
   /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */

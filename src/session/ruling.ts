@@ -8,6 +8,7 @@ import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import { restrained, restrainedMessage } from './restrained.ts';
+import type { Sent } from './sent.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -76,6 +77,7 @@ function isApproved(held: Held, decision: Hold): boolean {
   const { approved } = held;
   if (decision.taken !== undefined && approved.taken === undefined) return false;
   if (approved.rule !== decision.rule || approved.approvals < decision.approvals) return false;
+  if (String(approved.approvers) !== String(decision.approvers)) return false;
   return worseRisk(approved.risk, decision.risk) === approved.risk;
 }
 
@@ -111,6 +113,7 @@ function decided(
   answer: Answer | null,
   read: Analysis,
   unseen: string | null = null,
+  sent: Sent | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
   const { restraints } = state.services;
@@ -137,7 +140,7 @@ function decided(
   };
   const askFor = (asked: Hold): Ruling => {
     if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
-    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read) };
+    return { kind: 'wait', until: holds.hold({ analysis, decision: asked, text, parameters, read, sent }) };
   };
   switch (decision.action) {
     case 'allow':

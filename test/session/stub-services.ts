@@ -31,6 +31,7 @@ export class StubServices implements SessionServices {
   readonly metrics = new Metrics();
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
+  readonly catalog = null;
   readonly snapshots: SnapshotServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
@@ -107,7 +108,12 @@ class StubApprovals implements ApprovalDesk {
     const id = `a_${this.asked.length}`;
     return {
       kind: 'waits',
-      held: { id, outcome: promise, end: (kind) => this.isDeciding || resolve({ kind }) },
+      held: {
+        id,
+        outcome: promise,
+        driftOf: async () => [],
+        end: (kind) => this.isDeciding || resolve({ kind }),
+      },
     };
   }
 }
