@@ -4,6 +4,16 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
+# The web console is built apart, with tools that the gateway does without.
+FROM node:24-slim AS console
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY vite.config.ts tsconfig.json ./
+COPY scripts/build-console.mjs ./scripts/
+COPY src/console ./src/console
+RUN ["node", "scripts/build-console.mjs", "--required"]
+
 FROM node:24-slim
 # glibc otherwise keeps an arena of memory for each thread; docs/benchmarks.md has what two save.
 ENV NODE_ENV=production \
@@ -15,6 +25,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY config ./config
 COPY src ./src
+COPY --from=console /app/dist ./dist
 RUN install -d -o node -g node -m 0700 data
 USER node
 VOLUME /app/data

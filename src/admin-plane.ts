@@ -4,7 +4,6 @@ import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
-import { makeToken, type Token } from './admin/tokens.ts';
 import type { Approval } from './approval/approval.ts';
 import type { StoredApprovalDesk } from './approval/desk.ts';
 import { trustedKeys } from './audit/key-file.ts';
@@ -15,10 +14,11 @@ import type { Metrics } from './base/metrics.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import type { Config } from './config/config.ts';
 import { formatEndpoint, isLoopback } from './config/endpoint.ts';
-import { loadTokensFile } from './config/tokens.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
+import type { PreviewResults } from './preview/results.ts';
+import { Principals } from './principals.ts';
 import type { StoredRestraints } from './restraint/restraints.ts';
 import type { AnalysisCache } from './sql/cache.ts';
 import type { ControlStore } from './store/control-store.ts';
@@ -40,6 +40,7 @@ export interface AdminPlaneDeps {
   readonly snapshots: BlobStore;
   readonly audit: StoredAuditLog;
   readonly approvals: StoredApprovalDesk;
+  readonly previews: PreviewResults;
   readonly restraints: StoredRestraints;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
@@ -56,7 +57,8 @@ export interface AdminPlaneDeps {
 
 /** Starts the admin API over the parts of the gateway. Throws CONFIG_INVALID where it cannot listen. */
 export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
-  const tokens = await Tokens.open(deps);
+  const { config, store, audit, log } = deps;
+  const tokens = await Principals.open({ path: config.admin.tokens, store, audit, log });
   const query = new AuditQuery({ store: deps.store, log: deps.audit });
   const snapshots = storedSnapshots(deps);
   const server = await createAdminServer(adminDeps(deps, tokens, query, snapshots));
@@ -91,7 +93,7 @@ function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlan
 
 function adminDeps(
   deps: AdminPlaneDeps,
-  tokens: Tokens,
+  tokens: Principals,
   query: AuditQuery,
   snapshots: SnapshotsAdmin,
 ): AdminDeps {
@@ -99,10 +101,12 @@ function adminDeps(
   const version = packageVersion();
   const events = new EventHub();
   tellOfApprovals(events, deps.approvals);
+  deps.previews.listen((id) => events.publish({ event: 'approval', data: { change: 'preview', id } }));
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
     approvals: new RecordedApprovals(deps.approvals, deps.audit, deps.log),
+    previews: deps.previews,
     snapshots,
     events,
     restraints: deps.restraints,
@@ -116,6 +120,8 @@ function adminDeps(
     },
     metrics: deps.metrics,
     tokens: () => tokens.all,
+    oidc: () => tokens.oidc,
+    principals: tokens,
     status: () => ({
       version,
       startedAtMs,
@@ -132,10 +138,11 @@ function adminDeps(
 }
 
 function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void {
-  const tell = (change: 'requested' | 'resolved', { id, state }: Approval): void =>
+  const tell = (change: 'requested' | 'changed' | 'resolved', { id, state }: Approval): void =>
     events.publish({ event: 'approval', data: { change, id, state } });
   approvals.listen({
     requested: (approval) => tell('requested', approval),
+    changed: (approval) => tell('changed', approval),
     resolved: (approval) => tell('resolved', approval),
   });
 }
@@ -163,43 +170,5 @@ async function tryReload(deps: AdminPlaneDeps, what: string, reload: () => unkno
       { error: error instanceof Error ? error.message : error },
       `${what} not reloaded; the old stays`,
     );
-  }
-}
-
-/** The tokens of the file and those of the store. Where there is none at all, the first start makes one. */
-class Tokens {
-  all: readonly Token[] = [];
-  made: string | null = null;
-  private stored: readonly Token[] = [];
-  private readonly path: string | null;
-
-  private constructor(path: string | null) {
-    this.path = path;
-  }
-
-  static async open({ config, store }: AdminPlaneDeps): Promise<Tokens> {
-    const tokens = new Tokens(config.admin.tokens);
-    const rows = await store.tokens();
-    tokens.stored = rows.map(({ name, sha256, scopes, expiresAtMs }) => ({
-      name,
-      sha256,
-      scopes,
-      expiresAtMs,
-      roles: [],
-      groups: [],
-    }));
-    tokens.reload();
-    if (tokens.all.length === 0) {
-      const { secret, token } = makeToken('admin', ['*']);
-      await store.insertToken({ ...token, createdAtMs: Date.now() });
-      tokens.stored = [token];
-      tokens.made = secret;
-      tokens.reload();
-    }
-    return tokens;
-  }
-
-  reload(): void {
-    this.all = [...(this.path === null ? [] : loadTokensFile(this.path)), ...this.stored];
   }
 }

@@ -15,10 +15,13 @@ import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
+import { loadWebhooksFile, NO_WEBHOOKS } from './config/webhooks.ts';
 import { listenError } from './listen-error.ts';
+import { Notifier, type NotifierDeps } from './notify/notifier.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
+import { exactRows, PreviewResults } from './preview/results.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -80,10 +83,15 @@ async function start(
   const notary = await openNotary(config, { store, metrics, log });
   stops.push(() => audit.close().finally(() => notary.close()));
   dropOldAudit(config, { store, log }, stops);
+  const notifier = await openNotifier(config, { store, metrics, log });
+  stops.push(() => notifier.close());
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
   const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const poke = () => notifier.poke();
+  approvals.listen({ requested: poke, resolved: poke });
+  restraints.listen(poke);
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
@@ -94,6 +102,8 @@ async function start(
   stops.push(() => blobs.close());
 
   const catalog = new Catalog();
+  const previews = new PreviewResults(store, log);
+  approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
     policy,
@@ -105,6 +115,7 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
+    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -133,6 +144,7 @@ async function start(
     snapshots: blobs,
     audit,
     approvals,
+    previews,
     restraints,
     policy,
     analyzer,
@@ -150,8 +162,8 @@ async function start(
       return problems;
     },
   });
+  approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
   stops.push(() => admin.close());
-  approvals.servedAt(`http://${admin.listen}`);
   stops.push(async () => {
     draining = true;
     const drained = listener.drain(config.limits.drainTimeoutMs);
@@ -210,6 +222,11 @@ function lookAfterTrash(
   }
   const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });
   stops.push(() => sweeper.close());
+}
+
+function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
+  const webhooks = config.webhooks === null ? NO_WEBHOOKS : loadWebhooksFile(config.webhooks);
+  return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

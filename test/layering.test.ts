@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy'],
   ['store', 'blobs', 'catalog'],
   ['snapshot', 'approval', 'audit'],
-  ['trash', 'restraint'],
+  ['trash', 'restraint', 'preview', 'notify'],
   ['session', 'undo'],
   ['admin', 'console'],
   ['config', 'embedded'],
@@ -55,7 +55,7 @@ function filesBelow(folder: string): string[] {
 
 const FILES = filesBelow(SRC)
   .map((path) => relative(SRC, path))
-  .filter((path) => path.endsWith('.ts'));
+  .filter((path) => /\.tsx?$/.test(path));
 
 /** Static and dynamic imports of our own files, and files that a URL names, such as workers. */
 function importsOf(file: string): Import[] {
@@ -66,7 +66,7 @@ function importsOf(file: string): Import[] {
   return [
     ...[...statements].map(([, type, path]) => ({ from: file, to: at(path!), typeOnly: type !== undefined })),
     ...[...others].map(([, path]) => ({ from: file, to: at(path!), typeOnly: false })),
-  ].filter(({ to }) => to.endsWith('.ts'));
+  ].filter(({ to }) => /\.tsx?$/.test(to));
 }
 
 const IMPORTS = FILES.flatMap(importsOf);
@@ -124,6 +124,15 @@ describe('the source', () => {
     expect(wrong.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
   });
 
+  it('has a console that knows of the gateway what its API says, and nothing else', () => {
+    const outside = IMPORTS.filter(
+      ({ from, to }) => folderOf(from) === 'console' && folderOf(to) !== 'console',
+    );
+    const within = IMPORTS.filter(({ to }) => folderOf(to) === 'console');
+    expect(outside.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+    expect(within.filter(({ from }) => folderOf(from) !== 'console')).toEqual([]);
+  });
+
   it('has no import cycles', () => {
     expect(findCycle()).toBeNull();
   });
@@ -134,7 +143,7 @@ describe('the source', () => {
   });
 
   it('is named in kebab-case', () => {
-    const kebab = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.ts$/;
+    const kebab = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.tsx?$/;
     expect(FILES.filter((file) => !kebab.test(file.split('/').at(-1)!))).toEqual([]);
   });
 

@@ -10,8 +10,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a token must allow; `any` needs one of whatever scope, `open` none. A route that says nothing is refused. */
     scope?: RouteScope | 'any' | 'open';
-    /** What lets a statement run is refused while the gateway is paused. */
-    whilePaused?: 'refused';
   }
   interface FastifyRequest {
     /** Who asks, or null on open routes. */
@@ -20,7 +18,7 @@ declare module 'fastify' {
 }
 
 /** The hook that lets a request through to its route, or throws the problem with it. */
-export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'hostNames'>) {
+export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'oidc' | 'hostNames'>) {
   const wrongTokens = new WrongTokens();
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (deps.hostNames === 'loopback' && !isLoopbackName(request.host)) {
@@ -33,7 +31,7 @@ export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'hostNames'>) {
       reply.header('www-authenticate', 'Bearer realm="holdfast"');
       throw new RequestProblem('unauthorized', { hint: 'Send the header Authorization: Bearer TOKEN.' });
     }
-    const token = findToken(secret, deps.tokens(), Date.now());
+    const token = findToken(secret, deps.tokens(), Date.now()) ?? (await deps.oidc()?.verify(secret)) ?? null;
     if (token === null) return refuseWrongToken(wrongTokens, request, reply);
     if (scope === undefined || (scope !== 'any' && !grants(token, scope))) {
       reply.header(

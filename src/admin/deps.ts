@@ -5,16 +5,19 @@ import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { PreviewResults } from '../preview/results.ts';
 import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { EventHub } from './event-hub.ts';
+import type { OidcVerifier } from './oidc.ts';
 import type { SnapshotsAdmin } from './snapshots-admin.ts';
-import type { Token } from './tokens.ts';
+import type { MadeToken, Token } from './tokens.ts';
 
 /** What the API needs of the gateway that it speaks for. */
 export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
+  readonly previews: Pick<PreviewResults, 'find'>;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
   /** What those who watch are told of. */
@@ -23,6 +26,9 @@ export interface AdminDeps {
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];
+  /** Who tells whom an issuer's tokens stand for, or null where none is trusted. */
+  oidc(): Pick<OidcVerifier, 'verify' | 'signIn'> | null;
+  readonly principals: TokensAdmin;
   status(): StatusFacts;
   /** Why the gateway cannot serve clients, a sentence each; none where it can. */
   readiness(): Promise<readonly string[]>;
@@ -40,6 +46,21 @@ export interface ApprovalsAdmin {
   list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
   decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;
+}
+
+export interface WantedToken {
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+}
+
+/** Tokens as they are made and taken away; `by` is who does, from the address `client`. */
+export interface TokensAdmin {
+  list(): readonly Token[];
+  create(wanted: WantedToken, by: string, client: string): Promise<MadeToken>;
+  revoke(name: string, by: string, client: string): Promise<void>;
 }
 
 export type RestraintsAdmin = Pick<

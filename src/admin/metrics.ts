@@ -39,6 +39,8 @@ function gatewayMetrics({
     grid('approvals_total', 'Held statements by how the hold ended.', m.approvals),
     grid('undos_total', 'Undos over the admin API by how they ended.', m.undos),
     grid('snapshots_removed_total', 'Snapshots that were removed, and why.', m.snapshotsRemoved),
+    grid('webhook_messages_total', 'Attempts to tell webhooks, and what was given up.', m.webhookMessages),
+    number('gauge', 'outbox_messages', 'Messages that webhooks have not taken yet.', () => m.outboxMessages),
     histogram(
       'decision_seconds',
       'Time to read or decide a Query, Parse, Bind or FunctionCall.',

@@ -73,6 +73,7 @@ const PROBLEM_OF_CODE: Partial<Record<ErrorCode, ProblemName>> = {
   BLOBS_REFUSED: 'unavailable',
   BLOBS_FAILED: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
+  OIDC_FAILED: 'unavailable',
 };
 
 export function problemHandler(log: AdminDeps['log']) {

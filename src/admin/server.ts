@@ -10,17 +10,21 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
-import { problemHandler, RequestProblem, sendProblem } from './problems.ts';
+import { problemHandler, sendProblem } from './problems.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
+import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
+import { tokenRoutes } from './routes/tokens.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -59,12 +63,6 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     await authenticate(request, reply);
   });
 
-  app.addHook('preHandler', async ({ routeOptions }) => {
-    const { pause } = deps.restraints;
-    if (pause === null || routeOptions.config.whilePaused !== 'refused') return;
-    throw new RequestProblem('paused', { detail: `by ${pause.by}: ${pause.reason}` });
-  });
-
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -76,11 +74,15 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
+    consoleRoutes(typed);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
+    signInRoute(typed, deps);
+    tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
+    previewRoute(typed, deps);
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);

@@ -5,6 +5,7 @@ export const ROUTE_SCOPES = [
   'approval:read',
   'approval:write',
   'approval:break_glass',
+  'approval:parameters',
   'audit:read',
   'metadata:read',
   'metrics:read',
@@ -14,6 +15,8 @@ export const ROUTE_SCOPES = [
   'pause:write',
   'quarantine:read',
   'quarantine:write',
+  'token:read',
+  'token:write',
   'snapshot:read',
   'snapshot:rows',
   'snapshot:write',
@@ -39,6 +42,8 @@ export interface Token {
   /** Database roles that this principal owns, whose statements it therefore must not approve. */
   readonly roles: readonly string[];
   readonly groups: readonly string[];
+  /** Where it stands; what an issuer vouches for stands nowhere. */
+  readonly source: 'file' | 'store' | 'oidc';
 }
 
 /** The prefix lets secret scanners find a token that was leaked. */
@@ -58,7 +63,10 @@ export function makeToken(
   { roles = [], groups = [] }: Partial<Pick<Token, 'roles' | 'groups'>> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
-  return { secret, token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups } };
+  return {
+    secret,
+    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, source: 'store' },
+  };
 }
 
 export function hashToken(secret: string): string {
@@ -79,6 +87,9 @@ export function findToken(secret: string, tokens: readonly Token[], nowMs: numbe
 }
 
 export function grants(token: Token, scope: RouteScope): boolean {
-  const enough: readonly string[] = [scope, ...EVERYTHING];
-  return token.scopes.some((one) => enough.includes(one));
+  return token.scopes.includes(scope) || grantsEverything(token);
+}
+
+export function grantsEverything({ scopes }: Token): boolean {
+  return EVERYTHING.some((one) => scopes.includes(one));
 }

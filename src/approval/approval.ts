@@ -145,12 +145,17 @@ export interface HeldStatement {
   end(how: 'canceled' | 'disconnected'): void;
 }
 
-/** What comes of asking: an answer that is there already, or one to wait for. */
+/** What comes of asking: an answer that is there already, or one to wait for; `isNew` where nobody had asked. */
 export type Asked =
-  | { readonly kind: 'waits'; readonly held: HeldStatement }
+  | { readonly kind: 'waits'; readonly id: string; readonly isNew: boolean; readonly held: HeldStatement }
   /** `approval` is what was approved, and is used up now. */
   | { readonly kind: 'granted'; readonly approval: Approval }
-  | { readonly kind: 'answered'; readonly approval: Approval; readonly outcome: HoldOutcome };
+  | {
+      readonly kind: 'answered';
+      readonly id: string;
+      readonly isNew: boolean;
+      readonly outcome: HoldOutcome;
+    };
 
 /** What the session asks of approvals. The record is durable before the promise resolves. */
 export interface ApprovalDesk {

@@ -124,7 +124,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
       case 'denied':
         return {
           kind: 'answered',
-          approval: precedent.approval,
+          id: precedent.approval.id,
+          isNew: false,
           outcome: this.#outcomeOf(precedent.approval),
         };
       case 'pending':
@@ -232,8 +233,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#tell((listener) => listener.requested?.(approval));
     const asked: Asked =
       wanted.mode === 'ticket'
-        ? this.#ticket(approval)
-        : { kind: 'waits', held: this.#wait(approval, pending) };
+        ? this.#ticket(approval, true)
+        : { kind: 'waits', id: approval.id, isNew: true, held: this.#wait(approval, pending) };
     if (this.#closed) this.#drop(approval.id, { kind: 'failed', error: shuttingDown() });
     return asked;
   }
@@ -250,14 +251,24 @@ export class StoredApprovalDesk implements ApprovalDesk {
 
   /** For one that was asked for before, and of which nothing has been decided. */
   #answered(approval: Approval, wanted: NewApproval): Asked {
-    if (wanted.mode === 'ticket') return this.#ticket(approval);
+    if (wanted.mode === 'ticket') return this.#ticket(approval, false);
     const pending = this.#pending.get(approval.id) ?? this.#expect(approval);
-    return { kind: 'waits', held: this.#waitToo(approval, pending, wanted.sessionId) };
+    return {
+      kind: 'waits',
+      id: approval.id,
+      isNew: false,
+      held: this.#waitToo(approval, pending, wanted.sessionId),
+    };
   }
 
-  #ticket(approval: Approval): Asked {
+  #ticket(approval: Approval, isNew: boolean): Asked {
     const url = `${this.#base}/v1/approvals/${approval.id}`;
-    return { kind: 'answered', approval, outcome: { kind: 'ticket', url, drift: approval.drift } };
+    return {
+      kind: 'answered',
+      id: approval.id,
+      isNew,
+      outcome: { kind: 'ticket', url, drift: approval.drift },
+    };
   }
 
   /** Counts it as pending until it is resolved, which it is when its time is over. */

@@ -15,7 +15,9 @@ export interface AdminAction {
     | 'pause'
     | 'resume'
     | 'quarantine'
-    | 'lift quarantine';
+    | 'lift quarantine'
+    | 'new token'
+    | 'revoke token';
   /** What it is done to, and for what reason, in words. */
   readonly text: string;
   readonly reason: string;

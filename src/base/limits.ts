@@ -46,6 +46,11 @@ export const LIMITS = {
   parametersMax: 1_000,
   /** Texts of the named prepared statements of one session, and of what its named portals run; a single one may be longer. */
   namedTextChars: 64 * 1024 * 1024,
+  /**
+   * How long a session whose client is gone waits for the end of what is under way, which the server learns of only
+   * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
+   */
+  clientGoneMs: 60 * 60_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
@@ -189,6 +194,11 @@ export const LIMITS = {
   s3AbortTimeoutMs: 5_000,
   s3ConnectionsMax: 64,
 
+  // --- several statements in one Query, sent one by one ---
+  splitStatementsMax: 1_000,
+  /** What is sent of them together, with the blanks in front that keep the places in errors as they are. */
+  splitBytes: 4 * 1024 * 1024,
+
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
@@ -203,6 +213,8 @@ export const LIMITS = {
   snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
+  /** How often a Query is run in a transaction of the gateway's own until others leave alone what it changes. */
+  snapshotTriesMax: 3,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,
   /** How long an undo waits for a table that others write to. */
@@ -230,6 +242,8 @@ export const LIMITS = {
   trashAttemptsMax: 3,
   /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
   trashCopyBytes: 1024 ** 3,
+  /** The undo of an ALTER is tried before it is committed, unless its tables and their indexes take more. */
+  trashRehearsalBytes: 64 * 1024 ** 2,
   /** Rows that are named where the values of a dropped column cannot be given back. */
   trashConflictsShown: 20,
 
@@ -248,12 +262,41 @@ export const LIMITS = {
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 
+  // --- preview ---
+  /** One question to the server for a preview, what it waits for a lock, and all of them together. */
+  previewStatementMs: 1_500,
+  previewLockMs: 200,
+  previewTotalMs: 8_000,
+  /** What a client that does not wait for an approval waits for the preview of it. */
+  previewTicketMs: 2_000,
+  /** Rows that are counted; more are told as at least so many. */
+  previewCountRows: 1_000_000,
+  previewSampleRows: 5,
+  previewSampleColumns: 32,
+  /** Of one value that is shown. */
+  previewValueChars: 200,
+  previewParametersMax: 1_000,
+  previewTablesMax: 100,
+  /** Relations that foreign keys may lead to; beyond them nothing is told of rows. */
+  previewRelationsMax: 300,
+  previewSessionsMax: 50,
+  /** As it is kept; of a larger one the sample is left out. */
+  previewBytes: 256 * 1024,
+
   // --- restraint ---
   quarantinesMax: 1_000,
   quarantineMaxMs: 365 * 24 * 60 * 60_000,
   /** Refused statements that bring a quarantine, and roles whose refused statements are counted. */
   attemptsMax: 1_000,
   attemptsActorsMax: 10_000,
+
+  // --- notify ---
+  /** How often the outbox is looked into where nobody says that there is something. */
+  outboxLookMs: 30_000,
+  outboxBatch: 200,
+  /** To one webhook at a time, of different approvals. */
+  webhookRequestsMax: 4,
+  webhookKeyBytesMin: 24,
 
   // --- policy and configuration ---
   /** A policy, configuration or tokens file longer than this is refused unread. */
@@ -287,6 +330,13 @@ export const LIMITS = {
   adminWrongTokenDelayMs: 1_000,
   adminWaitingMax: 64,
   adminAddressesMax: 10_000,
+  /** How long the issuer of tokens may take, and how soon it is asked again after a failure or for a key it had not. */
+  oidcTimeoutMs: 5_000,
+  oidcRetryMs: 5_000,
+  oidcCooldownMs: 30_000,
+  /** How far the clocks of issuer and gateway may be apart, and how long ago a token may have been issued. */
+  oidcClockToleranceS: 30,
+  oidcTokenAgeS: 24 * 60 * 60,
   /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
   adminStreamsMax: 64,
   adminStreamBytes: 256 * 1024,

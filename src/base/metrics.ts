@@ -25,6 +25,9 @@ export class Metrics {
     { name: 'reason', values: Object.keys(ERROR_CATALOGUE).map((code) => code.toLowerCase()) },
   ]);
   readonly approvals = new CounterGrid([{ name: 'outcome', values: APPROVAL_OUTCOMES }]);
+  readonly webhookMessages = new CounterGrid([
+    { name: 'outcome', values: ['delivered', 'failed', 'given up'] },
+  ]);
   readonly decisionSeconds = new Histogram(FAST_SECONDS);
   readonly relaySeconds = new Histogram(QUERY_SECONDS);
   readonly holdSeconds = new Histogram(WAIT_SECONDS);
@@ -42,6 +45,8 @@ export class Metrics {
   /** 1 while everything that is not safe is refused. */
   paused = 0;
   quarantined = 0;
+  /** What webhooks have not taken yet. */
+  outboxMessages = 0;
   bytesFromClients = 0;
   bytesToClients = 0;
   cancelRequests = 0;

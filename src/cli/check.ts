@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { formatEndpoint } from '../config/endpoint.ts';
 import { loadConfig } from '../config/load.ts';
 import { loadTokensFile, type TokenOfFile } from '../config/tokens.ts';
+import { loadWebhooksFile } from '../config/webhooks.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, InvalidSettings, type Problem } from '../policy/problems.ts';
@@ -46,6 +47,8 @@ function check(options: Options, io: Io): 0 | 2 {
   const policy = attempt(() => (policyPath === null ? DEFAULT_POLICY : loadPolicyFile(policyPath)));
   const tokensPath = options.tokens ?? config?.admin.tokens ?? null;
   const tokens = attempt(() => (tokensPath === null ? [] : loadTokensFile(tokensPath)));
+  const webhooks = config?.webhooks ?? null;
+  if (webhooks !== null) attempt(() => loadWebhooksFile(webhooks));
   const warnings = [...(config?.warnings ?? []), ...(policy?.warnings ?? [])];
   if (problems.length > 0 || config === null || policy === null || tokens === null) {
     if (options.json === true) io.out(toJson({ ok: false, problems, warnings }));

@@ -15,6 +15,7 @@ import { reportError } from './report-error.ts';
 import { addServe } from './serve.ts';
 import { addSnapshots } from './snapshots.ts';
 import { addStatus } from './status.ts';
+import { addToken } from './token.ts';
 import { addTrash } from './trash.ts';
 import { addUndo } from './undo.ts';
 
@@ -31,6 +32,7 @@ const COMMANDS: readonly AddCommand[] = [
   addStatus,
   addPause,
   addQuarantine,
+  addToken,
   addDemo,
 ];
 

@@ -53,9 +53,13 @@ export interface Config {
     readonly listen: Endpoint;
     /** Path of the tokens file, or null where none is named and there is none at its usual place. */
     readonly tokens: string | null;
+    /** Where people reach the console, without a slash at the end, or null. */
+    readonly publicUrl: string | null;
     /** Whether /metrics needs a token. */
     readonly metrics: 'token' | 'open';
   };
+  /** Path of the webhooks file, or null. */
+  readonly webhooks: string | null;
   readonly store: StoreTarget;
   readonly snapshots: BlobTarget;
   /** Whether a decision to snapshot takes one, or is only recorded. */

@@ -29,6 +29,7 @@ const DEFAULTS = {
   adminListen: { host: '127.0.0.1', port: 8432 },
   tokens: 'config/tokens.yaml',
   policy: 'config/policy.yaml',
+  webhooks: 'config/webhooks.yaml',
   store: { kind: 'sqlite', path: 'data/holdfast.db' },
   snapshots: { kind: 'file', directory: 'data/snapshots' },
 } as const;
@@ -118,8 +119,10 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     admin: {
       listen: adminListen,
       tokens: existing(input.admin?.tokens, DEFAULTS.tokens, ['admin', 'tokens'], faults),
+      publicUrl: input.admin?.public_url ?? null,
       metrics: input.admin?.metrics ?? 'token',
     },
+    webhooks: existing(input.webhooks, DEFAULTS.webhooks, ['webhooks'], faults),
     store: input.store ?? DEFAULTS.store,
     snapshots: input.snapshots ?? DEFAULTS.snapshots,
     snapshotsRetention: {

@@ -6,7 +6,7 @@ import { DURATION_HINT, formatDuration, parseDurationMs } from '../policy/durati
 import { judged, parsedBy, wrong } from '../policy/judged.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { parseSizeBytes, SIZE_HINT } from './size.ts';
-import { parseConnection, parsePaths, parseRoles, parseStore } from './storage.ts';
+import { parseConnection, parsePaths, parsePublicUrl, parseRoles, parseStore } from './storage.ts';
 import { parseUpstream } from './upstream.ts';
 
 const endpoint = parsedBy(parseEndpoint);
@@ -51,12 +51,16 @@ export const configSchema = z
       .strictObject({
         listen: endpoint.describe('Where the HTTP API listens, host:port.').optional(),
         tokens: path.describe('Who may use the HTTP API.').optional(),
+        public_url: parsedBy(parsePublicUrl)
+          .describe('Where people reach the console, for links in messages.')
+          .optional(),
         metrics: z
           .enum(['token', 'open'])
           .describe('Whether /metrics needs a token with metrics:read.')
           .optional(),
       })
       .optional(),
+    webhooks: path.describe('Who is told of approvals, and how.').optional(),
     store: parsedBy(parseStore).describe('Audit and approvals, sqlite:PATH.').optional(),
     snapshots: parsedBy(parseBlobTarget)
       .describe('Anchors of the audit; before-images, where snapshots_taken is on.')

@@ -33,3 +33,12 @@ export function parseConnection(text: string): Parsed<string> {
   if (url === null) return wrong('expected a URL like postgres://user:password@host:port/database');
   return { ok: true, value: text };
 }
+
+/** Without a slash at the end. */
+export function parsePublicUrl(text: string): Parsed<string> {
+  const url = /^https?:\/\//.test(text) ? URL.parse(text) : null;
+  const isPlain = url !== null && `${url.username}${url.password}${url.search}${url.hash}` === '';
+  return isPlain
+    ? { ok: true, value: url.href.replace(/\/+$/, '') }
+    : wrong('expected a URL like https://holdfast.example');
+}

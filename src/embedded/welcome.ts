@@ -50,9 +50,10 @@ function connectPart({ embedded, listen }: WelcomeFacts): string {
 
 function adminPart({ adminListen, token }: WelcomeFacts): string {
   const url = `http://${adminListen}`;
-  if (token === null) return `Admin API: ${url}, with a token shown at an earlier start or made by you.`;
+  if (token === null)
+    return `Console and admin API: ${url}, with a token shown at an earlier start or made by you.`;
   const elsewhere = adminListen === USUAL_ADMIN_LISTEN ? [] : [`export HOLDFAST_ADMIN_URL=${url}`];
-  return lines(`Admin API: ${url}, with this token, which is shown only now:`, [
+  return lines(`Console and admin API: ${url}, with this token, which is shown only now:`, [
     `export HOLDFAST_TOKEN=${token}`,
     ...elsewhere,
   ]);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { HoldfastError } from '../base/errors.ts';
 import type { Risk } from '../sql/effects.ts';
 import { explainIssues, type Finding, toProblem } from './explain-issues.ts';
+import { compileColumn } from './name-pattern.ts';
 import { Policy } from './policy.ts';
 import { InvalidSettings } from './problems.ts';
 import { compileRule, DEFAULT_HOLD, holdTerms, type Measure, plainMeasure, type Terms } from './rule.ts';
@@ -62,6 +63,7 @@ function build(text: string, fileName: string, input: PolicyInput, warnings: Pol
     mode: input.mode ?? 'protect',
     defaults: defaultsOf(input, terms),
     rules: (input.rules ?? []).map((rule) => compileRule(rule, terms)),
+    masks: (input.mask ?? []).map(compileColumn),
     warnings,
   });
 }

@@ -5,6 +5,7 @@ import { parseClientAddress } from './client-pattern.ts';
 import { type Brief, decide } from './decide.ts';
 import type { Decision, Mode, SessionFacts } from './decision.ts';
 import { matchSession } from './match.ts';
+import type { ColumnPattern } from './name-pattern.ts';
 import type { Problem } from './problems.ts';
 import type { Measure, Rule } from './rule.ts';
 
@@ -13,6 +14,8 @@ export interface PolicyParts {
   readonly mode: Mode;
   readonly defaults: Readonly<Record<Risk, Measure>>;
   readonly rules: readonly Rule[];
+  /** Columns whose values are kept from previews. */
+  readonly masks: readonly ColumnPattern[];
   readonly warnings: readonly Problem[];
 }
 
@@ -25,6 +28,7 @@ export class Policy {
   readonly source: string;
   readonly fileName: string;
   readonly rules: readonly Rule[];
+  readonly masks: readonly ColumnPattern[];
   readonly defaults: Readonly<Record<Risk, Measure>>;
   /** What is accepted and does less than it seems to. */
   readonly warnings: readonly Problem[];
@@ -36,6 +40,7 @@ export class Policy {
     this.fileName = fileName;
     this.mode = parts.mode;
     this.rules = parts.rules;
+    this.masks = parts.masks;
     this.defaults = parts.defaults;
     this.warnings = parts.warnings;
   }

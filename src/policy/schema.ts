@@ -153,6 +153,11 @@ export const policySchema = z
     without_plan: withoutPlanSchema
       .describe('What happens where a required snapshot has no exact plan and the rule does not say.')
       .optional(),
+    mask: z
+      .array(column)
+      .max(LIMITS.policyRulesMax)
+      .describe('Columns whose values the preview of a held statement does not show.')
+      .optional(),
     rules: z.array(ruleSchema).max(LIMITS.policyRulesMax).describe('The first match wins.').optional(),
   })
   .meta({ title: 'Holdfast policy' });

@@ -143,11 +143,14 @@ export class StoredRestraints implements Restraints {
   async #begin(restraint: Restraint, client: string, operation: 'pause' | 'quarantine', whose: string) {
     const { store, audit } = this.#deps;
     this.#put(restraint);
-    this.#tell(restraint, 'begun');
     const { id, reason, by } = restraint;
     const text = `${operation} ${id} of ${whose}`;
     const action = { operation, text, reason, tables: [], database: '', by, client };
-    await recordAction(audit, action, () => store.insertRestraint(rowOf(restraint)));
+    try {
+      await recordAction(audit, action, () => store.insertRestraint(rowOf(restraint)));
+    } finally {
+      this.#tell(restraint, 'begun');
+    }
   }
 
   async #lift(restraint: Restraint, comment: string | null, { by, client }: Restrainer): Promise<void> {

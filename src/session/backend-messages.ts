@@ -16,6 +16,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { ASYNCHRONOUS } from './hidden-replies.ts';
 import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
+import type { PlainPart } from './plain-part.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
@@ -49,6 +50,7 @@ export class BackendMessages {
     this.state = state;
     this.outcomes = new Outcomes(state);
     state.owesNothing = () => this.owesNothing;
+    state.releaseEnded = (status) => this.outcomes.release(status);
   }
 
   /** Takes one reply whose body is `bytes[start, end)`; incomplete where only its header matters. */
@@ -132,7 +134,7 @@ export class BackendMessages {
     for (let i = 0; i < replies.length; i++) {
       const reply = replies.at(i);
       reply.exchange?.fail(new HiddenQueryEnded('lost'));
-      reply.gate?.lost();
+      (reply.gate ?? reply.part)?.lost();
       this.outcomes.finish(reply, reply.poison === null ? 'lost' : 'not-run', null);
     }
     while (replies.length > 0) replies.shift();
@@ -183,8 +185,12 @@ export class BackendMessages {
   private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
-    for (const change of reply.sqlNames ?? []) {
-      if (change.statementIndex !== statementIndex) continue;
+    const changes = reply.sqlNames ?? [];
+    // They are in the order of their statements, of which a text may have very many.
+    for (; reply.sqlNamesDone < changes.length; reply.sqlNamesDone++) {
+      const change = changes[reply.sqlNamesDone]!;
+      if (change.statementIndex > statementIndex) return;
+      if (change.statementIndex < statementIndex) continue;
       const { name, value } = change;
       const { statements } = this.state;
       // One that is not remembered is refused like any that the gateway does not know.
@@ -217,11 +223,10 @@ export class BackendMessages {
       }
       if (this.state.fates.areOpen) this.tellFates(tag(), head.analysis, head.statementsDone);
       this.outcomes.finish(head, how, null, rows);
-      if (head.sqlNames !== null) {
-        this.makeSqlNames(head, head.statementsDone, tag());
-      }
+      if (head.sqlNames !== null) this.makeSqlNames(head, head.statementsDone, tag());
       head.statementsDone++;
       if (head.copyIn) endCopyInOfQuery(this.state.replies);
+      if (head.part?.isOver(head.statementsDone) === true) return head.part.completed(tag(), head.lastAudit);
       this.outcomes.nextStatement(head);
     }
     return 'forward';
@@ -267,7 +272,7 @@ export class BackendMessages {
     const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.outcomes.finish(head, poisoned ? 'blocked' : 'failed', reported);
-    head.gate?.failed(sqlstate);
+    (head.gate ?? head.part)?.failed(sqlstate);
     switch (head.kind) {
       case ReplyKind.Query:
       case ReplyKind.FunctionCall:
@@ -344,11 +349,11 @@ export class BackendMessages {
     state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
     state.copyingIn = false;
     let hidden = false;
-    let gate: StatementGate | null = null;
+    let keeper: StatementGate | PlainPart | null = null;
     let trustedPath = -1;
     if (head !== null && ownsReady(head)) {
       hidden = head.hidden;
-      gate = head.gate;
+      keeper = head.gate ?? head.part;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
       this.answerNames(head, !head.failed);
       if (head.audit !== null) this.outcomes.finish(head, head.failed ? 'not-run' : 'completed', null);
@@ -363,8 +368,8 @@ export class BackendMessages {
     state.fates.ready(state.transactionStatus);
     state.statusTold(this.owesNothing);
     if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
-    if (gate !== null) {
-      gate.ready(state.transactionStatus);
+    if (keeper !== null) {
+      keeper.ready(state.transactionStatus);
       return 'skip';
     }
     this.outcomes.release(state.transactionStatus);

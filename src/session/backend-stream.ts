@@ -44,7 +44,7 @@ export class BackendStream {
   private injections: Buffer[] = [];
   private broken = false;
   private readonly hidden: HiddenReplies;
-  /** What has come behind a row of a hidden query that has not been taken yet. */
+  /** What has come behind a row of a hidden query that has not been taken yet, or a commit that has not been told. */
   private putBy: Buffer[] = [];
 
   constructor(state: SessionState, messages: BackendMessages) {
@@ -98,6 +98,7 @@ export class BackendStream {
   private inject(message: Buffer): void {
     this.injections.push(message);
     if (this.atBoundary) this.flushInjections();
+    this.hidden.told();
   }
 
   private flushInjections(): void {
@@ -190,7 +191,7 @@ export class BackendStream {
     return messageEnd;
   }
 
-  /** The row that was waited for is taken: goes on with what came behind it. */
+  /** What was waited for has happened: goes on with what came behind it. */
   private proceed(): void {
     // What comes from a server that is gone is matched with nothing any more.
     if (this.state.upstream.socket.destroyed) return;
@@ -204,7 +205,7 @@ export class BackendStream {
     this.afterBytes();
   }
 
-  /** Keeps bytes of our own for when the row that is waited for is taken. */
+  /** Keeps bytes of our own for when what is waited for has happened. */
   private putAside(bytes: Buffer, at: number, end: number): void {
     if (at < end) this.putBy.push(bytes.subarray(at, end));
   }

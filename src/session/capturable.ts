@@ -1,5 +1,4 @@
 import type { Analysis } from '../sql/effects.ts';
-import { DROPS_COLUMN } from '../sql/rules-table.ts';
 import type { PreparedStatement } from './names.ts';
 import type { SessionState } from './state.ts';
 
@@ -9,17 +8,15 @@ const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', '
 export const SEVERAL = 'it is one of several statements in one text';
 export const DROP_ALONE =
   'by the extended protocol a DROP is snapshotted only as all that runs up to its Sync';
-export const DROP_BOUND = 'by the extended protocol a DROP is snapshotted only where that is required';
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
-/** What is dropped is moved away instead, or copied if it is a column. */
-export function isDrop({ operation, statements }: Analysis): boolean {
-  if (operation.startsWith('drop ')) return true;
-  return operation === 'alter table' && statements.some(({ reasons }) => reasons.includes(DROPS_COLUMN));
+/** What is dropped is moved away instead, or copied if it is a column; what ALTER TABLE changes is kept by its definition. */
+export function isDrop({ operation }: Analysis): boolean {
+  return operation.startsWith('drop ') || operation === 'alter table';
 }
 
-/** Why no capture of a text is tried at all, in words that read well behind "because"; null where it is tried. */
-export function problemOf(state: SessionState, analysis: Analysis): string | null {
+/** Why no capture of a statement is tried at all, in words that read well behind "because"; null where it is tried. */
+export function problemOfOne(state: SessionState, analysis: Analysis): string | null {
   const [only, ...others] = analysis.statements;
   if (analysis.status !== 'parsed' || only === undefined) return 'its text is not understood';
   if (others.length > 0) return SEVERAL;
@@ -37,8 +34,12 @@ export function problemOfBoundDrop({ text, facts }: PreparedStatement, analysis:
 }
 
 /** What to do about a reason, where there is something better than to change the statement. */
-export const ADVICE: Readonly<Record<string, string>> = {
-  [SEVERAL]: 'Send it by itself',
+export function adviceFor(reason: string): string | null {
+  if (reason.startsWith(SEVERAL)) return 'Send it by itself';
+  return ADVICE[reason] ?? null;
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
   [DROP_ALONE]: 'Send it by itself, with a Sync behind it',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
 };

@@ -3,17 +3,28 @@ import type { AuditEntry } from '../audit/event.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { captureBefore, StalePlan } from '../snapshot/capture.ts';
+import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
-import type { ErrorFields } from '../wire/backend.ts';
+import type { Analysis } from '../sql/effects.ts';
+import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
+import { Frontend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
+import { applySessionEffects } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
-import { type CaptureWay, type ServerFacts, StatementGate } from './statement-gate.ts';
+import {
+  type Again,
+  type CapturedPart,
+  type CaptureWay,
+  type Prepared,
+  type ServerFacts,
+  StatementGate,
+} from './statement-gate.ts';
 
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
@@ -29,6 +40,8 @@ export type CaptureOutcome =
   | { readonly kind: 'done'; readonly done: Done }
   /** The connection went while it was committed otherwise, so that nobody knows whether it was. */
   | { readonly kind: 'lost'; readonly snapshotId: string | null; readonly why: string }
+  /** It has been sent in parts, and the client has been told all there is to tell. */
+  | { readonly kind: 'told' }
   /** An error in front of it, which the client knows of, has the server discard it. */
   | { readonly kind: 'discarded' };
 
@@ -51,13 +64,22 @@ export interface CaptureRun {
   readonly entry: AuditEntry;
   readonly decision: Capturing;
   readonly way: CaptureWay;
+  /** The one statement that it is, where the text has several. */
+  readonly analysis: Analysis;
+  readonly part: CapturedPart | null;
   /** Nobody waits for it any more. */
   readonly gaveUp: () => boolean;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
 export async function captureRows(run: CaptureRun, known: CapturePlan | null): Promise<CaptureOutcome> {
-  const { state, connection, services, request, decision, entry } = run;
+  const prepared = await prepareRows(run, known);
+  if ('kind' in prepared) return prepared;
+  return { kind: 'taken', gate: new StatementGate(run.state, prepared, run.entry) };
+}
+
+async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<Prepared | CaptureOutcome> {
+  const { state, connection, services, request, decision } = run;
   let plan = known;
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
@@ -75,11 +97,11 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
       const capture = await captureBefore(connection, plan, writer);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
-      const { way, hidden } = run;
+      const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const prepared = { plan, capture, writer, folder, facts, way, required, hidden, connection };
-      return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
+      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      return { plan, capture, writer, folder, facts, way, required, hidden, connection, part, again };
     } catch (error) {
       void writer.abort();
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
@@ -87,6 +109,26 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
       plan = null;
     }
   }
+}
+
+/** Begins anew with a Query whose transaction, which was ours, has been rolled back. */
+async function prepareAgain(run: CaptureRun): Promise<Again | null> {
+  const { state, connection, services, request, entry, text } = run;
+  services.catalog.invalidate(request.scope);
+  await connection.run(plainQuery('BEGIN'), () => {});
+  const prepared = await prepareRows({ ...run, gaveUp: () => false }, null);
+  if ('kind' in prepared) return null;
+  const send = (gate: StatementGate) => {
+    state.closeSegment();
+    const reply = state.replies.push(ReplyKind.Query);
+    reply.analysis = entry.analysis;
+    reply.decision = entry.decision;
+    reply.gate = gate;
+    if (entry.analysis.touchesSession || state.settings.mayBePutBack)
+      applySessionEffects(state, entry.analysis, reply, entry.text);
+    state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([text, Buffer.alloc(1)])));
+  };
+  return { prepared, send };
 }
 
 /** Marks the body of our own block; no name can hold it, because nobody can guess it. */
@@ -105,9 +147,9 @@ export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-export function failure(error: unknown, decision: Capturing, entry: AuditEntry): CaptureOutcome {
+export function failure(error: unknown, decision: Capturing, analysis: Analysis): CaptureOutcome {
   if (error instanceof HiddenQueryError) {
-    return { kind: 'refused', error: nativeError(error, entry.analysis.operation) };
+    return { kind: 'refused', error: nativeError(error, analysis.operation) };
   }
   if (error instanceof HiddenQueryEnded) {
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
@@ -124,11 +166,11 @@ export function canceled(decision: Capturing): CaptureOutcome {
 export function factsOf(
   id: string,
   createdAtMs: number,
-  run: Pick<CaptureRun, 'services' | 'text' | 'entry'>,
+  run: Pick<CaptureRun, 'services' | 'text' | 'entry' | 'analysis'>,
   server: ServerFacts,
 ): SnapshotFacts {
-  const { services, text, entry } = run;
-  const { session, analysis, decision } = entry;
+  const { services, text, entry, analysis } = run;
+  const { session, decision } = entry;
   return {
     id,
     created_at: new Date(createdAtMs).toISOString(),

@@ -48,6 +48,7 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
     return poison(state, type, error, entry);
   }
   if (captured.kind === 'done') return answerDone(state, captured.done, entry);
+  if (captured.kind === 'told') return { kind: 'replace', bytes: NOTHING };
   if (captured.kind === 'lost') return answerLost(state, captured, entry);
   if (captured.kind === 'without') entry.decision = noted(entry.decision, null, captured.why);
   const isQuery = type === Frontend.Query;

@@ -5,6 +5,7 @@ import { plainQuery } from '../snapshot/capture.ts';
 import { discardManifest } from '../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import type { DropReading } from '../sql/drop-target.ts';
+import { alterKept } from '../trash/alter.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { onHidden } from '../trash/session.ts';
@@ -17,7 +18,11 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
 
-type DropRun = Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'>;
+type Dropped = NonNullable<Manifest['dropped']>;
+type DropRun = Pick<
+  CaptureRun,
+  'state' | 'services' | 'hidden' | 'text' | 'entry' | 'analysis' | 'decision' | 'gaveUp'
+>;
 
 const SAVEPOINT = 'holdfast_drop';
 
@@ -28,7 +33,7 @@ const SAVEPOINT = 'holdfast_drop';
  * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
-  const { state, services, hidden, text, entry, decision } = run;
+  const { state, services, hidden, text, analysis, decision } = run;
   const problem = problemOf(run);
   if (problem !== null) return withoutPlan(decision, problem);
   const reading = await services.readDrop(text);
@@ -36,7 +41,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     case 'other drop':
       return withoutPlan(decision, reading.reason);
     case 'no drop':
-      return withoutPlan(decision, `this version takes none of ${entry.analysis.operation}`);
+      return withoutPlan(decision, `this version takes none of ${analysis.operation}`);
     default:
   }
   const connection = hidden.ending('sync');
@@ -48,33 +53,30 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     await connection.run(plainQuery(begin), () => {});
     outcome = await moveAndStore(run, connection, reading, opened);
   } catch (error) {
-    outcome = failure(error, decision, run.entry);
+    outcome = failure(error, decision, analysis);
   }
   if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
   return outcome;
 }
 
-function problemOf({ state, entry }: DropRun): string | null {
+function problemOf({ state, analysis }: DropRun): string | null {
   if (state.replies.segmentOpen) return 'it follows messages that no Sync has ended';
-  if (entry.analysis.status !== 'parsed') return 'its text is not understood';
-  if (entry.analysis.statements.length > 1) return SEVERAL;
+  if (analysis.status !== 'parsed') return 'its text is not understood';
+  if (analysis.statements.length > 1) return SEVERAL;
   return state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
 }
 
 async function moveAndStore(
   run: DropRun,
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' }>,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
   const text = run.text.toString('utf8');
-  const outcome =
-    reading.kind === 'drop'
-      ? await moveDrop(connection, { text, drop: reading.drop, id })
-      : await dropColumns(connection, { text, drop: reading.drop, id });
+  const outcome = await keep(connection, reading, text, id);
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);
@@ -94,6 +96,24 @@ async function moveAndStore(
   }
 }
 
+async function keep(
+  connection: HiddenConnection,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
+  text: string,
+  id: string,
+): Promise<MoveOutcome> {
+  switch (reading.kind) {
+    case 'drop':
+      return await moveDrop(connection, { text, drop: reading.drop, id });
+    case 'drop columns':
+      return await dropColumns(connection, { text, drop: reading.drop, id });
+    case 'alter':
+      return await alterKept(connection, { text, alter: reading.alter, id });
+    default:
+      return reading satisfies never;
+  }
+}
+
 /** Makes the snapshot durable, and then what was done. */
 async function store(
   run: DropRun,
@@ -109,13 +129,16 @@ async function store(
   const recorded = state.services.audit.whenRecorded(entry.session);
   const folder = snapshotFolder(id, createdAtMs);
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
-  const { objects, restores, notes, binds } = moved;
+  const { objects, restores, notes, binds, altered } = moved;
   const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
     restores: restores.map((step) => ({ ...step })),
     notes: [...notes],
     binds: [...binds],
+    ...(altered === undefined
+      ? {}
+      : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),
     ...(system === null ? {} : { system }),
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
@@ -129,7 +152,7 @@ async function store(
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
-    const outcome = failure(error, decision, entry);
+    const outcome = failure(error, decision, run.analysis);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
   const refused = opened ? await commit(run, { snapshotId: id, why: '' }, discard) : null;

@@ -3,8 +3,8 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
+import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
-import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
@@ -12,9 +12,10 @@ import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
-import { noted } from './noted.ts';
+import { noted, wantsSnapshot } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
+import { boundValues } from './preview-desk.ts';
 import {
   boundBesideError,
   noPlanError,
@@ -48,14 +49,9 @@ function sentBind(
   nameStart: number,
   nameEnd: number,
 ): Sent | null {
-  const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
-  if (statement === null || bind.kind !== 'bind') return null;
-  const name = Buffer.from(bytes.subarray(nameStart, nameEnd));
-  return {
-    text: statement.text ?? statement.source ?? null,
-    types: statement.types,
-    bound: { bind, statement: name },
-  };
+  const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
+  if (statement === null || bound === null) return null;
+  return { text: statement.text ?? statement.source ?? null, types: statement.types, bound };
 }
 
 /** What the messages of the extended query protocol mean to the session. */
@@ -179,7 +175,7 @@ export class ExtendedMessages {
     const bound = sent?.bound ?? null;
     if (bound === null) return this.bound(portal, made);
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
-    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry };
+    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
@@ -229,7 +225,8 @@ export class ExtendedMessages {
     }
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
-    if (answer?.outcome?.kind === 'capture') return this.run(answer.outcome.captured);
+    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
+    if (captured !== null && captured.kind !== 'unplanned') return this.run(captured);
     const { bound } = this.state;
     if (bound !== null && bound.name !== name) {
       const beside = this.besideBound(Frontend.Execute);
@@ -244,15 +241,17 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
-        if ('drop' in bound) return this.defer(bound, entry);
-        this.executes(analysis);
-        const capture = this.snapshots.captureBound(bound, entry);
-        return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
-      }
-      if (portal.decision.snapshot === 'required') {
+        if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
+        if (captured === null && answer?.outcome?.kind !== 'held') {
+          this.executes(analysis);
+          const capture = this.snapshots.captureBound(bound, entry);
+          return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
+        }
+        const refused = this.planGone(portal, entry, answer, captured?.reason ?? null);
+        if (refused !== null) return refused;
+      } else if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
-      }
-      entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
+      } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     this.executes(analysis);
     if (this.records.isAwaited(Frontend.Execute, entry))
@@ -264,6 +263,23 @@ export class ExtendedMessages {
     return null;
   }
 
+  /** What had a plan at its Bind has none any more, so that it is decided again. Null where it runs without. */
+  private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
+    const { state, holds } = this;
+    const { analysis, parameters, read } = portal;
+    const sent = state.bound?.sent ?? null;
+    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why, sent);
+    if (ruling.kind === 'wait') return ruling;
+    state.bound = null;
+    const { decision } = ruling;
+    entry.decision = wantsSnapshot(decision) ? noted(decision, null, why ?? NOT_AS_BOUND) : decision;
+    entry.approvalId = ruling.approvalId ?? entry.approvalId;
+    entry.holdMs += ruling.holdMs;
+    if (ruling.kind === 'refuse') return poison(state, Frontend.Execute, ruling.error, entry);
+    this.ran.add(portal);
+    return null;
+  }
+
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
   private executes({ statements }: Analysis): void {
     const begins = ({ session }: Analysis['statements'][number]) =>
@@ -272,15 +288,11 @@ export class ExtendedMessages {
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
-  private defer(bound: BoundDrop, entry: AuditEntry): Verdict {
+  private defer(bound: BoundDrop, entry: AuditEntry, body: Buffer): Verdict {
     const { state } = this;
     state.bound = null;
-    if (state.executedIn === state.segment) {
-      const error = noPlanError(bound.decision, DROP_ALONE);
-      entry.decision = noted(entry.decision, null, error['M'] ?? '');
-      return poison(state, Frontend.Execute, error, entry);
-    }
-    state.deferred = { bound, entry, closed: false };
+    const whyNone = state.executedIn === state.segment ? DROP_ALONE : null;
+    state.deferred = { bound, entry, execute: encodeMessage(Frontend.Execute, body), closed: false, whyNone };
     return { kind: 'replace', bytes: NOTHING };
   }
 

@@ -16,6 +16,7 @@ import { UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
+import { PreviewDesk } from './preview-desk.ts';
 import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
@@ -56,12 +57,12 @@ export class FrontendMessages {
   constructor(state: SessionState) {
     this.state = state;
     this.hidden = new HiddenQueries(state);
-    this.holds = new HoldDesk(state, this.hidden);
+    this.holds = new HoldDesk(state, this.hidden, new PreviewDesk(state, this.hidden));
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
     this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
-    this.deferred = new DeferredDrops(state, this.snapshots);
+    this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
   /** The client has given up waiting, or is gone. */

@@ -22,6 +22,8 @@ export type RowTaker = (row: Buffer) => void | Promise<void>;
 export interface Exchange {
   /** What the server says besides is for the client. */
   readonly tellsNotices: boolean;
+  /** It has committed what the client has yet to be told of, so that what the server says next is to wait for that. */
+  readonly isCommitUntold: boolean;
   /** Takes the body of a NoticeResponse that is not for the client. */
   notice(body: Buffer): void;
   fail(error: unknown): void;
@@ -121,6 +123,10 @@ export class HiddenExchange implements Exchange {
     this.result.catch(() => {});
   }
 
+  get isCommitUntold(): boolean {
+    return this.tellsNotices && this.tag === 'COMMIT' && this.refused === null;
+  }
+
   /** Tells the asker that there will be no result; what the server still sends is dropped. */
   fail(error: unknown): void {
     if (this.settled) return;
@@ -189,6 +195,7 @@ export class HiddenExchange implements Exchange {
 /** What the server answers to a Sync of ours that ends a segment of the client's. */
 export class SyncExchange implements Exchange {
   readonly tellsNotices = true;
+  readonly isCommitUntold = false;
   readonly over: Promise<void>;
   private resolve!: () => void;
   private reject!: (error: unknown) => void;
@@ -219,12 +226,15 @@ export class SyncExchange implements Exchange {
 /** What the server answers to a Describe of one of the client's statements, of which the types are wanted. */
 export class DescribeExchange implements Exchange {
   readonly tellsNotices = false;
+  readonly isCommitUntold = false;
   readonly types: Promise<readonly number[]>;
   private told: readonly number[] = [];
   private resolve!: (types: readonly number[]) => void;
   private reject!: (error: unknown) => void;
+  private readonly end: HiddenEnd;
 
-  constructor() {
+  constructor(end: HiddenEnd) {
+    this.end = end;
     this.types = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -250,14 +260,63 @@ export class DescribeExchange implements Exchange {
       }
       case Backend.ErrorResponse:
         this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
-        return 'over and discarding';
+        return this.end === 'sync' ? 'more' : 'over and discarding';
       case Backend.RowDescription:
       case Backend.NoData:
+        if (this.end === 'sync') return 'more';
+        this.resolve(this.told);
+        return 'over';
+      case Backend.ReadyForQuery:
         this.resolve(this.told);
         return 'over';
       default:
         return 'more';
     }
+  }
+}
+
+/** What the server says of a text of the client's that it has read. */
+export interface TextRead {
+  readonly error: HiddenQueryError | null;
+  readonly warned: boolean;
+}
+
+/** What the server answers to a Parse of such a text, which is looked up and not run. */
+export class ParseExchange implements Exchange {
+  readonly tellsNotices = false;
+  readonly isCommitUntold = false;
+  readonly over: Promise<TextRead>;
+  private warned = false;
+  private error: HiddenQueryError | null = null;
+  private resolve!: (read: TextRead) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.over.catch(() => {});
+  }
+
+  notice(): void {
+    this.warned = true;
+  }
+
+  fail(error: unknown): void {
+    this.reject(error);
+  }
+
+  row(): void {}
+
+  receive(type: number, body: Buffer): 'more' | 'over' {
+    if (type === Backend.ErrorResponse) {
+      if (isFatalError(body)) this.fail(new HiddenQueryEnded('lost'));
+      else this.error = new HiddenQueryError(decodeErrorFields(body) ?? {});
+    }
+    if (type !== Backend.ReadyForQuery) return 'more';
+    this.resolve({ error: this.error, warned: this.warned });
+    return 'over';
   }
 }
 

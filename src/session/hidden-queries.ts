@@ -7,7 +7,7 @@ import {
   type HiddenResult,
 } from '../catalog/connection.ts';
 import { encodeMessage } from '../wire/backend.ts';
-import { encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import {
   DescribeExchange,
@@ -16,8 +16,10 @@ import {
   type HiddenEnd,
   HiddenExchange,
   HiddenQueryEnded,
+  ParseExchange,
   type RowTaker,
   SyncExchange,
+  type TextRead,
 } from './hidden-exchange.ts';
 import { ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -64,12 +66,27 @@ export class HiddenQueries {
     if (tag !== 'COMMIT') throw new HiddenQueryError({ C: '25P02', M: 'the transaction had failed' });
   }
 
-  /** The types of a statement's parameters; the name as it is on the wire. Inside a segment, as with `flush`. */
-  async describe(statement: Buffer): Promise<readonly number[]> {
-    const exchange = new DescribeExchange();
+  /** The types of a statement's parameters; the name as it is on the wire. */
+  async describe(statement: Buffer, end: HiddenEnd = 'flush'): Promise<readonly number[]> {
+    const exchange = new DescribeExchange(end);
     const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
-    this.push(exchange, 'flush', Buffer.concat([encodeMessage(Frontend.Describe, body), FLUSH]));
+    const ending = end === 'flush' ? FLUSH : SYNC;
+    this.push(exchange, end, Buffer.concat([encodeMessage(Frontend.Describe, body), ending]));
     return await exchange.types;
+  }
+
+  /**
+   * Has the server read a text of the client's, as its bytes are, between two segments. What it says against it, places
+   * in the text included, is what it would say where it ran the text.
+   */
+  async parse(text: Buffer): Promise<TextRead> {
+    const name = `${NAME}_${++this.made}`;
+    const head = Buffer.from(`${name}\0`, 'latin1');
+    const body = Buffer.concat([head, text, Buffer.from([0, 0, 0])]);
+    const exchange = new ParseExchange();
+    const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name), SYNC];
+    this.push(exchange, 'sync', Buffer.concat(bytes));
+    return await exchange.over;
   }
 
   /**

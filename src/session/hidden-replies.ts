@@ -19,8 +19,8 @@ for (const type of [Backend.NoticeResponse, Backend.NotificationResponse, Backen
  * States:
  * - between: the next message is to be looked at by its header.
  * - gathering: a message that did not come whole is put together in a buffer of just its size.
- * - paused: whoever takes the rows has not taken the last one yet. Nothing is read, and what has come already, which
- *   is one buffer of the link's, is put by.
+ * - paused: whoever takes the rows has not taken the last one yet, or the client has not been told of a commit of ours
+ *   yet. Nothing is read, and what has come already, which is one buffer of the link's, is put by.
  */
 export class HiddenReplies {
   private readonly state: SessionState;
@@ -28,6 +28,7 @@ export class HiddenReplies {
   private gatheredBytes = 0;
   private gatheredType = 0;
   isPaused = false;
+  private untold = false;
   /** Called when the rows have been taken and reading may go on. */
   onResumed: () => void = () => {};
 
@@ -96,6 +97,7 @@ export class HiddenReplies {
     const next = exchange.receive(type, body);
     if (type === Backend.ReadyForQuery) this.ready(body[0]!);
     if (next !== 'more') this.shift();
+    if (next === 'over' && exchange.isCommitUntold) this.pauseUntilTold();
     if (next === 'over and discarding') this.discard();
   }
 
@@ -129,6 +131,22 @@ export class HiddenReplies {
     }
     this.state.discarding = true;
     this.state.failedUntold = true;
+  }
+
+  /** The client has been told of what was committed. */
+  told(): void {
+    if (!this.untold) return;
+    this.untold = false;
+    this.isPaused = false;
+    this.onResumed();
+  }
+
+  /** A server that ends the session right behind a commit says so behind the success of what was committed. */
+  private pauseUntilTold(): void {
+    this.isPaused = true;
+    this.untold = true;
+    // The client is told before anything else can come in; where it is not, because of a fault, nobody is kept waiting.
+    setImmediate(() => this.told());
   }
 
   private pauseUntil(taken: Promise<void>): void {

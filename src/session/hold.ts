@@ -2,6 +2,7 @@ import type { Approval, HeldStatement, HoldOutcome, NewApproval } from '../appro
 import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -11,6 +12,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
+import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError } from './refusal.ts';
 import { type RequestKey, requestKey, type Sent } from './sent.ts';
 import type { SessionState } from './state.ts';
@@ -39,15 +41,17 @@ type Ended = { readonly approvalId: string | null; readonly end: HoldOutcome; re
 export class HoldDesk {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
+  private readonly previews: PreviewDesk;
   private statement: HeldStatement | null = null;
   private waiting = false;
   /** The server is asked something, so that it is for the server to end what is to be cancelled. */
   private asking = false;
   private givenUp: 'canceled' | 'disconnected' | null = null;
 
-  constructor(state: SessionState, hidden: HiddenQueries) {
+  constructor(state: SessionState, hidden: HiddenQueries, previews: PreviewDesk) {
     this.state = state;
     this.hidden = hidden;
+    this.previews = previews;
   }
 
   /** The client cancels or is gone. Returns whether there was anything to give up. */
@@ -100,16 +104,19 @@ export class HoldDesk {
       return [ended(null, { kind: 'failed', error }, decision), []];
     }
     const asked = await this.state.services.approvals.request(wanted);
+    const preview =
+      asked.kind !== 'granted' && asked.isNew ? this.previews.begin(asked.id, shown(held)) : null;
     switch (asked.kind) {
       case 'answered':
-        return [ended(asked.approval.id, asked.outcome, decision), []];
+        await preview?.within(LIMITS.previewTicketMs);
+        return [ended(asked.id, asked.outcome, decision), []];
       case 'granted': {
         const { id, resolvedBy, comment } = asked.approval;
         const approved = { kind: 'approved', by: resolvedBy ?? 'unknown', comment } as const;
         return [ended(id, this.unlessGivenUp(approved), asApproved(decision, asked.approval)), []];
       }
       case 'waits':
-        return await this.wait(held, key, wanted, asked.held, circumstances.idleMs);
+        return await this.wait(held, key, wanted, asked.held, preview, circumstances.idleMs);
       default:
         return unreachable(asked);
     }
@@ -120,6 +127,7 @@ export class HoldDesk {
     key: RequestKey,
     wanted: NewApproval,
     held: HeldStatement,
+    preview: HeldPreview | null,
     idleMs: number | null,
   ): Promise<readonly [Ended | null, readonly string[]]> {
     const { decision } = toHold;
@@ -138,6 +146,7 @@ export class HoldDesk {
       outcome = await held.outcome;
     } finally {
       clearInterval(notice);
+      await preview?.stop();
       await awake.stop();
       this.statement = null;
     }
@@ -165,11 +174,12 @@ export class HoldDesk {
   }
 
   private wanted(
-    { analysis, decision, text, parameters }: ToHold,
+    held: ToHold,
     key: RequestKey,
     { runsAs, searchPath, schemaSha256 }: Circumstances,
     drift: readonly string[],
   ): NewApproval {
+    const { analysis, decision, text, parameters } = held;
     const { identity, facts } = this.state;
     return {
       mode: this.modeOf(decision),
@@ -197,6 +207,7 @@ export class HoldDesk {
       timeoutMs: decision.timeoutMs,
       grantMs: decision.grantMs,
       drift,
+      countRows: () => this.previews.countNow(shown(held)),
     };
   }
 
@@ -226,6 +237,10 @@ export class HoldDesk {
 
 function ended(approvalId: string | null, end: HoldOutcome, approved: Hold): Ended {
   return { approvalId, end, approved };
+}
+
+function shown({ analysis, text, decision, parameters, sent }: ToHold): HeldText {
+  return { analysis, text, decision, parameters, bound: sent?.bound ?? null };
 }
 
 /** Whoever has approved it may have been told that there will be no snapshot. */

@@ -5,7 +5,7 @@ import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { ADVICE } from './capturable.ts';
+import { adviceFor } from './capturable.ts';
 import { whyNone } from './noted.ts';
 
 /** The errors and notices that a client sees where a statement is refused or held, in PostgreSQL's own fields. */
@@ -213,12 +213,22 @@ export function snapshotFailedError(reason: string): ErrorFields {
 }
 
 export function noPlanError(decision: Decision, reason: string): ErrorFields {
-  const advice = ADVICE[reason] ?? 'Change the statement';
+  const advice = adviceFor(reason) ?? 'Change the statement';
   return error(
     'SNAPSHOT_FAILED',
     'statement refused because no exact snapshot of it can be taken',
     `There is no exact plan, because ${reason}. Rule "${decision.rule}": ${decision.reason}`,
     `${advice}, or let a rule allow it or ask for snapshot: best_effort.`,
+  );
+}
+
+/** A Query of several statements is sent in parts, which the server would by now read otherwise than as one. */
+export function splitReadOtherwiseError(): ErrorFields {
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because one in front of it has changed how the text is read',
+    'The statements of one text are sent one by one where one of them is captured.',
+    'Send it by itself.',
   );
 }
 

@@ -4,6 +4,7 @@ import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { Exchange } from './hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
+import type { PlainPart } from './plain-part.ts';
 import type { StatementGate } from './statement-gate.ts';
 
 /** What a message that was sent upstream is owed. */
@@ -62,10 +63,14 @@ export class Reply {
   trustsPath = -1;
   /** What SQL text changes (PREPARE, DEALLOCATE), which comes seldom. */
   sqlNames: readonly SqlNameChange[] | null = null;
+  /** How many of those are behind what has been answered. */
+  sqlNamesDone = 0;
   /** Of a hidden query: who takes its replies. */
   exchange: Exchange | null = null;
   /** What stands between a captured statement and its commit. */
   gate: StatementGate | null = null;
+  /** Of a Query that is a part of one of the client's. */
+  part: PlainPart | null = null;
 
   reset(): void {
     this.hidden = false;
@@ -85,8 +90,10 @@ export class Reply {
     this.portal = null;
     this.segment = 0;
     this.sqlNames = null;
+    this.sqlNamesDone = 0;
     this.exchange = null;
     this.gate = null;
+    this.part = null;
     this.trustsPath = -1;
   }
 }

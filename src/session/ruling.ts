@@ -2,13 +2,14 @@ import { unreachable } from '../base/assert.ts';
 import type { Decision, Hold, Snapshot, WithoutPlan } from '../policy/decision.ts';
 import { type Analysis, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { isDrop, problemOf } from './capturable.ts';
+import { isDrop } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import { restrained, restrainedMessage } from './restrained.ts';
 import type { Sent } from './sent.ts';
+import { problemOf } from './split-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 

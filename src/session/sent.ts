@@ -3,6 +3,7 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { UNSETTLED } from './names.ts';
+import type { BoundValues } from './preview-desk.ts';
 import type { SessionState } from './state.ts';
 import { executedBy } from './understanding.ts';
 
@@ -13,7 +14,7 @@ export interface Sent {
   /** The types that its Parse has declared, as they are on the wire. */
   readonly types: string;
   /** Of the extended protocol: the Bind, and the name of its statement as it is on the wire. */
-  readonly bound: { readonly bind: Bind; readonly statement: Buffer } | null;
+  readonly bound: BoundValues | null;
 }
 
 /** Whether what was sent has to be known, should it come to a hold. */

@@ -1,5 +1,6 @@
 import type { AuditSession } from '../audit/event.ts';
 import { newId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { BackendMessages } from './backend-messages.ts';
 import { BackendStream } from './backend-stream.ts';
@@ -195,6 +196,7 @@ export class Session {
     this.frontend.end();
     // The server learns of it when it next reads or writes; what it still sends has nowhere to go.
     this.backend.relax();
+    if (this.upstreamOpen) this.state.upstream.after(LIMITS.clientGoneMs, (upstream) => upstream.destroy());
     this.finish();
   }
 

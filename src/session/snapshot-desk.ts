@@ -12,7 +12,7 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { DROP_BOUND, isDrop, NOT_UTF8, problemOf, problemOfBoundDrop } from './capturable.ts';
+import { isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -20,6 +20,9 @@ import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { Sent } from './sent.ts';
+import { captureSeveral } from './split-run.ts';
+import { mayRollBack } from './split-text.ts';
 import type { SessionState } from './state.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -32,23 +35,32 @@ export interface BoundPortal {
   readonly text: Buffer;
   readonly request: PlanRequest;
   readonly plan: CapturePlan;
+  /** What came, should it be held. */
+  readonly sent: Sent | null;
 }
 
 /** A portal that drops something, likewise. */
 export interface BoundDrop {
   readonly drop: true;
+  readonly sent: Sent | null;
   readonly name: string;
   readonly portal: Portal;
   readonly decision: Capturing;
   readonly text: Buffer;
+  /** The name of its statement as it is on the wire. */
+  readonly statement: Buffer;
 }
 
 /** Its Execute. What it drops is moved away between two segments, and so only where nothing else runs in its own. */
 export interface DeferredDrop {
   readonly bound: BoundDrop;
   readonly entry: AuditEntry;
+  /** The message, which has not been sent. */
+  readonly execute: Buffer;
   /** The client has closed the unnamed portal behind it. */
   closed: boolean;
+  /** Why it cannot be moved away, once that is known. */
+  whyNone: string | null;
 }
 
 /** A Bind of a statement that is to be captured, before it has been sent. */
@@ -61,6 +73,7 @@ export interface BindToPlan {
   readonly statement: Buffer;
   /** The event, should it be refused. */
   readonly entry: AuditEntry;
+  readonly sent: Sent | null;
 }
 
 /** What has come of a Bind; without `bound` it is forwarded to run uncaptured. */
@@ -120,7 +133,7 @@ export class SnapshotDesk {
         if (!segmentFits(this.state)) return refusedInDoubt(decision);
         return await this.inSegment(bound, entry);
       } catch (error) {
-        return failure(error, decision, entry);
+        return failure(error, decision, entry.analysis);
       }
     });
     return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
@@ -145,11 +158,12 @@ export class SnapshotDesk {
           hidden,
           text,
           entry,
+          analysis: entry.analysis,
           decision,
           gaveUp: () => this.gaveUp,
         });
       } catch (error) {
-        return failure(error, decision, entry);
+        return failure(error, decision, entry.analysis);
       }
     });
     return { entry, ...this.unlessGivenUp(outcome, decision) };
@@ -169,7 +183,7 @@ export class SnapshotDesk {
         bound = planned;
         return null;
       } catch (error) {
-        return failure(error, decision, entry);
+        return failure(error, decision, entry.analysis);
       }
     });
     if (this.gaveUp) outcome = canceled(decision);
@@ -216,16 +230,28 @@ export class SnapshotDesk {
     // The server takes it for a part of the COPY, and breaks off.
     if (state.copyingIn) return { kind: 'discarded' };
     if (!state.owesNothing()) return refusedInDoubt(decision);
-    // What the server is going to refuse by itself loses nothing. In a text of several a ROLLBACK may come before it.
-    const { status, statements } = entry.analysis;
-    const single = status === 'parsed' && statements.length === 1;
-    if (state.transactionStatus === 'E' && single)
+    const { analysis } = entry;
+    // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
+    if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
       return { kind: 'without', why: 'its transaction had failed' };
-    if (isDrop(entry.analysis)) {
+    if (analysis.status === 'parsed' && analysis.statements.length > 1)
+      return await captureSeveral({
+        state,
+        services,
+        hidden,
+        text,
+        entry,
+        decision,
+        gaveUp: () => this.gaveUp,
+        committing: () => {
+          this.preparing = false;
+        },
+      });
+    if (isDrop(analysis)) {
       const gaveUp = () => this.gaveUp;
-      return await dropInstead({ state, services, hidden, text, entry, decision, gaveUp });
+      return await dropInstead({ state, services, hidden, text, entry, analysis, decision, gaveUp });
     }
-    const problem = problemOf(state, entry.analysis);
+    const problem = problemOfOne(state, analysis);
     const slice: WriteSlice =
       problem === null ? await services.slice(text) : { kind: 'inexact', reason: problem };
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
@@ -247,14 +273,16 @@ export class SnapshotDesk {
         request,
         text,
         entry,
+        analysis,
         decision,
         way,
+        part: null,
         gaveUp,
       } as const;
       outcome = await captureRows(run, null);
       await begun;
     } catch (error) {
-      outcome = failure(error, decision, entry);
+      outcome = failure(error, decision, entry.analysis);
     }
     outcome = this.unlessGivenUp(outcome, decision);
     if (opened && outcome.kind !== 'taken')
@@ -273,28 +301,29 @@ export class SnapshotDesk {
       request,
       text,
       entry,
+      analysis: entry.analysis,
       decision,
       way: 'segment',
+      part: null,
       gaveUp: () => this.gaveUp,
     } as const;
     return await captureRows(run, bound.plan);
   }
 
-  private bindDrop({ name, portal, decision }: BindToPlan): BoundDrop | CaptureOutcome {
-    const { statement, analysis } = portal;
-    if (decision.snapshot === 'best_effort') return { kind: 'without', why: DROP_BOUND };
-    const problem = problemOfBoundDrop(statement, analysis);
+  private bindDrop({ name, portal, decision, statement, sent }: BindToPlan): BoundDrop | CaptureOutcome {
+    const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
-    return { drop: true, name, portal, decision, text: Buffer.from(statement.text!, 'utf8') };
+    const text = Buffer.from(portal.statement.text!, 'utf8');
+    return { drop: true, sent, name, portal, decision, text, statement };
   }
 
   private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
     const { state, hidden } = this;
-    const { name, portal, decision, bind } = request;
+    const { name, portal, decision, bind, sent } = request;
     if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
-    const problem = sql === null ? 'its text is a part of another' : problemOf(state, portal.analysis);
+    const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);
     if (problem !== null || sql === null) return withoutPlan(decision, problem!);
     if (portal.statement.facts.encoding !== 'utf8') return withoutPlan(decision, NOT_UTF8);
     const text = Buffer.from(sql, 'utf8');
@@ -316,7 +345,7 @@ export class SnapshotDesk {
     const parameters = parametersOf(bind, types);
     if (parameters === null) return null;
     const plan = { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
+    return { name, portal, decision, text, request: { scope, slice, parameters }, plan, sent };
   }
 
   /**
@@ -370,7 +399,7 @@ const FLUSH = encodeFlush();
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
 
 /** Null where their number is not that of the statement, which the server refuses at the Bind. */
-function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
+export function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
   const { parameters: values, parameterFormats } = bind;
   if (values.length !== types.length) return null;
   const format = (i: number) => parameterFormats[parameterFormats.length === 1 ? 0 : i] ?? 0;

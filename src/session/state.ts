@@ -6,6 +6,9 @@ import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { ColumnPattern } from '../policy/name-pattern.ts';
+import type { PreviewSources } from '../preview/compute.ts';
+import type { PreviewSink } from '../preview/results.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
@@ -40,7 +43,12 @@ export interface SessionPolicy {
 
 /** The policy in force. `forSession` gives the same object for equal facts until the policy is replaced. */
 export interface PolicySource {
-  readonly current: { readonly mode: Mode; forSession(facts: SessionFacts): SessionPolicy };
+  readonly current: {
+    readonly mode: Mode;
+    /** Columns whose values are kept from previews. */
+    readonly masks?: readonly ColumnPattern[];
+    forSession(facts: SessionFacts): SessionPolicy;
+  };
 }
 
 /** What is needed to take snapshots, where that is configured. */
@@ -55,6 +63,12 @@ export interface SnapshotServices {
   slice(utf8: Buffer): Promise<WriteSlice>;
   /** What the one statement of a text in UTF-8 drops. */
   readDrop(utf8: Buffer): Promise<DropReading>;
+}
+
+/** What is needed to show approvers what a held statement would do. */
+export interface PreviewServices {
+  readonly sources: PreviewSources;
+  readonly results: PreviewSink;
 }
 
 /** What a session needs of the rest of the program. */
@@ -72,6 +86,8 @@ export interface SessionServices {
   readonly catalog: Catalog | null;
   /** Null where a decision to snapshot is only recorded. */
   readonly snapshots: SnapshotServices | null;
+  /** Null where approvers are shown no more than the statement. */
+  readonly previews: PreviewServices | null;
   /** Whether a commit waits until the records of what it commits are durable. */
   readonly recordsFirst: boolean;
 }
@@ -139,6 +155,8 @@ export class SessionState {
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
   owesNothing: () => boolean = () => true;
+  /** Gives what has ended in this segment to the audit. */
+  releaseEnded: (status: AuditEntry['transactionStatus']) => void = () => {};
   /** Reads the client on, if nothing stands against it. */
   relax: () => void = () => {};
   /** Ends the session because of a fault of our own. */

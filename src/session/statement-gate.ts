@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
+import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, plainQuery } from '../snapshot/capture.ts';
@@ -39,6 +40,21 @@ export interface Prepared {
   readonly hidden: HiddenQueries;
   /** Whose queries end as the way asks for. */
   readonly connection: HiddenConnection;
+  /** It is one of several statements of a Query, which is answered as a whole by whoever sends them. */
+  readonly part: CapturedPart | null;
+  /** Captures it once more, in another transaction of ours; null where there is none to begin. */
+  readonly again: (() => Promise<Again | null>) | null;
+}
+
+/** What is about to run once more, and what sends it. */
+export interface Again {
+  readonly prepared: Prepared;
+  readonly send: (gate: StatementGate) => void;
+}
+
+export interface CapturedPart {
+  /** What tells that it succeeded is kept from the client. */
+  readonly keepsTag: boolean;
 }
 
 export interface ServerFacts {
@@ -62,9 +78,10 @@ export async function readServerFacts(connection: HiddenConnection): Promise<Ser
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** How the statement ends for the client and for the audit. */
-type Ending =
+export type Ending =
   | { readonly kind: 'done'; readonly snapshotId: string | null; readonly why: string }
-  | { readonly kind: 'failed'; readonly error: ErrorFields }
+  /** `passes`: it may succeed the next time. */
+  | { readonly kind: 'failed'; readonly error: ErrorFields; readonly passes?: boolean }
   /** The server has told the client itself. */
   | { readonly kind: 'told' }
   /** Nobody knows whether it was committed; `snapshotId` where the snapshot is durable. */
@@ -75,7 +92,8 @@ type Ending =
  *
  * States:
  * - running: the server works on the client's message. Rows, notices and errors pass; what tells of success is kept.
- * - settling: the statement has run. The capture is proved and stored, and a transaction of ours committed.
+ * - settling: the statement has run. The capture is proved and stored, and a transaction of ours committed. Where others
+ *   have changed meanwhile what was captured, such a transaction is rolled back, and it is captured and running once more.
  * - over: the client has been told, and what it sent since is looked at.
  *
  * Invariant: the client reads of success only after the snapshot is durable and, where the transaction is ours, after
@@ -85,16 +103,22 @@ export class StatementGate {
   /** Resolves when the client's stream may go on. */
   readonly over: Promise<void>;
   private readonly state: SessionState;
-  private readonly prepared: Prepared;
+  private prepared: Prepared;
+  private tries = 1;
+  /** What the client had been sent when the statement was about to run. */
+  private toldBytes: number;
   private readonly entry: AuditEntry;
   /** Null until the statement has run, and where it has but its portal has rows left. */
-  private tag: string | null = null;
+  tag: string | null = null;
+  /** Null until it is over. */
+  ending: Ending | null = null;
   private end!: () => void;
 
   constructor(state: SessionState, prepared: Prepared, entry: AuditEntry) {
     this.state = state;
     this.prepared = prepared;
     this.entry = entry;
+    this.toldBytes = state.client.bytesOut;
     this.over = new Promise((resolve) => {
       this.end = resolve;
     });
@@ -138,7 +162,8 @@ export class StatementGate {
     this.release({ kind: 'lost' });
   }
 
-  private conclude(settling: Promise<Ending>): void {
+  /** Null where it runs once more. */
+  private conclude(settling: Promise<Ending | null>): void {
     void settling
       .catch((error: unknown): Ending => {
         if (error instanceof HiddenQueryEnded) return { kind: 'lost' };
@@ -146,11 +171,11 @@ export class StatementGate {
         this.state.upstream.destroy();
         return { kind: 'lost' };
       })
-      .then((ending) => this.release(ending))
+      .then((ending) => ending !== null && this.release(ending))
       .catch((error: unknown) => this.state.fail(error));
   }
 
-  private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending> {
+  private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending | null> {
     const { way, writer, hidden, connection } = this.prepared;
     if (this.tag === null || status !== 'T') {
       void writer.abort();
@@ -162,7 +187,7 @@ export class StatementGate {
       void writer.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await this.failTransaction();
-      return outcome;
+      return outcome.passes === true && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
     if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
@@ -183,6 +208,33 @@ export class StatementGate {
       void writer.abort();
       return { kind: 'failed', error: nativeError(error) };
     }
+  }
+
+  /**
+   * Runs it once more if nothing of it has been told, such as rows, and it has no code of the user's, which may have
+   * done more than a rollback takes back.
+   */
+  private async runsAgain(): Promise<boolean> {
+    const { state } = this;
+    const { again, plan, connection } = this.prepared;
+    if (again === null || plan.opaque || this.tries >= LIMITS.snapshotTriesMax) return false;
+    if (state.client.bytesOut !== this.toldBytes || state.client.socket.destroyed) return false;
+    this.tries++;
+    const next = await again().catch((error: unknown) => {
+      if (error instanceof HiddenQueryEnded) throw error;
+      return null;
+    });
+    await state.untilHiddenOver();
+    if (next === null || state.transactionStatus !== 'T') {
+      if (next !== null) void next.prepared.writer.abort();
+      if (state.transactionStatus !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
+      return false;
+    }
+    this.prepared = next.prepared;
+    this.tag = null;
+    this.toldBytes = state.client.bytesOut;
+    next.send(this);
+    return true;
   }
 
   private async settleExecute(): Promise<Ending> {
@@ -227,7 +279,8 @@ export class StatementGate {
         readServerFacts(connection),
       ]);
       if (proof.kind === 'drift') {
-        if (required) return { kind: 'failed', error: driftError(proof.reason, proof.exceeds === true) };
+        const exceeds = proof.exceeds === true;
+        if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
@@ -271,6 +324,8 @@ export class StatementGate {
 
   private release(ending: Ending): void {
     const { state, entry } = this;
+    const { part } = this.prepared;
+    this.ending = ending;
     const isQuery = this.prepared.way !== 'segment';
     const parts: Buffer[] = [];
     if (ending.kind === 'done') {
@@ -281,11 +336,13 @@ export class StatementGate {
       // Before anything is sent that ends the transaction.
       if (ending.snapshotId !== null && this.prepared.way !== 'own')
         state.fates.add(this.prepared.folder, isQuery);
-      parts.push(
-        this.tag === null
-          ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
-          : encodeMessage(Backend.CommandComplete, complete),
-      );
+      if (part?.keepsTag !== true) {
+        parts.push(
+          this.tag === null
+            ? encodeMessage(Backend.PortalSuspended, Buffer.alloc(0))
+            : encodeMessage(Backend.CommandComplete, complete),
+        );
+      }
     } else if (ending.kind === 'failed') {
       entry.end = 'failed';
       entry.sqlstate = ending.error['C'] ?? null;
@@ -295,10 +352,11 @@ export class StatementGate {
     } else if (ending.kind === 'lost' && typeof ending.snapshotId === 'string') {
       entry.decision = noted(entry.decision, ending.snapshotId, '');
     }
-    if (isQuery && ending.kind !== 'lost') parts.push(encodeReadyForQuery(state.transactionStatus));
+    if (isQuery && part === null && ending.kind !== 'lost')
+      parts.push(encodeReadyForQuery(state.transactionStatus));
     if (parts.length > 0) state.inject(Buffer.concat(parts));
     entry.durationMs = nowMs() - entry.startedAtMs;
-    if (ending.kind === 'lost' || isQuery) {
+    if (ending.kind === 'lost' || (isQuery && part === null)) {
       entry.transactionStatus = ending.kind === 'lost' ? '?' : state.transactionStatus;
       state.services.audit.finish(entry);
     } else {

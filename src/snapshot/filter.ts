@@ -25,7 +25,7 @@ export function matches(
   { table, role, database, operation }: SnapshotFilter,
 ): boolean {
   const isAsked = (value: string, asked: string | undefined) => asked === undefined || asked === value;
-  const named = [...tables, ...(dropped?.objects ?? [])];
+  const named = [...tables, ...(dropped?.objects ?? []), ...(dropped?.altered?.tables ?? [])];
   return (
     isAsked(session.role, role) &&
     isAsked(session.database, database) &&

@@ -55,6 +55,33 @@ const table = z.strictObject({
   }),
 });
 
+const part = z.record(z.string(), z.json()).nullable();
+
+const altered = z.strictObject({
+  tables: z.array(z.strictObject({ oid: z.int(), schema: z.string(), name: z.string() })),
+  /** Types that come back. */
+  types: z.array(z.int()),
+  changes: z.array(
+    z.strictObject({
+      table: z.int(),
+      section: z.enum([
+        'settings',
+        'columns',
+        'constraints',
+        'indexes',
+        'triggers',
+        'rules',
+        'policies',
+        'statistics',
+        'referrers',
+      ]),
+      key: z.string(),
+      before: part,
+      after: part,
+    }),
+  ),
+});
+
 /** What a DROP took, which stands in the trash of the database, and the statements that bring it back. */
 const dropped = z.strictObject({
   objects: z.array(
@@ -80,6 +107,8 @@ const dropped = z.strictObject({
   notes: z.array(z.string()),
   /** What cannot be dropped before the trash is purged. */
   binds: z.array(z.string()),
+  /** What an ALTER has changed of the definitions of tables, which stay. */
+  altered: altered.optional(),
   /** Of which server the trash is, by pg_control_system(): transactions and OIDs mean nothing to any other. */
   system: z.string().optional(),
 });

@@ -26,7 +26,7 @@ export function planTruncate(
   parameters: StatementParameters,
 ): PlanOutcome {
   const causes = truncated(slice, answer);
-  if (causes === null) return none('one of its targets does not exist');
+  if (causes === null) return { kind: 'none', reason: 'one of its targets does not exist', missing: true };
   const nodes = [...causes].map(
     ([relation, cause], id): ChangedRows => ({
       id,

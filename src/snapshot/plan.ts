@@ -26,7 +26,12 @@ import { type Seed, seedOf } from './seed.ts';
 export type PlanOutcome =
   | { readonly kind: 'exact'; readonly plan: CapturePlan }
   /** `reason` is a clause that reads well behind "there is no exact plan, because". */
-  | { readonly kind: 'none'; readonly reason: string }
+  | {
+      readonly kind: 'none';
+      readonly reason: string;
+      /** It has no target yet. */
+      readonly missing?: true;
+    }
   /** There is nothing to lose that anybody could put back. */
   | { readonly kind: 'needless'; readonly reason: string };
 
@@ -165,7 +170,7 @@ function planRows(
   viewBasis: Basis | null = null,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
-  if (target === undefined) return none('its target does not exist');
+  if (target === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
   if (!answer.counts) return none('the server does not count changes (track_counts is off)');
   if (answer.relations.size > LIMITS.snapshotRelationsMax) return none('it may reach too many tables');
   const calls = problemOfCalls(slice, answer.functions);

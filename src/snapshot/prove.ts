@@ -178,7 +178,9 @@ async function proveGone(
   // Locked rows for which the condition holds by themselves: as many are gone, and they can be no others.
   if (plan.ownRowOnly) return;
   if (!capture.places.complete) {
-    throw drift('too many rows to prove that the ones captured are the ones changed');
+    throw new Excess(
+      `${table.schema}.${table.name}: too many rows to prove that the ones captured are the ones changed`,
+    );
   }
   const sql = survivors(table, plan.sources[table.source]!);
   let left = 0;

@@ -86,7 +86,9 @@ async function isWayBack(
 ): Promise<boolean> {
   if (hasRows || (due !== 'age' && due !== 'size')) return false;
   try {
-    return (await readManifest(store, path)).dropped !== undefined;
+    const { dropped } = await readManifest(store, path);
+    // What an ALTER has changed has left nothing there, unless that was values.
+    return dropped !== undefined && (dropped.altered === undefined || dropped.objects.length > 0);
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BLOB_DAMAGED') return true;
     throw error;

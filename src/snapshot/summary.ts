@@ -33,7 +33,7 @@ export function summaryOf({
   dropped,
 }: Manifest): SnapshotSummary {
   const { role, database, application, client } = session;
-  const named = dropped === undefined ? targetsFirst(tables) : indexesLast(dropped.objects);
+  const named = dropped === undefined ? targetsFirst(tables) : namedByDrop(dropped);
   const sum = (count: (table: ManifestTable) => number) => tables.reduce((all, each) => all + count(each), 0);
   return {
     id,
@@ -55,6 +55,11 @@ export function summaryOf({
 
 export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
   `${schema}.${name}`;
+
+/** What an ALTER has left its values of in the trash is a part of its table. */
+function namedByDrop({ objects, altered }: NonNullable<Manifest['dropped']>) {
+  return altered === undefined ? indexesLast(objects) : altered.tables;
+}
 
 /** People ask for tables; their indexes go with them. */
 function indexesLast<T extends { readonly kind: string }>(objects: readonly T[]): T[] {

@@ -1,8 +1,9 @@
 import type { RawStmt } from '@pgsql/types';
+import { type AlterStatement, readAlterTable } from './alter-target.ts';
 import type { RelationName } from './effects.ts';
 import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tree.ts';
 
-/** What a DROP names, be it objects or columns, for whoever moves it away instead. */
+/** What a DROP names, be it objects or columns, for whoever moves it away instead; and what an ALTER TABLE does. */
 
 export const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
@@ -24,6 +25,7 @@ export interface DropColumns {
 export type DropReading =
   | { readonly kind: 'drop'; readonly drop: DropStatement }
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
+  | { readonly kind: 'alter'; readonly alter: AlterStatement }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
   | { readonly kind: 'no drop' };
@@ -69,8 +71,8 @@ function readAlter(fields: Fields): DropReading {
   const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
   const columns = commands.map((each) => (each?.['subtype'] === 'AT_DropColumn' ? text(each['name']) : null));
   const known = columns.filter((each) => each !== null);
-  if (table === null || fields['objtype'] !== 'OBJECT_TABLE' || known.length !== commands.length) {
-    return other('of what ALTER loses only dropped columns of a table are kept, where it does nothing else');
-  }
-  return { kind: 'drop columns', drop: { table, columns: known } };
+  if (table !== null && fields['objtype'] === 'OBJECT_TABLE' && known.length === commands.length)
+    return { kind: 'drop columns', drop: { table, columns: known } };
+  const alter = readAlterTable(fields);
+  return typeof alter === 'string' ? other(alter) : { kind: 'alter', alter };
 }

@@ -16,7 +16,6 @@ import type { Walk } from './walk.ts';
 
 type Verdict = readonly [risk: Risk, reason: string];
 
-export const DROPS_COLUMN = 'drops a column';
 const ADDS: Verdict = ['low', ''];
 const REWRITES: Verdict = ['high', 'rewrites or locks a table'];
 const LOSES: Verdict = ['critical', 'loses data'];
@@ -37,7 +36,7 @@ const ALTERATIONS: Readonly<Record<string, Verdict>> = {
   AT_ResetOptions: ADDS,
   AT_SetStorage: ADDS,
   AT_SetCompression: ADDS,
-  AT_DropColumn: ['critical', DROPS_COLUMN],
+  AT_DropColumn: ['critical', 'drops a column'],
   AT_AddIndex: INTERNAL,
   AT_ReAddIndex: INTERNAL,
   AT_AddConstraint: ['high', 'checks a table against a new constraint'],

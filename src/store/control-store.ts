@@ -43,6 +43,9 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
+  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  approvalPreview(approvalId: string): Promise<string | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
@@ -52,8 +55,16 @@ export interface ControlStore {
   /** Those that nobody has lifted and whose time is not over, oldest first. */
   restraints(nowMs: number): Promise<readonly RestraintRow[]>;
 
+  /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
+  keepWebhooks(names: readonly string[]): Promise<void>;
+  /** What a webhook has not been told yet, oldest first. */
+  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  deleteOutbox(seqs: readonly number[]): Promise<void>;
+  outboxSize(): Promise<number>;
+
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
+  deleteToken(name: string): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -220,6 +231,18 @@ export interface RestraintLift {
   readonly comment: string | null;
 }
 
+/** Something that a webhook is to be told, once it has been told what came before of the same subject. */
+export interface OutboxRow {
+  readonly seq: number;
+  readonly id: string;
+  /** The id of the approval, or whatever it is about. */
+  readonly subject: string;
+  readonly event: string;
+  readonly createdAtMs: number;
+  /** JSON. */
+  readonly body: string;
+}
+
 export interface TokenRow {
   readonly name: string;
   /** Lower-case hex. */
@@ -227,6 +250,9 @@ export interface TokenRow {
   readonly scopes: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly createdBy: string;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

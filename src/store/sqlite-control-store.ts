@@ -113,6 +113,14 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvals', page);
   }
 
+  setApprovalPreview(approvalId: string, body: string) {
+    return this.#call('setApprovalPreview', approvalId, body);
+  }
+
+  approvalPreview(approvalId: string) {
+    return this.#call('approvalPreview', approvalId);
+  }
+
   insertRestraint(row: RestraintRow) {
     return this.#call('insertRestraint', row);
   }
@@ -125,8 +133,28 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('restraints', nowMs);
   }
 
+  keepWebhooks(names: readonly string[]) {
+    return this.#call('keepWebhooks', names);
+  }
+
+  outbox(webhook: string, limit: number) {
+    return this.#call('outbox', webhook, limit);
+  }
+
+  deleteOutbox(seqs: readonly number[]) {
+    return this.#call('deleteOutbox', seqs);
+  }
+
+  outboxSize() {
+    return this.#call('outboxSize');
+  }
+
   insertToken(token: TokenRow) {
     return this.#call('insertToken', token);
+  }
+
+  deleteToken(name: string) {
+    return this.#call('deleteToken', name);
   }
 
   tokens() {

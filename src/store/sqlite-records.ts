@@ -1,10 +1,13 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
-import type { ControlStore, TokenRow } from './control-store.ts';
+import type { ControlStore } from './control-store.ts';
 import { approvalCalls } from './sqlite-approvals.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
+import { outboxCalls } from './sqlite-outbox.ts';
+import { previewCalls } from './sqlite-previews.ts';
 import { restraintCalls } from './sqlite-restraints.ts';
 import { signedHeadCalls } from './sqlite-signed-heads.ts';
+import { tokenCalls } from './sqlite-tokens.ts';
 
 type Synchronous<Port> = {
   [Name in keyof Port]: Port[Name] extends (...parameters: infer P) => Promise<infer R>
@@ -15,8 +18,6 @@ type Synchronous<Port> = {
 /** The calls of the port that reach the worker, under the same names. */
 export type StoreCalls = Synchronous<Omit<ControlStore, 'close'>>;
 
-type Row = Record<string, SQLOutputValue>;
-
 /** The port's calls on an open database. They run inside the transaction of whoever calls them. */
 export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): StoreCalls {
   return {
@@ -25,6 +26,8 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...signedHeadCalls(database),
     ...approvalCalls(database),
     ...restraintCalls(database),
+    ...outboxCalls(database),
+    ...previewCalls(database),
     ...tokenCalls(database),
     ...metaCalls(database),
   };
@@ -35,31 +38,6 @@ function auditCalls(audit: AuditBlocks): Pick<StoreCalls, 'appendAudit' | 'audit
     appendAudit: (write) => audit.append(write),
     auditHead: () => audit.head(),
     readAudit: (range) => audit.read(range),
-  };
-}
-
-function tokenCalls(database: DatabaseSync): Pick<StoreCalls, 'insertToken' | 'tokens'> {
-  const insert = database.prepare(
-    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms)
-     values (?, ?, ?, ?, ?) on conflict do nothing`,
-  );
-  const all = database.prepare('select * from tokens order by name');
-  return {
-    insertToken(token: TokenRow): boolean {
-      const { name, sha256, scopes, createdAtMs, expiresAtMs } = token;
-      return insert.run(name, sha256, JSON.stringify(scopes), createdAtMs, expiresAtMs).changes === 1;
-    },
-    tokens: () => all.all().map(tokenRow),
-  };
-}
-
-function tokenRow(row: Row): TokenRow {
-  return {
-    name: String(row['name']),
-    sha256: String(row['sha256']),
-    scopes: JSON.parse(String(row['scopes'])) as string[],
-    createdAtMs: Number(row['created_at_ms']),
-    expiresAtMs: numberOrNull(row['expires_at_ms']),
   };
 }
 
@@ -74,10 +52,6 @@ function metaCalls(database: DatabaseSync): Pick<StoreCalls, 'meta' | 'setMeta'>
       set.run(key, value);
     },
   };
-}
-
-function numberOrNull(value: SQLOutputValue | undefined): number | null {
-  return value === null || value === undefined ? null : Number(value);
 }
 
 function textOrNull(value: SQLOutputValue | undefined): string | null {

@@ -2,6 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropStatement } from '../sql/drop-target.ts';
+import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
@@ -22,6 +23,8 @@ export interface MoveRequest {
 /** What the objects that were moved still rest on, so that it cannot be dropped before they are. */
 export interface Moved extends MovePlan {
   readonly binds: readonly string[];
+  /** Of an ALTER, where nothing or only values are in the trash. */
+  readonly altered?: Altered;
 }
 
 export type MoveOutcome =

@@ -1,5 +1,7 @@
 import { quoteQualified } from '../catalog/quote.ts';
+import { alteredSince, notAsBefore } from './altered.ts';
 import { ON_CONFLICT } from './column-values.ts';
+import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { madeAnew, madeBy } from './made-anew.ts';
 import { textArray } from './move.ts';
@@ -11,6 +13,8 @@ import type { RestoreStep, TrashedObject } from './steps.ts';
 export interface Dropped {
   readonly objects: readonly TrashedObject[];
   readonly restores: readonly RestoreStep[];
+  /** Of an ALTER. */
+  readonly altered?: Altered | undefined;
 }
 
 export interface RestoreConflict {
@@ -100,16 +104,21 @@ export const stepsAfter = ({ restores }: Dropped): RestoreStep[] =>
 /** What stands in the way of a restore, as far as the catalogs tell: nothing is tried, and nothing locked. */
 export async function obstacles(
   session: TrashSession,
-  { objects, restores }: Dropped,
-  { bearing = false }: RestoreOptions = {},
+  { objects, restores, altered }: Dropped,
+  { bearing = false, onConflict = 'fail' }: RestoreOptions = {},
+  lock = false,
 ): Promise<{ readonly conflicts: readonly RestoreConflict[]; readonly borne: readonly RestoreConflict[] }> {
   const found = await differences(session, objects);
+  const since =
+    altered === undefined
+      ? []
+      : await alteredSince(session, altered, { lock, bearing: onConflict === 'overwrite' });
   const told = (bearable: boolean) =>
     found
       .filter((each) => (bearing && each.bearable) === bearable)
       .map(({ object: { kind, schema, name }, reason }) => ({ what: `${kind} ${schema}.${name}`, reason }));
   return {
-    conflicts: [...told(false), ...(await conflictsOf(session, objects, restores))],
+    conflicts: [...told(false), ...since, ...(await conflictsOf(session, objects, restores))],
     borne: told(true),
   };
 }
@@ -126,10 +135,10 @@ export async function restoreWithin(
     `SELECT pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config($1, $2, true)`,
     [ON_CONFLICT, onConflict],
   );
-  const { conflicts, borne } = await obstacles(session, dropped, options);
+  const { conflicts, borne } = await obstacles(session, dropped, options, true);
   const lacking = [...borne];
   const steps = dropped.restores.filter(({ after }) => dryRun || after !== true);
-  const failed = conflicts.length === 0 ? await run(session, steps, lacking) : null;
+  const failed = conflicts.length === 0 ? await runAndCompare(session, dropped, steps, lacking) : null;
   if (conflicts.length === 0 && failed === null) lacking.push(...(await leftOver(session, dropped)));
   if (conflicts.length > 0 || failed !== null || dryRun)
     await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
@@ -137,6 +146,17 @@ export async function restoreWithin(
   if (conflicts.length > 0) return { kind: 'conflict', conflicts };
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
   return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking };
+}
+
+async function runAndCompare(
+  session: TrashSession,
+  { altered }: Dropped,
+  steps: readonly RestoreStep[],
+  lacking: RestoreConflict[],
+): Promise<RestoreConflict | null> {
+  const failed = await run(session, steps, lacking);
+  if (failed !== null || altered === undefined) return failed;
+  return (await notAsBefore(session, altered))[0] ?? null;
 }
 
 /** Values of columns that belong to no row any more, which stay in the trash. */

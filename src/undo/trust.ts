@@ -59,7 +59,7 @@ export async function refuseForeignTypes(
  * Steps that evaluate expressions as whoever runs them. The rest only writes definitions or, as CREATE INDEX and
  * REFRESH do, runs code as its owner and keeps it from becoming anybody else.
  */
-const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDATE)\b/i;
+const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDATE|SET EXPRESSION|TYPE)\b/i;
 
 const evaluates = (sql: string): boolean =>
   EVALUATES.test(sql) && !sql.startsWith('GRANT ') && !ADDS_REFERENCE.test(sql);
@@ -67,14 +67,18 @@ const evaluates = (sql: string): boolean =>
 /** Refuses to bring back what would run code that is not trusted: that of tables, and functions that were dropped. */
 export async function refuseForeignDrop(
   session: UndoSession,
-  { objects, restores }: NonNullable<Manifest['dropped']>,
+  { objects, restores, altered }: NonNullable<Manifest['dropped']>,
   { trusted = [], lock }: { readonly trusted?: Trusted | undefined; readonly lock: boolean },
 ): Promise<void> {
   if (trusted.includes('*')) return;
   const tied = await readTies(session, { objects, restores }, lock);
   if (tied !== null) await demandTrust(session, { ...NOTHING, ...tied }, trusted);
   if (!restores.some(({ sql }) => evaluates(sql))) return;
-  await refuseRemade(session, { objects, restores });
+  const tables = [
+    ...(altered?.tables ?? []),
+    ...(altered?.changes ?? []).map(({ table }) => ({ oid: table })),
+  ];
+  await refuseRemade(session, { objects, restores }, tables);
   const of = (isKind: (kind: string) => boolean) =>
     objects.filter(({ kind }) => isKind(kind)).map(({ oid }) => oid);
   // Values are given back to rows with triggers disabled, but by manifests of before that was so.
@@ -82,8 +86,11 @@ export async function refuseForeignDrop(
   const reach: Reach = {
     ...NOTHING,
     triggers: updates ? 'fire' : 'none',
-    tables: of((kind) => kind.endsWith('table') || kind === 'column'),
-    types: of((kind) => /type|domain/.test(kind)),
+    tables: [
+      ...of((kind) => kind.endsWith('table') || kind === 'column'),
+      ...new Set(tables.map(({ oid }) => oid)),
+    ],
+    types: [...of((kind) => /type|domain/.test(kind)), ...(altered?.types ?? [])],
     functions: of((kind) => /routine/.test(kind)),
   };
   if (lock) await lockBesides(session, { ...reach, tables: [], acting: reach.tables });
@@ -91,14 +98,15 @@ export async function refuseForeignDrop(
 }
 
 /**
- * What comes back with a column is made anew from its text, so that no catalog says whose code that is: it is run for
- * nobody but the owner of the table.
+ * What comes back with a column, or to a table that was altered, is made anew from its text, so that no catalog says
+ * whose code that is: it is run for nobody but the owner of the table.
  */
 async function refuseRemade(
   session: UndoSession,
   { objects, restores }: Pick<NonNullable<Manifest['dropped']>, 'objects' | 'restores'>,
+  altered: readonly { readonly oid: number }[],
 ): Promise<void> {
-  const columns = objects.filter(({ kind }) => kind === 'column').map(({ oid }) => oid);
+  const columns = [...objects.filter(({ kind }) => kind === 'column'), ...altered].map(({ oid }) => oid);
   const remade = restores.find(({ sql }) => evaluates(sql) && namesForeignCode(sql));
   if (columns.length === 0 || remade === undefined) return;
   const others = await session.query(

@@ -70,7 +70,10 @@ export async function previewDrop(
     where,
     async () => {
       await demandDatabase(session, manifest, where);
-      const found = await obstacles(trashSession(session), dropped, { bearing: onConflict === 'skip' });
+      const found = await obstacles(trashSession(session), dropped, {
+        bearing: onConflict === 'skip',
+        onConflict,
+      });
       if (found.conflicts.length > 0) refuseFor(found.conflicts);
       const value = {
         kind: 'preview',
@@ -135,10 +138,11 @@ function refuseFor(conflicts: readonly RestoreConflict[]): never {
 }
 
 function broughtBack(
-  { objects, restores, notes }: Dropped,
+  { objects, restores, notes, altered }: Dropped,
   lacking: readonly RestoreConflict[],
 ): BroughtBack {
-  const all = [...objects, ...madeAnew(restores)];
+  const tables = (altered?.tables ?? []).map((table) => ({ kind: 'table', ...table }));
+  const all = [...objects, ...madeAnew(restores), ...tables];
   return { objects: all.map(({ kind, schema, name }) => ({ kind, schema, name })), lacking, notes };
 }
 

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
-import type { AdminDeps, PolicyFacts } from '../../src/admin/deps.ts';
+import type { AdminDeps, PolicyFacts, TokensAdmin } from '../../src/admin/deps.ts';
 import { EventHub } from '../../src/admin/event-hub.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
@@ -8,10 +8,11 @@ import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
-import type { HoldfastError } from '../../src/base/errors.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { PreviewResults } from '../../src/preview/results.ts';
 import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
@@ -32,6 +33,20 @@ export class AdminUnderTest {
   readonly logged: string[] = [];
   readonly tokens: Token[] = [];
   readonly events = new EventHub();
+  /** Keeps what is made beside the tokens of the tests. */
+  readonly principals: TokensAdmin = {
+    list: () => this.tokens,
+    create: async ({ name, scopes, expiresAtMs, ...lists }) => {
+      const made = makeToken(name, scopes, expiresAtMs, lists);
+      this.tokens.push(made.token);
+      return made;
+    },
+    revoke: async (name) => {
+      const index = this.tokens.findIndex((token) => token.name === name);
+      if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
+      this.tokens.splice(index, 1);
+    },
+  };
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -40,6 +55,7 @@ export class AdminUnderTest {
   audit!: StoredAuditLog;
   approvals!: StoredApprovalDesk;
   restraints!: StoredRestraints;
+  previews!: PreviewResults;
   port = 0;
   #server!: AdminServer;
   #query!: AuditQuery;
@@ -62,6 +78,7 @@ export class AdminUnderTest {
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
     this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
     const { store, audit } = this;
+    this.previews = new PreviewResults(store, log);
     this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));
@@ -77,6 +94,7 @@ export class AdminUnderTest {
     this.#server = await createAdminServer({
       audit: this.#query,
       approvals: this.approvals,
+      previews: this.previews,
       policy: {
         current: () => POLICY,
         reload: async () => {
@@ -94,6 +112,8 @@ export class AdminUnderTest {
       restraints: this.restraints,
       metrics,
       tokens: () => this.tokens,
+      oidc: () => null,
+      principals: this.principals,
       status: () => ({
         version: '9.8.7',
         startedAtMs: Date.now(),

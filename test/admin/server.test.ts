@@ -39,8 +39,10 @@ const ROUTES: readonly [
   ['GET', '/v1/events', 'approval:read', 200],
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
+  ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
+  ['POST', '/v1/approvals/apr_0/break-glass', 'approval:break_glass', 404, { reason: 'a test' }],
   ['GET', '/v1/audit', 'audit:read', 200],
   ['POST', '/v1/analyze', 'query:analyze', 200, { sql: 'delete from orders' }],
   ['GET', '/v1/policy', 'policy:read', 200],
@@ -52,6 +54,10 @@ const ROUTES: readonly [
   ['GET', '/v1/quarantine', 'quarantine:read', 200],
   ['POST', '/v1/quarantine', 'quarantine:write', 200, { role: 'etl', reason: 'a test' }],
   ['DELETE', '/v1/quarantine/qua_0', 'quarantine:write', 404],
+  ['GET', '/v1/sign-in', 'open', 200],
+  ['GET', '/v1/tokens', 'token:read', 200],
+  ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
+  ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
@@ -98,7 +104,10 @@ describe('the OpenAPI document', () => {
     );
     const expected = ROUTES.filter(([, path]) => path !== '/openapi.json').map(([method, path, scope]) => [
       method,
-      path.replace(/(apr|qua)_0/, '{id}').replace(NO_SNAPSHOT, '{id}'),
+      path
+        .replace(/(apr|qua)_0/, '{id}')
+        .replace('nobody', '{name}')
+        .replace(NO_SNAPSHOT, '{id}'),
       scope === 'open' || scope === 'any' ? undefined : scope,
     ]);
     expect(documented.toSorted()).toEqual(expected.toSorted());
@@ -134,6 +143,41 @@ describe('a token', () => {
     expect((await admin.ask('GET', `/v1/status?token=${all}`)).status).toBe(401);
     const headers = { authorization: `Basic ${Buffer.from(`ops:${all}`).toString('base64')}` };
     expect((await admin.send('/v1/status', { headers })).status).toBe(401);
+  });
+});
+
+describe('whoever may make tokens', () => {
+  const make = (secret: string, changes: object) =>
+    admin.ask('POST', '/v1/tokens', secret, { name: 'bot', scopes: ['audit:read'], ...changes });
+
+  it('gives no more than they have, and not for longer', async () => {
+    const untilMs = Date.now() + 60_000;
+    const given = { roles: ['anna_app'], groups: ['dba'] };
+    const anna = makeToken('anna', ['token:write', 'audit:read'], untilMs, given);
+    admin.tokens.push(anna.token);
+    for (const changes of [
+      { scopes: ['*'] },
+      { scopes: ['audit:read', 'approval:write'] },
+      { groups: ['owners'] },
+      { expires_at: new Date(untilMs + 60_000).toISOString() },
+    ]) {
+      const { status, body } = await make(anna.secret, changes);
+      expect([status, body.type]).toEqual([403, 'urn:holdfast:problem:forbidden']);
+    }
+    const { status, body } = await make(anna.secret, { groups: ['dba'] });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ roles: ['anna_app'], groups: ['dba'], source: 'store' });
+    expect(Date.parse(body.expires_at)).toBe(untilMs);
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
+  });
+
+  it('shows none again', async () => {
+    const { body } = await make(all, {});
+    const list = await admin.ask('GET', '/v1/tokens', all);
+    expect(list.body.items.map(({ name }: { name: string }) => name)).toEqual(['ops', 'bot']);
+    expect(list.text).not.toMatch(/hf_|sha256|[0-9a-f]{64}/);
+    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot' });
+    expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(401);
   });
 });
 
@@ -368,7 +412,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'auto', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 

@@ -144,6 +144,34 @@ describe('pause, resume and quarantine', () => {
   });
 });
 
+describe('token', () => {
+  it('new prints what is shown once, alone on standard output', async () => {
+    admin.answerWith(() => ({ body: { token: 'hf_secret', name: 'bot' } }));
+    const args = ['token', 'new', 'bot', '--scope', 'audit:read', 'approval:read', '--expires', '2031-01-31'];
+    const { out, err } = await holdfast([...args, '--group', 'dba'], { env: admin.env });
+    expect([out, err]).toEqual(['hf_secret\n', 'Keep it: it is not shown again.\n']);
+    expect(JSON.parse(admin.asked[0]!.body)).toEqual({
+      name: 'bot',
+      scopes: ['audit:read', 'approval:read'],
+      groups: ['dba'],
+      expires_at: '2031-01-31',
+    });
+    expect((await holdfast([...args.slice(0, -1), 'soon'], { env: admin.env })).code).toBe(2);
+  });
+
+  it('list and revoke', async () => {
+    const item = { name: 'bot', source: 'store', scopes: ['*'], roles: [], groups: [], expires_at: null };
+    admin.answerWith(({ method }) => ({
+      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot' },
+    }));
+    expect((await holdfast(['token'], { env: admin.env })).out).toBe(
+      'NAME  SOURCE  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   *       -      -       -\n',
+    );
+    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe('bot is revoked.\n');
+    expect(admin.asked[1]).toMatchObject({ method: 'DELETE', url: '/v1/tokens/b%2Ft' });
+  });
+});
+
 describe('what can go wrong', () => {
   it('no token is given', async () => {
     const { code, err } = await holdfast(['status'], { env: { ...admin.env, HOLDFAST_TOKEN: '' } });

@@ -14,6 +14,8 @@ const POLICY = `
 mode: protect
 rules:
   - { name: careful, match: { application: [careful], operation: ["drop *"] }, action: hold }
+  - { name: strict, match: { application: [strict], operation: ["drop *"] }, action: snapshot, without_plan: block }
+  - { name: loose, match: { application: [loose], operation: ["drop *"] }, action: snapshot, without_plan: allow }
   - { name: careless, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }
@@ -79,6 +81,8 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     'drop view app.t',
     'alter table app.other drop column v',
     'alter table app.other drop column nothing',
+    'alter table app.t drop constraint t_pkey',
+    'alter table app.t drop constraint if exists nothing, alter id set default 5',
   ])('is answered as it would be directly: %s', async (sql) => {
     await direct.rows('begin');
     direct.write(...run(sql), fe.sync());
@@ -122,31 +126,155 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     await named.terminate();
   });
 
-  it.each([
+  const BESIDE: readonly (readonly [string, () => readonly Buffer[], string])[] = [
     [
       'behind something that its Sync commits',
-      () => [...run('insert into app.other values (5)'), ...run('drop table app.t cascade')],
+      () => [...run('insert into app.other values (5)'), ...run('drop table app.t cascade'), fe.sync()],
+      '12nC12nNCZ',
     ],
     [
       'in front of another',
-      () => [...run('drop table app.t cascade'), ...run('insert into app.other values (5)')],
+      () => [...run('drop table app.t cascade'), ...run('insert into app.other values (5)'), fe.sync()],
+      '12nNC12nCZ',
     ],
-    ['that is flushed', () => [...run('drop table app.t cascade'), fe.flush()]],
-    ['whose portal is executed twice', () => [...run('drop table app.t cascade'), fe.execute()]],
+    [
+      'that is flushed',
+      () => [
+        ...run('drop table app.t cascade'),
+        fe.flush(),
+        ...run('insert into app.other values (5)'),
+        fe.sync(),
+      ],
+      '12nNC12nCZ',
+    ],
+    [
+      'that is closed, in front of another',
+      () => [
+        ...run('drop table app.t cascade'),
+        fe.close('P', ''),
+        ...run('insert into app.other values (5)'),
+        fe.sync(),
+      ],
+      '12nNC312nCZ',
+    ],
+  ];
+
+  it.each([
+    ...BESIDE,
+    [
+      'whose portal is executed twice',
+      () => [...run('drop table app.t cascade'), fe.execute(), fe.sync()],
+      '',
+    ] as const,
     [
       'in front of a Query',
-      () => [...run('drop table app.t cascade'), fe.query('insert into app.other values (5)')],
-    ],
-  ])('is refused with all of its segment %s', async (_, messages) => {
-    client.write(...messages());
-    client.write(fe.sync());
-    const got = await client.untilReady();
+      () => [...run('drop table app.t cascade'), fe.query('insert into app.other values (5)'), fe.sync()],
+      '',
+    ] as const,
+  ])('is refused with all of its segment %s, where the policy blocks it', async (_, messages) => {
+    const strict = await fixture.client({ application_name: 'strict' });
+    strict.write(...messages());
+    const got = await strict.untilReady();
     expect(errorsOf(got)).toMatchObject([{ C: 'HF002', D: expect.stringContaining('up to its Sync') }]);
     expect(statusOf(got)).toBe('I');
     expect(await there('app.t')).toBe(true);
     expect(await direct.rows('select * from app.other')).toEqual([]);
-    expect(await client.rows('select 1')).toEqual([['1']]);
+    expect(await strict.rows('select 1')).toEqual([['1']]);
+    await strict.terminate();
   });
+
+  it.each(BESIDE)('runs without a snapshot %s, where the policy lets it', async (_, messages, wanted) => {
+    const loose = await fixture.client({ application_name: 'loose' });
+    await loose.writeSplit(Buffer.concat(messages()), [7]);
+    expect(types(await loose.untilReady())).toBe(wanted);
+    expect(await there('app.t')).toBe(false);
+    expect(await direct.rows('select id from app.other')).toEqual([['5']]);
+    expect(await loose.rows('select 1')).toEqual([['1']]);
+    await loose.terminate();
+  });
+
+  it.each(BESIDE)(
+    'waits for a person %s, who is told that it will have no snapshot',
+    async (_, messages, wanted) => {
+      client.write(...messages());
+      const id = await heldId(client);
+      expect((await fixture.approval(id))['reason']).toContain('only as all that runs up to its Sync');
+      expect(await there('app.t')).toBe(true);
+      await fixture.resolve(id, 'approve');
+      const got = types(await client.untilReady());
+      expect(wanted.endsWith(got)).toBe(true);
+      expect(await there('app.t')).toBe(false);
+      const [event] = await fixture.auditEvents((each) => each['approval_id'] === id && 'end' in each, 1);
+      expect(event).toMatchObject({
+        end: 'completed',
+        snapshot: expect.stringContaining('none: by the extended'),
+      });
+    },
+  );
+
+  describe.each([['of a function, which is not moved away', 'drop function app.f() cascade']])(
+    '%s',
+    (_, sql) => {
+      beforeEach(async () => {
+        await direct.rows('create function app.f() returns int language sql as $$ select 1 $$');
+      });
+      const isThere = async () =>
+        (await direct.rows(`select to_regproc('app.f') is not null`))[0]![0] === 't';
+      const ways: readonly (readonly [string, () => readonly Buffer[]])[] = [
+        ['', () => [...run(sql), fe.sync()]],
+        ['with its portal closed', () => [...run(sql), fe.close('P', ''), fe.sync()]],
+        [
+          'by names',
+          () => [fe.parse('s', sql), fe.bind({ portal: 'p', statement: 's' }), fe.execute('p'), fe.sync()],
+        ],
+      ];
+
+      it.each(ways)('waits for a person %s', async (_way, messages) => {
+        client.write(...messages());
+        const id = await heldId(client);
+        expect((await fixture.approval(id))['reason']).toContain('it will have no snapshot, because');
+        expect(await isThere()).toBe(true);
+        await fixture.resolve(id, 'approve');
+        expect(errorsOf(await client.untilReady())).toEqual([]);
+        expect(await isThere()).toBe(false);
+      });
+
+      it.each(ways)('is denied %s, in a block that fails with it', async (_way, messages) => {
+        await client.query('begin');
+        client.write(...messages());
+        await fixture.resolve(await heldId(client), 'deny');
+        const got = await client.untilReady();
+        expect(errorsOf(got)).toMatchObject([{ C: '42501' }]);
+        expect(statusOf(got)).toBe('E');
+        expect(await isThere()).toBe(true);
+      });
+
+      it.each(ways)('runs without %s, or is refused, as the policy says', async (_way, messages) => {
+        const strict = await fixture.client({ application_name: 'strict' });
+        strict.write(...messages());
+        expect(errorsOf(await strict.untilReady())).toMatchObject([{ C: 'HF002' }]);
+        await strict.terminate();
+        for (const application of ['loose', 'careless']) {
+          const loose = await fixture.client({ application_name: application });
+          await loose.query('begin');
+          loose.write(...messages());
+          expect(types(await loose.untilReady())).toMatch(/^12n?C3?Z$/);
+          await loose.query('rollback');
+          expect(await isThere()).toBe(true);
+          loose.write(...(messages().length === 4 ? [fe.close('S', 's')] : []), ...messages());
+          expect(types(await loose.untilReady())).toMatch(/^3?12n?C3?Z$/);
+          expect(await isThere()).toBe(false);
+          await direct.rows('create function app.f() returns int language sql as $$ select 1 $$');
+          await loose.terminate();
+        }
+        const events = await fixture.auditEvents(
+          (each) => each['application'] === 'loose' && String(each['sql']) === sql && 'end' in each,
+          2,
+        );
+        for (const event of events) expect(event['snapshot']).toMatch(/^none: /);
+      });
+    },
+  );
 
   it('runs not a second time by a portal that has moved it already', async () => {
     await client.query('begin');
@@ -207,17 +335,13 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     await careful.terminate();
   });
 
-  it('has no snapshot where its best is good enough', async () => {
+  it('is moved as well where its best is good enough', async () => {
     const careless = await fixture.client({ application_name: 'careless' });
     careless.write(...run('drop table app.t cascade'), fe.sync());
     expect(errorsOf(await careless.untilReady())).toEqual([]);
-    expect(await there('holdfast_trash.nothing')).toBe(false);
     expect(await there('app.t')).toBe(false);
-    const [event] = await fixture.auditEvents(
-      (each) => each['application'] === 'careless' && String(each['sql']).startsWith('drop'),
-      1,
-    );
-    expect(event).toMatchObject({ snapshot: expect.stringContaining('none: by the extended protocol') });
+    await undone();
+    expect(await there('app.w')).toBe(true);
     await careless.terminate();
   });
 

@@ -105,6 +105,16 @@ describe.each([18, 15] as const)('a DROP of what others change meanwhile, on Pos
     expect(await direct.rows('select v from app.t_old')).toEqual([['old']]);
   });
 
+  it('of a default keeps that of the table that has the name by then', async () => {
+    await direct.rows(
+      `alter table app.t alter v set default 'old'; alter table app.t_new alter v set default 'new'`,
+    );
+    expect(tagsOf(await meanwhile(SWAP, 'alter table app.t alter v drop default'))).toEqual(['ALTER TABLE']);
+    const [change] = (await last())!.dropped!.altered!.changes;
+    expect(change!.before).toMatchObject({ name: 'v', expression: `'new'::text` });
+    expect(await direct.rows(`insert into app.t_old (id) values (77) returning v`)).toEqual([['old']]);
+  });
+
   it('keeps a table that has come under a name that IF EXISTS did not find', async () => {
     await direct.rows('alter table app.t rename to was');
     const change = 'lock table app.a; alter table app.t_new rename to t';

@@ -284,6 +284,37 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
+  it('of a constraint, or a default, keeps its definition, which comes back', async () => {
+    const client = await fixture.client();
+    await direct.rows(`alter table app.parent alter note set default 'none'`);
+    const definition = `select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'app'::regnamespace and contype <> 'n' order by 1`;
+    const before = await direct.rows(definition);
+    await client.query('begin');
+    const [notice, ...rest] = await client.query(
+      'alter table app.parent drop constraint parent_pkey cascade, alter note drop default',
+    );
+    expect([notice!.type, ...rest.map(({ type }) => type)]).toEqual(['N', 'C', 'Z']);
+    await client.query('commit');
+    expect(await direct.rows(definition)).toEqual([]);
+    const manifest = (await manifests()).at(-1)!;
+    expect(manifest.dropped).toMatchObject({
+      objects: [],
+      altered: { tables: [{ schema: 'app', name: 'parent' }] },
+    });
+    const shownBy = JSON.parse(
+      await holdfast(fixture.gateway.directory, 'snapshots', 'list', '--json', '-n', '1'),
+    );
+    expect(JSON.stringify(shownBy)).toContain('app.parent');
+    expect(await undone(manifest)).toMatchObject({
+      kind: 'done',
+      dropped: { objects: [{ kind: 'table', name: 'parent' }] },
+    });
+    expect(await direct.rows(definition)).toEqual(before);
+    expect(await direct.rows('insert into app.parent values (1000) returning note')).toEqual([['none']]);
+    expect(await undone(manifest)).toMatchObject({ kind: 'refused' });
+    await client.terminate();
+  });
+
   it('of a database is refused, since nothing of it can be kept', async () => {
     await direct.rows('create database doomed');
     const client = await fixture.client();

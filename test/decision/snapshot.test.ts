@@ -217,29 +217,90 @@ describe('a statement of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
-  it('is taken back with 40001 where others have changed more than was captured', async () => {
-    await fixture.postgres.sql('insert into other values (1)');
-    const other = await RawClient.open(fixture.postgres.port);
-    await other.query('begin; insert into other values (3); update precious set note = note where id = 1');
-    const client = await fixture.client({ application_name: 'drifting' });
-    // The capture waits for the first row and does not see the second, which the statement then does.
-    client.write(
-      fe.query(
-        `update precious set note = 'n' where exists (select from other where other.id = precious.id)`,
-      ),
-    );
-    await eventually('the wait', async () => {
-      const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
-      return (await fixture.postgres.sql(waits))[0]![0] === '1' ? null : 'nobody waits';
+  describe('where others change more meanwhile than was captured', () => {
+    const SQL = `update precious set note = 'n' where exists (select from other where other.id = precious.id)`;
+    const changed = async () =>
+      Number((await fixture.postgres.sql(`select count(*) from precious where note = 'n'`))[0]![0]);
+    const waiters = async (count: number) =>
+      await eventually(`${count} waiting`, async () => {
+        const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
+        const [[now]] = (await fixture.postgres.sql(waits)) as [[string]];
+        return now === String(count) ? null : `${now} wait`;
+      });
+    let others: RawClient[] = [];
+    beforeEach(async () => {
+      await fixture.postgres.sql('insert into other values (1)');
+      others = [];
+      return async () => {
+        for (const other of others) await other.terminate();
+      };
     });
-    await other.query('commit');
-    const messages = await client.untilReady();
-    expect(errorsOf(messages)).toMatchObject([{ C: '40001' }]);
-    expect(statusOf(messages)).toBe('I');
-    expect(await fixture.postgres.sql(`select count(*) from precious where note = 'n'`)).toEqual([['0']]);
-    expect((await auditOf('drifting'))[0]).toMatchObject({ end: 'failed', sqlstate: '40001' });
-    await other.terminate();
-    await client.terminate();
+
+    /** Has one more row changed by the statement, once it is let go on: its capture waits for the first and does not see it. */
+    async function disturb(
+      id: number,
+    ): Promise<{ locked: Promise<unknown>; commit: () => Promise<unknown> }> {
+      const other = await RawClient.open(fixture.postgres.port);
+      others.push(other);
+      await other.query(`begin; insert into other values (${id})`);
+      const locked = other.query('update precious set note = note where id = 1');
+      return { locked, commit: async () => await other.query('commit') };
+    }
+
+    it('begins anew by itself, and has a snapshot of all', async () => {
+      const client = await fixture.client({ application_name: 'again' });
+      const { locked, commit } = await disturb(3);
+      await locked;
+      client.write(fe.query(SQL));
+      await waiters(1);
+      await commit();
+      expect(typesOf(await client.untilReady())).toBe('CZ');
+      expect(await changed()).toBe(2);
+      const [event] = await auditOf('again');
+      expect(event).toMatchObject({ end: 'completed', rows: 2, snapshot: expect.stringMatching(/^snap_/) });
+      await client.terminate();
+    });
+
+    it('is taken back with 40001 at last', async () => {
+      const client = await fixture.client({ application_name: 'drifting' });
+      let disturbing = await disturb(3);
+      await disturbing.locked;
+      client.write(fe.query(SQL));
+      for (const id of [4, 5]) {
+        await waiters(1);
+        const next = await disturb(id);
+        await waiters(2);
+        await disturbing.commit();
+        await next.locked;
+        disturbing = next;
+      }
+      await waiters(1);
+      await disturbing.commit();
+      const messages = await client.untilReady();
+      expect(errorsOf(messages)).toMatchObject([{ C: '40001' }]);
+      expect(typesOf(messages)).toBe('EZ');
+      expect(statusOf(messages)).toBe('I');
+      expect(await changed()).toBe(0);
+      expect((await auditOf('drifting'))[0]).toMatchObject({ end: 'failed', sqlstate: '40001' });
+      await client.terminate();
+    });
+
+    it.each([
+      ['has told of rows', `${SQL} returning id`, []],
+      ['is in a transaction of the client', SQL, ['begin']],
+    ])('is taken back with 40001 at once where it %s', async (_, sql, before) => {
+      const client = await fixture.client();
+      for (const each of before) await client.query(each);
+      const { locked, commit } = await disturb(3);
+      await locked;
+      client.write(fe.query(sql));
+      await waiters(1);
+      await commit();
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '40001' }]);
+      if (before.length > 0) await client.query('rollback');
+      expect(await changed()).toBe(0);
+      await client.terminate();
+    });
   });
 
   it('can be cancelled while its rows are locked by others', async () => {

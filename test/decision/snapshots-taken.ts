@@ -11,7 +11,7 @@ mode: protect
 hold: { mode: live }
 without_plan: block
 rules:
-  - { name: first a person, match: { application: [held], operation: [update, delete, drop table, alter table] }, action: hold, without_plan: hold }
+  - { name: first a person, match: { application: [held], operation: [update, delete, drop table, comment] }, action: hold, without_plan: hold }
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what changes, match: { operation: [update, delete, merge, truncate, insert] }, action: snapshot }
   - { name: the rest, action: allow }
@@ -29,9 +29,13 @@ export class SnapshotsTaken {
     this.folder = join(fixture.gateway.directory, 'snapshots');
   }
 
-  static async start(version: 15 | 18, environment: Record<string, string> = {}): Promise<SnapshotsTaken> {
+  static async start(
+    version: 15 | 18,
+    environment: Record<string, string> = {},
+    policy = POLICY,
+  ): Promise<SnapshotsTaken> {
     const all = { HOLDFAST_SNAPSHOTS_TAKEN: 'on', ...environment };
-    return new SnapshotsTaken(await DecisionFixture.start(POLICY, all, version));
+    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version));
   }
 
   async reset(): Promise<void> {

@@ -64,10 +64,7 @@ describe('a ticket', () => {
     const { grant } = await fixture.approval(id);
     expect(grant).toMatchObject({ consumed_at: expect.any(String), consumed_by: expect.any(String) });
     expect((await ticketOf(client, fe.query(DELETE)))['id']).not.toBe(id);
-    const [event] = await fixture.auditEvents(
-      (e) => e['approval_id'] === id && e['end'] === 'completed',
-      1,
-    );
+    const [event] = await fixture.auditEvents((e) => e['approval_id'] === id && e['end'] === 'completed', 1);
     expect(event).toMatchObject({ rows: 10 });
     await client.terminate();
     await other.terminate();
@@ -108,7 +105,7 @@ describe('a ticket', () => {
   });
 
   it.each([
-    ['a literal', DELETE + ' where id > 5', DELETE + ' where id > 4'],
+    ['a literal', `${DELETE} where id > 5`, `${DELETE} where id > 4`],
     ['a password', "alter role robot password 'one'", "alter role robot password 'two'"],
     ['another statement behind it', DELETE, `${DELETE}; drop table other`],
     ['a space', DELETE, `${DELETE} `],

@@ -58,8 +58,8 @@ describe.each([18, 15] as const)(
       [BY_TEXT, 'random may answer differently'],
       [BY_CATALOG, 'a rule rewrites what is done to ruled'],
       [
-        'delete from precious where id = 1; delete from precious where id = 2',
-        'it is one of several statements',
+        'delete from precious where id = 1; discard plans',
+        'it is one of several statements in one text, one of which is discard',
       ],
     ])('is held with the reason, and runs when it is approved: %s', async (sql, why) => {
       client.write(fe.query(sql));
@@ -162,6 +162,57 @@ describe.each([18, 15] as const)(
       );
       expect(events.map(({ action }) => action)).toEqual(['snapshot', 'snapshot']);
       await loose.terminate();
+    });
+
+    describe('by the time of its Execute, and had one at its Bind,', () => {
+      const SQL = 'delete from precious where id = 1';
+      const LATE = `create table late () inherits (precious); insert into late values (1, 'late');
+        create function late_row() returns trigger language plpgsql as $$ begin return null; end $$;
+        create constraint trigger late after delete on late deferrable initially deferred
+          for each row execute function late_row()`;
+      beforeEach(() => async () => {
+        await fixture.postgres.sql('drop table late; drop function late_row');
+      });
+
+      const rows = async () =>
+        Number((await fixture.postgres.sql('select count(*) from only precious'))[0]![0]);
+
+      async function bound(application: string): Promise<RawClient> {
+        const by = await fixture.client({ application_name: application });
+        by.write(fe.parse('', SQL), fe.bind(), fe.flush());
+        await by.until('2');
+        await fixture.postgres.sql(LATE);
+        by.write(fe.execute(), fe.sync());
+        return by;
+      }
+
+      it('is held with the reason, and runs when it is approved', async () => {
+        const by = await bound('late');
+        const id = await heldId(by);
+        expect(await rows()).toBe(10);
+        await approved(id, '');
+        expect(typesOf(await by.untilReady())).toBe('CZ');
+        expect(await rows()).toBe(9);
+        expect(await recorded(id)).toMatchObject({ end: 'completed', snapshot: `none: ${await noneOf(id)}` });
+        await by.terminate();
+      });
+
+      it('is denied, refused, or runs without', async () => {
+        const by = await bound('late');
+        await fixture.resolve(await heldId(by), 'deny');
+        expect(errorsOf(await by.untilReady())).toMatchObject([{ C: '42501' }]);
+        await by.terminate();
+        for (const [application, code] of [
+          ['strict', 'HF002'],
+          ['loose', ''],
+        ] as const) {
+          await fixture.postgres.sql('drop table late; drop function late_row');
+          const other = await bound(application);
+          expect(errorsOf(await other.untilReady()).map(({ C }) => C)).toEqual(code === '' ? [] : [code]);
+          await other.terminate();
+        }
+        expect(await rows()).toBe(9);
+      });
     });
 
     it('is given up by a client that goes', async () => {

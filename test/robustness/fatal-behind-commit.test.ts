@@ -2,13 +2,13 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { encodeErrorResponse } from '../../src/wire/backend.ts';
+import { encodeErrorResponse, encodeReadyForQuery } from '../../src/wire/backend.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
 import { scratchFolder, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { StepProxy } from '../support/step-proxy.ts';
-import { check } from './fire-check.ts';
+import { type Checked, check } from './fire-check.ts';
 import { type Attempt, markOf } from './fire-writers.ts';
 
 const POLICY = `
@@ -18,9 +18,37 @@ rules:
   - { name: the rest, action: allow }
 `;
 const FATAL = encodeErrorResponse({ S: 'FATAL', V: 'FATAL', C: '57P01', M: 'terminating connection' }, null);
+const READY = encodeReadyForQuery('I');
+
+interface Scenario {
+  readonly name: string;
+  readonly sql: string;
+  readonly what: Attempt['what'];
+  readonly sent: (sql: string) => Buffer[];
+}
+
+const rows: Attempt['what'] = { kind: 'rows', first: 1, last: 1 };
+const table: Attempt['what'] = { kind: 'table', name: 'doomed' };
+const simple = (sql: string) => [fe.query(sql)];
+const extended = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()];
+const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'a DELETE',
+    sql: 'delete from precious where id = 1',
+    what: rows,
+    sent: simple,
+  },
+  { name: 'a DROP', sql: 'drop table doomed', what: table, sent: simple },
+  {
+    name: 'a DROP by the extended protocol',
+    sql: 'drop table doomed',
+    what: table,
+    sent: extended,
+  },
+];
 
 /** As an administrator does it who ends a session in the moment of its commit. */
-describe('a server that ends the session right behind a COMMIT of the gateway', () => {
+describe('a server that ends the session', () => {
   let postgres: TestPostgres;
   beforeAll(async () => {
     postgres = await startPostgres();
@@ -34,56 +62,51 @@ describe('a server that ends the session right behind a COMMIT of the gateway', 
     await postgres?.stop();
   });
 
-  it.each([
-    ['delete from precious where id = 1', { kind: 'rows', first: 1, last: 1 }],
-    ['drop table doomed', { kind: 'table', name: 'doomed' }],
-  ] as [string, Attempt['what']][])(
-    'leaves the snapshot of "%s", and nobody is told that it failed',
-    async (sql, what) => {
-      const attempt: Attempt = { number: 1, what, told: null };
-      // How many answers there are is learnt from a first time, which is rolled back by hand.
-      let steps = Number.MAX_SAFE_INTEGER;
-      for (const isReal of [false, true]) {
-        const folder = await scratchFolder('fatal');
-        const proxy = await StepProxy.start(postgres.port);
-        const gateway = await startGateway({
-          upstreamPort: proxy.port,
-          policy: POLICY,
-          environment: {
-            HOLDFAST_SNAPSHOTS_TAKEN: 'on',
-            HOLDFAST_SNAPSHOTS: `file:${join(folder, 'snapshots')}`,
-            HOLDFAST_STORE: `sqlite:${join(folder, 'h.db')}`,
-          },
-        });
-        try {
-          const client = await RawClient.open(gateway.port);
-          const step = { from: 'server', type: 'Z', nth: steps } as const;
-          void proxy.stopAt(step, FATAL);
-          client.write(fe.query(`${markOf(attempt)} ${sql}`));
-          if (!isReal) {
-            await client.untilReady();
-            steps = proxy.seen;
-            await postgres.sql(
-              what.kind === 'rows'
-                ? `insert into precious values (1, 'row 1')`
-                : 'drop schema holdfast_trash cascade; create table doomed (id int)',
-            );
-            continue;
-          }
-          const said = await client.untilEnd();
-          expect(said.map(({ type }) => type).join('')).toBe('E');
-          expect(await gateway.terminate()).toBe(0);
-          const store = new DirectoryBlobStore(join(folder, 'snapshots'));
-          const { problems, committed } = await check(postgres, store, join(folder, 'h.db'), [attempt]);
-          await store.close();
-          expect(problems).toEqual([]);
-          expect(committed).toBe(1);
-        } finally {
-          await gateway.stop();
-          await proxy.stop();
-          rmSync(folder, { recursive: true, force: true });
-        }
-      }
+  /** Says `instead` in the place of the answer to the gateway's COMMIT, in one packet, as the last that it says. */
+  async function ended({ sql, what, sent }: Scenario, instead: Buffer, told: Attempt['told']) {
+    const attempt: Attempt = { number: 1, what, told };
+    const folder = await scratchFolder('fatal');
+    const proxy = await StepProxy.start(postgres.port);
+    const gateway = await startGateway({
+      upstreamPort: proxy.port,
+      policy: POLICY,
+      environment: {
+        HOLDFAST_SNAPSHOTS_TAKEN: 'on',
+        HOLDFAST_SNAPSHOTS: `file:${join(folder, 'snapshots')}`,
+        HOLDFAST_STORE: `sqlite:${join(folder, 'h.db')}`,
+      },
+    });
+    try {
+      const client = await RawClient.open(gateway.port);
+      void proxy.stopAt({ from: 'server', type: 'Z', nth: 1, behind: '\0COMMIT\0' }, instead);
+      client.write(...sent(`${markOf(attempt)} ${sql}`));
+      const said = (await client.untilEnd()).map(({ type }) => type).join('');
+      expect(await gateway.terminate()).toBe(0);
+      const store = new DirectoryBlobStore(join(folder, 'snapshots'));
+      const checked: Checked = await check(postgres, store, join(folder, 'h.db'), [attempt]);
+      await store.close();
+      return { said, ...checked };
+    } finally {
+      await gateway.stop();
+      await proxy.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  it.each(SCENARIOS)(
+    'in place of the answer to the COMMIT leaves the snapshot of $name, and tells nobody that it failed',
+    async (scenario) => {
+      const { said, problems, committed } = await ended(scenario, FATAL, null);
+      expect(said).toMatch(/^(12)?E$/);
+      expect(problems).toEqual([]);
+      expect(committed).toBe(1);
     },
   );
+
+  it.each(SCENARIOS)('right behind that answer says so behind the success of $name', async (scenario) => {
+    const { said, problems, committed } = await ended(scenario, Buffer.concat([READY, FATAL]), 'committed');
+    expect(said).toBe(scenario.sent === simple ? 'CZE' : '12CE');
+    expect(problems).toEqual([]);
+    expect(committed).toBe(1);
+  });
 });

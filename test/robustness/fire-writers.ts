@@ -18,6 +18,8 @@ interface Way {
   readonly segments: number;
   readonly commits: boolean;
   readonly drops: boolean;
+  /** The tag that says it is committed, whatever comes behind: where nothing but ReadyForQuery says so, null. */
+  readonly done: RegExp | null;
 }
 
 /** What tells the statements apart in snapshots and in the audit. */
@@ -35,6 +37,16 @@ const query = (verb: string) => (attempt: Attempt) => [
   fe.query(statementOf(attempt, verb, (first, last) => `${first} and ${last}`)),
 ];
 const extended = (verb: string) => (attempt: Attempt) => {
+  if (attempt.what.kind === 'table')
+    return [
+      fe.parse(
+        '',
+        statementOf(attempt, verb, () => ''),
+      ),
+      fe.bind(),
+      fe.execute(),
+      fe.sync(),
+    ];
   const [first, last] = rangeOf(attempt);
   return [
     fe.parse(
@@ -53,17 +65,21 @@ const block = (inner: Way['messages'], end: string) => (attempt: Attempt) => [
   fe.query(end),
 ];
 
+const ALONE = /^(?:DELETE|UPDATE|DROP TABLE)/;
+const BLOCK = /^COMMIT/;
+const waysOf = (verb: string, drops: boolean): readonly Way[] => [
+  { messages: query(verb), segments: 1, commits: true, drops, done: ALONE },
+  // A DROP is committed ahead of the Sync behind it.
+  { messages: extended(verb), segments: 1, commits: true, drops, done: drops ? ALONE : null },
+  { messages: block(query(verb), 'commit'), segments: 3, commits: true, drops, done: BLOCK },
+  { messages: block(extended(verb), 'commit'), segments: 3, commits: true, drops, done: BLOCK },
+  { messages: block(extended(verb), 'rollback'), segments: 3, commits: false, drops, done: null },
+];
+
 const WAYS: readonly Way[] = [
-  ...['delete from precious', `update precious set note = 'changed'`].flatMap((verb) => [
-    { messages: query(verb), segments: 1, commits: true, drops: false },
-    { messages: extended(verb), segments: 1, commits: true, drops: false },
-    { messages: block(query(verb), 'commit'), segments: 3, commits: true, drops: false },
-    { messages: block(extended(verb), 'commit'), segments: 3, commits: true, drops: false },
-    { messages: block(extended(verb), 'rollback'), segments: 3, commits: false, drops: false },
-  ]),
-  { messages: query(''), segments: 1, commits: true, drops: true },
-  { messages: block(query(''), 'commit'), segments: 3, commits: true, drops: true },
-  { messages: block(query(''), 'rollback'), segments: 3, commits: false, drops: true },
+  ...waysOf('delete from precious', false),
+  ...waysOf(`update precious set note = 'changed'`, false),
+  ...waysOf('', true),
 ];
 
 export interface Battle {
@@ -89,8 +105,7 @@ export async function write(battle: Battle, random: Random): Promise<void> {
     const way = random.pick(WAYS);
     const attempt = await begin(battle, way, random);
     if (attempt === null) break;
-    attempt.told = await sent(client, way, attempt);
-    if (attempt.told !== null) continue;
+    if (await sent(client, way, attempt)) continue;
     client.destroy();
     client = null;
   }
@@ -120,17 +135,18 @@ async function begin(battle: Battle, way: Way, random: Random): Promise<Attempt 
   return attempt;
 }
 
-/** What the client was told; null where it was cut off before it had read all. */
-async function sent(client: RawClient, way: Way, attempt: Attempt): Promise<Attempt['told']> {
+/** Notes what the client is told, as it is told; returns whether the session goes on. */
+async function sent(client: RawClient, way: Way, attempt: Attempt): Promise<boolean> {
   client.write(...way.messages(attempt));
-  let failed = false;
   for (let ready = 0; ready < way.segments; ) {
     const message = await client.next(120_000);
-    if (message === null) return null;
-    // That tells of the session, and may come ahead of what has become of the statement.
-    if (message.type === 'E' && isFatalError(message.body)) return null;
-    if (message.type === 'E') failed = true;
+    // A FATAL tells of the session, and nothing of a statement that has not been answered yet.
+    if (message === null || (message.type === 'E' && isFatalError(message.body))) return false;
+    if (message.type === 'E') attempt.told = 'rolled back';
+    if (message.type === 'C' && way.done?.test(message.body.toString('latin1')) === true)
+      attempt.told ??= 'committed';
     if (message.type === 'Z') ready++;
   }
-  return failed || !way.commits ? 'rolled back' : 'committed';
+  attempt.told ??= way.commits ? 'committed' : 'rolled back';
+  return true;
 }

@@ -182,4 +182,23 @@ describe('names', () => {
     const s = prepared(`${long}a`, 'DELETE FROM t');
     expect(s.sends(fe.bind({ statement: `${long}b` }))).toEqual(['poison']);
   });
+
+  it('of many PREPAREs in one text are each looked at once, however many there are', () => {
+    const count = 1_000;
+    const s = new ScriptedSession();
+    s.sends(fe.query(Array.from({ length: count }, (_, i) => `PREPARE p${i} AS SELECT ${i}`).join('; ')));
+    let looks = 0;
+    const reply = s.state.replies.head!;
+    reply.sqlNames = reply.sqlNames!.map(({ name, value, statementIndex }) => ({
+      name,
+      value,
+      get statementIndex() {
+        looks++;
+        return statementIndex;
+      },
+    }));
+    s.answers(...Array.from({ length: count }, () => server.done('PREPARE')), server.ready());
+    expect(s.state.statements.size).toBe(count);
+    expect(looks).toBeLessThan(5 * count);
+  });
 });

@@ -5,7 +5,13 @@ import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
 import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Restraints } from '../../src/restraint/restraint.ts';
-import type { Analyzer, PolicySource, SessionServices, SnapshotServices } from '../../src/session/state.ts';
+import type {
+  Analyzer,
+  PolicySource,
+  PreviewServices,
+  SessionServices,
+  SnapshotServices,
+} from '../../src/session/state.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,
@@ -33,6 +39,7 @@ export class StubServices implements SessionServices {
   readonly statementBytesMax: number;
   readonly catalog = null;
   readonly snapshots: SnapshotServices | null = null;
+  readonly previews: PreviewServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
@@ -108,6 +115,8 @@ class StubApprovals implements ApprovalDesk {
     const id = `a_${this.asked.length}`;
     return {
       kind: 'waits',
+      id,
+      isNew: true,
       held: {
         id,
         outcome: promise,

@@ -244,6 +244,16 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       });
     });
 
+    describe('previews', () => {
+      it('are kept beside the approval, the last one alone', async () => {
+        await store.setApprovalPreview('apr_1', '{"a":1}');
+        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await reopen();
+        expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
+        expect(await store.approvalPreview('apr_2')).toBeNull();
+      });
+    });
+
     describe('restraints', () => {
       it('are kept until they are lifted or their time is over', async () => {
         const restraint = (id: string, untilMs: number | null) => ({
@@ -264,7 +274,16 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('tokens and meta', () => {
       it('keeps a token once', async () => {
-        const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
+        const token = {
+          name: 'ops',
+          sha256: 'ab',
+          scopes: ['*'],
+          createdAtMs: 1,
+          expiresAtMs: null,
+          roles: ['app'],
+          groups: ['dba'],
+          createdBy: 'token:admin',
+        };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
         await store.insertToken({
@@ -275,15 +294,17 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          {
-            name: 'ci',
-            sha256: 'ab',
-            scopes: ['audit:read', 'metrics:read'],
-            createdAtMs: 1,
-            expiresAtMs: 9,
-          },
+          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
           token,
         ]);
+      });
+
+      it('keeps none that was deleted', async () => {
+        const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
+        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast' });
+        await store.deleteToken('ops');
+        await store.deleteToken('nobody');
+        expect(await store.tokens()).toEqual([]);
       });
 
       it('keeps values by key', async () => {

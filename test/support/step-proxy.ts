@@ -5,6 +5,8 @@ export interface Step {
   readonly from: 'client' | 'server';
   readonly type: string;
   readonly nth: number;
+  /** Messages count only behind the first packet of the client that holds these words. */
+  readonly behind?: string;
 }
 
 /**
@@ -16,6 +18,7 @@ export class StepProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #step: Step | null = null;
+  #counts = true;
   #reached: () => void = () => {};
   #seen = 0;
   #instead: Buffer | null = null;
@@ -42,6 +45,7 @@ export class StepProxy {
     this.#step = step;
     this.#instead = instead;
     this.#seen = 0;
+    this.#counts = step.behind === undefined;
     for (const counter of Object.values(this.#counters)) counter.reset();
     return new Promise((resolve) => {
       this.#reached = resolve;
@@ -89,9 +93,10 @@ export class StepProxy {
     const step = this.#step;
     if (step === null) return chunk.length;
     if (this.hasStopped) return 0;
+    if (!this.#counts && from === 'client') this.#counts = chunk.includes(step.behind!);
     let passes = chunk.length;
     this.#counters[from].read(chunk, (type, at) => {
-      if (from !== step.from || type !== step.type || this.hasStopped) return;
+      if (from !== step.from || type !== step.type || this.hasStopped || !this.#counts) return;
       if (++this.#seen < step.nth) return;
       // A header that began in the chunk before has passed, and is no message.
       passes = Math.max(0, at);

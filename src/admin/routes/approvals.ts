@@ -147,10 +147,7 @@ function decisionRoute(
   app.post(
     `/v1/approvals/:id/${verdict}`,
     {
-      config: {
-        scope: 'approval:write',
-        ...(verdict === 'approve' ? { whilePaused: 'refused' as const } : {}),
-      },
+      config: { scope: 'approval:write' },
       schema: {
         summary,
         ...secured('approval:write'),

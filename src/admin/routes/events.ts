@@ -56,7 +56,8 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
 }
 
 /** Whether a token has neither ended nor been taken away since the stream was opened. */
-function holds(principal: Token, deps: Pick<AdminDeps, 'tokens'>): boolean {
+function holds(principal: Token, deps: Pick<AdminDeps, 'tokens' | 'oidc'>): boolean {
   if (principal.expiresAtMs !== null && Date.now() >= principal.expiresAtMs) return false;
+  if (principal.source === 'oidc') return deps.oidc() !== null;
   return deps.tokens().some(({ sha256 }) => sha256 === principal.sha256);
 }

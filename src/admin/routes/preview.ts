@@ -1,0 +1,186 @@
+import { z } from 'zod';
+import type { Preview } from '../../preview/preview.ts';
+import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
+import { problemSchema } from '../problems.ts';
+import { secured, tokenProblems } from '../route-schema.ts';
+import { grants } from '../tokens.ts';
+
+const unknown = z.object({
+  kind: z.literal('unknown'),
+  reason: z.string().describe('Reads behind "because". What is not known is never shown as none.'),
+});
+
+const count = z.union([
+  z.object({ kind: z.literal('exact'), rows: z.number() }),
+  z.object({ kind: z.literal('at_least'), rows: z.number().describe('Where the count was stopped.') }),
+  z.object({
+    kind: z.literal('estimate'),
+    rows: z.number(),
+    reason: z.string().describe('Why there is no count.'),
+  }),
+  unknown,
+]);
+
+const values = z.array(z.string().nullable()).readonly();
+
+const sample = z.union([
+  z.object({
+    kind: z.literal('rows'),
+    table: z.string(),
+    columns: z
+      .array(z.object({ name: z.string(), type: z.string(), masked: z.boolean(), assigned: z.boolean() }))
+      .readonly(),
+    rows: z
+      .array(
+        z.object({
+          before: values.describe('One for each column; null where it is NULL or masked.'),
+          after: values.nullable().describe('Null where the row goes, or what it becomes is not known.'),
+        }),
+      )
+      .readonly(),
+    after: z.enum(['removed', 'computed', 'unknown']),
+    after_reason: z.string().nullable().describe('Why `after` is not known, or may be another in the end.'),
+    more: z.boolean(),
+  }),
+  unknown,
+]);
+
+const cascades = z.union([
+  z.object({
+    kind: z.literal('tree'),
+    nodes: z
+      .array(
+        z.object({
+          id: z.int(),
+          parent: z.int().nullable().describe("Null for what follows from the statement's own rows."),
+          constraint: z.string(),
+          schema: z.string(),
+          table: z.string(),
+          change: z.enum(['delete', 'update']),
+          columns: z.array(z.string()).readonly(),
+          level: z.int(),
+          rows: count,
+        }),
+      )
+      .readonly(),
+  }),
+  unknown,
+]);
+
+const triggers = z.union([
+  z.object({
+    kind: z.literal('list'),
+    items: z
+      .array(
+        z.object({
+          table: z.string(),
+          name: z.string(),
+          function: z.string(),
+          timing: z.string(),
+          level: z.string(),
+          events: z.array(z.string()).readonly(),
+        }),
+      )
+      .readonly(),
+  }),
+  unknown,
+]);
+
+const sessions = z.union([
+  z.object({
+    kind: z.literal('list'),
+    items: z
+      .array(
+        z.object({
+          pid: z.int(),
+          role: z.string().nullable(),
+          application: z.string().nullable(),
+          state: z.string().nullable(),
+          table: z.string(),
+          mode: z.string(),
+          relation: z
+            .enum(['holds', 'waits'])
+            .describe('It holds what the statement would wait for, or waits in front of it.'),
+          transaction_s: z.number().nullable(),
+        }),
+      )
+      .readonly(),
+    more: z.boolean(),
+  }),
+  unknown,
+]);
+
+const preview = z.object({
+  computed_at: z.string(),
+  took_ms: z.number(),
+  rows: count.describe('Rows of the tables that the statement names.'),
+  tables: z
+    .array(
+      z.object({
+        schema: z.string(),
+        name: z.string(),
+        kind: z.string(),
+        cause: z.enum(['target', 'cascade']),
+        bytes: z.number().nullable(),
+        estimated_rows: z.number().nullable(),
+      }),
+    )
+    .readonly(),
+  sample,
+  cascades,
+  triggers,
+  locks: z.union([
+    z.object({
+      kind: z.literal('level'),
+      mode: z.string(),
+      blocks: z.string().describe('What others cannot do meanwhile.'),
+      sessions,
+    }),
+    unknown,
+  ]),
+  undo: z.object({ possible: z.enum(['yes', 'no', 'unknown']), reason: z.string() }),
+  parameters: z.object({
+    count: z.int(),
+    values: values
+      .nullable()
+      .describe('In text. Null without the scope `approval:parameters`, and where they are not known.'),
+  }),
+});
+
+const answer = z
+  .object({
+    state: z.enum(['pending', 'ready', 'none']).describe('`none`: there is none, and there will be none.'),
+    preview: preview.nullable(),
+  })
+  .meta({ id: 'Preview' });
+
+/** What a held statement would do, as the server was asked while it was held. */
+export function previewRoute(
+  app: AdminApp,
+  { approvals, previews }: Pick<AdminDeps, 'approvals' | 'previews'>,
+): void {
+  app.get(
+    '/v1/approvals/:id/preview',
+    {
+      config: { scope: 'approval:read' },
+      schema: {
+        summary: 'Show what a held statement would do',
+        ...secured('approval:read'),
+        params: z.object({ id: z.string().regex(/^[a-z]+_[0-9a-z]+$/) }),
+        response: { 200: answer, ...tokenProblems, 404: problemSchema, 503: problemSchema },
+      },
+    },
+    async ({ params, principal }) => {
+      await approvals.get(params.id);
+      const found = await previews.find(params.id);
+      if (found.state !== 'ready') return { state: found.state, preview: null };
+      const showsValues = principal !== null && grants(principal, 'approval:parameters');
+      return { state: 'ready' as const, preview: showsValues ? found.preview : masked(found.preview) };
+    },
+  );
+}
+
+function masked(found: Preview): Preview {
+  return { ...found, parameters: { ...found.parameters, values: null } };
+}

@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
+import { problemSchema, RequestProblem } from '../problems.ts';
+import { instant, pageOf, secured, timeText, tokenProblems } from '../route-schema.ts';
+import { grantsEverything, SCOPES, type Token } from '../tokens.ts';
+
+const word = z.string().regex(/^[^\p{Cc}\s](?:[^\p{Cc}]{0,98}[^\p{Cc}\s])?$/u, 'expected a name');
+
+const tokenSchema = z
+  .object({
+    name: z.string(),
+    source: z.enum(['file', 'store', 'oidc']).describe('Where it stands.'),
+    scopes: z.array(z.string()).readonly(),
+    roles: z.array(z.string()).readonly().describe('Database roles of its own.'),
+    groups: z.array(z.string()).readonly(),
+    expires_at: z.string().nullable(),
+  })
+  .meta({ id: 'Token' });
+
+const madeSchema = tokenSchema
+  .extend({ token: z.string().describe('To be kept: it is never shown again.') })
+  .meta({ id: 'NewToken' });
+
+const wanted = z.strictObject({
+  name: word,
+  scopes: z.array(z.enum(SCOPES)).min(1),
+  expires_at: instant.optional(),
+  roles: z.array(word).max(100).default([]),
+  groups: z.array(word).max(100).default([]),
+});
+
+/** Tokens of the store. Nobody gives what they do not have. */
+export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'principals'>): void {
+  app.get(
+    '/v1/tokens',
+    {
+      config: { scope: 'token:read' },
+      schema: {
+        summary: 'List tokens by name',
+        ...secured('token:read'),
+        response: { 200: pageOf(tokenSchema), ...tokenProblems },
+      },
+    },
+    () => ({ items: principals.list().map(tokenJson), next: null }),
+  );
+  app.post(
+    '/v1/tokens',
+    {
+      config: { scope: 'token:write' },
+      schema: {
+        summary: 'Make a token, which the answer shows and nothing ever again',
+        ...secured('token:write'),
+        body: wanted,
+        response: {
+          200: madeSchema,
+          ...tokenProblems,
+          409: problemSchema,
+          415: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ body, principal, ip }) => {
+      const maker = principal!;
+      const { name, scopes, expires_at: expiresAtMs = maker.expiresAtMs, groups } = body;
+      checkGift(maker, scopes, groups, expiresAtMs);
+      // What somebody must not approve, a token that they make for themselves must not either.
+      const roles = [...new Set([...maker.roles, ...body.roles])];
+      const asked = { name, scopes, groups, roles, expiresAtMs };
+      const { secret, token } = await principals.create(asked, `token:${maker.name}`, ip);
+      return { token: secret, ...tokenJson(token) };
+    },
+  );
+  app.delete(
+    '/v1/tokens/:name',
+    {
+      config: { scope: 'token:write' },
+      schema: {
+        summary: 'Revoke a token of the store, at once',
+        ...secured('token:write'),
+        params: z.object({ name: z.string().max(100) }),
+        response: {
+          200: z.object({ revoked: z.string() }),
+          ...tokenProblems,
+          404: problemSchema,
+          409: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ params: { name }, principal, ip }) => {
+      await principals.revoke(name, `token:${principal!.name}`, ip);
+      return { revoked: name };
+    },
+  );
+}
+
+function checkGift(
+  maker: Token,
+  scopes: readonly string[],
+  groups: readonly string[],
+  expiresAtMs: number | null,
+): void {
+  if (expiresAtMs !== null && expiresAtMs <= Date.now()) {
+    throw new RequestProblem('bad-request', { errors: [{ field: 'expires_at', message: 'it is over' }] });
+  }
+  const lives = maker.expiresAtMs === null || (expiresAtMs !== null && expiresAtMs <= maker.expiresAtMs);
+  const lacking = grantsEverything(maker)
+    ? undefined
+    : (scopes.find((scope) => !maker.scopes.includes(scope)) ??
+      groups.find((group) => !maker.groups.includes(group)));
+  if (lacking !== undefined) {
+    throw new RequestProblem('forbidden', { detail: `${maker.name} does not have ${lacking} to give` });
+  }
+  if (!lives) throw new RequestProblem('forbidden', { detail: `it would outlive ${maker.name}` });
+}
+
+function tokenJson({ name, source, scopes, roles, groups, expiresAtMs }: Token): z.infer<typeof tokenSchema> {
+  return {
+    name,
+    source,
+    scopes,
+    roles,
+    groups,
+    expires_at: expiresAtMs === null ? null : timeText(expiresAtMs),
+  };
+}

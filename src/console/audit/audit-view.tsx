@@ -1,0 +1,3 @@
+export function AuditView(_: { readonly query: URLSearchParams }) {
+  return <h1>Audit</h1>;
+}

@@ -1,0 +1,51 @@
+import type { ComponentChildren } from 'preact';
+import { Visible } from './visible.tsx';
+
+export interface Fact {
+  readonly name: string;
+  /** Null is shown as unknown, an empty text as none. */
+  readonly value: ComponentChildren;
+}
+
+/** What is known of something, by name. What the gateway does not say is unknown, and never taken for nothing. */
+export function Facts({ facts }: { readonly facts: readonly Fact[] }) {
+  return (
+    <dl class="facts">
+      {facts.map(({ name, value }) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{shown(value)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function shown(value: ComponentChildren): ComponentChildren {
+  if (value === null || value === undefined) return <span class="unknown">unknown</span>;
+  if (value === '') return <span class="unknown">none</span>;
+  return typeof value === 'string' ? <Visible text={value} /> : value;
+}
+
+/** A list of names in one line. */
+export function Names({
+  names,
+  none = 'none',
+}: {
+  readonly names: readonly string[];
+  readonly none?: string;
+}) {
+  if (names.length === 0) return <span class="unknown">{none}</span>;
+  return (
+    <span>
+      {names.map((name, i) => (
+        <span key={name}>
+          {i > 0 && ', '}
+          <code>
+            <Visible text={name} />
+          </code>
+        </span>
+      ))}
+    </span>
+  );
+}

@@ -1,0 +1,178 @@
+import { askApproval } from '../api/live.ts';
+import type { Approval } from '../api/types.ts';
+import { RiskBadge, StateBadge } from '../parts/badge.tsx';
+import { Facts, Names } from '../parts/facts.tsx';
+import { Notice, Show } from '../parts/notice.tsx';
+import { Age, Left, Time } from '../parts/time.tsx';
+import { plural } from '../parts/words.ts';
+import { SqlText } from '../sql/sql-text.tsx';
+import { useCell } from '../state/cell.ts';
+import { useLoad } from '../state/load.ts';
+import { mayDo, principal } from '../state/principal.ts';
+import { hrefOf } from '../state/route.ts';
+import type { Verdict } from './decide-dialog.tsx';
+import { OtherFields } from './other-fields.tsx';
+import { Preview } from './preview.tsx';
+
+interface DetailProps {
+  readonly id: string;
+  /** All that wait; null while that is not known. */
+  readonly held: readonly Approval[] | null;
+  readonly onDecide: (verdict: Verdict, approval: Approval) => void;
+}
+
+/** One statement with all that is known of it; also after it has been decided, so that it does not vanish under the eyes. */
+export function ApprovalDetail({ id, held, onDecide }: DetailProps) {
+  const waits = held?.find((one) => one.id === id) ?? null;
+  const [loaded, reload] = useLoad(
+    async (signal) => waits ?? (await askApproval(id, signal)),
+    [id, waits !== null],
+  );
+  const back = (
+    <a class="back" href={hrefOf('queue')}>
+      ← Queue
+    </a>
+  );
+  if (waits !== null) {
+    return (
+      <>
+        {back}
+        <Statement approval={waits} onDecide={onDecide} />
+      </>
+    );
+  }
+  return (
+    <>
+      {back}
+      <Show loaded={loaded} what="the statement" retry={reload}>
+        {(approval) => <Statement approval={approval} onDecide={onDecide} />}
+      </Show>
+    </>
+  );
+}
+
+interface StatementProps {
+  readonly approval: Approval;
+  readonly onDecide: DetailProps['onDecide'];
+}
+
+function Statement({ approval, onDecide }: StatementProps) {
+  const who = useCell(principal);
+  const waits = approval.state === 'pending';
+  const may = mayDo(who, 'approval:write');
+  return (
+    <article class="statement">
+      <h2>
+        <RiskBadge risk={approval.risk} /> <StateBadge state={approval.state} /> {approval.operation}
+      </h2>
+      <p class="reason">
+        <strong>{approval.rule}</strong>
+        {approval.reason !== '' && `: ${approval.reason}`}
+      </p>
+      <SqlText sql={approval.statement} />
+      {waits ? (
+        <Buttons approval={approval} may={may} onDecide={onDecide} />
+      ) : (
+        <Outcome approval={approval} />
+      )}
+      <Preview approval={approval} />
+      <ApprovalFacts approval={approval} />
+      <OtherFields approval={approval} />
+    </article>
+  );
+}
+
+function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: boolean }) {
+  const { approvals_needed: needed, approved_by: by } = approval;
+  return (
+    <div class="decide">
+      {needed > 1 && (
+        <p>
+          {by.length} of {plural(needed, 'approval')}
+          {by.length > 0 && `, by ${by.join(', ')}`}
+        </p>
+      )}
+      {!may && <Notice tone="warning">Your token has no scope approval:write.</Notice>}
+      <div class="buttons">
+        <button type="button" class="primary" disabled={!may} onClick={() => onDecide('approve', approval)}>
+          Approve… <kbd>a</kbd>
+        </button>
+        <button type="button" class="danger" disabled={!may} onClick={() => onDecide('deny', approval)}>
+          Deny… <kbd>d</kbd>
+        </button>
+        <span class="left">
+          <Left until={approval.expires_at} />
+        </span>
+      </div>
+    </div>
+  );
+}
+
+const OUTCOMES: Readonly<Record<string, string>> = {
+  approved: 'Approved',
+  denied: 'Denied',
+  canceled: 'The client gave up',
+  disconnected: 'The client went away',
+  timeout: 'Nobody decided in time',
+  abandoned: 'The gateway stopped meanwhile',
+};
+
+function Outcome({ approval }: { readonly approval: Approval }) {
+  const { state, resolved_by: by, resolved_at: at, comment, id } = approval;
+  return (
+    <Notice tone={state === 'approved' ? 'good' : 'plain'}>
+      <p>
+        <strong>{OUTCOMES[state] ?? state.replaceAll('_', ' ')}</strong>
+        {by !== null && ` by ${by}`}
+        {at !== null && (
+          <>
+            , <Time at={at} />
+          </>
+        )}
+      </p>
+      {comment !== null && comment !== '' && <p>“{comment}”</p>}
+      <p>
+        <a href={hrefOf('audit', null, { approval_id: id })}>What became of it in the audit</a>
+      </p>
+    </Notice>
+  );
+}
+
+function ApprovalFacts({ approval }: { readonly approval: Approval }) {
+  const { role, database, application, client, parameters, reasons, tables, created_at, expires_at } =
+    approval;
+  return (
+    <>
+      <h3>Who and why</h3>
+      <Facts
+        facts={[
+          { name: 'Role', value: role },
+          { name: 'Database', value: database },
+          { name: 'Application', value: application },
+          { name: 'Client', value: client },
+          { name: 'Why this risk', value: reasons.join('; ') },
+          { name: 'Tables', value: <Names names={tables} none="none named" /> },
+          { name: 'Parameters', value: parameters === 0 ? 'none' : plural(parameters, 'parameter') },
+          {
+            name: 'Waits since',
+            value: (
+              <span>
+                <Time at={created_at} /> (<Age at={created_at} />)
+              </span>
+            ),
+          },
+          { name: 'Until', value: <Time at={expires_at} /> },
+          {
+            name: 'Session',
+            value: (
+              <a href={hrefOf('audit', null, { session: approval.session })}>
+                <code>{approval.session}</code>
+              </a>
+            ),
+          },
+          { name: 'Id', value: <code>{approval.id}</code> },
+        ]}
+      />
+    </>
+  );
+}

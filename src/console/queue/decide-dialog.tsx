@@ -1,0 +1,87 @@
+import { useState } from 'preact/hooks';
+import { ask } from '../api/client.ts';
+import { lookAgain, waiting } from '../api/live.ts';
+import type { Approval } from '../api/types.ts';
+import { announce } from '../parts/announce.tsx';
+import { RiskBadge } from '../parts/badge.tsx';
+import { Dialog } from '../parts/dialog.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { Left } from '../parts/time.tsx';
+import { Visible } from '../parts/visible.tsx';
+import { SqlText } from '../sql/sql-text.tsx';
+import { useCell } from '../state/cell.ts';
+
+export type Verdict = 'approve' | 'deny';
+
+interface DecideProps {
+  readonly verdict: Verdict;
+  readonly approval: Approval;
+  readonly onClose: () => void;
+}
+
+/** The last look before a statement runs, or fails. It is bound to the statement that it shows. */
+export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
+  const [comment, setComment] = useState('');
+  const [isAsking, setAsking] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const { approvals } = useCell(waiting);
+  const stillWaits = approvals?.some(({ id }) => id === approval.id) ?? true;
+  const approves = verdict === 'approve';
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    setAsking(true);
+    setError(null);
+    try {
+      announce(said(await decide(approval.id, verdict, comment.trim())));
+      onClose();
+    } catch (thrown) {
+      setError(thrown);
+      setAsking(false);
+    } finally {
+      lookAgain();
+    }
+  };
+  return (
+    <Dialog title={approves ? 'Approve this statement?' : 'Deny this statement?'} onClose={onClose}>
+      <p class="dialog-facts">
+        <RiskBadge risk={approval.risk} />{' '}
+        <Visible text={`${approval.role}@${approval.database}, ${approval.client}`} />,{' '}
+        <Left until={approval.expires_at} />
+      </p>
+      <SqlText sql={approval.statement} />
+      {!stillWaits && !isAsking && <Notice tone="warning">It no longer waits.</Notice>}
+      <form onSubmit={submit}>
+        <label for="comment">Comment, kept and told to the client (optional)</label>
+        <input
+          id="comment"
+          value={comment}
+          maxLength={2000}
+          autocomplete="off"
+          onInput={(event) => setComment(event.currentTarget.value)}
+          autofocus
+        />
+        {error !== null && <Failure error={error} />}
+        <div class="buttons">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class={approves ? 'primary' : 'danger'} disabled={isAsking}>
+            {approves ? 'Approve' : 'Deny'}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+async function decide(id: string, verdict: Verdict, comment: string): Promise<Approval> {
+  return await ask<Approval>(`/v1/approvals/${encodeURIComponent(id)}/${verdict}`, {
+    method: 'POST',
+    body: comment === '' ? {} : { comment },
+  });
+}
+
+function said({ state, approvals_needed: needed, approved_by: by }: Approval): string {
+  if (state !== 'pending') return state === 'approved' ? 'Approved: it runs.' : `It is ${state}.`;
+  return `Your approval counts: ${by.length} of ${needed}.`;
+}

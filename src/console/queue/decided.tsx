@@ -1,0 +1,76 @@
+import { useState } from 'preact/hooks';
+import { ask } from '../api/client.ts';
+import type { Approval, Page } from '../api/types.ts';
+import { RiskBadge, StateBadge } from '../parts/badge.tsx';
+import { Show } from '../parts/notice.tsx';
+import { Time } from '../parts/time.tsx';
+import { Visible } from '../parts/visible.tsx';
+import { SqlLine } from '../sql/sql-text.tsx';
+import { useLoad } from '../state/load.ts';
+import { hrefOf } from '../state/route.ts';
+
+/** What was held and no longer waits, the newest first, a page at a time. */
+export function Decided({ openId }: { readonly openId: string | null }) {
+  const [cursors, setCursors] = useState<readonly string[]>([]);
+  const [loaded, reload] = useLoad(
+    (signal) =>
+      ask<Page<Approval>>('/v1/approvals', { signal, query: { limit: 50, cursor: cursors.at(-1) } }),
+    [cursors.at(-1)],
+  );
+  return (
+    <Show loaded={loaded} what="earlier statements" retry={reload}>
+      {({ items, next }) => {
+        const decided = items.filter(({ state }) => state !== 'pending');
+        return (
+          <>
+            {decided.length === 0 && <p class="empty">Nothing was decided yet.</p>}
+            <ol class="rows">
+              {decided.map((approval) => (
+                <li key={approval.id}>
+                  <EarlierRow approval={approval} isOpen={approval.id === openId} />
+                </li>
+              ))}
+            </ol>
+            <div class="buttons">
+              <button type="button" onClick={reload}>
+                Refresh
+              </button>
+              {cursors.length > 0 && (
+                <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>
+                  Newer
+                </button>
+              )}
+              {next !== null && (
+                <button type="button" onClick={() => setCursors([...cursors, next])}>
+                  Older
+                </button>
+              )}
+            </div>
+          </>
+        );
+      }}
+    </Show>
+  );
+}
+
+function EarlierRow({ approval, isOpen }: { readonly approval: Approval; readonly isOpen: boolean }) {
+  return (
+    <a class="row" href={hrefOf('queue', approval.id)} aria-current={isOpen ? 'true' : undefined}>
+      <span class="row-head">
+        <StateBadge state={approval.state} />
+        <RiskBadge risk={approval.risk} />
+        <span class="row-who">
+          <Visible text={`${approval.role}@${approval.database}`} />
+        </span>
+        <span class="row-time">
+          <Time at={approval.resolved_at ?? approval.created_at} />
+        </span>
+      </span>
+      <SqlLine sql={approval.statement} />
+      <span class="row-rule">
+        {approval.resolved_by !== null && `by ${approval.resolved_by}`}
+        {approval.comment !== null && approval.comment !== '' && ` · “${approval.comment}”`}
+      </span>
+    </a>
+  );
+}

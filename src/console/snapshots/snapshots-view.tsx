@@ -1,0 +1,3 @@
+export function SnapshotsView(_: { readonly id: string | null; readonly query: URLSearchParams }) {
+  return <h1>Snapshots</h1>;
+}

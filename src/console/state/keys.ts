@@ -1,0 +1,24 @@
+import { useEffect, useRef } from 'preact/hooks';
+
+/** What single keys do; not while somebody writes, nor with a dialog open, nor together with other keys. */
+export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
+
+export function useKeys(keys: Keys): void {
+  const latest = useRef(keys);
+  latest.current = keys;
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const action = latest.current[event.key];
+      if (action === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (isWriting(event.target) || document.querySelector('dialog[open]') !== null) return;
+      event.preventDefault();
+      action(event);
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
+}
+
+function isWriting(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches('input, textarea, select, [contenteditable]');
+}

@@ -1,0 +1,28 @@
+import { LIMITS } from '../base/limits.ts';
+import { textColumns } from '../catalog/row.ts';
+import type { StatementParameters } from '../snapshot/plan.ts';
+import type { Parameters } from './preview.ts';
+import { withParameters } from './rows.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** Types that the user has made have larger OIDs, and may run code of their own to be shown. */
+const SYSTEM_OIDS = 16_384;
+
+/** The values of the client's parameters as the server writes them. */
+export async function parameterValues(sandbox: Sandbox, given: StatementParameters): Promise<Parameters> {
+  const count = given.values.length;
+  if (count === 0) return { count, values: [] };
+  if (count > LIMITS.previewParametersMax || given.types.some((oid) => oid === 0 || oid >= SYSTEM_OIDS))
+    return { count, values: null };
+  const shown = given.values.map(
+    (_, i) => `pg_catalog.left($${i + 1}::pg_catalog.text, ${LIMITS.previewValueChars})`,
+  );
+  const values = await sandbox.step(async (connection) => {
+    let found: readonly (string | null)[] = [];
+    await connection.run(withParameters(`SELECT ${shown.join(', ')}`, given), (row) => {
+      found = textColumns(row);
+    });
+    return found;
+  });
+  return { count, values: 'kind' in values ? null : values };
+}

@@ -1,0 +1,46 @@
+import type { CatalogAnswer } from '../catalog/catalog.ts';
+import type { Relation } from '../catalog/relation.ts';
+import type { ColumnPattern } from '../policy/name-pattern.ts';
+import type { ChangedRows } from '../snapshot/cascade.ts';
+import type { StatementParameters } from '../snapshot/plan.ts';
+import type { Analysis, StatementEffects } from '../sql/effects.ts';
+import type { WriteSlice } from '../sql/slice.ts';
+import { type Cascades, type RowCount, type Sample, unknown } from './preview.ts';
+
+/** A held statement, as its preview is asked for. */
+export interface PreviewRequest {
+  /** Whose answers of the catalog may be shared: the database. */
+  readonly scope: string;
+  readonly text: string;
+  readonly analysis: Analysis;
+  readonly parameters: StatementParameters;
+  readonly snapshot: 'required' | 'best_effort' | 'off';
+  /** Why there will be no snapshot, where that is known. */
+  readonly noSnapshot: string | null;
+  readonly masks: readonly ColumnPattern[];
+}
+
+/** The one statement of the text, and what the catalog says of what it names. */
+export interface PreviewSubject {
+  readonly request: PreviewRequest;
+  readonly effects: StatementEffects;
+  readonly slice: WriteSlice;
+  readonly answer: CatalogAnswer;
+  readonly targets: readonly Relation[];
+}
+
+/** What is found of the rows. */
+export interface FoundRows {
+  readonly rows: RowCount;
+  readonly sample: Sample;
+  readonly cascades: Cascades;
+  /** How rows of which relations change, the targets' first; null where that is not known. */
+  readonly changes: readonly Pick<ChangedRows, 'relation' | 'only' | 'change' | 'level'>[] | null;
+  /** Rows are inserted, or tables emptied, besides. */
+  readonly besides: 'insert' | 'truncate' | null;
+}
+
+export function nothingFound(reason: string): FoundRows {
+  const why = unknown(reason);
+  return { rows: why, sample: why, cascades: why, changes: null, besides: null };
+}

@@ -1,0 +1,88 @@
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
+import type { ControlStore } from '../store/control-store.ts';
+import type { Preview } from './preview.ts';
+import { unknown } from './preview.ts';
+
+/** `none`: the approval is of a time that made no previews, or its gateway ended before there was one. */
+export type PreviewFound =
+  | { readonly state: 'pending' }
+  | { readonly state: 'none' }
+  | { readonly state: 'ready'; readonly preview: Preview };
+
+/** What the session hands previews to. */
+export interface PreviewSink {
+  begin(approvalId: string): void;
+  /** Resolves when it is kept. */
+  finish(approvalId: string, preview: Preview): Promise<void>;
+}
+
+/** The previews of approvals: those that are being made by this gateway, and those that are kept. */
+export class PreviewResults implements PreviewSink {
+  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>;
+  readonly #log: Pick<Logger, 'warn'>;
+  readonly #pending = new Set<string>();
+  readonly #listeners = new Set<(approvalId: string) => void>();
+
+  constructor(
+    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>,
+    log: Pick<Logger, 'warn'>,
+  ) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** Tells of each preview as it is there. */
+  listen(listener: (approvalId: string) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  begin(approvalId: string): void {
+    this.#pending.add(approvalId);
+  }
+
+  async finish(approvalId: string, preview: Preview): Promise<void> {
+    try {
+      await this.#store.setApprovalPreview(approvalId, bounded(preview));
+    } catch (err) {
+      this.#log.warn({ err, approval: approvalId }, 'a preview could not be stored');
+    } finally {
+      this.#pending.delete(approvalId);
+      for (const listener of this.#listeners) listener(approvalId);
+    }
+  }
+
+  async find(approvalId: string): Promise<PreviewFound> {
+    if (this.#pending.has(approvalId)) return { state: 'pending' };
+    const body = await this.#store.approvalPreview(approvalId);
+    return body === null ? { state: 'none' } : { state: 'ready', preview: JSON.parse(body) as Preview };
+  }
+}
+
+/** Without what takes most room, where it is too large to be kept. */
+function bounded(preview: Preview): string {
+  const whole = JSON.stringify(preview);
+  if (Buffer.byteLength(whole) <= LIMITS.previewBytes) return whole;
+  const reason = 'the preview would be too large to be kept';
+  const smaller = JSON.stringify({
+    ...preview,
+    sample: unknown(reason),
+    parameters: { ...preview.parameters, values: null },
+  });
+  if (Buffer.byteLength(smaller) <= LIMITS.previewBytes) return smaller;
+  const left = unknown(reason);
+  return JSON.stringify({
+    ...preview,
+    tables: [],
+    sample: left,
+    cascades: left,
+    triggers: left,
+    locks: left,
+    parameters: { ...preview.parameters, values: null },
+  });
+}
+
+/** Of the statement itself, where they were counted to the last. */
+export function exactRows(found: PreviewFound): number | null {
+  return found.state === 'ready' && found.preview.rows.kind === 'exact' ? found.preview.rows.rows : null;
+}

@@ -1,0 +1,153 @@
+import { statSync } from 'node:fs';
+import type { TokensAdmin, WantedToken } from './admin/deps.ts';
+import { OIDC_PREFIX, OidcVerifier } from './admin/oidc.ts';
+import { type MadeToken, makeToken, type Token } from './admin/tokens.ts';
+import { type ActionLog, recordAction } from './audit/recorded-action.ts';
+import { HoldfastError } from './base/errors.ts';
+import type { Logger } from './base/log.ts';
+import { loadPrincipalsFile, NO_PRINCIPALS, type PrincipalsFile } from './config/tokens.ts';
+import type { ControlStore, TokenRow } from './store/control-store.ts';
+
+export interface PrincipalsDeps {
+  /** Of the tokens file, or null where there is none. */
+  readonly path: string | null;
+  readonly store: ControlStore;
+  readonly audit: ActionLog;
+  readonly log: Pick<Logger, 'info' | 'error'>;
+}
+
+/**
+ * Who may use the API: the tokens of the file, which is read again when it has changed; those of the store; and whom
+ * an issuer vouches for. Where there is nobody at all, the first start makes a token.
+ */
+export class Principals implements TokensAdmin {
+  /** The token that this start has made, or null. */
+  made: string | null = null;
+  readonly #deps: PrincipalsDeps;
+  #stored: readonly Token[] = [];
+  #file: PrincipalsFile = NO_PRINCIPALS;
+  #fileSeen = '';
+  #all: readonly Token[] = [];
+  #oidc: OidcVerifier | null = null;
+
+  static async open(deps: PrincipalsDeps): Promise<Principals> {
+    const principals = new Principals(deps);
+    principals.#stored = (await deps.store.tokens()).map(tokenOf);
+    principals.reload();
+    if (principals.all.length === 0 && principals.oidc === null) {
+      const { secret, token } = makeToken('admin', ['*']);
+      await deps.store.insertToken({ ...token, createdAtMs: Date.now(), createdBy: 'holdfast' });
+      principals.#stored = [token];
+      principals.made = secret;
+      principals.#gather();
+    }
+    return principals;
+  }
+
+  private constructor(deps: PrincipalsDeps) {
+    this.#deps = deps;
+  }
+
+  get all(): readonly Token[] {
+    this.#followFile();
+    return this.#all;
+  }
+
+  get oidc(): OidcVerifier | null {
+    this.#followFile();
+    return this.#oidc;
+  }
+
+  /** Throws what is wrong with the file, and then keeps what was read before. */
+  reload(): void {
+    const { path } = this.#deps;
+    this.#fileSeen = stateOf(path);
+    const { oidc: before } = this.#file;
+    // A file that is gone takes its tokens along.
+    this.#file = path === null || this.#fileSeen === GONE ? NO_PRINCIPALS : loadPrincipalsFile(path);
+    const { oidc } = this.#file;
+    if (JSON.stringify(oidc) !== JSON.stringify(before)) this.#oidc = oidc && new OidcVerifier(oidc);
+    this.#gather();
+  }
+
+  list(): readonly Token[] {
+    return this.all;
+  }
+
+  async create(wanted: WantedToken, by: string, client: string): Promise<MadeToken> {
+    const { name, scopes, expiresAtMs, roles, groups } = wanted;
+    const { store, audit } = this.#deps;
+    if (name.startsWith(OIDC_PREFIX) || this.all.some((token) => token.name === name)) {
+      throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
+    }
+    const made = makeToken(name, scopes, expiresAtMs, { roles, groups });
+    const text = `new token ${name} with ${scopes.join(', ')}`;
+    const action = {
+      operation: 'new token',
+      text,
+      reason: '',
+      tables: [],
+      database: '',
+      by,
+      client,
+    } as const;
+    await recordAction(audit, action, async () => {
+      const row = { ...made.token, createdAtMs: Date.now(), createdBy: by };
+      if (!(await store.insertToken(row))) throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
+    });
+    this.#stored = [...this.#stored, made.token];
+    this.#gather();
+    return made;
+  }
+
+  /** It is refused from now on, also where the store cannot be told: until the next start. */
+  async revoke(name: string, by: string, client: string): Promise<void> {
+    const token = this.all.find((one) => one.name === name);
+    if (token === undefined) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
+    if (token.source !== 'store') {
+      throw new HoldfastError('CONFLICT', `${name} stands in ${this.#deps.path}; remove it there`);
+    }
+    this.#stored = this.#stored.filter((one) => one !== token);
+    this.#gather();
+    const text = `revoke token ${name}`;
+    const action = {
+      operation: 'revoke token',
+      text,
+      reason: '',
+      tables: [],
+      database: '',
+      by,
+      client,
+    } as const;
+    await recordAction(this.#deps.audit, action, () => this.#deps.store.deleteToken(name));
+  }
+
+  #followFile(): void {
+    if (stateOf(this.#deps.path) === this.#fileSeen) return;
+    try {
+      this.reload();
+      this.#deps.log.info({ file: this.#deps.path }, 'the tokens were read again');
+    } catch (error) {
+      const said = error instanceof Error ? error.message : error;
+      this.#deps.log.error({ error: said }, 'tokens not reloaded; the old stay');
+    }
+  }
+
+  #gather(): void {
+    this.#all = [...this.#file.tokens, ...this.#stored];
+  }
+}
+
+const GONE = 'gone';
+
+/** What changes when the file does. */
+function stateOf(path: string | null): string {
+  const stats = path === null ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stats === undefined
+    ? GONE
+    : `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.ctimeMs}`;
+}
+
+function tokenOf({ name, sha256, scopes, expiresAtMs, roles, groups }: TokenRow): Token {
+  return { name, sha256, scopes, expiresAtMs, roles, groups, source: 'store' };
+}

@@ -1,0 +1,253 @@
+import { LIMITS } from '../base/limits.ts';
+import type { Hold } from '../policy/decision.ts';
+import { computePreview, countNow } from '../preview/compute.ts';
+import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
+import type { PreviewRequest } from '../preview/request.ts';
+import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
+import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { Bind } from '../wire/bind.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import { decodeFrontendMessage } from '../wire/frontend-message.ts';
+import { Frontend } from '../wire/message-type.ts';
+import { NOT_UTF8 } from './capturable.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { whyNone } from './noted.ts';
+import { mayOweNothing } from './segment-fits.ts';
+import { parametersOf } from './snapshot-desk.ts';
+import type { SessionState } from './state.ts';
+
+const FLUSH = encodeFlush();
+
+/** A Bind, and the name of its statement as it is on the wire. */
+export interface BoundValues {
+  readonly bind: Bind;
+  readonly statement: Buffer;
+}
+
+/** Those of the Bind whose body is `bytes[start, end)`; null where it is malformed. */
+export function boundValues(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  nameStart: number,
+  nameEnd: number,
+): BoundValues | null {
+  const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
+  if (bind.kind !== 'bind') return null;
+  return { bind, statement: Buffer.from(bytes.subarray(nameStart, nameEnd)) };
+}
+
+export interface HeldText {
+  readonly analysis: Analysis;
+  /** Null where it is not to be shown, or was never read. */
+  readonly text: string | null;
+  readonly decision: Hold;
+  /** How many parameters, and what they are where the gateway has them. */
+  readonly parameters: number;
+  readonly bound: BoundValues | null;
+}
+
+/**
+ * What an approver sees of a statement is asked of the server on the held session's own connection, which stands idle
+ * meanwhile: it has the rights, settings and transaction that the statement will have, and no more.
+ */
+export class PreviewDesk {
+  private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
+
+  constructor(state: SessionState, hidden: HiddenQueries) {
+    this.state = state;
+    this.hidden = hidden;
+  }
+
+  begin(approvalId: string, held: HeldText): HeldPreview {
+    return new HeldPreview(this.state, this.hidden, approvalId, held);
+  }
+
+  /** How many rows the statement changes, exactly; null where that is not to be had in time. */
+  async countNow(held: HeldText): Promise<number | null> {
+    const { previews } = this.state.services;
+    if (previews === null) return null;
+    const asking = new Asking(this.state, this.hidden);
+    const counted = await asking
+      .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
+      .catch(() => null);
+    return typeof counted === 'number' ? counted : null;
+  }
+}
+
+/** One preview, made while the hold lasts. */
+export class HeldPreview {
+  private readonly asking: Asking;
+  private readonly over: Promise<void>;
+
+  constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
+    this.asking = new Asking(state, hidden);
+    const { previews, log } = state.services;
+    if (previews === null) {
+      this.over = Promise.resolve();
+      return;
+    }
+    previews.results.begin(approvalId);
+    this.over = this.asking
+      .ask(held, (sandbox, request) => computePreview(sandbox, previews.sources, request))
+      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)))
+      .then((found) => ('kind' in found ? emptyPreview(state, held, found.reason) : found))
+      .then((preview) => previews.results.finish(approvalId, preview))
+      .catch((err: unknown) => log.warn({ err, approval: approvalId }, 'a preview was not kept'));
+  }
+
+  /** The hold is over. Resolves when the connection is the client's again. */
+  async stop(): Promise<void> {
+    await this.asking.stop();
+  }
+
+  /** Waits for it, but not for long. */
+  async within(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([this.over, late]);
+    clearTimeout(timer);
+    await this.stop();
+  }
+}
+
+/**
+ * Questions about a statement that stands still.
+ *
+ * States:
+ * - waiting: what the client has sent before is not answered yet. It may be left at once.
+ * - asking: a question is under way, and the transaction of the questions is open. It is left once that has been
+ *   answered, which the server's own time limit sees to, and the transaction rolled back.
+ * - over: the connection is as it was, or the session ends.
+ *
+ * Invariant: nothing that the client has sent goes on before it is over, or left while it waits.
+ */
+class Asking {
+  private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
+  private isAsking = false;
+  private isStopped = false;
+  private sandbox: Sandbox | null = null;
+  private readonly left = Promise.withResolvers<void>();
+  private readonly free = Promise.withResolvers<void>();
+
+  constructor(state: SessionState, hidden: HiddenQueries) {
+    this.state = state;
+    this.hidden = hidden;
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.sandbox?.stop();
+    this.left.resolve();
+    if (this.isAsking) await this.free.promise;
+  }
+
+  async ask<T>(
+    held: HeldText,
+    work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
+  ): Promise<T | Unknown> {
+    const { state, hidden } = this;
+    const problem = this.problemOfText(held) ?? (await this.untilQuiet()) ?? this.problemOfPlace();
+    if (problem !== null) return unknown(problem);
+    this.isAsking = true;
+    try {
+      if (state.replies.segmentOpen) await hidden.endSegment();
+      const parameters = await this.parametersOf(held);
+      if (parameters === null) return unknown('the types of its parameters are not known');
+      const request = requestOf(state, held, parameters);
+      return await inSandbox(
+        hidden.ending('sync'),
+        state.transactionStatus === 'T',
+        SANDBOX_LIMITS,
+        (sandbox) => work(sandbox, request),
+        (sandbox) => {
+          this.sandbox = sandbox;
+          if (this.isStopped) sandbox.stop();
+        },
+      );
+    } catch (error) {
+      if (error instanceof NoSandbox) return unknown(error.message);
+      // What the client sends must not run in a transaction that is not its own.
+      if (error instanceof NotLeft && !state.upstream.socket.destroyed) state.fail(error);
+      throw error;
+    } finally {
+      this.isAsking = false;
+      this.free.resolve();
+    }
+  }
+
+  private problemOfText({ text, bound, parameters }: HeldText): string | null {
+    if (text === null) return 'its text is secret, or was not read';
+    if (bound === null && parameters > 0) return 'its parameters are not known';
+    return this.state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
+  }
+
+  /** Waits until the server has answered all that was sent; gives why that is not to be waited for. */
+  private async untilQuiet(): Promise<string | null> {
+    const { state } = this;
+    // What stands in front of the message is sent by then.
+    await Promise.resolve();
+    let flushed = false;
+    while (!this.isStopped) {
+      if (state.copyingIn || state.copyDoubt !== 'none') return 'it follows a COPY';
+      if (state.discarding || state.fatal) return 'an error stands in front of it';
+      if (state.owesNothing()) return null;
+      if (mayOweNothing(state)) return 'it follows a COPY';
+      if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
+      flushed = true;
+      await Promise.race([state.untilAnswered(), this.left.promise]);
+    }
+    return 'the hold ended before the server could be asked';
+  }
+
+  /** Why the segment that is open cannot be ended ahead of the client's Sync, or nothing asked in the transaction. */
+  private problemOfPlace(): string | null {
+    const { state } = this;
+    if (state.transactionStatus === 'E') return 'its transaction has failed';
+    if (state.inImplicitBlock) return 'it follows an Execute that no Sync has ended';
+    if (!state.replies.segmentOpen) return null;
+    const runs = state.executedIn === state.segment || state.bound !== null || state.deferred !== null;
+    const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
+    // A Sync of ours would commit what has run, and takes the portals away where no transaction is open.
+    return runs || (hasPortals && !state.isInBlock) ? 'it follows messages that no Sync has ended' : null;
+  }
+
+  private async parametersOf({ bound, parameters }: HeldText): Promise<StatementParameters | null> {
+    if (bound === null || parameters === 0) return NO_PARAMETERS;
+    const types = await this.hidden.describe(bound.statement, 'sync');
+    return parametersOf(bound.bind, types);
+  }
+}
+
+const SANDBOX_LIMITS = {
+  statementMs: LIMITS.previewStatementMs,
+  lockMs: LIMITS.previewLockMs,
+  totalMs: LIMITS.previewTotalMs,
+};
+
+function requestOf(state: SessionState, held: HeldText, parameters: StatementParameters): PreviewRequest {
+  return {
+    scope: state.facts.database,
+    text: held.text!,
+    analysis: held.analysis,
+    parameters,
+    snapshot: held.decision.snapshot,
+    noSnapshot: whyNoSnapshot(state, held.decision),
+    masks: state.services.policy.current.masks ?? [],
+  };
+}
+
+function whyNoSnapshot({ services }: SessionState, decision: Hold): string | null {
+  return services.snapshots === null ? 'the gateway takes no snapshots (snapshots_taken)' : whyNone(decision);
+}
+
+function emptyPreview(state: SessionState, { decision, parameters }: HeldText, reason: string): Preview {
+  const why = whyNoSnapshot(state, decision);
+  const undo = { possible: why === null ? ('unknown' as const) : ('no' as const), reason: why ?? reason };
+  return nothingKnown(reason, undo, { count: parameters, values: null });
+}

@@ -1,0 +1,89 @@
+import { newId } from '../base/ids.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import { NO_PARAMETERS, planCapture } from '../snapshot/plan.ts';
+import { moveDrop } from '../trash/move.ts';
+import { isDrop } from './capturable.ts';
+import { type CaptureOutcome, failure } from './capture-run.ts';
+import type { SplitRun } from './split-run.ts';
+import type { Part } from './split-text.ts';
+
+const SAVEPOINT = 'holdfast_rehearsal';
+const SYNTAX_ERROR = '42601';
+
+/**
+ * What can be said of a text of several statements before any of it runs: whether the server can read all of it, and
+ * whether there is an exact plan for each statement as things stand. What only those in front of a statement bring about
+ * shows when it is captured; by then all there is to do is to refuse it, and so to take all of them back.
+ *
+ * Invariant: it leaves no trace in the client's transaction, and no transaction of ours open. Null where nothing stands
+ * against the text.
+ */
+export async function rehearse(run: SplitRun): Promise<CaptureOutcome | null> {
+  const { connection, block, decision, entry } = run;
+  const isInside = block === 'client';
+  try {
+    if (isInside) await connection.run(plainQuery(`SAVEPOINT ${SAVEPOINT}`), () => {});
+    const outcome = (await readWhole(run)) ?? (await planAll(run));
+    if (isInside) await back(connection, true);
+    return outcome;
+  } catch (error) {
+    return failure(error, decision, entry.analysis);
+  }
+}
+
+async function back(connection: HiddenConnection, forGood: boolean): Promise<void> {
+  await connection.run(plainQuery(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`), () => {});
+  if (forGood) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
+}
+
+/** The server reads all of a text before it runs any of it, and a Parse of several statements does no more than that. */
+async function readWhole({ hidden, text, connection, block }: SplitRun): Promise<CaptureOutcome | null> {
+  const { error, warned } = await hidden.parse(text);
+  if (block === 'client') await back(connection, false);
+  const isRead = error?.sqlstate === SYNTAX_ERROR && error.fields['P'] === undefined;
+  if (error !== null && !isRead) return { kind: 'refused', error: error.fields };
+  if (!warned) return null;
+  // What it says ahead of all it would say one by one.
+  return { kind: 'unplanned', reason: 'the server has something to say of its text before any of it runs' };
+}
+
+async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
+  for (const part of run.parts) {
+    if (part.decision?.snapshot !== 'required') continue;
+    let reason: string | null = null;
+    try {
+      reason = isDrop(part.analysis) ? await tryDrop(run, part) : await tryPlan(run, part);
+    } catch (error) {
+      if (!(error instanceof HiddenQueryError)) throw error;
+      // Whatever it is, the statement itself will meet it, or one in front of it sees to that.
+      if (run.block === 'client') await back(run.connection, false);
+    }
+    if (reason !== null) return { kind: 'unplanned', reason };
+  }
+  return null;
+}
+
+/** The reason why there is no exact plan; null where there is one, or may be by the time. */
+async function tryPlan({ state, services, connection }: SplitRun, { text }: Part): Promise<string | null> {
+  const slice = await services.slice(text);
+  const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
+  const planned = await planCapture(connection, services.catalog, request);
+  return planned.kind === 'none' && planned.missing !== true ? planned.reason : null;
+}
+
+async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
+  const { services, connection, block } = run;
+  const reading = await services.readDrop(text);
+  if (reading.kind === 'other drop') return reading.reason;
+  if (reading.kind !== 'drop') return 'it is one of several statements';
+  const request = { text: text.toString('utf8'), drop: reading.drop, id: newId('snap') };
+  if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
+  try {
+    const outcome = await moveDrop(connection, request);
+    return outcome.kind === 'none' ? outcome.reason : null;
+  } finally {
+    if (block === 'client') await back(connection, false);
+    else await connection.run(plainQuery('ROLLBACK'), () => {});
+  }
+}

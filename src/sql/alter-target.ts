@@ -1,0 +1,78 @@
+import type { RelationName } from './effects.ts';
+import { as, type Fields, list, relationOf, text } from './tree.ts';
+
+/** What an ALTER TABLE does, for whoever keeps what it takes away. */
+
+export interface AlterStatement {
+  readonly table: RelationName;
+  /** Columns whose type it changes. */
+  readonly retyped: readonly string[];
+  /** It adds columns, which an undo leaves there with what is in them by then. */
+  readonly adds: boolean;
+  /** It drops an identity, and the sequence with it. */
+  readonly unnumbers: boolean;
+}
+
+/**
+ * Subcommands whose effects on a table's definition are seen by comparing it with what it was, and are taken back by
+ * others of their kind. Anything else loses what no definition tells, or is not known.
+ */
+const REVERSIBLE = new Set([
+  'AT_AddColumn',
+  'AT_ColumnDefault',
+  'AT_DropNotNull',
+  'AT_SetNotNull',
+  'AT_SetExpression',
+  'AT_SetStatistics',
+  'AT_SetOptions',
+  'AT_ResetOptions',
+  'AT_SetStorage',
+  'AT_SetCompression',
+  'AT_AddConstraint',
+  'AT_AlterConstraint',
+  'AT_ValidateConstraint',
+  'AT_DropConstraint',
+  'AT_AlterColumnType',
+  'AT_ClusterOn',
+  'AT_DropCluster',
+  'AT_SetRelOptions',
+  'AT_ResetRelOptions',
+  'AT_EnableTrig',
+  'AT_EnableAlwaysTrig',
+  'AT_EnableReplicaTrig',
+  'AT_DisableTrig',
+  'AT_EnableTrigUser',
+  'AT_DisableTrigUser',
+  'AT_EnableRule',
+  'AT_EnableAlwaysRule',
+  'AT_EnableReplicaRule',
+  'AT_DisableRule',
+  'AT_ReplicaIdentity',
+  'AT_EnableRowSecurity',
+  'AT_DisableRowSecurity',
+  'AT_ForceRowSecurity',
+  'AT_NoForceRowSecurity',
+  'AT_DropIdentity',
+  'AT_DropInherit',
+  'AT_DetachPartition',
+]);
+
+/** A clause that reads well behind "because" where it is not understood, or cannot be taken back. */
+export function readAlterTable(fields: Fields): AlterStatement | string {
+  const table = relationOf(fields['relation']);
+  if (table === null || fields['objtype'] !== 'OBJECT_TABLE') return 'only what is done to tables is kept';
+  const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
+  const kinds = commands.map((command) => String(command?.['subtype']));
+  for (const [i, kind] of kinds.entries()) {
+    if (kind === 'AT_DropColumn')
+      return 'of what ALTER loses, dropped columns are kept only where it does nothing else';
+    if (!REVERSIBLE.has(kind)) return `no undo is known of a part of it (${kind.slice('AT_'.length)})`;
+    if (as(commands[i]?.['def'], 'PartitionCmd')?.['concurrent'] === true)
+      return 'DETACH PARTITION … CONCURRENTLY cannot be run in a transaction';
+  }
+  const retyped = commands.flatMap((command, i) =>
+    kinds[i] === 'AT_AlterColumnType' ? [text(command?.['name']) ?? ''] : [],
+  );
+  const has = (kind: string) => kinds.includes(kind);
+  return { table, retyped, adds: has('AT_AddColumn'), unnumbers: has('AT_DropIdentity') };
+}

@@ -1,0 +1,48 @@
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import type { TokenRow } from './control-store.ts';
+import type { StoreCalls } from './sqlite-records.ts';
+
+export const PRINCIPALS_SCHEMA = `
+  alter table tokens add column roles text not null default '[]';
+  alter table tokens add column "groups" text not null default '[]';
+  alter table tokens add column created_by text not null default 'holdfast';
+`;
+
+export function tokenCalls(
+  database: DatabaseSync,
+): Pick<StoreCalls, 'insertToken' | 'deleteToken' | 'tokens'> {
+  const insert = database.prepare(
+    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms, roles, "groups", created_by)
+     values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`,
+  );
+  const remove = database.prepare('delete from tokens where name = ?');
+  const all = database.prepare('select * from tokens order by name');
+  return {
+    insertToken(token: TokenRow): boolean {
+      const { name, sha256, scopes, createdAtMs, expiresAtMs, roles, groups, createdBy } = token;
+      const [given, owned, member] = [scopes, roles, groups].map((list) => JSON.stringify(list));
+      return (
+        insert.run(name, sha256, given!, createdAtMs, expiresAtMs, owned!, member!, createdBy).changes === 1
+      );
+    },
+    deleteToken(name: string): void {
+      remove.run(name);
+    },
+    tokens: () => all.all().map(tokenRow),
+  };
+}
+
+function tokenRow(row: Record<string, SQLOutputValue>): TokenRow {
+  const list = (name: string) => JSON.parse(String(row[name])) as string[];
+  const expires = row['expires_at_ms'];
+  return {
+    name: String(row['name']),
+    sha256: String(row['sha256']),
+    scopes: list('scopes'),
+    createdAtMs: Number(row['created_at_ms']),
+    expiresAtMs: expires === null ? null : Number(expires),
+    roles: list('roles'),
+    groups: list('groups'),
+    createdBy: String(row['created_by']),
+  };
+}

@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { heldId } from '../decision/fixture.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { programsOf } from '../support/postgres.ts';
+import { eventually } from '../support/process-facts.ts';
+import { fieldsOf, type RawClient } from '../support/raw-client.ts';
+import { ConsoleUnderTest } from './console-under-test.ts';
+
+let under: ConsoleUnderTest;
+const clients: RawClient[] = [];
+
+beforeAll(async () => {
+  under = await ConsoleUnderTest.start();
+});
+beforeEach(() => under.fixture.reset());
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  await under.leave();
+  expect(under.faults.splice(0)).toEqual([]);
+});
+afterAll(() => under?.stop());
+
+/** A client that waits for what is decided about its statement, and the approval's id. */
+async function held(sql: string, application = 'tests') {
+  const client = await under.fixture.client({ application_name: application });
+  clients.push(client);
+  client.write(fe.query(sql));
+  return { client, id: await heldId(client) };
+}
+
+const rows = (page: Page) => page.locator('[data-row]');
+
+it('signs in by a token that is kept in the tab alone, and out again', async () => {
+  const page = await under.page();
+  await page.goto(under.url);
+  await page.getByLabel('Token').fill('hf_wrong');
+  await page.getByLabel('Token').press('Enter');
+  await page.getByText('does not know this token').waitFor();
+  await page.getByLabel('Token').fill(under.fixture.gateway.token);
+  await page.getByLabel('Token').press('Enter');
+  await page.getByText('Nothing waits.').waitFor();
+  await page.reload();
+  await page.getByText('Nothing waits.').waitFor();
+  expect(await page.evaluate('JSON.stringify([localStorage, document.cookie])')).toBe('[{},""]');
+  expect(await page.content()).not.toContain(under.fixture.gateway.token);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('Token').waitFor();
+  expect(await page.evaluate('sessionStorage.length')).toBe(0);
+  await page.reload();
+  await page.getByLabel('Token').waitFor();
+});
+
+it('a psql that is held sees the notice, is approved by a click, and goes on', async () => {
+  const page = await under.signedIn();
+  const { gateway } = under.fixture;
+  const url = `postgres://postgres@127.0.0.1:${gateway.port}/postgres`;
+  const psql = spawn(join(programsOf(15, 'debian'), 'psql'), [
+    '-X',
+    url,
+    '-c',
+    'delete from precious where id < 4',
+  ]);
+  let said = '';
+  for (const stream of [psql.stdout, psql.stderr]) stream.on('data', (chunk) => (said += chunk));
+  const ended = new Promise((resolve) => psql.once('exit', resolve));
+  await page.getByText('delete from precious where id < 4').click();
+  await page.getByRole('heading', { name: 'delete' }).waitFor();
+  await eventually('psql', async () =>
+    said.includes('statement held for approval') ? null : `said ${said}`,
+  );
+  await page.getByRole('button', { name: 'Approve…' }).click();
+  await page.getByLabel('Comment').fill('checked with Ana');
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await page.getByText('Approved: it runs.').waitFor();
+  expect(await ended).toBe(0);
+  expect(said).toContain('DELETE 3');
+  expect(await under.fixture.preciousRows()).toBe(7);
+  await page.getByText('“checked with Ana”').waitFor();
+  await page.getByText('Nothing waits.').waitFor();
+});
+
+it('is worked by keys alone: j and k move, a and d ask, Enter decides', async () => {
+  const page = await under.signedIn();
+  const first = await held('delete from precious where id = 1');
+  const second = await held('delete from precious where id = 2');
+  const third = await held('truncate other');
+  await rows(page).nth(2).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  await eventually('the address', async () => (page.url().includes(second.id) ? null : page.url()));
+  await page.keyboard.press('a');
+  await page.getByRole('heading', { name: 'Approve this statement?' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('heading', { name: 'Approve this statement?' }).waitFor({ state: 'detached' });
+  expect((await under.fixture.approval(second.id))['state']).toBe('pending');
+  await page.keyboard.press('a');
+  await page.getByRole('heading', { name: 'Approve this statement?' }).waitFor();
+  await page.keyboard.type('looks right, add jk');
+  await page.keyboard.press('Enter');
+  await under.fixture.untilApprovalIs(second.id, 'approved');
+  expect(await under.fixture.approval(second.id)).toMatchObject({
+    comment: 'looks right, add jk',
+    resolved_by: 'tests',
+  });
+  expect((await second.client.untilReady()).map(({ type }) => type)).toContain('C');
+  await page.keyboard.press('j');
+  await eventually('the address', async () => (page.url().includes(first.id) ? null : page.url()));
+  await page.keyboard.press('d');
+  await page.getByRole('heading', { name: 'Deny this statement?' }).waitFor();
+  await page.keyboard.type('not on a Friday');
+  await page.keyboard.press('Enter');
+  await under.fixture.untilApprovalIs(first.id, 'denied');
+  const error = (await first.client.untilReady()).find(({ type }) => type === 'E');
+  expect(fieldsOf(error!)).toMatchObject({ C: '42501' });
+  expect(JSON.stringify(fieldsOf(error!))).toContain('not on a Friday');
+  await page.keyboard.press('?');
+  await page.getByRole('heading', { name: 'Keys' }).waitFor();
+  expect((await under.fixture.approval(third.id))['state']).toBe('pending');
+});
+
+it('follows what others decide, and what clients give up', async () => {
+  const page = await under.signedIn();
+  const { client, id } = await held('delete from precious');
+  const other = await held('truncate other');
+  await rows(page).nth(1).waitFor();
+  expect(await page.title()).toBe('(2) Queue · Holdfast');
+  await page.locator(`[data-row="${id}"]`).click();
+  await page.getByRole('button', { name: 'Deny…' }).click();
+  await under.fixture.resolve(id, 'approve');
+  await page.getByText('It no longer waits.').waitFor();
+  await page.getByRole('button', { name: 'Deny', exact: true }).click();
+  await page.getByText('is approved already').waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  expect((await client.untilReady()).map(({ type }) => type)).toContain('C');
+  other.client.destroy();
+  await page.getByText('Nothing waits.').waitFor();
+  await page.getByRole('button', { name: 'Earlier' }).click();
+  await page.locator('.row', { hasText: 'truncate other' }).getByText('disconnected').first().waitFor();
+});
+
+it('counts the approvals that a rule needs', async () => {
+  const page = await under.signedIn();
+  const { id } = await held('delete from precious', 'two');
+  await rows(page).first().click();
+  await page.getByText('0 of 2 approvals').waitFor();
+  await page.keyboard.press('a');
+  await page.getByRole('heading', { name: 'Approve this statement?' }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByText('Your approval counts: 1 of 2.').waitFor();
+  await page.getByText('1 of 2 approvals, by tests').waitFor();
+  expect((await under.fixture.approval(id))['state']).toBe('pending');
+});
+
+it('shows what a statement hides, and takes none of it for a page', async () => {
+  const page = await under.signedIn();
+  await held(`delete from precious where note = '<img src=x onerror=alert(1)>\u202e'`, '<b>bold</b>');
+  await rows(page).first().click();
+  const statement = page.getByRole('region', { name: 'Statement', exact: true });
+  expect(await statement.textContent()).toBe(
+    `delete from precious where note = '<img src=x onerror=alert(1)>U+202E'`,
+  );
+  await page.locator('dd', { hasText: '<b>bold</b>' }).waitFor();
+  expect(await page.locator('img, b').count()).toBe(0);
+});
+
+it('says when the gateway is gone, and goes on when it is back', async () => {
+  const page = await under.signedIn();
+  await page.context().setOffline(true);
+  await page.getByText('The gateway has not answered since').waitFor({ timeout: 40_000 });
+  await page.context().setOffline(false);
+  await page.getByText('The gateway has not answered since').waitFor({ state: 'detached', timeout: 20_000 });
+  await held('delete from precious');
+  await rows(page).first().waitFor();
+});

@@ -1,0 +1,267 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RawClient } from '../support/raw-client.ts';
+import { HeldPreviews } from './held-preview.ts';
+
+const SCHEMA = `
+  create role app login; create role poor login;
+  create table customers (id int primary key, name text, secret text default 's', balance numeric(10,2));
+  create table orders (id serial primary key, customer int references customers on delete cascade, note text);
+  create table items (id serial primary key, "order" int references orders on delete cascade);
+  create table notes (id serial primary key, customer int references customers on delete set null);
+  create table guarded (id int primary key, owner text);
+  insert into customers select i, 'c' || i, 's' || i, i from generate_series(1, 50) i;
+  insert into orders (customer, note) select i % 50 + 1, 'o' || i from generate_series(1, 200) i;
+  insert into items ("order") select i % 200 + 1 from generate_series(1, 600) i;
+  insert into notes (customer) values (1), (2), (60 - 20);
+  insert into guarded values (1, 'app'), (2, 'other');
+  alter table guarded enable row level security;
+  create policy own on guarded using (owner = current_user);
+  grant all on customers, orders, guarded to app; grant select on items to app;
+  grant delete, update on customers to poor; grant select (id) on customers to poor;
+  create function noticed(i int) returns boolean language plpgsql as $$ begin perform pg_advisory_lock(42); return true; end $$;
+  create function liar(i int) returns boolean immutable language plpgsql as $$ begin perform pg_advisory_lock(42); return true; end $$;
+  create function logged() returns trigger language plpgsql as $$ begin return coalesce(new, old); end $$;
+  create trigger log_orders after delete or insert on orders for each row execute function logged();
+  create trigger log_customers before update on customers for each row execute function logged();
+  create view rich as select * from customers where balance > 10;
+  create type mood as enum ('sad', 'ok'); create table moods (id int, m mood); insert into moods values (1, 'sad');
+  analyze;`;
+
+const POLICY = `
+mode: protect
+defaults: { high: hold, critical: hold }
+mask: [customers.secret]
+`;
+
+const SLOW = 'EXISTS (SELECT FROM generate_series(1, 2000000000) g WHERE g = -customers.id)';
+
+const STATE = `select md5(string_agg(t::text, ',' order by t::text)) from (
+  select c::text from customers c union all select o::text from orders o union all select i::text from items i) t
+  union all select last_value::text from orders_id_seq`;
+
+describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL %i', (version) => {
+  let held: HeldPreviews;
+  let client: pg.Client;
+
+  beforeAll(async () => {
+    held = await HeldPreviews.start(version, SCHEMA, POLICY);
+    client = await held.client();
+  });
+  afterAll(() => held?.stop());
+
+  const of = (sql: string, values?: readonly unknown[]) => held.of(client, sql, values);
+  const locked = async () =>
+    Number((await held.postgres.sql("select count(*) from pg_locks where locktype = 'advisory'"))[0]![0]);
+
+  it('counts its rows and those of every cascade, shows some, and changes nothing', async () => {
+    const before = await held.postgres.sql(STATE);
+    const preview = await of('DELETE FROM customers WHERE id <= 10');
+    expect(preview.rows).toEqual({ kind: 'exact', rows: 10 });
+    expect(preview.cascades).toMatchObject({ kind: 'tree' });
+    const nodes = preview.cascades.kind === 'tree' ? preview.cascades.nodes : [];
+    expect(
+      nodes.map(({ table, parent, level, change, rows }) => [table, parent, level, change, rows]),
+    ).toEqual([
+      ['orders', null, 1, 'delete', { kind: 'exact', rows: 40 }],
+      ['notes', null, 1, 'update', { kind: 'exact', rows: 2 }],
+      ['items', nodes[0]!.id, 2, 'delete', { kind: 'exact', rows: 120 }],
+    ]);
+    expect(preview.triggers).toEqual({
+      kind: 'list',
+      items: [
+        {
+          table: 'public.orders',
+          name: 'log_orders',
+          function: 'logged',
+          timing: 'after',
+          level: 'row',
+          events: ['delete'],
+        },
+      ],
+    });
+    expect(preview.sample).toMatchObject({ kind: 'rows', after: 'removed', more: true });
+    expect(preview.locks).toMatchObject({ mode: 'RowExclusiveLock', sessions: { kind: 'list', items: [] } });
+    expect(preview.undo.possible).toBe('yes');
+    expect(preview.tables.map(({ name, cause }) => `${name} ${cause}`)).toEqual([
+      'customers target',
+      'orders cascade',
+      'notes cascade',
+      'items cascade',
+    ]);
+    expect(preview.tables.every(({ bytes }) => bytes !== null && bytes > 0)).toBe(true);
+    expect(held.ended).toBe('42501');
+    expect(await held.postgres.sql(STATE)).toEqual(before);
+  });
+
+  it('computes what an UPDATE would make of the rows, with its parameters, and shows nothing masked', async () => {
+    const sql =
+      'UPDATE customers SET balance = balance * $2, secret = upper(name) WHERE id < $1 AND name <> $3';
+    const preview = await of(sql, [3, '1.5', 'x']);
+    expect(preview.rows).toEqual({ kind: 'exact', rows: 2 });
+    expect(preview.sample).toMatchObject({
+      kind: 'rows',
+      after: 'computed',
+      after_reason: 'the trigger log_customers may change it',
+      rows: [
+        { before: ['1', 'c1', null, '1.00'], after: ['1', 'c1', null, '1.50'] },
+        { before: ['2', 'c2', null, '2.00'], after: ['2', 'c2', null, '3.00'] },
+      ],
+    });
+    const columns = preview.sample.kind === 'rows' ? preview.sample.columns : [];
+    expect(columns.map(({ name, masked, assigned }) => [name, masked, assigned])).toEqual([
+      ['id', false, false],
+      ['name', false, false],
+      ['secret', true, true],
+      ['balance', false, true],
+    ]);
+    expect(preview.parameters).toEqual({ count: 3, values: ['3', '1.5', 'x'] });
+    expect(JSON.stringify(preview)).not.toContain('s1');
+  });
+
+  it('runs no function that is not PostgreSQL’s own, and none that may do something each time', async () => {
+    for (const call of ['noticed(id)', 'liar(id)', 'liar(1)']) {
+      const preview = await of(`DELETE FROM customers WHERE ${call}`);
+      const name = call.slice(0, call.indexOf('('));
+      const why = { kind: 'unknown', reason: `${name} is not a function of PostgreSQL's own` };
+      expect(preview.rows).toEqual(why);
+      expect(preview.sample).toEqual(why);
+    }
+    expect(await locked()).toBe(0);
+    const random = await of('DELETE FROM customers WHERE random() < 2');
+    expect(random.rows).toMatchObject({ kind: 'estimate', reason: expect.stringContaining('random') });
+    const set = await of('UPDATE customers SET balance = random() WHERE id = 1');
+    expect(set.sample).toMatchObject({ after: 'unknown', rows: [{ after: null }] });
+  });
+
+  it('says of views, row security and missing rights that they leave it unknown', async () => {
+    const view = await of('DELETE FROM rich WHERE id = 1');
+    expect(view.rows).toEqual({ kind: 'unknown', reason: 'rich is a view' });
+    const behind = await of('DELETE FROM customers WHERE id IN (SELECT id FROM rich)');
+    expect(behind.rows).toEqual({ kind: 'unknown', reason: 'rich is no table of its own rows' });
+    const app = await held.client('app');
+    const guarded = await held.of(app, 'DELETE FROM guarded WHERE id > 0');
+    expect(guarded.rows).toEqual({
+      kind: 'unknown',
+      reason: 'row security hides rows of guarded from this role',
+    });
+    const cascading = await held.of(app, 'DELETE FROM customers WHERE id = 1');
+    expect(cascading.rows).toEqual({ kind: 'exact', rows: 1 });
+    const nodes = cascading.cascades.kind === 'tree' ? cascading.cascades.nodes : [];
+    expect(nodes.map(({ table, rows }) => [table, rows.kind])).toEqual([
+      ['orders', 'unknown'],
+      ['notes', 'unknown'],
+      ['items', 'unknown'],
+    ]);
+    const poor = await held.of(await held.client('poor'), 'DELETE FROM customers WHERE id = 1');
+    expect(poor.rows).toEqual({ kind: 'unknown', reason: 'this role may not read customers' });
+    expect(poor.undo).toEqual({ possible: 'no', reason: 'this role may not read customers' });
+  });
+
+  it('sees who holds a lock that it would wait for, and gives up soon where it would have to wait itself', async () => {
+    const other = await RawClient.open(held.postgres.port, { application_name: 'report' });
+    try {
+      await other.rows('BEGIN; LOCK TABLE orders IN SHARE MODE');
+      const { locks } = await of('DELETE FROM customers WHERE id = 2');
+      const sessions = locks.kind === 'level' && locks.sessions.kind === 'list' ? locks.sessions.items : [];
+      expect(sessions).toMatchObject([
+        {
+          application: 'report',
+          role: 'postgres',
+          table: 'public.orders',
+          mode: 'ShareLock',
+          relation: 'holds',
+        },
+      ]);
+      await other.rows('LOCK TABLE customers IN ACCESS EXCLUSIVE MODE');
+      const waiting = await of('DELETE FROM customers WHERE id = 2');
+      expect(waiting.rows).toEqual({ kind: 'unknown', reason: 'a table is locked by others' });
+      expect(waiting.locks).toMatchObject({ mode: 'RowExclusiveLock', sessions: { kind: 'list' } });
+    } finally {
+      await other.terminate();
+    }
+  });
+
+  it('looks at a TRUNCATE and its cascades, at a DROP, and at what it does not understand', async () => {
+    const truncate = await of('TRUNCATE customers CASCADE');
+    expect(truncate.rows).toEqual({ kind: 'exact', rows: 50 });
+    const nodes = truncate.cascades.kind === 'tree' ? truncate.cascades.nodes : [];
+    expect(Object.fromEntries(nodes.map(({ table, rows }) => [table, rows]))).toEqual({
+      orders: { kind: 'exact', rows: 200 },
+      items: { kind: 'exact', rows: 600 },
+      notes: { kind: 'exact', rows: 3 },
+    });
+    expect(truncate.locks).toMatchObject({
+      mode: 'AccessExclusiveLock',
+      blocks: 'everything, plain reads too',
+    });
+    const drop = await of('DROP TABLE moods');
+    expect(drop).toMatchObject({ rows: { kind: 'exact', rows: 1 }, undo: { possible: 'unknown' } });
+    expect(drop.sample).toMatchObject({ kind: 'rows', rows: [{ before: ['1', 'sad'], after: null }] });
+    const several = await of('DELETE FROM moods; DELETE FROM notes');
+    expect(several.rows).toEqual({ kind: 'unknown', reason: 'it is several statements in one text' });
+    const code = await of('DO $$ BEGIN END $$');
+    expect(code).toMatchObject({
+      rows: { kind: 'unknown' },
+      cascades: { kind: 'unknown' },
+      undo: { possible: 'no' },
+    });
+  });
+
+  it('leaves a transaction of the client’s as it was', async () => {
+    await client.query('BEGIN');
+    await client.query("INSERT INTO customers VALUES (100, 'new', 's', 1)");
+    const preview = await held.of(
+      client,
+      'UPDATE customers SET name = $1 WHERE id = 100',
+      ['newer'],
+      'approve',
+    );
+    expect(preview.sample).toMatchObject({ rows: [{ before: ['100', 'new', null, '1.00'] }] });
+    expect(held.ended).toBe('done');
+    await client.query('SELECT 1');
+    await client.query('COMMIT');
+    expect(await held.postgres.sql('select name from customers where id = 100')).toEqual([['newer']]);
+    expect((await client.query('SHOW transaction_read_only')).rows).toEqual([
+      { transaction_read_only: 'off' },
+    ]);
+    expect((await client.query('SHOW statement_timeout')).rows).toEqual([{ statement_timeout: '0' }]);
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    const repeatable = await of('DELETE FROM customers WHERE id = 100');
+    expect(repeatable.rows).toMatchObject({
+      kind: 'unknown',
+      reason: expect.stringContaining('repeatable read'),
+    });
+    await client.query('ROLLBACK');
+  });
+
+  // One version suffices for what takes seconds.
+  it.runIf(version === 15)('gives the estimate instead of a count that takes too long', async () => {
+    const preview = await of(`DELETE FROM customers WHERE ${SLOW}`);
+    expect(preview.rows).toMatchObject({ kind: 'estimate', reason: 'it took too long' });
+    expect(preview.took_ms).toBeLessThan(10_000);
+    expect(preview.undo.possible).toBe('yes');
+  });
+
+  it.runIf(version === 15)('keeps nobody from cancelling, denying or leaving', async () => {
+    const slow = () => client.query(`DELETE FROM customers WHERE ${SLOW}`).catch((error) => error.code);
+    const began = performance.now();
+    const denied = slow();
+    const id = await held.pending();
+    await held.gateway.http(`/v1/approvals/${id}/deny`, { method: 'POST', body: {} });
+    expect(await denied).toBe('42501');
+    const canceled = slow();
+    await held.pending();
+    await held.cancel(client);
+    expect(await canceled).toBe('57014');
+    expect(performance.now() - began).toBeLessThan(7_000);
+    expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    const leaving = await held.client();
+    leaving.query(`DELETE FROM customers WHERE ${SLOW}`).catch(() => {});
+    const left = await held.pending();
+    held.leave(leaving);
+    await expect
+      .poll(async () => (await held.gateway.http(`/v1/approvals/${left}`)).body, { timeout: 5_000 })
+      .toMatchObject({ state: 'disconnected' });
+  });
+});

@@ -1,0 +1,249 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '../../src/base/ids.ts';
+import { readDrop } from '../../src/sql/drop-target.ts';
+import { Parser } from '../../src/sql/parser.ts';
+import { alterKept } from '../../src/trash/alter.ts';
+import type { MoveOutcome } from '../../src/trash/move.ts';
+import { restoreDropped } from '../../src/trash/restore.ts';
+import { onHidden } from '../../src/trash/session.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { messageOf, really } from './as-dropped.ts';
+import { difference, dumpDatabase } from './catalog-dump.ts';
+
+describe.each([18, 15] as const)('what an ALTER TABLE changes, on PostgreSQL %i', (version) => {
+  let postgres: TestPostgres;
+  let parser: Parser;
+  let client: RawClient;
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+    await postgres.sql('create role app login; create role reader');
+    await postgres.sql('create database d owner app');
+    client = await RawClient.open(postgres.port, { database: 'd', user: 'app' });
+    parser = await Parser.create();
+  });
+  afterAll(async () => {
+    await client?.terminate();
+    await postgres?.stop();
+  });
+
+  async function open(setup: string): Promise<void> {
+    await client.rows('drop schema if exists public, holdfast_trash cascade; create schema public');
+    await client.rows(setup);
+  }
+
+  async function alter(sql: string): Promise<MoveOutcome> {
+    const parsed = parser.parse(Buffer.from(sql));
+    const reading = readDrop((parsed.kind === 'tree' ? parsed.tree.stmts : [])![0]!);
+    if (reading.kind === 'other drop') return { kind: 'none', reason: reading.reason };
+    if (reading.kind !== 'alter') throw new Error(JSON.stringify(reading));
+    await client.rows('begin');
+    const outcome = await alterKept(new HiddenClient(client), {
+      text: sql,
+      alter: reading.alter,
+      id: newId('snap'),
+    });
+    await client.rows(outcome.kind === 'refused' ? 'rollback' : 'commit');
+    return outcome;
+  }
+
+  const restore = async (outcome: MoveOutcome, onConflict: 'fail' | 'skip' | 'overwrite' = 'fail') => {
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    return await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved, { onConflict });
+  };
+
+  const PARTED = `create table p (id int, k text, v int check (v > 0), constraint "P k" primary key (id, k)) partition by range (id);
+    create table p1 partition of p for values from (1) to (10); create table p2 (k text not null, id int not null, v int constraint p_v_check check (v > 0), constraint mine primary key (id, k));
+    alter table p attach partition p2 for values from (10) to (20); insert into p select g, g::text, g from generate_series(1, 19) g`;
+  const KEYED = `create table o (id int constraint "o k" primary key with (fillfactor = 70), u text constraint uq unique deferrable initially deferred, ch int constraint "c 1" check (ch > 0));
+    create table r (id int primary key, o int constraint "r o" references o on delete cascade deferrable, x int references r);
+    comment on constraint "o k" on o is 'the key'; comment on index "o k" is 'its index'; comment on constraint "r o" on r is 'who'; alter table o cluster on "o k";
+    alter table o replica identity using index "o k"; insert into o values (1, 'a', 1), (2, 'b', 2); insert into r values (1, 1, null), (2, 2, 1)`;
+
+  it.each([
+    [
+      'a default',
+      `create table "T t" (id int, "C" text default 'a' || 'b')`,
+      'alter table "T t" alter "C" drop default',
+    ],
+    [
+      'a default, by another',
+      `create table t (id serial, c text)`,
+      'alter table t alter id set default 5, alter c set default now()',
+    ],
+    [
+      'a default of a tree',
+      `create table t (id int default 1); create table c (id int default 2) inherits (t); create table g () inherits (c)`,
+      'alter table t alter id drop default',
+    ],
+    [
+      'a default of a parent alone',
+      `create table t (id int default 1); create table c () inherits (t)`,
+      'alter table only t alter id set default 3',
+    ],
+    [
+      'that there is a value',
+      'create table t (id int not null, k int primary key)',
+      'alter table t alter id drop not null',
+    ],
+    ['that there is a value, in partitions', PARTED, 'alter table p alter v set not null'],
+    [
+      'an identity',
+      'create table t (id int generated always as identity (start 7 increment 3 cache 5), v int); insert into t (v) values (1), (2); comment on sequence t_id_seq is $$s$$',
+      'alter table t alter id drop identity',
+    ],
+    ['a check', KEYED, 'alter table o drop constraint "c 1"'],
+    [
+      'a check that was never tried',
+      'create table t (a int); insert into t values (1); alter table t add constraint c check (a > 5) not valid no inherit',
+      'alter table t drop constraint c',
+    ],
+    ['a key', KEYED, 'alter table o drop constraint uq'],
+    ['a key, and what refers to it', KEYED, 'alter table o drop constraint "o k" cascade'],
+    ['a foreign key', KEYED, 'alter table r drop constraint "r o", drop constraint if exists nothing'],
+    ['a foreign key to itself', KEYED, 'alter table r drop constraint r_x_fkey, drop constraint "r o"'],
+    [
+      'a key with its settings',
+      `create table t (a int, b int, c int, constraint k primary key (a) include (b)); create unique index u on t (b) where b > 1; alter table t cluster on k`,
+      'alter table t drop constraint k',
+    ],
+    [
+      'an exclusion',
+      'create table t (a int4range, constraint x exclude using gist (a with &&) where (not isempty(a)))',
+      'alter table t drop constraint x',
+    ],
+    [
+      'a check by another of its name',
+      'create table t (a int constraint c check (a > 0)); insert into t values (5)',
+      'alter table t drop constraint c, add constraint c check (a > 1), add constraint d check (a < 9)',
+    ],
+    [
+      'a check of a tree',
+      'create table t (a int constraint c check (a > 0)); create table c () inherits (t); create table g () inherits (c)',
+      'alter table t drop constraint c',
+    ],
+    ['the key of a partitioned table', PARTED, 'alter table p drop constraint "P k"'],
+    ['the check of a partitioned table', PARTED, 'alter table p drop constraint p_v_check'],
+    [
+      'a foreign key of a partitioned table',
+      `${PARTED}; create table o (id int primary key); insert into o select generate_series(1, 19); alter table p1 add constraint mine foreign key (id) references o; alter table p add constraint fk foreign key (id) references o`,
+      'alter table p drop constraint fk',
+    ],
+    [
+      'a foreign key to a partitioned table',
+      `${PARTED}; create table r (a int, b text, constraint fk foreign key (a, b) references p); insert into r values (1, '1'), (15, '15')`,
+      'alter table r drop constraint fk',
+    ],
+    [
+      'the key of a partitioned table that is referred to',
+      `${PARTED}; create table r (a int, b text, constraint fk foreign key (a, b) references p); insert into r values (1, '1'), (15, '15')`,
+      'alter table p drop constraint "P k" cascade',
+    ],
+    [
+      'the state of a trigger',
+      `create table t (a int); create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger "G g" before insert on t for each row execute function f(); create rule r as on delete to t do nothing`,
+      'alter table t disable trigger "G g", disable rule r',
+    ],
+    [
+      'row security',
+      'create table t (a int); alter table t enable row level security; create policy y on t using (a > 0)',
+      'alter table t disable row level security, force row level security',
+    ],
+    [
+      'settings',
+      `create table t (a text, b int) with (fillfactor = 50, toast.autovacuum_enabled = off); alter table t alter a set storage external, alter a set statistics 7, alter a set (n_distinct = 5)`,
+      'alter table t reset (fillfactor), set (autovacuum_enabled = off), alter a set storage plain, alter a set statistics 9, alter a reset (n_distinct), alter a set (n_distinct_inherited = 3), replica identity full',
+    ],
+    [
+      'a partition',
+      `${PARTED}; create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger g after insert on p for each row execute function f(); create index i on p (v); alter table p2 disable trigger g`,
+      'alter table p detach partition p2',
+    ],
+    [
+      'the default partition',
+      `${PARTED}; create table pd partition of p default; insert into p values (50, 'x', 1)`,
+      'alter table p detach partition pd',
+    ],
+    [
+      'a partition that has partitions',
+      `${PARTED}; create table p3 partition of p for values from (20) to (40) partition by range (id); create table "P 31" partition of p3 for values from (20) to (30)`,
+      'alter table p detach partition p3',
+    ],
+  ])('comes back: %s', async (_, setup, sql) => {
+    await open(setup);
+    const before = await dumpDatabase(client);
+    const outcome = await alter(sql);
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    const altered = await dumpDatabase(client);
+    expect(difference(before, altered)).not.toEqual([]);
+    expect(await restore(outcome)).toMatchObject({ kind: 'restored', lacking: [] });
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+    const real = await really(client, sql);
+    expect({ tag: outcome.tag, notices: outcome.notices.map(messageOf) }).toEqual(real);
+    expect(difference(altered, await dumpDatabase(client))).toEqual([]);
+  });
+
+  it.each([
+    ['alter table t alter a set default 7', 'the column a', 'insert into t values (3)'],
+    ['alter table t rename to u', 'the table "public"."t"', 'select'],
+    ['alter table t drop a', 'the column a', 'select'],
+    ['insert into t values (-1)', 'the constraint c', 'delete from t where a < 0'],
+  ])('does not come back where it is unsafe: %s', async (change, what, mended) => {
+    await open('create table t (a int default 5 constraint c check (a > 0)); insert into t values (1)');
+    const outcome = await alter('alter table t alter a drop default, drop constraint c');
+    await client.rows(change);
+    const before = await dumpDatabase(client);
+    const refused = await restore(outcome);
+    expect(JSON.stringify(refused)).toContain(JSON.stringify(what).slice(1, -1));
+    expect(refused.kind).toBe('conflict');
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+    await client.rows(mended);
+    const again = await restore(outcome, 'overwrite');
+    expect(again.kind).toBe(/rename|drop/.test(change) ? 'conflict' : 'restored');
+  });
+
+  it.each([
+    [
+      'create table t (a int primary key, b int); create view v as select a, b from t group by a',
+      'alter table t drop constraint t_pkey cascade',
+      'view public.v',
+    ],
+    [PARTED, 'alter table p detach partition p2 concurrently', 'CONCURRENTLY'],
+    ['create table t (a int)', 'alter table t alter a drop default, set unlogged', 'SetUnLogged'],
+    [
+      'create table t (a int, b int generated always as (a + 1) stored)',
+      'alter table t alter b drop expression',
+      'DropExpression',
+    ],
+    [
+      'create table t (a int, b int)',
+      'alter table t drop a, alter b drop default',
+      'where it does nothing else',
+    ],
+    [
+      'create table a (i int); create table b (i int); create table t () inherits (a, b)',
+      'alter table t no inherit a',
+      'several parents',
+    ],
+    ['create view t as select 1 as a', `alter table t alter a set default 2`, 'tables'],
+  ])('is not changed where it would not come back: %s', async (setup, sql, reason) => {
+    await open(setup);
+    const before = await dumpDatabase(client);
+    expect(await alter(sql)).toMatchObject({ kind: 'none', reason: expect.stringContaining(reason) });
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+  });
+
+  it.each([
+    ['alter table nothing alter a drop default', 'refused'],
+    ['alter table if exists nothing alter a drop default', 'harmless'],
+    ['alter table t drop constraint nothing', 'refused'],
+    ['alter table t drop constraint if exists nothing', 'harmless'],
+    ['alter table t add column b int, add constraint c check (b > 0)', 'harmless'],
+    ['alter table pg_class alter relname drop not null', 'refused'],
+    ['alter table temp alter a drop default', 'harmless'],
+  ])('has nothing that could be kept: %s', async (sql, kind) => {
+    await open('create table t (a int); create temporary table if not exists temp (a int default 1)');
+    expect((await alter(sql)).kind).toBe(kind);
+  });
+});
