@@ -88,7 +88,9 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
   const keys = trustedKeys(config.audit);
-  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
+  const { trashRetentionMs } = config;
+  const version = packageVersion();
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version, metrics, trashRetentionMs });
 }
 
 function adminDeps(
@@ -113,6 +115,7 @@ function adminDeps(
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
+      read: (sql) => deps.analyzer.analyzeText(sql),
       analyze: async (sql, facts) => {
         const analysis = await deps.analyzer.analyzeText(sql);
         return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };

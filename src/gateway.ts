@@ -212,7 +212,7 @@ function dropOldAudit(
 }
 
 function lookAfterTrash(
-  { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
+  { trashRetentionMs: ageMs, trashArchive: archive, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
@@ -220,7 +220,7 @@ function lookAfterTrash(
     if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
-  const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });
+  const sweeper = new TrashSweeper({ ...parts, ageMs, archive, connection, keys: trustedKeys(audit) });
   stops.push(() => sweeper.close());
 }
 

@@ -19,12 +19,14 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { policyReplayRoute } from './routes/policy-replay.ts';
 import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -86,10 +88,12 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
+    policyReplayRoute(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);
     snapshotRoutes(typed, deps);
+    trashRoutes(typed, deps);
     undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });

@@ -200,13 +200,14 @@ export async function verifySnapshot(store: BlobStore, { tables }: Manifest): Pr
       if (file === null) continue;
       files++;
       bytes += file.bytes;
+      const rowFile = fromManifest(file);
       try {
-        for await (const row of readRows(store, fromManifest(file))) {
+        for await (const row of readRows(store, rowFile)) {
           rows++;
           const fields = row.readInt16BE(0);
           if (fields === columns.length) continue;
           faults.push({
-            blob: file.blob,
+            blob: rowFile.blob,
             reason: `a row of ${fields} fields, and the table has ${columns.length}`,
           });
           break;
@@ -214,7 +215,7 @@ export async function verifySnapshot(store: BlobStore, { tables }: Manifest): Pr
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         const { message, detail } = error;
-        faults.push({ blob: file.blob, reason: detail === undefined ? message : `${message}: ${detail}` });
+        faults.push({ blob: rowFile.blob, reason: detail === undefined ? message : `${message}: ${detail}` });
       }
     }
   }

@@ -76,7 +76,7 @@ function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
 export function demandTable(manifest: Manifest, asked: string | undefined): ManifestTable {
   const table = tableOf(manifest, asked);
   if (table !== null) return table;
-  if (manifest.dropped !== undefined) {
+  if (manifest.dropped !== undefined && manifest.archive === undefined) {
     throw new HoldfastError('CONFLICT', 'the rows of what a DROP took are not in its snapshot', {
       detail: 'They were moved, and not copied: they are in the schema holdfast_trash of the database.',
       hint: 'holdfast undo brings them back.',

@@ -2,6 +2,7 @@ import { isWholeId, timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { quoteName } from '../catalog/quote.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
+import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { standingIn } from './standing.ts';
 import type { TrashedObject } from './steps.ts';
@@ -70,6 +71,17 @@ export async function purgeable(session: TrashSession, { id, objects }: Purgeabl
     session,
     objects.filter(({ trash_name }) => trash_name.startsWith(`${id}_`)),
   );
+}
+
+const SIZE = `
+SELECT coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::pg_catalog.int8
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = '${TRASH_SCHEMA}' AND c.relkind = ANY ('{r,m,S}'::pg_catalog."char"[]) AND c.relname = ANY ($1::pg_catalog.text[])`;
+
+/** What they take on the disk of the database, with their indexes. */
+export async function bytesOf(session: TrashSession, objects: readonly TrashedObject[]): Promise<number> {
+  const [row] = await session.query(SIZE, [textArray(objects.map(({ trash_name }) => trash_name))]);
+  return Number(row![0]);
 }
 
 /** Drops for good what one DROP has moved into the trash, and nothing that its manifest does not prove to be that. */

@@ -86,6 +86,7 @@ export class AdminUnderTest {
       store: this.#blobs,
       audit: this.audit,
       connection: null,
+      trashRetentionMs: null,
       trusted: [],
       keys: new Map(),
       version: '9.8.7',
@@ -101,6 +102,7 @@ export class AdminUnderTest {
           if (this.policyProblem !== null) throw this.policyProblem;
           return { ...POLICY, revision: 'reloaded' };
         },
+        read: async () => analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] }),
         analyze: async (...asked) => {
           this.analyzed.push(asked);
           const found = analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] });

@@ -81,7 +81,8 @@ async function decide(id: string, verdict: Verdict, comment: string): Promise<Ap
   });
 }
 
-function said({ state, approvals_needed: needed, approved_by: by }: Approval): string {
+function said({ state, mode, approvals_needed: needed, approved_by: by }: Approval): string {
+  if (state === 'approved' && mode === 'ticket') return 'Approved: it may be run once.';
   if (state !== 'pending') return state === 'approved' ? 'Approved: it runs.' : `It is ${state}.`;
   return `Your approval counts: ${by.length} of ${needed}.`;
 }
