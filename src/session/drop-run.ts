@@ -96,7 +96,8 @@ async function moveAndStore(
   }
 }
 
-async function keep(
+/** Does it, in the transaction that is open, with whatever is needed to undo it. */
+export async function keep(
   connection: HiddenConnection,
   reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
   text: string,

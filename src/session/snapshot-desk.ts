@@ -3,7 +3,6 @@ import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import {
   type CapturePlan,
-  NO_PARAMETERS,
   type PlanRequest,
   planCapture,
   type StatementParameters,
@@ -18,6 +17,7 @@ import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
+import { planRequest } from './prepared-text.ts';
 import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import { captureSeveral } from './split-run.ts';
@@ -253,7 +253,7 @@ export class SnapshotDesk {
     const connection = hidden.ending('sync');
     const opened = state.transactionStatus === 'I';
     const way = opened ? 'own' : 'block';
-    const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
+    const request = planRequest(state, slice);
     // What is asked next is sent along with it.
     const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
     begun.catch(() => {});
@@ -326,12 +326,8 @@ export class SnapshotDesk {
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
     const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
     describing.catch(() => {});
-    const scope = state.facts.database;
-    const planning = planCapture(hidden.ending('flush'), services.catalog, {
-      scope,
-      slice,
-      parameters: NO_PARAMETERS,
-    });
+    const asked = planRequest(state, slice);
+    const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
     planning.catch(() => {});
     const types = await describing;
     const planned = await planning;
@@ -339,8 +335,9 @@ export class SnapshotDesk {
     if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
     const parameters = parametersOf(bind, types);
     if (parameters === null) return null;
-    const plan = { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { scope, slice, parameters }, plan };
+    // Those of an EXECUTE stand in its text.
+    const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
+    return { name, portal, decision, text, request: { ...asked, parameters }, plan };
   }
 
   /**

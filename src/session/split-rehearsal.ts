@@ -2,9 +2,9 @@ import { newId } from '../base/ids.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { NO_PARAMETERS, planCapture } from '../snapshot/plan.ts';
-import { moveDrop } from '../trash/move.ts';
-import { isDrop } from './capturable.ts';
+import { isDrop, SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
+import { keep } from './drop-run.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
 
@@ -76,11 +76,12 @@ async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
   const { services, connection, block } = run;
   const reading = await services.readDrop(text);
   if (reading.kind === 'other drop') return reading.reason;
-  if (reading.kind !== 'drop') return 'it is one of several statements';
-  const request = { text: text.toString('utf8'), drop: reading.drop, id: newId('snap') };
+  // It would be copied twice.
+  if (reading.kind === 'drop columns') return `${SEVERAL}, one of which drops columns`;
+  if (reading.kind === 'no drop') return 'what it drops is not understood';
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
   try {
-    const outcome = await moveDrop(connection, request);
+    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'));
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);

@@ -2,7 +2,6 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import { NO_PARAMETERS } from '../snapshot/plan.ts';
 import {
   type ErrorFields,
   encodeErrorResponse,
@@ -25,6 +24,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { type Capturing, noted } from './noted.ts';
 import { PlainPart } from './plain-part.ts';
+import { planRequest } from './prepared-text.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { applySessionEffects } from './session-effects.ts';
@@ -178,7 +178,7 @@ async function capture(
     return decision.snapshot === 'best_effort'
       ? { kind: 'without', why: slice.reason }
       : { kind: 'unplanned', reason: slice.reason };
-  const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
+  const request = planRequest(state, slice);
   try {
     const reading = hidden.parse(padded(part));
     const rows = captureRows(

@@ -1,12 +1,14 @@
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
 import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
-import type { RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
+import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
+import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
+import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import {
   areTemporary,
   captured,
@@ -104,6 +106,8 @@ export interface PlanRequest {
   readonly scope: string;
   readonly slice: WriteSlice;
   readonly parameters: StatementParameters;
+  /** What the session has seen prepared under a name. */
+  readonly prepared?: (name: string) => Promise<PreparedText | null>;
 }
 
 export async function planCapture(
@@ -116,7 +120,13 @@ export async function planCapture(
     case 'inexact':
       return none(slice.reason);
     case 'cursor':
-      return none('only the server knows the row that a cursor stands on');
+      return await planCursor(connection, catalog, request, slice);
+    case 'execute': {
+      const found = await whatIsExecuted(connection, slice, request.prepared ?? null);
+      if ('problem' in found) return none(found.problem);
+      if (found.slice.kind === 'execute') return none('it executes what executes another');
+      return await planCapture(connection, catalog, { ...request, ...found });
+    }
     case 'truncate': {
       const answer = await ask(connection, catalog, request, slice.targets, true);
       return planTruncate(slice, answer, request.parameters);
@@ -131,6 +141,24 @@ export async function planCapture(
     default:
       return slice satisfies never;
   }
+}
+
+async function planCursor(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+  slice: CursorSlice,
+): Promise<PlanOutcome> {
+  const answer = await ask(connection, catalog, request, [slice.target], false);
+  const target = answer.relations.get(answer.roots[0] ?? 0);
+  const problem = target === undefined ? null : problemOfCursor(slice, target);
+  if (problem !== null) return none(problem);
+  // Whatever stands against a capture does so whichever the row is.
+  const first = planRows(cursorRows(slice, 'false'), answer, request.parameters);
+  if (first.kind !== 'exact' || target === undefined) return first;
+  const where = await whereCursorStands(connection, slice, target);
+  if (where === null) return none(`${target.name} has no column that could be set`);
+  return planRows(cursorRows(slice, where), answer, request.parameters);
 }
 
 async function planView(
