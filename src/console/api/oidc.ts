@@ -1,3 +1,4 @@
+import { parseRoute, route } from '../state/route.ts';
 import { ask } from './client.ts';
 
 /** How to sign in besides by a token (GET /v1/sign-in). */
@@ -67,7 +68,9 @@ export async function returnFromIssuer(): Promise<readonly string[] | null> {
   if (!query.has('state') || (!query.has('code') && !query.has('error'))) return null;
   sessionStorage.removeItem(KEY);
   const attempt = kept === null ? null : (JSON.parse(kept) as Attempt);
-  history.replaceState(null, '', ownAddress() + (attempt?.hash ?? ''));
+  const hash = attempt?.hash ?? '';
+  history.replaceState(null, '', ownAddress() + hash);
+  route.set(parseRoute(hash));
   if (attempt === null || attempt.state !== query.get('state')) {
     throw new Error('This answer of the issuer is not for this tab. Sign in again.');
   }
