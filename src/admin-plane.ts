@@ -114,6 +114,7 @@ function adminDeps(
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
+      read: (sql) => deps.analyzer.analyzeText(sql),
       analyze: async (sql, facts) => {
         const analysis = await deps.analyzer.analyzeText(sql);
         return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };

@@ -72,6 +72,8 @@ export interface PolicyAdmin {
   current(): PolicyFacts;
   /** Throws what is wrong with the file, and then keeps the policy that it has. */
   reload(): Promise<PolicyFacts>;
+  /** The effects of a text. */
+  read(sql: string): Promise<Analysis>;
   analyze(
     sql: string,
     facts: SessionFacts,

@@ -10,7 +10,9 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
+import { answerWithTag } from './etag.ts';
 import { problemHandler, sendProblem } from './problems.ts';
+import { completeSchema } from './route-schema.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
@@ -19,6 +21,7 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { policyReplayRoute } from './routes/policy-replay.ts';
 import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
@@ -64,6 +67,9 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     await authenticate(request, reply);
   });
 
+  app.addHook('onSend', answerWithTag);
+  app.addHook('onRoute', completeSchema);
+
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -87,6 +93,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
+    policyReplayRoute(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);

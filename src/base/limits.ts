@@ -312,6 +312,12 @@ export const LIMITS = {
   settingsFileBytes: 1024 * 1024,
   settingsDepth: 16,
   policyRulesMax: 1_000,
+  policyCasesMax: 10_000,
+  /** Recorded events that one request decides again, and how long it may take; the next request goes on. */
+  replayEventsMax: 20_000,
+  replayMs: 10_000,
+  replayExamplesMax: 3,
+  replayExampleChars: 500,
   globChars: 256,
   /** A reason or a hint, which travels to the client in one message. */
   policyTextChars: 500,

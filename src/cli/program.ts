@@ -39,7 +39,8 @@ const COMMANDS: readonly AddCommand[] = [
 const AFTER_HELP = `
 Exit codes: 0 done, 1 failed, 2 usage or configuration not understood,
             3 explain --exit-code, and the decision is not to allow,
-            4 undo: rows have changed since, and nothing was done.`;
+            4 undo: rows have changed since, and nothing was done,
+            5 policy test: a case is not decided as it says.`;
 
 /** Runs one command line and gives the code to exit with. */
 export async function run(args: readonly string[], io: Io): Promise<number> {

@@ -50,6 +50,8 @@ export interface Rule {
   readonly match: RuleMatch;
   readonly measure: Measure;
   readonly reason: string | null;
+  /** It only notes what it would do. */
+  readonly draft: boolean;
 }
 
 const HINT = 'If the statement is meant, ask whoever runs Holdfast for a rule that allows it.';
@@ -61,6 +63,7 @@ export function compileRule(input: RuleInput, terms: Terms): Rule {
     match: compileMatch(input.match ?? {}),
     measure: ruleMeasure(input, terms),
     reason: input.reason ?? null,
+    draft: input.draft ?? false,
   };
 }
 

@@ -58,12 +58,12 @@ function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unse
 
 /** A hold in the place of a snapshot that cannot be taken. */
 function heldInstead(
-  { rule, reason, risk, wouldBe, snapshot }: Snapshot,
+  { rule, reason, risk, wouldBe, draft, snapshot }: Snapshot,
   terms: HeldTerms,
   why: string,
 ): Hold {
   const { kind: _, ...held } = terms;
-  const ground = { rule, reason, risk, wouldBe };
+  const ground = { rule, reason, risk, wouldBe, ...(draft === undefined ? {} : { draft }) };
   return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 

@@ -81,10 +81,11 @@ async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
   if (reading.kind === 'other drop') return reading.reason;
   // It would be copied twice.
   if (reading.kind === 'drop columns') return `${SEVERAL}, one of which drops columns`;
+  if (reading.kind === 'drop database') return `${SEVERAL}, one of which drops a database`;
   if (reading.kind === 'no drop') return 'what it drops is not understood';
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
   try {
-    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'));
+    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'), true);
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);
