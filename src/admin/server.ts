@@ -81,7 +81,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
-    consoleRoutes(typed);
+    consoleRoutes(typed, deps);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);

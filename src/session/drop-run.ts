@@ -14,11 +14,12 @@ import { onHidden } from '../trash/session.ts';
 import { systemOf } from '../trash/system.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { NOT_UTF8, SEVERAL } from './capturable.ts';
+import { SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
+import { NOT_UTF8 } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
 type DropRun = Pick<
