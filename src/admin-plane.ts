@@ -1,5 +1,6 @@
 import type { AdminDeps } from './admin/deps.ts';
 import { EventHub } from './admin/event-hub.ts';
+import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
@@ -87,7 +88,9 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
 function storedSnapshots({ config, snapshots: store, audit, metrics }: AdminPlaneDeps): StoredSnapshots {
   const { connection, trustedRoles: trusted } = config.undo;
   const keys = trustedKeys(config.audit);
-  return new StoredSnapshots({ store, audit, connection, trusted, keys, version: packageVersion(), metrics });
+  const { trashRetentionMs } = config;
+  const version = packageVersion();
+  return new StoredSnapshots({ store, audit, connection, trusted, keys, version, metrics, trashRetentionMs });
 }
 
 function adminDeps(
@@ -104,7 +107,7 @@ function adminDeps(
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
-    approvals: deps.approvals,
+    approvals: new RecordedApprovals(deps.approvals, deps.audit, deps.log),
     previews: deps.previews,
     snapshots,
     events,
@@ -112,6 +115,7 @@ function adminDeps(
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
+      read: (sql) => deps.analyzer.analyzeText(sql),
       analyze: async (sql, facts) => {
         const analysis = await deps.analyzer.analyzeText(sql);
         return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };
@@ -137,10 +141,11 @@ function adminDeps(
 }
 
 function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void {
-  const tell = (change: 'requested' | 'resolved', { id, state }: Approval): void =>
+  const tell = (change: 'requested' | 'changed' | 'resolved', { id, state }: Approval): void =>
     events.publish({ event: 'approval', data: { change, id, state } });
   approvals.listen({
     requested: (approval) => tell('requested', approval),
+    changed: (approval) => tell('changed', approval),
     resolved: (approval) => tell('resolved', approval),
   });
 }

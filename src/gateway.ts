@@ -21,7 +21,7 @@ import { Notifier, type NotifierDeps } from './notify/notifier.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
-import { PreviewResults } from './preview/results.ts';
+import { exactRows, PreviewResults } from './preview/results.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -103,6 +103,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
+  approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
     policy,
@@ -112,6 +113,7 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
+    catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
     previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
     recordsFirst: config.audit.durableBeforeCommit,
@@ -210,7 +212,7 @@ function dropOldAudit(
 }
 
 function lookAfterTrash(
-  { trashRetentionMs: ageMs, undo: { connection }, audit }: Config,
+  { trashRetentionMs: ageMs, trashArchive: archive, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
   stops: (() => Promise<void>)[],
 ): void {
@@ -218,7 +220,7 @@ function lookAfterTrash(
     if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
-  const sweeper = new TrashSweeper({ ...parts, ageMs, connection, keys: trustedKeys(audit) });
+  const sweeper = new TrashSweeper({ ...parts, ageMs, archive, connection, keys: trustedKeys(audit) });
   stops.push(() => sweeper.close());
 }
 

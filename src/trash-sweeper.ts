@@ -5,11 +5,14 @@ import type { BlobStore } from './blobs/blob-store.ts';
 import type { DroppedSnapshot } from './snapshot/dropped.ts';
 import type { TrustedKeys } from './snapshot/manifest-seal.ts';
 import { summaryOf } from './snapshot/summary.ts';
+import { purgeable } from './trash/purge.ts';
+import { ArchiveStopped, archiveDropped } from './undo/archive-trash.ts';
 import { withDatabase } from './undo/connection-url.ts';
 import { connectForUndo } from './undo/pg-session.ts';
 import { purgeTrash } from './undo/purge-trash.ts';
 import type { UndoSession } from './undo/session.ts';
 import { settle } from './undo/settle-trash.ts';
+import { trashSession } from './undo/undo-drop.ts';
 
 export interface TrashSweeperDeps {
   readonly store: BlobStore;
@@ -19,13 +22,15 @@ export interface TrashSweeperDeps {
   readonly connection: string;
   /** What was dropped so long ago goes for good; null where nothing does. */
   readonly ageMs: number | null;
+  /** Whether it is copied to the snapshots, and goes only when that has been done. */
+  readonly archive: boolean;
   /** Of the gateways that may have made the snapshots. */
   readonly keys: TrustedKeys;
 }
 
 /**
- * Looks after the trash of the databases from time to time: what was dropped long ago is purged, which is in the audit
- * before it is done, and manifests that are the way back of nothing any more are marked, so that retention removes them.
+ * Looks after the trash of the databases from time to time: what is there is archived, what was dropped long ago is
+ * purged, which is in the audit before it is done, and manifests that are the way back of nothing any more are marked, so that retention removes them.
  */
 export class TrashSweeper {
   readonly #deps: TrashSweeperDeps;
@@ -56,12 +61,13 @@ export class TrashSweeper {
   }
 
   async #sweep(): Promise<void> {
-    const { store, audit, log, connection, keys } = this.#deps;
+    const { store, audit, log, connection, keys, archive } = this.#deps;
     const nowMs = Date.now();
     try {
       const { purged, failures } = await purgeTrash({
         store,
         dryRun: false,
+        archivedOnly: archive,
         keys,
         connect: (database) => connectForUndo(withDatabase(connection, database)),
         wanted: () => !this.#stopped,
@@ -82,13 +88,36 @@ export class TrashSweeper {
 
   /** Whether it is to be purged. */
   async #attend(session: UndoSession, snapshot: DroppedSnapshot, nowMs: number): Promise<boolean> {
-    const { store, log, ageMs } = this.#deps;
+    const { store, log, ageMs, archive } = this.#deps;
     const settled = await settle(store, session, snapshot, nowMs);
     if (settled !== null) {
       log.info({ snapshot: snapshot.id, settled }, 'nothing of a DROP is in the trash any more');
       return false;
     }
+    // Nobody can read what is in a database that is closed to connections.
+    const isDatabase = snapshot.manifest.dropped.objects.some(({ kind }) => kind === 'database');
+    if (archive && !isDatabase && !(await this.#archive(session, snapshot))) return false;
     return ageMs !== null && snapshot.createdAtMs < nowMs - ageMs;
+  }
+
+  /** False where it could not be, which is tried again at the next time. */
+  async #archive(session: UndoSession, snapshot: DroppedSnapshot): Promise<boolean> {
+    const { store, keys, log } = this.#deps;
+    const { id, manifest } = snapshot;
+    // What is not there, or not any more, is for nobody to copy.
+    if ((await purgeable(trashSession(session), { id, objects: manifest.dropped.objects })).length === 0)
+      return false;
+    try {
+      const stopped = () => this.#stopped;
+      const { kind, tables, rows } = await archiveDropped({ store, keys, stopped }, session, snapshot);
+      if (kind === 'archived') log.info({ snapshot: id, tables, rows }, 'what a DROP has moved was archived');
+      return true;
+    } catch (error) {
+      if (error instanceof ArchiveStopped) return false;
+      const reason = error instanceof Error ? error.message : String(error);
+      log.warn({ snapshot: id, reason }, 'what a DROP has moved could not be archived');
+      return false;
+    }
   }
 }
 

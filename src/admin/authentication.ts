@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { nowMs } from '../base/clock.ts';
 import type { AdminDeps } from './deps.ts';
 import { RequestProblem } from './problems.ts';
+import { RequestRates } from './request-rates.ts';
 import { findToken, grants, type RouteScope, type Token } from './tokens.ts';
 import { WrongTokens } from './wrong-tokens.ts';
 
@@ -20,6 +21,7 @@ declare module 'fastify' {
 /** The hook that lets a request through to its route, or throws the problem with it. */
 export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'oidc' | 'hostNames'>) {
   const wrongTokens = new WrongTokens();
+  const rates = new RequestRates();
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (deps.hostNames === 'loopback' && !isLoopbackName(request.host)) {
       throw new RequestProblem('misdirected-request', { detail: 'use 127.0.0.1 or localhost' });
@@ -33,6 +35,13 @@ export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'oidc' | 'hostNam
     }
     const token = findToken(secret, deps.tokens(), Date.now()) ?? (await deps.oidc()?.verify(secret)) ?? null;
     if (token === null) return refuseWrongToken(wrongTokens, request, reply);
+    const waitS = rates.take(token.name, nowMs());
+    if (waitS > 0) {
+      reply.header('retry-after', String(waitS));
+      throw new RequestProblem('too-many-requests', {
+        detail: `${token.name} asks too much; wait for ${waitS} s`,
+      });
+    }
     if (scope === undefined || (scope !== 'any' && !grants(token, scope))) {
       reply.header(
         'www-authenticate',
@@ -50,10 +59,13 @@ async function refuseWrongToken(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<never> {
-  const { tooMany, delayMs, retryAfterS } = wrong.note(request.ip, nowMs());
-  if (delayMs > 0) {
+  const { socket } = request;
+  const { tooMany, delayMs, retryAfterS } = wrong.note(request.ip, socket, nowMs());
+  if (delayMs === null) {
+    socket.destroy();
+  } else if (delayMs > 0) {
     await sleep(delayMs);
-    wrong.answered();
+    wrong.answered(socket);
   }
   if (tooMany) {
     reply.header('retry-after', String(retryAfterS));

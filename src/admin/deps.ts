@@ -45,7 +45,7 @@ export interface AdminDeps {
 export interface ApprovalsAdmin {
   list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
-  decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
+  decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;
 }
 
 export interface WantedToken {
@@ -72,6 +72,8 @@ export interface PolicyAdmin {
   current(): PolicyFacts;
   /** Throws what is wrong with the file, and then keeps the policy that it has. */
   reload(): Promise<PolicyFacts>;
+  /** The effects of a text. */
+  read(sql: string): Promise<Analysis>;
   analyze(
     sql: string,
     facts: SessionFacts,

@@ -35,6 +35,11 @@ function gatewayMetrics({
   const m = metrics;
   return [
     grid('statements_total', 'Statements by risk, action and outcome.', m.statements),
+    grid(
+      'draft_statements_total',
+      'Statements that a rule which is a draft would have decided, by what it would have done and what was done.',
+      m.drafts,
+    ),
     grid('refusals_total', 'Sessions refused or ended by the gateway, by the code of the error.', m.refusals),
     grid('approvals_total', 'Held statements by how the hold ended.', m.approvals),
     grid('undos_total', 'Undos over the admin API by how they ended.', m.undos),

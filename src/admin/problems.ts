@@ -41,7 +41,7 @@ const TITLES = {
   'snapshot-damaged': [422, 'The snapshot is not as it was written'],
   'undo-failed': [502, 'The database did not let it be done'],
   'policy-invalid': [422, 'The file is not valid; what was in force stays'],
-  'too-many-requests': [429, 'Too many wrong tokens'],
+  'too-many-requests': [429, 'Too many requests'],
   internal: [500, 'The gateway made a mistake'],
   unavailable: [503, 'The gateway cannot do this now'],
 } as const satisfies Record<string, readonly [number, string]>;

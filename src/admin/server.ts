@@ -10,7 +10,9 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
+import { answerWithTag } from './etag.ts';
 import { problemHandler, sendProblem } from './problems.ts';
+import { completeSchema } from './route-schema.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
@@ -19,12 +21,14 @@ import { eventsRoute } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
+import { policyReplayRoute } from './routes/policy-replay.ts';
 import { previewRoute } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { statusRoute } from './routes/status.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
@@ -63,6 +67,9 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     await authenticate(request, reply);
   });
 
+  app.addHook('onSend', answerWithTag);
+  app.addHook('onRoute', completeSchema);
+
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -74,7 +81,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
-    consoleRoutes(typed);
+    consoleRoutes(typed, deps);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);
@@ -86,10 +93,12 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
+    policyReplayRoute(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);
     snapshotRoutes(typed, deps);
+    trashRoutes(typed, deps);
     undoRoutes(typed, deps);
     typed.get('/openapi.json', { config: { scope: 'open' }, schema: { hide: true } }, () => app.swagger());
   });

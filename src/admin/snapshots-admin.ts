@@ -7,6 +7,7 @@ import type { UndoMark } from '../snapshot/undo-mark.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import type { TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
+import type { TrashPurged } from '../undo/purge-trash.ts';
 import type { Name } from '../undo/restore-into.ts';
 
 /** What the API needs of the snapshots. Whatever cannot be done is thrown as a problem. */
@@ -23,6 +24,10 @@ export interface SnapshotsAdmin {
   preview(id: string, asked: PreviewAsked): Promise<Extract<UndoPreview, { kind: 'preview' }>>;
   undo(id: string, asked: UndoAsked, requester: Requester): Promise<UndoDone>;
   remove(id: string, requester: Requester): Promise<void>;
+  /** What DROPs have left in the trash of all databases, the oldest first. */
+  trash(): Promise<TrashPurged>;
+  /** After how long a gateway purges it, or null. */
+  readonly trashRetentionMs: number | null;
 }
 
 export interface RowsAsked {

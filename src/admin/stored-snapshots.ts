@@ -5,6 +5,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { readSealedWithRows, readWithRows } from '../snapshot/archive.ts';
 import type { SnapshotFilter } from '../snapshot/filter.ts';
 import { type Manifest, readManifest } from '../snapshot/manifest.ts';
 import {
@@ -23,6 +24,7 @@ import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { conflictJson, countsJson } from '../undo/outcome-json.ts';
 import { ownSnapshotOf } from '../undo/own-facts.ts';
 import { connectForUndo, type PgSession } from '../undo/pg-session.ts';
+import { purgeTrash, type TrashPurged } from '../undo/purge-trash.ts';
 import { restoreInto } from '../undo/restore-into.ts';
 import { type RowsShown, showRows } from '../undo/show-rows.ts';
 import { previewUndo, undo } from '../undo/undo.ts';
@@ -47,6 +49,8 @@ export interface StoredSnapshotsDeps {
   readonly keys: TrustedKeys;
   readonly version: string;
   readonly metrics: Metrics;
+  /** After how long what was dropped is purged, or null. */
+  readonly trashRetentionMs: number | null;
 }
 
 interface Found {
@@ -65,6 +69,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
     this.#deps = deps;
   }
 
+  get trashRetentionMs(): number | null {
+    return this.#deps.trashRetentionMs;
+  }
+
   async list(page: { filter: SnapshotFilter; before: string | null; limit: number }) {
     const deadlineMs = Date.now() + LIMITS.snapshotSearchMs;
     return await searchSnapshots(this.#deps.store, { ...page, deadlineMs });
@@ -74,14 +82,15 @@ export class StoredSnapshots implements SnapshotsAdmin {
     const { store } = this.#deps;
     const { folder, rolledBack, undoMarked } = await findSnapshot(store, id);
     const undone = undoMarked ? await undoneBy(store, folder) : null;
-    return { folder, rolledBack, undone, manifest: await readManifest(store, folder) };
+    return { folder, rolledBack, undone, manifest: await readWithRows(store, folder) };
   }
 
   async verify(id: string): Promise<Verification & { signature: SealState }> {
     const { store, keys } = this.#deps;
     const { folder } = await findSnapshot(store, id);
     const { manifest, seal } = await readSealedManifest(store, folder, keys);
-    return { ...(await verifySnapshot(store, manifest)), signature: seal };
+    const { tables } = manifest.dropped === undefined ? manifest : await readWithRows(store, folder);
+    return { ...(await verifySnapshot(store, { ...manifest, tables })), signature: seal };
   }
 
   async rows(id: string, { table: asked, which, form, from, limit }: RowsAsked) {
@@ -107,7 +116,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 
   async undo(id: string, asked: UndoAsked, requester: Requester) {
-    const found = await this.#findBelieved(id);
+    const found = await this.#findBelieved(id, asked.into !== null);
     const { manifest } = found;
     this.#connectionUrl();
     const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
@@ -134,6 +143,24 @@ export class StoredSnapshots implements SnapshotsAdmin {
     });
   }
 
+  /** What DROPs have left in the trash of all databases, the oldest first. */
+  async trash(): Promise<TrashPurged> {
+    const url = this.#connectionUrl();
+    const connect = async (database: string) => {
+      const session = await this.#connect(withDatabase(url, database));
+      this.#sessions.add(session);
+      const close = async () => {
+        this.#sessions.delete(session);
+        await session.close();
+      };
+      return { ...session, close };
+    };
+    return await this.#counted(async () => {
+      const listing = { dryRun: true, archivedOnly: false, keys: null, wanted: () => !this.#closed } as const;
+      return await purgeTrash({ store: this.#deps.store, connect, ...listing });
+    });
+  }
+
   /** Ends what is under way, which is rolled back. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -141,10 +168,11 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 
   /** Refuses what somebody else may have written. */
-  async #findBelieved(id: string): Promise<Found> {
+  async #findBelieved(id: string, withRows = false): Promise<Found> {
     const { store, keys } = this.#deps;
     const { folder } = await findSnapshot(store, id);
-    const sealed = await readSealedManifest(store, folder, keys);
+    const read = withRows ? readSealedWithRows : readSealedManifest;
+    const sealed = await read(store, folder, keys);
     const reason = problemOfSeal(sealed, keys);
     if (reason === null) return { folder, manifest: sealed.manifest };
     throw new RequestProblem('undo-refused', { detail: reason, problems: [{ table: '', reason }] });
@@ -154,7 +182,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
   async #find(id: string): Promise<Found> {
     const { store } = this.#deps;
     const { folder } = await findSnapshot(store, id);
-    return { folder, manifest: await readManifest(store, folder) };
+    return { folder, manifest: await readWithRows(store, folder) };
   }
 
   async #undo(
@@ -227,6 +255,19 @@ export class StoredSnapshots implements SnapshotsAdmin {
 
   async #connected<T>(manifest: Manifest, work: (session: PgSession) => Promise<T>): Promise<T> {
     const url = withDatabase(this.#connectionUrl(), manifest.session.database);
+    return await this.#counted(async () => {
+      const session = await this.#connect(url);
+      this.#sessions.add(session);
+      try {
+        return await work(session);
+      } finally {
+        this.#sessions.delete(session);
+        await session.close();
+      }
+    });
+  }
+
+  async #counted<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed || this.#connections >= LIMITS.undoConnectionsMax) {
       throw new RequestProblem('unavailable', {
         detail: 'so many undos are under way already',
@@ -234,17 +275,10 @@ export class StoredSnapshots implements SnapshotsAdmin {
       });
     }
     this.#connections++;
-    let session: PgSession | null = null;
     try {
-      session = await this.#connect(url);
-      this.#sessions.add(session);
-      return await work(session);
+      return await work();
     } finally {
       this.#connections--;
-      if (session !== null) {
-        this.#sessions.delete(session);
-        await session.close();
-      }
     }
   }
 

@@ -3,21 +3,25 @@ import { LIMITS } from '../base/limits.ts';
 
 export interface WrongTokenVerdict {
   readonly tooMany: boolean;
-  /** How long the answer is kept back; `answered` is to be called after that. */
-  readonly delayMs: number;
+  /** How long the answer is kept back; `answered` is to be called after that. Null: there is to be none. */
+  readonly delayMs: number | null;
   readonly retryAfterS: number;
 }
 
+/** So many wrong tokens make answers slower by one step. */
+const SLOWER_AFTER = 250;
+
 /**
- * Counts wrong tokens of each address in windows of a minute. Above the limit answers are slow and say 429;
- * what waits is bounded as well, and beyond that the refusal is immediate.
+ * Counts wrong tokens of each address in windows of a minute. Above the limit answers are slow and say 429, the
+ * slower the more there were, so that a connection is good for few guesses. What waits is bounded as well: beyond
+ * that, and on a connection that has one waiting already, there is no answer but its end.
  */
 export class WrongTokens {
   #counts = new Map<string, number>();
   #windowEndMs = 0;
-  #waiting = 0;
+  readonly #waiting = new Set<object>();
 
-  note(address: string, nowMs: number): WrongTokenVerdict {
+  note(address: string, connection: object, nowMs: number): WrongTokenVerdict {
     if (nowMs >= this.#windowEndMs || this.#counts.size >= LIMITS.adminAddressesMax) {
       this.#counts = new Map();
       this.#windowEndMs = nowMs + LIMITS.adminWrongTokensWindowMs;
@@ -26,17 +30,18 @@ export class WrongTokens {
     const count = (this.#counts.get(network) ?? 0) + 1;
     this.#counts.set(network, count);
     const tooMany = count > LIMITS.adminWrongTokensMax;
-    const slow = tooMany && this.#waiting < LIMITS.adminWaitingMax;
-    if (slow) this.#waiting++;
-    return {
-      tooMany,
-      delayMs: slow ? LIMITS.adminWrongTokenDelayMs : 0,
-      retryAfterS: Math.ceil((this.#windowEndMs - nowMs) / 1000),
-    };
+    const retryAfterS = Math.ceil((this.#windowEndMs - nowMs) / 1000);
+    if (!tooMany) return { tooMany, delayMs: 0, retryAfterS };
+    if (this.#waiting.size >= LIMITS.adminWaitingMax || this.#waiting.has(connection)) {
+      return { tooMany, delayMs: null, retryAfterS };
+    }
+    this.#waiting.add(connection);
+    const delayMs = LIMITS.adminWrongTokenDelayMs * (1 + Math.floor(count / SLOWER_AFTER));
+    return { tooMany, delayMs: Math.min(delayMs, LIMITS.adminWrongTokenDelayMaxMs), retryAfterS };
   }
 
-  answered(): void {
-    this.#waiting--;
+  answered(connection: object): void {
+    this.#waiting.delete(connection);
   }
 }
 

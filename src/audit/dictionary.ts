@@ -1,4 +1,4 @@
-import type { Decision } from '../policy/decision.ts';
+import type { Decision, Draft } from '../policy/decision.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
 import { ENTRY, ENTRY_HEADER_BYTES } from './block-format.ts';
 import type { AuditSession } from './event.ts';
@@ -17,6 +17,7 @@ export interface StatementFacts {
 export interface DecisionFacts {
   readonly action: Decision['action'];
   readonly would_be: Decision['wouldBe'];
+  readonly draft?: Draft;
   readonly risk: Decision['risk'];
   readonly rule: string;
   readonly reason: string;
@@ -68,11 +69,12 @@ export class Dictionary {
   decision(decision: Decision): Piece {
     let piece = this.#decisions.get(decision);
     if (piece === undefined) {
-      const { action, wouldBe, risk, rule, reason } = decision;
+      const { action, wouldBe, risk, rule, reason, draft } = decision;
       const taken = 'taken' in decision ? decision.taken : undefined;
       const facts: DecisionFacts = {
         action,
         would_be: wouldBe,
+        ...(draft === undefined ? {} : { draft }),
         risk,
         rule,
         reason: reason.slice(0, 1000),

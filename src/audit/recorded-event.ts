@@ -1,4 +1,4 @@
-import type { Decision } from '../policy/decision.ts';
+import type { Decision, Draft } from '../policy/decision.ts';
 import type { Risk } from '../sql/effects.ts';
 import { decodeSqlstate } from './block-format.ts';
 import type { BlockReader, StoredText } from './block-reader.ts';
@@ -31,6 +31,8 @@ export interface RecordedEvent {
   readonly problem: string | null;
   readonly action: Decision['action'];
   readonly would_be: Decision['wouldBe'];
+  /** What a rule that is only a draft would have done. */
+  readonly draft: Draft | null;
   readonly rule: string;
   readonly reason: string;
   readonly snapshot: string | null;
@@ -73,6 +75,7 @@ export function recordedEvent(block: BlockReader, index: number): RecordedEvent 
     problem: facts.problem === '' ? null : facts.problem,
     action: decision.action,
     would_be: decision.would_be,
+    draft: decision.draft ?? null,
     rule: decision.rule,
     reason: decision.reason,
     snapshot: decision.snapshot ?? (decision.action === 'snapshot' ? 'not yet taken' : null),

@@ -23,9 +23,10 @@ export class StatementCounts {
   }
 
   count(entry: AuditEntry): void {
-    const { risk, action } = entry.decision;
+    const { risk, action, draft } = entry.decision;
     const metrics = this.#metrics;
     metrics.statements.add(cellOf(risk, action, entry.end));
+    if (draft !== undefined) metrics.drafts.add(metrics.drafts.cellOf(draft.action, action));
     if (entry.end === 'completed' || entry.end === 'failed')
       metrics.relaySeconds.observe(entry.durationMs / 1000);
     if (entry.holdMs > 0) metrics.holdSeconds.observe(entry.holdMs / 1000);

@@ -206,6 +206,11 @@ export const LIMITS = {
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
+  /** What lies in the manifest itself, so that a small snapshot is one file: rows of so many bytes, compressed to so many. */
+  snapshotInlineRawBytes: 32 * 1024,
+  snapshotInlineBytes: 8 * 1024,
+  /** Of how many files that are small; those of more tables are files. */
+  snapshotInlineFilesMax: 8,
   /** A Bind of a statement that is captured is in memory whole until the statement has run. */
   capturedBindBytes: 64 * 1024 * 1024,
   /** How long a commit waits for its snapshot to be durable. */
@@ -246,6 +251,10 @@ export const LIMITS = {
   trashAttemptsMax: 3,
   /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
   trashCopyBytes: 1024 ** 3,
+  /** What is in the trash is archived no faster, in steps of so much of a table, between which an undo comes first. */
+  trashArchiveBytesPerSecond: 32 * 1024 * 1024,
+  trashArchiveStepBytes: 16 * 1024 * 1024,
+  trashArchiveStallMs: 10_000,
   /** The undo of an ALTER is tried before it is committed, unless its tables and their indexes take more. */
   trashRehearsalBytes: 64 * 1024 ** 2,
   /** Rows that are named where the values of a dropped column cannot be given back. */
@@ -307,6 +316,12 @@ export const LIMITS = {
   settingsFileBytes: 1024 * 1024,
   settingsDepth: 16,
   policyRulesMax: 1_000,
+  policyCasesMax: 10_000,
+  /** Recorded events that one request decides again, and how long it may take; the next request goes on. */
+  replayEventsMax: 20_000,
+  replayMs: 10_000,
+  replayExamplesMax: 3,
+  replayExampleChars: 500,
   globChars: 256,
   /** A reason or a hint, which travels to the client in one message. */
   policyTextChars: 500,
@@ -325,14 +340,20 @@ export const LIMITS = {
   // --- admin ---
   adminBodyBytes: 1024 * 1024,
   adminRequestMs: 30_000,
-  adminConnectionsMax: 256,
+  adminConnectionsMax: 1_024,
   adminParameterLength: 100,
   adminPageMax: 1_000,
   /** Wrong tokens from one address within the window, above which answers are kept back and say 429. */
   adminWrongTokensMax: 10,
   adminWrongTokensWindowMs: 60_000,
+  /** How long the answer to a wrong token is kept back, the longer the more there were, and how many may wait. */
   adminWrongTokenDelayMs: 1_000,
-  adminWaitingMax: 64,
+  adminWrongTokenDelayMaxMs: 10_000,
+  adminWaitingMax: 768,
+  /** What each principal may ask, at once and for ever. */
+  adminRequestsAtOnce: 1_000,
+  adminRequestsPerS: 100,
+  adminPrincipalsMax: 10_000,
   adminAddressesMax: 10_000,
   /** How long the issuer of tokens may take, and how soon it is asked again after a failure or for a key it had not. */
   oidcTimeoutMs: 5_000,
@@ -363,6 +384,7 @@ assert(
   partsBytes(LIMITS.s3PartsMax) >= LIMITS.blobBytes,
   'the parts that S3 takes suffice for the largest blob',
 );
+assert(LIMITS.adminWaitingMax < LIMITS.adminConnectionsMax, 'wrong tokens leave room for right ones');
 assert(LIMITS.holdTimeoutMs <= LIMITS.holdTimeoutMaxMs, 'the default hold is one that a policy may ask for');
 assert(LIMITS.holdTimeoutMaxMs < 2 ** 31, 'a hold fits a timer');
 

@@ -20,6 +20,11 @@ export class Metrics {
     { name: 'action', values: ['allow', 'snapshot', 'hold', 'block'] },
     { name: 'outcome', values: ['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost'] },
   ]);
+  /** Statements that rules which are drafts would have decided, and how they were. */
+  readonly drafts = new CounterGrid([
+    { name: 'draft', values: ['allow', 'snapshot', 'hold', 'block'] },
+    { name: 'action', values: ['allow', 'snapshot', 'hold', 'block'] },
+  ]);
   /** Sessions refused or ended by the gateway, by the code of the error. */
   readonly refusals = new CounterGrid([
     { name: 'reason', values: Object.keys(ERROR_CATALOGUE).map((code) => code.toLowerCase()) },

@@ -9,6 +9,8 @@ export const EXIT = {
   notAllowed: 3,
   /** `undo`: rows have changed since the statement, and nothing was done. */
   conflicts: 4,
+  /** `policy test`: a case is decided in another way than it says. */
+  differs: 5,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -77,6 +77,8 @@ function describe(analysis: Analysis, decision: Decision, text: string): string 
     ['rule', printable(decision.rule)],
     ['reason', printable(decision.reason)],
   );
+  if (decision.draft !== undefined)
+    rows.push(['draft', `${printable(decision.draft.rule)} would ${decision.draft.action}`]);
   if (decision.action === 'block') rows.push(['hint', printable(decision.hint)]);
   return alignRows(rows);
 }

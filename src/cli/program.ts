@@ -4,6 +4,7 @@ import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
 import type { AddCommand } from './command.ts';
+import { addCompletion } from './completion.ts';
 import { addDemo } from './demo.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
@@ -34,12 +35,14 @@ const COMMANDS: readonly AddCommand[] = [
   addQuarantine,
   addToken,
   addDemo,
+  addCompletion,
 ];
 
 const AFTER_HELP = `
 Exit codes: 0 done, 1 failed, 2 usage or configuration not understood,
             3 explain --exit-code, and the decision is not to allow,
-            4 undo: rows have changed since, and nothing was done.`;
+            4 undo: rows have changed since, and nothing was done,
+            5 policy test: a case is not decided as it says.`;
 
 /** Runs one command line and gives the code to exit with. */
 export async function run(args: readonly string[], io: Io): Promise<number> {

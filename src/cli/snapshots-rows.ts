@@ -1,4 +1,5 @@
-import { type Manifest, type ManifestTable, readManifest } from '../snapshot/manifest.ts';
+import { readWithRows } from '../snapshot/archive.ts';
+import type { Manifest, ManifestTable } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { demandTable, tableName } from '../snapshot/summary.ts';
 import type { ShownRow } from '../undo/compare.ts';
@@ -22,7 +23,7 @@ const VALUE_CHARS_MAX = 60;
 export async function rowsCommand(asked: string, options: RowsOptions, io: Io): Promise<ExitCode> {
   return await withStore(options, io, async ({ store, config }) => {
     const { folder } = await findSnapshot(store, asked);
-    const manifest = await readManifest(store, folder);
+    const manifest = await readWithRows(store, folder);
     const table = demandTable(manifest, options.table);
     const { database } = manifest.session;
     return await withConnection(options, config(), database, io, async (session, trusted) => {

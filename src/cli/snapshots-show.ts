@@ -1,3 +1,4 @@
+import { readWithRows } from '../snapshot/archive.ts';
 import { type Manifest, type ManifestTable, readManifest } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { summaryOf, tableName } from '../snapshot/summary.ts';
@@ -17,8 +18,11 @@ export async function showCommand(asked: string, options: ShowOptions, io: Io): 
     const { folder, rolledBack, undoMarked } = await findSnapshot(store, asked);
     const manifest = await readManifest(store, folder);
     const undone = undoMarked ? await undoneBy(store, folder) : null;
-    if (options.json === true) io.out(toJson({ ...manifest, folder, rolled_back: rolledBack, undone }));
-    else io.out(asText(manifest, `${place}, ${folder}`, rolledBack, undone));
+    const archived = manifest.dropped === undefined ? manifest : await readWithRows(store, folder);
+    const archive = archived.archive === undefined ? {} : { archive: archived.archive };
+    if (options.json === true)
+      io.out(toJson({ ...manifest, ...archive, folder, rolled_back: rolledBack, undone }));
+    else io.out(`${asText(manifest, `${place}, ${folder}`, rolledBack, undone)}${archiveText(archived)}`);
   });
 }
 
@@ -45,6 +49,14 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean, undone: 
   ].map(([name, value]) => [name!, printable(value!)]);
   const what = manifest.dropped === undefined ? tablesText(tables) : droppedText(manifest.dropped);
   return `${alignRows(facts)}\n${what}\n${hints(manifest)}`;
+}
+
+function archiveText({ archive, tables }: Manifest): string {
+  if (archive === undefined) return '';
+  const definitions = archive.definitions
+    .map(({ sql }) => `\n${sql.split('\n').map(printable).join('\n')};\n`)
+    .join('');
+  return `\nArchived ${timeText(archive.archived_at)} UTC, with its rows:\n${tablesText(tables)}${definitions}`;
 }
 
 function undoneText({ by, undone_at, undo_snapshot: own }: UndoMark): string {

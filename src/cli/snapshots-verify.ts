@@ -1,6 +1,7 @@
 import { trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { readWithRows } from '../snapshot/archive.ts';
 import { manifestKey } from '../snapshot/manifest.ts';
 import { readSealedManifest, type TrustedKeys } from '../snapshot/manifest-seal.ts';
 import {
@@ -65,7 +66,8 @@ async function* one(store: BlobStore, asked: string): AsyncIterable<SnapshotEntr
 async function check(store: BlobStore, { id, folder }: SnapshotEntry, keys: TrustedKeys): Promise<Checked> {
   try {
     const { manifest, seal } = await readSealedManifest(store, folder, keys);
-    const verified = await verifySnapshot(store, manifest);
+    const { tables } = manifest.dropped === undefined ? manifest : await readWithRows(store, folder);
+    const verified = await verifySnapshot(store, { ...manifest, tables });
     const forged =
       seal === 'wrong'
         ? [{ blob: manifestKey(folder), reason: 'it is not as the gateway has signed it' }]

@@ -1,12 +1,20 @@
 import { trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
-import type { PurgedSnapshot, PurgeFailure, TrashPurged } from '../undo/purge-trash.ts';
+import {
+  type PurgedSnapshot,
+  type PurgeFailure,
+  purgedAfter,
+  purgedJson,
+  purgeTrash,
+  type TrashPurged,
+  totalOf,
+} from '../undo/purge-trash.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { timeText } from './snapshots-show.ts';
-import { alignRows, countText, toJson } from './table.ts';
+import { alignRows, countText, sizeText, toJson } from './table.ts';
 import { type ConnectionOption, connectTo } from './undo-connection.ts';
 
 export interface TrashOptions extends StoreOptions, ConnectionOption {}
@@ -15,73 +23,98 @@ export interface PurgeOptions extends TrashOptions {
   /** In milliseconds. */
   readonly olderThan?: number;
   readonly dryRun?: boolean;
+  /** Also what is to be archived, and is not yet. */
+  readonly unarchived?: boolean;
 }
 
 type Wanted = (id: string, createdAtMs: number) => boolean;
 
 export async function listTrashCommand(options: TrashOptions, io: Io): Promise<ExitCode> {
-  const { purged, failures } = await run(options, io, 'list', () => () => true);
-  if (options.json === true) io.out(toJson({ items: purged.map(asJson), failures }));
+  const { purged, failures, retentionMs } = await run(options, io, 'list', () => () => true);
+  const total = totalOf(purged);
+  if (options.json === true)
+    io.out(toJson({ items: purged.map((each) => purgedJson(each, retentionMs)), total, failures }));
   else if (purged.length === 0 && failures.length === 0) io.out('There is nothing in the trash.\n');
-  else io.out(asText(purged));
+  else {
+    io.out(asText(purged, retentionMs));
+    io.out(
+      `${countText(total.drops, 'DROP')}, ${countText(total.objects, 'object')}, ${sizeText(total.bytes)}\n`,
+    );
+  }
   return ended(failures, options, io);
 }
 
 export async function purgeCommand(ids: readonly string[], options: PurgeOptions, io: Io): Promise<ExitCode> {
   const dryRun = options.dryRun === true;
-  const { purged, failures } = await run(options, io, dryRun ? 'try' : 'purge', (retentionMs) => {
-    if (ids.length > 0) return (id) => ids.includes(id);
-    const ageMs = options.olderThan ?? retentionMs();
-    if (ageMs === null) {
-      throw new HoldfastError('CONFIG_INVALID', 'nobody has said what is to go', {
-        hint: 'Give the ids of snapshots, or --older-than 30d, or set trash.retention_days in the configuration.',
-      });
-    }
-    const before = Date.now() - ageMs;
-    return (_, createdAtMs) => createdAtMs < before;
-  });
-  if (options.json === true) io.out(toJson({ dry_run: dryRun, items: purged.map(asJson), failures }));
+  const { purged, failures, retentionMs } = await run(
+    options,
+    io,
+    dryRun ? 'try' : 'purge',
+    (retentionMs) => {
+      if (ids.length > 0) return (id) => ids.includes(id);
+      const ageMs = options.olderThan ?? retentionMs();
+      if (ageMs === null) {
+        throw new HoldfastError('CONFIG_INVALID', 'nobody has said what is to go', {
+          hint: 'Give the ids of snapshots, or --older-than 30d, or set trash.retention_days in the configuration.',
+        });
+      }
+      const before = Date.now() - ageMs;
+      return (_, createdAtMs) => createdAtMs < before;
+    },
+  );
+  if (options.json === true)
+    io.out(
+      toJson({
+        dry_run: dryRun,
+        items: purged.map((each) => purgedJson(each, retentionMs)),
+        total: totalOf(purged),
+        failures,
+      }),
+    );
   else {
     const objects = purged.reduce((sum, each) => sum + each.objects, 0);
-    io.out(purged.length === 0 ? '' : asText(purged));
+    io.out(purged.length === 0 ? '' : asText(purged, retentionMs));
     io.out(`${countText(objects, 'object')} ${dryRun ? 'would be dropped' : 'dropped'} for good\n`);
   }
   return ended(failures, options, io);
 }
 
 async function run(
-  options: TrashOptions,
+  options: PurgeOptions,
   io: Io,
   what: 'list' | 'try' | 'purge',
   choose: (retentionMs: () => number | null) => Wanted,
-): Promise<TrashPurged> {
+): Promise<TrashPurged & { readonly retentionMs: number | null }> {
   return await withStore(options, io, async ({ store, config }) => {
     const wanted = choose(() => config().trashRetentionMs);
-    const { purgeTrash } = await import('../undo/purge-trash.ts');
-    return await purgeTrash({
+    const { trashRetentionMs: retentionMs, trashArchive } = config();
+    const found = await purgeTrash({
       store,
       dryRun: what !== 'purge',
+      archivedOnly: what !== 'list' && trashArchive && options.unarchived !== true,
       keys: what === 'list' ? null : trustedKeys(config().audit),
       connect: (database) => connectTo(options, config(), database, io),
       wanted: (id, createdAtMs) => !io.stop.aborted && wanted(id, createdAtMs),
     });
+    return { ...found, retentionMs };
   });
 }
 
-function asText(purged: readonly PurgedSnapshot[]): string {
-  const rows = purged.map(({ id, createdAtMs, database, objects, statement, kept }) => [
+const HEAD = ['ID', 'DROPPED (UTC)', 'PURGED', 'ARCHIVED', 'DATABASE', 'OBJECTS', 'SIZE', 'STATEMENT'];
+
+function asText(purged: readonly PurgedSnapshot[], retentionMs: number | null): string {
+  const rows = purged.map(({ id, createdAtMs, database, objects, bytes, archived, statement, kept }) => [
     id,
     timeText(new Date(createdAtMs).toISOString()),
+    purgedAfter(createdAtMs, retentionMs)?.slice(0, 10) ?? 'never',
+    archived ? 'yes' : 'no',
     printable(database),
     String(objects),
+    sizeText(bytes),
     oneLine(statement, 60),
     ...(kept === null ? [] : [`${countText(kept.objects, 'object')} kept: ${printable(kept.reason)}`]),
   ]);
-  return alignRows([['ID', 'DROPPED (UTC)', 'DATABASE', 'OBJECTS', 'STATEMENT'], ...rows], [3]);
-}
-
-function asJson({ id, createdAtMs, database, objects, statement, kept }: PurgedSnapshot) {
-  return { id, dropped_at: new Date(createdAtMs).toISOString(), database, objects, statement, kept };
+  return alignRows([HEAD, ...rows], [5, 6]);
 }
 
 function ended(failures: readonly PurgeFailure[], { json }: TrashOptions, io: Io): ExitCode {

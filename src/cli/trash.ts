@@ -17,6 +17,7 @@ export const addTrash: AddCommand = (program, io, finish) => {
     )
     .argument('[ids...]', 'the snapshots of the DROPs; all that are old enough without any')
     .option('--older-than <time>', 'dropped so long ago, like 30d; a day at least', ageGiven)
+    .option('--unarchived', 'also what trash.archive wants to be archived, and is not yet')
     .option('--dry-run', 'say which, and drop nothing')
     .action(async (ids: string[], options: PurgeOptions) => finish(await purgeCommand(ids, options, io)));
 };

@@ -1,6 +1,7 @@
 import { readableKey, trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { packageVersion } from '../package-version.ts';
+import { readSealedWithRows } from '../snapshot/archive.ts';
 import { problemOfSeal, readSealedManifest } from '../snapshot/manifest-seal.ts';
 import { SealingStore } from '../snapshot/sealing-store.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
@@ -28,7 +29,9 @@ export async function undoOffline<T>(
     const { audit } = config();
     const keys = trustedKeys(audit);
     const { folder, rolledBack } = await findSnapshot(store, asked);
-    const sealed = await readSealedManifest(store, folder, keys);
+    // Rows that were dropped, and purged since, are in the archive.
+    const read = options.into === undefined ? readSealedManifest : readSealedWithRows;
+    const sealed = await read(store, folder, keys);
     const { manifest } = sealed;
     const reason = options.trustManifest === true ? null : problemOfSeal(sealed, keys);
     if (reason !== null) throw new HoldfastError('CONFLICT', reason, { hint: TRUST });

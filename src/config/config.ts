@@ -67,6 +67,8 @@ export interface Config {
   /** What is kept of them; null is without a limit. */
   /** How long what was dropped stays in the trash, or null: for as long as nobody purges it. */
   readonly trashRetentionMs: number | null;
+  /** Whether what lies in the trash is copied to the snapshots, and purged only when that has been done. */
+  readonly trashArchive: boolean;
   readonly snapshotsRetention: { readonly ageMs: number | null; readonly bytes: number | null };
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */

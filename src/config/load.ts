@@ -131,6 +131,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     },
     snapshotsTaken,
     trashRetentionMs: daysInMs(input.trash?.retention_days),
+    trashArchive: (input.trash?.archive ?? (input.undo?.connection === undefined ? 'off' : 'on')) === 'on',
     audit: {
       signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
       retentionMs: daysInMs(input.audit?.retention_days),

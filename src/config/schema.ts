@@ -77,6 +77,10 @@ export const configSchema = z
           .max(36_500)
           .describe('What was dropped longer ago is purged from holdfast_trash, with undo.connection.')
           .optional(),
+        archive: z
+          .enum(['off', 'on'])
+          .describe('Whether what is in holdfast_trash is copied to the snapshots, and purged only then.')
+          .optional(),
       })
       .optional(),
     snapshots_retention: z

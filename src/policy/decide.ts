@@ -1,6 +1,6 @@
 import { type Analysis, RISKS, type Risk, type StatementEffects } from '../sql/effects.ts';
 import { both, type Certainty } from './certainty.ts';
-import type { Decision, HoldTerms, Mode, WithoutPlan } from './decision.ts';
+import type { Decision, Draft, HoldTerms, Mode, WithoutPlan } from './decision.ts';
 import { matchStatement, type Subject, subjectOf } from './match.ts';
 import { narrower } from './rows-tolerance.ts';
 import type { Measure, Rule } from './rule.ts';
@@ -38,23 +38,31 @@ const BLOCK_HINT = 'The gateway is in mode block, which refuses critical stateme
 /** What happens to a text: the strictest of what happens to its statements, for they run as one. */
 export function decide(brief: Brief, analysis: Analysis): Decision {
   const statements = analysis.statements.length > 0 ? analysis.statements : [EMPTY];
+  const drafts: Draft[] = [];
   const strictest = statements
-    .map((effects) => hardened(brief.mode, effects, decideOne(brief, subjectOf(analysis, effects))))
+    .map((effects) => hardened(brief.mode, effects, decideOne(brief, subjectOf(analysis, effects), drafts)))
     .reduce(stricter);
-  const whole = { ...strictest, risk: analysis.risk };
+  const whole = { ...strictest, risk: analysis.risk, ...strictestOf(drafts) };
   return Object.freeze(brief.mode === 'monitor' ? watched(whole) : whole);
 }
 
 /**
  * The first rule that surely matches decides. A rule before it that only might match does not end the search
- * and can only make the outcome stricter, so that what the text leaves open never loosens anything.
+ * and can only make the outcome stricter, so that what the text leaves open never loosens anything. A rule that is a
+ * draft decides nothing; the first that would have is noted.
  */
-function decideOne(brief: Brief, subject: Subject): Decision {
+function decideOne(brief: Brief, subject: Subject, drafts: Draft[]): Decision {
   let floor: Decision | null = null;
+  let drafted = false;
   for (const { rule, session } of brief.rules) {
     const certainty = both(session, matchStatement(rule.match, subject));
     if (certainty === 'no') continue;
     if (certainty === 'possible' && rule.measure.action === 'allow') continue;
+    if (rule.draft) {
+      if (!drafted) drafts.push({ rule: rule.name, action: rule.measure.action });
+      drafted = true;
+      continue;
+    }
     const verdict = decisionOf(rule.measure, rule.name, rule.reason, subject.effects);
     floor = floor === null ? verdict : stricter(floor, verdict);
     if (certainty === 'sure') return floor;
@@ -62,6 +70,12 @@ function decideOne(brief: Brief, subject: Subject): Decision {
   const { risk } = subject.effects;
   const otherwise = decisionOf(brief.defaults[risk], `default:${risk}`, null, subject.effects);
   return floor === null ? otherwise : stricter(floor, otherwise);
+}
+
+/** For a text of several statements, as its decision is. */
+function strictestOf(drafts: readonly Draft[]): { readonly draft?: Draft } {
+  if (drafts.length === 0) return {};
+  return { draft: drafts.reduce((a, b) => (STRICTNESS[b.action] > STRICTNESS[a.action] ? b : a)) };
 }
 
 function decisionOf(
@@ -141,6 +155,7 @@ function care(decision: Decision): number {
 }
 
 function watched(decision: Decision): Decision {
-  const { rule, reason, risk, action } = decision;
-  return { action: 'allow', rule, reason, risk, wouldBe: action === 'allow' ? null : action };
+  const { rule, reason, risk, action, draft } = decision;
+  const wouldBe = action === 'allow' ? null : action;
+  return { action: 'allow', rule, reason, risk, wouldBe, ...(draft === undefined ? {} : { draft }) };
 }

@@ -12,6 +12,11 @@ export interface SessionFacts {
 export const MODES = ['monitor', 'protect', 'block'] as const;
 export type Mode = (typeof MODES)[number];
 
+export interface Draft {
+  readonly rule: string;
+  readonly action: 'allow' | 'snapshot' | 'hold' | 'block';
+}
+
 interface Ground {
   /** The rule's name, or `default:<risk>`, or `mode:block`. */
   readonly rule: string;
@@ -19,6 +24,8 @@ interface Ground {
   readonly risk: Risk;
   /** In monitor mode, the action that protect would have taken; otherwise null. */
   readonly wouldBe: 'snapshot' | 'hold' | 'block' | null;
+  /** What a rule that is only a draft would have done, had it been in force. */
+  readonly draft?: Draft;
 }
 
 export const HOLD_MODES = ['live', 'ticket', 'auto'] as const;

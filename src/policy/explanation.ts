@@ -1,5 +1,5 @@
 import type { Analysis, RelationName, Risk, StatementEffects } from '../sql/effects.ts';
-import type { Action, Decision, Hold, HoldMode, Mode, SessionFacts, Snapshot } from './decision.ts';
+import type { Action, Decision, Draft, Hold, HoldMode, Mode, SessionFacts, Snapshot } from './decision.ts';
 
 /** What a text would do and what policy says of it, as `holdfast explain --json` and the HTTP API tell it. */
 export interface Explanation {
@@ -24,12 +24,13 @@ interface ExplainedStatement
   readonly reads: readonly string[];
 }
 
-interface ExplainedDecision {
+export interface ExplainedDecision {
   readonly action: Action;
   readonly rule: string;
   readonly reason: string;
   readonly risk: Risk;
   readonly would_be: Decision['wouldBe'];
+  readonly draft?: Draft;
   readonly snapshot?: 'required' | 'best_effort' | 'off';
   /** What happens where a required snapshot has no exact plan. */
   readonly without_plan?: 'hold' | 'block' | 'allow';
@@ -78,9 +79,9 @@ function explainAnalysis(analysis: Analysis, text: string): ExplainedAnalysis {
   };
 }
 
-function explainDecision(decision: Decision): ExplainedDecision {
-  const { action, rule, reason, risk, wouldBe: would_be } = decision;
-  const ground = { action, rule, reason, risk, would_be };
+export function explainDecision(decision: Decision): ExplainedDecision {
+  const { action, rule, reason, risk, wouldBe: would_be, draft } = decision;
+  const ground = { action, rule, reason, risk, would_be, ...(draft === undefined ? {} : { draft }) };
   switch (decision.action) {
     case 'allow':
       return ground;

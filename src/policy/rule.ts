@@ -50,6 +50,8 @@ export interface Rule {
   readonly match: RuleMatch;
   readonly measure: Measure;
   readonly reason: string | null;
+  /** It only notes what it would do. */
+  readonly draft: boolean;
 }
 
 const HINT = 'If the statement is meant, ask whoever runs Holdfast for a rule that allows it.';
@@ -61,6 +63,7 @@ export function compileRule(input: RuleInput, terms: Terms): Rule {
     match: compileMatch(input.match ?? {}),
     measure: ruleMeasure(input, terms),
     reason: input.reason ?? null,
+    draft: input.draft ?? false,
   };
 }
 
@@ -104,7 +107,7 @@ function durationOf(text: string | undefined): number | null {
 }
 
 export const DEFAULT_HOLD: HoldTerms = {
-  mode: 'live',
+  mode: 'auto',
   timeoutMs: LIMITS.holdTimeoutMs,
   approvals: 1,
   approvers: null,

@@ -129,6 +129,7 @@ export const ruleSchema = z.strictObject({
   without_plan: withoutPlanSchema
     .describe('What happens where a required snapshot has no exact plan.')
     .optional(),
+  draft: z.boolean().describe('Decides nothing; the audit records what it would have done.').optional(),
   reason: sentence.describe('Shown to the client and the approver.').optional(),
   hint: sentence.describe('Shown to the client of a blocked statement: what to do instead.').optional(),
 });

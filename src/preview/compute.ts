@@ -112,6 +112,7 @@ function targetsOf(slice: WriteSlice, { writes }: StatementEffects): readonly As
       return [slice.target];
     case 'truncate':
       return slice.targets;
+    case 'execute':
     case 'inexact':
       return writes.slice(0, LIMITS.previewTablesMax);
     default:

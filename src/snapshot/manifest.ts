@@ -9,13 +9,18 @@ import type { RowFile } from './row-file.ts';
  * how to read them. It is written last and never again, so that a snapshot without one does not exist.
  */
 
-const rowFile = z.strictObject({
-  blob: z.string(),
+const rowFileFacts = {
   rows: z.int().nonnegative(),
   bytes: z.int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   raw_bytes: z.int().nonnegative(),
-});
+};
+
+/** Rows in a blob of their own, or, where they are few, in here. */
+const rowFile = z.union([
+  z.strictObject({ blob: z.string(), ...rowFileFacts }),
+  z.strictObject({ inline: z.base64(), ...rowFileFacts }),
+]);
 
 const column = z.strictObject({
   name: z.string(),
@@ -113,6 +118,12 @@ const dropped = z.strictObject({
   system: z.string().optional(),
 });
 
+const archive = z.strictObject({
+  archived_at: z.iso.datetime(),
+  /** SQL for people to make the rest anew by. */
+  definitions: z.array(z.strictObject({ what: z.string(), sql: z.string() })),
+});
+
 /** Numbers of 64 bits, which JSON has no room for. */
 const sequence = z.strictObject({
   schema: z.string(),
@@ -149,6 +160,8 @@ export const manifestSchema = z.strictObject({
   approval_id: z.string().nullable(),
   tables: z.array(table),
   dropped: dropped.optional(),
+  /** Only of the copy of what a DROP has left in the trash, whose tables and sequences are then those. */
+  archive: archive.optional(),
   /** How those stood that the statement has started anew. */
   sequences: z.array(sequence).optional(),
   /** Of all the rest, by the key of the audit; see manifest-seal.ts. */
@@ -169,6 +182,9 @@ export function snapshotFolder(id: string, createdAtMs: number): string {
 export const manifestKey = (folder: string): string => `${folder}/manifest.json`;
 
 export const isManifestKey = (key: string): boolean => key.endsWith('/manifest.json');
+
+/** What rows that are in the manifest are told by. */
+const INLINE_NAME = 'manifest.json';
 
 /** For the signature, which comes when the limit has been looked at. */
 const SIGNATURE_BYTES_MAX = 1024;
@@ -216,10 +232,15 @@ function unreadable(key: string, detail: string): HoldfastError {
   return new HoldfastError('BLOB_DAMAGED', `the manifest ${key} cannot be read`, { detail });
 }
 
-export function toManifest({ blob, rows, bytes, sha256, rawBytes }: RowFile): ManifestRowFile {
-  return { blob, rows, bytes, sha256, raw_bytes: rawBytes };
+export function toManifest({ blob, inline, rows, bytes, sha256, rawBytes }: RowFile): ManifestRowFile {
+  const facts = { rows, bytes, sha256, raw_bytes: rawBytes };
+  if (inline === undefined) return { blob, ...facts };
+  return { inline: Buffer.from(inline).toString('base64'), ...facts };
 }
 
-export function fromManifest({ blob, rows, bytes, sha256, raw_bytes: rawBytes }: ManifestRowFile): RowFile {
-  return { blob, rows, bytes, sha256, rawBytes };
+export function fromManifest(file: ManifestRowFile): RowFile {
+  const { rows, bytes, sha256, raw_bytes: rawBytes } = file;
+  const facts = { rows, bytes, sha256, rawBytes };
+  if ('blob' in file) return { blob: file.blob, ...facts };
+  return { blob: INLINE_NAME, inline: Buffer.from(file.inline, 'base64'), ...facts };
 }

@@ -1,18 +1,21 @@
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
 import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
-import type { RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
+import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
+import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
+import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import {
   areTemporary,
   captured,
   exact,
   first,
   formatsOf,
+  isAscii,
   NEEDLESS,
   none,
   problemOfTexts,
@@ -104,9 +107,26 @@ export interface PlanRequest {
   readonly scope: string;
   readonly slice: WriteSlice;
   readonly parameters: StatementParameters;
+  /** What the session has seen prepared under a name. */
+  readonly prepared?: (name: string) => Promise<PreparedText | null>;
+  /** The session does not write UTF-8, so that only names in ASCII are understood. */
+  readonly asciiNames?: boolean;
 }
 
 export async function planCapture(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+): Promise<PlanOutcome> {
+  try {
+    return await planSlice(connection, catalog, request);
+  } catch (error) {
+    if (error instanceof UnreadableName) return none(error.message);
+    throw error;
+  }
+}
+
+async function planSlice(
   connection: HiddenConnection,
   catalog: Catalog,
   request: PlanRequest,
@@ -116,7 +136,13 @@ export async function planCapture(
     case 'inexact':
       return none(slice.reason);
     case 'cursor':
-      return none('only the server knows the row that a cursor stands on');
+      return await planCursor(connection, catalog, request, slice);
+    case 'execute': {
+      const found = await whatIsExecuted(connection, slice, request.prepared ?? null);
+      if ('problem' in found) return none(found.problem);
+      if (found.slice.kind === 'execute') return none('it executes what executes another');
+      return await planSlice(connection, catalog, { ...request, ...found });
+    }
     case 'truncate': {
       const answer = await ask(connection, catalog, request, slice.targets, true);
       return planTruncate(slice, answer, request.parameters);
@@ -133,6 +159,24 @@ export async function planCapture(
   }
 }
 
+async function planCursor(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+  slice: CursorSlice,
+): Promise<PlanOutcome> {
+  const answer = await ask(connection, catalog, request, [slice.target], false);
+  const target = answer.relations.get(answer.roots[0] ?? 0);
+  const problem = target === undefined ? null : problemOfCursor(slice, target);
+  if (problem !== null) return none(problem);
+  // Whatever stands against a capture does so whichever the row is.
+  const first = planRows(cursorRows(slice, 'false'), answer, request.parameters);
+  if (first.kind !== 'exact' || target === undefined) return first;
+  const where = await whereCursorStands(connection, slice, target);
+  if (where === null) return none(`${target.name} has no column that could be set`);
+  return planRows(cursorRows(slice, where), answer, request.parameters);
+}
+
 async function planView(
   connection: HiddenConnection,
   catalog: Catalog,
@@ -146,21 +190,28 @@ async function planView(
   if (problem !== null) return none(problem);
   const through = await throughView(connection, view, slice);
   if ('kind' in through) return none(through.reason);
+  if (request.asciiNames === true && !isAscii(through.slice.target))
+    throw new UnreadableName(`the view ${view.name} is not ASCII, and the client does not write UTF-8`);
   const answer = await ask(connection, catalog, { ...request, slice: through.slice }, [through.base], false);
   const base = answer.relations.get(answer.roots[0] ?? 0);
   if (base?.kind === 'view') return none(`${view.name} is a view of a view`);
   return planRows(through.slice, answer, request.parameters, viewBasis);
 }
 
+class UnreadableName extends Error {}
+
 async function ask(
   connection: HiddenConnection,
   catalog: Catalog,
-  { scope, slice }: PlanRequest,
+  { scope, slice, asciiNames }: PlanRequest,
   targets: readonly AskedName[],
   allReferrers: boolean,
 ): Promise<CatalogAnswer> {
   const functions = 'calls' in slice ? slice.calls : [];
-  return await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
+  const answer = await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
+  if (asciiNames === true && !isAscii([targets, functions, [...answer.relations.values()]]))
+    throw new UnreadableName('a name of its tables is not ASCII, and the client does not write UTF-8');
+  return answer;
 }
 
 function planRows(

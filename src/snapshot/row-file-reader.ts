@@ -3,6 +3,7 @@ import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { verified } from '../blobs/verified.ts';
 import { FIELDS_MAX, FILE_HEADER, GZIP_SUFFIX, type RowFile } from './row-file.ts';
 
 /**
@@ -30,8 +31,11 @@ export async function* rowsIn(name: string, chunks: AsyncIterable<Buffer>): Asyn
 
 /** The file's COPY stream as it is, header and trailer included, to be sent to a server. */
 export async function* decompressed(store: BlobStore, file: RowFile): AsyncIterable<Buffer> {
+  const expected = { bytes: file.bytes, sha256: file.sha256 };
   const stored = Readable.from(
-    store.read(file.blob, { expected: { bytes: file.bytes, sha256: file.sha256 } }),
+    file.inline === undefined
+      ? store.read(file.blob, { expected })
+      : verified(file.blob, Readable.from([file.inline]), expected),
   );
   const create = file.blob.endsWith(GZIP_SUFFIX) ? createGunzip : createZstdDecompress;
   const raw = create({ chunkSize: LIMITS.snapshotBlockBytes });

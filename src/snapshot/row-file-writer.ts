@@ -1,44 +1,47 @@
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { createZstdCompress, type ZstdCompress, constants as zlib } from 'node:zlib';
+import { createZstdCompress, type ZstdCompress, constants as zlib, zstdCompressSync } from 'node:zlib';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
+
+/** A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space. */
+const ZSTD = { [zlib.ZSTD_c_compressionLevel]: 1 };
 
 /**
  * Writes the rows of one table to a blob as they come. Rows are gathered in a block, since compressing each by
  * itself would cost more than the rest; blocks go through zstd to the blob, which holds back whoever is ahead.
  *
- * States: open, until `finish` or `abort`; failed, once the blob could not be written, when every further call
- * rejects with what went wrong. A blob is only there after `finish` has resolved.
+ * States: gathering, as long as the rows may turn out to be few enough to be kept without a blob; open, until `finish`
+ * or `abort`; failed, once the blob could not be written, when every further call rejects with what went wrong. A blob
+ * is only there after `finish` has resolved.
  */
 export class RowFileWriter {
+  readonly #store: BlobStore;
   readonly #key: string;
-  readonly #blob: BlobWriter;
-  readonly #zstd: ZstdCompress;
-  readonly #stored: Promise<void>;
-  #block = Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
+  #opening: Promise<RowStream> | null = null;
+  #block: Buffer;
   #filled = 0;
   #rows = 0;
   #rawBytes = 0;
   #failure: unknown = null;
 
-  private constructor(key: string, blob: BlobWriter) {
+  private constructor(store: BlobStore, key: string, blockBytes: number) {
+    this.#store = store;
     this.#key = key;
-    this.#blob = blob;
-    // A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space.
-    this.#zstd = createZstdCompress({
-      chunkSize: LIMITS.snapshotBlockBytes,
-      params: { [zlib.ZSTD_c_compressionLevel]: 1 },
-    });
-    this.#stored = this.#store();
-    // The failure is kept, and told by the next call.
-    this.#stored.catch(() => {});
+    this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    this.#append(FILE_HEADER);
   }
 
   static async create(store: BlobStore, key: string): Promise<RowFileWriter> {
-    const writer = new RowFileWriter(key, await store.create(key));
-    writer.#append(FILE_HEADER);
+    const writer = new RowFileWriter(store, key, LIMITS.snapshotBlockBytes);
+    await writer.#open();
     return writer;
+  }
+
+  /** Makes a blob only when there are more rows than a manifest may hold; until then they are inline. */
+  static gather(store: BlobStore, key: string): RowFileWriter {
+    return new RowFileWriter(store, key, LIMITS.snapshotInlineRawBytes);
   }
 
   get rows(): number {
@@ -56,22 +59,56 @@ export class RowFileWriter {
     return this.#writeLarge(row);
   }
 
-  /** Resolves when the blob is durable. */
+  /** Resolves when the blob is durable, or at once with what is inline. */
   async finish(): Promise<RowFile> {
     await this.#writeLarge(FILE_TRAILER);
+    const inline = this.#opening === null ? this.#inline() : null;
+    if (inline !== null) return inline;
     await this.#flush();
-    this.#zstd.end();
-    await this.#stored;
-    const { bytes, sha256 } = await this.#blob.finish();
+    const { blob, zstd, stored } = await this.#open();
+    zstd.end();
+    await stored;
+    const { bytes, sha256 } = await blob.finish();
     return { blob: this.#key, rows: this.#rows, bytes, sha256, rawBytes: this.#rawBytes };
   }
 
   /** Leaves nothing; never rejects. */
   async abort(): Promise<void> {
     this.#failure ??= new Error('the rows were given up');
-    this.#zstd.destroy();
-    await this.#stored.catch(() => {});
-    await this.#blob.abort();
+    const stream = await this.#opening?.catch(() => null);
+    if (stream === undefined || stream === null) return;
+    stream.zstd.destroy();
+    await stream.stored.catch(() => {});
+    await stream.blob.abort();
+  }
+
+  #open(): Promise<RowStream> {
+    this.#opening ??= this.#start();
+    return this.#opening;
+  }
+
+  async #start(): Promise<RowStream> {
+    const blob = await this.#store.create(this.#key);
+    const zstd = createZstdCompress({ chunkSize: LIMITS.snapshotBlockBytes, params: ZSTD });
+    const stored = this.#stream(blob, zstd);
+    // The failure is kept, and told by the next call.
+    stored.catch(() => {});
+    return { blob, zstd, stored };
+  }
+
+  /** Null where the rows take more than a manifest is to hold. */
+  #inline(): RowFile | null {
+    const inline = zstdCompressSync(this.#block.subarray(0, this.#filled), { params: ZSTD });
+    if (inline.length > LIMITS.snapshotInlineBytes) return null;
+    const sha256 = hash('sha256', inline);
+    return {
+      blob: this.#key,
+      inline,
+      rows: this.#rows,
+      bytes: inline.length,
+      sha256,
+      rawBytes: this.#rawBytes,
+    };
   }
 
   #append(bytes: Uint8Array): void {
@@ -94,20 +131,30 @@ export class RowFileWriter {
   async #flush(): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     if (this.#filled === 0) return;
+    const { zstd, stored } = await this.#open();
+    // It may have been given up meanwhile.
+    if (this.#failure !== null) throw this.#failure;
     const block = this.#block.subarray(0, this.#filled);
     // The compressor works on the block in another thread, so that the next rows need one of their own.
     this.#block = Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
     this.#filled = 0;
-    if (!this.#zstd.write(block)) await Promise.race([once(this.#zstd, 'drain'), this.#stored]);
+    if (!zstd.write(block)) await Promise.race([once(zstd, 'drain'), stored]);
     if (this.#failure !== null) throw this.#failure;
   }
 
-  async #store(): Promise<void> {
+  async #stream(blob: BlobWriter, zstd: ZstdCompress): Promise<void> {
     try {
-      for await (const chunk of this.#zstd) await this.#blob.write(chunk as Buffer);
+      for await (const chunk of zstd) await blob.write(chunk as Buffer);
     } catch (error) {
       this.#failure ??= error;
       throw this.#failure;
     }
   }
+}
+
+/** A blob, what its rows go through, and the end of that. */
+interface RowStream {
+  readonly blob: BlobWriter;
+  readonly zstd: ZstdCompress;
+  readonly stored: Promise<void>;
 }

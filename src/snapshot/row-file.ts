@@ -12,10 +12,12 @@ export const GZIP_SUFFIX = '.gz';
 
 /** What is written of one table's rows: where, how much, and what a reader has to find. */
 export interface RowFile {
-  /** The key of the blob. */
+  /** The key of the blob; of what is inline, the name that it is told by. */
   readonly blob: string;
+  /** The bytes themselves where they are in the manifest. */
+  readonly inline?: Uint8Array;
   readonly rows: number;
-  /** Of the blob as it is stored. */
+  /** As it is stored. */
   readonly bytes: number;
   readonly sha256: string;
   /** Before compression. */

@@ -45,19 +45,29 @@ export class SnapshotWriter implements SnapshotSinks {
   /** How long the storage may keep a row waiting. */
   readonly #patienceMs: number;
 
-  constructor(store: BlobStore, folder: string, patienceMs: number = LIMITS.snapshotStoreMs) {
+  /** How many of the files may be kept in the manifest. */
+  readonly #inlineFilesMax: number;
+
+  constructor(
+    store: BlobStore,
+    folder: string,
+    patienceMs: number = LIMITS.snapshotStoreMs,
+    inlineFilesMax: number = LIMITS.snapshotInlineFilesMax,
+  ) {
     this.#patienceMs = patienceMs;
+    this.#inlineFilesMax = inlineFilesMax;
     this.#store = store;
     this.#folder = folder;
   }
 
   open(table: PlannedTable, image: Image): TableSink {
     const key = `${this.#folder}/${this.#files.length}.${image}${ROW_FILE_SUFFIX}`;
-    const opening = RowFileWriter.create(this.#store, key);
+    const mayBeInline = this.#files.length < this.#inlineFilesMax;
+    let writer = mayBeInline ? RowFileWriter.gather(this.#store, key) : null;
+    const opening = writer === null ? RowFileWriter.create(this.#store, key) : Promise.resolve(writer);
     // The failure is told by the first write.
     opening.catch(() => {});
     this.#files.push({ oid: table.oid, image, writer: opening });
-    let writer: RowFileWriter | null = null;
     return {
       write: (row) => {
         if (writer !== null) return this.#patiently(writer.write(row));
@@ -113,7 +123,7 @@ export class SnapshotWriter implements SnapshotSinks {
     const ends = await Promise.allSettled(
       this.#files.map(async ({ oid, image, writer }) => {
         const file = await (await writer).finish();
-        this.#finished.push(file);
+        if (file.inline === undefined) this.#finished.push(file);
         files.set(`${oid} ${image}`, file);
       }),
     );

@@ -160,6 +160,16 @@ export async function markRolledBack(store: BlobStore, folder: string, nowMs: nu
   await store.putIfAbsent(rolledBackKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
 }
 
+/**
+ * Stands beside the manifest of a DROP that has left something in the trash, and is there before it, so that nobody has
+ * to read all manifests to find these.
+ */
+export const inTrashKey = (folder: string): string => `${folder}/in-trash.json`;
+
+export async function markInTrash(store: BlobStore, folder: string): Promise<void> {
+  await store.putIfAbsent(inTrashKey(folder), Buffer.from('{}\n'));
+}
+
 /** Stands beside the manifest of a DROP once what it had moved into the trash was dropped for good. */
 const purgedKey = (folder: string): string => `${folder}/purged.json`;
 
@@ -200,13 +210,14 @@ export async function verifySnapshot(store: BlobStore, { tables }: Manifest): Pr
       if (file === null) continue;
       files++;
       bytes += file.bytes;
+      const rowFile = fromManifest(file);
       try {
-        for await (const row of readRows(store, fromManifest(file))) {
+        for await (const row of readRows(store, rowFile)) {
           rows++;
           const fields = row.readInt16BE(0);
           if (fields === columns.length) continue;
           faults.push({
-            blob: file.blob,
+            blob: rowFile.blob,
             reason: `a row of ${fields} fields, and the table has ${columns.length}`,
           });
           break;
@@ -214,7 +225,7 @@ export async function verifySnapshot(store: BlobStore, { tables }: Manifest): Pr
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         const { message, detail } = error;
-        faults.push({ blob: file.blob, reason: detail === undefined ? message : `${message}: ${detail}` });
+        faults.push({ blob: rowFile.blob, reason: detail === undefined ? message : `${message}: ${detail}` });
       }
     }
   }

@@ -54,7 +54,8 @@ export function summaryOf({
 }
 
 export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
-  `${schema}.${name}`;
+  // Of a database that was dropped.
+  schema === '' ? name : `${schema}.${name}`;
 
 /** What an ALTER has left its values of in the trash is a part of its table. */
 function namedByDrop({ objects, altered }: NonNullable<Manifest['dropped']>) {
@@ -76,7 +77,7 @@ function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
 export function demandTable(manifest: Manifest, asked: string | undefined): ManifestTable {
   const table = tableOf(manifest, asked);
   if (table !== null) return table;
-  if (manifest.dropped !== undefined) {
+  if (manifest.dropped !== undefined && manifest.archive === undefined) {
     throw new HoldfastError('CONFLICT', 'the rows of what a DROP took are not in its snapshot', {
       detail: 'They were moved, and not copied: they are in the schema holdfast_trash of the database.',
       hint: 'holdfast undo brings them back.',

@@ -5,8 +5,10 @@ import { as, type Fields, list, relationOf, text } from './tree.ts';
 
 export interface AlterStatement {
   readonly table: RelationName;
-  /** Columns whose type it changes. */
-  readonly retyped: readonly string[];
+  /** Columns whose type it changes, and whether their values are those of an expression (USING). */
+  readonly retyped: readonly { readonly name: string; readonly computed: boolean }[];
+  /** Whether any part of it may take something away; otherwise it is not to be locked more than it locks itself. */
+  readonly loses: boolean;
   /** It adds columns, which an undo leaves there with what is in them by then. */
   readonly adds: boolean;
   /** It drops an identity, and the sequence with it. */
@@ -57,6 +59,9 @@ const REVERSIBLE = new Set([
   'AT_DetachPartition',
 ]);
 
+/** These read a whole table, under locks that let others read it. */
+const ADDING = new Set(['AT_AddConstraint', 'AT_ValidateConstraint']);
+
 /** A clause that reads well behind "because" where it is not understood, or cannot be taken back. */
 export function readAlterTable(fields: Fields): AlterStatement | string {
   const table = relationOf(fields['relation']);
@@ -70,9 +75,12 @@ export function readAlterTable(fields: Fields): AlterStatement | string {
     if (as(commands[i]?.['def'], 'PartitionCmd')?.['concurrent'] === true)
       return 'DETACH PARTITION … CONCURRENTLY cannot be run in a transaction';
   }
-  const retyped = commands.flatMap((command, i) =>
-    kinds[i] === 'AT_AlterColumnType' ? [text(command?.['name']) ?? ''] : [],
-  );
+  const retyped = commands.flatMap((command, i) => {
+    if (kinds[i] !== 'AT_AlterColumnType') return [];
+    const computed = as(command?.['def'], 'ColumnDef')?.['raw_default'] !== undefined;
+    return [{ name: text(command?.['name']) ?? '', computed }];
+  });
   const has = (kind: string) => kinds.includes(kind);
-  return { table, retyped, adds: has('AT_AddColumn'), unnumbers: has('AT_DropIdentity') };
+  const loses = kinds.some((kind) => !ADDING.has(kind));
+  return { table, retyped, loses, adds: has('AT_AddColumn'), unnumbers: has('AT_DropIdentity') };
 }

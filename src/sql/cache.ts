@@ -108,7 +108,8 @@ export class AnalysisCache {
       const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
       return outcome?.kind === 'tree' ? outcome.tree : null;
     };
-    const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
+    const [raw, ...others] = parse(utf8.toString('utf8'))?.stmts ?? [];
+    if (others.length > 0) return inexact('it is one of several statements in one text');
     return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
   }
 

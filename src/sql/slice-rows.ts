@@ -42,8 +42,20 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
   if (target === null) return notCut();
   const cursor = as(fields['whereClause'], 'CurrentOfExpr');
   if (cursor !== null) {
+    if (fields['withClause'] !== undefined) return inexact('a WITH stands beside its WHERE CURRENT OF');
+    if (words.others >= 0) return inexact('other tables stand beside its WHERE CURRENT OF');
     const name = String(cursor['cursor_name'] ?? '');
-    return { kind: 'cursor', operation, target, cursor: name, assigned, calls } satisfies CursorSlice;
+    const { ownNames, readsOthers } = whole;
+    return {
+      kind: 'cursor',
+      operation,
+      target,
+      cursor: name,
+      assigned,
+      calls,
+      ownNames,
+      readsOthers,
+    } satisfies CursorSlice;
   }
   const clause = withText(request, verbOf(request, words.place, operation));
   if (typeof clause === 'object' && clause !== null) return clause;

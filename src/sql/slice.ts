@@ -8,7 +8,7 @@ import { aliasOf, type Fields, isObject, text } from './tree.ts';
  * The rows that a write will change, as pieces of its own text. They are cut by the parser's locations, parsed
  * again and compared with the original's tree before they are used; nothing is ever written anew from a tree.
  */
-export type WriteSlice = RowsSlice | UpsertSlice | TruncateSlice | CursorSlice | InexactSlice;
+export type WriteSlice = RowsSlice | UpsertSlice | TruncateSlice | CursorSlice | ExecuteSlice | InexactSlice;
 
 export interface SliceTarget {
   readonly schema: string | null;
@@ -95,6 +95,16 @@ export interface CursorSlice {
   readonly cursor: string;
   readonly assigned: readonly Assignment[];
   readonly calls: readonly FunctionName[];
+  readonly ownNames: boolean;
+  readonly readsOthers: boolean;
+}
+
+/** EXECUTE: what it runs stands in another text. */
+export interface ExecuteSlice {
+  readonly kind: 'execute';
+  readonly name: string;
+  /** The texts of the values that it gives. */
+  readonly values: readonly string[];
 }
 
 export interface InexactSlice {

@@ -1,6 +1,7 @@
 import type { RawStmt } from '@pgsql/types';
 import { inexact, type SliceRequest, type SliceTarget, targetOf, type WriteSlice } from './slice.ts';
 import type { ParseSlice } from './slice-check.ts';
+import { sliceExecute } from './slice-execute.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { sliceInsert } from './slice-insert.ts';
 import { sliceMerge } from './slice-merge.ts';
@@ -35,6 +36,9 @@ function sliceStatement(
       return sliceInsert(request);
     case 'TruncateStmt':
       return sliceTruncate(node.fields);
+    case 'ExecuteStmt':
+      // Alone: EXPLAIN and CREATE TABLE AS say EXECUTE in another place.
+      return first === 0 ? sliceExecute(request) : inexact('it executes what another text prepares');
     case 'ExplainStmt':
     case 'PrepareStmt':
     case 'CopyStmt':

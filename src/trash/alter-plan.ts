@@ -45,7 +45,7 @@ class Irreversible extends Error {}
  * The statements that make a table's definition what it was, from what has changed in it and not from what the ALTER
  * said, which may mean much more: it reaches partitions and children, and by CASCADE the keys of others.
  *
- * `retype` gives the steps by which columns get back their types and values.
+ * `retype` are the steps by which columns of the uppermost table get back their types and values.
  */
 export function planAlterBack(
   before: readonly TableDefinition[],
@@ -53,7 +53,7 @@ export function planAlterBack(
   context: {
     readonly adds: boolean;
     readonly places: SequencePlaces;
-    readonly retype: (columns: readonly Change[]) => readonly RestoreStep[];
+    readonly retype: readonly RestoreStep[];
   },
 ): AlterPlan | string {
   const back = new WayBack(before, changes, context.adds, context.places);
@@ -85,12 +85,9 @@ class WayBack {
     this.#places = places;
   }
 
-  plan(retype: (columns: readonly Change[]) => readonly RestoreStep[]): AlterPlan {
+  plan(retype: readonly RestoreStep[]): AlterPlan {
     const depth = ({ table }: Change) => this.#tables.get(table)!.depth;
-    const retyped = this.#changes.filter(isRetyped);
-    const roots = retyped.filter((change) => depth(change) === 0);
-    if (retyped.length > 0 && roots.length === 0) refuse('it changes the type of a column of a child table');
-    this.#steps.get('type')!.push(...(roots.length === 0 ? [] : retype(roots)));
+    this.#steps.get('type')!.push(...retype);
     // A part of a whole is made before it, which then takes it for its own, by whatever name it has.
     for (const change of this.#changes.toSorted((a, b) => depth(b) - depth(a))) this.#takeBack(change);
     return { steps: [...this.#steps.values()].flat(), notes: this.#notes };
@@ -182,6 +179,11 @@ class WayBack {
     // What a column is computed by, or counts by, is that of the whole tree where it is one.
     const whole = table.isPartition || (before.generated !== '' && table.depth > 0);
     const at = before.generated === '' && before.identity === after.identity ? alter : all;
+    if (isRetyped(change) && before.generated === '') {
+      // A default of one type need not be one of another.
+      if (after.expression !== null) this.#step('dropped', what, `${alter} DROP DEFAULT`);
+      if (before.expression !== null) step(...expression(before, alter));
+    }
     if (before.identity !== after.identity) step(...(whole ? [] : this.#identity(before, after, at)));
     else if (before.expression !== after.expression)
       step(...(whole && before.generated !== '' ? [] : expression(before, at)));
@@ -241,7 +243,7 @@ class WayBack {
       );
     if (before === null) return;
     if (remade && before.whole !== null && !before.noInherit) this.#named(table, name, before.whole);
-    else if (remade && (before.inherited === 0 || (table.isPartition && before.type !== 'c'))) {
+    else if (remade && (before.inherited === 0 || this.#isMadeForItself(table, name, before))) {
       const sql = `${alter} ADD CONSTRAINT ${quoteName(name)} ${before.definition}`;
       this.#step(STAGE_OF[before.type] ?? 'constraint', what, sql);
     }
@@ -263,6 +265,13 @@ class WayBack {
     const sql = namedAsBefore(named(table), name, whole);
     // That of a whole that is itself a part has its name first.
     this.#steps.get('name')!.unshift({ sql, what: `the name of the constraint ${name} of ${named(table)}` });
+  }
+
+  /** Of a partition: it was there before it became one, or has another name than it would be given. */
+  #isMadeForItself({ isPartition, depth }: TableDefinition, name: string, { type }: ConstraintPart): boolean {
+    if (!isPartition || type === 'c') return false;
+    const wholes = [...this.#tables.values()].filter((each) => each.depth < depth);
+    return type !== 'n' || !wholes.some(({ constraints }) => constraints[name]?.type === 'n');
   }
 
   #index(table: TableDefinition, change: Change): void {

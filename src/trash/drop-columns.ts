@@ -2,10 +2,10 @@ import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropColumns } from '../sql/drop-target.ts';
+import { closeCopy, rowsOf } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { type ColumnValues, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
-import type { GoneRights } from './facts.ts';
 import {
   CHANGED,
   type Changed,
@@ -26,7 +26,6 @@ import {
   tryDrop,
   untilUnchanged,
 } from './move.ts';
-import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 
@@ -153,21 +152,9 @@ async function copyColumns(
   const copied = values.length > 0 ? [...facts.kept, ...values] : (key ?? []);
   const select = `SELECT ${copied.map(quoteName).join(', ')} FROM ONLY ${named(table)}`;
   const { tag } = await connection.run(hiddenQuery(`CREATE TABLE ${copy} AS ${select}`), () => {});
-  const [made] = await session.query(
-    'SELECT $1::pg_catalog.regclass::pg_catalog.oid, $2::pg_catalog.regclass::pg_catalog.oid',
-    [copy, 'pg_catalog.pg_class'],
-  );
-  const [oid, classid] = (made ?? []).map(Number);
-  const rights = await json<readonly GoneRights[]>(session, RIGHTS, given([[classid!, oid!]]));
-  for (const sql of rights.flatMap(takenAway)) await session.query(sql);
+  await closeCopy(session, copy);
   const of = { table: named(table), oid: table.oid, copy, key: key ?? [], kept: facts.kept, values };
   return { copy: name, restores: restoresOf(facts, { ...of, rows: rowsOf(tag) }) };
-}
-
-function rowsOf(tag: string): number {
-  const rows = /^SELECT (\d+)$/.exec(tag)?.[1];
-  if (rows === undefined) throw new Error(`the copy was answered with ${tag}`);
-  return Number(rows);
 }
 
 function restoresOf(facts: ColumnFacts, values: ColumnValues): readonly RestoreStep[] {

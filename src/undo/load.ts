@@ -31,16 +31,14 @@ export async function loadRows(
   target: string,
   encoding: string,
 ): Promise<void> {
+  const rowFile = fromManifest(file);
   await session.query(`SELECT set_config('client_encoding', $1, true)`, [encoding]);
-  await session.copyIn(
-    `COPY ${target} FROM STDIN WITH (FORMAT binary)`,
-    decompressed(store, fromManifest(file)),
-  );
+  await session.copyIn(`COPY ${target} FROM STDIN WITH (FORMAT binary)`, decompressed(store, rowFile));
   await session.query(`SELECT set_config('client_encoding', 'UTF8', true)`);
   const [counted] = await session.query(`SELECT count(*) FROM ${target}`);
   if (Number(counted?.[0]) !== file.rows) {
     const detail = `The manifest says ${file.rows}, and the file holds ${counted?.[0]}.`;
-    throw new HoldfastError('BLOB_DAMAGED', `the rows in ${file.blob} are not as they were written`, {
+    throw new HoldfastError('BLOB_DAMAGED', `the rows in ${rowFile.blob} are not as they were written`, {
       detail,
     });
   }

@@ -1,9 +1,11 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { isArchived } from '../snapshot/archive.ts';
 import { type DroppedSnapshot, droppedSnapshots } from '../snapshot/dropped.ts';
 import { type Manifest, readManifest } from '../snapshot/manifest.ts';
 import { problemOfSeal, readSealedManifest, type TrustedKeys } from '../snapshot/manifest-seal.ts';
 import { markPurged } from '../snapshot/snapshots.ts';
-import { purgeable, purgeDropped } from '../trash/purge.ts';
+import { bytesOf, purgeable, purgeDropped } from '../trash/purge.ts';
+import { hasArchive } from './archive-trash.ts';
 import type { UndoSession } from './session.ts';
 import { trashSession } from './undo-drop.ts';
 
@@ -16,6 +18,8 @@ export interface PurgeTrash {
   readonly keys: TrustedKeys | null;
   /** Whether those that are asked about stay. */
   readonly dryRun: boolean;
+  /** Whether what is not archived stays. */
+  readonly archivedOnly: boolean;
   /** Looks at each beforehand; what it says no of is left as it is. */
   readonly attend?: (session: UndoSession, snapshot: DroppedSnapshot) => Promise<boolean>;
   /** Does the one, for whoever keeps a record of it. */
@@ -27,6 +31,9 @@ export type PurgedSnapshot = Pick<DroppedSnapshot, 'id' | 'createdAtMs'> & {
   readonly statement: string;
   /** Objects that are gone for good, or would be. */
   readonly objects: number;
+  /** What they took on the disk of the database. */
+  readonly bytes: number;
+  readonly archived: boolean;
   /** Objects that stay, and why: something depends on them, or the role may not drop them. */
   readonly kept: { readonly objects: number; readonly reason: string } | null;
 };
@@ -96,7 +103,7 @@ async function readTrusted({ store, keys }: PurgeTrash, folder: string): Promise
 }
 
 async function purgeOne(
-  { store, dryRun, doing = (_, work) => work() }: PurgeTrash,
+  { store, keys, dryRun, archivedOnly, doing = (_, work) => work() }: PurgeTrash,
   session: UndoSession,
   snapshot: DroppedSnapshot,
 ): Promise<PurgedSnapshot | null> {
@@ -105,11 +112,39 @@ async function purgeOne(
   // What has been brought back is no longer there; nor is anything of a database of the same name elsewhere.
   const found = await purgeable(trashSession(session), of);
   if (found.length === 0) return null;
-  const told = { id, createdAtMs, database: manifest.session.database, statement: manifest.statement.text };
+  const bytes = await bytesOf(trashSession(session), found);
+  const archived =
+    keys === null ? await isArchived(store, folder) : await hasArchive({ store, keys }, folder);
+  const { database } = manifest.session;
+  const told = { id, createdAtMs, database, statement: manifest.statement.text, bytes, archived };
+  const isDatabase = found.some(({ kind }) => kind === 'database');
+  if (archivedOnly && !archived && !isDatabase) {
+    const reason = 'it is not archived yet, as trash.archive says';
+    return { ...told, objects: 0, kept: { objects: found.length, reason } };
+  }
   if (dryRun) return { ...told, objects: found.length, kept: null };
   return await doing(snapshot, async () => {
     const { objects, kept } = await purgeDropped(trashSession(session), of);
     if (kept === null) await markPurged(store, folder, Date.now());
     return { ...told, objects, kept };
   });
+}
+
+/** As the command line and the API tell it. */
+export function purgedJson(each: PurgedSnapshot, retentionMs: number | null) {
+  const { id, createdAtMs, database, objects, bytes, archived, statement, kept } = each;
+  const dropped_at = new Date(createdAtMs).toISOString();
+  const purged_after = purgedAfter(createdAtMs, retentionMs);
+  return { id, dropped_at, purged_after, archived, database, objects, bytes, statement, kept };
+}
+
+/** When a gateway purges it, or null: not before somebody asks for it. */
+export function purgedAfter(createdAtMs: number, retentionMs: number | null): string | null {
+  return retentionMs === null ? null : new Date(createdAtMs + retentionMs).toISOString();
+}
+
+export function totalOf(purged: readonly PurgedSnapshot[]) {
+  const sum = (count: (each: PurgedSnapshot) => number) => purged.reduce((all, each) => all + count(each), 0);
+  const [objects, bytes] = [sum((each) => each.objects), sum((each) => each.bytes)];
+  return { drops: purged.length, objects, bytes };
 }

@@ -36,8 +36,8 @@ export async function settle(
     await markRolledBack(store, folder, nowMs);
     return 'rolled back';
   }
-  // It may have been committed between the two questions.
-  if (!(await areAway(trash, objects))) return null;
+  // It may have been committed between the two questions; and the way back of an ALTER needs nothing in the trash.
+  if (objects.length === 0 || !(await areAway(trash, objects))) return null;
   await markEmptied(store, folder, nowMs);
   return 'emptied';
 }

@@ -1,4 +1,5 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { isArchived } from '../snapshot/archive.ts';
 import { type Manifest, snapshotFolder } from '../snapshot/manifest.ts';
 import { markEmptied, purgedAtMs } from '../snapshot/snapshots.ts';
 import { madeAnew } from '../trash/made-anew.ts';
@@ -101,7 +102,10 @@ export async function toldOfPurge<T extends UndoOutcome | UndoPreview>(
   if (outcome.kind !== 'refused') return outcome;
   const atMs = await purgedAtMs(store, folder);
   if (atMs === null) return outcome;
-  const reason = `what was dropped was purged from the trash on ${new Date(atMs).toISOString()}, and is gone for good`;
+  const left = (await isArchived(store, folder))
+    ? 'its rows are in the archive: --into TABLE (into) puts them into a new table, and the definitions are shown with the snapshot'
+    : 'and is gone for good';
+  const reason = `what was dropped was purged from the trash on ${new Date(atMs).toISOString()}, ${left}`;
   return { kind: 'refused', problems: [{ table: '', reason }] };
 }
 

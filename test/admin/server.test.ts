@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RouteScope } from '../../src/admin/tokens.ts';
 import { makeToken, ROUTE_SCOPES } from '../../src/admin/tokens.ts';
@@ -5,7 +7,7 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { hold } from '../approval/wanted.ts';
 import { decision, entry, graveEntry } from '../audit/statements.ts';
-import { AdminUnderTest } from './admin-under-test.ts';
+import { AdminUnderTest, type Answer } from './admin-under-test.ts';
 
 let admin: AdminUnderTest;
 let all: string;
@@ -42,10 +44,12 @@ const ROUTES: readonly [
   ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
+  ['POST', '/v1/approvals/apr_0/break-glass', 'approval:break_glass', 404, { reason: 'a test' }],
   ['GET', '/v1/audit', 'audit:read', 200],
   ['POST', '/v1/analyze', 'query:analyze', 200, { sql: 'delete from orders' }],
   ['GET', '/v1/policy', 'policy:read', 200],
   ['POST', '/v1/policy/reload', 'policy:write', 200],
+  ['POST', '/v1/policy/replay', 'audit:read', 200, { policy: 'mode: protect' }],
   ['GET', '/v1/status', 'metadata:read', 200],
   ['GET', '/v1/pause', 'metadata:read', 200],
   ['POST', '/v1/pause', 'pause:write', 200, { reason: 'a test' }],
@@ -58,6 +62,7 @@ const ROUTES: readonly [
   ['POST', '/v1/tokens', 'token:write', 400, { name: 'x', scopes: ['root'] }],
   ['DELETE', '/v1/tokens/nobody', 'token:write', 404],
   ['GET', '/v1/snapshots', 'snapshot:read', 200],
+  ['GET', '/v1/trash', 'snapshot:read', 409],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}`, 'snapshot:read', 404],
   ['GET', `/v1/snapshots/${NO_SNAPSHOT}/rows`, 'snapshot:rows', 404],
   ['POST', `/v1/snapshots/${NO_SNAPSHOT}/verify`, 'snapshot:read', 404],
@@ -199,6 +204,34 @@ describe('wrong tokens', () => {
     expect(Number(answers[0]!.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(performance.now() - startedMs).toBeGreaterThan(LIMITS.adminWrongTokenDelayMs * 0.9);
     expect((await other.ask('GET', '/v1/status', right)).status).toBe(200);
+    // A connection is good for one guess at a time.
+    const piped = connect(other.port, '127.0.0.1');
+    const guess = 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n';
+    piped.write(guess.repeat(20));
+    await once(piped, 'close');
+    await other.stop();
+  });
+});
+
+describe('a principal', () => {
+  it('may ask only so much, which takes nothing from others', async () => {
+    const other = await AdminUnderTest.start();
+    const busy = other.token(['metadata:read'], 'busy');
+    const statuses = new Map<number, number>();
+    let refused: Answer | null = null;
+    const ask = async () => {
+      const answer = await other.ask('GET', '/v1/whoami', busy);
+      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+      if (answer.status === 429) refused = answer;
+    };
+    const began = performance.now();
+    while (refused === null) await Promise.all(Array.from({ length: 50 }, ask));
+    const seconds = (performance.now() - began) / 1000;
+    expect(statuses.get(200)).toBeGreaterThanOrEqual(LIMITS.adminRequestsAtOnce);
+    const allowed = LIMITS.adminRequestsAtOnce + LIMITS.adminRequestsPerS * seconds;
+    expect(statuses.get(200)).toBeLessThanOrEqual(Math.ceil(allowed));
+    expect(refused).toMatchObject({ body: { detail: 'busy asks too much; wait for 1 s' } });
+    expect((await other.ask('GET', '/v1/whoami', other.token([]))).status).toBe(200);
     await other.stop();
   });
 });
@@ -411,7 +444,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'auto', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 
@@ -453,6 +486,6 @@ describe('metrics', () => {
     expect(lines).toContain('holdfast_decision_seconds_count 2');
     expect(text).toMatch(/^holdfast_build_info\{version="9\.8\.7",node="v\d+/m);
     expect(text).toMatch(/^process_cpu_seconds_total /m);
-    expect(lines.length).toBeLessThan(550);
+    expect(lines.length).toBeLessThan(650);
   });
 });

@@ -13,6 +13,7 @@ it('the command and the API explain a statement in the same words', async () => 
     policy: {
       current: () => policy,
       reload: async () => policy,
+      read: (sql) => analyzer.analyzeText(sql),
       analyze: async (sql, facts) => {
         const analysis = await analyzer.analyzeText(sql);
         return { analysis, decision: policy.forSession(facts).decide(analysis) };

@@ -62,6 +62,7 @@ export async function runSchema(
       if (!(await run(client, warmUp)).ok) await client.rows('ROLLBACK; BEGIN');
     }
     if (random.chance(0.15)) await client.rows('SAVEPOINT s');
+    if (statement.before !== undefined) await client.rows(statement.before);
     const connection = new HiddenClient(client, random.chance(0.5));
     const verdict = await judge(client, parser, statement, {
       connection,
@@ -117,7 +118,8 @@ export async function judge(
     scope: 'test',
     slice,
     parameters,
-  });
+  }).catch((error: unknown) => (error instanceof HiddenQueryError ? error : Promise.reject(error)));
+  if (outcome instanceof HiddenQueryError) return await failsAlone(client, statement, outcome);
   if (outcome.kind === 'needless') return { kind: 'none', reason: outcome.reason };
   if (outcome.kind === 'none') return outcome;
   const { plan } = outcome;
@@ -129,11 +131,7 @@ export async function judge(
     capture = await captureBefore(connection, plan, files, meanwhile.places);
   } catch (error) {
     if (!(error instanceof HiddenQueryError)) throw error;
-    // A query of ours may fail where the statement would: then nothing is lost.
-    await client.query('ROLLBACK');
-    const alone = await run(client, statement);
-    if (alone.ok) return { kind: 'wrong', what: `the capture failed: ${described(error)}` };
-    return { kind: 'failed', sqlstate: alone.sqlstate };
+    return await failsAlone(client, statement, error);
   }
   await meanwhile.afterCapture?.();
   const done = await run(client, statement);
@@ -141,6 +139,19 @@ export async function judge(
   const proof = await captureAfter(connection, plan, capture, done.tag, files);
   if (proof.kind === 'drift') return proof;
   return compare(start, await imageOf(client, plan.tables), files, proof, plan);
+}
+
+/** A query of ours may fail where the statement would: then nothing is lost. */
+async function failsAlone(
+  client: RawClient,
+  statement: TestStatement,
+  error: HiddenQueryError,
+): Promise<Verdict> {
+  await client.query('ROLLBACK');
+  if (statement.before !== undefined) await client.rows(`BEGIN; ${statement.before}`);
+  const alone = await run(client, statement);
+  if (alone.ok) return { kind: 'wrong', what: `the capture failed: ${described(error)}` };
+  return { kind: 'failed', sqlstate: alone.sqlstate };
 }
 
 /** Why a capture may end without a proof although nobody else was there. */
@@ -305,5 +316,5 @@ export function tally(cases: readonly Case[]): Tally {
 
 export function shownCase({ seed, statement, verdict }: Case): string {
   const parameters = statement.parameters.map(({ format, value }) => `${format}:${value?.toString('hex')}`);
-  return `seed ${seed}: ${statement.sql} [${parameters.join(' ')}]\n   ${JSON.stringify(verdict)}`;
+  return `seed ${seed}: ${statement.before ?? ''} ${statement.sql} [${parameters.join(' ')}]\n   ${JSON.stringify(verdict)}`;
 }

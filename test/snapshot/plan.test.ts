@@ -114,7 +114,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ['UPDATE t SET id = id + random()::int', 'a function may give another new key a second time'],
       ['UPDATE t SET id = DEFAULT', 'the new key is not a plain expression'],
       ['UPDATE t SET id = bare.a FROM bare WHERE bare.a = t.n', 'the new key comes from other rows'],
-      ['DELETE FROM t WHERE CURRENT OF c', 'only the server knows the row that a cursor stands on'],
+      ['UPDATE t SET n = 1 FROM bare WHERE CURRENT OF c', 'other tables stand beside its WHERE CURRENT OF'],
       ['DELETE FROM no_such_table', 'its target does not exist'],
       [
         "INSERT INTO t VALUES (1, 2, 'x') ON CONFLICT (name) DO UPDATE SET n = 1",

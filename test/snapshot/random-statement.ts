@@ -12,6 +12,8 @@ export interface TestParameter {
 export interface TestStatement {
   readonly sql: string;
   readonly parameters: readonly TestParameter[];
+  /** What has to be run before it in its transaction: a cursor that stands somewhere. */
+  readonly before?: string;
 }
 
 const INT4_OID = 23;
@@ -72,6 +74,7 @@ class Writer {
 export function randomStatement(random: Random, schema: TestSchema): TestStatement {
   const writer = new Writer(random, schema);
   const table = random.pick(schema.tables);
+  if (random.chance(0.08)) return byCursor(writer, table);
   const make = random.weighted([
     [6, deleteRows],
     [7, updateRows],
@@ -98,6 +101,22 @@ function deleteRows(writer: Writer, table: TestTable): string {
   }
   if (random.chance(0.15)) return `DELETE FROM ${target} RETURNING *`;
   return `DELETE FROM ${target} WHERE ${writer.condition(alias, table)}`;
+}
+
+function byCursor(writer: Writer, table: TestTable): TestStatement {
+  const { random } = writer;
+  const name = writer.name(table);
+  const cursor = random.pick(['c', '"C ""c"']);
+  const only = random.chance(0.2) ? 'ONLY ' : '';
+  const rows = random.pick(['', ' ORDER BY x.n', ' WHERE x.n > 1']);
+  const locked = random.chance(0.5) || rows.includes('ORDER');
+  const declare = `DECLARE ${cursor} CURSOR FOR SELECT * FROM ${only}${name} AS x${rows}${locked ? ' FOR UPDATE' : ''}`;
+  const before = `${declare}; MOVE ${random.between(0, 3)} FROM ${cursor}; FETCH 1 FROM ${cursor}`;
+  const target = `${random.chance(0.2) ? 'ONLY ' : ''}${name} AS x`;
+  const sql = random.chance(0.5)
+    ? `DELETE FROM ${target} WHERE CURRENT OF ${cursor}`
+    : `UPDATE ${target} SET ${assignments(writer, table, 'x')} WHERE CURRENT OF ${cursor} RETURNING 1`;
+  return { sql, parameters: writer.parameters, before };
 }
 
 /** At times a partition by its own name, or a view of the table. */

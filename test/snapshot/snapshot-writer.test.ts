@@ -54,7 +54,7 @@ describe('a snapshot that is given up', () => {
   beforeEach(async () => {
     folder = await temporaryFolder();
     store = new SlowStore(folder.path);
-    writer = new SnapshotWriter(store, 'snapshots/a');
+    writer = new SnapshotWriter(store, 'snapshots/a', 1_000, 0);
     // A tuple of PGCOPY (no columns) and its place is gone already.
     await writer.open(TABLE, 'before').write(Buffer.of(0, 0));
   });

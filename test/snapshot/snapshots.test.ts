@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { fromManifest, type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
 import { listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
@@ -50,7 +52,7 @@ afterEach(async () => {
 });
 
 async function write(id: string, rows = 3, atMs = DAY): Promise<Manifest> {
-  const writer = new SnapshotWriter(store, snapshotFolder(id, atMs));
+  const writer = new SnapshotWriter(store, snapshotFolder(id, atMs), 1_000, 0);
   const sink = writer.open(TABLE, 'before');
   for (let i = 0; i < rows; i++) await sink.write(ROW);
   return await finish(writer, id, rows);
@@ -87,12 +89,52 @@ describe('a snapshot that is written', () => {
     expect(manifest.tables[0]!.columns[0]).toMatchObject({ name: 'a', attribute: 1, format: 'binary' });
   });
 
+  it('is one file where it has few rows, and takes as many as it needs where they are more', async () => {
+    const noise = (bytes: number) => {
+      const row = Buffer.concat([Buffer.from([0, 1, 0, 0, 0, 0]), randomBytes(bytes)]);
+      row.writeInt32BE(bytes, 2);
+      return row;
+    };
+    for (const [i, [rows, row, files]] of [
+      [1, ROW, 0],
+      [1, noise(7_000), 0],
+      [1, noise(9_000), 1],
+      [5_000, ROW, 1],
+      [1, noise(LIMITS.snapshotBlockBytes * 2), 1],
+    ].entries() as Iterable<[number, [number, Buffer, number]]>) {
+      const at = snapshotFolder(`snap_${i}`, DAY);
+      const writer = new SnapshotWriter(store, at);
+      const sink = writer.open(TABLE, 'before');
+      for (let n = 0; n < rows; n++) await sink.write(row);
+      const manifest = await finish(writer, `snap_${i}`, rows);
+      expect([rows, row.length, (await keys()).filter((key) => key.startsWith(at)).length]).toEqual([
+        rows,
+        row.length,
+        1 + files,
+      ]);
+      const read = await readManifest(store, at);
+      expect(read).toEqual(manifest);
+      expect(await verifySnapshot(store, read)).toMatchObject({ files: 1, rows, faults: [] });
+    }
+  });
+
+  it('is verified also where its rows are in the manifest', async () => {
+    const writer = new SnapshotWriter(store, snapshotFolder('snap_1', DAY));
+    await writer.open(TABLE, 'before').write(ROW);
+    const manifest = await finish(writer, 'snap_1', 1);
+    const file = manifest.tables[0]!.before as { inline: string };
+    const bytes = Buffer.from(file.inline, 'base64');
+    bytes[12]! ^= 4;
+    file.inline = bytes.toString('base64');
+    expect((await verifySnapshot(store, manifest)).faults).toMatchObject([{ blob: 'manifest.json' }]);
+  });
+
   it('leaves nothing where it is given up, at any point', async () => {
-    const early = new SnapshotWriter(store, snapshotFolder('snap_1', DAY));
+    const early = new SnapshotWriter(store, snapshotFolder('snap_1', DAY), 1_000, 0);
     await early.open(TABLE, 'before').write(ROW);
     await early.abort();
     expect(await keys()).toEqual([]);
-    const late = new SnapshotWriter(store, snapshotFolder('snap_2', DAY));
+    const late = new SnapshotWriter(store, snapshotFolder('snap_2', DAY), 1_000, 0);
     await late.open(TABLE, 'before').write(ROW);
     await finish(late, 'snap_2', 1);
     await late.abort();
@@ -103,7 +145,7 @@ describe('a snapshot that is written', () => {
     const broken = Object.create(store, {
       create: { value: () => Promise.reject(new Error('no space')) },
     }) as BlobStore;
-    const writer = new SnapshotWriter(broken, snapshotFolder('snap_1', DAY));
+    const writer = new SnapshotWriter(broken, snapshotFolder('snap_1', DAY), 1_000, 0);
     await expect(writer.open(TABLE, 'before').write(ROW)).rejects.toThrow('no space');
     await expect(finish(writer, 'snap_1', 1)).rejects.toThrow('no space');
     await writer.abort();
@@ -122,7 +164,7 @@ describe('snapshots', () => {
     await write('snap_1');
     await write('snap_2');
     await write('snap_3', 1, DAY + DAY_MS);
-    const unfinished = new SnapshotWriter(store, snapshotFolder('snap_4', DAY));
+    const unfinished = new SnapshotWriter(store, snapshotFolder('snap_4', DAY), 1_000, 0);
     await unfinished.open(TABLE, 'before').write(ROW);
     expect(await listed('2026-11-20', '2026-11-22')).toEqual([
       '2026-11-22 snap_3',
@@ -142,7 +184,7 @@ describe('snapshots', () => {
   it('are verified byte by byte', async () => {
     const manifest = await write('snap_1', 500);
     expect(await verifySnapshot(store, manifest)).toMatchObject({ files: 1, rows: 500, faults: [] });
-    const { blob } = manifest.tables[0]!.before!;
+    const { blob } = fromManifest(manifest.tables[0]!.before!);
     const path = join(folder.path, blob);
     const bytes = await readFile(path);
     bytes[20]! ^= 4;

@@ -26,6 +26,8 @@ function shown(found: WriteSlice): string {
     case 'truncate':
       return `  truncate: ${JSON.stringify(found.targets.map(({ text: _, ...target }) => target))}
   cascade ${found.cascade}, restarts sequences ${found.restartsSequences}`;
+    case 'execute':
+      return `  execute ${found.name} with ${JSON.stringify(found.values)}`;
     case 'cursor':
       return `  ${found.operation} of the row of cursor ${found.cursor}: ${found.target.text}`;
     case 'rows':

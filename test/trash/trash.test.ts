@@ -1,15 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { Catalog } from '../../src/catalog/catalog.ts';
-import { fromManifest } from '../../src/snapshot/manifest.ts';
-import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { Parser } from '../../src/sql/parser.ts';
-import { archiveTable } from '../../src/trash/archive.ts';
 import type { Moved } from '../../src/trash/move.ts';
 import { listTrash, purgeDropped } from '../../src/trash/purge.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -244,28 +238,5 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
         `select count(*) from pg_class where relnamespace = 'holdfast_trash'::regnamespace and relkind = 'r'`,
       ),
     ).toEqual([['2']]);
-  });
-
-  it('is archived row by row, as the table was called', async () => {
-    const folder = await temporaryFolder();
-    try {
-      const store = new DirectoryBlobStore(folder.path);
-      await open(
-        `create table "A b" (id int primary key, t text, g int generated always as (id) stored, n numeric); insert into "A b" (id, t) select g, repeat('x', g) from generate_series(1, 3000) g`,
-      );
-      const { objects } = await moved('drop table "A b"');
-      const object = objects.find(({ name }) => name === 'A b')!;
-      const table = await archiveTable(new HiddenClient(client), new Catalog(), store, 'snapshots/x', object);
-      expect(table).toMatchObject({ schema: 'public', name: 'A b', key: ['id'], before: { rows: 3000 } });
-      expect(table.columns.map(({ name }) => name)).toEqual(['id', 't', 'n']);
-      let rows = 0;
-      for await (const row of readRows(store, fromManifest(table.before!))) {
-        expect(row.length).toBeGreaterThan(2);
-        rows++;
-      }
-      expect(rows).toBe(3000);
-    } finally {
-      await folder.remove();
-    }
   });
 });

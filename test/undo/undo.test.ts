@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { BlobWriter } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { readManifest } from '../../src/snapshot/manifest.ts';
+import { fromManifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import type { UndoOutcome } from '../../src/undo/outcome.ts';
@@ -172,8 +172,9 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
   });
 
   it('fails with the name of a file that was damaged, and has done nothing', async () => {
-    const request = await prepare(ROWS, 'DELETE FROM t');
-    const path = join(folder.path, request.manifest.tables[0]!.before!.blob);
+    const noise = ROWS.replace("'v' || i", 'md5(i::text) || md5((-i)::text)');
+    const request = await prepare(noise, 'DELETE FROM t');
+    const path = join(folder.path, fromManifest(request.manifest.tables[0]!.before!).blob);
     const bytes = await readFile(path);
     bytes[bytes.length - 6]! ^= 1;
     await writeFile(path, bytes);

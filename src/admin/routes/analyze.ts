@@ -47,6 +47,7 @@ const decision = z.object({
   reason: z.string(),
   risk,
   would_be: z.enum(['snapshot', 'hold', 'block']).nullable(),
+  draft: z.object({ rule: z.string(), action }).optional().describe('What a rule that is a draft would do.'),
   snapshot: z.enum(['required', 'best_effort', 'off']).optional(),
   without_plan: z.enum(['hold', 'block', 'allow']).optional(),
   hold_mode: z.enum(HOLD_MODES).optional(),

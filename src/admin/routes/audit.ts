@@ -30,6 +30,10 @@ const eventSchema = z
     problem: z.string().nullable(),
     action,
     would_be: z.enum(['snapshot', 'hold', 'block']).nullable(),
+    draft: z
+      .object({ rule: z.string(), action })
+      .nullable()
+      .describe('What a rule that is only a draft would have done.'),
     rule: z.string(),
     reason: z.string(),
     snapshot: z.string().nullable(),

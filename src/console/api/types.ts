@@ -32,6 +32,29 @@ export interface Approval {
   readonly tables: readonly string[];
   readonly rule: string;
   readonly reason: string;
+  readonly mode?: 'live' | 'ticket';
+  readonly approvers?: readonly string[] | null;
+  readonly votes?: readonly {
+    readonly principal: string;
+    readonly verdict: string;
+    readonly at: string;
+    readonly comment: string | null;
+    readonly break_glass?: boolean;
+  }[];
+  readonly grant?: {
+    readonly until: string;
+    readonly consumed_at: string | null;
+    readonly consumed_by: string | null;
+  } | null;
+  readonly binding?: {
+    readonly runs_as: string | null;
+    readonly search_path: string | null;
+    readonly schema_sha256: string | null;
+    readonly rows: number | null;
+    readonly rows_tolerance: string;
+    readonly without_snapshot: string | null;
+  };
+  readonly drift?: readonly string[];
 }
 
 export interface AuditEvent {

@@ -4,6 +4,7 @@ import { RiskBadge, StateBadge } from '../parts/badge.tsx';
 import { Facts, Names } from '../parts/facts.tsx';
 import { Notice, Show } from '../parts/notice.tsx';
 import { Age, Left, Time } from '../parts/time.tsx';
+import { Visible } from '../parts/visible.tsx';
 import { plural } from '../parts/words.ts';
 import { SqlText } from '../sql/sql-text.tsx';
 import { useCell } from '../state/cell.ts';
@@ -12,6 +13,7 @@ import { mayDo, principal } from '../state/principal.ts';
 import { hrefOf } from '../state/route.ts';
 import type { Verdict } from './decide-dialog.tsx';
 import { OtherFields } from './other-fields.tsx';
+import { Outcome, Votes } from './outcome.tsx';
 import { Preview } from './preview.tsx';
 
 interface DetailProps {
@@ -60,6 +62,8 @@ function Statement({ approval, onDecide }: StatementProps) {
   const who = useCell(principal);
   const waits = approval.state === 'pending';
   const may = mayDo(who, 'approval:write');
+  // Offered to those alone of whom it is known.
+  const breaks = who !== null && mayDo(who, 'approval:break_glass');
   return (
     <article class="statement">
       <h2>
@@ -70,8 +74,9 @@ function Statement({ approval, onDecide }: StatementProps) {
         {approval.reason !== '' && `: ${approval.reason}`}
       </p>
       <SqlText sql={approval.statement} />
+      <Warnings approval={approval} />
       {waits ? (
-        <Buttons approval={approval} may={may} onDecide={onDecide} />
+        <Buttons approval={approval} may={may} breaks={breaks} onDecide={onDecide} />
       ) : (
         <Outcome approval={approval} />
       )}
@@ -82,7 +87,39 @@ function Statement({ approval, onDecide }: StatementProps) {
   );
 }
 
-function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: boolean }) {
+/** What whoever decides has to know first. */
+function Warnings({ approval: { drift = [], binding } }: { readonly approval: Approval }) {
+  const lost = binding?.without_snapshot ?? null;
+  return (
+    <>
+      {drift.length > 0 && (
+        <Notice tone="warning" title="It was approved before, and is not what it was then">
+          <ul>
+            {drift.map((phrase) => (
+              <li key={phrase}>
+                <Visible text={phrase} />
+              </li>
+            ))}
+          </ul>
+        </Notice>
+      )}
+      {lost !== null && (
+        <Notice tone="warning" title="There will be no snapshot of it">
+          <p>
+            <Visible text={lost} />
+          </p>
+        </Notice>
+      )}
+    </>
+  );
+}
+
+function Buttons({
+  approval,
+  may,
+  breaks,
+  onDecide,
+}: StatementProps & { readonly may: boolean; readonly breaks: boolean }) {
   const { approvals_needed: needed, approved_by: by } = approval;
   return (
     <div class="decide">
@@ -92,6 +129,8 @@ function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: b
           {by.length > 0 && `, by ${by.join(', ')}`}
         </p>
       )}
+      {approval.approvers != null && <p>By members of {approval.approvers.join(', ')}</p>}
+      <Votes approval={approval} />
       {!may && <Notice tone="warning">Your token has no scope approval:write.</Notice>}
       <div class="buttons">
         <button type="button" class="primary" disabled={!may} onClick={() => onDecide('approve', approval)}>
@@ -100,6 +139,11 @@ function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: b
         <button type="button" class="danger" disabled={!may} onClick={() => onDecide('deny', approval)}>
           Deny… <kbd>d</kbd>
         </button>
+        {breaks && (
+          <button type="button" class="quiet" onClick={() => onDecide('break-glass', approval)}>
+            Break the glass…
+          </button>
+        )}
         <span class="left">
           <Left until={approval.expires_at} />
         </span>
@@ -108,48 +152,39 @@ function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: b
   );
 }
 
-const OUTCOMES: Readonly<Record<string, string>> = {
-  approved: 'Approved',
-  denied: 'Denied',
-  canceled: 'The client gave up',
-  disconnected: 'The client went away',
-  timeout: 'Nobody decided in time',
-  abandoned: 'The gateway stopped meanwhile',
-};
-
-function Outcome({ approval }: { readonly approval: Approval }) {
-  const { state, resolved_by: by, resolved_at: at, comment, id } = approval;
-  return (
-    <Notice tone={state === 'approved' ? 'good' : 'plain'}>
-      <p>
-        <strong>{OUTCOMES[state] ?? state.replaceAll('_', ' ')}</strong>
-        {by !== null && ` by ${by}`}
-        {at !== null && (
-          <>
-            , <Time at={at} />
-          </>
-        )}
-      </p>
-      {comment !== null && comment !== '' && <p>“{comment}”</p>}
-      <p>
-        <a href={hrefOf('audit', null, { approval_id: id })}>What became of it in the audit</a>
-      </p>
-    </Notice>
-  );
-}
+const MODES = {
+  live: 'its session waits',
+  ticket: 'its client was told to come back; once approved, it may be run once',
+} as const;
 
 function ApprovalFacts({ approval }: { readonly approval: Approval }) {
-  const { role, database, application, client, parameters, reasons, tables, created_at, expires_at } =
-    approval;
+  const {
+    role,
+    database,
+    application,
+    client,
+    parameters,
+    reasons,
+    tables,
+    created_at,
+    expires_at,
+    binding,
+    mode,
+  } = approval;
   return (
     <>
       <h3>Who and why</h3>
       <Facts
         facts={[
           { name: 'Role', value: role },
+          ...(binding === undefined || binding.runs_as === role
+            ? []
+            : [{ name: 'Runs as', value: binding.runs_as }]),
           { name: 'Database', value: database },
           { name: 'Application', value: application },
           { name: 'Client', value: client },
+          ...(mode === undefined ? [] : [{ name: 'How it waits', value: MODES[mode] }]),
+          ...(binding === undefined ? [] : [{ name: 'Search path', value: binding.search_path }]),
           { name: 'Why this risk', value: reasons.join('; ') },
           { name: 'Tables', value: <Names names={tables} none="none named" /> },
           { name: 'Parameters', value: parameters === 0 ? 'none' : plural(parameters, 'parameter') },

@@ -27,6 +27,12 @@ const KNOWN: readonly string[] = [
   'tables',
   'rule',
   'reason',
+  'mode',
+  'approvers',
+  'votes',
+  'grant',
+  'binding',
+  'drift',
 ];
 
 /** What a later gateway says of an approval and this page does not know: whoever decides should see it all the same. */

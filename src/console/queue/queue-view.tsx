@@ -36,10 +36,10 @@ export function QueueView({ id }: { readonly id: string | null }) {
   }, [id]);
   return (
     <>
+      <h1 class="hidden">Queue</h1>
       <div class={`split ${id === null ? 'split-list' : 'split-detail'}`}>
         <section class="list" aria-label="Statements">
           <div class="list-head">
-            <h1>Queue</h1>
             <Tabs shows={shows} count={held.approvals?.length ?? null} onShow={setShows} />
             <button type="button" class="quiet keys-button" onClick={() => setHelps(true)}>
               Keys <kbd>?</kbd>

@@ -1,3 +1,13 @@
-export function SnapshotsView(_: { readonly id: string | null; readonly query: URLSearchParams }) {
-  return <h1>Snapshots</h1>;
+import { SnapshotDetail } from './snapshot-detail.tsx';
+import { SnapshotList } from './snapshot-list.tsx';
+
+/** What was there before destructive statements, and the way back to it. */
+export function SnapshotsView({
+  id,
+  query,
+}: {
+  readonly id: string | null;
+  readonly query: URLSearchParams;
+}) {
+  return id === null ? <SnapshotList query={query} /> : <SnapshotDetail key={id} id={id} />;
 }

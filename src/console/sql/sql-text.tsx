@@ -1,4 +1,5 @@
 import { useMemo } from 'preact/hooks';
+import { Scroll } from '../parts/scroll.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { highlight } from './highlight.ts';
 
@@ -9,8 +10,7 @@ const COLOURED_MAX = 20_000;
 export function SqlText({ sql, label = 'Statement' }: { readonly sql: string; readonly label?: string }) {
   const tokens = useMemo(() => highlight(sql.slice(0, COLOURED_MAX)), [sql]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard.
-    <section class="sql" tabIndex={0} aria-label={label}>
+    <Scroll class="sql" label={label}>
       <code>
         {tokens.map(({ kind, text }, i) => (
           <span key={i} class={kind === 'plain' ? undefined : `sql-${kind}`}>
@@ -19,7 +19,7 @@ export function SqlText({ sql, label = 'Statement' }: { readonly sql: string; re
         ))}
         <Visible text={sql.slice(COLOURED_MAX)} />
       </code>
-    </section>
+    </Scroll>
   );
 }
 

@@ -1,0 +1,42 @@
+import type { Count } from '../api/preview.ts';
+import { Visible } from '../parts/visible.tsx';
+import { plural } from '../parts/words.ts';
+
+/** What could not be found out is said, and never shown as none. */
+export function Unknown({ reason }: { readonly reason: string }) {
+  return (
+    <span class="unknown">
+      unknown
+      {reason !== '' && (
+        <>
+          , because <Visible text={reason} />
+        </>
+      )}
+    </span>
+  );
+}
+
+export function Rows({ count }: { readonly count: Count }) {
+  switch (count.kind) {
+    case 'exact':
+      return <strong>{plural(count.rows, 'row')}</strong>;
+    case 'at_least':
+      return <strong>at least {plural(count.rows, 'row')}</strong>;
+    case 'estimate':
+      return (
+        <span>
+          <strong>about {plural(count.rows, 'row')}</strong>, an estimate
+          {count.reason !== '' && (
+            <>
+              {' '}
+              because <Visible text={count.reason} />
+            </>
+          )}
+        </span>
+      );
+    case 'unknown':
+      return <Unknown reason={count.reason} />;
+    default:
+      return <Unknown reason="" />;
+  }
+}

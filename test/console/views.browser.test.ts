@@ -1,0 +1,247 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { heldId } from '../decision/fixture.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { ConsoleUnderTest } from './console-under-test.ts';
+
+let under: ConsoleUnderTest;
+
+beforeAll(async () => {
+  under = await ConsoleUnderTest.start();
+});
+beforeEach(() => under.fixture.reset());
+afterEach(async () => {
+  await under.leave();
+  expect(under.faults.splice(0)).toEqual([]);
+});
+afterAll(() => under?.stop());
+
+/** Runs it in a session whose updates and deletes are snapshotted, and gives the id of the snapshot. */
+async function snapshotOf(sql: string): Promise<string> {
+  const client = await under.fixture.client({ application_name: 'kept' });
+  await client.query(sql);
+  await client.terminate();
+  const { body } = await under.fixture.gateway.http('/v1/snapshots?limit=1');
+  return (body as { items: { id: string }[] }).items[0]!.id;
+}
+
+const rows = async (sql: string) => (await under.fixture.postgres.sql(sql)).map((row) => row.join('|'));
+
+it('undoes in three steps: a preview, a trial, and in earnest', async () => {
+  const id = await snapshotOf('delete from precious where id < 4');
+  const page = await under.signedIn('#/snapshots');
+  await page.locator(`a[href="#/snapshots/${id}"]`).click();
+  await page.getByRole('button', { name: 'Show rows of public.precious' }).click();
+  await page.getByRole('cell', { name: 'row 2', exact: true }).waitFor();
+  await page.getByText('1 to 3 of 3 rows').waitFor();
+  const undo = page.getByRole('button', { name: '3. Undo…' });
+  expect(await undo.isDisabled()).toBe(true);
+  await page.getByRole('button', { name: '1. Preview' }).click();
+  const counts = page.getByRole('region', { name: 'Rows of each table' }).getByRole('cell');
+  await counts.first().waitFor();
+  expect(await counts.allTextContents()).toEqual(['public.precious', '3', '0', '0', '0', '0']);
+  expect(await undo.isDisabled()).toBe(true);
+  await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+  await page.getByText('Tried: all of it went well, and was taken back').waitFor();
+  expect(await under.fixture.preciousRows()).toBe(7);
+  await undo.click();
+  await page.getByText('Rows put back: 3; set back: 0; removed: 0.').waitFor();
+  await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await page.getByText('The snapshot of this undo').waitFor();
+  expect(await under.fixture.preciousRows()).toBe(10);
+  await page.getByText('By token tests').waitFor();
+  await page.getByText('The snapshot of this undo').click();
+  await page.getByText('Snapshot', { exact: true }).waitFor();
+});
+
+it('shows the rows that have changed since, and leaves or overwrites them as it is told', async () => {
+  const id = await snapshotOf(`update precious set note = 'wrong' where id > 8`);
+  await under.fixture.postgres.sql(`update precious set note = '' where id = 9`);
+  const page = await under.signedIn(`#/snapshots/${id}`);
+  await page.getByRole('button', { name: '1. Preview' }).click();
+  const conflict = page.getByRole('region', { name: 'public.precious: it has changed since' });
+  await conflict.waitFor();
+  expect(await conflict.getByRole('cell').allTextContents()).toEqual([
+    '9',
+    'row 9',
+    '9',
+    'wrong',
+    '9',
+    'empty',
+  ]);
+  await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+  await page.getByText('Rows have changed since the statement; nothing was done').waitFor();
+  await page.getByLabel('Rows that have changed since').selectOption('skip');
+  await page.getByRole('button', { name: '1. Preview' }).click();
+  await conflict.waitFor();
+  await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+  await page.getByText('Tried: all of it went well').waitFor();
+  await page.getByRole('button', { name: '3. Undo…' }).click();
+  await page.getByText('1 that have changed since: left as they are.').waitFor();
+  await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await page.getByText('The snapshot of this undo').waitFor();
+  expect(await rows('select id, note from precious where id > 8 order by id')).toEqual(['9|', '10|row 10']);
+});
+
+it('does nothing where the rows are no longer those that were tried', async () => {
+  const id = await snapshotOf('delete from precious where id < 4');
+  const page = await under.signedIn(`#/snapshots/${id}`);
+  await page.getByRole('button', { name: '1. Preview' }).click();
+  await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+  await page.getByText('Tried: all of it went well').waitFor();
+  await under.fixture.postgres.sql(`insert into precious values (1, 'row 1')`);
+  await page.getByRole('button', { name: '3. Undo…' }).click();
+  await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await page.getByRole('alert').waitFor();
+  expect(await under.fixture.preciousRows()).toBe(8);
+});
+
+it('shows values as the database writes them, with all their digits', async () => {
+  await under.fixture.postgres.sql(
+    `create table odd (id bigint primary key, many numeric, nothing text, empty text, moment timestamptz);
+     insert into odd values (9007199254740993, 0.10000000000000000000000001, null, '', '2026-01-02 03:04:05.000006+00')`,
+  );
+  const id = await snapshotOf('delete from odd where id > 0');
+  await under.fixture.postgres.sql('drop table odd');
+  await under.fixture.postgres.sql(
+    'create table odd (id bigint primary key, many numeric, nothing text, empty text, moment timestamptz)',
+  );
+  const page = await under.signedIn(`#/snapshots/${id}`);
+  await page.getByRole('button', { name: 'Show rows of public.odd' }).click();
+  const values = page.getByRole('region', { name: 'Rows of public.odd' }).getByRole('cell');
+  await values.first().waitFor();
+  expect(await values.allTextContents()).toEqual([
+    '9007199254740993',
+    '0.10000000000000000000000001',
+    'NULL',
+    'empty',
+    expect.stringContaining('05.000006'),
+  ]);
+  await under.fixture.postgres.sql('drop table odd');
+});
+
+it('finds in the audit what was decided in the queue', async () => {
+  const page = await under.signedIn();
+  const client = await under.fixture.client({ application_name: 'held' });
+  client.write(fe.query('delete from precious where id = 5'));
+  const id = await heldId(client);
+  await page.getByText('delete from precious where id = 5').click();
+  await page.keyboard.press('d');
+  await page.getByLabel('Comment').fill('not now');
+  await page.keyboard.press('Enter');
+  await page.getByText('“not now”').waitFor();
+  await client.untilReady();
+  await page.getByRole('link', { name: 'What became of it in the audit' }).click();
+  const event = page.locator('.event', { hasText: 'delete from precious where id = 5' });
+  await event.getByText('42501').waitFor();
+  await event.locator('summary').click();
+  await event.getByRole('link', { name: id }).waitFor();
+  await client.query('select 1 / 0');
+  await page.getByRole('link', { name: 'Everything' }).click();
+  await page.getByLabel('Text of the statement').fill('1 / 0');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.locator('.event', { hasText: '22012' }).waitFor();
+  expect(await page.locator('.event').count()).toBe(1);
+  await page.getByLabel('Text of the statement').fill('never said');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.getByText('No event matches.').waitFor();
+  client.destroy();
+});
+
+it('shows the policy, and explains a statement by it', async () => {
+  const page = await under.signedIn('#/policy');
+  await page.getByText('first a person', { exact: true }).waitFor();
+  await page.getByRole('textbox', { name: 'Statement' }).fill('delete from orders');
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page
+    .locator('.verdict', { hasText: 'hold critical by first a person: A person looks first.' })
+    .waitFor();
+  await page.getByText('delete without WHERE').waitFor();
+  await page.getByLabel('Client address').fill('nowhere');
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.getByText('The request is not valid').waitFor();
+  await page.getByRole('button', { name: 'Read the file again' }).click();
+  await page.getByText('Read again; nothing has changed.').waitFor();
+});
+
+it('pauses and resumes, puts in quarantine and lifts it, and draws what happens meanwhile', async () => {
+  const page = await under.signedIn('#/overview');
+  await page.getByText('The gateway serves its clients').waitFor();
+  await page.getByRole('button', { name: 'Pause everything…' }).click();
+  await page.getByLabel('Reason').fill('a fire drill');
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await page.getByText('“a fire drill”').waitFor();
+  const client = await under.fixture.client();
+  expect((await client.query('delete from precious where id = 1')).map(({ type }) => type)).toContain('E');
+  await page.getByRole('button', { name: 'Resume…' }).click();
+  await page.getByRole('button', { name: 'Resume', exact: true }).click();
+  await page.getByText('Nothing is paused.').waitFor();
+  await page.getByRole('button', { name: 'Put a role in quarantine…' }).click();
+  await page.getByLabel('Role', { exact: true }).fill('agent_9');
+  await page.getByLabel('Minutes').fill('5');
+  await page.getByLabel('Reason').fill('tried too often');
+  await page.getByRole('button', { name: 'Put in quarantine' }).click();
+  await page.getByText('In quarantine: agent_9').waitFor();
+  await page.getByRole('button', { name: 'Lift…' }).click();
+  await page.getByRole('button', { name: 'Lift', exact: true }).click();
+  await page.getByText('Nobody is in quarantine.').waitFor();
+  await page.getByRole('img', { name: /^Statements a second, by risk: safe / }).waitFor({ timeout: 15_000 });
+  await client.terminate();
+});
+
+describe('what assistive technology needs', () => {
+  const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+  /** What axe-core finds wrong, a line each. */
+  async function wrongs(page: Page): Promise<string[]> {
+    await page.evaluate(axe);
+    const found = await page.evaluate(
+      `axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })
+         .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ': ' + html)))`,
+    );
+    return found as string[];
+  }
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 375],
+    ['dark', 375],
+  ] as const)('is there in the %s, %i pixels wide', async (colorScheme, width) => {
+    const id = await snapshotOf('delete from precious where id < 4');
+    const client = await under.fixture.client({ application_name: 'held' });
+    client.write(fe.query(`delete from precious where note = 'x' and id = 5 -- why`));
+    const held = await heldId(client);
+    const options = { colorScheme, viewport: { width, height: 800 } };
+    const fresh = await under.page(options);
+    await fresh.goto(under.url);
+    await fresh.getByLabel('Token').waitFor();
+    expect(await wrongs(fresh)).toEqual([]);
+    const page = await under.signedIn('', options);
+    const views: readonly (readonly [string, string])[] = [
+      ['#/queue', '.row'],
+      [`#/queue/${held}`, '.decide'],
+      ['#/audit', '.event'],
+      ['#/snapshots', '.row'],
+      [`#/snapshots/${id}`, '.undo'],
+      ['#/policy', '.rule-names'],
+      ['#/overview', '.facts'],
+    ];
+    for (const [at, sign] of views) {
+      await page.goto(`${under.url}/${at}`);
+      await page.locator(sign).first().waitFor();
+      expect([at, await wrongs(page)]).toEqual([at, []]);
+      expect([at, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([
+        at,
+        true,
+      ]);
+    }
+    await page.goto(`${under.url}/#/queue/${held}`);
+    await page.getByRole('button', { name: 'Deny…' }).click();
+    await page.getByRole('dialog').waitFor();
+    expect(await wrongs(page)).toEqual([]);
+    client.destroy();
+  });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { loadPolicy } from '../../src/policy/load.ts';
+import { Replay, type ReplayedEvent } from '../../src/policy/replay.ts';
+import { AnalysisCache } from '../../src/sql/cache.ts';
+
+const analyses = new AnalysisCache();
+let serial = 0;
+
+function event(sql: string | null, changes: Partial<ReplayedEvent> = {}): ReplayedEvent {
+  return {
+    id: String(++serial),
+    time: '2031-01-01T00:00:00.000000Z',
+    role: 'app',
+    database: 'shop',
+    application: '',
+    client: '[2001:db8::1]:5000',
+    sql,
+    sql_truncated: false,
+    statement_index: 0,
+    protocol: 'simple',
+    action: 'allow',
+    rule: 'default:safe',
+    ...changes,
+  };
+}
+
+async function replayed(policy: string, ...events: readonly ReplayedEvent[]) {
+  const replay = new Replay(loadPolicy(policy, 'new.yaml'));
+  for (const each of events) await replay.add(each, (sql) => analyses.analyzeText(sql));
+  return replay.result;
+}
+
+describe('a replay of the audit', () => {
+  it('tells what would be newly held, blocked and allowed, with counts and examples', async () => {
+    const policy = `rules:
+      - { name: from there, match: { client: ["2001:db8::/32"], operation: [delete] }, action: block }
+      - { name: etl, match: { role: [etl] }, action: allow }`;
+    const result = await replayed(
+      policy,
+      event('select 1'),
+      event('delete from a where b = 1', { action: 'snapshot', rule: 'default:high' }),
+      event('delete from a where b = 2', { action: 'snapshot', rule: 'default:high' }),
+      event('delete from a where b = 1', { action: 'snapshot', rule: 'default:high' }),
+      event('drop table c', { role: 'etl', action: 'hold', rule: 'default:critical' }),
+      event('drop table c', { action: 'hold', rule: 'default:critical' }),
+    );
+    expect(result).toMatchObject({ decided: 6, same: 2 });
+    expect(
+      result.changes.map(({ from, to, rule_before, rule, count, examples }) => [
+        `${from} by ${rule_before} → ${to} by ${rule}`,
+        count,
+        examples.map(({ sql }) => sql),
+      ]),
+    ).toEqual([
+      [
+        'snapshot by default:high → block by from there',
+        3,
+        ['delete from a where b = 1', 'delete from a where b = 2'],
+      ],
+      ['hold by default:critical → allow by etl', 1, ['drop table c']],
+    ]);
+  });
+
+  it('decides nothing of which it does not know the whole, and counts it', async () => {
+    const result = await replayed(
+      'mode: protect',
+      event(null, { protocol: 'function' }),
+      event('select 1, 2', { sql_truncated: true }),
+      event('execute q(1)'),
+      event('undo', { protocol: 'admin' }),
+      event('select 1; drop table a', { statement_index: 1 }),
+    );
+    expect(result).toEqual({
+      decided: 0,
+      same: 0,
+      skipped: { no_text: 1, cut_text: 1, prepared_elsewhere: 1 },
+      changes: [],
+    });
+  });
+});

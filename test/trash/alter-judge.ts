@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { newId } from '../../src/base/ids.ts';
+import { readDrop } from '../../src/sql/drop-target.ts';
+import type { Parser } from '../../src/sql/parser.ts';
+import { alterKept } from '../../src/trash/alter.ts';
+import type { MoveOutcome } from '../../src/trash/move.ts';
+import { restoreDropped } from '../../src/trash/restore.ts';
+import { onHidden } from '../../src/trash/session.ts';
+import { HiddenClient } from '../support/hidden-client.ts';
+import { Random } from '../support/random.ts';
+import type { RawClient } from '../support/raw-client.ts';
+import { messageOf, really } from './as-dropped.ts';
+import { difference, dumpDatabase } from './catalog-dump.ts';
+import { randomAlter } from './random-alters.ts';
+import type { Case } from './random-run.ts';
+
+/** Random ALTERs of random tables, judged one by one: what they leave, what they are answered with, and what comes back. */
+
+export const CLEAN = `drop schema if exists public, holdfast_trash cascade; create schema public; create type feeling as enum ('so', 'not so', 'well');
+  create domain positive as int check (value > 0); create function noticed() returns trigger language plpgsql as 'begin return new; end'`;
+
+export async function alterWith(client: RawClient, parser: Parser, sql: string): Promise<MoveOutcome> {
+  const parsed = parser.parse(Buffer.from(sql));
+  if (parsed.kind !== 'tree') throw new Error(`not parsed: ${sql}`);
+  const reading = readDrop(parsed.tree.stmts![0]!);
+  if (reading.kind === 'other drop') return { kind: 'none', reason: reading.reason };
+  if (reading.kind !== 'alter') throw new Error(JSON.stringify(reading));
+  await client.rows('begin');
+  const request = { text: sql, alter: reading.alter, id: newId('snap') };
+  const outcome = await alterKept(new HiddenClient(client), request);
+  await client.rows(outcome.kind === 'refused' ? 'rollback' : 'commit');
+  return outcome;
+}
+
+/** The bytes of all rows, which a text may say less of. */
+async function rowsOf(client: RawClient): Promise<string[]> {
+  const tables = await client.rows(
+    `select c.oid::regclass::text from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by 1`,
+  );
+  const lines: string[] = [];
+  for (const [name] of tables) {
+    const messages = await client.query(
+      `copy (select * from only ${name} t order by t::text) to stdout (format binary)`,
+    );
+    const data = Buffer.concat(messages.filter(({ type }) => type === 'd').map(({ body }) => body));
+    lines.push(`bytes of ${name}: ${createHash('sha256').update(data).digest('hex')}`);
+  }
+  return lines;
+}
+
+async function dump(client: RawClient): Promise<string[]> {
+  return [...(await dumpDatabase(client)), ...(await rowsOf(client))];
+}
+
+const tagged = (label: string, lines: readonly string[]) => lines.map((line) => `${label} ${line}`);
+
+export async function runAlter(
+  { parser, client }: { readonly parser: Parser; readonly client: RawClient },
+  seed: number,
+): Promise<Case> {
+  const { setup, alter } = randomAlter(new Random(seed));
+  await client.rows(CLEAN);
+  const made: string[] = [];
+  for (const sql of setup) {
+    const messages = await client.query(sql);
+    if (!messages.some(({ type }) => type === 'E')) made.push(sql);
+  }
+  const base = { seed, setup: made, drop: alter };
+  try {
+    const before = await dump(client);
+    const outcome = await alterWith(client, parser, alter);
+    const altered = await dump(client);
+    const problems: string[] = [];
+    if (outcome.kind === 'none' || outcome.kind === 'refused')
+      problems.push(...tagged('unchanged', difference(before, altered)));
+    if (outcome.kind === 'moved') {
+      const { notes } = outcome.moved;
+      const restored = await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved);
+      if (restored.kind !== 'restored') problems.push(`not restored: ${JSON.stringify(restored)}`);
+      const known = (line: string) =>
+        notes.some(
+          (note) =>
+            (note.includes('which it added, stays') &&
+              /^[-+] (\(column|\(constraint|row of|bytes of|\(relation)/.test(line)) ||
+            (note.includes('count as its own') && /^[-+] \((column|constraint),/.test(line)),
+        );
+      const after = await dump(client);
+      problems.push(
+        ...tagged(
+          'restored',
+          difference(before, after).filter((line) => !known(line)),
+        ),
+      );
+      if (problems.length === 0 && notes.length === 0) {
+        const real = await really(client, alter);
+        const said = { tag: outcome.tag, notices: outcome.notices.map(messageOf) };
+        if (JSON.stringify(said) !== JSON.stringify(real))
+          problems.push(`said ${JSON.stringify(said)} for ${JSON.stringify(real)}`);
+        problems.push(...tagged('altered', difference(await dump(client), altered)));
+      }
+    }
+    return { ...base, kind: outcome.kind, reason: outcome.kind === 'none' ? outcome.reason : '', problems };
+  } catch (error) {
+    await client.query('rollback');
+    return {
+      ...base,
+      kind: 'error',
+      reason: '',
+      problems: [error instanceof Error ? error.message : String(error)],
+    };
+  }
+}

@@ -1,0 +1,172 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readableKey, trustedKeys } from '../../src/audit/key-file.ts';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { archiveFolder } from '../../src/snapshot/archive.ts';
+import { manifestKey } from '../../src/snapshot/manifest.ts';
+import { SealingStore } from '../../src/snapshot/sealing-store.ts';
+import { findSnapshot } from '../../src/snapshot/snapshots.ts';
+import { TrashSweeper } from '../../src/trash-sweeper.ts';
+import { holdfast } from '../cli/support.ts';
+import { DecisionFixture } from '../decision/fixture.ts';
+import { errorsOf, RawClient } from '../support/raw-client.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: what goes, match: { operation: ["drop *"] }, action: snapshot }
+  - { name: the rest, match: {}, action: allow }
+`;
+
+const SETUP = `drop schema if exists app, holdfast_trash cascade; create schema app;
+  create type app.mood as enum ('sad', 'glad'); create domain app.d as text check (value <> '');
+  create table app.big (id int primary key, v text); alter table app.big alter v set storage plain;
+  insert into app.big select g, repeat(md5(g::text), 20) from generate_series(1, 32000) g;
+  create table app."O'dd ""t" ("a b" serial primary key, m app.mood[], d app.d default 'x', n numeric, g int generated always as (1 + 1) stored,
+    b bytea, j jsonb, r int4range, gone int, check (n > 0)); alter table app."O'dd ""t" drop gone; create index on app."O'dd ""t" (lower(d));
+  insert into app."O'dd ""t" (m, n, b, j, r) values ('{sad,NULL}', 1.50, '\\x00ff', '{"a": [1]}', '[1,5)'), (null, 'NaN', null, null, 'empty');
+  create table app.nothing (); insert into app.nothing default values; insert into app.nothing default values;
+  create table app.whole (i int, v text) partition by list (i); create table app.part partition of app.whole for values in (1); insert into app.whole values (1, 'p');
+  create view app.v as select * from app.big`;
+
+describe.each([18, 15] as const)('what is in the trash, in the archive, on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  let direct: RawClient;
+  let client: RawClient;
+  let files: BlobStore;
+  let store: SealingStore;
+  let place: string[];
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+    direct = await RawClient.open(fixture.postgres.port);
+    client = await fixture.client();
+    const directory = join(fixture.gateway.directory, 'snapshots');
+    files = openBlobStore({ kind: 'file', directory });
+    env = { HOLDFAST_AUDIT_SIGNING_KEY: join(fixture.gateway.directory, 'audit-key.pem') };
+    store = new SealingStore(files, readableKey(env['HOLDFAST_AUDIT_SIGNING_KEY']!)!);
+    place = ['--snapshots', `file:${directory}`, '--connection', fixture.postgres.url()];
+  });
+  afterAll(async () => {
+    await files?.close();
+    direct?.destroy();
+    client?.destroy();
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    for await (const { key } of files.list('snapshots/')) await files.remove(key);
+    await direct.rows(SETUP);
+  });
+
+  const told: string[] = [];
+  async function sweep(ageMs: number | null): Promise<string[]> {
+    told.length = 0;
+    const log = (facts: unknown, text?: string) => void told.push(`${text} ${JSON.stringify(facts)}`);
+    const sweeper = new TrashSweeper({
+      store,
+      audit: { begin: () => {}, finish: () => {}, flush: async () => true },
+      log: { info: log, warn: log, error: log },
+      connection: fixture.postgres.url(),
+      ageMs,
+      archive: true,
+      keys: keys(),
+    });
+    await sweeper.sweep();
+    await sweeper.close();
+    return [...told];
+  }
+  const keys = () => trustedKeys({ signingKey: env['HOLDFAST_AUDIT_SIGNING_KEY']!, formerKeys: [] });
+
+  async function dropped(sql: string): Promise<{ id: string; folder: string }> {
+    const messages = await client.query(sql);
+    expect(errorsOf(messages)).toEqual([]);
+    const { id, folder } = await findSnapshot(store, 'latest');
+    return { id, folder };
+  }
+
+  const digest = async (table: string) =>
+    (await direct.rows(`select count(*), md5(string_agg(t::text, ',' order by t::text)) from ${table} t`))[0];
+  const inTrash = async () =>
+    Number(
+      (
+        await direct.rows(
+          `select count(*) from pg_class where relnamespace = to_regnamespace('holdfast_trash') and relkind in ('r', 'p')`,
+        )
+      )[0]![0],
+    );
+  const cli = (...args: readonly string[]) => holdfast([...args, ...place], { env });
+  const offline = (...args: readonly string[]) => holdfast([...args, ...place.slice(0, 2)], { env });
+
+  it('has all rows, so that they outlast the purge', async () => {
+    const names = ['big', 'nothing', 'part'];
+    const before: unknown[] = [];
+    for (const name of names) before.push(await digest(`app.${name}`));
+    const { id } = await dropped('drop schema app cascade');
+    expect(await sweep(null)).toEqual([expect.stringMatching(/was archived .*"tables":4,"rows":32005/)]);
+    expect(await inTrash()).toBe(5);
+    expect(await sweep(null)).toEqual([]);
+    expect((await cli('trash', 'list')).out).toMatch(/never +yes .*\n1 DROP, \d+ objects, \d/);
+    expect(await sweep(-1)).toEqual([expect.stringMatching(/was purged/)]);
+    expect(await inTrash()).toBe(0);
+    expect(await cli('undo', id, '--yes')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/was purged from the trash on .*, its rows are in the archive/),
+    });
+    const rows = await cli('snapshots', 'rows', id, '--table', 'part', '--json');
+    expect(JSON.parse(rows.out)).toMatchObject({ total: 1, items: [{ i: 1, v: 'p' }] });
+    // The types went with the schema.
+    await direct.rows(`create schema app`);
+    for (const [i, name] of ['big', 'nothing', 'part'].entries()) {
+      const into = await cli('undo', id, '--into', `public.back${i}`, '--table', `app.${name}`, '--yes');
+      expect(into.code, into.err).toBe(0);
+      expect(await digest(`public.back${i}`)).toEqual(before[names.indexOf(name)]);
+      await direct.rows(`drop table public.back${i}`);
+    }
+    const shown = (await offline('snapshots', 'show', id)).out;
+    expect(shown).toContain('CREATE TABLE "app"."big" (\n  id integer NOT NULL,\n  v text,\n  ');
+    expect(shown).toMatch(/ALTER TABLE "app"\."whole" ATTACH PARTITION "app"\."part" FOR VALUES IN \(1\)/);
+    expect(shown).toMatch(/CREATE TYPE "app"\."mood" AS ENUM \('sad', 'glad'\)/);
+    expect(shown.slice(shown.indexOf('Archived'))).not.toMatch(/holdfast_trash|snap_/);
+    expect((await offline('snapshots', 'verify', id)).code).toBe(0);
+  });
+
+  it('has values of every type exactly, where their types are there still', async () => {
+    const select = `(select "a b", m, d, n, b, j, r from app."O'dd ""t")`;
+    const before = await digest(select);
+    const { id } = await dropped(`drop table app."O'dd ""t"`);
+    await sweep(-1);
+    expect(await inTrash()).toBe(0);
+    const into = await cli('undo', id, '--into', 'app.back', '--yes');
+    expect(into.code, into.err).toBe(0);
+    expect(await digest('app.back')).toEqual(before);
+  });
+
+  it('keeps the rest from being purged until it is there and is the own', async () => {
+    const { id, folder } = await dropped('drop table app.part, app.nothing');
+    const archived = { env: { ...env, HOLDFAST_TRASH_ARCHIVE: 'on' } };
+    const kept = await holdfast(['trash', 'purge', id, ...place], archived);
+    expect(kept.out).toMatch(/2 objects kept: it is not archived yet/);
+    expect(await sweep(null)).toEqual([expect.stringMatching(/was archived/)]);
+    const manifest = join(fixture.gateway.directory, 'snapshots', manifestKey(archiveFolder(folder)));
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('"rows": 2', '"rows": 1'));
+    expect((await holdfast(['trash', 'purge', id, ...place], archived)).out).toMatch(/not archived yet/);
+    // Another one is made, of the tables that are whole.
+    expect(await sweep(-1)).toEqual([
+      expect.stringMatching(/was archived/),
+      expect.stringMatching(/was purged/),
+    ]);
+  });
+
+  it('is not of what was changed in the trash, which stays', async () => {
+    const { id } = await dropped('drop table app.part, app.nothing');
+    await direct.rows(`do $$ declare t record; begin for t in select oid::regclass as name from pg_class
+      where relnamespace = 'holdfast_trash'::regnamespace and relkind = 'r' loop execute 'truncate ' || t.name; end loop; end $$`);
+    expect(await sweep(-1)).toEqual([
+      expect.stringMatching(/could not be archived .*emptied or written anew/),
+    ]);
+    expect(await inTrash()).toBe(2);
+    expect((await cli('trash', 'purge', id, '--unarchived')).out).toContain('2 objects dropped');
+  });
+});
