@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs, on Debian 12 and as root, what `npm run test:debian` and `npm run test:regress` need beyond npm:
-# PostgreSQL 15 with its clients, headers and source, PgBouncer, Ceph's S3 server, Chromium, and Python's drivers in a
+# PostgreSQL 15 with its clients, headers and source, PgBouncer, Prometheus, Ceph's S3 server, Chromium, and Python's drivers in a
 # virtual environment.
 # It may be run again at any time: what is there is left alone.
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 cache=${CI_CACHE:-/var/cache/holdfast}
 requirements=test/clients/requirements.txt
-tools=(build-essential dpkg-dev patch pgbouncer python3-venv ceph-common ceph-mon ceph-osd radosgw chromium)
+tools=(build-essential dpkg-dev patch pgbouncer prometheus python3-venv ceph-common ceph-mon ceph-osd radosgw chromium)
 
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
@@ -23,7 +23,7 @@ install -d /etc/postgresql-common
 if ! grep -qsx 'create_main_cluster = false' /etc/postgresql-common/createcluster.conf; then
   echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf
 fi
-# PgBouncer's too, and a container without an init system cannot say so afterwards.
+# PgBouncer's and Prometheus's too, and a container without an init system cannot say so afterwards.
 policy=/usr/sbin/policy-rc.d
 made_policy=
 if [ ! -e "$policy" ]; then

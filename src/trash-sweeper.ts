@@ -94,7 +94,9 @@ export class TrashSweeper {
       log.info({ snapshot: snapshot.id, settled }, 'nothing of a DROP is in the trash any more');
       return false;
     }
-    if (archive && !(await this.#archive(session, snapshot))) return false;
+    // Nobody can read what is in a database that is closed to connections.
+    const isDatabase = snapshot.manifest.dropped.objects.some(({ kind }) => kind === 'database');
+    if (archive && !isDatabase && !(await this.#archive(session, snapshot))) return false;
     return ageMs !== null && snapshot.createdAtMs < nowMs - ageMs;
   }
 

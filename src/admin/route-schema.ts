@@ -1,3 +1,4 @@
+import type { RouteOptions } from 'fastify';
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { problemSchema } from './problems.ts';
@@ -15,6 +16,16 @@ export const tokenProblems = {
   403: problemSchema,
   429: problemSchema,
 } as const;
+
+/** What all routes of the API have in common: a field that is not known is an error, and what a body may be answered with. */
+export function completeSchema(route: RouteOptions): void {
+  const { schema } = route;
+  if (schema === undefined || !route.url.startsWith('/v1/')) return;
+  schema.querystring ??= z.strictObject({});
+  if (schema.body === undefined) return;
+  const responses = schema.response as Record<number, z.ZodType> | undefined;
+  schema.response = { ...responses, 413: problemSchema, 415: problemSchema };
+}
 
 /** A page of a list: the newest first. */
 export function pageOf<Item extends z.ZodType>(item: Item) {

@@ -10,7 +10,9 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
+import { answerWithTag } from './etag.ts';
 import { problemHandler, sendProblem } from './problems.ts';
+import { completeSchema } from './route-schema.ts';
 import { analyzeRoute } from './routes/analyze.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoute } from './routes/audit.ts';
@@ -65,6 +67,9 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     await authenticate(request, reply);
   });
 
+  app.addHook('onSend', answerWithTag);
+  app.addHook('onRoute', completeSchema);
+
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -76,7 +81,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   });
   await app.register(async (routes: FastifyInstance) => {
     const typed = routes.withTypeProvider<ZodTypeProvider>();
-    consoleRoutes(typed);
+    consoleRoutes(typed, deps);
     healthRoutes(typed, deps);
     metricsRoute(typed, deps);
     whoamiRoute(typed);

@@ -62,15 +62,16 @@ function conflictText(conflict: Conflict, manifest: Manifest): string {
 
 /** What the undo of a DROP brings back from the trash. */
 export function droppedText({ objects, restores, notes }: NonNullable<Manifest['dropped']>): string {
-  const rows = objects.map((each) =>
-    [each.kind, tableName(each), `holdfast_trash.${each.trash_name}`].map(printable),
-  );
+  const rows = objects.map((each) => [each.kind, tableName(each), standsIn(each)].map(printable));
   const anew = madeAnew(restores).map((each) =>
     [each.kind, each.schema === '' ? each.name : tableName(each), '(made anew)'].map(printable),
   );
   const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
   return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows, ...anew])}${said.join('')}`;
 }
+
+const standsIn = ({ kind, trash_name }: { readonly kind: string; readonly trash_name: string }): string =>
+  kind === 'database' ? trash_name : `holdfast_trash.${trash_name}`;
 
 /** What an undo has not brought back, or not as it was, although it was done. */
 export function lackingText({ lacking }: BroughtBack): string {

@@ -1,6 +1,7 @@
 import type { Analysis } from '../sql/effects.ts';
 import type { PreparedStatement } from './names.ts';
 import type { SessionState } from './state.ts';
+import { NOT_ASCII, NOT_UTF8, problemOfEncoding } from './text-encoding.ts';
 
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
@@ -8,7 +9,6 @@ const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', '
 export const SEVERAL = 'it is one of several statements in one text';
 export const DROP_ALONE =
   'by the extended protocol a DROP is snapshotted only as all that runs up to its Sync';
-export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
 
 /** What is dropped is moved away instead, or copied if it is a column; what ALTER TABLE changes is kept by its definition. */
 export function isDrop({ operation }: Analysis): boolean {
@@ -20,7 +20,8 @@ export function problemOfOne(state: SessionState, analysis: Analysis): string | 
   const [only, ...others] = analysis.statements;
   if (analysis.status !== 'parsed' || only === undefined) return 'its text is not understood';
   if (others.length > 0) return SEVERAL;
-  if (state.textFacts.encoding !== 'utf8') return NOT_UTF8;
+  const encoding = problemOfEncoding(state);
+  if (encoding !== null) return encoding;
   const known = only.operations.some((operation) => CAPTURABLE.has(operation));
   return known ? null : `this version takes none of ${analysis.operation}`;
 }
@@ -42,4 +43,5 @@ export function adviceFor(reason: string): string | null {
 const ADVICE: Readonly<Record<string, string>> = {
   [DROP_ALONE]: 'Send it by itself, with a Sync behind it',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
+  [NOT_ASCII]: 'Set client_encoding to UTF8',
 };

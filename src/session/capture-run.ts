@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import { newId } from '../base/ids.ts';
@@ -179,7 +180,8 @@ export function factsOf(
     server: { version_num: server.versionNum, encoding: server.encoding },
     xid: server.xid,
     statement: {
-      text: analysis.redacted ?? text.toString('utf8'),
+      // What is no UTF-8 is Latin-1 by then.
+      text: analysis.redacted ?? text.toString(isUtf8(text) ? 'utf8' : 'latin1'),
       sha256: createHash('sha256').update(text).digest('hex'),
       operation: analysis.operation,
       parameters: entry.parameters,

@@ -4,19 +4,22 @@ import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.t
 import { plainQuery } from '../snapshot/capture.ts';
 import { discardManifest } from '../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
+import { markInTrash } from '../snapshot/snapshots.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import { alterKept } from '../trash/alter.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
+import { dropDatabase } from '../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { onHidden } from '../trash/session.ts';
 import { systemOf } from '../trash/system.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { NOT_UTF8, SEVERAL } from './capturable.ts';
+import { SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
+import { NOT_UTF8 } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
 type DropRun = Pick<
@@ -69,14 +72,14 @@ function problemOf({ state, analysis }: DropRun): string | null {
 async function moveAndStore(
   run: DropRun,
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop database' | 'drop columns' | 'alter' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
   const text = run.text.toString('utf8');
-  const outcome = await keep(connection, reading, text, id);
+  const outcome = await keep(connection, reading, text, id, !opened);
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);
@@ -99,11 +102,14 @@ async function moveAndStore(
 /** Does it, in the transaction that is open, with whatever is needed to undo it. */
 export async function keep(
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop columns' | 'alter' }>,
+  reading: Extract<DropReading, { kind: 'drop' | 'drop database' | 'drop columns' | 'alter' }>,
   text: string,
   id: string,
+  inTransaction: boolean,
 ): Promise<MoveOutcome> {
   switch (reading.kind) {
+    case 'drop database':
+      return await dropDatabase(connection, { drop: reading.drop, id, inTransaction });
     case 'drop':
       return await moveDrop(connection, { text, drop: reading.drop, id });
     case 'drop columns':
@@ -129,6 +135,9 @@ async function store(
   state.services.audit.begin(entry);
   const recorded = state.services.audit.whenRecorded(entry.session);
   const folder = snapshotFolder(id, createdAtMs);
+  const marked = moved.objects.length > 0 ? markInTrash(services.store, folder) : Promise.resolve();
+  // The failure is told where it is waited for.
+  marked.catch(() => {});
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
   const { objects, restores, notes, binds, altered } = moved;
   const system = await systemOf(onHidden(connection));
@@ -144,7 +153,7 @@ async function store(
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
   if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
-  const writing = writeManifest(services.store, folder, manifest);
+  const writing = marked.then(() => writeManifest(services.store, folder, manifest));
   const discard = () => void discardManifest(services.store, folder, writing);
   try {
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);

@@ -1,14 +1,15 @@
+import { assert } from '../base/assert.ts';
 import {
   type HiddenQuery,
   HiddenQueryError,
   type HiddenResult,
   type ResultColumn,
 } from '../catalog/connection.ts';
-import { decodeErrorFields, isFatalError } from '../wire/backend.ts';
+import { decodeErrorFields, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
 import { encodeClose, encodeDescribe, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { encodeFrontendMessage } from '../wire/frontend-message.ts';
-import { Backend } from '../wire/message-type.ts';
+import { Backend, Frontend } from '../wire/message-type.ts';
 
 /**
  * Where a hidden query ends. `flush`: inside a segment of the client's, where a Sync would end its transaction; an
@@ -49,11 +50,12 @@ export function encodeHidden(
   name: string,
   stale: readonly string[],
   end: HiddenEnd,
+  encoding: 'utf8' | 'latin1',
 ): Buffer {
   const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
   return Buffer.concat([
     ...stale.map((each) => encodeClose('S', each)),
-    encodeFrontendMessage({ kind: 'parse', statement: name, query: sql, parameterTypes }),
+    encodeParse(name, sql, parameterTypes, encoding),
     encodeFrontendMessage({
       kind: 'bind',
       portal: name,
@@ -68,6 +70,23 @@ export function encodeHidden(
     encodeClose('S', name),
     end === 'sync' ? SYNC : FLUSH,
   ]);
+}
+
+/** Words of the client's in a query of ours are in its own encoding. */
+function encodeParse(
+  statement: string,
+  query: string,
+  parameterTypes: readonly number[],
+  encoding: 'utf8' | 'latin1',
+): Buffer {
+  if (encoding === 'utf8') return encodeFrontendMessage({ kind: 'parse', statement, query, parameterTypes });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is that of Latin-1.
+  assert(/^[\x00-\xff]*$/.test(query), 'a query in Latin-1 has no other characters');
+  const names = Buffer.from(`${statement}\0${query}\0`, 'latin1');
+  const types = Buffer.alloc(2 + parameterTypes.length * 4);
+  types.writeUInt16BE(parameterTypes.length);
+  for (const [i, oid] of parameterTypes.entries()) types.writeUInt32BE(oid, 2 + i * 4);
+  return encodeMessage(Frontend.Parse, Buffer.concat([names, types]));
 }
 
 const FLUSH = encodeFlush();

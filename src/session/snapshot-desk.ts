@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
+import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import {
@@ -11,7 +12,7 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import { isDrop, NOT_UTF8, problemOfBoundDrop, problemOfOne } from './capturable.ts';
+import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -20,9 +21,11 @@ import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { planRequest } from './prepared-text.ts';
 import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { Sent } from './sent.ts';
 import { captureSeveral } from './split-run.ts';
 import { mayRollBack } from './split-text.ts';
 import type { SessionState } from './state.ts';
+import { isReadAlike, NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
 
@@ -34,11 +37,14 @@ export interface BoundPortal {
   readonly text: Buffer;
   readonly request: PlanRequest;
   readonly plan: CapturePlan;
+  /** What came, should it be held. */
+  readonly sent: Sent | null;
 }
 
 /** A portal that drops something, likewise. */
 export interface BoundDrop {
   readonly drop: true;
+  readonly sent: Sent | null;
   readonly name: string;
   readonly portal: Portal;
   readonly decision: Capturing;
@@ -69,6 +75,7 @@ export interface BindToPlan {
   readonly statement: Buffer;
   /** The event, should it be refused. */
   readonly entry: AuditEntry;
+  readonly sent: Sent | null;
 }
 
 /** What has come of a Bind; without `bound` it is forwarded to run uncaptured. */
@@ -229,26 +236,18 @@ export class SnapshotDesk {
     // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
     if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
       return { kind: 'without', why: 'its transaction had failed' };
-    if (analysis.status === 'parsed' && analysis.statements.length > 1)
-      return await captureSeveral({
-        state,
-        services,
-        hidden,
-        text,
-        entry,
-        decision,
-        gaveUp: () => this.gaveUp,
-        committing: () => {
-          this.preparing = false;
-        },
-      });
-    if (isDrop(analysis)) {
-      const gaveUp = () => this.gaveUp;
-      return await dropInstead({ state, services, hidden, text, entry, analysis, decision, gaveUp });
+    const common = { state, services, hidden, text, entry, decision, gaveUp: () => this.gaveUp };
+    if (analysis.status === 'parsed' && analysis.statements.length > 1) {
+      const committing = () => {
+        this.preparing = false;
+      };
+      return await captureSeveral({ ...common, committing });
     }
+    if (isDrop(analysis)) return await dropInstead({ ...common, analysis });
     const problem = problemOfOne(state, analysis);
-    const slice: WriteSlice =
-      problem === null ? await services.slice(text) : { kind: 'inexact', reason: problem };
+    const utf8 = utf8Of(state, text);
+    const reason = problem ?? (utf8 === null ? NOT_ASCII : null);
+    const slice: WriteSlice = reason === null ? await services.slice(utf8!) : { kind: 'inexact', reason };
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
     const connection = hidden.ending('sync');
     const opened = state.transactionStatus === 'I';
@@ -259,25 +258,14 @@ export class SnapshotDesk {
     begun.catch(() => {});
     let outcome: CaptureOutcome;
     try {
-      const gaveUp = () => this.gaveUp;
-      const run = {
-        state,
-        services,
-        hidden,
-        connection,
-        request,
-        text,
-        entry,
-        analysis,
-        decision,
-        way,
-        part: null,
-        gaveUp,
-      } as const;
+      const run = { ...common, connection, request, analysis, way, part: null } as const;
       outcome = await captureRows(run, null);
       await begun;
     } catch (error) {
-      outcome = failure(error, decision, entry.analysis);
+      outcome = failure(error, decision, analysis);
+      // What the client does not read back would go all the same.
+      if (opened && error instanceof HiddenQueryError && error.sqlstate === UNTRANSLATABLE)
+        outcome = withoutPlan(decision, 'a text in its rows cannot be said in the encoding of the client');
     }
     outcome = this.unlessGivenUp(outcome, decision);
     if (opened && outcome.kind !== 'taken')
@@ -305,23 +293,23 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private bindDrop({ name, portal, decision, statement }: BindToPlan): BoundDrop | CaptureOutcome {
+  private bindDrop({ name, portal, decision, statement, sent }: BindToPlan): BoundDrop | CaptureOutcome {
     const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
     const text = Buffer.from(portal.statement.text!, 'utf8');
-    return { drop: true, name, portal, decision, text, statement };
+    return { drop: true, sent, name, portal, decision, text, statement };
   }
 
   private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
     const { state, hidden } = this;
-    const { name, portal, decision, bind } = request;
+    const { name, portal, decision, bind, sent } = request;
     if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
     const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);
     if (problem !== null || sql === null) return withoutPlan(decision, problem!);
-    if (portal.statement.facts.encoding !== 'utf8') return withoutPlan(decision, NOT_UTF8);
     const text = Buffer.from(sql, 'utf8');
+    if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
     const slice = await services.slice(text);
     if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
     const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
@@ -337,7 +325,7 @@ export class SnapshotDesk {
     if (parameters === null) return null;
     // Those of an EXECUTE stand in its text.
     const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { ...asked, parameters }, plan };
+    return { name, portal, decision, text, request: { ...asked, parameters }, plan, sent };
   }
 
   /**
@@ -385,6 +373,9 @@ function refusedInDoubt(decision: Capturing): CaptureOutcome {
 }
 
 const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
+
+/** SQLSTATE of a character that an encoding does not have. */
+const UNTRANSLATABLE = '22P05';
 
 const FLUSH = encodeFlush();
 

@@ -1,12 +1,14 @@
 import { newId } from '../base/ids.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import { NO_PARAMETERS, planCapture } from '../snapshot/plan.ts';
+import { planCapture } from '../snapshot/plan.ts';
 import { isDrop, SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import { keep } from './drop-run.ts';
+import { planRequest } from './prepared-text.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
+import { NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 const SAVEPOINT = 'holdfast_rehearsal';
 const SYNTAX_ERROR = '42601';
@@ -66,8 +68,9 @@ async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
 
 /** The reason why there is no exact plan; null where there is one, or may be by the time. */
 async function tryPlan({ state, services, connection }: SplitRun, { text }: Part): Promise<string | null> {
-  const slice = await services.slice(text);
-  const request = { scope: state.facts.database, slice, parameters: NO_PARAMETERS };
+  const utf8 = utf8Of(state, text);
+  if (utf8 === null) return NOT_ASCII;
+  const request = planRequest(state, await services.slice(utf8));
   const planned = await planCapture(connection, services.catalog, request);
   return planned.kind === 'none' && planned.missing !== true ? planned.reason : null;
 }
@@ -78,10 +81,11 @@ async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
   if (reading.kind === 'other drop') return reading.reason;
   // It would be copied twice.
   if (reading.kind === 'drop columns') return `${SEVERAL}, one of which drops columns`;
+  if (reading.kind === 'drop database') return `${SEVERAL}, one of which drops a database`;
   if (reading.kind === 'no drop') return 'what it drops is not understood';
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
   try {
-    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'));
+    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'), true);
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);

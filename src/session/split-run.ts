@@ -2,6 +2,7 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
+import type { WriteSlice } from '../sql/slice.ts';
 import {
   type ErrorFields,
   encodeErrorResponse,
@@ -31,6 +32,7 @@ import { applySessionEffects } from './session-effects.ts';
 import { rehearse } from './split-rehearsal.ts';
 import { type BlockKind, blockOf, type Part, partsOf, problemOf, verbOf } from './split-text.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
+import { NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 export interface SplitRun {
   readonly state: SessionState;
@@ -59,7 +61,8 @@ export async function captureSeveral(
   if (problem !== null) return withoutPlan(decision, problem);
   const block = blockOf(analysis, state.transactionStatus);
   if (block === null) return withoutPlan(decision, `${SEVERAL}, which begin or end transactions`);
-  const byBytes = state.parameters.get('server_encoding') === 'SQL_ASCII';
+  const byBytes =
+    state.textFacts.encoding !== 'utf8' || state.parameters.get('server_encoding') === 'SQL_ASCII';
   const parts = partsOf(analysis, text, byBytes, (single) => state.decide(single));
   if (parts === null) return withoutPlan(decision, `${SEVERAL}, which is too long`);
   return await runSplit({ ...given, connection: hidden.ending('sync'), parts, block });
@@ -173,7 +176,9 @@ async function capture(
   const { analysis, text } = part;
   const common = { state, services, hidden, text, entry, analysis, decision, gaveUp };
   if (isDrop(analysis)) return await dropInstead(common);
-  const slice = await services.slice(text);
+  const utf8 = utf8Of(state, text);
+  const slice: WriteSlice =
+    utf8 === null ? { kind: 'inexact', reason: NOT_ASCII } : await services.slice(utf8);
   if (slice.kind === 'inexact')
     return decision.snapshot === 'best_effort'
       ? { kind: 'without', why: slice.reason }

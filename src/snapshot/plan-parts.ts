@@ -56,3 +56,9 @@ export function first<T>(items: readonly T[], problem: (item: T) => string | nul
   }
   return null;
 }
+
+/** Whether all words of it are. */
+export function isAscii(words: unknown): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is that of ASCII.
+  return /^[\x00-\x7f]*$/.test(JSON.stringify(words));
+}

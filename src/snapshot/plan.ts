@@ -15,6 +15,7 @@ import {
   exact,
   first,
   formatsOf,
+  isAscii,
   NEEDLESS,
   none,
   problemOfTexts,
@@ -108,9 +109,24 @@ export interface PlanRequest {
   readonly parameters: StatementParameters;
   /** What the session has seen prepared under a name. */
   readonly prepared?: (name: string) => Promise<PreparedText | null>;
+  /** The session does not write UTF-8, so that only names in ASCII are understood. */
+  readonly asciiNames?: boolean;
 }
 
 export async function planCapture(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  request: PlanRequest,
+): Promise<PlanOutcome> {
+  try {
+    return await planSlice(connection, catalog, request);
+  } catch (error) {
+    if (error instanceof UnreadableName) return none(error.message);
+    throw error;
+  }
+}
+
+async function planSlice(
   connection: HiddenConnection,
   catalog: Catalog,
   request: PlanRequest,
@@ -125,7 +141,7 @@ export async function planCapture(
       const found = await whatIsExecuted(connection, slice, request.prepared ?? null);
       if ('problem' in found) return none(found.problem);
       if (found.slice.kind === 'execute') return none('it executes what executes another');
-      return await planCapture(connection, catalog, { ...request, ...found });
+      return await planSlice(connection, catalog, { ...request, ...found });
     }
     case 'truncate': {
       const answer = await ask(connection, catalog, request, slice.targets, true);
@@ -174,21 +190,28 @@ async function planView(
   if (problem !== null) return none(problem);
   const through = await throughView(connection, view, slice);
   if ('kind' in through) return none(through.reason);
+  if (request.asciiNames === true && !isAscii(through.slice.target))
+    throw new UnreadableName(`the view ${view.name} is not ASCII, and the client does not write UTF-8`);
   const answer = await ask(connection, catalog, { ...request, slice: through.slice }, [through.base], false);
   const base = answer.relations.get(answer.roots[0] ?? 0);
   if (base?.kind === 'view') return none(`${view.name} is a view of a view`);
   return planRows(through.slice, answer, request.parameters, viewBasis);
 }
 
+class UnreadableName extends Error {}
+
 async function ask(
   connection: HiddenConnection,
   catalog: Catalog,
-  { scope, slice }: PlanRequest,
+  { scope, slice, asciiNames }: PlanRequest,
   targets: readonly AskedName[],
   allReferrers: boolean,
 ): Promise<CatalogAnswer> {
   const functions = 'calls' in slice ? slice.calls : [];
-  return await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
+  const answer = await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
+  if (asciiNames === true && !isAscii([targets, functions, [...answer.relations.values()]]))
+    throw new UnreadableName('a name of its tables is not ASCII, and the client does not write UTF-8');
+  return answer;
 }
 
 function planRows(

@@ -54,7 +54,8 @@ export function summaryOf({
 }
 
 export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name'>): string =>
-  `${schema}.${name}`;
+  // Of a database that was dropped.
+  schema === '' ? name : `${schema}.${name}`;
 
 /** What an ALTER has left its values of in the trash is a part of its table. */
 function namedByDrop({ objects, altered }: NonNullable<Manifest['dropped']>) {

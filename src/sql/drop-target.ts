@@ -22,7 +22,14 @@ export interface DropColumns {
   readonly columns: readonly string[];
 }
 
+export interface DropDatabase {
+  readonly name: string;
+  readonly ifExists: boolean;
+  readonly force: boolean;
+}
+
 export type DropReading =
+  | { readonly kind: 'drop database'; readonly drop: DropDatabase }
   | { readonly kind: 'drop'; readonly drop: DropStatement }
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
@@ -44,7 +51,7 @@ export function readDrop(raw: RawStmt): DropReading {
   const node = unwrap(raw.stmt);
   if (node === null) return { kind: 'no drop' };
   const { name, fields } = node;
-  if (name === 'DropdbStmt') return other('a database cannot be dropped in a transaction that can be undone');
+  if (name === 'DropdbStmt') return readDropDatabase(fields);
   if (name === 'AlterTableStmt') return readAlter(fields);
   if (name !== 'DropStmt') {
     return /^Drop/.test(name)
@@ -64,6 +71,15 @@ export function readDrop(raw: RawStmt): DropReading {
   }
   const ifExists = fields['missing_ok'] === true;
   return { kind: 'drop', drop: { kind, names, ifExists, cascade: fields['behavior'] === 'DROP_CASCADE' } };
+}
+
+function readDropDatabase(fields: Fields): DropReading {
+  const name = text(fields['dbname']);
+  const options = list(fields['options']).map((item) => text(as(item, 'DefElem')?.['defname']));
+  if (name === null || options.some((option) => option !== 'force'))
+    return other('it has options that are not understood');
+  const ifExists = fields['missing_ok'] === true;
+  return { kind: 'drop database', drop: { name, ifExists, force: options.length > 0 } };
 }
 
 function readAlter(fields: Fields): DropReading {

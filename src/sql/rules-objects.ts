@@ -28,7 +28,7 @@ const OBJECTS: Readonly<Record<string, readonly [words: string, naming: Naming]>
   OBJECT_COLUMN: ['column', 'relation-member'],
   OBJECT_COLLATION: ['collation', 'qualified'],
   OBJECT_CONVERSION: ['conversion', 'qualified'],
-  OBJECT_DATABASE: ['database', 'plain'],
+  OBJECT_DATABASE: ['database', 'schema'],
   OBJECT_DEFAULT: ['default', 'plain'],
   OBJECT_DEFACL: ['default privileges', 'plain'],
   OBJECT_DOMAIN: ['domain', 'qualified'],
@@ -130,7 +130,7 @@ export function rename(walk: Walk, fields: Fields): void {
       if (name !== null) walk.column(relation, name);
     }
   }
-  if (fields['renameType'] === 'OBJECT_SCHEMA') {
+  if (fields['renameType'] === 'OBJECT_SCHEMA' || fields['renameType'] === 'OBJECT_DATABASE') {
     walk.guard(text(fields['subname']));
     walk.guard(text(fields['newname']));
   }

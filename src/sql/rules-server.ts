@@ -116,6 +116,7 @@ export function roleSetting(walk: Walk, fields: Fields): void {
 
 export function databaseSetting(walk: Walk, fields: Fields): void {
   walk.operation('alter database', 'high', 'changes what sessions of a database start with');
+  walk.guard(text(fields['dbname']));
   keptSetting(walk, isObject(fields['setstmt']) ? fields['setstmt'] : null);
 }
 

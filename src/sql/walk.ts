@@ -154,9 +154,12 @@ export class Walk {
     this.#add(into, `${relation.schema ?? ''}\0${relation.name}`, relation);
   }
 
-  /** A schema that is named anywhere; the trash is out of bounds, whatever is done to it. */
+  /** A schema or database that is named anywhere; the trash is out of bounds, whatever is done to it. */
   guard(schema: string | null): void {
     if (schema === TRASH_SCHEMA) this.raise('critical', 'touches the guarded schema holdfast_trash');
+    // What was dropped as a whole database begins with its name.
+    else if (schema?.startsWith(`${TRASH_SCHEMA}_`) === true)
+      this.raise('critical', 'touches a database that was dropped');
   }
 
   /** The same for whatever is named inside a node whose parts have no rules of their own. */

@@ -5,6 +5,9 @@ import type { GonePolicy, GoneRelation, GoneRule, GoneTrigger, Grant } from './f
 
 export const TRASH_SCHEMA = 'holdfast_trash';
 
+/** What the names of databases begin with that were dropped. */
+export const TRASH_DATABASE = 'holdfast_trash_';
+
 export const named = ({ schema, name }: { readonly schema: string; readonly name: string }): string =>
   quoteQualified(schema, name);
 

@@ -1,7 +1,7 @@
 import { isWholeId, timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { quoteName } from '../catalog/quote.ts';
-import { TRASH_SCHEMA } from './definitions.ts';
+import { TRASH_DATABASE, TRASH_SCHEMA } from './definitions.ts';
 import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { standingIn } from './standing.ts';
@@ -69,12 +69,16 @@ export async function listTrash(session: TrashSession): Promise<readonly TrashEn
 export async function purgeable(session: TrashSession, { id, objects }: Purgeable): Promise<TrashedObject[]> {
   return await standingIn(
     session,
-    objects.filter(({ trash_name }) => trash_name.startsWith(`${id}_`)),
+    objects.filter(({ kind, trash_name }) =>
+      kind === 'database' ? trash_name === `${TRASH_DATABASE}${id}` : trash_name.startsWith(`${id}_`),
+    ),
   );
 }
 
 const SIZE = `
-SELECT coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::pg_catalog.int8
+SELECT (coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)), 0) + (
+    SELECT coalesce(pg_catalog.sum(pg_catalog.pg_database_size(d.oid)), 0) FROM pg_catalog.pg_database d WHERE d.datname = ANY ($1::pg_catalog.text[])
+       AND (pg_catalog.has_database_privilege(d.oid, 'CONNECT') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE'))))::pg_catalog.int8
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = '${TRASH_SCHEMA}' AND c.relkind = ANY ('{r,m,S}'::pg_catalog."char"[]) AND c.relname = ANY ($1::pg_catalog.text[])`;
 
@@ -86,6 +90,7 @@ export async function bytesOf(session: TrashSession, objects: readonly TrashedOb
 
 /** Drops for good what one DROP has moved into the trash, and nothing that its manifest does not prove to be that. */
 export async function purgeDropped(session: TrashSession, dropped: Purgeable): Promise<Purged> {
+  if (dropped.objects.some(isDatabase)) return await purgeDatabase(session, dropped);
   await session.query('BEGIN');
   try {
     await session.query(`SELECT pg_catalog.set_config('lock_timeout', $1, true)`, [
@@ -97,6 +102,22 @@ export async function purgeDropped(session: TrashSession, dropped: Purgeable): P
   } catch (error) {
     await session.query('ROLLBACK').catch(() => {});
     throw error;
+  }
+}
+
+const isDatabase = ({ kind }: TrashedObject): boolean => kind === 'database';
+
+/** A database cannot be dropped in a transaction, nor be used by anybody by then. */
+async function purgeDatabase(session: TrashSession, dropped: Purgeable): Promise<Purged> {
+  const [found] = await purgeable(session, dropped);
+  if (found === undefined) return { objects: 0, kept: null };
+  try {
+    await session.query(`DROP DATABASE ${quoteName(found.trash_name)}`);
+    return { objects: 1, kept: null };
+  } catch (error) {
+    const reason = session.refusal(error);
+    if (reason === null) throw error;
+    return { objects: 0, kept: { objects: 1, reason } };
   }
 }
 

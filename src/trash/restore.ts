@@ -43,7 +43,7 @@ WITH wanted AS MATERIALIZED (
 SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('what', x.what, 'reason', x.reason))::pg_catalog.text FROM (
   SELECT w.kind || ' ' || w.schema || '.' || w.name AS what, y.reason FROM wanted w CROSS JOIN LATERAL (
     SELECT 'the schema ' || w.schema || ' is not there' AS reason
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = w.schema) AND NOT w.schema = ANY ($2::pg_catalog.text[])
+     WHERE w.kind <> 'database' AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = w.schema) AND NOT w.schema = ANY ($2::pg_catalog.text[])
     UNION ALL
     SELECT 'its name is taken by now' FROM pg_catalog.pg_namespace n WHERE n.nspname = w.schema AND (
       w.relation AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = w.name)
@@ -52,6 +52,9 @@ SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('what', x.what, 'reaso
       OR w.kind = 'routine' AND EXISTS (SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_proc g ON g.proname = w.name
            AND g.pronamespace = n.oid AND g.proargtypes = f.proargtypes WHERE f.oid = w.oid))
   ) y
+  UNION ALL
+  SELECT 'database ' || w.name, 'its name is taken by now' FROM wanted w JOIN pg_catalog.pg_database d ON d.datname = w.name
+   WHERE w.kind = 'database'
   UNION ALL
   SELECT 'schema ' || n.nspname, 'its name is taken by now' FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($2::pg_catalog.text[])
   UNION ALL
@@ -116,7 +119,10 @@ export async function obstacles(
   const told = (bearable: boolean) =>
     found
       .filter((each) => (bearing && each.bearable) === bearable)
-      .map(({ object: { kind, schema, name }, reason }) => ({ what: `${kind} ${schema}.${name}`, reason }));
+      .map(({ object: { kind, schema, name }, reason }) => ({
+        what: `${kind} ${schema === '' ? name : `${schema}.${name}`}`,
+        reason,
+      }));
   return {
     conflicts: [...told(false), ...since, ...(await conflictsOf(session, objects, restores))],
     borne: told(true),

@@ -1,4 +1,4 @@
-import { TRASH_SCHEMA } from './definitions.ts';
+import { TRASH_DATABASE, TRASH_SCHEMA } from './definitions.ts';
 import { pinned } from './queries.ts';
 import { json, type TrashSession } from './session.ts';
 import type { TrashedObject } from './steps.ts';
@@ -81,14 +81,21 @@ const STATISTICS = `
       'definition', ${DIGEST('pg_catalog.concat_ws($$ $$, s.stxrelid, s.stxkeys, s.stxkind, s.stxexprs)')})
     FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.oid = w.oid`;
 
+/** Known by its name alone to be one that was dropped. */
+const DATABASE = `
+  SELECT CASE WHEN pg_catalog.starts_with(d.datname::text, '${TRASH_DATABASE}') THEN '${TRASH_SCHEMA}' END, d.datname,
+      pg_catalog.jsonb_build_object('owner', d.datdba::text, 'settings', ${DIGEST('pg_catalog.concat_ws($$ $$, d.datacl, d.datconnlimit, d.dattablespace)')})
+    FROM pg_database d WHERE d.oid = w.oid`;
+
 /** $1: the objects, in whose order the answer is; null for what is not there. */
 const STANDING = pinned(`
 SELECT pg_catalog.jsonb_agg((SELECT pg_catalog.jsonb_build_object(
     'placed', x.nspname = '${TRASH_SCHEMA}' AND x.name = w.trash_name, 'within', x.nspname = '${TRASH_SCHEMA}', 'state', x.state) FROM (
-  SELECT y.* FROM (${RELATION}) y WHERE w.kind NOT IN ('routine', 'type', 'domain', 'statistics')
+  SELECT y.* FROM (${RELATION}) y WHERE w.kind NOT IN ('routine', 'type', 'domain', 'statistics', 'database')
   UNION ALL SELECT y.* FROM (${ROUTINE}) y WHERE w.kind = 'routine'
   UNION ALL SELECT y.* FROM (${TYPE}) y WHERE w.kind IN ('type', 'domain')
-  UNION ALL SELECT y.* FROM (${STATISTICS}) y WHERE w.kind = 'statistics') x) ORDER BY w.i)::text
+  UNION ALL SELECT y.* FROM (${STATISTICS}) y WHERE w.kind = 'statistics'
+  UNION ALL SELECT y.* FROM (${DATABASE}) y WHERE w.kind = 'database') x) ORDER BY w.i)::text
   FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb) AS (oid pg_catalog.oid, kind pg_catalog.text, trash_name pg_catalog.text))
     WITH ORDINALITY w(oid, kind, trash_name, i)`);
 

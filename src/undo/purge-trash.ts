@@ -117,7 +117,8 @@ async function purgeOne(
     keys === null ? await isArchived(store, folder) : await hasArchive({ store, keys }, folder);
   const { database } = manifest.session;
   const told = { id, createdAtMs, database, statement: manifest.statement.text, bytes, archived };
-  if (archivedOnly && !archived) {
+  const isDatabase = found.some(({ kind }) => kind === 'database');
+  if (archivedOnly && !archived && !isDatabase) {
     const reason = 'it is not archived yet, as trash.archive says';
     return { ...told, objects: 0, kept: { objects: found.length, reason } };
   }

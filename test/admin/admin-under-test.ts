@@ -37,16 +37,23 @@ export class AdminUnderTest {
   readonly principals: TokensAdmin = {
     list: () => this.tokens,
     create: async ({ name, scopes, expiresAtMs, ...lists }) => {
+      this.#failTokens();
+      if (this.tokens.some((token) => token.name === name))
+        throw new HoldfastError('CONFLICT', 'it is taken');
       const made = makeToken(name, scopes, expiresAtMs, lists);
       this.tokens.push(made.token);
       return made;
     },
     revoke: async (name) => {
+      this.#failTokens();
+      if (name === 'of-the-file') throw new HoldfastError('CONFLICT', 'it stands in a file');
       const index = this.tokens.findIndex((token) => token.name === name);
       if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
       this.tokens.splice(index, 1);
     },
   };
+  /** Tokens cannot be stored while this is set. */
+  tokensFail = false;
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -131,6 +138,10 @@ export class AdminUnderTest {
       ...changes,
     });
     this.port = await this.#server.listen({ host: '127.0.0.1', port: 0 });
+  }
+
+  #failTokens(): void {
+    if (this.tokensFail) throw new HoldfastError('STORE_FAILED', 'the disk of the store is full');
   }
 
   /** A token that is good for these scopes. */

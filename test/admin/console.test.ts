@@ -18,7 +18,8 @@ beforeAll(async () => {
   app = fastify();
   const log = { info() {}, warn() {}, error() {} };
   app.setErrorHandler(problemHandler(log));
-  consoleRoutes(app as unknown as AdminApp, folder);
+  const oidc = () => null;
+  consoleRoutes(app as unknown as AdminApp, { oidc }, folder);
   await app.listen({ host: '127.0.0.1', port: 0 });
 });
 afterAll(async () => {

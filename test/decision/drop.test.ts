@@ -341,14 +341,6 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
-  it('of a database is refused, since nothing of it can be kept', async () => {
-    await direct.rows('create database doomed');
-    const client = await fixture.client();
-    expect(errorsOf(await client.query('drop database doomed'))).toMatchObject([{ C: 'HF002' }]);
-    await direct.rows('drop database doomed');
-    await client.terminate();
-  });
-
   it('is not known to be committed where the server is lost meanwhile, and the audit says so', async () => {
     await direct.rows('set synchronous_commit = local; drop view app.seen');
     for (const sql of [

@@ -176,7 +176,7 @@ describe.each([18, 15] as const)('the transaction of a captured statement on Pos
   });
 
   it('is in another encoding than is understood, and is refused', async () => {
-    await client.query(`set client_encoding to 'LATIN1'`);
+    await client.query(`set client_encoding to 'SJIS'`);
     expect(errorsOf(await client.query(remove(1)))).toMatchObject([{ C: 'HF002' }]);
     client.write(one(remove(1)), fe.sync());
     expect(errorsOf(await client.untilReady())).toMatchObject([{ C: 'HF002' }]);

@@ -4,6 +4,7 @@ import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyReply } from 'fastify';
 import type { AdminApp } from '../app.ts';
+import type { AdminDeps } from '../deps.ts';
 import { RequestProblem } from '../problems.ts';
 
 /** What `npm run build` makes of src/console. */
@@ -16,18 +17,22 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Only what this server itself gives may run, be shown or be asked; nothing of what is shown can become code. */
-const PAGE_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "connect-src 'self'",
-  "img-src 'self' data:",
-  "frame-ancestors 'none'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "require-trusted-types-for 'script'",
-].join('; ');
+/**
+ * Only what this server itself gives may run, be shown or be asked; nothing of what is shown can become code. Where people
+ * sign in with an issuer, their browser asks it for the token, and nobody else.
+ */
+const pagePolicy = (issuer: string | null): string =>
+  [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    issuer === null ? "connect-src 'self'" : `connect-src 'self' ${issuer}`,
+    "img-src 'self' data:",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "require-trusted-types-for 'script'",
+  ].join('; ');
 
 /** Those below it have a hash of their content in their names. */
 const HASHED = 'assets/';
@@ -52,7 +57,11 @@ const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>H
  * The web console at `/`. It is read into memory once, and a request can name only what was read, so that no path
  * leads out of the folder. The page has no rights of its own: it asks the API with the token of who uses it.
  */
-export function consoleRoutes(app: AdminApp, folder: string = BUILT): void {
+export function consoleRoutes(
+  app: AdminApp,
+  { oidc }: Pick<AdminDeps, 'oidc'>,
+  folder: string = BUILT,
+): void {
   let files: ConsoleFiles = new Map();
   const find = (path: string): ConsoleFile | undefined => {
     // The console may be built while the gateway runs.
@@ -60,9 +69,12 @@ export function consoleRoutes(app: AdminApp, folder: string = BUILT): void {
     return files.get(path);
   };
   const options = { config: { scope: 'open' }, schema: { hide: true } } as const;
-  app.get('/', options, (request, reply) => {
+  app.get('/', options, async (request, reply) => {
     const page = find('index.html');
     if (page === undefined) return reply.code(503).type(TYPES['.html']!).send(NOT_BUILT);
+    const tokenEndpoint = (await oidc()?.signIn())?.tokenEndpoint ?? null;
+    const issuer = tokenEndpoint === null ? null : new URL(tokenEndpoint).origin;
+    reply.header('content-security-policy', pagePolicy(issuer));
     return give(reply, page, request.headers['if-none-match']);
   });
   app.get('/favicon.svg', options, (request, reply) =>
@@ -76,7 +88,6 @@ export function consoleRoutes(app: AdminApp, folder: string = BUILT): void {
 function give(reply: FastifyReply, file: ConsoleFile | undefined, known: string | undefined): FastifyReply {
   if (file === undefined) throw new RequestProblem('not-found');
   reply.headers({
-    'content-security-policy': PAGE_POLICY,
     'cache-control': file.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-resource-policy': 'same-origin',

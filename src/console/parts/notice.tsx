@@ -60,7 +60,8 @@ function explained(error: unknown) {
     return { title: 'The gateway does not answer', detail: null, hint: 'It may be restarting.', lines: [] };
   }
   if (!(error instanceof ApiProblem)) {
-    return { title: 'Something went wrong in this page', detail: String(error), hint: null, lines: [] };
+    const detail = error instanceof Error ? error.message : String(error);
+    return { title: 'That did not work', detail, hint: null, lines: [] };
   }
   const { title, detail = null, hint = null, errors = [], problems = [] } = error.problem;
   const lines = [...errors.map(({ field, message }) => `${field}: ${message}`), ...problems.flatMap(lineOf)];

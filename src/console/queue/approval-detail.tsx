@@ -62,6 +62,8 @@ function Statement({ approval, onDecide }: StatementProps) {
   const who = useCell(principal);
   const waits = approval.state === 'pending';
   const may = mayDo(who, 'approval:write');
+  // Offered to those alone of whom it is known.
+  const breaks = who !== null && mayDo(who, 'approval:break_glass');
   return (
     <article class="statement">
       <h2>
@@ -74,7 +76,7 @@ function Statement({ approval, onDecide }: StatementProps) {
       <SqlText sql={approval.statement} />
       <Warnings approval={approval} />
       {waits ? (
-        <Buttons approval={approval} may={may} onDecide={onDecide} />
+        <Buttons approval={approval} may={may} breaks={breaks} onDecide={onDecide} />
       ) : (
         <Outcome approval={approval} />
       )}
@@ -112,7 +114,12 @@ function Warnings({ approval: { drift = [], binding } }: { readonly approval: Ap
   );
 }
 
-function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: boolean }) {
+function Buttons({
+  approval,
+  may,
+  breaks,
+  onDecide,
+}: StatementProps & { readonly may: boolean; readonly breaks: boolean }) {
   const { approvals_needed: needed, approved_by: by } = approval;
   return (
     <div class="decide">
@@ -132,6 +139,11 @@ function Buttons({ approval, may, onDecide }: StatementProps & { readonly may: b
         <button type="button" class="danger" disabled={!may} onClick={() => onDecide('deny', approval)}>
           Deny… <kbd>d</kbd>
         </button>
+        {breaks && (
+          <button type="button" class="quiet" onClick={() => onDecide('break-glass', approval)}>
+            Break the glass…
+          </button>
+        )}
         <span class="left">
           <Left until={approval.expires_at} />
         </span>

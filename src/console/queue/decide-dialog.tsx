@@ -11,7 +11,13 @@ import { Visible } from '../parts/visible.tsx';
 import { SqlText } from '../sql/sql-text.tsx';
 import { useCell } from '../state/cell.ts';
 
-export type Verdict = 'approve' | 'deny';
+export type Verdict = 'approve' | 'deny' | 'break-glass';
+
+const WORDS = {
+  approve: { title: 'Approve this statement?', button: 'Approve', isDangerous: false },
+  deny: { title: 'Deny this statement?', button: 'Deny', isDangerous: true },
+  'break-glass': { title: 'Break the glass?', button: 'Let it run', isDangerous: true },
+} as const satisfies Record<Verdict, object>;
 
 interface DecideProps {
   readonly verdict: Verdict;
@@ -26,7 +32,8 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
   const [error, setError] = useState<unknown>(null);
   const { approvals } = useCell(waiting);
   const stillWaits = approvals?.some(({ id }) => id === approval.id) ?? true;
-  const approves = verdict === 'approve';
+  const breaks = verdict === 'break-glass';
+  const { title, button, isDangerous } = WORDS[verdict];
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     setAsking(true);
@@ -42,7 +49,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
     }
   };
   return (
-    <Dialog title={approves ? 'Approve this statement?' : 'Deny this statement?'} onClose={onClose}>
+    <Dialog title={title} onClose={onClose}>
       <p class="dialog-facts">
         <RiskBadge risk={approval.risk} />{' '}
         <Visible text={`${approval.role}@${approval.database}, ${approval.client}`} />,{' '}
@@ -51,11 +58,15 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
       <SqlText sql={approval.statement} />
       {!stillWaits && !isAsking && <Notice tone="warning">It no longer waits.</Notice>}
       <form onSubmit={submit}>
-        <label for="comment">Comment, kept and told to the client (optional)</label>
+        {breaks && <p>It runs at once, without anybody else's approval. The audit says so, loudly.</p>}
+        <label for="comment">
+          {breaks ? 'Reason, kept in the audit' : 'Comment, kept and told to the client (optional)'}
+        </label>
         <input
           id="comment"
           value={comment}
           maxLength={2000}
+          required={breaks}
           autocomplete="off"
           onInput={(event) => setComment(event.currentTarget.value)}
           autofocus
@@ -65,8 +76,8 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" class={approves ? 'primary' : 'danger'} disabled={isAsking}>
-            {approves ? 'Approve' : 'Deny'}
+          <button type="submit" class={isDangerous ? 'danger' : 'primary'} disabled={isAsking}>
+            {button}
           </button>
         </div>
       </form>
@@ -77,7 +88,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
 async function decide(id: string, verdict: Verdict, comment: string): Promise<Approval> {
   return await ask<Approval>(`/v1/approvals/${encodeURIComponent(id)}/${verdict}`, {
     method: 'POST',
-    body: comment === '' ? {} : { comment },
+    body: verdict === 'break-glass' ? { reason: comment } : comment === '' ? {} : { comment },
   });
 }
 

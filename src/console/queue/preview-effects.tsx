@@ -66,7 +66,7 @@ export function Locks({ locks: { mode, blocks, sessions } }: { readonly locks: L
   return (
     <>
       <p>
-        <code>{mode}</code>, {blocks}
+        <code>{mode}</code>, which blocks {blocks}
       </p>
       {sessions.kind === 'unknown' ? (
         <p>

@@ -72,7 +72,6 @@ function Found({ preview }: { readonly preview: StatementPreview }) {
         facts={[
           { name: 'Rows', value: <Rows count={rows} /> },
           { name: 'Can be undone', value: <Undo undo={undo} /> },
-          { name: 'Tables', value: <Tables tables={preview.tables} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
         ]}
       />
@@ -80,6 +79,8 @@ function Found({ preview }: { readonly preview: StatementPreview }) {
         Rows as they are{sample.kind === 'rows' && sample.after === 'computed' && ', and as they would be'}
       </h4>
       {sample.kind === 'unknown' ? <Unknown reason={sample.reason} /> : <Sample sample={sample} />}
+      <h4>Tables</h4>
+      <Tables tables={preview.tables} />
       <h4>What foreign keys would take along</h4>
       {cascades.kind === 'unknown' ? (
         <Unknown reason={cascades.reason} />
@@ -124,7 +125,7 @@ function Tables({ tables }: { readonly tables: StatementPreview['tables'] }) {
           <code>
             <Visible text={`${schema}.${name}`} />
           </code>{' '}
-          {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'}{' '}
+          {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'} ·{' '}
           {size === null ? 'of unknown size' : bytes(size)}
           {about !== null && `, about ${plural(about, 'row')}`}
         </li>
