@@ -117,7 +117,17 @@ export class DeferredDrops {
       return this.recorded(deferred, type);
     }
     const text = analysis.redacted === null ? statement.text : null;
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, whyNone);
+    const ruling = rule(
+      this.state,
+      this.holds,
+      analysis,
+      text,
+      parameters,
+      answer,
+      read,
+      whyNone,
+      bound.sent,
+    );
     if (ruling.kind === 'wait') return ruling;
     const { decision } = ruling;
     entry.decision = wantsSnapshot(decision) ? noted(decision, null, whyNone ?? '') : decision;

@@ -5,13 +5,12 @@ import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
-import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
-import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
+import { charsOf, nameKey, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted, wantsSnapshot } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
@@ -26,6 +25,7 @@ import {
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
+import { mayBeHeld, type Sent } from './sent.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -34,6 +34,25 @@ import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
 
 const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
+
+/** Most statements declare none. */
+function typesAt(bytes: Buffer, start: number, end: number): string {
+  return end - start > 2 ? bytes.latin1Slice(start, end) : '';
+}
+
+/** A Bind that is malformed runs nothing. */
+function sentBind(
+  statement: PreparedStatement | null,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  nameStart: number,
+  nameEnd: number,
+): Sent | null {
+  const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
+  if (statement === null || bound === null) return null;
+  return { text: statement.text ?? statement.source ?? null, types: statement.types, bound };
+}
 
 /** What the messages of the extended query protocol mean to the session. */
 export class ExtendedMessages {
@@ -74,6 +93,7 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
+      types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
@@ -122,7 +142,8 @@ export class ExtendedMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const captures = this.snapshots.takes(decision);
-    if (captures && missingBytes > 0) {
+    const wantsAll = captures || mayBeHeld(decision);
+    if (wantsAll && missingBytes > 0) {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
@@ -130,10 +151,8 @@ export class ExtendedMessages {
     const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
-    const mayBeHeld = decision.action === 'hold' || decision.action === 'snapshot';
-    const bound =
-      mayBeHeld && missingBytes === 0 ? () => boundValues(bytes, start, end, portalEnd + 1, nameEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, bound);
+    const sent = wantsAll ? sentBind(statement, bytes, start, end, portalEnd + 1, nameEnd) : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
@@ -152,12 +171,11 @@ export class ExtendedMessages {
       holdMs: ruling.holdMs,
     };
     if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
-    const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
     // What the server refuses as malformed makes no portal.
-    if (bind.kind !== 'bind') return this.bound(portal, made);
+    const bound = sent?.bound ?? null;
+    if (bound === null) return this.bound(portal, made);
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
-    const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
-    const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
+    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
@@ -249,7 +267,8 @@ export class ExtendedMessages {
   private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
     const { state, holds } = this;
     const { analysis, parameters, read } = portal;
-    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why);
+    const sent = state.bound?.sent ?? null;
+    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why, sent);
     if (ruling.kind === 'wait') return ruling;
     state.bound = null;
     const { decision } = ruling;

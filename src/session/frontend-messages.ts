@@ -20,6 +20,7 @@ import { PreviewDesk } from './preview-desk.ts';
 import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
+import { mayBeHeld } from './sent.ts';
 import { applySessionEffects, resolveExecute } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -56,7 +57,7 @@ export class FrontendMessages {
   constructor(state: SessionState) {
     this.state = state;
     this.hidden = new HiddenQueries(state);
-    this.holds = new HoldDesk(state, new PreviewDesk(state, this.hidden));
+    this.holds = new HoldDesk(state, this.hidden, new PreviewDesk(state, this.hidden));
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
@@ -236,7 +237,11 @@ export class FrontendMessages {
       if (wait !== null) return wait;
     }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
+    const sent = mayBeHeld(this.state.decide(analysis))
+      ? { text: text ?? bytes.utf8Slice(start, textEnd), types: '', bound: null }
+      : null;
+    const unseen = captured?.reason ?? null;
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);

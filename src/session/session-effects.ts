@@ -229,6 +229,7 @@ function prepared(
   const tables = effects.writes.length > 0 ? effects.writes : effects.reads;
   return {
     text: null,
+    types: '',
     source,
     analysis: Object.freeze({
       ...outer,

@@ -84,6 +84,8 @@ export interface SessionServices {
   readonly log: Logger;
   /** The longest Query, Parse or FunctionCall that is gathered to be decided. */
   readonly statementBytesMax: number;
+  /** What approvals are bound to; null where they are not bound to the catalog. */
+  readonly catalog: Catalog | null;
   /** Null where a decision to snapshot is only recorded. */
   readonly snapshots: SnapshotServices | null;
   /** Null where approvers are shown no more than the statement. */
