@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withinMs } from '../base/deadline.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
@@ -70,7 +71,7 @@ export async function archiveDropped(
   const definitions = await within(session, () => definitionsOf(trashSession(session), objects));
   await demandAsLeft(session, objects);
   const archive = { archived_at: new Date().toISOString(), definitions };
-  await writeManifest(store, archiveFolder(folder), copyOf(manifest, { tables, sequences, archive }));
+  await writeAnew(store, archiveFolder(folder), copyOf(manifest, { tables, sequences, archive }));
   return told('archived', tables);
 }
 
@@ -90,22 +91,29 @@ function copyOf(
   return { ...manifest, ...rest, server: { ...manifest.server, encoding: 'UTF8' } };
 }
 
-/** What was archived before and can be believed; anything else there is taken away. */
+/** What was archived before, and can be believed, and is there still. */
 async function readKnown(
   { store, keys }: Pick<ArchiveTrash, 'store' | 'keys'>,
   folder: string,
 ): Promise<Manifest | null> {
   if ((await store.stat(manifestKey(folder))) === null) return null;
-  const sealed = await readSealedManifest(store, folder, keys).catch(() => null);
-  if (sealed !== null && problemOfSeal(sealed, keys) === null) {
-    const files = sealed.manifest.tables.flatMap(({ before }) =>
-      before !== null && 'blob' in before ? before : [],
-    );
-    const stats = await Promise.all(files.map(({ blob }) => store.stat(blob)));
-    if (files.every(({ bytes }, i) => stats[i]?.bytes === bytes)) return sealed.manifest;
-  }
+  const sealed = await readSealedManifest(store, folder, keys).catch((error: unknown) => {
+    // A storage that does not answer says nothing of it.
+    if (error instanceof HoldfastError && error.code === 'BLOB_DAMAGED') return null;
+    throw error;
+  });
+  if (sealed === null || problemOfSeal(sealed, keys) !== null) return null;
+  const files = sealed.manifest.tables.flatMap(({ before }) =>
+    before !== null && 'blob' in before ? before : [],
+  );
+  const stats = await Promise.all(files.map(({ blob }) => store.stat(blob)));
+  return files.every(({ bytes }, i) => stats[i]?.bytes === bytes) ? sealed.manifest : null;
+}
+
+/** In the place of one that is not believed, if there is any: a manifest is never replaced. */
+async function writeAnew(store: BlobStore, folder: string, manifest: Manifest): Promise<void> {
   await store.remove(manifestKey(folder));
-  return null;
+  await writeManifest(store, folder, manifest);
 }
 
 /** Whether it is archived, and that by a gateway whose key is known. */
@@ -163,7 +171,7 @@ async function archiveTable(
     proof: { captured: file.rows, affected: null, server_delta: null },
   };
   const { dropped: _, ...rest } = manifest;
-  await writeManifest(request.store, place, copyOf(rest, { tables: [table] }));
+  await writeAnew(request.store, place, copyOf(rest, { tables: [table] }));
   return table;
 }
 
