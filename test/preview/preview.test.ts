@@ -5,7 +5,7 @@ import { RawClient } from '../support/raw-client.ts';
 import { HeldPreviews } from './held-preview.ts';
 
 const SCHEMA = `
-  create role app login; create role poor login;
+  create role app login; create role poor login; create role agent login superuser;
   create table customers (id int primary key, name text, secret text default 's', balance numeric(10,2));
   create table orders (id serial primary key, customer int references customers on delete cascade, note text);
   create table items (id serial primary key, "order" int references orders on delete cascade);
@@ -57,7 +57,10 @@ const SNEAKING: readonly (readonly [sql: string, reason: string])[] = [
 const POLICY = `
 mode: protect
 defaults: { high: hold, critical: hold }
+hold: { mode: live }
 mask: [customers.secret]
+rules:
+  - { name: agents, match: { role: [agent] , operation: [delete] }, action: hold, hold: { mode: ticket } }
 `;
 
 const SLOW = 'EXISTS (SELECT FROM generate_series(1, 2000000000) g WHERE g = -customers.id)';
@@ -307,6 +310,16 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
       reason: expect.stringContaining('repeatable read'),
     });
     await client.query('ROLLBACK');
+  });
+
+  it('is there by the time that a ticket is given', async () => {
+    const agent = await held.client('agent');
+    const error = await agent.query('DELETE FROM notes WHERE id = 3').catch((refused) => refused);
+    expect(error.code).toBe('HF001');
+    const { approval_id: id } = JSON.parse(error.detail);
+    const { body } = await held.gateway.http(`/v1/approvals/${id}/preview`);
+    expect(body).toMatchObject({ state: 'ready', preview: { rows: { kind: 'exact', rows: 1 } } });
+    await held.gateway.http(`/v1/approvals/${id}/deny`, { method: 'POST', body: {} });
   });
 
   // One version suffices for what takes seconds.
