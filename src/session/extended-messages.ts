@@ -25,6 +25,7 @@ import {
   unreadableNameError,
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { mayBeHeld, type Sent } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
@@ -250,6 +251,13 @@ export class ExtendedMessages {
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    // What was decided at Bind may be held back by now, a write that has begun to run as well.
+    const heldBack = refusedByRestraint(this.state, analysis);
+    if (heldBack !== null) {
+      this.state.bound = null;
+      entry.decision = heldBack.decision;
+      return poison(this.state, Frontend.Execute, heldBack.error, entry);
+    }
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
