@@ -1,5 +1,6 @@
 import type { AdminDeps } from './admin/deps.ts';
 import { EventHub } from './admin/event-hub.ts';
+import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
 import type { SnapshotsAdmin } from './admin/snapshots-admin.ts';
 import { StoredSnapshots } from './admin/stored-snapshots.ts';
@@ -106,7 +107,7 @@ function adminDeps(
   deps.restraints.listen(({ kind, id }, change) => events.publish({ event: kind, data: { change, id } }));
   return {
     audit: query,
-    approvals: deps.approvals,
+    approvals: new RecordedApprovals(deps.approvals, deps.audit, deps.log),
     previews: deps.previews,
     snapshots,
     events,
@@ -140,10 +141,11 @@ function adminDeps(
 }
 
 function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void {
-  const tell = (change: 'requested' | 'resolved', { id, state }: Approval): void =>
+  const tell = (change: 'requested' | 'changed' | 'resolved', { id, state }: Approval): void =>
     events.publish({ event: 'approval', data: { change, id, state } });
   approvals.listen({
     requested: (approval) => tell('requested', approval),
+    changed: (approval) => tell('changed', approval),
     resolved: (approval) => tell('resolved', approval),
   });
 }

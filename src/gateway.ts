@@ -21,7 +21,7 @@ import { Notifier, type NotifierDeps } from './notify/notifier.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
-import { PreviewResults } from './preview/results.ts';
+import { exactRows, PreviewResults } from './preview/results.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -103,6 +103,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
+  approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
     policy,
@@ -112,6 +113,7 @@ async function start(
     metrics,
     log,
     statementBytesMax: config.limits.statementBytes,
+    catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
     previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
     recordsFirst: config.audit.durableBeforeCommit,

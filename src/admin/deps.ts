@@ -45,7 +45,7 @@ export interface AdminDeps {
 export interface ApprovalsAdmin {
   list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
-  decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval>;
+  decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;
 }
 
 export interface WantedToken {

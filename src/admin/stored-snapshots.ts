@@ -27,7 +27,7 @@ import { connectForUndo, type PgSession } from '../undo/pg-session.ts';
 import { purgeTrash, type TrashPurged } from '../undo/purge-trash.ts';
 import { restoreInto } from '../undo/restore-into.ts';
 import { type RowsShown, showRows } from '../undo/show-rows.ts';
-import { previewUndo, undo } from '../undo/undo.ts';
+import { previewUndo, takesOwnSnapshot, undo } from '../undo/undo.ts';
 import { RequestProblem } from './problems.ts';
 import type {
   PreviewAsked,
@@ -197,7 +197,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
       if (into !== null)
         return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
       const taken =
-        snapshot && manifest.dropped === undefined
+        snapshot && takesOwnSnapshot(manifest)
           ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
           : null;
       const outcome = await undo(request, {
@@ -208,8 +208,9 @@ export class StoredSnapshots implements SnapshotsAdmin {
         ...(expected === null ? {} : { expected }),
         ...(taken === null ? {} : { snapshot: taken }),
       });
-      if (own !== null && outcome.kind === 'done' && changesOf(outcome.tables) > 0)
-        own.id = taken?.facts.id ?? null;
+      const isKept =
+        manifest.dropped !== undefined || (outcome.kind === 'done' && changesOf(outcome.tables) > 0);
+      if (own !== null && outcome.kind === 'done' && !dryRun && isKept) own.id = taken?.facts.id ?? null;
       return outcome;
     });
   }

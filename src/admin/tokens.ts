@@ -4,6 +4,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 export const ROUTE_SCOPES = [
   'approval:read',
   'approval:write',
+  'approval:break_glass',
   'approval:parameters',
   'audit:read',
   'metadata:read',

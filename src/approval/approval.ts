@@ -99,6 +99,8 @@ export type HoldOutcome =
   | { readonly kind: 'disconnected' }
   /** It is to be asked for by running the statement again, once the approval has been given. */
   | { readonly kind: 'ticket'; readonly url: string; readonly drift: readonly string[] }
+  /** The server refuses it, as it would without a gateway. */
+  | { readonly kind: 'refused'; readonly error: Readonly<Record<string, string>> }
   | { readonly kind: 'failed'; readonly error: Error };
 
 export type NewApproval = Pick<
@@ -120,7 +122,14 @@ export type NewApproval = Pick<
   | 'tables'
   | 'rule'
   | 'reason'
-> & { readonly timeoutMs: number; readonly grantMs: number };
+> & {
+  readonly timeoutMs: number;
+  readonly grantMs: number;
+  /** Why what has been approved of it already does not suffice. */
+  readonly drift?: readonly string[];
+  /** How many rows it would change now, as far as that can be known; asked where others have been approved. */
+  readonly countRows?: () => Promise<number | null>;
+};
 
 /** A statement being held, as its session sees it. */
 export interface HeldStatement {
@@ -130,16 +139,23 @@ export interface HeldStatement {
    * else has run it on the approval that was waited for, so that it is to be asked for again.
    */
   readonly outcome: Promise<HoldOutcome | null>;
+  /** How it would differ from what was asked for if it ran now; it is to be asked for again where that is anything. */
+  driftOf(now: NewApproval): Promise<readonly string[]>;
   /** The client gave up; does nothing once the hold has ended. */
   end(how: 'canceled' | 'disconnected'): void;
 }
 
-/** What comes of asking: an answer that is there already, or one to wait for. */
+/** What comes of asking: an answer that is there already, or one to wait for; `isNew` where nobody had asked. */
 export type Asked =
-  | { readonly kind: 'waits'; readonly held: HeldStatement }
+  | { readonly kind: 'waits'; readonly id: string; readonly isNew: boolean; readonly held: HeldStatement }
   /** `approval` is what was approved, and is used up now. */
   | { readonly kind: 'granted'; readonly approval: Approval }
-  | { readonly kind: 'answered'; readonly approval: Approval; readonly outcome: HoldOutcome };
+  | {
+      readonly kind: 'answered';
+      readonly id: string;
+      readonly isNew: boolean;
+      readonly outcome: HoldOutcome;
+    };
 
 /** What the session asks of approvals. The record is durable before the promise resolves. */
 export interface ApprovalDesk {

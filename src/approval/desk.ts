@@ -33,12 +33,8 @@ export interface ApprovalList {
   readonly next: string | null;
 }
 
-/** How many rows a statement changes, by whoever can count them; null is not known. */
-export interface RowCounter {
-  /** What those who decided were shown. */
-  shown(approval: Approval): Promise<number | null>;
-  now(asked: NewApproval): Promise<number | null>;
-}
+/** How many rows those who decided were told that it would change; null where nobody knew. */
+export type RowsShown = (approval: Approval) => Promise<number | null>;
 
 export interface ApprovalDeskDeps {
   readonly store: ControlStore;
@@ -113,8 +109,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#base = base;
   }
 
-  countRowsWith(counter: RowCounter): void {
-    this.#precedents.counter = counter;
+  takeRowsFrom(shown: RowsShown): void {
+    this.#precedents.rowsShown = shown;
   }
 
   async request(wanted: NewApproval): Promise<Asked> {
@@ -128,13 +124,17 @@ export class StoredApprovalDesk implements ApprovalDesk {
       case 'denied':
         return {
           kind: 'answered',
-          approval: precedent.approval,
+          id: precedent.approval.id,
+          isNew: false,
           outcome: this.#outcomeOf(precedent.approval),
         };
       case 'pending':
         return this.#answered(precedent.approval, wanted);
       case 'none':
-        return await this.#ask(newApproval(wanted, precedent.drift), wanted);
+        return await this.#ask(
+          newApproval(wanted, wanted.drift?.length ? wanted.drift : precedent.drift),
+          wanted,
+        );
       default:
         return unreachable(precedent);
     }
@@ -233,8 +233,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#tell((listener) => listener.requested?.(approval));
     const asked: Asked =
       wanted.mode === 'ticket'
-        ? this.#ticket(approval)
-        : { kind: 'waits', held: this.#wait(approval, pending) };
+        ? this.#ticket(approval, true)
+        : { kind: 'waits', id: approval.id, isNew: true, held: this.#wait(approval, pending) };
     if (this.#closed) this.#drop(approval.id, { kind: 'failed', error: shuttingDown() });
     return asked;
   }
@@ -251,14 +251,24 @@ export class StoredApprovalDesk implements ApprovalDesk {
 
   /** For one that was asked for before, and of which nothing has been decided. */
   #answered(approval: Approval, wanted: NewApproval): Asked {
-    if (wanted.mode === 'ticket') return this.#ticket(approval);
+    if (wanted.mode === 'ticket') return this.#ticket(approval, false);
     const pending = this.#pending.get(approval.id) ?? this.#expect(approval);
-    return { kind: 'waits', held: this.#waitToo(approval, pending, wanted.sessionId) };
+    return {
+      kind: 'waits',
+      id: approval.id,
+      isNew: false,
+      held: this.#waitToo(approval, pending, wanted.sessionId),
+    };
   }
 
-  #ticket(approval: Approval): Asked {
+  #ticket(approval: Approval, isNew: boolean): Asked {
     const url = `${this.#base}/v1/approvals/${approval.id}`;
-    return { kind: 'answered', approval, outcome: { kind: 'ticket', url, drift: approval.drift } };
+    return {
+      kind: 'answered',
+      id: approval.id,
+      isNew,
+      outcome: { kind: 'ticket', url, drift: approval.drift },
+    };
   }
 
   /** Counts it as pending until it is resolved, which it is when its time is over. */
@@ -273,14 +283,17 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 
   /** The session that has asked for it: when it gives up, nobody is asked any more. */
-  #wait({ id }: Approval, { waiters }: Pending): HeldStatement {
+  #wait(approval: Approval, { waiters }: Pending): HeldStatement {
+    const { id } = approval;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
-    return { id, outcome: promise, end: (how) => void this.#end(id, how) };
+    const end = (how: 'canceled' | 'disconnected') => void this.#end(id, how);
+    return { id, outcome: promise, driftOf: (now) => this.#precedents.drift(approval, now), end };
   }
 
   /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
-  #waitToo({ id }: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+  #waitToo(approval: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+    const { id } = approval;
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
     const use = async (outcome: HoldOutcome): Promise<HoldOutcome | null> => {
@@ -294,7 +307,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const end = (kind: 'canceled' | 'disconnected') => {
       if (waiters.delete(resolve)) resolve({ kind });
     };
-    return { id, outcome: promise.then(use), end };
+    return { id, outcome: promise.then(use), driftOf: (now) => this.#precedents.drift(approval, now), end };
   }
 
   /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */

@@ -2,7 +2,7 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import type { Approval, NewApproval } from './approval.ts';
-import type { RowCounter } from './desk.ts';
+import type { RowsShown } from './desk.ts';
 import { driftOf, driftOfRows, isOvertaken } from './drift.ts';
 import { approvalOf } from './stored-approval.ts';
 
@@ -24,7 +24,7 @@ const EARLIER_MAX = 32;
  */
 export class Precedents {
   readonly #store: ControlStore;
-  counter: RowCounter | null = null;
+  rowsShown: RowsShown = async () => null;
 
   constructor(store: ControlStore) {
     this.#store = store;
@@ -37,14 +37,14 @@ export class Precedents {
     if (key === null) return { kind: 'none', drift, overtaken };
     for (const row of await this.#store.approvalsOfKey(key, EARLIER_MAX)) {
       const earlier = approvalOf(row);
-      const differs = driftOf(earlier, wanted);
+      const differs: readonly string[] = driftOf(earlier, wanted);
       if (isOpenTicket(earlier)) {
         if (differs.length === 0) return { kind: 'pending', approval: earlier, overtaken };
         if (isOvertaken(earlier, wanted)) overtaken.push(earlier.id);
       } else if (differs.length === 0 && isDeniedLately(earlier)) {
         return { kind: 'denied', approval: earlier, overtaken };
       } else if (isGranted(earlier)) {
-        const all = differs.length > 0 ? differs : await this.#differsInRows(earlier, wanted);
+        const all = differs.length > 0 ? differs : await this.#driftOfRows(earlier, wanted);
         if (all.length === 0) {
           const used = await this.#use(earlier, wanted);
           if (used !== null) return { kind: 'granted', approval: used, overtaken };
@@ -54,11 +54,17 @@ export class Precedents {
     return { kind: 'none', drift, overtaken };
   }
 
-  async #differsInRows(earlier: Approval, wanted: NewApproval): Promise<string[]> {
-    if (this.counter === null) return [];
-    const shown = await this.counter.shown(earlier);
+  /** How what was approved differs from what is wanted now; no rows are counted where something else does already. */
+  async drift(approved: Approval, wanted: NewApproval): Promise<readonly string[]> {
+    const drift = driftOf(approved, wanted);
+    return drift.length > 0 ? drift : await this.#driftOfRows(approved, wanted);
+  }
+
+  async #driftOfRows(approved: Approval, wanted: NewApproval): Promise<readonly string[]> {
+    const shown = await this.rowsShown(approved);
     if (shown === null) return [];
-    const drift = driftOfRows(shown, await this.counter.now(wanted), wanted.binding.rowsTolerance);
+    const rows = (await wanted.countRows?.()) ?? null;
+    const drift = driftOfRows(shown, rows, wanted.binding.rowsTolerance);
     return drift === null ? [] : [drift];
   }
 

@@ -51,6 +51,10 @@ export const LIMITS = {
    * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
    */
   clientGoneMs: 60 * 60_000,
+  /** How long it counts as known what code runs as a table is written; others may give it a trigger meanwhile. */
+  tableCodeMs: 60_000,
+  /** Tables of which all sessions together remember it. */
+  tableCodesMax: 50_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,

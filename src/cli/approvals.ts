@@ -1,4 +1,5 @@
 import { AdminClient, type AdminOptions, type Fields, fieldText, withAdminOptions } from './admin-client.ts';
+import { showApproval } from './approvals-show.ts';
 import type { AddCommand } from './command.ts';
 import type { Io } from './io.ts';
 import { oneLine } from './printable.ts';
@@ -12,6 +13,10 @@ export const addApprovals: AddCommand = (program, io) => {
     .description('list what waits')
     .option('--state <state>', 'pending, approved, denied, … or all', 'pending')
     .action(async (options: AdminOptions & { state: string }) => await list(options, io));
+  withAdminOptions(approvals.command('show'))
+    .description('show what waits, and what it would do')
+    .argument('<id>', 'the id that the notice to the client names')
+    .action(async (id: string, options: AdminOptions) => await showApproval(id, options, io));
   for (const verb of ['approve', 'deny'] as const) {
     withAdminOptions(approvals.command(verb))
       .description(verb === 'approve' ? 'let a held statement run' : 'refuse a held statement')

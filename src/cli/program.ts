@@ -4,6 +4,7 @@ import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
 import type { AddCommand } from './command.ts';
+import { addCompletion } from './completion.ts';
 import { addDemo } from './demo.ts';
 import { EXIT } from './exit-code.ts';
 import { addExplain } from './explain.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly AddCommand[] = [
   addQuarantine,
   addToken,
   addDemo,
+  addCompletion,
 ];
 
 const AFTER_HELP = `

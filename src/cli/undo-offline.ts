@@ -53,18 +53,17 @@ export async function undoOffline<T>(
           return await previewUndo(request, { page, onConflict, triggers, marking, onProgress });
         },
         async undo(expected) {
-          const { undo } = await import('../undo/undo.ts');
+          const { takesOwnSnapshot, undo } = await import('../undo/undo.ts');
           const { ownSnapshotOf } = await import('../undo/own-facts.ts');
           const undoer = { version: packageVersion(), client: 'command line', name: account };
-          // What is brought back from the trash is dropped again by a DROP.
           const own =
-            options.snapshot && manifest.dropped === undefined
+            options.snapshot && takesOwnSnapshot(manifest)
               ? await ownSnapshotOf(manifest, session, undoer)
               : null;
           const snapshot = own === null ? {} : { snapshot: own };
           const all = { onConflict, triggers, dryRun, expected, marking, ...snapshot, onProgress };
           const outcome = await undo(request, all);
-          const isKept = !dryRun && changesOf(expected) > 0;
+          const isKept = !dryRun && (manifest.dropped !== undefined || changesOf(expected) > 0);
           return { outcome, own: isKept ? (own?.facts.id ?? null) : null };
         },
         async into(into, table) {

@@ -33,12 +33,16 @@ export async function deliver(
     const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 0;
     return { kind: 'failed', why: `status ${response.status}`, retryAfterMs };
   } catch (error) {
-    return { kind: 'failed', why: causeOf(error), retryAfterMs: 0 };
+    return { kind: 'failed', why: causeOf(error, url), retryAfterMs: 0 };
   }
 }
 
-function causeOf(error: unknown): string {
+function causeOf(error: unknown, url: string): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const { code, name } = cause as { readonly code?: unknown; readonly name?: unknown };
-  return typeof code === 'string' ? code : String(name ?? 'unknown');
+  const { code, name, message } = cause as { code?: unknown; name?: unknown; message?: unknown };
+  if (typeof code === 'string') return code;
+  // A time-out says so by its name; what else there is has a sentence.
+  return name === 'Error'
+    ? String(message).replaceAll(url, 'the URL').slice(0, 200)
+    : String(name ?? 'unknown');
 }

@@ -70,13 +70,6 @@ export function repeatedNames(rules: readonly unknown[]): Finding[] {
 /** What is accepted and does less than it seems to. */
 export function warnAboutRule(rule: RuleInput, index: number): Finding[] {
   const found: Finding[] = [];
-  if (rule.hold?.mode === 'ticket') {
-    found.push({
-      path: ['rules', index, 'hold', 'mode'],
-      atKey: false,
-      message: 'a ticket is not issued in this version: the statement is held live',
-    });
-  }
   if (rule.action === 'allow' && rule.match?.rows !== undefined) {
     found.push({
       path: ['rules', index, 'match', 'rows'],

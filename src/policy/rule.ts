@@ -107,7 +107,7 @@ function durationOf(text: string | undefined): number | null {
 }
 
 export const DEFAULT_HOLD: HoldTerms = {
-  mode: 'live',
+  mode: 'auto',
   timeoutMs: LIMITS.holdTimeoutMs,
   approvals: 1,
   approvers: null,

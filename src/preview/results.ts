@@ -81,3 +81,8 @@ function bounded(preview: Preview): string {
     parameters: { ...preview.parameters, values: null },
   });
 }
+
+/** Of the statement itself, where they were counted to the last. */
+export function exactRows(found: PreviewFound): number | null {
+  return found.state === 'ready' && found.preview.rows.kind === 'exact' ? found.preview.rows.rows : null;
+}

@@ -4,6 +4,7 @@ import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.t
 import { plainQuery } from '../snapshot/capture.ts';
 import { discardManifest } from '../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
+import { markInTrash } from '../snapshot/snapshots.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import { alterKept } from '../trash/alter.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
@@ -134,6 +135,9 @@ async function store(
   state.services.audit.begin(entry);
   const recorded = state.services.audit.whenRecorded(entry.session);
   const folder = snapshotFolder(id, createdAtMs);
+  const marked = moved.objects.length > 0 ? markInTrash(services.store, folder) : Promise.resolve();
+  // The failure is told where it is waited for.
+  marked.catch(() => {});
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
   const { objects, restores, notes, binds, altered } = moved;
   const system = await systemOf(onHidden(connection));
@@ -149,7 +153,7 @@ async function store(
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
   if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
-  const writing = writeManifest(services.store, folder, manifest);
+  const writing = marked.then(() => writeManifest(services.store, folder, manifest));
   const discard = () => void discardManifest(services.store, folder, writing);
   try {
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);

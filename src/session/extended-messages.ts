@@ -5,13 +5,13 @@ import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
-import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
+import type { Doubts } from './doubts.ts';
 import type { HoldDesk } from './hold.ts';
-import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
+import { charsOf, nameKey, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted, wantsSnapshot } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
@@ -25,8 +25,10 @@ import {
   unreadableNameError,
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import { mayBeHeld, type Sent } from './sent.ts';
+import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
@@ -35,20 +37,47 @@ import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts
 
 const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
 
+/** Most statements declare none. */
+function typesAt(bytes: Buffer, start: number, end: number): string {
+  return end - start > 2 ? bytes.latin1Slice(start, end) : '';
+}
+
+/** A Bind that is malformed runs nothing. */
+function sentBind(
+  statement: PreparedStatement | null,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  nameStart: number,
+  nameEnd: number,
+): Sent | null {
+  const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
+  if (statement === null || bound === null) return null;
+  return { text: statement.text ?? statement.source ?? null, types: statement.types, bound };
+}
+
 /** What the messages of the extended query protocol mean to the session. */
 export class ExtendedMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
   private readonly records: CommitRecord;
+  private readonly doubts: Doubts;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
 
-  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
+  constructor(
+    state: SessionState,
+    holds: HoldDesk,
+    snapshots: SnapshotDesk,
+    records: CommitRecord,
+    doubts: Doubts,
+  ) {
     this.state = state;
     this.holds = holds;
     this.snapshots = snapshots;
     this.records = records;
+    this.doubts = doubts;
   }
 
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -74,6 +103,7 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
+      types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
@@ -114,6 +144,8 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const learning = this.doubts.beforeWrite(analysis, answer);
+    if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
     const decision = this.state.decide(analysis);
@@ -122,7 +154,8 @@ export class ExtendedMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const captures = this.snapshots.takes(decision);
-    if (captures && missingBytes > 0) {
+    const wantsAll = captures || mayBeHeld(decision);
+    if (wantsAll && missingBytes > 0) {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
@@ -130,10 +163,8 @@ export class ExtendedMessages {
     const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
-    const mayBeHeld = decision.action === 'hold' || decision.action === 'snapshot';
-    const bound =
-      mayBeHeld && missingBytes === 0 ? () => boundValues(bytes, start, end, portalEnd + 1, nameEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, bound);
+    const sent = wantsAll ? sentBind(statement, bytes, start, end, portalEnd + 1, nameEnd) : null;
+    const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
@@ -152,12 +183,11 @@ export class ExtendedMessages {
       holdMs: ruling.holdMs,
     };
     if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
-    const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
     // What the server refuses as malformed makes no portal.
-    if (bind.kind !== 'bind') return this.bound(portal, made);
+    const bound = sent?.bound ?? null;
+    if (bound === null) return this.bound(portal, made);
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
-    const named = Buffer.from(bytes.subarray(portalEnd + 1, nameEnd));
-    const plan = { name: portal, portal: made, decision: made.decision, bind, statement: named, entry };
+    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
@@ -221,6 +251,13 @@ export class ExtendedMessages {
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    // What was decided at Bind may be held back by now, a write that has begun to run as well.
+    const heldBack = refusedByRestraint(this.state, analysis);
+    if (heldBack !== null) {
+      this.state.bound = null;
+      entry.decision = heldBack.decision;
+      return poison(this.state, Frontend.Execute, heldBack.error, entry);
+    }
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
@@ -240,8 +277,7 @@ export class ExtendedMessages {
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession || this.state.settings.mayBePutBack)
-      applySessionEffects(this.state, analysis, reply, portal.statement.text);
+    statementsSent(this.state, analysis, reply, portal.statement.text);
     return null;
   }
 
@@ -249,7 +285,8 @@ export class ExtendedMessages {
   private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
     const { state, holds } = this;
     const { analysis, parameters, read } = portal;
-    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why);
+    const sent = state.bound?.sent ?? null;
+    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why, sent);
     if (ruling.kind === 'wait') return ruling;
     state.bound = null;
     const { decision } = ruling;

@@ -20,7 +20,8 @@ import { PreviewDesk } from './preview-desk.ts';
 import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import { mayBeHeld } from './sent.ts';
+import { resolveExecute, statementsSent } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { executedBy, executes } from './understanding.ts';
@@ -56,11 +57,11 @@ export class FrontendMessages {
   constructor(state: SessionState) {
     this.state = state;
     this.hidden = new HiddenQueries(state);
-    this.holds = new HoldDesk(state, new PreviewDesk(state, this.hidden));
+    this.holds = new HoldDesk(state, this.hidden, new PreviewDesk(state, this.hidden));
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
-    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
+    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records, this.doubts);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -85,7 +86,10 @@ export class FrontendMessages {
     missingBytes = 0,
   ): Verdict {
     const { state } = this;
-    if (answer === null) this.asked = false;
+    if (answer === null) {
+      this.asked = false;
+      this.doubts.begins();
+    }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
@@ -235,8 +239,14 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
+    const learning = this.doubts.beforeWrite(analysis, answer);
+    if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, captured?.reason ?? null);
+    const sent = mayBeHeld(this.state.decide(analysis))
+      ? { text: text ?? bytes.utf8Slice(start, textEnd), types: '', bound: null }
+      : null;
+    const unseen = captured?.reason ?? null;
+    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
@@ -254,8 +264,7 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession || this.state.settings.mayBePutBack)
-      applySessionEffects(this.state, analysis, reply, text);
+    statementsSent(this.state, analysis, reply, text);
     return null;
   }
 

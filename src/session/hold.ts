@@ -1,108 +1,249 @@
-import type { HeldStatement, HoldOutcome } from '../approval/approval.ts';
+import type { Approval, HeldStatement, HoldOutcome, NewApproval } from '../approval/approval.ts';
+import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
-import { encodeNoticeResponse } from '../wire/backend.ts';
-import type { BoundValues, PreviewDesk } from './preview-desk.ts';
-import { heldNotice, heldReason } from './refusal.ts';
+import { encodeErrorResponse, encodeNoticeResponse } from '../wire/backend.ts';
+import { type Circumstances, readCircumstances } from './circumstances.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { KeptAwake } from './kept-awake.ts';
+import { noted, whyNone } from './noted.ts';
+import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
+import { heldNotice, heldReason, nativeError } from './refusal.ts';
+import { type RequestKey, requestKey, type Sent } from './sent.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
-const NO_BINDING = {
-  key: null,
-  runsAs: null,
-  searchPath: null,
-  schemaSha256: null,
-  rows: null,
-  withoutSnapshot: null,
-};
+/** A statement that is to be held. */
+export interface ToHold {
+  readonly analysis: Analysis;
+  readonly decision: Hold;
+  /** Null where `analysis.redacted` stands for it. */
+  readonly text: string | null;
+  readonly parameters: number;
+  /** What its text was read as. */
+  readonly read: Analysis;
+  readonly sent: Sent | null;
+}
+
+type Ended = { readonly approvalId: string | null; readonly end: HoldOutcome; readonly approved: Hold };
 
 /**
- * The live hold of one session: at most one statement at a time waits, because nothing behind it is looked at.
- * The wait ends by a person's decision, by time, or because the client cancels or goes; whichever is durable
- * first wins, but that nothing runs for a client that has given up.
+ * The holds of one session: at most one statement at a time waits, because nothing behind it is looked at. A live
+ * hold ends by people's decision, by time, or because the client cancels or goes; whichever is durable first wins,
+ * but that nothing runs for a client that has given up. By a ticket the client is told at once to come again, and
+ * what has been approved of the same request before is used up.
  */
 export class HoldDesk {
   private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
   private readonly previews: PreviewDesk;
   private statement: HeldStatement | null = null;
   private waiting = false;
+  /** The server is asked something, so that it is for the server to end what is to be cancelled. */
+  private asking = false;
   private givenUp: 'canceled' | 'disconnected' | null = null;
 
-  constructor(state: SessionState, previews: PreviewDesk) {
+  constructor(state: SessionState, hidden: HiddenQueries, previews: PreviewDesk) {
     this.state = state;
+    this.hidden = hidden;
     this.previews = previews;
   }
 
   /** The client cancels or is gone. Returns whether there was anything to give up. */
   giveUp(how: 'canceled' | 'disconnected'): boolean {
-    if (!this.waiting) return false;
+    if (!this.waiting || (this.asking && how === 'canceled')) return false;
     this.givenUp ??= how;
     this.statement?.end(how);
     return true;
   }
 
-  async hold(
-    analysis: Analysis,
-    decision: Hold,
-    text: string | null,
-    parameters: number,
-    read: Analysis,
-    bound: BoundValues | null = null,
-  ): Promise<Answer> {
-    const { services, identity, facts, textFacts } = this.state;
-    const answered = (approvalId: string | null, end: HoldOutcome): Answer => {
-      const outcome = { kind: 'held' as const, approvalId, holdMs: nowMs() - began, end, approved: decision };
-      return { analysis: read, facts: textFacts, outcome };
-    };
+  async hold(held: ToHold): Promise<Answer> {
+    const { textFacts } = this.state;
     const began = nowMs();
     this.waiting = true;
     this.givenUp = null;
-    let notice: NodeJS.Timeout | null = null;
     try {
-      const asked = await services.approvals.request({
-        mode: 'live',
-        sessionId: identity.id,
-        role: facts.role,
-        database: facts.database,
-        application: facts.application,
-        client: facts.client,
-        statement: analysis.redacted ?? text ?? '',
-        parameters,
-        operation: analysis.operation,
-        risk: decision.risk,
-        reasons: analysis.statements.flatMap((statement) => statement.reasons).slice(0, 16),
-        tables: analysis.tables,
-        rule: decision.rule,
-        reason: heldReason(decision),
-        approvalsNeeded: decision.approvals,
-        approvers: decision.approvers,
-        binding: { ...NO_BINDING, rowsTolerance: decision.rowsTolerance },
-        timeoutMs: decision.timeoutMs,
-        grantMs: decision.grantMs,
-      });
-      if (asked.kind !== 'waits') throw new Error('without a key nothing is found');
-      const { held } = asked;
-      this.statement = held;
-      if (this.givenUp !== null) held.end(this.givenUp);
-      const tell = () =>
-        this.state.inject(encodeNoticeResponse(heldNotice(held.id, decision), this.state.clientEncoding));
-      tell();
-      const preview = this.previews.begin(held.id, { analysis, text, decision, parameters, bound });
-      // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
-      notice = setInterval(tell, decision.noticeMs).unref();
-      const outcome = (await held.outcome)!;
-      await preview.stop();
-      // An approval may have been on its way to the store when the client gave up, who has been told that it runs not.
-      const isLate = outcome.kind === 'approved' && this.givenUp !== null;
-      return answered(held.id, isLate ? { kind: this.givenUp! } : outcome);
+      const key = requestKey(this.state, held.read, held.sent);
+      let ended: Ended | null = null;
+      let drift: readonly string[] = [];
+      while (ended === null || drift.length > 0) [ended, drift] = await this.ask(held, key, drift);
+      const outcome = { kind: 'held' as const, holdMs: nowMs() - began, ...ended };
+      return { analysis: held.read, facts: textFacts, outcome };
     } catch (cause) {
-      const error = cause instanceof Error ? cause : new Error(String(cause));
-      return answered(null, { kind: 'failed', error });
+      const failed = await this.failure(cause, held.decision);
+      if (failed === null) return { analysis: null, outcome: null };
+      const outcome = { kind: 'held' as const, holdMs: nowMs() - began, ...failed };
+      return { analysis: held.read, facts: textFacts, outcome };
     } finally {
-      if (notice) clearInterval(notice);
       this.waiting = false;
+      this.asking = false;
       this.statement = null;
     }
   }
+
+  /** Asks once; what it has drifted from meanwhile is why it is to be asked again. */
+  private async ask(
+    held: ToHold,
+    key: RequestKey,
+    drift: readonly string[],
+  ): Promise<readonly [Ended | null, readonly string[]]> {
+    const { decision } = held;
+    const circumstances = await this.circumstances(held);
+    if (this.givenUp !== null) return [ended(null, { kind: this.givenUp }, decision), []];
+    const wanted = this.wanted(held, key, circumstances, drift);
+    if (wanted.mode === 'ticket' && key.kind === 'none') {
+      const error = new HoldfastError(
+        'STATEMENT_BLOCKED',
+        `no ticket can be given for it, because ${key.why}`,
+      );
+      return [ended(null, { kind: 'failed', error }, decision), []];
+    }
+    const asked = await this.state.services.approvals.request(wanted);
+    const preview =
+      asked.kind !== 'granted' && asked.isNew ? this.previews.begin(asked.id, shown(held)) : null;
+    switch (asked.kind) {
+      case 'answered':
+        await preview?.within(LIMITS.previewTicketMs);
+        return [ended(asked.id, asked.outcome, decision), []];
+      case 'granted': {
+        const { id, resolvedBy, comment } = asked.approval;
+        const approved = { kind: 'approved', by: resolvedBy ?? 'unknown', comment } as const;
+        return [ended(id, this.unlessGivenUp(approved), asApproved(decision, asked.approval)), []];
+      }
+      case 'waits':
+        return await this.wait(held, key, wanted, asked.held, preview, circumstances.idleMs);
+      default:
+        return unreachable(asked);
+    }
+  }
+
+  private async wait(
+    toHold: ToHold,
+    key: RequestKey,
+    wanted: NewApproval,
+    held: HeldStatement,
+    preview: HeldPreview | null,
+    idleMs: number | null,
+  ): Promise<readonly [Ended | null, readonly string[]]> {
+    const { decision } = toHold;
+    this.statement = held;
+    if (this.givenUp !== null) held.end(this.givenUp);
+    const tell = () =>
+      this.state.inject(
+        encodeNoticeResponse(heldNotice(held.id, decision, wanted.drift ?? []), this.state.clientEncoding),
+      );
+    tell();
+    // A line that is silent for long is cut by what stands between; a notice now and then keeps it.
+    const notice = setInterval(tell, decision.noticeMs).unref();
+    const awake = KeptAwake.start(this.state, this.hidden, idleMs);
+    let outcome: HoldOutcome | null;
+    try {
+      outcome = await held.outcome;
+    } finally {
+      clearInterval(notice);
+      await preview?.stop();
+      await awake.stop();
+      this.statement = null;
+    }
+    if (outcome === null) return [null, []];
+    // An approval may have been on its way to the store when the client gave up, who has been told that it runs not.
+    const end = this.unlessGivenUp(outcome);
+    if (end.kind !== 'approved') return [ended(held.id, end, decision), []];
+    const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
+    const drift = this.givenUp === null ? await held.driftOf(now) : [];
+    return [ended(held.id, this.unlessGivenUp(end), decision), drift];
+  }
+
+  private async circumstances({ analysis, sent }: ToHold): Promise<Circumstances> {
+    const { state, hidden } = this;
+    this.asking = true;
+    try {
+      return await readCircumstances(state, hidden, state.services.catalog, analysis, sent?.text ?? null);
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  private unlessGivenUp(outcome: HoldOutcome): HoldOutcome {
+    return outcome.kind === 'approved' && this.givenUp !== null ? { kind: this.givenUp } : outcome;
+  }
+
+  private wanted(
+    held: ToHold,
+    key: RequestKey,
+    { runsAs, searchPath, schemaSha256 }: Circumstances,
+    drift: readonly string[],
+  ): NewApproval {
+    const { analysis, decision, text, parameters } = held;
+    const { identity, facts } = this.state;
+    return {
+      mode: this.modeOf(decision),
+      sessionId: identity.id,
+      role: facts.role,
+      database: facts.database,
+      application: facts.application,
+      client: facts.client,
+      statement: analysis.redacted ?? text ?? '',
+      parameters,
+      operation: analysis.operation,
+      risk: decision.risk,
+      reasons: analysis.statements.flatMap((statement) => statement.reasons).slice(0, 16),
+      tables: analysis.tables,
+      rule: decision.rule,
+      reason: heldReason(decision),
+      approvalsNeeded: decision.approvals,
+      approvers: decision.approvers,
+      binding: {
+        key: key.kind === 'key' ? key.key : null,
+        ...{ runsAs, searchPath, schemaSha256, rows: null },
+        rowsTolerance: decision.rowsTolerance,
+        withoutSnapshot: whyNone(decision),
+      },
+      timeoutMs: decision.timeoutMs,
+      grantMs: decision.grantMs,
+      drift,
+      countRows: () => this.previews.countNow(shown(held)),
+    };
+  }
+
+  /** A transaction that waits keeps its locks from others, and its snapshot from being cleared away. */
+  private modeOf({ mode }: Hold): 'live' | 'ticket' {
+    if (mode !== 'auto') return mode;
+    const { transactionStatus, inImplicitBlock, executedIn, segment } = this.state;
+    return transactionStatus !== 'I' || inImplicitBlock || executedIn === segment ? 'ticket' : 'live';
+  }
+
+  /** Null where the server discards what the client sends, who is told at once. */
+  private async failure(cause: unknown, decision: Hold): Promise<Ended | null> {
+    const { state } = this;
+    if (cause instanceof HiddenQueryEnded && cause.why === 'discarded') return null;
+    if (cause instanceof HiddenQueryEnded) return ended(null, { kind: 'disconnected' }, decision);
+    if (!(cause instanceof HiddenQueryError)) {
+      const error = cause instanceof Error ? cause : new Error(String(cause));
+      return ended(null, { kind: 'failed', error }, decision);
+    }
+    await state.untilHiddenOver();
+    if (!state.discarding) return ended(null, { kind: 'refused', error: nativeError(cause) }, decision);
+    state.inject(encodeErrorResponse(nativeError(cause), state.clientEncoding));
+    state.failedUntold = false;
+    return null;
+  }
+}
+
+function ended(approvalId: string | null, end: HoldOutcome, approved: Hold): Ended {
+  return { approvalId, end, approved };
+}
+
+function shown({ analysis, text, decision, parameters, sent }: ToHold): HeldText {
+  return { analysis, text, decision, parameters, bound: sent?.bound ?? null };
+}
+
+/** Whoever has approved it may have been told that there will be no snapshot. */
+function asApproved(decision: Hold, { binding: { withoutSnapshot } }: Approval): Hold {
+  return withoutSnapshot === null ? decision : noted(decision, null, withoutSnapshot);
 }

@@ -13,6 +13,8 @@ export interface PreparedStatement {
   readonly text: string | null;
   /** Where SQL PREPARE made it: the whole text that it was part of, as the server keeps it, if that is known. */
   readonly source?: string | null;
+  /** The types of its parameters that a Parse has declared, as they are on the wire. */
+  readonly types: string;
   readonly analysis: Analysis;
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
@@ -20,8 +22,8 @@ export interface PreparedStatement {
 }
 
 /** The length of the texts that a statement keeps. */
-export function charsOf({ text, source }: PreparedStatement): number {
-  return (text ?? source ?? '').length;
+export function charsOf({ text, source, types }: PreparedStatement): number {
+  return (text ?? source ?? '').length + types.length;
 }
 
 /** The statements that EXECUTEs in a text name, as things stood. */

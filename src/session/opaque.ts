@@ -51,6 +51,7 @@ export const UNKNOWN_PORTAL = withoutText(
 /** What a portal is of whose statement nothing is known. */
 export const NO_STATEMENT: PreparedStatement = Object.freeze({
   text: null,
+  types: '',
   analysis: UNKNOWN_STATEMENT,
   facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
   epoch: -1,

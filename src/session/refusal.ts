@@ -57,6 +57,8 @@ export function holdEndedError(
     case 'canceled':
     case 'disconnected':
       return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
+    case 'refused':
+      return outcome.error;
     case 'ticket':
       return ticketError(outcome, approvalId);
     case 'failed':
@@ -159,12 +161,13 @@ export function heldReason(decision: Hold): string {
   return why === null ? decision.reason : `${decision.reason}; it will have no snapshot, because ${why}`;
 }
 
-export function heldNotice(approvalId: string, decision: Hold): ErrorFields {
+export function heldNotice(approvalId: string, decision: Hold, drift: readonly string[] = []): ErrorFields {
+  const again = drift.length === 0 ? '' : ` again, because ${drift.join(', and ')}`;
   return {
     S: 'NOTICE',
     V: 'NOTICE',
     C: '00000',
-    M: 'statement held for approval',
+    M: `statement held for approval${again}`,
     D: `Approval ${approvalId}. Rule "${decision.rule}": ${heldReason(decision)}`,
     H: `It waits until somebody approves or denies ${approvalId}; cancel it to give up.`,
   };

@@ -6,9 +6,9 @@ import { isDrop } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
-import type { BoundValues } from './preview-desk.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
-import { restrained, restrainedMessage } from './restrained.ts';
+import { refusedByRestraint } from './restrained.ts';
+import type { Sent } from './sent.ts';
 import { problemOf } from './split-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -78,6 +78,7 @@ function isApproved(held: Held, decision: Hold): boolean {
   const { approved } = held;
   if (decision.taken !== undefined && approved.taken === undefined) return false;
   if (approved.rule !== decision.rule || approved.approvals < decision.approvals) return false;
+  if (String(approved.approvers) !== String(decision.approvers)) return false;
   return worseRisk(approved.risk, decision.risk) === approved.risk;
 }
 
@@ -113,7 +114,7 @@ function decided(
   answer: Answer | null,
   read: Analysis,
   unseen: string | null = null,
-  bound: (() => BoundValues | null) | null = null,
+  sent: Sent | null = null,
 ): Ruling {
   const decision = state.decide(analysis);
   const { restraints } = state.services;
@@ -126,12 +127,8 @@ function decided(
     if (held.end.kind === 'denied') restraints.attempted(state.facts, analysis.operation);
     return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
   }
-  const restraint = analysis.risk === 'safe' ? null : restraints.of(state.facts);
-  if (restraint !== null) {
-    const blocked = restrained(restraint, analysis);
-    const error = blockedError(blocked, analysis, restrainedMessage(restraint));
-    return { kind: 'refuse', decision: blocked, error, approvalId, holdMs };
-  }
+  const refused = refusedByRestraint(state, analysis);
+  if (refused !== null) return { kind: 'refuse', ...refused, approvalId, holdMs };
   // Whoever has approved it has been told why there will be no snapshot.
   const why = unseen ?? (held === null ? null : whyNone(held.approved));
   const refuseFor = (refused: Snapshot | Hold, reason: string): Ruling => {
@@ -140,7 +137,7 @@ function decided(
   };
   const askFor = (asked: Hold): Ruling => {
     if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
-    return { kind: 'wait', until: holds.hold(analysis, asked, text, parameters, read, bound?.() ?? null) };
+    return { kind: 'wait', until: holds.hold({ analysis, decision: asked, text, parameters, read, sent }) };
   };
   switch (decision.action) {
     case 'allow':

@@ -21,6 +21,7 @@ import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { planRequest } from './prepared-text.ts';
 import { noPlanError, snapshotFailedError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { Sent } from './sent.ts';
 import { captureSeveral } from './split-run.ts';
 import { mayRollBack } from './split-text.ts';
 import type { SessionState } from './state.ts';
@@ -36,11 +37,14 @@ export interface BoundPortal {
   readonly text: Buffer;
   readonly request: PlanRequest;
   readonly plan: CapturePlan;
+  /** What came, should it be held. */
+  readonly sent: Sent | null;
 }
 
 /** A portal that drops something, likewise. */
 export interface BoundDrop {
   readonly drop: true;
+  readonly sent: Sent | null;
   readonly name: string;
   readonly portal: Portal;
   readonly decision: Capturing;
@@ -71,6 +75,7 @@ export interface BindToPlan {
   readonly statement: Buffer;
   /** The event, should it be refused. */
   readonly entry: AuditEntry;
+  readonly sent: Sent | null;
 }
 
 /** What has come of a Bind; without `bound` it is forwarded to run uncaptured. */
@@ -288,16 +293,16 @@ export class SnapshotDesk {
     return await captureRows(run, bound.plan);
   }
 
-  private bindDrop({ name, portal, decision, statement }: BindToPlan): BoundDrop | CaptureOutcome {
+  private bindDrop({ name, portal, decision, statement, sent }: BindToPlan): BoundDrop | CaptureOutcome {
     const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
     const text = Buffer.from(portal.statement.text!, 'utf8');
-    return { drop: true, name, portal, decision, text, statement };
+    return { drop: true, sent, name, portal, decision, text, statement };
   }
 
   private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
     const { state, hidden } = this;
-    const { name, portal, decision, bind } = request;
+    const { name, portal, decision, bind, sent } = request;
     if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
@@ -320,7 +325,7 @@ export class SnapshotDesk {
     if (parameters === null) return null;
     // Those of an EXECUTE stand in its text.
     const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { ...asked, parameters }, plan };
+    return { name, portal, decision, text, request: { ...asked, parameters }, plan, sent };
   }
 
   /**

@@ -29,6 +29,7 @@ import { ReplyKind, ReplyQueue } from './replies.ts';
 import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
 import type { StartupFacts } from './startup-parameters.ts';
+import { WrittenTables } from './written-tables.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
@@ -82,6 +83,8 @@ export interface SessionServices {
   readonly log: Logger;
   /** The longest Query, Parse or FunctionCall that is gathered to be decided. */
   readonly statementBytesMax: number;
+  /** What approvals are bound to; null where they are not bound to the catalog. */
+  readonly catalog: Catalog | null;
   /** Null where a decision to snapshot is only recorded. */
   readonly snapshots: SnapshotServices | null;
   /** Null where approvers are shown no more than the statement. */
@@ -149,6 +152,7 @@ export class SessionState {
   /** Snapshots of what is not committed yet. */
   readonly fates: SnapshotFates;
   readonly settings: KnownSettings;
+  readonly written: WrittenTables;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
@@ -189,6 +193,7 @@ export class SessionState {
     this.replication = startup.replication;
     this.fates = new SnapshotFates(this);
     this.settings = new KnownSettings(parameters, startup.searchPath);
+    this.written = new WrittenTables(this);
   }
 
   /** How the server reads text, as far as it is known now. */
@@ -219,12 +224,19 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
-  /** Code that the gateway has not read is sent. */
-  codeRuns(): void {
+  /** Code that the gateway has not read is sent; it may not be known to touch names. */
+  codeRuns(code: 'settings' | 'names' = 'names'): void {
     this.epoch++;
-    this.codeEpoch = this.epoch;
-    this.namesDoubted = !this.replication;
+    if (code === 'names') {
+      this.codeEpoch = this.epoch;
+      this.namesDoubted = !this.replication;
+    }
     this.settings.codeRuns();
+  }
+
+  /** Whether queries of ours are understood. */
+  get takesQueries(): boolean {
+    return !this.replication;
   }
 
   /** Whether something is in doubt that the server could be asked. */
@@ -256,6 +268,7 @@ export class SessionState {
   statusTold(isLast: boolean): void {
     if (!isLast) return;
     this.endsBlock = false;
+    this.written.ready(this.transactionStatus);
     if (this.transactionStatus === 'I') this.inImplicitBlock = false;
   }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { manifestKey } from './manifest.ts';
-import { markRolledBack } from './snapshots.ts';
+import { inTrashKey, markRolledBack } from './snapshots.ts';
 
 let underWay = 0;
 
@@ -36,7 +36,10 @@ export async function discardManifest(
 async function isDiscarded(store: BlobStore, folder: string): Promise<boolean> {
   try {
     await store.remove(manifestKey(folder));
-    if ((await store.stat(manifestKey(folder))) === null) return true;
+    if ((await store.stat(manifestKey(folder))) === null) {
+      await store.remove(inTrashKey(folder));
+      return true;
+    }
   } catch {}
   await markRolledBack(store, folder, Date.now()).catch(() => {});
   return false;

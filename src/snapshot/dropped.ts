@@ -1,7 +1,7 @@
 import { timesOfIds } from '../base/ids.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { type Manifest, manifestKey } from './manifest.ts';
-import { undoMarkKey } from './snapshots.ts';
+import { inTrashKey, undoMarkKey } from './snapshots.ts';
 
 /** A snapshot of a DROP, whose objects may stand in the trash of their database. */
 export interface DroppedSnapshot {
@@ -14,8 +14,8 @@ export interface DroppedSnapshot {
 const KEY = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/([^/]+)$/;
 
 /**
- * Those that may have something in the trash still, the oldest first: they have no rows beside their
- * manifest, nor a mark that it was rolled back or purged, so that few others are read. What cannot be read is told.
+ * Those that may have something in the trash still, the oldest first: they are marked so, and not as rolled back,
+ * brought back or purged, so that no others are read. What cannot be read is told.
  */
 export async function* droppedSnapshots(
   store: BlobStore,
@@ -23,9 +23,10 @@ export async function* droppedSnapshots(
   read: (folder: string) => Promise<Manifest>,
   onUnreadable: (id: string, error: unknown) => void,
 ): AsyncIterable<DroppedSnapshot> {
-  for await (const { id, folder, only } of folders(store)) {
+  for await (const { id, folder, has } of folders(store)) {
     const createdAtMs = timesOfIds(id)?.firstMs;
-    if (!only || createdAtMs === undefined || !wanted(id, createdAtMs)) continue;
+    const isOpen = has.manifest && has.mark && !has.more;
+    if (!isOpen || createdAtMs === undefined || !wanted(id, createdAtMs)) continue;
     let manifest: Manifest;
     try {
       manifest = await read(folder);
@@ -41,8 +42,7 @@ export async function* droppedSnapshots(
 interface Folder {
   readonly id: string;
   readonly folder: string;
-  /** It has a manifest, and nothing else but perhaps a mark that it was undone. */
-  only: boolean;
+  readonly has: { manifest: boolean; mark: boolean; more: boolean };
 }
 
 async function* folders(store: BlobStore): AsyncIterable<Folder> {
@@ -51,8 +51,11 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
     const [, folder, id] = KEY.exec(key) ?? [];
     if (folder === undefined || id === undefined) continue;
     if (last !== null && last.folder !== folder) yield last;
-    if (last?.folder !== folder) last = { id, folder, only: true };
-    if (key !== manifestKey(folder) && key !== undoMarkKey(folder)) last.only = false;
+    if (last?.folder !== folder) last = { id, folder, has: { manifest: false, mark: false, more: false } };
+    if (key === manifestKey(folder)) last.has.manifest = true;
+    else if (key === inTrashKey(folder)) last.has.mark = true;
+    // That it was undone may not be true: its transaction tells.
+    else if (key !== undoMarkKey(folder)) last.has.more = true;
   }
   if (last !== null) yield last;
 }

@@ -85,6 +85,8 @@ const altered = z.strictObject({
       after: part,
     }),
   ),
+  /** Columns whose type was changed. */
+  retyped: z.array(z.string()).optional(),
 });
 
 /** What a DROP took, which stands in the trash of the database, and the statements that bring it back. */

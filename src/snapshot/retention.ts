@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { archiveFolder } from './archive.ts';
 import { manifestKey, readManifest } from './manifest.ts';
-import { rolledBackKey, undoMarkKey } from './snapshots.ts';
+import { inTrashKey, rolledBackKey, undoMarkKey } from './snapshots.ts';
 
 /** How long snapshots are kept, and how much of them; null is without a limit. */
 export interface Retention {
@@ -134,7 +134,12 @@ async function* folders(store: BlobStore): AsyncIterable<Folder> {
     folder.createdAtMs = Math.max(folder.createdAtMs, modifiedAtMs);
     if (key === manifestKey(path)) folder.complete = true;
     else if (key === rolledBackKey(path)) folder.rolledBack = true;
-    else if (key === undoMarkKey(path) || key.startsWith(`${archiveFolder(path)}/`)) continue;
+    else if (
+      key === undoMarkKey(path) ||
+      key === inTrashKey(path) ||
+      key.startsWith(`${archiveFolder(path)}/`)
+    )
+      continue;
     else folder.hasRows = true;
   }
   if (folder !== null) yield folder;

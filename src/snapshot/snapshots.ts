@@ -160,6 +160,16 @@ export async function markRolledBack(store: BlobStore, folder: string, nowMs: nu
   await store.putIfAbsent(rolledBackKey(folder), Buffer.from(`${JSON.stringify(mark)}\n`));
 }
 
+/**
+ * Stands beside the manifest of a DROP that has left something in the trash, and is there before it, so that nobody has
+ * to read all manifests to find these.
+ */
+export const inTrashKey = (folder: string): string => `${folder}/in-trash.json`;
+
+export async function markInTrash(store: BlobStore, folder: string): Promise<void> {
+  await store.putIfAbsent(inTrashKey(folder), Buffer.from('{}\n'));
+}
+
 /** Stands beside the manifest of a DROP once what it had moved into the trash was dropped for good. */
 const purgedKey = (folder: string): string => `${folder}/purged.json`;
 

@@ -52,11 +52,13 @@ export function planAlterBack(
   changes: readonly Change[],
   context: {
     readonly adds: boolean;
+    /** Columns that were added go, which their values do not come back from. */
+    readonly drops?: boolean;
     readonly places: SequencePlaces;
     readonly retype: readonly RestoreStep[];
   },
 ): AlterPlan | string {
-  const back = new WayBack(before, changes, context.adds, context.places);
+  const back = new WayBack(before, changes, context);
   try {
     return back.plan(context.retype);
   } catch (error) {
@@ -69,6 +71,7 @@ class WayBack {
   readonly #tables: ReadonlyMap<number, TableDefinition>;
   readonly #changes: readonly Change[];
   readonly #adds: boolean;
+  readonly #drops: boolean;
   readonly #places: SequencePlaces;
   readonly #steps = new Map<Stage, RestoreStep[]>(STAGES.map((stage) => [stage, []]));
   readonly #notes: string[] = [];
@@ -76,12 +79,16 @@ class WayBack {
   constructor(
     before: readonly TableDefinition[],
     changes: readonly Change[],
-    adds: boolean,
-    places: SequencePlaces,
+    {
+      adds,
+      drops = false,
+      places,
+    }: { readonly adds: boolean; readonly drops?: boolean; readonly places: SequencePlaces },
   ) {
     this.#tables = new Map(before.map((table) => [table.oid, table]));
     this.#changes = changes;
     this.#adds = adds;
+    this.#drops = drops;
     this.#places = places;
   }
 
@@ -146,9 +153,10 @@ class WayBack {
   #place(table: TableDefinition, before: Part | null, after: Part | null): void {
     const parents = (before?.['parents'] ?? []) as readonly string[];
     const kept = (after?.['parents'] ?? []) as readonly string[];
-    const [parent, ...others] = parents;
-    if (parent === undefined || others.length > 0 || kept.length > 0)
+    const [parent, ...others] = [...parents, ...kept];
+    if (parent === undefined || others.length > 0)
       return refuse('a table that it detaches has several parents');
+    if (parents.length === 0) return this.#detach(table, parent, after);
     const bound = before?.['bound'];
     const sql =
       typeof bound === 'string'
@@ -159,10 +167,30 @@ class WayBack {
       this.#notes.push(`the columns of ${named(table)} count as its own as well as inherited ones`);
   }
 
+  #detach(table: TableDefinition, parent: string, after: Part | null): void {
+    const sql =
+      typeof after?.['bound'] === 'string'
+        ? `ALTER TABLE ${parent} DETACH PARTITION ${named(table)}`
+        : `ALTER TABLE ${named(table)} NO INHERIT ${parent}`;
+    this.#step('place', `the place of ${named(table)} below ${parent}`, sql);
+  }
+
+  /** What a table has by a place that it is given goes with that. */
+  #isGivenPlace({ oid }: TableDefinition): boolean {
+    return this.#changes.some(
+      ({ table, section, key, before }) =>
+        table === oid && section === 'settings' && key === 'place' && before?.['parents'] === null,
+    );
+  }
+
   #column(table: TableDefinition, change: Change): void {
     const before = change.before as ColumnPart | null;
     const after = change.after as ColumnPart | null;
     if (before === null) {
+      if (this.#drops) {
+        const sql = `ALTER TABLE ${named(table)} DROP COLUMN ${quoteName(after!.name)}`;
+        return this.#step('type', `${describeChange(change)} of ${named(table)}`, sql);
+      }
       this.#notes.push(`${describeChange(change)} of ${named(table)}, which it added, stays`);
       return;
     }
@@ -177,7 +205,8 @@ class WayBack {
       return refuse('it changes the type of a computed column');
     step(...notNull(this.#changes, change, table.kind === 'p' ? all : alter, this.#isWholes(change)));
     // What a column is computed by, or counts by, is that of the whole tree where it is one.
-    const whole = table.isPartition || (before.generated !== '' && table.depth > 0);
+    const whole =
+      table.isPartition || this.#isGivenPlace(table) || (before.generated !== '' && table.depth > 0);
     const at = before.generated === '' && before.identity === after.identity ? alter : all;
     if (isRetyped(change) && before.generated === '') {
       // A default of one type need not be one of another.
@@ -323,6 +352,7 @@ class WayBack {
     const before = change.before as StatedPart | null;
     const after = change.after as StatedPart | null;
     const what = `${describeChange(change)} of ${named(table)}`;
+    if (before === null && after?.isPart === true && this.#isGivenPlace(table)) return;
     if (before === null) return refuse(`it makes ${what}`);
     // Those of a part come with its place.
     if (after === null && !before.isPart) return refuse(`it takes along ${what}`);

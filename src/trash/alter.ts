@@ -154,7 +154,7 @@ async function keep(kept: Kept): Promise<MoveOutcome | Changed> {
   if (typeof planned === 'string') return { kind: 'none', reason: planned };
   return columns.length > 0 && values
     ? await keepValues(kept, done, columns)
-    : await conclude(kept, done, planned, [], typesOf(columns));
+    : await conclude(kept, done, planned, [], columns);
 }
 
 /** Takes the statement back, copies what it is about to change, runs it once more, and joins the two. */
@@ -163,7 +163,7 @@ async function keepValues(
   first: Done,
   retyped: readonly Change[],
 ): Promise<MoveOutcome | Changed> {
-  const { connection, session, request, precheck, before, alterNow } = kept;
+  const { session, request, precheck, before, alterNow } = kept;
   const { id, alter } = request;
   const problem = problemOfCopy(before) ?? problemToMove(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };
@@ -173,7 +173,7 @@ async function keepValues(
   if (typeof pairing === 'string') return { kind: 'none', reason: pairing };
   await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
-  const join = await copyBefore(connection, session, id, root, after, retyped, pairing);
+  const join = await copyBefore(session, id, root, after, retyped, pairing);
   const done = await alterNow();
   if (done.kind === 'changed') return CHANGED;
   if (done.kind !== 'altered') return done;
@@ -190,7 +190,7 @@ async function keepValues(
     name: `${name}.${names.join(', ')}`,
     trash_name: `${id}_${oid}`,
   };
-  return await conclude(kept, done, planned, [object], typesOf(retyped));
+  return await conclude(kept, done, planned, [object], retyped);
 }
 
 async function conclude(
@@ -205,12 +205,17 @@ async function conclude(
   { run: { tag, notices }, changes }: Done,
   { steps, notes }: { readonly steps: readonly RestoreStep[]; readonly notes: readonly string[] },
   objects: readonly TrashedObject[],
-  types: readonly number[],
+  columns: readonly Change[],
 ): Promise<MoveOutcome> {
   const { oid, schema, name } = before[0]!;
   // What it has added and leaves is not looked at again.
   const isTakenBack = (change: Change) => change.before !== null || !(adds || change.section === 'columns');
-  const altered: Altered = { tables: [{ oid, schema, name }], types, changes: changes.filter(isTakenBack) };
+  const altered: Altered = {
+    tables: [{ oid, schema, name }],
+    types: columns.map((column) => Number(column.before?.['typeOid'])),
+    changes: changes.filter(isTakenBack),
+    ...(columns.length === 0 ? {} : { retyped: columns.map((column) => String(column.before?.['name'])) }),
+  };
   const wrong = await rehearse(connection, session, steps, altered, before);
   if (wrong !== null) return { kind: 'none', reason: wrong };
   const moved = { moves: [], restores: steps, objects, notes, binds: [], altered };
@@ -241,5 +246,3 @@ const harmless = ({ tag, notices }: Trial, why: string): MoveOutcome => ({
 });
 const keyOf = ([classid, objid]: readonly [number, number, ...unknown[]]): string => `${classid} ${objid}`;
 const oidOf = ({ oid }: TableDefinition): number => oid;
-const typesOf = (columns: readonly Change[]): number[] =>
-  columns.map(({ before }) => Number(before?.['typeOid']));

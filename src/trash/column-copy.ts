@@ -5,19 +5,15 @@ import { json, type TrashSession } from './session.ts';
 
 /** A table in the trash that was made of values, by CREATE TABLE … AS. */
 
-/** Leaves it to its owner alone, whatever rights are given by default. */
-export async function closeCopy(session: TrashSession, copy: string): Promise<void> {
+/** Makes one, which is left to its owner alone whatever rights are given by default; and says how many rows it has. */
+export async function makeCopy(session: TrashSession, copy: string, select: string): Promise<number> {
+  await session.query(`CREATE TABLE ${copy} AS ${select}`);
   const [made] = await session.query(
-    'SELECT $1::pg_catalog.regclass::pg_catalog.oid, $2::pg_catalog.regclass::pg_catalog.oid',
+    `SELECT $1::pg_catalog.regclass::pg_catalog.oid, $2::pg_catalog.regclass::pg_catalog.oid, pg_catalog.count(*) FROM ${copy}`,
     [copy, 'pg_catalog.pg_class'],
   );
-  const [oid, classid] = (made ?? []).map(Number);
+  const [oid, classid, rows] = (made ?? []).map(Number);
   const rights = await json<readonly GoneRights[]>(session, RIGHTS, given([[classid!, oid!]]));
   for (const sql of rights.flatMap(takenAway)) await session.query(sql);
-}
-
-export function rowsOf(tag: string): number {
-  const rows = /^SELECT (\d+)$/.exec(tag)?.[1];
-  if (rows === undefined) throw new Error(`the copy was answered with ${tag}`);
-  return Number(rows);
+  return rows!;
 }

@@ -1,13 +1,12 @@
 import { LIMITS } from '../base/limits.ts';
-import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
 import { isRetyped } from './alter-plan.ts';
-import { closeCopy, rowsOf } from './column-copy.ts';
+import { makeCopy } from './column-copy.ts';
 import { ON_CONFLICT } from './column-values.ts';
 import type { Change } from './definition-changes.ts';
 import { named, TRASH_SCHEMA } from './definitions.ts';
 import { emptyingPath, LIST, pinned } from './queries.ts';
-import { hiddenQuery, json, type TrashSession } from './session.ts';
+import { json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 import type { ColumnPart, TableDefinition } from './table-definition.ts';
 
@@ -129,7 +128,6 @@ const keyName = (i: number): string => quoteName(`key ${i + 1}`);
 
 /** Copies the values as they are, and gives what joins them with what the statement has made of them. */
 export async function copyBefore(
-  connection: HiddenConnection,
   session: TrashSession,
   id: string,
   table: TableDefinition,
@@ -145,25 +143,26 @@ export async function copyBefore(
   const copy = quoteQualified(TRASH_SCHEMA, name);
   const first = quoteQualified(TRASH_SCHEMA, `${name}_0`);
   const at = `${from(table)}${named(table)} t`;
-  const run = async (sql: string) => rowsOf((await connection.run(hiddenQuery(sql), () => {})).tag);
-  const rows = await run(
-    `CREATE TABLE ${first} AS SELECT ${listed([
+  const rows = await makeCopy(
+    session,
+    first,
+    `SELECT ${listed([
       ...expressions.map((expression, i) => `${expression} AS ${keyName(i)}`),
       ...columns.map(({ before, was }) => `t.${quoteName(before.name)} AS ${quoteName(was)}`),
     ])} FROM ${at}`,
   );
-  await closeCopy(session, first);
   return async () => {
     const on = key.map((column, i) => `t.${quoteName(column)} = k.${keyName(i)}`).join(' AND ');
-    const joined = await run(
-      `CREATE TABLE ${copy} AS SELECT ${listed([
+    const joined = await makeCopy(
+      session,
+      copy,
+      `SELECT ${listed([
         ...kept.map((column) => `t.${quoteName(column)}`),
         ...columns.map(({ was }) => `k.${quoteName(was)}`),
       ])} FROM ${at} JOIN ${first} k ON ${on}`,
     );
     if (joined !== rows) throw new Error(`${joined} of ${rows} rows were found again`);
     await session.query(`DROP TABLE ${first}`);
-    await closeCopy(session, copy);
     return { table, copy, rows, key, kept, columns };
   };
 }

@@ -21,6 +21,8 @@ export interface Altered {
   /** Types that come back, whose code may run. */
   readonly types: readonly number[];
   readonly changes: readonly Change[];
+  /** Columns whose type was changed, or at least their values by that. */
+  readonly retyped?: readonly string[] | undefined;
 }
 
 /** Tables that are gone have no part. */

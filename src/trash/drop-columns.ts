@@ -2,7 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropColumns } from '../sql/drop-target.ts';
-import { closeCopy, rowsOf } from './column-copy.ts';
+import { makeCopy } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { type ColumnValues, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
@@ -11,6 +11,7 @@ import {
   type Changed,
   foundOf,
   given,
+  goneOf,
   MAKE_TRASH,
   type MoveOutcome,
   NOTHING_DROPPED,
@@ -26,7 +27,7 @@ import {
   tryDrop,
   untilUnchanged,
 } from './move.ts';
-import { hiddenQuery, json, type TrashSession } from './session.ts';
+import { json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
@@ -95,20 +96,70 @@ async function attempt(
   const reason = problemToMove(precheck) ?? problemOf(facts);
   if (reason !== null) return { kind: 'none', reason };
   if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
-  const plan = await copyColumns(connection, session, facts, id);
+  const plan = await copyColumns(session, facts, id);
   const otherwise = await differs();
   if (otherwise !== null) return otherwise;
-  const { schema, oid } = facts.table;
+  return {
+    kind: 'moved',
+    tag,
+    notices,
+    moved: { moves: [], ...keptOf(facts, drop.columns, plan), binds: [] },
+  };
+}
+
+function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, restores }: ColumnsPlan) {
+  const { schema, oid } = table;
   const object = {
     oid,
     kind: 'column',
     schema,
-    name: `${facts.table.name}.${drop.columns.join(', ')}`,
-    trash_name: plan.copy,
+    name: `${table.name}.${columns.join(', ')}`,
+    trash_name: copy,
   };
-  const notes = [`the columns of ${named(facts.table)} come back as its last ones`];
-  const moved = { moves: [], restores: plan.restores, objects: [object], notes, binds: [] };
-  return { kind: 'moved', tag, notices, moved };
+  return {
+    restores,
+    objects: [object],
+    notes: [`the columns of ${named(table)} come back as its last ones`],
+  };
+}
+
+const SAVEPOINT = 'holdfast_columns';
+
+/**
+ * The same for whatever drops columns of a table that is locked, such as the undo of an undo; a reason where they cannot
+ * be kept. `run` is called twice, and says whether it has dropped them.
+ */
+export async function keepColumns(
+  session: TrashSession,
+  {
+    oid,
+    columns,
+    id,
+    run,
+  }: {
+    readonly oid: number;
+    readonly columns: readonly string[];
+    readonly id: string;
+    readonly run: () => Promise<boolean>;
+  },
+): Promise<ReturnType<typeof keptOf> | string> {
+  const [row] = await session.query(`SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid`);
+  const reach = await reachOf(session, [[Number(row![0]), oid, false]]);
+  await session.query(`SAVEPOINT ${SAVEPOINT}`);
+  if (!(await run())) return 'they could not be dropped';
+  const gone = await goneOf(session, reach);
+  await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
+  const facts = await json<ColumnFacts>(session, COLUMN_FACTS, [
+    ...given(gone),
+    String(oid),
+    textArray(columns),
+  ]);
+  const reason = problemOf(facts);
+  if (reason !== null) return reason;
+  const plan = await copyColumns(session, facts, id);
+  if (!(await run())) return 'they could not be dropped';
+  if (!sameObjects(await goneOf(session, reach), gone)) return 'what goes with them keeps changing';
+  return keptOf(facts, columns, plan);
 }
 
 /** How many columns the table itself has lost. */
@@ -139,22 +190,16 @@ interface ColumnsPlan {
 }
 
 /** The whole rows are copied, because a key alone does not tell later whether a row is still the same. */
-async function copyColumns(
-  connection: HiddenConnection,
-  session: TrashSession,
-  facts: ColumnFacts,
-  id: string,
-): Promise<ColumnsPlan> {
+async function copyColumns(session: TrashSession, facts: ColumnFacts, id: string): Promise<ColumnsPlan> {
   const { table, columns, key } = facts;
   const name = `${id}_${table.oid}`;
   const copy = quoteQualified(TRASH_SCHEMA, name);
   const values = columns.flatMap((each) => (each.generated === '' ? [each.name] : []));
   const copied = values.length > 0 ? [...facts.kept, ...values] : (key ?? []);
   const select = `SELECT ${copied.map(quoteName).join(', ')} FROM ONLY ${named(table)}`;
-  const { tag } = await connection.run(hiddenQuery(`CREATE TABLE ${copy} AS ${select}`), () => {});
-  await closeCopy(session, copy);
+  const rows = await makeCopy(session, copy, select);
   const of = { table: named(table), oid: table.oid, copy, key: key ?? [], kept: facts.kept, values };
-  return { copy: name, restores: restoresOf(facts, { ...of, rows: rowsOf(tag) }) };
+  return { copy: name, restores: restoresOf(facts, { ...of, rows }) };
 }
 
 function restoresOf(facts: ColumnFacts, values: ColumnValues): readonly RestoreStep[] {

@@ -266,6 +266,13 @@ export async function runDrop(
   return { kind: 'tried', tag, notices, gone, lost };
 }
 
+/** Which of them are no longer there. */
+export async function goneOf(session: TrashSession, reach: readonly Standing[]): Promise<Standing[]> {
+  const left = (await json<readonly Standing[] | null>(session, REMAINS, given(reach))) ?? [];
+  const keys = new Set(left.map(keyOf));
+  return reach.filter((standing) => !keys.has(keyOf(standing)));
+}
+
 /** As the DROP has locked them until it was rolled back. */
 async function lock(session: TrashSession, { relations }: Facts): Promise<void> {
   const tables = relations.filter(({ kind }) => kind === 'r' || kind === 'p');

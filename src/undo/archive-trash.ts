@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withinMs } from '../base/deadline.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
@@ -17,6 +19,7 @@ import { problemOfSeal, readSealedManifest, type TrustedKeys } from '../snapshot
 import { ROW_FILE_SUFFIX } from '../snapshot/row-file.ts';
 import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
+import { verifySnapshot } from '../snapshot/snapshots.ts';
 import { definitionsOf } from '../trash/archived-definitions.ts';
 import { TRASH_SCHEMA } from '../trash/definitions.ts';
 import { differences } from '../trash/standing.ts';
@@ -55,6 +58,23 @@ export async function archiveDropped(
   session: UndoSession,
   snapshot: DroppedSnapshot,
 ): Promise<Archived> {
+  const key = createHash('sha256').update(`holdfast archive ${snapshot.folder}`).digest();
+  const lock = [key.readBigInt64BE().toString()];
+  const [row] = await session.query('SELECT pg_catalog.pg_try_advisory_lock($1)', lock);
+  // Two that write the same files would leave a manifest of the one with rows of the other.
+  if (row?.[0] !== 't') throw new Error('another gateway is archiving it at this moment');
+  try {
+    return await archiveAll(request, session, snapshot);
+  } finally {
+    await session.query('SELECT pg_catalog.pg_advisory_unlock($1)', lock).catch(() => {});
+  }
+}
+
+async function archiveAll(
+  request: ArchiveTrash,
+  session: UndoSession,
+  snapshot: DroppedSnapshot,
+): Promise<Archived> {
   const { store } = request;
   const { folder, manifest } = snapshot;
   const known = await readKnown(request, archiveFolder(folder));
@@ -70,7 +90,7 @@ export async function archiveDropped(
   const definitions = await within(session, () => definitionsOf(trashSession(session), objects));
   await demandAsLeft(session, objects);
   const archive = { archived_at: new Date().toISOString(), definitions };
-  await writeManifest(store, archiveFolder(folder), copyOf(manifest, { tables, sequences, archive }));
+  await writeAnew(store, archiveFolder(folder), copyOf(manifest, { tables, sequences, archive }));
   return told('archived', tables);
 }
 
@@ -90,22 +110,29 @@ function copyOf(
   return { ...manifest, ...rest, server: { ...manifest.server, encoding: 'UTF8' } };
 }
 
-/** What was archived before and can be believed; anything else there is taken away. */
+/** What was archived before, and can be believed, and is there still. */
 async function readKnown(
   { store, keys }: Pick<ArchiveTrash, 'store' | 'keys'>,
   folder: string,
 ): Promise<Manifest | null> {
   if ((await store.stat(manifestKey(folder))) === null) return null;
-  const sealed = await readSealedManifest(store, folder, keys).catch(() => null);
-  if (sealed !== null && problemOfSeal(sealed, keys) === null) {
-    const files = sealed.manifest.tables.flatMap(({ before }) =>
-      before !== null && 'blob' in before ? before : [],
-    );
-    const stats = await Promise.all(files.map(({ blob }) => store.stat(blob)));
-    if (files.every(({ bytes }, i) => stats[i]?.bytes === bytes)) return sealed.manifest;
-  }
+  const sealed = await readSealedManifest(store, folder, keys).catch((error: unknown) => {
+    // A storage that does not answer says nothing of it.
+    if (error instanceof HoldfastError && error.code === 'BLOB_DAMAGED') return null;
+    throw error;
+  });
+  if (sealed === null || problemOfSeal(sealed, keys) !== null) return null;
+  const files = sealed.manifest.tables.flatMap(({ before }) =>
+    before !== null && 'blob' in before ? before : [],
+  );
+  const stats = await Promise.all(files.map(({ blob }) => store.stat(blob)));
+  return files.every(({ bytes }, i) => stats[i]?.bytes === bytes) ? sealed.manifest : null;
+}
+
+/** In the place of one that is not believed, if there is any: a manifest is never replaced. */
+async function writeAnew(store: BlobStore, folder: string, manifest: Manifest): Promise<void> {
   await store.remove(manifestKey(folder));
-  return null;
+  await writeManifest(store, folder, manifest);
 }
 
 /** Whether it is archived, and that by a gateway whose key is known. */
@@ -114,6 +141,19 @@ export async function hasArchive(
   folder: string,
 ): Promise<boolean> {
   return (await readKnown(request, archiveFolder(folder))) !== null;
+}
+
+/** The same, with every byte read again, since there is no other copy once it is purged. Null where all is well. */
+export async function faultOfArchive(
+  request: Pick<ArchiveTrash, 'store' | 'keys'>,
+  folder: string,
+): Promise<string | null> {
+  const manifest = await readKnown(request, archiveFolder(folder));
+  if (manifest === null) return 'it is not archived yet, as trash.archive says';
+  const [fault] = (await verifySnapshot(request.store, manifest)).faults;
+  return fault === undefined
+    ? null
+    : `its archive cannot be read (${fault.blob}: ${fault.reason}); with ${archiveFolder(folder)} taken away it is made anew`;
 }
 
 async function demandAsLeft(session: UndoSession, objects: readonly TrashedObject[]): Promise<void> {
@@ -163,7 +203,7 @@ async function archiveTable(
     proof: { captured: file.rows, affected: null, server_delta: null },
   };
   const { dropped: _, ...rest } = manifest;
-  await writeManifest(request.store, place, copyOf(rest, { tables: [table] }));
+  await writeAnew(request.store, place, copyOf(rest, { tables: [table] }));
   return table;
 }
 

@@ -32,6 +32,10 @@ export class OwnSnapshotWriter {
   readonly #store: BlobStore;
   readonly #session: UndoSession;
   readonly #own: OwnSnapshot;
+  get id(): string {
+    return this.#own.facts.id;
+  }
+
   readonly #finished: RowFile[] = [];
   readonly #tables: ManifestTable[] = [];
   #manifestMayBeThere = false;
@@ -79,7 +83,7 @@ export class OwnSnapshotWriter {
   }
 
   /** Makes the snapshot exist. */
-  async finish(): Promise<Manifest> {
+  async finish(dropped?: Manifest['dropped']): Promise<Manifest> {
     const [row] = await this.#session.query(
       `SELECT pg_current_xact_id(), current_setting('server_version_num'), current_setting('client_encoding')`,
     );
@@ -90,6 +94,7 @@ export class OwnSnapshotWriter {
       server: { version_num: Number(version), encoding: encoding! },
       xid: xid!,
       tables: this.#tables,
+      ...(dropped === undefined ? {} : { dropped }),
     };
     this.#manifestMayBeThere = true;
     await writeManifest(this.#store, this.#own.folder, manifest);

@@ -3,11 +3,21 @@ import { isArchived } from '../snapshot/archive.ts';
 import { type Manifest, snapshotFolder } from '../snapshot/manifest.ts';
 import { markEmptied, purgedAtMs } from '../snapshot/snapshots.ts';
 import { madeAnew } from '../trash/made-anew.ts';
-import { obstacles, type RestoreConflict, restoreWithin, stepsAfter } from '../trash/restore.ts';
+import {
+  obstacles,
+  type RestoreConflict,
+  type RestoreOptions,
+  type RestoreOutcome,
+  restoreWithin,
+  stepsAfter,
+} from '../trash/restore.ts';
+import { type KeptRestore, restoreKept } from '../trash/restore-kept.ts';
 import type { TrashSession } from '../trash/session.ts';
 import { areAway } from '../trash/standing.ts';
+import { systemOf } from '../trash/system.ts';
 import type { OnConflict } from './apply-statement.ts';
 import { type BroughtBack, refuse, type UndoOutcome, type UndoPreview } from './outcome.ts';
+import type { OwnSnapshotWriter } from './own-snapshot.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
 
@@ -20,6 +30,8 @@ export interface DropOptions {
    * out those whose row has changed, and `overwrite` those whose row is gone.
    */
   readonly onConflict: OnConflict;
+  /** Where what an ALTER has changed is undone, and is to be undone in its turn. */
+  readonly own?: OwnSnapshotWriter | null;
 }
 
 /**
@@ -30,14 +42,18 @@ export async function undoDrop(
   session: UndoSession,
   manifest: Manifest,
   dropped: Dropped,
-  { dryRun, onConflict }: DropOptions,
+  { dryRun, onConflict, own = null }: DropOptions,
   where: Whereabouts,
 ): Promise<UndoOutcome> {
   const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
     await demandDatabase(session, manifest, where);
     where.at('apply');
     const bearing = onConflict === 'skip';
-    const restored = await restoreWithin(trashSession(session), dropped, { dryRun, bearing, onConflict });
+    const options = { dryRun, bearing, onConflict };
+    const restored =
+      own === null || dryRun
+        ? await restoreWithin(trashSession(session), dropped, options)
+        : await restoreAndKeep(session, dropped, options, own);
     if (restored.kind === 'conflict') refuseFor(restored.conflicts);
     const value = {
       kind: 'done',
@@ -55,6 +71,37 @@ export async function undoDrop(
     if (reason !== null) lacking.push({ what, reason });
   }
   return { ...outcome, dropped: { ...outcome.dropped, lacking } };
+}
+
+async function restoreAndKeep(
+  session: UndoSession,
+  dropped: Dropped,
+  options: RestoreOptions,
+  own: OwnSnapshotWriter,
+): Promise<RestoreOutcome> {
+  const restored = await restoreKept(trashSession(session), dropped, options, own.id);
+  if (restored.kind === 'none') {
+    const reason = `what the undo changes could not be brought back again, because ${restored.reason}; undo without a snapshot of it`;
+    refuse({ table: '', reason });
+  }
+  const { outcome, kept } = restored;
+  if (kept !== null && outcome.kind === 'restored') await own.finish(await droppedOf(session, kept));
+  return outcome;
+}
+
+async function droppedOf(
+  session: UndoSession,
+  { objects, restores, notes, altered }: KeptRestore,
+): Promise<Dropped> {
+  const system = await systemOf(trashSession(session));
+  return {
+    objects: objects.map((object) => ({ ...object, state: undefined })),
+    restores: restores.map((step) => ({ ...step })),
+    notes: [...notes],
+    binds: [],
+    ...(altered === undefined ? {} : { altered: structuredClone(altered) as Dropped['altered'] }),
+    ...(system === null ? {} : { system }),
+  };
 }
 
 /** What the catalogs say of it. Nothing is tried, so that nobody is kept waiting, and no code of others runs. */

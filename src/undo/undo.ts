@@ -2,6 +2,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Manifest } from '../snapshot/manifest.ts';
+import { isAlter } from '../trash/restore-kept.ts';
 import { applyAll } from './apply.ts';
 import type { OnConflict } from './apply-statement.ts';
 import { compareTable, countTable, type Page, readConflicts, type TableCounts } from './compare.ts';
@@ -82,6 +83,10 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
 }
 
+/** What is brought back from the trash is dropped again by a DROP. */
+export const takesOwnSnapshot = ({ dropped }: Pick<Manifest, 'dropped'>): boolean =>
+  dropped === undefined || isAlter(dropped);
+
 function onceOf({ store, session }: UndoRequest, marking: Marking | undefined): Once | null {
   return marking === undefined ? null : new Once(store, session, marking);
 }
@@ -112,11 +117,11 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       await refuseUntrusted(request, true);
     },
     last: async (xid) => {
-      if (isUndone) await once?.mark(xid, options.snapshot?.facts.id ?? null);
+      if (isUndone) await once?.mark(xid, own === null ? null : (options.snapshot?.facts.id ?? null));
     },
   });
   const own =
-    options.snapshot === undefined || manifest.dropped !== undefined
+    options.snapshot === undefined || !takesOwnSnapshot(manifest)
       ? null
       : new OwnSnapshotWriter(store, session, options.snapshot);
   const takeBack = async () => void (await Promise.all([own?.discard(), once?.unmark()]));
@@ -125,7 +130,7 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       ? undoRows(request, options, own, where, (whole) => {
           isUndone = whole;
         })
-      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict }, where);
+      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict, own }, where);
   const outcome = await ending.catch(async (error: unknown) => {
     // Where the answer to COMMIT was lost, they may be needed.
     if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await takeBack();

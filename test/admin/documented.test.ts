@@ -25,6 +25,8 @@ interface Operation {
 
 /** What is sent where anything valid is needed. */
 const BODIES: Readonly<Record<string, unknown>> = {
+  'POST /v1/approvals/{id}/break-glass': { reason: 'a test' },
+  'POST /v1/policy/replay': { policy: 'mode: protect' },
   'POST /v1/tokens': { name: 'bot', scopes: ['audit:read'] },
   'POST /v1/analyze': { sql: 'select 1' },
   'POST /v1/pause': { reason: 'a test' },
@@ -161,6 +163,8 @@ describe('every other error that is documented', () => {
     await admin.ask('POST', `${other.path}/approve`, all);
     await meet('POST /v1/approvals/{id}/deny', 409, admin.ask('POST', `${other.path}/deny`, all));
     expect(id).not.toBe(other.id);
+    const breakGlass = admin.ask('POST', `${path}/break-glass`, all, { reason: 'x' });
+    await meet('POST /v1/approvals/{id}/break-glass', 409, breakGlass);
     await meet('POST /v1/tokens', 409, ask(called('POST /v1/tokens')));
     await meet('DELETE /v1/tokens/{name}', 409, admin.ask('DELETE', '/v1/tokens/of-the-file', all));
   });
@@ -169,6 +173,8 @@ describe('every other error that is documented', () => {
     admin.policyProblem = new HoldfastError('POLICY_INVALID', 'policy.yaml:3:5: unknown key "acton"');
     await meet('POST /v1/policy/reload', 422, ask(called('POST /v1/policy/reload')));
     admin.policyProblem = null;
+    const replay = called('POST /v1/policy/replay');
+    await meet(replay.name, 422, ask(replay, { body: { policy: 'mood: protect' } }));
   });
 
   it('a store that fails', async () => {
@@ -179,7 +185,15 @@ describe('every other error that is documented', () => {
     for (const verb of ['approve', 'deny'])
       await meet(`POST /v1/approvals/{id}/${verb}`, 503, admin.ask('POST', `${path}/${verb}`, all));
     await meet('GET /v1/approvals/{id}', 503, admin.ask('GET', path, all));
-    for (const name of ['GET /v1/approvals', 'GET /v1/audit', 'POST /v1/pause', 'POST /v1/resume'])
+    const breakGlass = admin.ask('POST', `${path}/break-glass`, all, { reason: 'x' });
+    await meet('POST /v1/approvals/{id}/break-glass', 503, breakGlass);
+    for (const name of [
+      'GET /v1/approvals',
+      'GET /v1/audit',
+      'POST /v1/policy/replay',
+      'POST /v1/pause',
+      'POST /v1/resume',
+    ])
       await meet(name, 503, ask(called(name)));
     await meet('DELETE /v1/quarantine/{id}', 503, admin.ask('DELETE', `/v1/quarantine/${id}`, all));
     await meet('POST /v1/quarantine', 503, ask(called('POST /v1/quarantine')));

@@ -44,6 +44,7 @@ const ROUTES: readonly [
   ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
+  ['POST', '/v1/approvals/apr_0/break-glass', 'approval:break_glass', 404, { reason: 'a test' }],
   ['GET', '/v1/audit', 'audit:read', 200],
   ['POST', '/v1/analyze', 'query:analyze', 200, { sql: 'delete from orders' }],
   ['GET', '/v1/policy', 'policy:read', 200],
@@ -443,7 +444,7 @@ describe('policy', () => {
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },
       analysis: { operation: 'delete', risk: 'critical', tables: ['orders'] },
-      decision: { action: 'hold', hold_mode: 'live', timeout_ms: 1_800_000, snapshot: 'required' },
+      decision: { action: 'hold', hold_mode: 'auto', timeout_ms: 1_800_000, snapshot: 'required' },
     });
   });
 
@@ -485,6 +486,6 @@ describe('metrics', () => {
     expect(lines).toContain('holdfast_decision_seconds_count 2');
     expect(text).toMatch(/^holdfast_build_info\{version="9\.8\.7",node="v\d+/m);
     expect(text).toMatch(/^process_cpu_seconds_total /m);
-    expect(lines.length).toBeLessThan(550);
+    expect(lines.length).toBeLessThan(650);
   });
 });

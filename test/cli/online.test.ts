@@ -48,6 +48,48 @@ describe('approvals', () => {
     );
   });
 
+  it('shows one, with what is known of what it would do and what is not', async () => {
+    const preview = {
+      rows: { kind: 'exact', rows: 12 },
+      cascades: { kind: 'tree', nodes: [{ table: 'items', rows: { kind: 'at_least', rows: 100 } }] },
+      triggers: { kind: 'list', items: [] },
+      locks: { kind: 'unknown', reason: 'it took too long' },
+    };
+    admin.answerWith(({ url }) => ({
+      body: url.endsWith('/preview')
+        ? { state: 'ready', preview }
+        : { ...APPROVAL, tables: ['orders', 'items'] },
+    }));
+    const { out } = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
+      ...[
+        ['id', 'ap_1'],
+        ['state', 'pending'],
+        ['role', 'app'],
+        ['database', 'shop'],
+        ['risk', 'critical'],
+      ],
+      ...[
+        ['rule', 'default:critical'],
+        ['tables', 'orders,items'],
+        ['rows', '12'],
+      ],
+      ...[
+        ['cascades to', 'items (at least 100)'],
+        ['triggers', 'none'],
+      ],
+      ...[
+        ['lock', 'unknown, because it took too long'],
+        [''],
+        ['', 'delete'],
+        ['', 'from orders \\x1b[2J'],
+        [''],
+      ],
+    ]);
+    const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
+    expect(JSON.parse(json.out)).toMatchObject({ id: 'ap_1', preview: { state: 'ready' } });
+  });
+
   it('approves and denies with a comment', async () => {
     admin.answerWith(() => ({ body: { id: 'ap_1', state: 'denied' } }));
     const { out } = await holdfast(['approvals', 'deny', 'ap/1', '--comment', 'not now'], { env: admin.env });

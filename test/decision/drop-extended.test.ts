@@ -12,6 +12,7 @@ import { DecisionFixture, heldId } from './fixture.ts';
 
 const POLICY = `
 mode: protect
+hold: { mode: live }
 rules:
   - { name: careful, match: { application: [careful], operation: ["drop *"] }, action: hold }
   - { name: strict, match: { application: [strict], operation: ["drop *"] }, action: snapshot, without_plan: block }

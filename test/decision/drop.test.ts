@@ -322,6 +322,22 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(await direct.rows(definition)).toEqual(before);
     expect(await direct.rows('insert into app.parent values (1000) returning note')).toEqual([['none']]);
     expect(await undone(manifest)).toMatchObject({ kind: 'refused' });
+    const place = ['--connection', fixture.postgres.url(), '--offline', '--yes', '--json'];
+    const undo = async (id: string) =>
+      JSON.parse(await holdfast(fixture.gateway.directory, 'undo', id, ...place));
+    await direct.rows('drop view app.seen');
+    const sql =
+      'alter table app.parent alter note drop default, alter note type int using length(note), alter id type bigint';
+    expect(errorsOf(await client.query(sql))).toEqual([]);
+    const { id } = (await manifests()).at(-1)!;
+    const values = 'select min(note), max(pg_typeof(id)::text) from app.parent';
+    const first = await undo(id);
+    expect(await direct.rows(values)).toEqual([['n1', 'integer']]);
+    const second = await undo(first.undo_snapshot);
+    expect(await direct.rows(values)).toEqual([['2', 'bigint']]);
+    await undo(second.undo_snapshot);
+    expect(await direct.rows(values)).toEqual([['n1', 'integer']]);
+    expect(await direct.rows(definition)).toEqual(before);
     await client.terminate();
   });
 

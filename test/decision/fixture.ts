@@ -96,7 +96,7 @@ export class DecisionFixture {
       const { status, body, text } = await this.gateway.http('/v1/audit?limit=500');
       if (status !== 200) return `${status} ${text}`;
       const { items } = body as { items: Record<string, unknown>[] };
-      picked = items.filter(wanted).reverse();
+      picked = items.filter((event) => !isVerdict(event) && wanted(event)).reverse();
       return picked.length >= count
         ? null
         : `${picked.length} of ${count} events: ${JSON.stringify(items.slice(0, 3))}`;
@@ -104,6 +104,10 @@ export class DecisionFixture {
     return picked;
   }
 }
+
+/** An approval or denial, which is recorded beside the statement that it is of. */
+const isVerdict = (event: Record<string, unknown>): boolean =>
+  event['protocol'] === 'admin' && event['approval_id'] !== null;
 
 const APPROVAL_ID = /[a-z]+_[0-9a-z]{20}/;
 

@@ -6,7 +6,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { DEFAULT_POLICY, startGateway } from '../support/gateway.ts';
-import { cancel, errorsOf, statusOf } from '../support/raw-client.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { DecisionFixture, heldId } from './fixture.ts';
 
 describe('with the default policy', () => {
@@ -67,7 +67,7 @@ describe('with the default policy', () => {
     const id = await heldId(client);
     await fixture.resolve(id, 'approve');
     const messages = await client.untilReady();
-    expect(messages.map((m) => m.type).join('')).toBe('12C12DCZ');
+    expect(messages.map((m) => m.type).join('')).toBe('2C12DCZ');
     expect(await fixture.preciousRows()).toBe(0);
     await client.terminate();
   });
@@ -98,14 +98,13 @@ describe('with the default policy', () => {
     expect(await fixture.preciousRows()).toBe(10);
   });
 
-  it('a held statement in an open transaction keeps the transaction after a deny as after an error', async () => {
+  it('a statement in an open transaction does not wait in it, which fails as after any error', async () => {
     const client = await fixture.client();
     await client.query('begin');
     await client.query('insert into other values (1)');
-    client.write(fe.query('truncate precious'));
-    const id = await heldId(client);
-    await fixture.resolve(id, 'deny');
-    expect(statusOf(await client.untilReady())).toBe('E');
+    const refused = await client.query('truncate precious');
+    expect(errorsOf(refused)).toMatchObject([{ S: 'ERROR', C: 'HF001' }]);
+    expect(statusOf(refused)).toBe('E');
     expect(errorsOf(await client.query('select 1'))).toMatchObject([{ C: '25P02' }]);
     expect(statusOf(await client.query('rollback'))).toBe('I');
     expect(await fixture.postgres.sql('select count(*) from other')).toEqual([['0']]);
@@ -182,7 +181,7 @@ describe('with the default policy', () => {
 });
 
 describe('a gateway that is killed while it holds', () => {
-  it('has let nothing through, and its next start says that the hold was abandoned', async () => {
+  it('has let nothing through, and the hold can be approved after its next start, to be run by asking again', async () => {
     const fixture = await DecisionFixture.start(DEFAULT_POLICY);
     try {
       const client = await fixture.client();
@@ -198,13 +197,17 @@ describe('a gateway that is killed while it holds', () => {
       });
       try {
         const { body } = await next.http(`/v1/approvals/${id}`);
-        expect(body).toMatchObject({ id, state: 'abandoned' });
+        expect(body).toMatchObject({ id, state: 'pending', mode: 'ticket' });
         const late = await next.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
-        expect(late.status).toBe(409);
+        expect(late.body).toMatchObject({ state: 'approved', grant: { consumed_at: null } });
+        expect(await fixture.preciousRows()).toBe(10);
+        const again = await RawClient.open(next.port, {});
+        expect(errorsOf(await again.query('delete from precious'))).toEqual([]);
+        expect(await fixture.preciousRows()).toBe(0);
+        await again.terminate();
       } finally {
         await next.stop();
       }
-      expect(await fixture.preciousRows()).toBe(10);
       expect(await fixture.postgres.clientSessions()).toBe(0);
     } finally {
       await fixture.stop();

@@ -8,6 +8,7 @@ import { DecisionFixture } from './fixture.ts';
 
 const POLICY = `
 mode: protect
+hold: { mode: live }
 without_plan: block
 rules:
   - { name: first a person, match: { application: [held], operation: [update, delete, drop table, comment] }, action: hold, without_plan: hold }

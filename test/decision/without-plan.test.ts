@@ -6,7 +6,7 @@ import { typesOf } from './snapshots-taken.ts';
 
 const POLICY = `
 mode: protect
-hold: { timeout: 1m, approvals: 1 }
+hold: { mode: live, timeout: 1m, approvals: 1 }
 rules:
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: only with, match: { application: [strict] }, action: snapshot, without_plan: block }

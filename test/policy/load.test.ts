@@ -54,20 +54,30 @@ rules:
   - { name: b, match: { role: etl, rows: "<10" }, action: allow }
 `;
     const { warnings } = loadPolicy(text, 'p');
-    expect(warnings.map(({ line, column }) => [line, column])).toEqual([
-      [3, 44],
-      [4, 42],
-    ]);
+    expect(warnings.map(({ line, column }) => [line, column])).toEqual([[4, 42]]);
   });
 
   it('takes its terms of holding from the rule, then from the top, then from the limits', () => {
     const text = `
-hold: { timeout: 5m, approvals: 2 }
-rules: [{ name: a, action: hold, hold: { timeout: 10s } }]
+hold: { timeout: 5m, approvals: 2, approvers: dba, grant_for: 1h, rows_tolerance: 5 }
+rules: [{ name: a, action: hold, hold: { mode: ticket, timeout: 10s, rows_tolerance: "20%" } }]
 `;
     const policy = loadPolicy(text, 'p');
-    expect(policy.rules[0]?.measure).toMatchObject({ mode: 'live', timeoutMs: 10_000, approvals: 2 });
-    expect(policy.defaults.critical).toMatchObject({ timeoutMs: 300_000, approvals: 2 });
+    expect(policy.rules[0]?.measure).toMatchObject({
+      mode: 'ticket',
+      timeoutMs: 10_000,
+      approvals: 2,
+      approvers: ['dba'],
+      grantMs: 3_600_000,
+      rowsTolerance: { unit: 'percent', percent: 20 },
+    });
+    expect(policy.defaults.critical).toMatchObject({
+      mode: 'auto',
+      timeoutMs: 300_000,
+      approvals: 2,
+      noticeMs: 30_000,
+      rowsTolerance: { unit: 'rows', rows: 5 },
+    });
   });
 });
 

@@ -37,6 +37,7 @@ export class StubServices implements SessionServices {
   readonly metrics = new Metrics();
   readonly log = { error() {}, warn() {}, info() {}, debug() {} } as unknown as Logger;
   readonly statementBytesMax: number;
+  readonly catalog = null;
   readonly snapshots: SnapshotServices | null = null;
   readonly previews: PreviewServices | null = null;
   readonly recordsFirst = false;
@@ -114,7 +115,14 @@ class StubApprovals implements ApprovalDesk {
     const id = `a_${this.asked.length}`;
     return {
       kind: 'waits',
-      held: { id, outcome: promise, end: (kind) => this.isDeciding || resolve({ kind }) },
+      id,
+      isNew: true,
+      held: {
+        id,
+        outcome: promise,
+        driftOf: async () => [],
+        end: (kind) => this.isDeciding || resolve({ kind }),
+      },
     };
   }
 }

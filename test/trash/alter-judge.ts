@@ -4,7 +4,8 @@ import { readDrop } from '../../src/sql/drop-target.ts';
 import type { Parser } from '../../src/sql/parser.ts';
 import { alterKept } from '../../src/trash/alter.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
-import { restoreDropped } from '../../src/trash/restore.ts';
+import { type Dropped, restoreDropped } from '../../src/trash/restore.ts';
+import { type KeptRestore, restoreKept } from '../../src/trash/restore-kept.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { Random } from '../support/random.ts';
@@ -54,6 +55,34 @@ async function dump(client: RawClient): Promise<string[]> {
 
 const tagged = (label: string, lines: readonly string[]) => lines.map((line) => `${label} ${line}`);
 
+/** Does it, and keeps what that changes in its turn. */
+export async function restoreAndKeep(client: RawClient, dropped: Dropped): Promise<KeptRestore> {
+  await client.rows('begin');
+  const session = onHidden(new HiddenClient(client));
+  const done = await restoreKept(session, dropped, {}, newId('snap'));
+  if (done.kind === 'none' || done.outcome.kind !== 'restored' || done.kept === null) {
+    await client.rows('rollback');
+    throw new Error(JSON.stringify(done));
+  }
+  await client.rows('commit');
+  return done.kept;
+}
+
+/** The undo of the undo leaves what the statement has left, and so on. */
+async function backAndForth(
+  client: RawClient,
+  moved: Dropped,
+  before: readonly string[],
+  altered: readonly string[],
+): Promise<string[]> {
+  const once = await restoreAndKeep(client, moved);
+  const first = tagged('undone', difference(before, await dump(client)));
+  const twice = await restoreAndKeep(client, once);
+  const second = tagged('undone twice', difference(altered, await dump(client)));
+  await restoreAndKeep(client, twice);
+  return [...first, ...second, ...tagged('undone three times', difference(before, await dump(client)))];
+}
+
 export async function runAlter(
   { parser, client }: { readonly parser: Parser; readonly client: RawClient },
   seed: number,
@@ -75,8 +104,12 @@ export async function runAlter(
       problems.push(...tagged('unchanged', difference(before, altered)));
     if (outcome.kind === 'moved') {
       const { notes } = outcome.moved;
-      const restored = await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved);
-      if (restored.kind !== 'restored') problems.push(`not restored: ${JSON.stringify(restored)}`);
+      const chained = notes.length === 0;
+      if (chained) problems.push(...(await backAndForth(client, outcome.moved, before, altered)));
+      else {
+        const restored = await restoreDropped(onHidden(new HiddenClient(client)), outcome.moved);
+        if (restored.kind !== 'restored') problems.push(`not restored: ${JSON.stringify(restored)}`);
+      }
       const known = (line: string) =>
         notes.some(
           (note) =>

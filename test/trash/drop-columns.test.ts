@@ -10,6 +10,7 @@ import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { restoreAndKeep } from './alter-judge.ts';
 import { messageOf, really } from './as-dropped.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
 
@@ -96,6 +97,23 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
     const real = await really(client, sql);
     expect({ tag: outcome.tag, notices: outcome.notices.map(messageOf) }).toEqual(real);
     expect(difference(unnumbered(await dumpDatabase(client)), unnumbered(moved))).toEqual([]);
+  });
+
+  it('goes again where its undo is undone, and comes back once more with what it has by then', async () => {
+    await open(
+      `create table t (id int primary key, c text default 'd' check (c <> ''), n int); insert into t select g, 'v' || g, g from generate_series(1, 9) g; create index i on t (c); create table r (t int references t)`,
+    );
+    const outcome = await drop('alter table t drop column c');
+    if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
+    const dropped = await dumpDatabase(client);
+    const once = await restoreAndKeep(client, outcome.moved);
+    const back = await dumpDatabase(client);
+    const undone = await restoreAndKeep(client, once);
+    expect(difference(dropped, await dumpDatabase(client))).toEqual([]);
+    await restoreAndKeep(client, undone);
+    expect(difference(unnumbered(back), unnumbered(await dumpDatabase(client)))).toEqual([]);
+    await client.rows(`update t set c = 'new' where id = 3`);
+    expect(await client.rows('select c from t where id < 4 order by id')).toEqual([['v1'], ['v2'], ['new']]);
   });
 
   it('comes back to the rows that it is of, and to no others, or not at all', async () => {

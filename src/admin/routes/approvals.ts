@@ -133,6 +133,7 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
   );
   decisionRoute(app, approvals, 'approve', 'Let a held statement run');
   decisionRoute(app, approvals, 'deny', 'Refuse a held statement');
+  breakGlassRoute(app, approvals);
 }
 
 /** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. An
@@ -162,9 +163,39 @@ function decisionRoute(
         },
       },
     },
-    async ({ params, body, principal }) => {
+    async ({ params, body, principal, ip }) => {
       const decider = deciderOf(principal, body?.comment ?? null, false);
-      return approvalJson(await approvals.decide(params.id, verdict, decider));
+      return approvalJson(await approvals.decide(params.id, verdict, decider, ip));
+    },
+  );
+}
+
+/** For emergencies: one person suffices, whatever number and groups the rule asks for, and has to say why. */
+function breakGlassRoute(app: AdminApp, approvals: AdminDeps['approvals']): void {
+  app.post(
+    '/v1/approvals/:id/break-glass',
+    {
+      config: { scope: 'approval:break_glass' },
+      schema: {
+        summary: 'Let a held statement run in an emergency, alone',
+        ...secured('approval:break_glass'),
+        params: z.object({ id }),
+        body: z.strictObject({
+          reason: z.string().trim().min(1).max(2000).describe('Kept, told to the client, and logged.'),
+        }),
+        response: {
+          200: approvalSchema,
+          ...tokenProblems,
+          404: problemSchema,
+          409: problemSchema,
+          415: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ params, body, principal, ip }) => {
+      const decider = deciderOf(principal, body.reason, true);
+      return approvalJson(await approvals.decide(params.id, 'approve', decider, ip));
     },
   );
 }

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
+import type { AskedName, Catalog } from '../catalog/catalog.ts';
+import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
+import { textColumns } from '../catalog/row.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { SessionState } from './state.ts';
+
+/** What decides, besides its text, what a statement does when it runs; null where the server was not asked. */
+export interface Circumstances {
+  readonly runsAs: string | null;
+  readonly searchPath: string | null;
+  readonly schemaSha256: string | null;
+  /** How long the server lets the session be idle outside of a transaction; null for as long as it likes. */
+  readonly idleMs: number | null;
+}
+
+const UNKNOWN: Circumstances = { runsAs: null, searchPath: null, schemaSha256: null, idleMs: null };
+
+/** What may not stand in one transaction with a query of ours. */
+const ALONE =
+  /^(?:vacuum|cluster|reindex|(?:create|drop|alter) (?:database|tablespace|subscription)|alter system)$/;
+const CONCURRENTLY = /\bconcurrently\b/i;
+
+const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path'),
+  pg_catalog.current_setting('idle_session_timeout', true), pg_catalog.current_setting('session_replication_role'),
+  pg_catalog.current_setting('row_security'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('TimeZone'),
+  (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
+     FROM pg_catalog.pg_proc p
+    WHERE p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384)`;
+
+/**
+ * Asks the server on the session's own connection, while the client's stream waits and before anything of the
+ * statement is sent. What is under way is answered first. Rejects where the server refuses, as with the statement itself.
+ */
+export async function readCircumstances(
+  state: SessionState,
+  hidden: HiddenQueries,
+  catalog: Catalog | null,
+  analysis: Analysis,
+  text: string | null,
+): Promise<Circumstances> {
+  if (catalog === null) return UNKNOWN;
+  await untilSegmentFits(state);
+  const inSegment = state.replies.segmentOpen;
+  if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
+    return UNKNOWN;
+  // A Sync of ours would end the block that is none.
+  if (state.inImplicitBlock && !inSegment) return UNKNOWN;
+  if (inSegment && runsAlone(analysis, text)) return UNKNOWN;
+  const connection = hidden.ending(inSegment ? 'flush' : 'sync');
+  const settings = readSettings(connection, analysis);
+  settings.catch(() => {});
+  const tables = readTables(connection, catalog, state.facts.database, analysis);
+  tables.catch(() => {});
+  const [runsAs, searchPath, idle, ...rest] = await settings;
+  const schema = JSON.stringify([rest, await tables]);
+  return {
+    runsAs: runsAs ?? null,
+    searchPath: searchPath ?? null,
+    schemaSha256: createHash('sha256').update(schema).digest('hex'),
+    idleMs: idleMsOf(idle ?? null),
+  };
+}
+
+function runsAlone({ statements }: Analysis, text: string | null): boolean {
+  if (text === null || CONCURRENTLY.test(text)) return true;
+  return statements.some(({ operations }) => operations.some((one) => ALONE.test(one)));
+}
+
+async function readSettings(
+  connection: HiddenConnection,
+  analysis: Analysis,
+): Promise<readonly (string | null)[]> {
+  const names = analysis.statements.flatMap(({ functions }) => functions.map(lastPart));
+  const query: HiddenQuery = {
+    sql: SETTINGS,
+    parameterTypes: [TEXT_ARRAY_OID],
+    parameters: [textArray(names)],
+    parameterFormats: [1],
+    resultFormats: [],
+  };
+  let told: readonly (string | null)[] = [];
+  await connection.run(query, (row) => {
+    told = textColumns(row);
+  });
+  return told;
+}
+
+function lastPart(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1);
+}
+
+async function readTables(
+  connection: HiddenConnection,
+  catalog: Catalog,
+  scope: string,
+  { statements }: Analysis,
+): Promise<unknown> {
+  const relations = new Map<string, AskedName>();
+  for (const { reads, writes } of statements)
+    for (const { schema, name } of [...reads, ...writes])
+      relations.set(JSON.stringify([schema, name]), { schema, name });
+  if (relations.size === 0) return null;
+  const question = { scope, relations: [...relations.values()], allReferrers: true, functions: [] };
+  const { roots, basis } = await catalog.ask(connection, question);
+  return [roots, basis.fingerprint];
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** As the server writes a time; 0 is none. */
+function idleMsOf(text: string | null): number | null {
+  const [, amount, unit] = /^(\d+)(ms|s|min|h|d)?$/.exec(text ?? '') ?? [];
+  const ms = Number(amount ?? 0) * UNITS_MS[unit ?? 'ms']!;
+  return ms > 0 ? ms : null;
+}

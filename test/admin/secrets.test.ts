@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DecisionFixture, heldId } from '../decision/fixture.ts';
+import { Receiver } from '../notify/receiver.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { freePort } from '../support/ports.ts';
+import { scratchFolder } from '../support/postgres.ts';
+
+const KEY = randomBytes(32);
+const HIDDEN = {
+  undoPassword: 'canary-of-the-undo-connection',
+  rolePassword: 'canary-of-a-role',
+  webhookKey: KEY.toString('base64'),
+  webhookUrl: 'T0SECRETPATH',
+  wrongToken: 'hf_canary-of-a-token-that-is-not-known',
+};
+
+const receiver = new Receiver();
+let fixture: DecisionFixture;
+
+beforeAll(async () => {
+  await receiver.start();
+  const folder = await scratchFolder('webhooks');
+  const file = join(folder, 'webhooks.yaml');
+  const hook = (name: string, url: string) =>
+    `  - { name: ${name}, url: "${url}", key: "whsec_${HIDDEN.webhookKey}", statements: true }\n`;
+  const gone = receiver.url.replace(/:\d+/, `:${await freePort()}`);
+  writeFileSync(file, `webhooks:\n${hook('here', receiver.url)}${hook('gone', gone)}retry_from: 50ms\n`);
+  fixture = await DecisionFixture.start('mode: protect\n', (postgres) => ({
+    HOLDFAST_WEBHOOKS: file,
+    HOLDFAST_ADMIN_PUBLIC_URL: 'https://holdfast.example/',
+    HOLDFAST_UNDO_CONNECTION: `postgres://nobody:${HIDDEN.undoPassword}@127.0.0.1:${postgres.port}/postgres`,
+    HOLDFAST_LOG_LEVEL: 'trace',
+  }));
+});
+afterAll(async () => {
+  await fixture?.stop();
+  await receiver.stop();
+});
+
+it('a held statement is told to a webhook, with a link to the console', async () => {
+  const client = await fixture.client();
+  client.write(fe.query('delete from precious'));
+  const id = await heldId(client);
+  await expect.poll(() => receiver.received.length).toBe(1);
+  await fixture.resolve(id, 'deny');
+  await client.untilReady();
+  await expect.poll(() => receiver.received.length).toBe(2);
+  expect(receiver.received.map(({ body }) => [body.type, body.data.id, body.data.state])).toEqual([
+    ['approval.requested', id, 'pending'],
+    ['approval.resolved', id, 'denied'],
+  ]);
+  expect(receiver.received[0]!.body.url).toBe(`https://holdfast.example/#/approvals/${id}`);
+  expect(receiver.received.every((one) => one.signedBy(KEY))).toBe(true);
+  client.destroy();
+});
+
+it('no secret is in any answer, in the log, in a message or in the store', async () => {
+  const { gateway } = fixture;
+  const answers: string[] = [];
+  const ask = async (path: string, init: Parameters<typeof gateway.http>[1] = {}) => {
+    const answer = await gateway.http(path, init);
+    answers.push(answer.text);
+    return answer;
+  };
+  const client = await fixture.client();
+  await client.query(`create role canary_role password '${HIDDEN.rolePassword}'`);
+  for (const rest of ['; this is no SQL', '; drop table other']) {
+    client.write(fe.query(`alter role canary_role with password '${HIDDEN.rolePassword}'${rest}`));
+    const held = await heldId(client);
+    answers.push(JSON.stringify(await fixture.approval(held)));
+    await fixture.resolve(held, 'deny');
+    await client.untilReady();
+  }
+  client.write(fe.query('drop table other'));
+  const id = await heldId(client);
+  const { body: made } = await ask('/v1/tokens', { method: 'POST', body: { name: 'bot', scopes: ['*'] } });
+  const { token } = made as { token: string };
+  expect(answers.pop()).toContain(token);
+
+  await ask('/v1/whoami', { token: HIDDEN.wrongToken });
+  await ask(`/v1/whoami?token=${token}`, { token });
+  await ask(`/v1/approvals/${token}`, { token });
+  await ask('/v1/policy/reload', { method: 'POST', body: {}, token });
+  const { body: openapi } = await ask('/openapi.json', { token });
+  const paths = (openapi as { paths: Record<string, Record<string, unknown>> }).paths;
+  for (const [path, methods] of Object.entries(paths)) {
+    if (path === '/v1/events') continue;
+    const place = path.replace('{id}', path.includes('approvals') ? id : 'snap_01m7ywm391a2papjpd2r');
+    for (const method of Object.keys(methods)) {
+      if (/\/(deny|approve|pause|tokens)/.test(place) && method !== 'get') continue;
+      const body =
+        method === 'post' ? { body: { sql: `alter role x password '${HIDDEN.rolePassword}'` } } : {};
+      await ask(place.replace('{name}', 'nobody'), { method: method.toUpperCase(), token, ...body });
+    }
+  }
+  await gateway.http('/v1/tokens/bot', { method: 'DELETE' });
+  await fixture.resolve(id, 'deny');
+  await client.untilReady();
+  client.destroy();
+
+  const store = readFileSync(join(gateway.directory, 'h.db')).toString('latin1');
+  const log = readFileSync(join(gateway.directory, 'h.db-wal')).toString('latin1');
+  const seen = [...answers, gateway.log(), ...receiver.received.map(({ text }) => text), store, log].join(
+    '\n',
+  );
+  expect(answers.length).toBeGreaterThan(25);
+  expect(gateway.log()).toContain('ECONNREFUSED');
+  for (const [what, secret] of Object.entries({ ...HIDDEN, token, first: gateway.token })) {
+    expect(seen.includes(secret), what).toBe(false);
+  }
+});
