@@ -23,6 +23,7 @@ import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { exactRows, PreviewResults } from './preview/results.ts';
+import { Turns } from './preview/turns.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -104,6 +105,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
+  const turns = new Turns(LIMITS.previewsAtOnceMax);
   approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
@@ -116,7 +118,7 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
-    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
+    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns },
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({

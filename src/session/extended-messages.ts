@@ -303,6 +303,7 @@ export class ExtendedMessages {
     const begins = ({ session }: Analysis['statements'][number]) =>
       session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
     if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
+    else this.state.begunIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
