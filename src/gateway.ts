@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
@@ -229,7 +230,10 @@ function lookAfterTrash(
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
-  const webhooks = config.webhooks === null ? NO_WEBHOOKS : loadWebhooksFile(config.webhooks);
+  const { webhooks: path } = config;
+  const webhooks = path === null ? NO_WEBHOOKS : loadWebhooksFile(path);
+  if (path !== null && (statSync(path).mode & 0o077) !== 0)
+    parts.log.warn({ file: path }, 'others than its owner may read the keys of webhooks');
   return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 
