@@ -166,6 +166,10 @@ async function start(
       if (!(await isReachable(target))) problems.push('the upstream server cannot be reached');
       return problems;
     },
+  }).catch(async (error: unknown) => {
+    // Clients could come in already, and nothing else would end that.
+    await listener.drain(0);
+    throw error;
   });
   approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
   stops.push(() => admin.close());
