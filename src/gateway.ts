@@ -118,7 +118,9 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
-    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns },
+    previews: config.previews
+      ? { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns }
+      : null,
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -164,6 +166,10 @@ async function start(
       if (!(await isReachable(target))) problems.push('the upstream server cannot be reached');
       return problems;
     },
+  }).catch(async (error: unknown) => {
+    // Clients could come in already, and nothing else would end that.
+    await listener.drain(0);
+    throw error;
   });
   approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
   stops.push(() => admin.close());
