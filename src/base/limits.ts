@@ -51,6 +51,10 @@ export const LIMITS = {
    * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
    */
   clientGoneMs: 60 * 60_000,
+  /** How long it counts as known what code runs as a table is written; others may give it a trigger meanwhile. */
+  tableCodeMs: 60_000,
+  /** Tables of which all sessions together remember it. */
+  tableCodesMax: 50_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
@@ -276,6 +280,8 @@ export const LIMITS = {
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  /** Previews that are made at a time; with more the server would be busy with those. */
+  previewsAtOnceMax: 4,
   /** What a client that does not wait for an approval waits for the preview of it. */
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */

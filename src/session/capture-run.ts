@@ -16,7 +16,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import { applySessionEffects } from './session-effects.ts';
+import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
 import {
   type Again,
@@ -125,8 +125,7 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
     reply.analysis = entry.analysis;
     reply.decision = entry.decision;
     reply.gate = gate;
-    if (entry.analysis.touchesSession || state.settings.mayBePutBack)
-      applySessionEffects(state, entry.analysis, reply, entry.text);
+    statementsSent(state, entry.analysis, reply, entry.text);
     state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([text, Buffer.alloc(1)])));
   };
   return { prepared, send };

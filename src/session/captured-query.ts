@@ -8,7 +8,7 @@ import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { noPlanError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import { applySessionEffects } from './session-effects.ts';
+import { statementsSent } from './session-effects.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Verdict } from './verdict.ts';
@@ -60,8 +60,7 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   }
   const isBegun = captured.kind === 'recorded' || (captured.kind === 'without' && captured.begun === true);
   if (!isBegun) state.services.audit.begin(entry);
-  if (entry.analysis.touchesSession || state.settings.mayBePutBack)
-    applySessionEffects(state, entry.analysis, reply, entry.text);
+  statementsSent(state, entry.analysis, reply, entry.text);
   if (captured.kind !== 'taken') {
     reply.audit = entry;
     return null;

@@ -12,7 +12,7 @@ import { NOTHING, poison } from './poison.ts';
 import { internalError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { rule } from './ruling.ts';
-import { applySessionEffects } from './session-effects.ts';
+import { statementsSent } from './session-effects.ts';
 import type { Captured, DeferredDrop, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -157,8 +157,7 @@ export class DeferredDrops {
     const reply = state.replies.push(ReplyKind.Execute);
     reply.audit = entry;
     const { analysis, statement } = bound.portal;
-    if (analysis.touchesSession || state.settings.mayBePutBack)
-      applySessionEffects(state, analysis, reply, statement.text);
+    statementsSent(state, analysis, reply, statement.text);
     if (atSync) {
       state.replies.push(ReplyKind.Close).hidden = true;
       return this.synced(deferred, [

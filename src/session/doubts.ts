@@ -1,5 +1,6 @@
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
+import { readTableCode } from '../catalog/table-code.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
@@ -11,7 +12,7 @@ import { nativeError } from './refusal.ts';
 import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
-import type { Verdict } from './verdict.ts';
+import type { Answer, Verdict } from './verdict.ts';
 
 const SETTINGS = plainQuery(`SELECT pg_catalog.current_setting('client_encoding'),
   pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path')`);
@@ -31,6 +32,8 @@ type Question = 'settings' | 'names';
 export class Doubts {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
+  /** In front of the message that is looked at. */
+  private hasAskedTables = false;
 
   constructor(state: SessionState, hidden: HiddenQueries) {
     this.state = state;
@@ -132,8 +135,37 @@ export class Doubts {
     return !(read instanceof Promise) && isAlike(feared, read) ? null : 'settings';
   }
 
-  /** Settles whether or not the server has told. */
+  /** A message of the client's is looked at for the first time. */
+  begins(): void {
+    this.hasAskedTables = false;
+  }
+
+  /**
+   * The wait, in front of a write, for what code runs with it, where that is not known of its tables. Where it cannot be
+   * asked, the worst is feared.
+   */
+  beforeWrite(analysis: Analysis, answer: Answer | null): Verdict {
+    const { state } = this;
+    if (this.hasAskedTables || (answer !== null && answer.outcome !== null) || !state.takesQueries)
+      return null;
+    if (state.written.unknown(analysis).length === 0) return null;
+    this.hasAskedTables = true;
+    const asked = { analysis: null, outcome: null };
+    return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)).then(() => asked) };
+  }
+
   private async answer(question: Question): Promise<void> {
+    const { state } = this;
+    await this.asking(async (connection) => {
+      const asked: Promise<void>[] = [];
+      if (state.settings.inDoubt) asked.push(this.askSettings(connection));
+      if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
+      await Promise.all(asked);
+    });
+  }
+
+  /** Settles whether or not the server has told. */
+  private async asking(ask: (connection: HiddenConnection) => Promise<void>): Promise<void> {
     const { state } = this;
     try {
       await untilSegmentFits(state);
@@ -141,17 +173,21 @@ export class Doubts {
       if (state.inImplicitBlock && !state.replies.segmentOpen) return;
       if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
         return;
-      const connection = this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync');
-      const asked: Promise<void>[] = [];
-      if (state.settings.inDoubt) asked.push(this.askSettings(connection));
-      if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
-      await Promise.all(asked);
+      await ask(this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync'));
     } catch (error) {
       await state.untilHiddenOver();
       // Inside a segment it is one of the client's errors, with which the server discards up to its Sync.
       if (state.discarding && error instanceof HiddenQueryError)
         state.inject(encodeErrorResponse(nativeError(error), state.clientEncoding));
     }
+  }
+
+  /** Names are looked up in the path of the moment, which has to be known for the answer to last. */
+  private async askTables(connection: HiddenConnection, analysis: Analysis): Promise<void> {
+    const { settings, written } = this.state;
+    if (settings.knownPath === null) await this.askSettings(connection);
+    const unknown = settings.facts.catalogFirst ? written.unknown(analysis) : [];
+    if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
   }
 
   private async askSettings(connection: HiddenConnection): Promise<void> {

@@ -9,6 +9,7 @@ import { Frontend } from '../wire/message-type.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
+import type { Doubts } from './doubts.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
@@ -24,9 +25,10 @@ import {
   unreadableNameError,
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { mayBeHeld, type Sent } from './sent.ts';
-import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
@@ -60,14 +62,22 @@ export class ExtendedMessages {
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
   private readonly records: CommitRecord;
+  private readonly doubts: Doubts;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
 
-  constructor(state: SessionState, holds: HoldDesk, snapshots: SnapshotDesk, records: CommitRecord) {
+  constructor(
+    state: SessionState,
+    holds: HoldDesk,
+    snapshots: SnapshotDesk,
+    records: CommitRecord,
+    doubts: Doubts,
+  ) {
     this.state = state;
     this.holds = holds;
     this.snapshots = snapshots;
     this.records = records;
+    this.doubts = doubts;
   }
 
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -134,6 +144,8 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const learning = this.doubts.beforeWrite(analysis, answer);
+    if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
     const decision = this.state.decide(analysis);
@@ -239,6 +251,13 @@ export class ExtendedMessages {
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    // What was decided at Bind may be held back by now, a write that has begun to run as well.
+    const heldBack = refusedByRestraint(this.state, analysis);
+    if (heldBack !== null) {
+      this.state.bound = null;
+      entry.decision = heldBack.decision;
+      return poison(this.state, Frontend.Execute, heldBack.error, entry);
+    }
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
@@ -258,8 +277,7 @@ export class ExtendedMessages {
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession || this.state.settings.mayBePutBack)
-      applySessionEffects(this.state, analysis, reply, portal.statement.text);
+    statementsSent(this.state, analysis, reply, portal.statement.text);
     return null;
   }
 
@@ -285,6 +303,7 @@ export class ExtendedMessages {
     const begins = ({ session }: Analysis['statements'][number]) =>
       session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
     if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
+    else this.state.begunIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */

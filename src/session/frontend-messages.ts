@@ -21,7 +21,7 @@ import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { mayBeHeld } from './sent.ts';
-import { applySessionEffects, resolveExecute } from './session-effects.ts';
+import { resolveExecute, statementsSent } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { executedBy, executes } from './understanding.ts';
@@ -61,7 +61,7 @@ export class FrontendMessages {
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
-    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records);
+    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records, this.doubts);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -86,7 +86,10 @@ export class FrontendMessages {
     missingBytes = 0,
   ): Verdict {
     const { state } = this;
-    if (answer === null) this.asked = false;
+    if (answer === null) {
+      this.asked = false;
+      this.doubts.begins();
+    }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
@@ -236,6 +239,8 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
+    const learning = this.doubts.beforeWrite(analysis, answer);
+    if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const sent = mayBeHeld(this.state.decide(analysis))
       ? { text: text ?? bytes.utf8Slice(start, textEnd), types: '', bound: null }
@@ -259,8 +264,7 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    if (analysis.touchesSession || this.state.settings.mayBePutBack)
-      applySessionEffects(this.state, analysis, reply, text);
+    statementsSent(this.state, analysis, reply, text);
     return null;
   }
 

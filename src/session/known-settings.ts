@@ -25,6 +25,10 @@ export class KnownSettings {
   private trustedAtStart: boolean | null;
   /** Whether the path that the server told last can be trusted; null where it does not tell. */
   private pathTold: boolean | null;
+  /** What the server has told last, where it tells. */
+  private toldPath: string | null;
+  /** As it was when nothing was under way that may change it. */
+  private path: string | null;
   /** How many statements that touch the path have been sent. */
   private pathTouches = 0;
   private textDoubt = false;
@@ -41,6 +45,8 @@ export class KnownSettings {
     this.standardStrings = isOn(parameters.get('standard_conforming_strings'));
     const told = parameters.get('search_path') ?? null;
     this.pathTold = told === null ? null : isCatalogFirst(told);
+    this.toldPath = told;
+    this.path = told;
     this.pathTrusted = (told ?? pathAtStart) === null || isCatalogFirst((told ?? pathAtStart)!);
     this.trustedAtStart = (told ?? pathAtStart) === null ? null : this.pathTrusted;
     this.pathDoubt = this.trustedAtStart === null;
@@ -55,6 +61,11 @@ export class KnownSettings {
   /** Whether the server could tell more. */
   get inDoubt(): boolean {
     return this.textDoubt || this.pathDoubt;
+  }
+
+  /** The path, where it is known; names are looked up in it as long as it is the same. */
+  get knownPath(): string | null {
+    return this.pathDoubt ? null : this.path;
   }
 
   /** The facts as they are if there is nothing to the doubts. */
@@ -79,6 +90,7 @@ export class KnownSettings {
         break;
       case 'search_path':
         this.pathTold = isCatalogFirst(value);
+        this.toldPath = value;
         if (!this.pathTold) this.pathTrusted = false;
         break;
       default:
@@ -97,6 +109,7 @@ export class KnownSettings {
   /** A statement is sent that sets the path; null for one that the text does not tell. */
   pathSet(path: string | null): void {
     this.pathTouched();
+    this.path = null;
     if (path === null) {
       this.pathDoubt = true;
       this.mayBePutBack = true;
@@ -141,6 +154,7 @@ export class KnownSettings {
     const before = this.facts.catalogFirst;
     this.textDoubt = false;
     this.pathDoubt = false;
+    this.path = path;
     this.pathTrusted = isCatalogFirst(path);
     // What was there before the transaction stays, however that ends.
     this.mayBePutBack = place !== 'idle' && this.touchedSinceIdle;
@@ -158,6 +172,7 @@ export class KnownSettings {
   /** A statement is sent that gives the path the value back that it had at the start. */
   pathReset(): void {
     this.pathTouched();
+    this.path = null;
     if (!this.resetsToTrusted) {
       this.pathDoubt = true;
       this.mayBePutBack = true;
@@ -198,7 +213,10 @@ export class KnownSettings {
       if (status === 'I') this.touchedSinceIdle = false;
       this.uncertain = false;
       this.textDoubt = false;
-      if (this.pathTold !== null) this.pathDoubt = false;
+      if (this.pathTold !== null) {
+        this.pathDoubt = false;
+        this.path = this.toldPath;
+      }
     }
     const before = this.facts.catalogFirst;
     // What has been told is how it stands only if nothing is under way that changes it.

@@ -18,6 +18,9 @@ import type { SessionState } from './state.ts';
 /** What takes nothing of a transaction back. */
 const OPENS: ReadonlySet<TransactionVerb> = new Set(['begin', 'savepoint', 'release']);
 
+/** Settings that change whose rights count, and which schema is the user's own; or what fires as tables are written. */
+const ROLES = new Set(['role', 'session_authorization', 'row_security', 'session_replication_role']);
+
 /** Settings that change how the server reads text. */
 const READING = new Set(['client_encoding', 'names', 'standard_conforming_strings', 'backslash_quote']);
 
@@ -108,11 +111,24 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
   };
 }
 
+/** Statements are sent: follows what they do to the session, and what runs with them may do. */
+export function statementsSent(
+  state: SessionState,
+  analysis: Analysis,
+  reply: Reply,
+  source: string | null,
+): void {
+  if (analysis.touchesSession || state.settings.mayBePutBack)
+    applySessionEffects(state, analysis, reply, source);
+  const code = state.written.codeOf(analysis);
+  if (code !== 'none') state.codeRuns(code);
+}
+
 /**
  * Applies what the statements do to the session as they are sent; `reply` keeps what counts once it is answered, and
  * `source` is the text that they are part of.
  */
-export function applySessionEffects(
+function applySessionEffects(
   state: SessionState,
   analysis: Analysis,
   reply: Reply,
@@ -173,6 +189,8 @@ function apply(
       return effect.name === null ? { name: null, value: null } : named(state, effect.name, null);
     case 'discard':
       state.epoch++;
+      if (effect.target !== 'all' && effect.target !== 'temp') return null;
+      state.written.changed();
       if (effect.target !== 'all') return null;
       settingResets(state, null);
       return { name: null, value: null };
@@ -181,10 +199,12 @@ function apply(
       return null;
     case 'reset':
       state.epoch++;
+      if (effect.name === null || ROLES.has(effect.name.toLowerCase())) state.written.changed();
       settingResets(state, effect.name?.toLowerCase() ?? null);
       return null;
     case 'schema-change':
       state.epoch++;
+      state.written.changed();
       return null;
     case 'opaque-code':
       state.codeRuns();
@@ -210,7 +230,9 @@ function named(state: SessionState, name: string, value: PreparedStatement | nul
 function settingChanges(state: SessionState, name: string, value: string | null): void {
   if (READING.has(name)) state.settings.textTouched();
   if (name === 'search_path') state.searchPathSet(value);
-  if (name === 'role' || name === 'session_authorization' || name === 'row_security') state.epoch++;
+  if (!ROLES.has(name)) return;
+  state.epoch++;
+  state.written.changed();
 }
 
 /** The name is null for all of them. */

@@ -28,7 +28,7 @@ import { PlainPart } from './plain-part.ts';
 import { planRequest } from './prepared-text.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
-import { applySessionEffects } from './session-effects.ts';
+import { statementsSent } from './session-effects.ts';
 import { rehearse } from './split-rehearsal.ts';
 import { type BlockKind, blockOf, type Part, partsOf, problemOf, verbOf } from './split-text.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -222,8 +222,7 @@ function sendPart({ state, entry: { analysis: whole } }: SplitRun, part: Part, e
   reply.statementsDone = part.first;
   reply.decision = entry.decision;
   state.services.audit.begin(entry);
-  if (part.analysis.touchesSession || state.settings.mayBePutBack)
-    applySessionEffects(state, part.analysis, reply, null);
+  statementsSent(state, part.analysis, reply, null);
   state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([padded(part), ZERO])));
   return reply;
 }

@@ -9,6 +9,7 @@ import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
 import type { PreviewSources } from '../preview/compute.ts';
 import type { PreviewSink } from '../preview/results.ts';
+import type { Turns } from '../preview/turns.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
@@ -29,6 +30,7 @@ import { ReplyKind, ReplyQueue } from './replies.ts';
 import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
 import type { StartupFacts } from './startup-parameters.ts';
+import { WrittenTables } from './written-tables.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
@@ -69,6 +71,7 @@ export interface SnapshotServices {
 export interface PreviewServices {
   readonly sources: PreviewSources;
   readonly results: PreviewSink;
+  readonly turns: Turns;
 }
 
 /** What a session needs of the rest of the program. */
@@ -121,6 +124,8 @@ export class SessionState {
   discarding = false;
   /** The last segment in which something was executed other than a BEGIN. */
   executedIn = -1;
+  /** The last segment in which a BEGIN was executed. */
+  begunIn = -1;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**
@@ -151,6 +156,7 @@ export class SessionState {
   /** Snapshots of what is not committed yet. */
   readonly fates: SnapshotFates;
   readonly settings: KnownSettings;
+  readonly written: WrittenTables;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
@@ -191,6 +197,7 @@ export class SessionState {
     this.replication = startup.replication;
     this.fates = new SnapshotFates(this);
     this.settings = new KnownSettings(parameters, startup.searchPath);
+    this.written = new WrittenTables(this);
   }
 
   /** How the server reads text, as far as it is known now. */
@@ -221,12 +228,19 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
-  /** Code that the gateway has not read is sent. */
-  codeRuns(): void {
+  /** Code that the gateway has not read is sent; it may not be known to touch names. */
+  codeRuns(code: 'settings' | 'names' = 'names'): void {
     this.epoch++;
-    this.codeEpoch = this.epoch;
-    this.namesDoubted = !this.replication;
+    if (code === 'names') {
+      this.codeEpoch = this.epoch;
+      this.namesDoubted = !this.replication;
+    }
     this.settings.codeRuns();
+  }
+
+  /** Whether queries of ours are understood. */
+  get takesQueries(): boolean {
+    return !this.replication;
   }
 
   /** Whether something is in doubt that the server could be asked. */
@@ -258,6 +272,7 @@ export class SessionState {
   statusTold(isLast: boolean): void {
     if (!isLast) return;
     this.endsBlock = false;
+    this.written.ready(this.transactionStatus);
     if (this.transactionStatus === 'I') this.inImplicitBlock = false;
   }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withinMs } from '../base/deadline.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -18,6 +19,7 @@ import { problemOfSeal, readSealedManifest, type TrustedKeys } from '../snapshot
 import { ROW_FILE_SUFFIX } from '../snapshot/row-file.ts';
 import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
+import { verifySnapshot } from '../snapshot/snapshots.ts';
 import { definitionsOf } from '../trash/archived-definitions.ts';
 import { TRASH_SCHEMA } from '../trash/definitions.ts';
 import { differences } from '../trash/standing.ts';
@@ -52,6 +54,23 @@ export class ArchiveStopped extends Error {}
  * who brings it back waits for more than one of them.
  */
 export async function archiveDropped(
+  request: ArchiveTrash,
+  session: UndoSession,
+  snapshot: DroppedSnapshot,
+): Promise<Archived> {
+  const key = createHash('sha256').update(`holdfast archive ${snapshot.folder}`).digest();
+  const lock = [key.readBigInt64BE().toString()];
+  const [row] = await session.query('SELECT pg_catalog.pg_try_advisory_lock($1)', lock);
+  // Two that write the same files would leave a manifest of the one with rows of the other.
+  if (row?.[0] !== 't') throw new Error('another gateway is archiving it at this moment');
+  try {
+    return await archiveAll(request, session, snapshot);
+  } finally {
+    await session.query('SELECT pg_catalog.pg_advisory_unlock($1)', lock).catch(() => {});
+  }
+}
+
+async function archiveAll(
   request: ArchiveTrash,
   session: UndoSession,
   snapshot: DroppedSnapshot,
@@ -122,6 +141,19 @@ export async function hasArchive(
   folder: string,
 ): Promise<boolean> {
   return (await readKnown(request, archiveFolder(folder))) !== null;
+}
+
+/** The same, with every byte read again, since there is no other copy once it is purged. Null where all is well. */
+export async function faultOfArchive(
+  request: Pick<ArchiveTrash, 'store' | 'keys'>,
+  folder: string,
+): Promise<string | null> {
+  const manifest = await readKnown(request, archiveFolder(folder));
+  if (manifest === null) return 'it is not archived yet, as trash.archive says';
+  const [fault] = (await verifySnapshot(request.store, manifest)).faults;
+  return fault === undefined
+    ? null
+    : `its archive cannot be read (${fault.blob}: ${fault.reason}); with ${archiveFolder(folder)} taken away it is made anew`;
 }
 
 async function demandAsLeft(session: UndoSession, objects: readonly TrashedObject[]): Promise<void> {

@@ -5,7 +5,7 @@ import { type Manifest, readManifest } from '../snapshot/manifest.ts';
 import { problemOfSeal, readSealedManifest, type TrustedKeys } from '../snapshot/manifest-seal.ts';
 import { markPurged } from '../snapshot/snapshots.ts';
 import { bytesOf, purgeable, purgeDropped } from '../trash/purge.ts';
-import { hasArchive } from './archive-trash.ts';
+import { faultOfArchive, hasArchive } from './archive-trash.ts';
 import type { UndoSession } from './session.ts';
 import { trashSession } from './undo-drop.ts';
 
@@ -118,8 +118,9 @@ async function purgeOne(
   const { database } = manifest.session;
   const told = { id, createdAtMs, database, statement: manifest.statement.text, bytes, archived };
   const isDatabase = found.some(({ kind }) => kind === 'database');
-  if (archivedOnly && !archived && !isDatabase) {
-    const reason = 'it is not archived yet, as trash.archive says';
+  const reason =
+    archivedOnly && !isDatabase && keys !== null ? await faultOfArchive({ store, keys }, folder) : null;
+  if (reason !== null) {
     return { ...told, objects: 0, kept: { objects: found.length, reason } };
   }
   if (dryRun) return { ...told, objects: found.length, kept: null };

@@ -17,6 +17,15 @@ rules:
   - { name: the rest, action: allow }
 `;
 
+/** Everything that changes or drops rows has to have one. */
+export const EVERY_CHANGE = `
+mode: protect
+without_plan: block
+rules:
+  - { name: what changes, match: { operation: [update, delete, merge, truncate, upsert, "drop *"] }, action: snapshot }
+  - { name: the rest, action: allow }
+`;
+
 export const typesOf = (messages: readonly BackendMessage[]) => messages.map(({ type }) => type).join('');
 
 /** A gateway that takes snapshots, with those that it has taken. */
@@ -40,6 +49,11 @@ export class SnapshotsTaken {
 
   async reset(): Promise<void> {
     await this.fixture.reset();
+    this.clear();
+  }
+
+  /** Removes all snapshots. */
+  clear(): void {
     rmSync(join(this.folder, 'snapshots'), { recursive: true, force: true });
   }
 

@@ -16,12 +16,20 @@ create or replace function shelf() returns int language plpgsql as
   $$ begin perform set_config('search_path', 'evil, pg_catalog, public', false); return 1; end $$;
 create or replace function unshelf() returns int language plpgsql as
   $$ begin perform set_config('search_path', 'public', false); return 1; end $$;
+create or replace function hung() returns trigger language plpgsql as
+  $$ begin perform set_config('search_path', 'evil, pg_catalog, public', false); return new; end $$;
+drop table if exists trapped, defaulted, quietly cascade;
+create table trapped (id int);
+create trigger t before insert on trapped for each row execute function hung();
+create table defaulted (id int, a int default shelf());
+create table quietly (id int, a int default quiet());
 `;
 /** What is safe passes; what may be more is refused, so that a test need not wait. */
 const POLICY = `mode: protect
 rules:
   - { name: the code itself, match: { function: ["*harmless", "*quiet", "*shelf", "*unshelf"] }, action: allow }
   - { name: blocks, match: { operation: [do] }, action: allow }
+  - { name: what makes it, match: { application: [maker], role: [postgres] }, action: allow }
   - { name: no more, match: { risk: [high, critical] }, action: block }
 `;
 const HIDDEN_DELETE = "select '\\''; delete from precious; --'";
@@ -81,6 +89,53 @@ describe.each([15, 18] as const)('behind code that the gateway has not read, on 
       expect(await fixture.preciousRows()).toBe(10);
     },
   );
+
+  describe('that runs as a table is written,', () => {
+    it.each(['trapped', 'defaulted'])(
+      'functions are those of the search_path that it leaves: %s',
+      async (table) => {
+        expect(await query(LOWER)).toEqual([]);
+        expect(await query(`insert into ${table} (id) values (1)`)).toEqual([]);
+        expect(await query(LOWER)).toEqual(['42501']);
+        expect(await fixture.preciousRows()).toBe(10);
+      },
+    );
+
+    it.each(['trapped', 'defaulted'])('also in one segment, and in a COPY: %s', async (table) => {
+      client.write(...extended(`insert into ${table} (id) values (1)`), ...extended(LOWER), fe.sync());
+      expect(await sqlstates()).toEqual(['42501']);
+      client.write(fe.query(`copy ${table} (id) from stdin`));
+      await client.until('G');
+      client.write(fe.copyData('1\n'), fe.copyDone());
+      expect(await sqlstates()).toEqual([]);
+      expect(await query(LOWER)).toEqual(['42501']);
+      expect(await fixture.preciousRows()).toBe(10);
+    });
+
+    it('a text that comes at once is read as the server reads it by then', async () => {
+      client.write(fe.query('insert into quietly (id) values (1)'), fe.query(HIDDEN_DELETE));
+      expect(await sqlstates()).toEqual([]);
+      expect(await sqlstates()).toEqual(['42501']);
+      expect(await fixture.preciousRows()).toBe(10);
+    });
+
+    it('or is given to a table by the session itself', async () => {
+      expect(await query('insert into other values (1)')).toEqual([]);
+      expect(await query(LOWER)).toEqual([]);
+      await query('set application_name to maker');
+      await query('create trigger t before insert on other for each row execute function hung()');
+      await query('reset application_name');
+      expect(await query('insert into other values (2)')).toEqual([]);
+      expect(await query(LOWER)).toEqual(['42501']);
+      client = await fixture.client();
+      await query('begin');
+      expect(await query('create temp table precious (id int)')).toEqual([]);
+      expect(await query('insert into precious values (1)')).toEqual([]);
+      expect(await query(LOWER)).toEqual([]);
+      await query('rollback');
+      expect(await fixture.preciousRows()).toBe(10);
+    });
+  });
 
   it('a prepared statement is understood anew', async () => {
     client.write(fe.parse('p', LOWER), fe.sync());

@@ -8,7 +8,7 @@ import { scratchFolder } from './postgres.ts';
 import { reapAtExit } from './reap.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const TOKEN = 'test-token-of-the-black-box-suites';
+export const TOKEN = 'test-token-of-the-black-box-suites';
 const READY_MS = 30_000;
 
 export interface GatewayOptions {

@@ -60,9 +60,8 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     await direct.rows(SETUP);
   });
 
-  const told: string[] = [];
   async function sweep(ageMs: number | null): Promise<string[]> {
-    told.length = 0;
+    const told: string[] = [];
     const log = (facts: unknown, text?: string) => void told.push(`${text} ${JSON.stringify(facts)}`);
     const sweeper = new TrashSweeper({
       store,
@@ -75,7 +74,7 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     });
     await sweeper.sweep();
     await sweeper.close();
-    return [...told];
+    return told;
   }
   const keys = () => trustedKeys({ signingKey: env['HOLDFAST_AUDIT_SIGNING_KEY']!, formerKeys: [] });
 
@@ -157,6 +156,29 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
       expect.stringMatching(/was archived/),
       expect.stringMatching(/was purged/),
     ]);
+  });
+
+  it('is read again before the purge, which keeps what is not there as it was written', async () => {
+    const { id, folder } = await dropped('drop table app.big cascade');
+    expect(await sweep(null)).toEqual([expect.stringMatching(/was archived/)]);
+    for await (const { key } of files.list(`${archiveFolder(folder)}/`)) {
+      if (!key.endsWith('.zst')) continue;
+      const path = join(fixture.gateway.directory, 'snapshots', key);
+      const bytes = await readFile(path);
+      bytes[1000]! ^= 1;
+      await writeFile(path, bytes);
+    }
+    expect(await sweep(-1)).toEqual([expect.stringMatching(/its archive cannot be read/)]);
+    expect(await inTrash()).toBe(1);
+    expect((await cli('undo', id, '--yes')).code).toBe(0);
+    expect(await direct.rows('select count(*) from app.big')).toEqual([['32000']]);
+  });
+
+  it('is made by one gateway at a time', async () => {
+    await dropped('drop table app.part');
+    const [one, other] = await Promise.all([sweep(null), sweep(null)]);
+    expect([...one, ...other].filter((text) => /was archived/.test(text)).length).toBeGreaterThan(0);
+    expect(await sweep(-1)).toEqual([expect.stringMatching(/was purged/)]);
   });
 
   it('is not of what was changed in the trash, which stays', async () => {
