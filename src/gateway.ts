@@ -118,7 +118,9 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
-    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns },
+    previews: config.previews
+      ? { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns }
+      : null,
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
