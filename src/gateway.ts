@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
@@ -22,6 +23,7 @@ import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { exactRows, PreviewResults } from './preview/results.ts';
+import { Turns } from './preview/turns.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
 import type { ClientTls } from './session/negotiation.ts';
@@ -103,6 +105,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
+  const turns = new Turns(LIMITS.previewsAtOnceMax);
   approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
@@ -115,7 +118,9 @@ async function start(
     statementBytesMax: config.limits.statementBytes,
     catalog,
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
-    previews: { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews },
+    previews: config.previews
+      ? { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns }
+      : null,
     recordsFirst: config.audit.durableBeforeCommit,
   };
   const sweeper = new SnapshotSweeper({
@@ -161,6 +166,10 @@ async function start(
       if (!(await isReachable(target))) problems.push('the upstream server cannot be reached');
       return problems;
     },
+  }).catch(async (error: unknown) => {
+    // Clients could come in already, and nothing else would end that.
+    await listener.drain(0);
+    throw error;
   });
   approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
   stops.push(() => admin.close());
@@ -225,7 +234,10 @@ function lookAfterTrash(
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
-  const webhooks = config.webhooks === null ? NO_WEBHOOKS : loadWebhooksFile(config.webhooks);
+  const { webhooks: path } = config;
+  const webhooks = path === null ? NO_WEBHOOKS : loadWebhooksFile(path);
+  if (path !== null && (statSync(path).mode & 0o077) !== 0)
+    parts.log.warn({ file: path }, 'others than its owner may read the keys of webhooks');
   return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 

@@ -280,6 +280,8 @@ export const LIMITS = {
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  /** Previews that are made at a time; with more the server would be busy with those. */
+  previewsAtOnceMax: 4,
   /** What a client that does not wait for an approval waits for the preview of it. */
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */

@@ -10,8 +10,10 @@ export type TableCode = 'none' | 'settings' | 'names';
 /** PostgreSQL gives lower OIDs to what is its own. */
 const OWN = 'OPERATOR(pg_catalog.<) 16384';
 const NOT_OWN = 'OPERATOR(pg_catalog.>=) 16384';
+const ACTS = 'OPERATOR(pg_catalog.=) ANY (\'{c,n,d}\'::pg_catalog."char"[])';
 const is = 'OPERATOR(pg_catalog.=)';
-const JSON_OID = 114;
+const TEXT_OID = 25;
+const OID_ARRAY_OID = 1028;
 
 /** Words that a function may hold which leaves settings, names and other tables alone; and no comment, no cast. */
 const HARMFUL =
@@ -40,50 +42,62 @@ const language = `JOIN pg_catalog.pg_language l ON l.oid ${is} p.prolang`;
 const depends = (catalog: string, of: string) =>
   `SELECT '${catalog}'::pg_catalog.regclass::pg_catalog.oid, o.oid FROM ${of}`;
 
-/**
- * For each name the danger of what a write of it leads to: its partitions and descendants, the tables that foreign keys
- * change with it, and of each the triggers, rules, and functions of defaults, checks, domains, indexes, policies and
- * casts. A name that means nothing yet is not answered.
- */
-const QUESTION = `WITH RECURSIVE named AS (
-  SELECT n AS name, pg_catalog.to_regclass(n)::pg_catalog.oid AS oid FROM pg_catalog.json_array_elements_text($1) n
-), reached(name, oid) AS (
-  SELECT name, oid FROM named WHERE oid IS NOT NULL
+/** Each by the index on what it belongs to: OFFSET keeps the server from reading all constraints instead. */
+const DOMAINS = `pg_catalog.pg_attribute a CROSS JOIN LATERAL (
+        SELECT k.oid FROM pg_catalog.pg_constraint k WHERE k.contypid ${is} a.atttypid OFFSET 0
+      ) o WHERE a.attrelid ${is} r.oid AND a.atttypid OPERATOR(pg_catalog.<>) 0`;
+
+/** What a write of the table leads to: its partitions and descendants, and the tables that foreign keys change with it. */
+const REACHED = `WITH RECURSIVE reached(oid) AS (
+  SELECT pg_catalog.to_regclass($1)::pg_catalog.oid
   UNION
-  SELECT r.name, next.oid FROM reached r CROSS JOIN LATERAL (
+  SELECT next.oid FROM reached r CROSS JOIN LATERAL (
     SELECT i.inhrelid AS oid FROM pg_catalog.pg_inherits i WHERE i.inhparent ${is} r.oid
     UNION ALL
     SELECT k.conrelid FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint k ON k.oid ${is} g.tgconstraint
      WHERE g.tgrelid ${is} r.oid AND k.confrelid ${is} r.oid AND k.contype ${is} 'f'
+       AND (k.confdeltype ${ACTS} OR k.confupdtype ${ACTS})
   ) next
-), functions(name, oid) AS (
-  SELECT r.name, g.tgfoid FROM reached r JOIN pg_catalog.pg_trigger g ON g.tgrelid ${is} r.oid
-   WHERE g.tgfoid ${NOT_OWN} AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'
-  UNION ALL
-  SELECT r.name, c.castfunc FROM reached r JOIN pg_catalog.pg_attribute a ON a.attrelid ${is} r.oid
-    JOIN pg_catalog.pg_cast c ON c.casttarget ${is} a.atttypid WHERE c.castfunc ${NOT_OWN}
-  UNION ALL
-  SELECT r.name, coalesce(q.oprcode::pg_catalog.oid, d.refobjid) FROM reached r CROSS JOIN LATERAL (
-    ${depends('pg_catalog.pg_attrdef', `pg_catalog.pg_attrdef o WHERE o.adrelid ${is} r.oid`)}
-    UNION ALL
-    ${depends('pg_catalog.pg_constraint', `pg_catalog.pg_constraint o WHERE o.conrelid ${is} r.oid`)}
-    UNION ALL
-    ${depends('pg_catalog.pg_constraint', `pg_catalog.pg_attribute a JOIN pg_catalog.pg_constraint o ON o.contypid ${is} a.atttypid WHERE a.attrelid ${is} r.oid AND o.contypid OPERATOR(pg_catalog.<>) 0`)}
-    UNION ALL
-    ${depends('pg_catalog.pg_policy', `pg_catalog.pg_policy o WHERE o.polrelid ${is} r.oid`)}
-    UNION ALL
-    ${depends('pg_catalog.pg_class', `(SELECT x.indexrelid AS oid FROM pg_catalog.pg_index x WHERE x.indrelid ${is} r.oid UNION ALL SELECT r.oid) o`)}
-  ) o(classid, objid)
-    JOIN pg_catalog.pg_depend d ON d.classid ${is} o.classid AND d.objid ${is} o.objid
-    LEFT JOIN pg_catalog.pg_operator q ON q.oid ${is} d.refobjid AND d.refclassid ${is} 'pg_catalog.pg_operator'::pg_catalog.regclass
-   WHERE d.refclassid ${is} 'pg_catalog.pg_proc'::pg_catalog.regclass OR q.oid IS NOT NULL
 )
-SELECT n.name, greatest(
-  (SELECT pg_catalog.max(CASE WHEN c.relkind ${is} ANY ('{r,p}'::pg_catalog."char"[]) AND NOT c.relhasrules THEN 0 ELSE 2 END)
-     FROM reached r JOIN pg_catalog.pg_class c ON c.oid ${is} r.oid WHERE r.name ${is} n.name),
-  (SELECT pg_catalog.max(${DANGER})
-     FROM functions f JOIN pg_catalog.pg_proc p ON p.oid ${is} f.oid ${language} WHERE f.name ${is} n.name))
-  FROM named n WHERE n.oid IS NOT NULL`;
+SELECT pg_catalog.array_agg(r.oid) FROM reached r WHERE r.oid IS NOT NULL`;
+
+/**
+ * The danger of the triggers and rules of these, and of functions of defaults, checks, domains, indexes, policies and
+ * casts. Their number is told to the server, which would compile a query that it takes for a costly one, and that takes
+ * longer than to run it.
+ */
+const QUESTION = `WITH reached(oid) AS (
+  SELECT r FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+), functions(oid) AS (
+  SELECT f.oid FROM reached r CROSS JOIN LATERAL (
+    SELECT g.tgfoid AS oid FROM pg_catalog.pg_trigger g
+     WHERE g.tgrelid ${is} r.oid AND g.tgfoid ${NOT_OWN} AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'
+    UNION ALL
+    SELECT c.castfunc FROM pg_catalog.pg_cast c
+     WHERE c.castfunc ${NOT_OWN} AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
+       WHERE a.attrelid ${is} r.oid AND a.atttypid ${is} c.casttarget)
+    UNION ALL
+    SELECT coalesce(q.oprcode::pg_catalog.oid, d.refobjid) FROM (
+      ${depends('pg_catalog.pg_attrdef', `pg_catalog.pg_attrdef o WHERE o.adrelid ${is} r.oid`)}
+      UNION ALL
+      ${depends('pg_catalog.pg_constraint', `pg_catalog.pg_constraint o WHERE o.conrelid ${is} r.oid`)}
+      UNION ALL
+      ${depends('pg_catalog.pg_constraint', DOMAINS)}
+      UNION ALL
+      ${depends('pg_catalog.pg_policy', `pg_catalog.pg_policy o WHERE o.polrelid ${is} r.oid`)}
+      UNION ALL
+      ${depends('pg_catalog.pg_class', `(SELECT x.indexrelid AS oid FROM pg_catalog.pg_index x WHERE x.indrelid ${is} r.oid UNION ALL SELECT r.oid) o`)}
+    ) o(classid, objid)
+      JOIN pg_catalog.pg_depend d ON d.classid ${is} o.classid AND d.objid ${is} o.objid
+      LEFT JOIN pg_catalog.pg_operator q ON q.oid ${is} d.refobjid AND d.refclassid ${is} 'pg_catalog.pg_operator'::pg_catalog.regclass
+     WHERE d.refclassid ${is} 'pg_catalog.pg_proc'::pg_catalog.regclass OR q.oid IS NOT NULL
+    OFFSET 0
+  ) f
+)
+SELECT greatest(
+  (SELECT pg_catalog.max((SELECT CASE WHEN c.relkind ${is} ANY ('{r,p}'::pg_catalog."char"[]) AND NOT c.relhasrules
+     THEN 0 ELSE 2 END FROM pg_catalog.pg_class c WHERE c.oid ${is} r.oid)) FROM reached r),
+  (SELECT pg_catalog.max(${DANGER}) FROM functions f JOIN pg_catalog.pg_proc p ON p.oid ${is} f.oid ${language}))`;
 
 const CODES: readonly TableCode[] = ['none', 'settings', 'names'];
 
@@ -107,17 +121,33 @@ export async function readTableCode(
   connection: HiddenConnection,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, TableCode>> {
+  const found = new Map<string, TableCode>();
+  for (const name of names) {
+    const reached = await answerTo(connection, REACHED, TEXT_OID, name);
+    if (reached === null) continue;
+    const danger = await answerTo(connection, QUESTION, OID_ARRAY_OID, reached);
+    if (danger !== null) found.set(name, CODES[Number(danger)] ?? 'names');
+  }
+  return found;
+}
+
+/** The one value that a query of one parameter answers. */
+async function answerTo(
+  connection: HiddenConnection,
+  sql: string,
+  type: number,
+  parameter: string,
+): Promise<string | null> {
+  let answer: string | null = null;
   const query: HiddenQuery = {
-    sql: QUESTION,
-    parameterTypes: [JSON_OID],
-    parameters: [Buffer.from(JSON.stringify(names))],
+    sql,
+    parameterTypes: [type],
+    parameters: [Buffer.from(parameter)],
     parameterFormats: [0],
     resultFormats: [],
   };
-  const found = new Map<string, TableCode>();
   await connection.run(query, (row) => {
-    const [name, danger] = textColumns(row);
-    if (typeof name === 'string') found.set(name, CODES[Number(danger)] ?? 'names');
+    answer = textColumns(row)[0] ?? null;
   });
-  return found;
+  return answer;
 }

@@ -64,6 +64,8 @@ export interface Config {
   readonly snapshots: BlobTarget;
   /** Whether a decision to snapshot takes one, or is only recorded. */
   readonly snapshotsTaken: boolean;
+  /** Whether the server is asked what held statements would do. */
+  readonly previews: boolean;
   /** What is kept of them; null is without a limit. */
   /** How long what was dropped stays in the trash, or null: for as long as nobody purges it. */
   readonly trashRetentionMs: number | null;

@@ -130,6 +130,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
       bytes: input.snapshots_retention?.bytes ?? null,
     },
     snapshotsTaken,
+    previews: input.previews !== 'off',
     trashRetentionMs: daysInMs(input.trash?.retention_days),
     trashArchive: (input.trash?.archive ?? (input.undo?.connection === undefined ? 'off' : 'on')) === 'on',
     audit: {

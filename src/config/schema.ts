@@ -65,6 +65,10 @@ export const configSchema = z
     snapshots: parsedBy(parseBlobTarget)
       .describe('Anchors of the audit; before-images, where snapshots_taken is on.')
       .optional(),
+    previews: z
+      .enum(['off', 'on'])
+      .describe('Whether the server is asked what a held statement would do, for whoever decides.')
+      .optional(),
     snapshots_taken: z
       .enum(['off', 'on'])
       .describe('Whether a decision to snapshot takes one, or is only recorded.')

@@ -43,7 +43,7 @@ async function problemOfCascades(
     if (problem !== null) return problem;
   }
   const oids = new Set(graph.edges.flatMap(({ referenced, referrer }) => [referenced.oid, referrer.oid]));
-  return await problemOfReading(connection, [...oids], []);
+  return await problemOfReading(connection, [...oids]);
 }
 
 function nodeOf(node: ChangedRows, graph: CascadeGraph, rows: RowCount): CascadeNode {

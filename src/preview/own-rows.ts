@@ -4,7 +4,14 @@ import { type Seed, seedOf } from '../snapshot/seed.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
 import { cascadeTree } from './cascade-tree.ts';
 import { type RowCount, unknown } from './preview.ts';
-import { problemOfCode, problemOfCondition, problemOfReading, readNames } from './purity.ts';
+import {
+  problemOfCode,
+  problemOfCondition,
+  problemsOfReading,
+  type ReadingProblems,
+  readNames,
+  wordsOf,
+} from './purity.ts';
 import { type FoundRows, nothingFound, type PreviewSubject } from './request.ts';
 import { countOf, countOrEstimate, estimateRows } from './rows.ts';
 import { afterOf, sampleRows } from './sample.ts';
@@ -22,10 +29,8 @@ export async function countOwnRows(
     return unknown(`${target.name} is a ${target.kind}`);
   const seed = seedOf(slice, target, answer.functions, false);
   if ('problem' in seed) return unknown(seed.problem);
-  const problem =
-    problemOfCode(slice, answer) ??
-    problemOfCondition(slice.functions, answer) ??
-    (await unreadable(sandbox, target.oid, readNames(effects)));
+  const reading = await problems(sandbox, request.text, target.oid, readNames(effects));
+  const problem = problemOfCode(slice, answer) ?? problemOfCondition(slice.functions, answer) ?? reading.read;
   return await countOf(sandbox, problem, placesOfAll(seed), request.parameters);
 }
 
@@ -44,8 +49,10 @@ export async function ownRows(
   if (target === undefined) return nothingFound('its target does not exist');
   if (target.kind !== 'table' && target.kind !== 'partitioned table')
     return nothingFound(`${target.name} is a ${target.kind}`);
-  const code = problemOfCode(slice, answer) ?? (await unreadable(sandbox, target.oid, readNames(effects)));
-  const estimate = code === null ? await estimateRows(sandbox, text, parameters) : unknown(code);
+  const reading = await problems(sandbox, text, target.oid, readNames(effects));
+  const code = problemOfCode(slice, answer) ?? reading.read;
+  const unplanned = code ?? reading.plan;
+  const estimate = unplanned === null ? await estimateRows(sandbox, text, parameters) : unknown(unplanned);
   const seed = seedOf(slice, target, answer.functions, false);
   if ('problem' in seed) {
     const found = nothingFound(code ?? seed.problem);
@@ -75,11 +82,17 @@ export async function ownRows(
   };
 }
 
-async function unreadable(
+async function problems(
   sandbox: Sandbox,
+  text: string,
   target: number,
   names: readonly string[],
-): Promise<string | null> {
-  const problem = await sandbox.step((connection) => problemOfReading(connection, [target], names));
-  return problem === null || typeof problem === 'string' ? problem : problem.reason;
+): Promise<ReadingProblems> {
+  const words = wordsOf(text);
+  if (words === null) {
+    const reason = 'it has names in escapes (U&)';
+    return { read: reason, plan: reason };
+  }
+  const found = await sandbox.step((connection) => problemsOfReading(connection, [target], names, words));
+  return 'kind' in found ? { read: found.reason, plan: found.reason } : found;
 }

@@ -4,6 +4,7 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { StatementEffects } from '../sql/effects.ts';
+import { tokens } from '../sql/lexer.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
 
 /**
@@ -13,12 +14,31 @@ import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
  * views.
  */
 
-/** Tables that store rows themselves, which are read without running anything. */
-const STORED = `ARRAY['r', 'p', 'm']::pg_catalog."char"[]`;
+const EQUALS = 'OPERATOR(pg_catalog.=)';
+
+/** A function of the user's. Those of extensions in C are taken for what they say they are. */
+const isOwn = (p: string) => `(${p}.oid OPERATOR(pg_catalog.>=) 16384 AND NOT (${p}.prolang ${EQUALS} 13
+  AND EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid ${EQUALS} 1255
+    AND e.objid ${EQUALS} ${p}.oid AND e.deptype ${EQUALS} 'e')))`;
+
+/** The name of a function of the user's that a catalog's rows depend on. */
+const functionBehind = (
+  classid: number,
+  objids: string,
+) => `(SELECT pg_catalog.min(p.proname::pg_catalog.text)
+  FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid ${EQUALS} d.refobjid
+ WHERE d.refclassid ${EQUALS} 1255 AND d.classid ${EQUALS} ${classid}
+   AND d.objid ${EQUALS} ANY (ARRAY(${objids})) AND ${isOwn('p')})`;
+
+const FOUND = 'ARRAY(SELECT f.oid FROM found f)';
+const letters = (...each: string[]) => `ANY (ARRAY['${each.join("', '")}']::pg_catalog."char"[])`;
 
 /**
- * Of relations by their OIDs ($1) and names ($2), with all below them: one that is no plain table, one with policies,
- * one with a column of a type that brings its own code. Enums and domains do not, nor do those of extensions.
+ * Of relations by their OIDs ($1) and names ($2), with all below them: what is no plain table, what has policies or rules,
+ * what this role may not read; types that bring code of their own, which enums, domains and those of extensions do not,
+ * but for operators and casts that were made for them; functions of the user's that the planner may run for an index, a
+ * constraint, a partition key or statistics, or for a computed column or default; and those that a name of the text ($3)
+ * may mean although it reads as a column's, since `t.f` may be `f(t)`.
  */
 const CODE_OF = `
 WITH RECURSIVE asked(oid) AS (
@@ -26,58 +46,119 @@ WITH RECURSIVE asked(oid) AS (
   UNION SELECT pg_catalog.to_regclass(n)::pg_catalog.oid FROM pg_catalog.unnest($2::pg_catalog.text[]) n
 ), found(oid) AS (
   SELECT oid FROM asked
-  UNION SELECT i.inhrelid FROM found f JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) f.oid
+  UNION SELECT i.inhrelid FROM found f JOIN pg_catalog.pg_inherits i ON i.inhparent ${EQUALS} f.oid
 ), types(oid) AS (
-  SELECT a.atttypid FROM pg_catalog.pg_attribute a JOIN found f ON a.attrelid OPERATOR(pg_catalog.=) f.oid
+  SELECT a.atttypid FROM pg_catalog.pg_attribute a JOIN found f ON a.attrelid ${EQUALS} f.oid
    WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
   UNION
-  SELECT inner_type.oid FROM types p JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.oid
+  SELECT inner_type.oid FROM types p JOIN pg_catalog.pg_type t ON t.oid ${EQUALS} p.oid
    CROSS JOIN LATERAL (
     SELECT t.typelem AS oid WHERE t.typelem OPERATOR(pg_catalog.<>) 0
     UNION ALL SELECT t.typbasetype WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0
     UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r
-               WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid OR r.rngmultitypid OPERATOR(pg_catalog.=) t.oid
+               WHERE r.rngtypid ${EQUALS} t.oid OR r.rngmultitypid ${EQUALS} t.oid
    ) inner_type
-)
+), own_types(oid) AS (SELECT t.oid FROM types t WHERE t.oid OPERATOR(pg_catalog.>=) 16384)
 SELECT
   (SELECT pg_catalog.count(*)::pg_catalog.text FROM asked WHERE oid IS NULL),
-  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM found f JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) f.oid
-    WHERE NOT c.relkind OPERATOR(pg_catalog.=) ANY (${STORED})),
-  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM asked f JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) f.oid
+  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM found f JOIN pg_catalog.pg_class c ON c.oid ${EQUALS} f.oid
+    WHERE NOT c.relkind ${EQUALS} ${letters('r', 'p', 'm')}),
+  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM asked f JOIN pg_catalog.pg_class c ON c.oid ${EQUALS} f.oid
     WHERE pg_catalog.row_security_active(c.oid)),
-  (SELECT pg_catalog.min(t.typname::pg_catalog.text) FROM types p JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.oid
-    WHERE t.oid OPERATOR(pg_catalog.>=) 16384
-      AND NOT t.typtype OPERATOR(pg_catalog.=) ANY (ARRAY['e', 'd', 'r', 'm']::pg_catalog."char"[])
-      AND NOT (t.typelem OPERATOR(pg_catalog.<>) 0 AND t.typcategory OPERATOR(pg_catalog.=) 'A')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid OPERATOR(pg_catalog.=) 1247
-        AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')),
-  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM asked f JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) f.oid
-    WHERE NOT pg_catalog.has_table_privilege(c.oid, 'SELECT'))`;
+  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM asked f JOIN pg_catalog.pg_class c ON c.oid ${EQUALS} f.oid
+    WHERE NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+       OR NOT pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE')),
+  (SELECT pg_catalog.min(t.typname::pg_catalog.text) FROM own_types p JOIN pg_catalog.pg_type t ON t.oid ${EQUALS} p.oid
+    WHERE NOT t.typtype ${EQUALS} ${letters('e', 'd', 'r', 'm')}
+      AND NOT (t.typelem OPERATOR(pg_catalog.<>) 0 AND t.typcategory ${EQUALS} 'A')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid ${EQUALS} 1247
+        AND d.objid ${EQUALS} t.oid AND d.deptype ${EQUALS} 'e')),
+  coalesce(
+    (SELECT pg_catalog.min(p.proname::pg_catalog.text) FROM pg_catalog.pg_operator o
+       JOIN pg_catalog.pg_proc p ON p.oid ${EQUALS} o.oprcode::pg_catalog.oid
+      WHERE (o.oprleft ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)) OR o.oprright ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)))
+        AND ${isOwn('p')}),
+    (SELECT pg_catalog.min(p.proname::pg_catalog.text) FROM pg_catalog.pg_cast k
+       JOIN pg_catalog.pg_proc p ON p.oid ${EQUALS} k.castfunc
+      WHERE (k.castsource ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)) OR k.casttarget ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)))
+        AND ${isOwn('p')}),
+    ${functionBehind(1259, `SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid ${EQUALS} ANY (${FOUND}) UNION ALL SELECT f.oid FROM found f`)},
+    ${functionBehind(2606, `SELECT x.oid FROM pg_catalog.pg_constraint x WHERE x.conrelid ${EQUALS} ANY (${FOUND})`)},
+    ${functionBehind(3381, `SELECT x.oid FROM pg_catalog.pg_statistic_ext x WHERE x.stxrelid ${EQUALS} ANY (${FOUND})`)},
+    (SELECT pg_catalog.min(p.proname::pg_catalog.text) FROM pg_catalog.pg_proc p
+       JOIN pg_catalog.pg_type t ON t.oid ${EQUALS} p.proargtypes[0]
+      WHERE p.oid OPERATOR(pg_catalog.>=) 16384 AND p.pronargs OPERATOR(pg_catalog.>) 0 AND t.typtype ${EQUALS} ${letters('c', 'p', 'd')}
+        AND p.proname::pg_catalog.text ${EQUALS} ANY ($3::pg_catalog.text[]))),
+  ${functionBehind(2604, `SELECT x.oid FROM pg_catalog.pg_attrdef x WHERE x.adrelid ${EQUALS} ANY (${FOUND})`)},
+  (SELECT pg_catalog.min(c.relname::pg_catalog.text) FROM asked f JOIN pg_catalog.pg_class c ON c.oid ${EQUALS} f.oid
+    WHERE c.relhasrules)`;
 
-/** Why tables cannot be read beforehand, or null. `names` are as the statement has them. */
-export async function problemOfReading(
+export interface ReadingProblems {
+  /** Why the tables cannot be read beforehand, or null. */
+  readonly read: string | null;
+  /** Why the statement cannot be planned beforehand, or null. */
+  readonly plan: string | null;
+}
+
+/** Why tables cannot be read beforehand. `names` are as the statement has them, `words` all names of its text. */
+export async function problemsOfReading(
   connection: HiddenConnection,
   oids: readonly number[],
   names: readonly string[],
-): Promise<string | null> {
+  words: readonly string[],
+): Promise<ReadingProblems> {
   let found: readonly (string | null)[] = [];
   const query = {
     sql: CODE_OF,
-    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID],
-    parameters: [oidArray(oids), textArray(names)],
-    parameterFormats: [1, 1] as const,
+    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID],
+    parameters: [oidArray(oids), textArray(names), textArray(words)],
+    parameterFormats: [1, 1, 1] as const,
     resultFormats: [],
   };
   await connection.run(query, (row) => {
     found = textColumns(row);
   });
-  const [missing, other, secured, typed, unreadable] = found;
-  if (missing !== '0') return 'it names something that is no table';
-  if (other != null) return `${other} is no table of its own rows`;
-  if (secured != null) return `row security hides rows of ${secured} from this role`;
-  if (unreadable != null) return `this role may not read ${unreadable}`;
-  if (typed != null) return `the type ${typed} may run code of its own`;
+  const [missing, other, secured, unreadable, typed, code, computed, ruled] = found;
+  const read = first([
+    [missing === '0' ? null : '', () => 'it names something that is no table'],
+    [other, (name) => `${name} is no table of its own rows`],
+    [secured, (name) => `row security hides rows of ${name} from this role`],
+    [unreadable, (name) => `this role may not read ${name}`],
+    [ruled, (name) => `a rule rewrites what is done to ${name}`],
+    [typed, (name) => `the type ${name} may run code of its own`],
+    [code, (name) => `${name} is not a function of PostgreSQL's own`],
+  ]);
+  const plan = first([[computed, (name) => `${name} is not a function of PostgreSQL's own`]]);
+  return { read, plan: read ?? plan };
+}
+
+function first(
+  problems: readonly (readonly [name: string | null | undefined, say: (name: string) => string])[],
+): string | null {
+  for (const [name, say] of problems) if (name !== null && name !== undefined) return say(name);
   return null;
+}
+
+/** As problemsOfReading, for what is only read. */
+export async function problemOfReading(
+  connection: HiddenConnection,
+  oids: readonly number[],
+): Promise<string | null> {
+  return (await problemsOfReading(connection, oids, [], [])).read;
+}
+
+/** All names in a text; null where they are written in a way that is not read here. */
+export function wordsOf(text: string): string[] | null {
+  const out = new Set<string>();
+  for (const { kind, start, end } of tokens(text)) {
+    const raw = text.slice(start, end);
+    if (kind === 'word') out.add(raw.replace(/[A-Z]/g, (letter) => letter.toLowerCase()));
+    else if (kind === 'quoted-name') {
+      if (!raw.startsWith('"')) return null;
+      out.add(raw.slice(1, -1).replaceAll('""', '"'));
+    }
+  }
+  return [...out];
 }
 
 /** Why nothing of the statement may be planned or run beforehand, as far as its text and its functions tell. */

@@ -135,7 +135,9 @@ function queryOf(
   described: readonly SampleColumn[],
 ): string {
   const { target, places, after, rowsMax, valueChars } = request;
-  const shown = (expression: string) => `pg_catalog.left((${expression})::pg_catalog.text, ${valueChars})`;
+  // By the type's output function: a cast may be one of the user's.
+  const shown = (expression: string) =>
+    `CASE WHEN (${expression}) IS NOT NULL THEN pg_catalog.left(pg_catalog.concat((${expression})), ${valueChars}) END`;
   const before = (name: string) =>
     columns.map((column, i) =>
       described[i]!.masked ? 'NULL' : shown(`${quoteName(name)}.${quoteName(column.name)}`),

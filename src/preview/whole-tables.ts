@@ -120,7 +120,6 @@ async function countAll(
     problemOfReading(
       connection,
       relations.map(({ oid }) => oid),
-      [],
     ),
   );
   const problem = asked === null || typeof asked === 'string' ? asked : asked.reason;

@@ -25,6 +25,7 @@ import {
   unreadableNameError,
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { mayBeHeld, type Sent } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
@@ -250,6 +251,13 @@ export class ExtendedMessages {
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    // What was decided at Bind may be held back by now, a write that has begun to run as well.
+    const heldBack = refusedByRestraint(this.state, analysis);
+    if (heldBack !== null) {
+      this.state.bound = null;
+      entry.decision = heldBack.decision;
+      return poison(this.state, Frontend.Execute, heldBack.error, entry);
+    }
     if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
@@ -295,6 +303,7 @@ export class ExtendedMessages {
     const begins = ({ session }: Analysis['statements'][number]) =>
       session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
     if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
+    else this.state.begunIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */

@@ -19,6 +19,8 @@ import { NOT_UTF8 } from './text-encoding.ts';
 
 const FLUSH = encodeFlush();
 
+const LEFT = 'the hold ended before the server could be asked';
+
 /** A Bind, and the name of its statement as it is on the wire. */
 export interface BoundValues {
   readonly bind: Bind;
@@ -151,8 +153,24 @@ class Asking {
     held: HeldText,
     work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
   ): Promise<T | Unknown> {
+    const { previews } = this.state.services;
+    const problem = this.problemOfText(held) ?? (await this.untilQuiet());
+    if (problem !== null || previews === null) return unknown(problem ?? 'nothing is asked');
+    if (!(await previews.turns.take(this.left.promise))) return unknown(LEFT);
+    try {
+      return await this.askNow(held, work);
+    } finally {
+      previews.turns.give();
+    }
+  }
+
+  private async askNow<T>(
+    held: HeldText,
+    work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
+  ): Promise<T | Unknown> {
     const { state, hidden } = this;
-    const problem = this.problemOfText(held) ?? (await this.untilQuiet()) ?? this.problemOfPlace();
+    // Whoever waits for it may have gone on since it was found that the server could be asked.
+    const problem = this.isStopped ? LEFT : this.problemOfPlace();
     if (problem !== null) return unknown(problem);
     this.isAsking = true;
     try {
@@ -202,19 +220,21 @@ class Asking {
       flushed = true;
       await Promise.race([state.untilAnswered(), this.left.promise]);
     }
-    return 'the hold ended before the server could be asked';
+    return LEFT;
   }
 
   /** Why the segment that is open cannot be ended ahead of the client's Sync, or nothing asked in the transaction. */
   private problemOfPlace(): string | null {
     const { state } = this;
+    if (state.discarding || state.fatal || !state.owesNothing()) return 'an error stands in front of it';
     if (state.transactionStatus === 'E') return 'its transaction has failed';
     if (state.inImplicitBlock) return 'it follows an Execute that no Sync has ended';
     if (!state.replies.segmentOpen) return null;
     const runs = state.executedIn === state.segment || state.bound !== null || state.deferred !== null;
     const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
+    const isInBlock = state.isInBlock || state.begunIn === state.segment;
     // A Sync of ours would commit what has run, and takes the portals away where no transaction is open.
-    return runs || (hasPortals && !state.isInBlock) ? 'it follows messages that no Sync has ended' : null;
+    return runs || (hasPortals && !isInBlock) ? 'it follows messages that no Sync has ended' : null;
   }
 
   private async parametersOf({ bound, parameters }: HeldText): Promise<StatementParameters | null> {

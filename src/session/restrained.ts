@@ -2,9 +2,23 @@ import { unreachable } from '../base/assert.ts';
 import type { Block } from '../policy/decision.ts';
 import type { Restraint } from '../restraint/restraint.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import { blockedError } from './refusal.ts';
+import type { SessionState } from './state.ts';
+
+/** How a statement is refused that a pause or a quarantine holds back by now; null where none does. */
+export function refusedByRestraint(
+  { services, facts }: SessionState,
+  analysis: Analysis,
+): { readonly decision: Block; readonly error: ErrorFields } | null {
+  const restraint = analysis.risk === 'safe' ? null : services.restraints.of(facts);
+  if (restraint === null) return null;
+  const decision = restrained(restraint, analysis);
+  return { decision, error: blockedError(decision, analysis, restrainedMessage(restraint)) };
+}
 
 /** What is decided of a statement that a pause or a quarantine holds back. */
-export function restrained(restraint: Restraint, { risk }: Analysis): Block {
+function restrained(restraint: Restraint, { risk }: Analysis): Block {
   const ground = { action: 'block', risk, wouldBe: null, reason: reasonOf(restraint) } as const;
   switch (restraint.kind) {
     case 'pause':
@@ -23,7 +37,7 @@ export function restrained(restraint: Restraint, { risk }: Analysis): Block {
   }
 }
 
-export function restrainedMessage(restraint: Restraint): string {
+function restrainedMessage(restraint: Restraint): string {
   if (restraint.kind === 'pause') return 'statement refused: the gateway is paused';
   const { role, application } = restraint;
   const whose = application === null ? `role "${role}"` : `role "${role}" with application "${application}"`;

@@ -7,7 +7,7 @@ import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
 import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
-import { restrained, restrainedMessage } from './restrained.ts';
+import { refusedByRestraint } from './restrained.ts';
 import type { Sent } from './sent.ts';
 import { problemOf } from './split-text.ts';
 import type { SessionState } from './state.ts';
@@ -127,12 +127,8 @@ function decided(
     if (held.end.kind === 'denied') restraints.attempted(state.facts, analysis.operation);
     return { kind: 'refuse', decision: held.approved, error, approvalId, holdMs };
   }
-  const restraint = analysis.risk === 'safe' ? null : restraints.of(state.facts);
-  if (restraint !== null) {
-    const blocked = restrained(restraint, analysis);
-    const error = blockedError(blocked, analysis, restrainedMessage(restraint));
-    return { kind: 'refuse', decision: blocked, error, approvalId, holdMs };
-  }
+  const refused = refusedByRestraint(state, analysis);
+  if (refused !== null) return { kind: 'refuse', ...refused, approvalId, holdMs };
   // Whoever has approved it has been told why there will be no snapshot.
   const why = unseen ?? (held === null ? null : whyNone(held.approved));
   const refuseFor = (refused: Snapshot | Hold, reason: string): Ruling => {

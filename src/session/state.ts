@@ -9,6 +9,7 @@ import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
 import type { PreviewSources } from '../preview/compute.ts';
 import type { PreviewSink } from '../preview/results.ts';
+import type { Turns } from '../preview/turns.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
@@ -70,6 +71,7 @@ export interface SnapshotServices {
 export interface PreviewServices {
   readonly sources: PreviewSources;
   readonly results: PreviewSink;
+  readonly turns: Turns;
 }
 
 /** What a session needs of the rest of the program. */
@@ -122,6 +124,8 @@ export class SessionState {
   discarding = false;
   /** The last segment in which something was executed other than a BEGIN. */
   executedIn = -1;
+  /** The last segment in which a BEGIN was executed. */
+  begunIn = -1;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**

@@ -14,10 +14,13 @@ const written = new WeakMap<Analysis, readonly string[]>();
 
 /** The tables that the statements write, by their names as they stand in the text. */
 function tablesOf(analysis: Analysis): readonly string[] {
+  const { statements } = analysis;
+  // Most statements only read, and are not looked up for that.
+  if (statements.length === 1 && statements[0]!.writes.length === 0) return NOTHING;
   const known = written.get(analysis);
   if (known !== undefined) return known;
   const names = new Set<string>();
-  for (const { operations, writes } of analysis.statements) {
+  for (const { operations, writes } of statements) {
     if (writes.length === 0 || !operations.some((each) => WRITES.has(each))) continue;
     for (const name of writes) names.add(relationText(name));
   }

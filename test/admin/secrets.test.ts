@@ -8,6 +8,8 @@ import * as fe from '../support/frontend-messages.ts';
 import { freePort } from '../support/ports.ts';
 import { scratchFolder } from '../support/postgres.ts';
 
+const PATIENCE = { timeout: 15_000 };
+
 const KEY = randomBytes(32);
 const HIDDEN = {
   undoPassword: 'canary-of-the-undo-connection',
@@ -44,10 +46,10 @@ it('a held statement is told to a webhook, with a link to the console', async ()
   const client = await fixture.client();
   client.write(fe.query('delete from precious'));
   const id = await heldId(client);
-  await expect.poll(() => receiver.received.length).toBe(1);
+  await expect.poll(() => receiver.received.length, PATIENCE).toBe(1);
   await fixture.resolve(id, 'deny');
   await client.untilReady();
-  await expect.poll(() => receiver.received.length).toBe(2);
+  await expect.poll(() => receiver.received.length, PATIENCE).toBe(2);
   expect(receiver.received.map(({ body }) => [body.type, body.data.id, body.data.state])).toEqual([
     ['approval.requested', id, 'pending'],
     ['approval.resolved', id, 'denied'],

@@ -8,6 +8,7 @@ import { scratchFolder } from '../support/postgres.ts';
 import { ConsoleUnderTest } from './console-under-test.ts';
 import { startIssuer } from './issuer.ts';
 
+const BREAKER = 'token-of-somebody-with-a-hammer';
 const READER = 'token-of-somebody-who-only-looks';
 
 let under: ConsoleUnderTest;
@@ -22,6 +23,7 @@ beforeAll(async () => {
 tokens:
   - { name: tests, sha256: ${sha256('test-token-of-the-black-box-suites')}, scopes: ["*"] }
   - { name: reader, sha256: ${sha256(READER)}, scopes: ["approval:read"] }
+  - { name: breaker, sha256: ${sha256(BREAKER)}, scopes: ["approval:read", "approval:break_glass"] }
 oidc:
   issuer: ${issuer.url}
   audience: console
@@ -71,5 +73,20 @@ it('offers nothing that the token cannot do', async () => {
   expect(await page.getByRole('button', { name: 'Break the glass…' }).count()).toBe(0);
   await page.goto(`${under.url}/#/audit`);
   await page.getByText('has no scope audit:read').waitFor();
+  client.destroy();
+});
+
+it('breaks the glass, with a reason', async () => {
+  const client = await under.fixture.client({ application_name: 'two' });
+  client.write(fe.query('delete from precious where id = 1'));
+  const id = await heldId(client);
+  const page = await under.signedIn(`#/queue/${id}`, {}, BREAKER);
+  await page.getByRole('button', { name: 'Break the glass…' }).click();
+  await page.getByRole('button', { name: 'Let it run' }).click();
+  expect((await under.fixture.approval(id))['state']).toBe('pending');
+  await page.getByLabel('Reason').fill('the shop is down');
+  await page.getByRole('button', { name: 'Let it run' }).click();
+  await page.getByText('Approved: it runs.').waitFor();
+  expect((await client.untilReady()).map(({ type }) => type)).toContain('C');
   client.destroy();
 });

@@ -36,6 +36,9 @@ describe('a pause', () => {
     const waiting = await fixture.client();
     waiting.write(fe.query('delete from precious'));
     const id = await heldId(waiting);
+    const bound = await fixture.client();
+    bound.write(Buffer.concat([fe.parse('', 'insert into other values (7)'), fe.bind(), fe.flush()]));
+    await bound.until('2');
     expect(await ask('POST', '/v1/pause', { reason: 'wrong deploy' })).toMatchObject({
       status: 200,
       body: { paused: { reason: 'wrong deploy', by: 'token:tests' } },
@@ -51,6 +54,9 @@ describe('a pause', () => {
       Buffer.concat([fe.parse('', 'insert into other values (1)'), fe.bind(), fe.execute(), fe.sync()]),
     );
     expect(errorOf(await client.untilReady())).toMatchObject({ C: '42501' });
+    bound.write(Buffer.concat([fe.execute(), fe.sync()]));
+    expect(errorOf(await bound.untilReady())).toMatchObject({ C: '42501' });
+    bound.destroy();
     expect(await ask('POST', `/v1/approvals/${id}/approve`)).toMatchObject({
       status: 409,
       body: { type: 'urn:holdfast:problem:paused', detail: expect.stringContaining('wrong deploy') },
@@ -64,7 +70,8 @@ describe('a pause', () => {
     expect(await fixture.preciousRows()).toBe(0);
     expect(await ran('insert into other values (1)')).toBe(true);
     const refused = ({ rule }: Record<string, unknown>) => rule === 'pause';
-    expect(await fixture.auditEvents(refused, 2)).toMatchObject([
+    expect(await fixture.auditEvents(refused, 3)).toMatchObject([
+      { action: 'block', end: 'blocked', sqlstate: '42501' },
       { action: 'block', end: 'blocked', sqlstate: '42501' },
       { action: 'block', end: 'blocked', sqlstate: '42501' },
     ]);

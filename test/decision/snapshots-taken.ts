@@ -1,8 +1,8 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
-import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { rolledBackKey, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import type { BackendMessage } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
 
@@ -14,6 +14,15 @@ rules:
   - { name: first a person, match: { application: [held], operation: [update, delete, drop table, comment] }, action: hold, without_plan: hold }
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what changes, match: { operation: [update, delete, merge, truncate, insert] }, action: snapshot }
+  - { name: the rest, action: allow }
+`;
+
+/** Everything that changes or drops rows has to have one. */
+export const EVERY_CHANGE = `
+mode: protect
+without_plan: block
+rules:
+  - { name: what changes, match: { operation: [update, delete, merge, truncate, upsert, "drop *"] }, action: snapshot }
   - { name: the rest, action: allow }
 `;
 
@@ -40,6 +49,17 @@ export class SnapshotsTaken {
 
   async reset(): Promise<void> {
     await this.fixture.reset();
+    this.clear();
+  }
+
+  /** Whether it is marked to be of what was rolled back. */
+  async isRolledBack({ id, created_at }: Manifest): Promise<boolean> {
+    const folder = snapshotFolder(id, Date.parse(created_at));
+    return existsSync(join(this.folder, rolledBackKey(folder)));
+  }
+
+  /** Removes all snapshots. */
+  clear(): void {
     rmSync(join(this.folder, 'snapshots'), { recursive: true, force: true });
   }
 

@@ -12,6 +12,8 @@ import { Random, seedOfRun } from '../support/random.ts';
 import { Receiver } from './receiver.ts';
 import { approvalRow } from './rows.ts';
 
+const PATIENCE = { timeout: 15_000 };
+
 const KEY = randomBytes(32);
 const TERMS: WebhookTerms = { timeoutMs: 2_000, retryFromMs: 5, retryUpToMs: 40, giveUpAfterMs: 60_000 };
 
@@ -68,7 +70,7 @@ async function decide(id: string, state: string): Promise<void> {
   notifier?.poke();
 }
 
-const untilEmpty = () => expect.poll(() => store.outboxSize(), { timeout: 15_000 }).toBe(0);
+const untilEmpty = () => expect.poll(() => store.outboxSize(), PATIENCE).toBe(0);
 const said = () => receiver.received.map(({ body }) => [body.type, body.data.id, body.data.state]);
 
 describe('a webhook', () => {
@@ -151,14 +153,14 @@ describe('a receiver that is down', () => {
     await open();
     const ids = Array.from({ length: 40 }, (_, i) => `apr_${i}`);
     for (const id of ids) await ask(id);
-    await expect.poll(() => metrics.webhookMessages.cells[1]).toBeGreaterThan(4);
+    await expect.poll(() => metrics.webhookMessages.cells[1], PATIENCE).toBeGreaterThan(4);
     // A restart of the gateway, while it is down.
     await open();
     for (const id of ids) await decide(id, random.pick(['approved', 'denied', 'timeout']));
     // It comes back, and is not well at first.
     receiver.answer = () => random.pick([204, 200, 500, 503, 'cut', 302] as const);
     await receiver.start();
-    await expect.poll(() => receiver.received.length, { timeout: 15_000 }).toBeGreaterThan(20);
+    await expect.poll(() => receiver.received.length, PATIENCE).toBeGreaterThan(20);
     receiver.answer = () => 204;
     await untilEmpty();
     const once = new Map(receiver.received.map((message) => [message.id, message]));
@@ -177,7 +179,7 @@ describe('a receiver that is down', () => {
   it('keeps nothing from another', async () => {
     await open([webhook({ name: 'gone', url: 'http://127.0.0.1:1/' }), webhook()]);
     await ask('apr_1');
-    await expect.poll(() => said()).toEqual([['approval.requested', 'apr_1', 'pending']]);
+    await expect.poll(() => said(), PATIENCE).toEqual([['approval.requested', 'apr_1', 'pending']]);
   });
 
   it('is given up on after a time, message by message', async () => {
@@ -198,7 +200,7 @@ describe('what a receiver cannot do', () => {
     receiver.answer = () => 307;
     await open();
     await ask('apr_1');
-    await expect.poll(() => receiver.received.length).toBeGreaterThan(2);
+    await expect.poll(() => receiver.received.length, PATIENCE).toBeGreaterThan(2);
     expect(other.received).toEqual([]);
     await other.stop();
   });
@@ -207,7 +209,7 @@ describe('what a receiver cannot do', () => {
     await open([webhook()], { timeoutMs: 100 });
     receiver.delayMs = 500;
     await ask('apr_1');
-    await expect.poll(() => metrics.webhookMessages.cells[1]).toBeGreaterThan(0);
+    await expect.poll(() => metrics.webhookMessages.cells[1], PATIENCE).toBeGreaterThan(0);
     receiver.delayMs = 0;
     await untilEmpty();
   });
@@ -216,7 +218,7 @@ describe('what a receiver cannot do', () => {
     receiver.answer = () => 500;
     await open();
     await ask('apr_1');
-    await expect.poll(() => logged.length).toBeGreaterThan(2);
+    await expect.poll(() => logged.length, PATIENCE).toBeGreaterThan(2);
     expect(logged.join()).toContain('status 500');
     for (const secret of ['T0SECRETPATH', 'secret words', KEY.toString('base64'), 'delete from orders'])
       expect(logged.join()).not.toContain(secret);

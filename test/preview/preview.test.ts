@@ -1,10 +1,11 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { HeldPreviews } from './held-preview.ts';
 
 const SCHEMA = `
-  create role app login; create role poor login;
+  create role app login; create role poor login; create role agent login superuser;
   create table customers (id int primary key, name text, secret text default 's', balance numeric(10,2));
   create table orders (id serial primary key, customer int references customers on delete cascade, note text);
   create table items (id serial primary key, "order" int references orders on delete cascade);
@@ -26,12 +27,40 @@ const SCHEMA = `
   create trigger log_customers before update on customers for each row execute function logged();
   create view rich as select * from customers where balance > 10;
   create type mood as enum ('sad', 'ok'); create table moods (id int, m mood); insert into moods values (1, 'sad');
+  create function sneaky(c customers) returns boolean language plpgsql as $$ begin perform pg_advisory_lock(42); return true; end $$;
+  create function stealthy(i int) returns int immutable language plpgsql as $$ begin perform pg_advisory_lock(42); return i; end $$;
+  create function told(m mood) returns text immutable language plpgsql as $$ begin perform pg_advisory_lock(42); return 'x'; end $$;
+  create function alike(a mood, b mood) returns boolean immutable language plpgsql as $$ begin perform pg_advisory_lock(42); return true; end $$;
+  create table checked (id int check (stealthy(1) = 1)); create table indexed (id int); create index on indexed ((id + stealthy(2)));
+  create table defaulted (id int primary key, d int default stealthy(3), g int generated always as (id + 1) stored);
+  create table ruled (id int); create rule r as on delete to ruled do instead nothing;
+  insert into checked values (1); insert into indexed values (1); insert into defaulted values (1); insert into ruled values (1);
+  select pg_advisory_unlock_all();
   analyze;`;
+
+/** Statements that would run code of the user's if they were evaluated, each with what is said of it. */
+const SNEAKING: readonly (readonly [sql: string, reason: string])[] = [
+  ['DELETE FROM customers c WHERE c.sneaky', 'sneaky'],
+  ['DELETE FROM customers c WHERE (c).sneaky', 'sneaky'],
+  ['DELETE FROM customers WHERE id IN (SELECT c.id FROM customers c WHERE c."sneaky")', 'sneaky'],
+  ['DELETE FROM checked WHERE id = 1', 'stealthy'],
+  ['TRUNCATE checked', 'stealthy'],
+  ['DELETE FROM customers WHERE id IN (SELECT id FROM checked)', 'stealthy'],
+  ['DELETE FROM indexed WHERE id = 1', 'stealthy'],
+  ['DELETE FROM ruled WHERE id = 1', 'a rule rewrites what is done to ruled'],
+  ['DELETE FROM customers WHERE id = stealthy(1)', 'stealthy'],
+  ['WITH q AS (SELECT stealthy(1) AS i) DELETE FROM customers USING q WHERE id = q.i', 'stealthy'],
+  ['DELETE FROM customers WHERE U&"n\\0061me" = \'c1\'', 'escapes'],
+  ["DELETE FROM customers WHERE 'customers'::regclass::int = id AND random() < 2", 'random'],
+];
 
 const POLICY = `
 mode: protect
 defaults: { high: hold, critical: hold }
+hold: { mode: live }
 mask: [customers.secret]
+rules:
+  - { name: agents, match: { role: [agent] , operation: [delete] }, action: hold, hold: { mode: ticket } }
 `;
 
 const SLOW = 'EXISTS (SELECT FROM generate_series(1, 2000000000) g WHERE g = -customers.id)';
@@ -41,6 +70,9 @@ const STATE = `select md5(string_agg(t::text, ',' order by t::text)) from (
   union all select last_value::text from orders_id_seq`;
 
 describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL %i', (version) => {
+  // What the version makes no difference to, or takes seconds, is tried on one of them.
+  const newest = it.runIf(version === 18);
+  const oldest = it.runIf(version === 15);
   let held: HeldPreviews;
   let client: pg.Client;
 
@@ -119,22 +151,76 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     expect(JSON.stringify(preview)).not.toContain('s1');
   });
 
-  it('runs no function that is not PostgreSQL’s own, and none that may do something each time', async () => {
-    for (const call of ['noticed(id)', 'liar(id)', 'liar(1)']) {
-      const preview = await of(`DELETE FROM customers WHERE ${call}`);
-      const name = call.slice(0, call.indexOf('('));
-      const why = { kind: 'unknown', reason: `${name} is not a function of PostgreSQL's own` };
-      expect(preview.rows).toEqual(why);
-      expect(preview.sample).toEqual(why);
-    }
-    expect(await locked()).toBe(0);
-    const random = await of('DELETE FROM customers WHERE random() < 2');
-    expect(random.rows).toMatchObject({ kind: 'estimate', reason: expect.stringContaining('random') });
-    const set = await of('UPDATE customers SET balance = random() WHERE id = 1');
-    expect(set.sample).toMatchObject({ after: 'unknown', rows: [{ after: null }] });
+  newest(
+    'runs no function that is not PostgreSQL’s own, and none that may do something each time',
+    async () => {
+      for (const call of ['noticed(id)', 'liar(id)', 'liar(1)']) {
+        const preview = await of(`DELETE FROM customers WHERE ${call}`);
+        const name = call.slice(0, call.indexOf('('));
+        const why = { kind: 'unknown', reason: `${name} is not a function of PostgreSQL's own` };
+        expect(preview.rows).toEqual(why);
+        expect(preview.sample).toEqual(why);
+      }
+      for (const [sql, reason] of SNEAKING) {
+        const { rows } = await of(sql);
+        expect(rows, sql).toMatchObject({ reason: expect.stringContaining(reason) });
+        expect(rows.kind, sql).toBe(/random|TRUNCATE/.test(sql) ? 'estimate' : 'unknown');
+      }
+      expect(await locked()).toBe(0);
+      const random = await of('DELETE FROM customers WHERE random() < 2');
+      expect(random.rows).toMatchObject({ kind: 'estimate', reason: expect.stringContaining('random') });
+      const set = await of('UPDATE customers SET balance = random() WHERE id = 1');
+      expect(set.sample).toMatchObject({ after: 'unknown', rows: [{ after: null }] });
+    },
+  );
+
+  newest(
+    'plans nothing that a default of the user’s belongs to, and sees what was made for a type',
+    async () => {
+      const upsert = await of('INSERT INTO defaulted VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2');
+      expect(upsert.rows).toEqual({ kind: 'exact', rows: 1 });
+      const volatile = await of('DELETE FROM defaulted WHERE random() < 2');
+      expect(volatile.rows).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('random') });
+      expect((await of("DELETE FROM moods WHERE m = 'sad'")).rows).toEqual({ kind: 'exact', rows: 1 });
+      await held.postgres.sql('create cast (mood as text) with function told(mood) as implicit');
+      expect((await of('DELETE FROM moods')).rows).toMatchObject({ reason: expect.stringContaining('told') });
+      await held.postgres.sql(
+        'drop cast (mood as text); create operator = (function = alike, leftarg = mood, rightarg = mood)',
+      );
+      expect((await of("DELETE FROM moods WHERE m = 'ok'")).rows).toMatchObject({
+        reason: expect.stringContaining('alike'),
+      });
+      await held.postgres.sql('drop operator = (mood, mood)');
+      expect(await locked()).toBe(0);
+    },
+  );
+
+  it('ends a segment that has run nothing but a BEGIN, and leaves one that has run more', async () => {
+    const raw = await RawClient.open(held.gateway.port, {});
+    const run = async (first: string) => {
+      const statement = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute()];
+      raw.write(...statement(first), ...statement('DELETE FROM notes WHERE id = 1'), fe.sync());
+      const id = await held.pending();
+      const { rows } = await held.ready(id);
+      await held.gateway.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
+      return { rows, status: await raw.untilReady() };
+    };
+    const begun = await run('BEGIN');
+    expect(begun.rows).toEqual({ kind: 'exact', rows: 1 });
+    expect(await raw.rows('SELECT count(*) FROM notes WHERE id = 1')).toEqual([['0']]);
+    await raw.rows('ROLLBACK');
+    const inserted = await run("INSERT INTO guarded VALUES (9, 'x')");
+    expect(inserted.rows).toEqual({ kind: 'unknown', reason: 'it follows messages that no Sync has ended' });
+    expect(
+      await raw.rows(
+        'SELECT (SELECT count(*) FROM notes WHERE id = 1), (SELECT count(*) FROM guarded WHERE id = 9)',
+      ),
+    ).toEqual([['0', '1']]);
+    await held.postgres.sql('insert into notes values (1, 1)');
+    await raw.terminate();
   });
 
-  it('says of views, row security and missing rights that they leave it unknown', async () => {
+  newest('says of views, row security and missing rights that they leave it unknown', async () => {
     const view = await of('DELETE FROM rich WHERE id = 1');
     expect(view.rows).toEqual({ kind: 'unknown', reason: 'rich is a view' });
     const behind = await of('DELETE FROM customers WHERE id IN (SELECT id FROM rich)');
@@ -182,7 +268,7 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     }
   });
 
-  it('looks at a TRUNCATE and its cascades, at a DROP, and at what it does not understand', async () => {
+  newest('looks at a TRUNCATE and its cascades, at a DROP, and at what it does not understand', async () => {
     const truncate = await of('TRUNCATE customers CASCADE');
     expect(truncate.rows).toEqual({ kind: 'exact', rows: 50 });
     const nodes = truncate.cascades.kind === 'tree' ? truncate.cascades.nodes : [];
@@ -235,15 +321,24 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     await client.query('ROLLBACK');
   });
 
-  // One version suffices for what takes seconds.
-  it.runIf(version === 15)('gives the estimate instead of a count that takes too long', async () => {
+  newest('is there by the time that a ticket is given', async () => {
+    const agent = await held.client('agent');
+    const error = await agent.query('DELETE FROM notes WHERE id = 3').catch((refused) => refused);
+    expect(error.code).toBe('HF001');
+    const { approval_id: id } = JSON.parse(error.detail);
+    const { body } = await held.gateway.http(`/v1/approvals/${id}/preview`);
+    expect(body).toMatchObject({ state: 'ready', preview: { rows: { kind: 'exact', rows: 1 } } });
+    await held.gateway.http(`/v1/approvals/${id}/deny`, { method: 'POST', body: {} });
+  });
+
+  oldest('gives the estimate instead of a count that takes too long', async () => {
     const preview = await of(`DELETE FROM customers WHERE ${SLOW}`);
     expect(preview.rows).toMatchObject({ kind: 'estimate', reason: 'it took too long' });
     expect(preview.took_ms).toBeLessThan(10_000);
     expect(preview.undo.possible).toBe('yes');
   });
 
-  it.runIf(version === 15)('keeps nobody from cancelling, denying or leaving', async () => {
+  oldest('keeps nobody from cancelling, denying or leaving', async () => {
     const slow = () => client.query(`DELETE FROM customers WHERE ${SLOW}`).catch((error) => error.code);
     const began = performance.now();
     const denied = slow();

@@ -10,6 +10,8 @@ import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
+const PATIENCE = { timeout: 15_000 };
+
 const ANNA = { by: 'token:anna', client: '127.0.0.1' };
 const RULE: QuarantineRule = { attempts: 3, withinMs: 60_000, forMs: 30, by: 'role' };
 const actor = (role: string, application = 'psql') => ({ role, application });
@@ -102,7 +104,7 @@ describe('a quarantine', () => {
       reason: '3 statements were refused, the last of them drop table',
     });
     expect(restraints.quarantines.map(({ role }) => role)).toEqual(['agent']);
-    await expect.poll(() => changes).toEqual(['begun', 'expired']);
+    await expect.poll(() => changes, PATIENCE).toEqual(['begun', 'expired']);
     expect(restraints.of(actor('agent'))).toBeNull();
     expect(restraints.quarantines).toEqual([]);
     expect(metrics.quarantined).toBe(0);

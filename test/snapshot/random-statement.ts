@@ -22,15 +22,18 @@ class Writer {
   readonly random: Random;
   readonly schema: TestSchema;
   readonly parameters: TestParameter[] = [];
+  /** Without parameters, as a simple Query has to be. */
+  readonly literal: boolean;
 
-  constructor(random: Random, schema: TestSchema) {
+  constructor(random: Random, schema: TestSchema, literal: boolean) {
     this.random = random;
     this.schema = schema;
+    this.literal = literal;
   }
 
   /** A whole number, as a literal or as a parameter. */
   number(value: number): string {
-    if (this.random.chance(0.6)) return String(value);
+    if (this.random.chance(0.6) || this.literal) return String(value);
     const format = this.random.pick([0, 1] as const);
     const binary = Buffer.alloc(4);
     binary.writeInt32BE(value);
@@ -71,8 +74,8 @@ class Writer {
   }
 }
 
-export function randomStatement(random: Random, schema: TestSchema): TestStatement {
-  const writer = new Writer(random, schema);
+export function randomStatement(random: Random, schema: TestSchema, literal = false): TestStatement {
+  const writer = new Writer(random, schema, literal);
   const table = random.pick(schema.tables);
   if (random.chance(0.08)) return byCursor(writer, table);
   const make = random.weighted([
