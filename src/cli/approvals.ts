@@ -27,7 +27,20 @@ export const addApprovals: AddCommand = (program, io) => {
           await resolve(verb, id, options, io),
       );
   }
+  withAdminOptions(approvals.command('break-glass'))
+    .description('let a held statement run in an emergency, alone')
+    .argument('<id>', 'the id that the notice to the client names')
+    .requiredOption('--reason <text>', 'kept, told to the client, and logged')
+    .action(
+      async (id: string, options: AdminOptions & { reason: string }) => await breakGlass(id, options, io),
+    );
 };
+
+async function breakGlass(id: string, options: AdminOptions & { reason: string }, io: Io): Promise<void> {
+  const path = `/v1/approvals/${encodeURIComponent(id)}/break-glass`;
+  const approval = await new AdminClient(options, io).post(path, { reason: options.reason });
+  io.out(options.json === true ? toJson(approval) : `${oneLine(id, 100)} ${fieldText(approval, 'state')}\n`);
+}
 
 async function list(options: AdminOptions & { state: string }, io: Io): Promise<void> {
   const client = new AdminClient(options, io);

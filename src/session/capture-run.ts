@@ -131,6 +131,26 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   return { prepared, send };
 }
 
+/**
+ * Captures while the server reads the client's own words, of which it says what is wrong with the places in them; it says
+ * nothing of what was sent behind, because that fails with it.
+ */
+export async function captureRead(
+  hidden: HiddenQueries,
+  words: Buffer,
+  capture: () => Promise<CaptureOutcome>,
+): Promise<CaptureOutcome> {
+  const reading = hidden.parse(words);
+  reading.catch(() => {});
+  const capturing = capture();
+  capturing.catch(() => {});
+  const { error } = await reading;
+  if (error === null) return await capturing;
+  const outcome = await capturing.catch(() => null);
+  if (outcome?.kind === 'taken') outcome.gate.discarded();
+  return { kind: 'refused', error: error.fields };
+}
+
 /** Marks the body of our own block; no name can hold it, because nobody can guess it. */
 const BODY = `$holdfast_${randomBytes(12).toString('hex')}$`;
 const LOCKING = `DO LANGUAGE plpgsql ${BODY} BEGIN `;

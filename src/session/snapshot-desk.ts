@@ -13,7 +13,14 @@ import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
-import { type CaptureOutcome, canceled, captureRows, failure, withoutPlan } from './capture-run.ts';
+import {
+  type CaptureOutcome,
+  canceled,
+  captureRead,
+  captureRows,
+  failure,
+  withoutPlan,
+} from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
@@ -259,7 +266,7 @@ export class SnapshotDesk {
     let outcome: CaptureOutcome;
     try {
       const run = { ...common, connection, request, analysis, way, part: null } as const;
-      outcome = await captureRows(run, null);
+      outcome = await captureRead(hidden, text, () => captureRows(run, null));
       await begun;
     } catch (error) {
       outcome = failure(error, decision, analysis);

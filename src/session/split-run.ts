@@ -15,6 +15,7 @@ import { isDrop, SEVERAL } from './capturable.ts';
 import {
   type CaptureOutcome,
   canceled,
+  captureRead,
   captureRows,
   type Done,
   failure,
@@ -185,18 +186,8 @@ async function capture(
       : { kind: 'unplanned', reason: slice.reason };
   const request = planRequest(state, slice);
   try {
-    const reading = hidden.parse(padded(part));
-    const rows = captureRows(
-      { ...common, connection, request, way: 'block', part: { keepsTag: keeps } },
-      null,
-    );
-    rows.catch(() => {});
-    const { error } = await reading;
-    if (error === null) return await rows;
-    // What the server says of the client's own words, places included; it says nothing else of what was sent behind.
-    const outcome = await rows.catch(() => null);
-    if (outcome?.kind === 'taken') outcome.gate.discarded();
-    return { kind: 'refused', error: error.fields };
+    const rows = { ...common, connection, request, way: 'block', part: { keepsTag: keeps } } as const;
+    return await captureRead(hidden, padded(part), () => captureRows(rows, null));
   } catch (error) {
     if (error instanceof HiddenQueryEnded) throw error;
     return failure(error, decision, analysis);

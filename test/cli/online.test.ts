@@ -102,6 +102,20 @@ describe('approvals', () => {
   });
 });
 
+describe('approvals break-glass', () => {
+  it('says why', async () => {
+    admin.answerWith(() => ({ body: { id: 'ap_1', state: 'approved' } }));
+    const args = ['approvals', 'break-glass', 'ap_1'];
+    expect((await holdfast(args, { env: admin.env })).code).toBe(2);
+    const { out } = await holdfast([...args, '--reason', 'the shop is down'], { env: admin.env });
+    expect(out).toBe('ap_1 approved\n');
+    expect(admin.asked[0]).toMatchObject({
+      url: '/v1/approvals/ap_1/break-glass',
+      body: '{"reason":"the shop is down"}',
+    });
+  });
+});
+
 describe('audit tail', () => {
   it('prints the newest last, one line an event', async () => {
     admin.answerWith(() => ({ body: { items: [event('b', 'select 2'), event('a')], next: null } }));

@@ -198,6 +198,18 @@ describe.each([18, 15] as const)('a Query of several statements, on PostgreSQL %
     expect(await both(before, sql)).toHaveLength(snapshots);
   });
 
+  // Which no text of several is, but there is no better place to compare them.
+  it.each([
+    'delete from item where nothing = 1',
+    'delete from missing where id = 1',
+    "update item set note = nowhere('ß')",
+    "delete from item where 'ß☃' = note and id = 'x'",
+    'update item set id = note',
+  ])('alone fails as it does directly, with its place: %s', async (sql) => {
+    expect(await both('', sql)).toEqual([]);
+    expect(await both('begin', sql)).toEqual([]);
+  });
+
   it('runs nothing of what stands behind a statement that changes how text is read', async () => {
     const messages = await through.query(
       `delete from item where id = 1; select change_strings(); delete from item where note = '\\'`,

@@ -1,8 +1,8 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
-import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { rolledBackKey, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import type { BackendMessage } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
 
@@ -50,6 +50,12 @@ export class SnapshotsTaken {
   async reset(): Promise<void> {
     await this.fixture.reset();
     this.clear();
+  }
+
+  /** Whether it is marked to be of what was rolled back. */
+  async isRolledBack({ id, created_at }: Manifest): Promise<boolean> {
+    const folder = snapshotFolder(id, Date.parse(created_at));
+    return existsSync(join(this.folder, rolledBackKey(folder)));
   }
 
   /** Removes all snapshots. */

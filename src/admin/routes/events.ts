@@ -14,6 +14,7 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
     '/v1/events',
     {
       config: { scope: 'approval:read' },
+      exposeHeadRoute: false,
       schema: {
         summary: 'Watch approvals and the state of the gateway, as server-sent events',
         ...secured('approval:read'),
