@@ -139,13 +139,14 @@ async function store(
   // The failure is told where it is waited for.
   marked.catch(() => {});
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
-  const { objects, restores, notes, binds, altered } = moved;
+  const { objects, restores, notes, binds, altered, rest } = moved;
   const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
     restores: restores.map((step) => ({ ...step })),
     notes: [...notes],
     binds: [...binds],
+    ...(rest === undefined ? {} : { rest: rest.map((step) => ({ ...step })) }),
     ...(altered === undefined
       ? {}
       : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),

@@ -89,6 +89,14 @@ const altered = z.strictObject({
   retyped: z.array(z.string()).optional(),
 });
 
+const step = z.strictObject({
+  sql: z.string(),
+  what: z.string(),
+  optional: z.literal(true).optional(),
+  after: z.literal(true).optional(),
+  as: z.string().optional(),
+});
+
 /** What a DROP took, which stands in the trash of the database, and the statements that bring it back. */
 const dropped = z.strictObject({
   objects: z.array(
@@ -101,15 +109,9 @@ const dropped = z.strictObject({
       state: z.record(z.string(), z.string()).optional(),
     }),
   ),
-  restores: z.array(
-    z.strictObject({
-      sql: z.string(),
-      what: z.string(),
-      optional: z.literal(true).optional(),
-      after: z.literal(true).optional(),
-      as: z.string().optional(),
-    }),
-  ),
+  restores: z.array(step),
+  /** For values that an undo of dropped columns has left over, because their rows were not there as they were. */
+  rest: z.array(step).optional(),
   /** What will not come back as it was. */
   notes: z.array(z.string()),
   /** What cannot be dropped before the trash is purged. */

@@ -15,6 +15,8 @@ const markSchema = z.strictObject({
   xid: z.string().regex(/^\d+$/),
   /** The snapshot of the undo, by which it may have been taken back since. */
   undo_snapshot: z.string().nullable(),
+  /** Values of a dropped column were left over, which can be undone as well. */
+  left: z.literal(true).optional(),
 });
 
 export type UndoMark = Readonly<z.infer<typeof markSchema>>;

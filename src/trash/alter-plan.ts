@@ -239,8 +239,8 @@ class WayBack {
 
   #identity(before: ColumnPart, after: ColumnPart, alter: string): readonly string[] {
     const { sequence, identity } = before;
-    if (after.identity !== '' || sequence === null)
-      return refuse('it makes a column an identity, or another');
+    if (identity === '') return [`${alter} DROP IDENTITY`];
+    if (after.identity !== '' || sequence === null) return refuse('it makes a column another identity');
     const at = named(sequence);
     const { start, increment, min, max, cache, cycle } = sequence;
     const place = this.#places.get(sequence.oid);

@@ -48,6 +48,23 @@ function conditions({ key, kept, values }: ColumnValues) {
   return { byKey, sameRow: same(kept), sameValues: same(values) };
 }
 
+const triggersOf = ({ oid }: ColumnValues): string =>
+  `coalesce((SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgenabled)) FROM pg_trigger g
+    WHERE g.tgrelid = ${oid}::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]')`;
+
+const disabling = (
+  table: string,
+): string => `  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
+    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} DISABLE TRIGGER `)} || quote_ident(holdfast_each ->> 0);
+  END LOOP;`;
+
+const enabling = (
+  table: string,
+): string => `  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
+    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} ENABLE `)} || CASE holdfast_each ->> 1 WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END
+      || 'TRIGGER ' || quote_ident(holdfast_each ->> 0);
+  END LOOP;`;
+
 /**
  * Gives every value back to the row that it was taken from, or fails with the rows that are in the way and gives none.
  * A row is taken for the same where its key and, byte for byte, all its other values are; where conflicts are to be
@@ -64,8 +81,7 @@ export function giveValuesBack(values: ColumnValues): string {
 DECLARE
   holdfast_bad text;
   holdfast_mode text := ${MODE};
-  holdfast_triggers jsonb := coalesce((SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgenabled)) FROM pg_trigger g
-    WHERE g.tgrelid = ${values.oid}::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]');
+  holdfast_triggers jsonb := ${triggersOf(values)};
   holdfast_each jsonb;
 BEGIN
   IF (SELECT count(*) FROM ${copy}) <> ${rows} THEN
@@ -80,14 +96,9 @@ BEGIN
   IF holdfast_bad IS NOT NULL AND holdfast_mode NOT IN ('skip', 'overwrite') THEN
     RAISE EXCEPTION USING MESSAGE = 'rows are not as the statement has left them: ' || holdfast_bad;
   END IF;
-  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
-    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} DISABLE TRIGGER `)} || quote_ident(holdfast_each ->> 0);
-  END LOOP;
+${disabling(table)}
   UPDATE ONLY ${table} t SET ${set} FROM ${copy} k WHERE ${byKey} AND (holdfast_mode = 'overwrite' OR ${sameRow});
-  FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
-    EXECUTE ${quoteLiteral(`ALTER TABLE ${table} ENABLE `)} || CASE holdfast_each ->> 1 WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END
-      || 'TRIGGER ' || quote_ident(holdfast_each ->> 0);
-  END LOOP;
+${enabling(table)}
   IF EXISTS (SELECT FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey} WHERE CASE holdfast_mode
       WHEN 'overwrite' THEN t.ctid IS NOT NULL AND NOT (${sameValues})
       WHEN 'skip' THEN t.ctid IS NOT NULL AND ${sameRow} AND NOT (${sameValues})
@@ -97,16 +108,66 @@ BEGIN
 END`);
 }
 
-/** The copy goes only where none of its rows is left over. */
+/**
+ * The copy goes where none of its rows is left over. Otherwise those that were placed go from it, so that they are not put
+ * back a second time, over what has become of them.
+ */
 export function removeCopy(values: ColumnValues): string {
-  const { table, copy } = values;
+  const { copy } = values;
   if (values.values.length === 0) return `DROP TABLE ${copy}`;
   const { byKey, sameRow, sameValues } = conditions(values);
+  const placed = `${byKey} AND ${sameValues} AND (${MODE} = 'overwrite' OR ${sameRow})`;
   return block(`#variable_conflict use_column
 BEGIN
-  IF NOT EXISTS (SELECT FROM ${copy} k LEFT JOIN ONLY ${table} t ON ${byKey}
-      WHERE t.ctid IS NULL OR NOT (${sameValues}) OR ${MODE} <> 'overwrite' AND NOT (${sameRow})) THEN
-    DROP TABLE ${copy};
+${withoutPlaced(values, placed)}
+END`);
+}
+
+/** Who owns the copy may not change its rows, but may give himself the right. */
+function withoutPlaced({ table, copy }: ColumnValues, placed: string): string {
+  return `  IF NOT EXISTS (SELECT FROM ${copy} k WHERE NOT EXISTS (SELECT FROM ONLY ${table} t WHERE ${placed})) THEN
+    EXECUTE ${quoteLiteral(`DROP TABLE ${copy}`)};
+  ELSE
+    EXECUTE ${quoteLiteral(`GRANT DELETE ON ${copy} TO `)} || quote_ident(current_user);
+    EXECUTE ${quoteLiteral(`DELETE FROM ${copy} k USING ONLY ${table} t WHERE ${placed}`)};
+    EXECUTE ${quoteLiteral(`REVOKE DELETE ON ${copy} FROM `)} || quote_ident(current_user);
+  END IF;`;
+}
+
+/**
+ * Gives back what an undo has left over, to rows that are as they were again and have no value since; or, where
+ * conflicts are to be overwritten, to all that have the key.
+ */
+export function giveRestBack(values: ColumnValues): string {
+  const { table, copy, rows, key } = values;
+  const { byKey, sameRow, sameValues } = conditions(values);
+  const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
+  const set = values.values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+  const empty = `pg_catalog.num_nonnulls(${values.values.map((name) => `t.${quoteName(name)}`).join(', ')}) = 0`;
+  const fits = `${byKey} AND (holdfast_mode = 'overwrite' OR ${sameRow} AND ${empty})`;
+  const shown = LIMITS.trashConflictsShown;
+  return block(`#variable_conflict use_column
+DECLARE
+  holdfast_bad text;
+  holdfast_mode text := ${MODE};
+  holdfast_triggers jsonb := ${triggersOf(values)};
+  holdfast_each jsonb;
+BEGIN
+  IF (SELECT count(*) FROM ${copy}) > ${rows} THEN
+    RAISE EXCEPTION 'the copy in the trash has more than the ${rows} rows that it was made with';
   END IF;
+  SELECT string_agg(x.said, ', ') || CASE WHEN max(x.n) > ${shown} THEN ', and ' || max(x.n) - ${shown} || ' more' ELSE '' END INTO holdfast_bad
+    FROM (SELECT '(' || concat_ws(', ', ${label}) || ')' AS said, count(*) OVER () AS n
+      FROM ${copy} k WHERE NOT EXISTS (SELECT FROM ONLY ${table} t WHERE ${byKey} AND ${sameRow} AND ${empty}) LIMIT ${shown}) x;
+  IF holdfast_bad IS NOT NULL AND holdfast_mode NOT IN ('skip', 'overwrite') THEN
+    RAISE EXCEPTION USING MESSAGE = 'rows are gone, have changed, or have a value since: ' || holdfast_bad;
+  END IF;
+  IF NOT EXISTS (SELECT FROM ${copy} k JOIN ONLY ${table} t ON ${fits}) THEN
+    RAISE EXCEPTION 'there is no row to which any of what is left over belongs';
+  END IF;
+${disabling(table)}
+  UPDATE ONLY ${table} t SET ${set} FROM ${copy} k WHERE ${fits};
+${enabling(table)}
+${withoutPlaced(values, `${byKey} AND ${sameValues} AND (${MODE} = 'overwrite' OR ${sameRow})`)}
 END`);
 }

@@ -4,7 +4,7 @@ import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropColumns } from '../sql/drop-target.ts';
 import { makeCopy } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
-import { type ColumnValues, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
+import { type ColumnValues, giveRestBack, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
 import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
 import {
   CHANGED,
@@ -107,7 +107,7 @@ async function attempt(
   };
 }
 
-function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, restores }: ColumnsPlan) {
+function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, restores, rest }: ColumnsPlan) {
   const { schema, oid } = table;
   const object = {
     oid,
@@ -118,6 +118,7 @@ function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, rest
   };
   return {
     restores,
+    rest,
     objects: [object],
     notes: [`the columns of ${named(table)} come back as its last ones`],
   };
@@ -187,6 +188,7 @@ function problemOf({ table, columns, key, strangers }: ColumnFacts): string | nu
 interface ColumnsPlan {
   readonly copy: string;
   readonly restores: readonly RestoreStep[];
+  readonly rest: readonly RestoreStep[];
 }
 
 /** The whole rows are copied, because a key alone does not tell later whether a row is still the same. */
@@ -199,7 +201,14 @@ async function copyColumns(session: TrashSession, facts: ColumnFacts, id: string
   const select = `SELECT ${copied.map(quoteName).join(', ')} FROM ONLY ${named(table)}`;
   const rows = await makeCopy(session, copy, select);
   const of = { table: named(table), oid: table.oid, copy, key: key ?? [], kept: facts.kept, values };
-  return { copy: name, restores: restoresOf(facts, { ...of, rows }) };
+  return { copy: name, restores: restoresOf(facts, { ...of, rows }), rest: restOf({ ...of, rows }) };
+}
+
+/** For what a first undo has left over. */
+function restOf(values: ColumnValues): readonly RestoreStep[] {
+  if (values.values.length === 0) return [];
+  const what = `the values of ${values.table} that were left over`;
+  return [sameTable(values), giveRestBack(values)].map((sql) => ({ sql, what }));
 }
 
 function restoresOf(facts: ColumnFacts, values: ColumnValues): readonly RestoreStep[] {

@@ -11,6 +11,7 @@ import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
+import type { RestoreStep } from './steps.ts';
 
 export interface MoveRequest {
   /** The client's own statement, which is tried first. */
@@ -25,6 +26,8 @@ export interface Moved extends MovePlan {
   readonly binds: readonly string[];
   /** Of an ALTER, where nothing or only values are in the trash. */
   readonly altered?: Altered;
+  /** For values that an undo has left over. */
+  readonly rest?: readonly RestoreStep[];
 }
 
 export type MoveOutcome =

@@ -23,6 +23,7 @@ export interface KeptRestore {
   readonly restores: readonly RestoreStep[];
   readonly notes: readonly string[];
   readonly altered?: Altered;
+  readonly rest?: readonly RestoreStep[];
 }
 
 export type RestoreKept =

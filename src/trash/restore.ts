@@ -15,6 +15,8 @@ export interface Dropped {
   readonly restores: readonly RestoreStep[];
   /** Of an ALTER. */
   readonly altered?: Altered | undefined;
+  /** For values that a restore has left over. */
+  readonly rest?: readonly RestoreStep[] | undefined;
 }
 
 export interface RestoreConflict {
@@ -29,6 +31,8 @@ export type RestoreOutcome =
       readonly dryRun: boolean;
       /** What could not be brought back, although all else was. */
       readonly lacking: readonly RestoreConflict[];
+      /** Values that belonged to no row are left, and may be brought back another time. */
+      readonly left: boolean;
     }
   /** Nothing has been changed. */
   | { readonly kind: 'conflict'; readonly conflicts: readonly RestoreConflict[] };
@@ -145,13 +149,14 @@ export async function restoreWithin(
   const lacking = [...borne];
   const steps = dropped.restores.filter(({ after }) => dryRun || after !== true);
   const failed = conflicts.length === 0 ? await runAndCompare(session, dropped, steps, lacking) : null;
-  if (conflicts.length === 0 && failed === null) lacking.push(...(await leftOver(session, dropped)));
+  const left = conflicts.length === 0 && failed === null ? await leftOver(session, dropped) : [];
+  lacking.push(...left);
   if (conflicts.length > 0 || failed !== null || dryRun)
     await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await session.query(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   if (conflicts.length > 0) return { kind: 'conflict', conflicts };
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
-  return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking };
+  return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking, left: left.length > 0 };
 }
 
 async function runAndCompare(

@@ -28,11 +28,19 @@ export class Once {
   #marked = false;
   /** That of an undo before, which is undone again by force. */
   #earlier: UndoMark | null = null;
+  readonly #hasRest: boolean;
+  #isRest = false;
 
-  constructor(store: BlobStore, session: UndoSession, marking: Marking) {
+  constructor(store: BlobStore, session: UndoSession, marking: Marking, hasRest = false) {
     this.#store = store;
     this.#session = session;
     this.#marking = marking;
+    this.#hasRest = hasRest;
+  }
+
+  /** Whether it was undone but for what was left over, which is all that is to be undone now. */
+  get isRest(): boolean {
+    return this.#isRest;
   }
 
   /** For as long as the transaction, nobody else undoes it. */
@@ -47,23 +55,27 @@ export class Once {
   /** Refuses what there is nothing to undo of: what looks like it is the doing of others. */
   async refuseUseless(): Promise<void> {
     const { folder, force } = this.#marking;
-    if (force) return;
-    if ((await this.#store.stat(rolledBackKey(folder))) !== null) {
+    if (!force && (await this.#store.stat(rolledBackKey(folder))) !== null) {
       const reason = 'its statement was rolled back, so that there is nothing of it to undo';
       refuse({ table: '', reason, forceable: true });
     }
     const mark = await undoneBy(this.#store, folder, (each) => this.#wasNotCommitted(each));
     if (mark === null) return;
+    this.#isRest = this.#hasRest && mark.left === true;
+    if (force || this.#isRest) return;
     const by = mark.undo_snapshot === null ? '' : `, as ${mark.undo_snapshot}`;
     const reason = `it was undone already, by ${mark.by} at ${mark.undone_at}${by}`;
     refuse({ table: '', reason, forceable: true });
   }
 
   /** Says that it is undone, if the transaction commits. */
-  async mark(xid: string, own: string | null): Promise<void> {
+  async mark(xid: string, own: string | null, left = false): Promise<void> {
     const { folder, by } = this.#marking;
-    const mark = { undone_at: new Date().toISOString(), by, xid, undo_snapshot: own };
     this.#earlier = await readUndoMark(this.#store, folder);
+    // The undo of the rest is taken back with that of all else.
+    const snapshot = this.#isRest ? (this.#earlier?.undo_snapshot ?? null) : own;
+    const undone = { undone_at: new Date().toISOString(), by, xid, undo_snapshot: snapshot };
+    const mark = left ? ({ ...undone, left: true } as const) : undone;
     this.#marked = true;
     await writeUndoMark(this.#store, folder, mark);
   }

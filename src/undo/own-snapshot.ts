@@ -10,6 +10,7 @@ import { ROW_FILE_SUFFIX, type RowFile } from '../snapshot/row-file.ts';
 import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
+import { markInTrash } from '../snapshot/snapshots.ts';
 import { type Doing, isToDo } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
 import { refuse } from './outcome.ts';
@@ -96,6 +97,7 @@ export class OwnSnapshotWriter {
       tables: this.#tables,
       ...(dropped === undefined ? {} : { dropped }),
     };
+    if ((dropped?.objects.length ?? 0) > 0) await markInTrash(this.#store, this.#own.folder);
     this.#manifestMayBeThere = true;
     await writeManifest(this.#store, this.#own.folder, manifest);
     return manifest;

@@ -32,6 +32,10 @@ export interface DropOptions {
   readonly onConflict: OnConflict;
   /** Where what an ALTER has changed is undone, and is to be undone in its turn. */
   readonly own?: OwnSnapshotWriter | null;
+  /** It was undone before, and values were left over: whether that is all that is to be undone, once that is known. */
+  readonly isRest?: () => boolean;
+  /** Values are left over. */
+  readonly onLeft?: () => void;
 }
 
 /**
@@ -41,8 +45,8 @@ export interface DropOptions {
 export async function undoDrop(
   session: UndoSession,
   manifest: Manifest,
-  dropped: Dropped,
-  { dryRun, onConflict, own = null }: DropOptions,
+  all: Dropped,
+  { dryRun, onConflict, own = null, isRest = () => false, onLeft = () => {} }: DropOptions,
   where: Whereabouts,
 ): Promise<UndoOutcome> {
   const outcome = await inTransaction(session, 'READ COMMITTED', where, async () => {
@@ -50,11 +54,13 @@ export async function undoDrop(
     where.at('apply');
     const bearing = onConflict === 'skip';
     const options = { dryRun, bearing, onConflict };
+    const dropped = isRest() ? { ...all, restores: all.rest ?? [], notes: [] } : all;
     const restored =
-      own === null || dryRun
+      own === null || dryRun || isRest()
         ? await restoreWithin(trashSession(session), dropped, options)
         : await restoreAndKeep(session, dropped, options, own);
     if (restored.kind === 'conflict') refuseFor(restored.conflicts);
+    if (restored.left) onLeft();
     const value = {
       kind: 'done',
       dryRun,
@@ -66,7 +72,7 @@ export async function undoDrop(
   });
   if (outcome.kind !== 'done' || dryRun) return outcome;
   const lacking = [...outcome.dropped.lacking];
-  for (const { sql, what } of stepsAfter(dropped)) {
+  for (const { sql, what } of stepsAfter(all)) {
     const reason = await doAfterwards(session, sql);
     if (reason !== null) lacking.push({ what, reason });
   }
@@ -91,7 +97,7 @@ async function restoreAndKeep(
 
 async function droppedOf(
   session: UndoSession,
-  { objects, restores, notes, altered }: KeptRestore,
+  { objects, restores, notes, altered, rest }: KeptRestore,
 ): Promise<Dropped> {
   const system = await systemOf(trashSession(session));
   return {
@@ -99,6 +105,7 @@ async function droppedOf(
     restores: restores.map((step) => ({ ...step })),
     notes: [...notes],
     binds: [],
+    ...(rest === undefined ? {} : { rest: rest.map((step) => ({ ...step })) }),
     ...(altered === undefined ? {} : { altered: structuredClone(altered) as Dropped['altered'] }),
     ...(system === null ? {} : { system }),
   };

@@ -87,8 +87,9 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
 export const takesOwnSnapshot = ({ dropped }: Pick<Manifest, 'dropped'>): boolean =>
   dropped === undefined || isAlter(dropped);
 
-function onceOf({ store, session }: UndoRequest, marking: Marking | undefined): Once | null {
-  return marking === undefined ? null : new Once(store, session, marking);
+function onceOf({ store, session, manifest }: UndoRequest, marking: Marking | undefined): Once | null {
+  const hasRest = (manifest.dropped?.rest?.length ?? 0) > 0;
+  return marking === undefined ? null : new Once(store, session, marking, hasRest);
 }
 
 async function refuseUntrusted(
@@ -110,6 +111,7 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
   const { dryRun = false, onConflict = 'fail' } = options;
   const once = onceOf(request, options.marking);
   let isUndone = manifest.dropped !== undefined;
+  let left = false;
   const where = new Whereabouts(options.onProgress, {
     first: async () => {
       await once?.lock();
@@ -117,20 +119,24 @@ export async function undo(request: UndoRequest, options: UndoOptions = {}): Pro
       await refuseUntrusted(request, true);
     },
     last: async (xid) => {
-      if (isUndone) await once?.mark(xid, own === null ? null : (options.snapshot?.facts.id ?? null));
+      if (isUndone) await once?.mark(xid, own?.id ?? null, left);
     },
   });
   const own =
     options.snapshot === undefined || !takesOwnSnapshot(manifest)
       ? null
       : new OwnSnapshotWriter(store, session, options.snapshot);
+  const isRest = () => once?.isRest === true;
+  const onLeft = () => {
+    left = true;
+  };
   const takeBack = async () => void (await Promise.all([own?.discard(), once?.unmark()]));
   const ending =
     manifest.dropped === undefined
       ? undoRows(request, options, own, where, (whole) => {
           isUndone = whole;
         })
-      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict, own }, where);
+      : undoDrop(session, manifest, manifest.dropped, { dryRun, onConflict, own, isRest, onLeft }, where);
   const outcome = await ending.catch(async (error: unknown) => {
     // Where the answer to COMMIT was lost, they may be needed.
     if (!(error instanceof HoldfastError && error.code === 'UPSTREAM_LOST')) await takeBack();

@@ -294,6 +294,48 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
+  it('of a column gives back later what an undo has left over, and each value once', async () => {
+    const client = await fixture.client();
+    await direct.rows(
+      `create table app.k (id int primary key, who text, v text); insert into app.k values (1, 'ann', 'a'), (2, 'bob', 'b'), (3, 'eve', 'e')`,
+    );
+    expect(errorsOf(await client.query('alter table app.k drop column v'))).toEqual([]);
+    const { id, ...manifest } = (await manifests()).at(-1)!;
+    const place = ['--connection', fixture.postgres.url(), '--offline', '--yes', '--json'];
+    const undo = async (...more: readonly string[]) =>
+      JSON.parse(
+        await holdfast(fixture.gateway.directory, 'undo', id, ...place, ...more).catch(
+          (error) => error.stdout,
+        ),
+      );
+    await direct.rows(`update app.k set who = 'anna' where id = 1; delete from app.k where id = 3`);
+    expect(JSON.stringify(await undo('--on-conflict', 'skip'))).toContain('are left in');
+    const rows = 'select id, v from app.k order by id';
+    expect(await direct.rows(rows)).toEqual([
+      ['1', null],
+      ['2', 'b'],
+    ]);
+    await direct.rows(`update app.k set v = null where id = 2`);
+    expect(JSON.stringify(await undo())).toContain('rows are gone, have changed');
+    await direct.rows(`update app.k set who = 'ann' where id = 1`);
+    expect(JSON.stringify(await undo('--on-conflict', 'skip'))).toContain('are left in');
+    expect(await direct.rows(rows)).toEqual([
+      ['1', 'a'],
+      ['2', null],
+    ]);
+    await direct.rows(`insert into app.k values (3, 'eve', null)`);
+    await undo();
+    expect(await direct.rows(rows)).toEqual([
+      ['1', 'a'],
+      ['2', null],
+      ['3', 'e'],
+    ]);
+    expect(JSON.stringify(await undo())).toContain('undone already');
+    const { trash_name: copy } = manifest.dropped!.objects[0]!;
+    expect(await there(`holdfast_trash."${copy}"`)).toBe(false);
+    await client.terminate();
+  });
+
   it('of a constraint, or a default, keeps its definition, which comes back', async () => {
     const client = await fixture.client();
     await direct.rows(`alter table app.parent alter note set default 'none'`);

@@ -62,7 +62,7 @@ export async function restoreAndKeep(client: RawClient, dropped: Dropped): Promi
   const done = await restoreKept(session, dropped, {}, newId('snap'));
   if (done.kind === 'none' || done.outcome.kind !== 'restored' || done.kept === null) {
     await client.rows('rollback');
-    throw new Error(JSON.stringify(done));
+    throw new Error(JSON.stringify([done, dropped.restores.map(({ sql }) => sql)]));
   }
   await client.rows('commit');
   return done.kept;

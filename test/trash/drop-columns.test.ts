@@ -196,7 +196,8 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
     });
     expect(await client.rows('select * from k order by id')).toEqual(rows);
     const copied = await client.rows(`select v from holdfast_trash."${copy}" order by id`);
-    expect(copied).toEqual([['of ann'], ['of bob'], ['of eve']]);
+    // What was placed is no longer there, so that it is not placed again.
+    expect(copied).toEqual(onConflict === 'skip' ? [['of ann'], ['of bob']] : [['of ann']]);
   });
 
   it('leaves nothing in the trash where every row of it was found, whatever else has changed', async () => {
