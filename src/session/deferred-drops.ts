@@ -7,16 +7,16 @@ import { DROP_ALONE } from './capturable.ts';
 import { answerLost, giveBack, tellDone } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
-import { noted, wantsSnapshot } from './noted.ts';
+import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { internalError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import { rule } from './ruling.ts';
 import { statementsSent } from './session-effects.ts';
 import type { Captured, DeferredDrop, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { waitForCapture } from './waits.ts';
+import { ruleWithoutPlan } from './without-plan.ts';
 
 const SYNC = encodeSync();
 const CLOSE_UNNAMED = encodeClose('P', '');
@@ -111,28 +111,12 @@ export class DeferredDrops {
   /** It has to be decided whether it runs without a snapshot. */
   private unmoved(deferred: DeferredDrop, type: number, answer: Answer | null): Verdict {
     const { entry, bound, whyNone } = deferred;
-    const { analysis, statement, parameters, read } = bound.portal;
     if (bound.decision.snapshot === 'best_effort') {
       entry.decision = noted(entry.decision, null, whyNone ?? '');
       return this.recorded(deferred, type);
     }
-    const text = analysis.redacted === null ? statement.text : null;
-    const ruling = rule(
-      this.state,
-      this.holds,
-      analysis,
-      text,
-      parameters,
-      answer,
-      read,
-      whyNone,
-      bound.sent,
-    );
+    const ruling = ruleWithoutPlan(this.state, this.holds, bound.portal, entry, answer, whyNone, bound.sent);
     if (ruling.kind === 'wait') return ruling;
-    const { decision } = ruling;
-    entry.decision = wantsSnapshot(decision) ? noted(decision, null, whyNone ?? '') : decision;
-    entry.approvalId = ruling.approvalId ?? entry.approvalId;
-    entry.holdMs += ruling.holdMs;
     return ruling.kind === 'refuse'
       ? this.refused(deferred, type, ruling.error)
       : this.recorded(deferred, type);

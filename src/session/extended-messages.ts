@@ -11,12 +11,11 @@ import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
 import type { Doubts } from './doubts.ts';
 import type { HoldDesk } from './hold.ts';
-import { charsOf, nameKey, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
+import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
-import { noted, wantsSnapshot } from './noted.ts';
+import { noted } from './noted.ts';
 import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
-import { boundValues } from './preview-desk.ts';
 import {
   boundBesideError,
   noPlanError,
@@ -27,33 +26,26 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { mayBeHeld, type Sent } from './sent.ts';
+import { mayBeHeld, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { currentAnalysis, executedBy, isAsDecided, plansUnseenCode } from './understanding.ts';
+import {
+  currentAnalysis,
+  executedBy,
+  executesUnsettled,
+  isAsDecided,
+  plansUnseenCode,
+} from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
+import { ruleWithoutPlan } from './without-plan.ts';
 
 const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
 
 /** Most statements declare none. */
 function typesAt(bytes: Buffer, start: number, end: number): string {
   return end - start > 2 ? bytes.latin1Slice(start, end) : '';
-}
-
-/** A Bind that is malformed runs nothing. */
-function sentBind(
-  statement: PreparedStatement | null,
-  bytes: Buffer,
-  start: number,
-  end: number,
-  nameStart: number,
-  nameEnd: number,
-): Sent | null {
-  const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
-  if (statement === null || bound === null) return null;
-  return { text: statement.text ?? statement.source ?? null, types: statement.types, bound };
 }
 
 /** What the messages of the extended query protocol mean to the session. */
@@ -142,7 +134,7 @@ export class ExtendedMessages {
     const read =
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const learning = this.doubts.beforeWrite(analysis, answer);
     if (learning !== null) return learning;
@@ -284,15 +276,9 @@ export class ExtendedMessages {
   /** What had a plan at its Bind has none any more, so that it is decided again. Null where it runs without. */
   private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
     const { state, holds } = this;
-    const { analysis, parameters, read } = portal;
-    const sent = state.bound?.sent ?? null;
-    const ruling = rule(state, holds, analysis, entry.text, parameters, answer, read, why, sent);
+    const ruling = ruleWithoutPlan(state, holds, portal, entry, answer, why, state.bound?.sent ?? null);
     if (ruling.kind === 'wait') return ruling;
     state.bound = null;
-    const { decision } = ruling;
-    entry.decision = wantsSnapshot(decision) ? noted(decision, null, why ?? NOT_AS_BOUND) : decision;
-    entry.approvalId = ruling.approvalId ?? entry.approvalId;
-    entry.holdMs += ruling.holdMs;
     if (ruling.kind === 'refuse') return poison(state, Frontend.Execute, ruling.error, entry);
     this.ran.add(portal);
     return null;
@@ -339,7 +325,7 @@ export class ExtendedMessages {
     if (isAsDecided(this.state, portal)) return portal;
     const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const ruling = ruleUncaptured(this.state, this.holds, analysis, text, portal.parameters, answer, read);
@@ -391,11 +377,6 @@ export class ExtendedMessages {
     if (answer === null || answer.analysis === null)
       return services.analyzer.read(bytes, start, end, textFacts);
     return { analysis: answer.analysis, text: bytes.utf8Slice(start, end) };
-  }
-
-  /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
-  private executesUnsettled(read: Analysis): boolean {
-    return executedBy(this.state, read).includes(UNSETTLED);
   }
 
   private countDecision(startedAtMs: number): void {

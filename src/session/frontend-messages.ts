@@ -1,6 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
-import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -12,7 +11,6 @@ import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
-import { UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
@@ -24,7 +22,7 @@ import { mayBeHeld } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { executedBy, executes } from './understanding.ts';
+import { executes, executesUnsettled } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
@@ -231,7 +229,7 @@ export class FrontendMessages {
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    if (read.touchesSession && this.executesUnsettled(read)) return settle(this.state, read);
+    if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
       return this.asking(this.doubts.ask('names'));
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
@@ -293,11 +291,6 @@ export class FrontendMessages {
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     this.state.codeRuns();
     return null;
-  }
-
-  /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
-  private executesUnsettled(read: Analysis): boolean {
-    return executedBy(this.state, read).includes(UNSETTLED);
   }
 
   private countDecision(startedAtMs: number): void {

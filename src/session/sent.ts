@@ -2,8 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
-import { UNSETTLED } from './names.ts';
-import type { BoundValues } from './preview-desk.ts';
+import { type PreparedStatement, UNSETTLED } from './names.ts';
+import { type BoundValues, boundValues } from './preview-desk.ts';
 import type { SessionState } from './state.ts';
 import { executedBy } from './understanding.ts';
 
@@ -21,6 +21,20 @@ export interface Sent {
 export function mayBeHeld(decision: Decision): boolean {
   if (decision.action === 'hold') return true;
   return decision.action === 'snapshot' && decision.withoutPlan?.kind === 'hold';
+}
+
+/** A Bind that is malformed runs nothing. */
+export function sentBind(
+  statement: PreparedStatement | null,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  nameStart: number,
+  nameEnd: number,
+): Sent | null {
+  const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
+  if (statement === null || bound === null) return null;
+  return { text: statement.text ?? statement.source ?? null, types: statement.types, bound };
 }
 
 export type RequestKey =

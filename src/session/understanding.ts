@@ -56,6 +56,11 @@ export function executedBy(state: SessionState, read: Analysis): Executed {
   return executed.length === 0 ? NONE : executed;
 }
 
+/** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
+export function executesUnsettled(state: SessionState, read: Analysis): boolean {
+  return executedBy(state, read).includes(UNSETTLED);
+}
+
 /** Whether the portal, when it is executed now, runs what was decided at its Bind. */
 export function isAsDecided(state: SessionState, portal: Portal): boolean {
   if (portal.executed.length > 0) {
