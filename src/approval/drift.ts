@@ -28,7 +28,9 @@ export function driftOf(approved: Circumstances, asked: Circumstances): string[]
   if (then.searchPath !== now.searchPath)
     drift.push(`the search_path is ${word(now.searchPath)}, not ${word(then.searchPath)}`);
   if (then.schemaSha256 !== now.schemaSha256)
-    drift.push('a table or function that it names has been altered, or is another one');
+    drift.push(
+      'a table or function that it names has been altered, or is another one, or a setting that it depends on is',
+    );
   if (approved.rule !== asked.rule) drift.push(`the rule "${asked.rule}" holds it, not "${approved.rule}"`);
   if (worseRisk(approved.risk, asked.risk) !== approved.risk)
     drift.push(`its risk is ${asked.risk}, not ${approved.risk}`);

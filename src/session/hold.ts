@@ -13,7 +13,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
-import { heldNotice, heldReason, nativeError } from './refusal.ts';
+import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
 import { type RequestKey, requestKey, type Sent } from './sent.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -95,6 +95,8 @@ export class HoldDesk {
     const { decision } = held;
     const circumstances = await this.circumstances(held);
     if (this.givenUp !== null) return [ended(null, { kind: this.givenUp }, decision), []];
+    if (this.isIgnored(held.analysis))
+      return [ended(null, { kind: 'refused', error: transactionAbortedError() }, decision), []];
     const wanted = this.wanted(held, key, circumstances, drift);
     if (wanted.mode === 'ticket' && key.kind === 'none') {
       const error = new HoldfastError(
@@ -167,6 +169,14 @@ export class HoldDesk {
     } finally {
       this.asking = false;
     }
+  }
+
+  /** The server runs nothing in a failed transaction, so that nobody need be asked. In a text of several a ROLLBACK may come first. */
+  private isIgnored({ status, statements }: Analysis): boolean {
+    const { state } = this;
+    if (state.transactionStatus !== 'E' || !state.owesNothing() || state.replies.segmentOpen) return false;
+    if (status !== 'parsed' || statements.length !== 1) return false;
+    return !statements[0]!.session.some(({ kind }) => kind === 'transaction');
   }
 
   private unlessGivenUp(outcome: HoldOutcome): HoldOutcome {

@@ -73,6 +73,19 @@ export function holdEndedError(
   }
 }
 
+/** As the server says it. */
+export function transactionAbortedError(): ErrorFields {
+  return {
+    ...error(
+      'STATEMENT_BLOCKED',
+      'current transaction is aborted, commands ignored until end of transaction block',
+      null,
+      null,
+    ),
+    C: '25P02',
+  };
+}
+
 /** An agent reads the DETAIL, which is JSON, and a person the HINT. */
 function ticketError(
   { url, drift }: Extract<HoldOutcome, { kind: 'ticket' }>,

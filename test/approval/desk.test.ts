@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Asked, NewApproval } from '../../src/approval/approval.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { createLogger } from '../../src/base/log.ts';
@@ -8,7 +9,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { type FaultyStore, faultyStore } from '../store/faulty-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
-import { hold, person, wanted } from './wanted.ts';
+import { BINDING, hold, person, wanted } from './wanted.ts';
 
 const SAID = { by: 'ops', comment: 'checked with Ana' };
 const OPS = person(SAID.by, SAID.comment);
@@ -231,5 +232,102 @@ describe('the desk', () => {
     await desk.decide(held.id, 'approve', OPS);
     await desk.decide(held.id, 'approve', OPS);
     expect(told).toEqual(['requested pending', 'resolved approved']);
+  });
+});
+
+describe('a ticket', () => {
+  const binding = { ...BINDING, key: 'k' };
+  const ask = (changes: Partial<NewApproval> = {}) =>
+    desk.request(wanted({ mode: 'ticket', binding, ...changes }));
+  const idOf = async (asked: Promise<Asked>): Promise<string> => {
+    const answer = await asked;
+    if (answer.kind !== 'answered') throw new Error(answer.kind);
+    return answer.id;
+  };
+
+  it('is the same for the same request, and another where the circumstances are others', async () => {
+    const id = await idOf(ask());
+    expect(await idOf(ask({ sessionId: 'ses_2' }))).toBe(id);
+    expect(await idOf(ask({ binding: { ...binding, searchPath: 'other' } }))).not.toBe(id);
+    expect(desk.pending).toBe(2);
+    // Its tables are not what they were when it was asked for.
+    const next = await idOf(ask({ binding: { ...binding, schemaSha256: 'bb' } }));
+    expect(next).not.toBe(id);
+    expect((await desk.get(id)).state).toBe('superseded');
+    expect(desk.pending).toBe(2);
+  });
+
+  it('is used once, by whoever asks first, and never when it is over', async () => {
+    const id = await idOf(ask({ grantMs: 60_000 }));
+    await desk.decide(id, 'approve', OPS);
+    const answers = await Promise.all([ask(), ask(), ask()]);
+    expect(answers.map(({ kind }) => kind).toSorted()).toEqual(['answered', 'answered', 'granted']);
+    const other = { binding: { ...binding, key: 'other' } };
+    const short = await idOf(ask({ ...other, grantMs: 1 }));
+    await desk.decide(short, 'approve', OPS);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await idOf(ask(other))).not.toBe(short);
+  });
+
+  it('is used by one of those who wait for it, and the others ask anew', async () => {
+    const id = await idOf(ask());
+    const [first, second] = [
+      await hold(desk, { binding }),
+      await hold(desk, { binding, sessionId: 'ses_2' }),
+    ];
+    expect([first.id, second.id]).toEqual([id, id]);
+    const third = await hold(desk, { binding });
+    third.end('canceled');
+    expect(await third.outcome).toEqual({ kind: 'canceled' });
+    await desk.decide(id, 'approve', OPS);
+    const outcomes = await Promise.all([first.outcome, second.outcome]);
+    expect(outcomes.filter((outcome) => outcome === null)).toHaveLength(1);
+    expect((await desk.get(id)).grant?.consumedBy).toMatch(/^ses_[12]$/);
+  });
+
+  it('is what a live hold becomes whose gateway stops, and what has been voted stands', async () => {
+    const held = await hold(desk, { binding, approvalsNeeded: 2 });
+    await desk.decide(held.id, 'approve', person('ana'));
+    await desk.close();
+    expect(await held.outcome).toMatchObject({ kind: 'failed', error: { code: 'SHUTTING_DOWN' } });
+    desk = await StoredApprovalDesk.open({ store, metrics, log });
+    expect(desk.pending).toBe(1);
+    await desk.decide(held.id, 'approve', person('ben'));
+    expect(await ask({ approvalsNeeded: 2 })).toMatchObject({ kind: 'granted', approval: { id: held.id } });
+  });
+
+  it('that has run out of time is so after a restart too', async () => {
+    const id = await idOf(ask({ timeoutMs: 30 }));
+    await desk.close();
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    desk = await StoredApprovalDesk.open({ store, metrics, log });
+    await expect(desk.decide(id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect((await desk.get(id)).state).toBe('timeout');
+  });
+
+  it('is given to no more than so many of one role, and to others all the same', async () => {
+    for (let i = 0; i < LIMITS.approvalsPendingOfRoleMax; i++)
+      await ask({ binding: { ...binding, key: `k${i}` } });
+    await expect(ask({ binding: { ...binding, key: 'more' } })).rejects.toMatchObject({
+      code: 'TOO_MANY_HELD',
+    });
+    expect((await ask({ role: 'other', binding: { ...binding, key: 'more' } })).kind).toBe('answered');
+  });
+
+  it('may change as many rows as those who approved were shown, or about as many', async () => {
+    desk.takeRowsFrom(async () => 100);
+    for (const [rows, kind] of [
+      [90, 'granted'],
+      [110, 'granted'],
+      [89, 'answered'],
+      [111, 'answered'],
+      [null, 'answered'],
+    ] as const) {
+      const request = { binding: { ...binding, key: `of ${rows}` } };
+      await desk.decide(await idOf(ask(request)), 'approve', OPS);
+      const again = await ask({ ...request, countRows: async () => rows });
+      expect([rows, again.kind]).toEqual([rows, kind]);
+      if (again.kind === 'answered') expect((await desk.get(again.id)).drift).toHaveLength(1);
+    }
   });
 });

@@ -25,6 +25,13 @@ rules:
   - { name: the rest, action: allow }
 `;
 
+/** A browser for the console that lies in src/console, and not for one that was built some time before. */
+export async function launchChromium(): Promise<Browser> {
+  execFileSync(process.execPath, ['scripts/build-console.mjs', '--required'], { cwd: ROOT });
+  if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is not there: scripts/ci-debian.sh installs it`);
+  return await chromium.launch({ executablePath: CHROMIUM, headless: true, args: ARGS });
+}
+
 /** The gateway with its console, as somebody has it open in a browser. */
 export class ConsoleUnderTest {
   readonly fixture: DecisionFixture;
@@ -41,10 +48,7 @@ export class ConsoleUnderTest {
   }
 
   static async start(environment: Record<string, string> = {}): Promise<ConsoleUnderTest> {
-    // What is tested is what lies in src/console, not what was built some time before.
-    execFileSync(process.execPath, ['scripts/build-console.mjs', '--required'], { cwd: ROOT });
-    if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is not there: scripts/ci-debian.sh installs it`);
-    const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: ARGS });
+    const browser = await launchChromium();
     try {
       const fixture = await DecisionFixture.start(POLICY, (postgres) => ({
         HOLDFAST_SNAPSHOTS_TAKEN: 'on',

@@ -150,6 +150,28 @@ it('finds in the audit what was decided in the queue', async () => {
   client.destroy();
 });
 
+it('shows what a held statement would do, before anybody decides', async () => {
+  await under.fixture.postgres.sql(
+    `create table parent (id int primary key, name text);
+     create table child (id int primary key, parent_id int references parent on delete cascade);
+     insert into parent select i, 'name ' || i from generate_series(1, 20) i;
+     insert into child select i, i % 20 + 1 from generate_series(1, 60) i;`,
+  );
+  const client = await under.fixture.client({ application_name: 'held' });
+  client.write(fe.query('delete from parent where id > 15'));
+  const id = await heldId(client);
+  const page = await under.signedIn(`#/queue/${id}`);
+  await page.getByText('5 rows', { exact: true }).waitFor();
+  await page.getByText('public.child loses 15 rows').waitFor();
+  await page
+    .getByRole('region', { name: /^Rows of .*parent$/ })
+    .getByText('name 16')
+    .waitFor();
+  await page.getByText('RowExclusiveLock').waitFor();
+  client.destroy();
+  await under.fixture.postgres.sql('drop table child, parent');
+});
+
 it('shows the policy, and explains a statement by it', async () => {
   const page = await under.signedIn('#/policy');
   await page.getByText('first a person', { exact: true }).waitFor();

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { bytes, duration, plural, span } from '../../src/console/parts/words.ts';
+import { about, bytes, duration, plural, span } from '../../src/console/parts/words.ts';
 import { hrefOf, parseRoute } from '../../src/console/state/route.ts';
 
 it('writes spans, sizes and counts as people say them', () => {
@@ -10,6 +10,13 @@ it('writes spans, sizes and counts as people say them', () => {
     '30 min',
     '2 h 1 min',
     '1 d 1 h',
+  ]);
+  expect([0, 59_999, 61_000, 7_260_000, 200_000_000].map(about)).toEqual([
+    '0 s',
+    '59 s',
+    '1 min',
+    '2 h',
+    '2 d',
   ]);
   expect([0.0123, 4.5678, 1234, 75_000].map(duration)).toEqual([
     '12.3 µs',

@@ -8,6 +8,7 @@ const POLICY = `
 mode: protect
 hold: { mode: live, timeout: 1m, approvals: 1 }
 rules:
+  - { name: agents, match: { application: [agent] , risk: [high] }, action: hold, hold: { mode: ticket } }
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: only with, match: { application: [strict] }, action: snapshot, without_plan: block }
   - { name: if possible, match: { application: [loose], operation: [delete] }, action: snapshot, without_plan: allow }
@@ -102,6 +103,29 @@ describe.each([18, 15] as const)(
       await client.query('commit');
       expect(await fixture.preciousRows()).toBe(9);
       expect(await ruledRows()).toBe('1');
+    });
+
+    it.each([BY_TEXT, BY_CATALOG])('is run by a ticket that says so: %s', async (sql) => {
+      const agent = await fixture.client({ application_name: 'agent' });
+      const ticketOf = async (): Promise<string> => {
+        const errors = errorsOf(await agent.query(sql));
+        expect(errors).toMatchObject([{ C: 'HF001' }]);
+        return (JSON.parse(errors[0]!['D']!) as { approval_id: string }).approval_id;
+      };
+      const held = await ticketOf();
+      await fixture.resolve(held, 'approve');
+      // That there is no plan turns out when it is about to run, and is asked about by itself.
+      const id = await ticketOf();
+      expect(id).not.toBe(held);
+      expect(await ticketOf()).toBe(id);
+      expect((await fixture.approval(id))['binding']).toMatchObject({ without_snapshot: expect.any(String) });
+      await fixture.resolve(id, 'approve');
+      expect(errorsOf(await agent.query(sql))).toEqual([]);
+      const isRun = (event: Record<string, unknown>) =>
+        event['approval_id'] === id && event['end'] === 'completed';
+      const [ran] = await fixture.auditEvents(isRun, 1);
+      expect(ran).toMatchObject({ snapshot: expect.stringContaining('none: ') });
+      await agent.terminate();
     });
 
     it('is denied, and nothing of it has run', async () => {

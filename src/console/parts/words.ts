@@ -21,7 +21,15 @@ export function bytes(value: number): string {
   return unit === 0 ? plural(value, 'byte') : `${few.format(size)} ${BYTES[unit]}`;
 }
 
-/** About how long: one unit below a minute, two above. */
+/** One unit. */
+export function about(ms: number): string {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`;
+}
+
+/** One unit below a minute, two above. */
 export function span(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000));
   if (s < 60) return `${s} s`;

@@ -13,11 +13,29 @@ import { Cascades, Locks, Triggers } from './preview-effects.tsx';
 import { Sample } from './preview-sample.tsx';
 
 const AGAIN_MS = 1000;
+/** Whoever only passes by asks for nothing. */
+const PAUSE_MS = 150;
+
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, PAUSE_MS);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
 
 /** What the statement would do, as far as the gateway could find out without doing it. */
 export function Preview({ approval }: { readonly approval: Approval }) {
   const path = `/v1/approvals/${encodeURIComponent(approval.id)}/preview`;
-  const [loaded, reload] = useLoad((signal) => ask<PreviewAnswer>(path, { signal }), [approval.id]);
+  const [loaded, reload] = useLoad(
+    async (signal) => {
+      await pause(signal);
+      return await ask<PreviewAnswer>(path, { signal });
+    },
+    [approval.id],
+  );
   const isComing =
     loaded.kind === 'ready' && loaded.value.state === 'pending' && approval.state === 'pending';
   useEffect(() => {

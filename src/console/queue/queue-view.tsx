@@ -48,7 +48,7 @@ export function QueueView({ id }: { readonly id: string | null }) {
           {shows === 'decided' ? (
             <Decided openId={id} />
           ) : (
-            <WaitingList held={held} rows={rows} words={words} onWords={setWords} openId={id} />
+            <WaitingList held={held} rows={rows} words={words} onWords={setWords} />
           )}
         </section>
         <section class="detail" aria-label="The statement that is open">
@@ -90,10 +90,9 @@ interface WaitingListProps {
   readonly rows: readonly Approval[];
   readonly words: string;
   readonly onWords: (words: string) => void;
-  readonly openId: string | null;
 }
 
-function WaitingList({ held, rows, words, onWords, openId }: WaitingListProps) {
+function WaitingList({ held, rows, words, onWords }: WaitingListProps) {
   if (held.approvals === null) {
     return held.error === null ? <Loading what="what waits" /> : <Failure error={held.error} />;
   }
@@ -110,7 +109,7 @@ function WaitingList({ held, rows, words, onWords, openId }: WaitingListProps) {
       </label>
       {held.error !== null && <Failure error={held.error} />}
       {held.isCut && <Notice tone="warning">More statements wait than can be shown here.</Notice>}
-      {rows.length > 0 && <QueueList rows={rows} openId={openId} />}
+      {rows.length > 0 && <QueueList rows={rows} />}
       {rows.length === 0 && (
         <p class="empty">
           {words === ''
