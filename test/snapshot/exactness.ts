@@ -108,6 +108,8 @@ export async function judge(
 ): Promise<Verdict> {
   const connection = meanwhile.connection ?? new HiddenClient(client);
   await meanwhile.beforePlan?.();
+  // What was done before decides where a cursor stands, so that it is not to be rolled back.
+  if (statement.before !== undefined) await client.rows('SAVEPOINT judged');
   const slice = sliceOf(parser, statement.sql);
   const parameters: StatementParameters = {
     types: statement.parameters.map(({ type }) => type),
@@ -147,8 +149,7 @@ async function failsAlone(
   statement: TestStatement,
   error: HiddenQueryError,
 ): Promise<Verdict> {
-  await client.query('ROLLBACK');
-  if (statement.before !== undefined) await client.rows(`BEGIN; ${statement.before}`);
+  await client.query(statement.before === undefined ? 'ROLLBACK' : 'ROLLBACK TO judged');
   const alone = await run(client, statement);
   if (alone.ok) return { kind: 'wrong', what: `the capture failed: ${described(error)}` };
   return { kind: 'failed', sqlstate: alone.sqlstate };

@@ -54,7 +54,7 @@ export async function snap(
   const id = `snap_${++serial}`;
   const createdAt = Date.UTC(2026, 10, 21);
   const writer = new SnapshotWriter(store, snapshotFolder(id, createdAt));
-  await client.rows('BEGIN');
+  await client.rows(statement.before === undefined ? 'BEGIN' : `BEGIN; ${statement.before}`);
   const without = async (reason: string): Promise<Snapped> => {
     await client.query('ROLLBACK');
     await writer.abort();
