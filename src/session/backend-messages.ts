@@ -185,6 +185,7 @@ export class BackendMessages {
   private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
+    if (tag === 'DISCARD ALL') this.state.written.discarded();
     const changes = reply.sqlNames ?? [];
     // They are in the order of their statements, of which a text may have very many.
     for (; reply.sqlNamesDone < changes.length; reply.sqlNamesDone++) {

@@ -18,8 +18,8 @@ import type { SessionState } from './state.ts';
 /** What takes nothing of a transaction back. */
 const OPENS: ReadonlySet<TransactionVerb> = new Set(['begin', 'savepoint', 'release']);
 
-/** Settings that change whose rights count, and which schema is the user's own; or what fires as tables are written. */
-const ROLES = new Set(['role', 'session_authorization', 'row_security', 'session_replication_role']);
+/** Settings that change whose rights count, and which schema is the user's own. RESET ALL leaves them alone. */
+const ROLES = new Set(['role', 'session_authorization']);
 
 /** Settings that change how the server reads text. */
 const READING = new Set(['client_encoding', 'names', 'standard_conforming_strings', 'backslash_quote']);
@@ -192,6 +192,7 @@ function apply(
       if (effect.target !== 'all' && effect.target !== 'temp') return null;
       state.written.changed();
       if (effect.target !== 'all') return null;
+      state.written.discards();
       settingResets(state, null);
       return { name: null, value: null };
     case 'set':
@@ -199,7 +200,7 @@ function apply(
       return null;
     case 'reset':
       state.epoch++;
-      if (effect.name === null || ROLES.has(effect.name.toLowerCase())) state.written.changed();
+      if (effect.name !== null && ROLES.has(effect.name.toLowerCase())) state.written.changed();
       settingResets(state, effect.name?.toLowerCase() ?? null);
       return null;
     case 'schema-change':
@@ -230,9 +231,8 @@ function named(state: SessionState, name: string, value: PreparedStatement | nul
 function settingChanges(state: SessionState, name: string, value: string | null): void {
   if (READING.has(name)) state.settings.textTouched();
   if (name === 'search_path') state.searchPathSet(value);
-  if (!ROLES.has(name)) return;
-  state.epoch++;
-  state.written.changed();
+  if (ROLES.has(name) || name === 'row_security') state.epoch++;
+  if (ROLES.has(name)) state.written.changed();
 }
 
 /** The name is null for all of them. */

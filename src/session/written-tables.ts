@@ -54,6 +54,9 @@ export class WrittenTables {
   private isApart = false;
   /** What it made them in may be taken back. */
   private mayBeTakenBack = false;
+  private changes = 0;
+  /** What `changes` was when the last DISCARD ALL was sent. */
+  private discardedAt = -1;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -112,6 +115,17 @@ export class WrittenTables {
     this.own.clear();
     this.isApart = true;
     this.mayBeTakenBack = true;
+    this.changes++;
+  }
+
+  /** A DISCARD ALL is sent; pools put one between two users of a session. */
+  discards(): void {
+    this.discardedAt = this.changes;
+  }
+
+  /** It has succeeded, so that the session is as a new one, unless something else was sent since. */
+  discarded(): void {
+    if (this.discardedAt === this.changes) this.isApart = false;
   }
 
   ready(status: 'I' | 'T' | 'E'): void {

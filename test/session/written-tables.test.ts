@@ -74,4 +74,18 @@ describe.each([15, 18] as const)('what code runs as tables are written, on Postg
     expect(await asked(() => prepared(client))).toBe(0);
     await client.terminate();
   });
+
+  it('is known behind the DISCARD ALL of a pool, and asked again behind tables of the session itself', async () => {
+    const client = await RawClient.open(gateway.port);
+    await simple(client);
+    const others = version === 15 ? 1 : 0;
+    for (const sql of ['discard all', 'set work_mem = 1000', 'reset all']) {
+      await client.query(sql);
+      expect(await asked(() => simple(client)), sql).toBeLessThanOrEqual(others);
+    }
+    await client.query('create temp table accounts as select * from public.accounts');
+    expect(await asked(() => simple(client))).toBeGreaterThan(others);
+    expect(await asked(() => simple(client))).toBe(0);
+    await client.terminate();
+  });
 });
