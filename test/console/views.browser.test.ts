@@ -228,8 +228,6 @@ describe('what assistive technology needs', () => {
 
   it.each([
     ['light', 1280],
-    ['dark', 1280],
-    ['light', 375],
     ['dark', 375],
   ] as const)('is there in the %s, %i pixels wide', async (colorScheme, width) => {
     const id = await snapshotOf('delete from precious where id < 4');

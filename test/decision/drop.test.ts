@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import { ownSnapshotOf } from '../../src/undo/own-facts.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { previewUndo, undo } from '../../src/undo/undo.ts';
 import * as fe from '../support/frontend-messages.ts';
@@ -74,6 +75,21 @@ describe('a DROP of which policy wants a snapshot', () => {
       // What only the server could tell, a preview does not: it would have to lock what others use.
       expect(['preview', outcome.kind]).toContain(preview.kind);
       return outcome;
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** As the command line does it: with a mark, and a snapshot of its own where it takes one. */
+  async function undoneOnce(id: string, onConflict: 'fail' | 'skip' | 'overwrite' = 'fail') {
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      const manifest = (await manifests()).find((each) => each.id === id)!;
+      const folder = snapshotFolder(id, Date.parse(manifest.created_at));
+      const own = await ownSnapshotOf(manifest, session, { version: '1', client: 'test', name: 'test' });
+      const marking = { folder, by: 'test', force: false };
+      const outcome = await undo({ store, manifest, session }, { onConflict, marking, snapshot: own });
+      return { outcome, own: own.facts.id };
     } finally {
       await session.close();
     }
@@ -301,36 +317,29 @@ describe('a DROP of which policy wants a snapshot', () => {
     );
     expect(errorsOf(await client.query('alter table app.k drop column v'))).toEqual([]);
     const { id, ...manifest } = (await manifests()).at(-1)!;
-    const place = ['--connection', fixture.postgres.url(), '--offline', '--yes', '--json'];
-    const undo = async (...more: readonly string[]) =>
-      JSON.parse(
-        await holdfast(fixture.gateway.directory, 'undo', id, ...place, ...more).catch(
-          (error) => error.stdout,
-        ),
-      );
     await direct.rows(`update app.k set who = 'anna' where id = 1; delete from app.k where id = 3`);
-    expect(JSON.stringify(await undo('--on-conflict', 'skip'))).toContain('are left in');
+    expect(JSON.stringify(await undoneOnce(id, 'skip'))).toContain('are left in');
     const rows = 'select id, v from app.k order by id';
     expect(await direct.rows(rows)).toEqual([
       ['1', null],
       ['2', 'b'],
     ]);
     await direct.rows(`update app.k set v = null where id = 2`);
-    expect(JSON.stringify(await undo())).toContain('rows are gone, have changed');
+    expect(JSON.stringify(await undoneOnce(id))).toContain('rows are gone, have changed');
     await direct.rows(`update app.k set who = 'ann' where id = 1`);
-    expect(JSON.stringify(await undo('--on-conflict', 'skip'))).toContain('are left in');
+    expect(JSON.stringify(await undoneOnce(id, 'skip'))).toContain('are left in');
     expect(await direct.rows(rows)).toEqual([
       ['1', 'a'],
       ['2', null],
     ]);
     await direct.rows(`insert into app.k values (3, 'eve', null)`);
-    await undo();
+    await undoneOnce(id);
     expect(await direct.rows(rows)).toEqual([
       ['1', 'a'],
       ['2', null],
       ['3', 'e'],
     ]);
-    expect(JSON.stringify(await undo())).toContain('undone already');
+    expect(JSON.stringify(await undoneOnce(id))).toContain('undone already');
     const { trash_name: copy } = manifest.dropped!.objects[0]!;
     expect(await there(`holdfast_trash."${copy}"`)).toBe(false);
     await client.terminate();
@@ -364,20 +373,17 @@ describe('a DROP of which policy wants a snapshot', () => {
     expect(await direct.rows(definition)).toEqual(before);
     expect(await direct.rows('insert into app.parent values (1000) returning note')).toEqual([['none']]);
     expect(await undone(manifest)).toMatchObject({ kind: 'refused' });
-    const place = ['--connection', fixture.postgres.url(), '--offline', '--yes', '--json'];
-    const undo = async (id: string) =>
-      JSON.parse(await holdfast(fixture.gateway.directory, 'undo', id, ...place));
     await direct.rows('drop view app.seen');
     const sql =
       'alter table app.parent alter note drop default, alter note type int using length(note), alter id type bigint';
     expect(errorsOf(await client.query(sql))).toEqual([]);
     const { id } = (await manifests()).at(-1)!;
     const values = 'select min(note), max(pg_typeof(id)::text) from app.parent';
-    const first = await undo(id);
+    const first = await undoneOnce(id);
     expect(await direct.rows(values)).toEqual([['n1', 'integer']]);
-    const second = await undo(first.undo_snapshot);
+    const second = await undoneOnce(first.own);
     expect(await direct.rows(values)).toEqual([['2', 'bigint']]);
-    await undo(second.undo_snapshot);
+    await undoneOnce(second.own);
     expect(await direct.rows(values)).toEqual([['n1', 'integer']]);
     expect(await direct.rows(definition)).toEqual(before);
     await client.terminate();

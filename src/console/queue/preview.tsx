@@ -114,8 +114,8 @@ function Found({ preview }: { readonly preview: StatementPreview }) {
       <h4>Locks</h4>
       {locks.kind === 'unknown' ? <Unknown reason={locks.reason} /> : <Locks locks={locks} />}
       <p class="hint">
-        Found out <Time at={computed_at} /> within {number(Math.round(took_ms))} ms, on a connection that
-        cannot change anything. It may be otherwise by the time it runs.
+        Found out <Time at={computed_at} /> within {number(Math.round(took_ms))} ms, in a transaction that can
+        only read. It may be otherwise by the time it runs.
       </p>
     </div>
   );
