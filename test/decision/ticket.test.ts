@@ -182,6 +182,59 @@ describe('a ticket', () => {
     await client.terminate();
   });
 
+  it('of an EXECUTE is for the types that its statement was prepared with, which the approver is shown', async () => {
+    const text = 'delete from precious where $1 < $2';
+    const prepared = async (client: RawClient, type: number) => {
+      client.write(fe.parse('it', text, [type, type]), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+    };
+    const client = await agent();
+    await prepared(client, 23);
+    const { id } = (await ticketOf(client, fe.query("execute it('10', '9')"))) as { id: string };
+    expect((await fixture.approval(id))['statement']).toBe(
+      `execute it('10', '9')\n\n-- EXECUTE "it" runs, with parameters of the types 23, 23 (pg_type.oid):\n${text}`,
+    );
+    await fixture.resolve(id, 'approve');
+    const other = await agent();
+    await prepared(other, 25);
+    expect((await ticketOf(other, fe.query("execute it('10', '9')")))['id']).not.toBe(id);
+    expect(await fixture.preciousRows()).toBe(10);
+    expect(errorsOf(await client.query("execute it('10', '9')"))).toEqual([]);
+    expect(await fixture.preciousRows()).toBe(10);
+    await client.terminate();
+    await other.terminate();
+  });
+
+  it('shows no password of what an EXECUTE runs', async () => {
+    const client = await agent();
+    client.write(fe.parse('it', "alter role robot password 'sesame'"), fe.sync());
+    await client.untilReady();
+    const { id } = (await ticketOf(client, fe.query('execute it'))) as { id: string };
+    const { statement } = await fixture.approval(id);
+    expect(statement).toMatch(/^execute it\n\n-- EXECUTE "it" runs:\nalter role robot password /i);
+    expect(statement).not.toContain('sesame');
+    await client.terminate();
+  });
+
+  it('is for the statement as its backslashes were read', async () => {
+    const bound = [fe.bind({ statement: 'it' }), fe.execute(), fe.sync()];
+    const text = "do 'begin perform 1; --\\' /*\ndelete from precious; end' --*/";
+    const client = await agent();
+    client.write(fe.parse('it', text), fe.sync());
+    await client.untilReady();
+    const { id } = (await ticketOf(client, ...bound)) as { id: string };
+    await fixture.resolve(id, 'approve');
+    const other = await agent();
+    await other.query('set standard_conforming_strings = off');
+    other.write(fe.parse('it', text), fe.sync());
+    await other.untilReady();
+    await other.query('set standard_conforming_strings = on');
+    expect((await ticketOf(other, ...bound))['id']).not.toBe(id);
+    expect(await fixture.preciousRows()).toBe(10);
+    await client.terminate();
+    await other.terminate();
+  });
+
   it('is not given for what another request could look like', async () => {
     const client = await agent();
     await client.query('begin');
