@@ -296,6 +296,67 @@ describe('what has been approved runs only', () => {
     await client.terminate();
   });
 
+  describe('while what its tables rest on is as it was:', () => {
+    beforeAll(async () => {
+      await fixture.postgres.sql(`
+        create table base (id int, note text); create table logged (id int, note text);
+        create view inner_view as select * from base where id = 1; create view outer_view as select * from inner_view;
+        create function fires() returns trigger language plpgsql as $$ begin return old; end $$;
+        create trigger fires before delete on logged for each row execute function fires();
+        create function sees(id int) returns bool language sql as 'select $1 = 1';
+        create table guarded (id int); alter table guarded enable row level security;
+        create policy p on guarded using (sees(id)); grant all on guarded to public;
+        create domain small as int; create function is_small(int) returns bool immutable language sql as 'select $1 < 10';
+        create table checked (id int check (is_small(id)), note text default 'x' || sees(1));
+        create table parent (id int primary key); create view parents as select * from parent`);
+    });
+
+    it.each([
+      [
+        'a view below it',
+        'delete from outer_view',
+        'create or replace view inner_view as select * from base',
+      ],
+      [
+        'the function of a trigger',
+        'delete from logged',
+        'create or replace function fires() returns trigger language plpgsql as $$ begin delete from base; return old; end $$',
+      ],
+      [
+        'the function of a policy',
+        'delete from guarded',
+        "create or replace function sees(id int) returns bool language sql as 'select true'",
+      ],
+      [
+        'the function of a check',
+        'update checked set id = 1',
+        "create or replace function is_small(int) returns bool immutable language sql as 'select true'",
+      ],
+      [
+        'the function of a default',
+        'update checked set note = default',
+        "create or replace function sees(id int) returns bool language sql as 'select false'",
+      ],
+      [
+        'what refers to the table of a view',
+        'delete from parents',
+        'create table child (id int references parent on delete cascade)',
+      ],
+    ])('%s', async (_, text, change) => {
+      const client = await agent();
+      const { id } = (await ticketOf(client, fe.query(text))) as { id: string };
+      await fixture.resolve(id, 'approve');
+      await fixture.postgres.sql(change);
+      const ticket = await ticketOf(client, fe.query(text));
+      expect(ticket['message']).toMatch(/a table or function that it names has been altered/);
+      await fixture.resolve(String(ticket['id']), 'approve');
+      // What has nothing to do with it does no harm.
+      await fixture.postgres.sql(`create table beside_${id} (id int); analyze base, logged`);
+      expect(errorsOf(await client.query(text))).toEqual([]);
+      await client.terminate();
+    });
+  });
+
   it('by the search_path that it was asked with, which finds the same tables', async () => {
     const client = await agent();
     const id = await asked(client);
