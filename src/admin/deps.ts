@@ -54,6 +54,8 @@ export interface WantedToken {
   readonly expiresAtMs: number | null;
   readonly roles: readonly string[];
   readonly groups: readonly string[];
+  /** Whom it is for. */
+  readonly person: string;
 }
 
 /** Tokens as they are made and taken away; `by` is who does, from the address `client`. */
@@ -98,4 +100,6 @@ export interface StatusFacts {
   readonly draining: boolean;
   /** Why the end of the audit is not anchored, or null. */
   readonly anchorProblem: string | null;
+  /** Why the file of tokens as it stands does not count, or null. */
+  readonly tokensProblem: string | null;
 }
