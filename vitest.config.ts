@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** Suites that need Ceph's S3 server from Debian. */
@@ -19,6 +20,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/clients/**', 'test/bench/**', ...S3_SUITES, BROWSER_SUITES],
           pool: 'forks',
+          // Two also on two cores: much of the time is spent waiting for servers.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

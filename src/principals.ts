@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { TokensAdmin, WantedToken } from './admin/deps.ts';
 import { OIDC_PREFIX, OidcVerifier } from './admin/oidc.ts';
-import { type MadeToken, makeToken, type Token } from './admin/tokens.ts';
+import { type MadeToken, makeToken, personOfMade, type Token } from './admin/tokens.ts';
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { HoldfastError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
@@ -32,8 +32,10 @@ export class Principals implements TokensAdmin {
 
   static async open(deps: PrincipalsDeps): Promise<Principals> {
     const principals = new Principals(deps);
-    principals.#stored = (await deps.store.tokens()).map(tokenOf);
+    const rows = await deps.store.tokens();
     principals.reload();
+    principals.#stored = rows.map((row) => tokenOf(row, rows, principals.#file.tokens));
+    principals.#gather();
     if (principals.all.length === 0 && principals.oidc === null) {
       const { secret, token } = makeToken('admin', ['*']);
       await deps.store.insertToken({ ...token, createdAtMs: Date.now(), createdBy: 'holdfast' });
@@ -75,12 +77,12 @@ export class Principals implements TokensAdmin {
   }
 
   async create(wanted: WantedToken, by: string, client: string): Promise<MadeToken> {
-    const { name, scopes, expiresAtMs, roles, groups } = wanted;
+    const { name, scopes, expiresAtMs, roles, groups, person } = wanted;
     const { store, audit } = this.#deps;
     if (name.startsWith(OIDC_PREFIX) || this.all.some((token) => token.name === name)) {
       throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     }
-    const made = makeToken(name, scopes, expiresAtMs, { roles, groups });
+    const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person });
     const text = `new token ${name} with ${scopes.join(', ')}`;
     const action = {
       operation: 'new token',
@@ -140,6 +142,9 @@ export class Principals implements TokensAdmin {
 
 const GONE = 'gone';
 
+/** Before the name of a token, in what it has done. */
+const TOKEN_PREFIX = 'token:';
+
 /** What changes when the file does. */
 function stateOf(path: string | null): string {
   const stats = path === null ? undefined : statSync(path, { throwIfNoEntry: false });
@@ -148,6 +153,33 @@ function stateOf(path: string | null): string {
     : `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.ctimeMs}`;
 }
 
-function tokenOf({ name, sha256, scopes, expiresAtMs, roles, groups }: TokenRow): Token {
-  return { name, sha256, scopes, expiresAtMs, roles, groups, source: 'store' };
+function tokenOf(row: TokenRow, rows: readonly TokenRow[], ofFile: readonly Token[]): Token {
+  const { name, sha256, scopes, expiresAtMs, groups } = row;
+  return { name, sha256, scopes, expiresAtMs, groups, ...ownerOf(row, rows, ofFile), source: 'store' };
+}
+
+type Owner = Pick<Token, 'roles' | 'person'>;
+
+/** Rows of an earlier version only name their maker. Of one that is gone, all that it has made is one person's. */
+function ownerOf(
+  row: TokenRow,
+  rows: readonly TokenRow[],
+  ofFile: readonly Token[],
+  seen: readonly string[] = [row.name],
+): Owner {
+  const { name, roles, person, createdBy } = row;
+  const by = createdBy.startsWith(TOKEN_PREFIX) ? createdBy.slice(TOKEN_PREFIX.length) : null;
+  if (person !== null || by === null) return { roles, person: person ?? name };
+  const gone = {
+    roles: [],
+    scopes: [],
+    person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by,
+  };
+  const maker = seen.includes(by) ? undefined : rows.find((one) => one.name === by);
+  const above =
+    maker === undefined
+      ? (ofFile.find((one) => one.name === by) ?? gone)
+      : { ...ownerOf(maker, rows, ofFile, [...seen, by]), scopes: maker.scopes };
+  const owned = new Set([...roles, ...above.roles, by, above.person]);
+  return { roles: [...owned], person: personOfMade(above, name) };
 }

@@ -35,7 +35,7 @@ const open = (file: string | null = path) => Principals.open({ path: file, store
 const line = (name: string, secret: string) =>
   `  - { name: ${name}, sha256: ${hashToken(secret)}, scopes: [audit:read] }\n`;
 const names = (principals: Principals) => principals.all.map(({ name }) => name);
-const WANTED = { scopes: ['audit:read'], expiresAtMs: null, roles: ['app'], groups: ['dba'] };
+const WANTED = { scopes: ['audit:read'], expiresAtMs: null, roles: ['app'], groups: ['dba'], person: 'anna' };
 
 describe('tokens of the file', () => {
   it('come and go with it, without a restart', async () => {
@@ -81,7 +81,7 @@ describe('tokens of the store', () => {
     const principals = await open(null);
     const { secret } = await principals.create({ name: 'bert', ...WANTED }, 'token:admin', '');
     for (const one of [principals, await open(null)]) {
-      expect(findToken(secret, one.all, 0)).toMatchObject({ name: 'bert', roles: ['app'], groups: ['dba'] });
+      expect(findToken(secret, one.all, 0)).toMatchObject({ name: 'bert', ...WANTED });
     }
     await principals.revoke('bert', 'token:admin', '');
     for (const one of [principals, await open(null)]) expect(findToken(secret, one.all, 0)).toBeNull();
@@ -95,6 +95,27 @@ describe('tokens of the store', () => {
         code: 'CONFLICT',
       });
     }
+  });
+
+  it('of an earlier version are whose their makers are, as far as these are known', async () => {
+    writeFileSync(path, `tokens:\n${line('alice', 'a')}`);
+    const row = { ...WANTED, person: null, createdAtMs: 0 };
+    for (const [name, createdBy, scopes] of [
+      ['first', 'holdfast', ['*']],
+      ['ben', 'token:first', ['approval:write']],
+      ['one', 'token:alice', ['approval:write']],
+      ['two', 'token:one', ['approval:write']],
+      ['three', 'token:oidc:carl', ['approval:write']],
+      ['chicken', 'token:egg', ['approval:write']],
+      ['egg', 'token:chicken', ['approval:write']],
+    ] as const) {
+      await store.insertToken({ ...row, name, sha256: hashToken(name), createdBy, scopes });
+    }
+    const { all } = await open();
+    expect(Object.fromEntries(all.map(({ name, person }) => [name, person]))).toMatchObject({
+      ...{ first: 'first', ben: 'ben', alice: 'alice', one: 'alice', two: 'alice', three: 'carl' },
+    });
+    expect(all.find(({ name }) => name === 'two')?.roles).toEqual(['app', 'alice', 'one']);
   });
 
   it('are not made where the store fails, and revoked all the same', async () => {

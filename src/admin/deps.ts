@@ -54,6 +54,8 @@ export interface WantedToken {
   readonly expiresAtMs: number | null;
   readonly roles: readonly string[];
   readonly groups: readonly string[];
+  /** Whom it is for. */
+  readonly person: string;
 }
 
 /** Tokens as they are made and taken away; `by` is who does, from the address `client`. */

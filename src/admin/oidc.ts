@@ -168,6 +168,8 @@ function principalOf(payload: JWTPayload, settings: OidcSettings, secret: string
   const all = (of: (role: OidcRole) => readonly string[]) => [...new Set(roles.flatMap(of))];
   return {
     name: OIDC_PREFIX + name,
+    // Whoever asks as a role of that name, or has a token of it, is the same.
+    person: name,
     sha256: createHash('sha256').update(secret).digest('hex'),
     scopes: all(({ scopes }) => scopes),
     expiresAtMs: payload.exp! * 1000,

@@ -42,6 +42,8 @@ export interface Token {
   /** Database roles that this principal owns, whose statements it therefore must not approve. */
   readonly roles: readonly string[];
   readonly groups: readonly string[];
+  /** Who acts by it, and is counted once, under however many names. */
+  readonly person: string;
   /** Where it stands; what an issuer vouches for stands nowhere. */
   readonly source: 'file' | 'store' | 'oidc';
 }
@@ -60,12 +62,12 @@ export function makeToken(
   name: string,
   scopes: readonly string[],
   expiresAtMs: number | null = null,
-  { roles = [], groups = [] }: Partial<Pick<Token, 'roles' | 'groups'>> = {},
+  { roles = [], groups = [], person = name }: Partial<Pick<Token, 'roles' | 'groups' | 'person'>> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
   return {
     secret,
-    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, source: 'store' },
+    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, person, source: 'store' },
   };
 }
 
@@ -90,6 +92,14 @@ export function grants(token: Token, scope: RouteScope): boolean {
   return token.scopes.includes(scope) || grantsEverything(token);
 }
 
-export function grantsEverything({ scopes }: Token): boolean {
+export function grantsEverything({ scopes }: Pick<Token, 'scopes'>): boolean {
   return EVERYTHING.some((one) => scopes.includes(one));
+}
+
+/**
+ * Whose a token is that this one makes. Who may do everything, and so approve alone in an emergency, makes tokens for
+ * others; whoever may do less has but another name for themselves.
+ */
+export function personOfMade(maker: Pick<Token, 'person' | 'scopes'>, name: string): string {
+  return grantsEverything(maker) ? name : maker.person;
 }

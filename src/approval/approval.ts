@@ -58,6 +58,8 @@ export interface Approval {
 
 export interface Vote {
   readonly principal: string;
+  /** Who that is, under whatever name. */
+  readonly person: string;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;

@@ -1,29 +1,51 @@
 import { compileGlob } from '../policy/glob.ts';
 import type { Approval } from './approval.ts';
 
-/** Who decides. */
-export interface Decider {
+/** Somebody who may own database roles. */
+export interface Owner {
   readonly by: string;
-  readonly comment: string | null;
+  /** Who that is, under whatever name. */
+  readonly person: string;
   /** Database roles that they own, by name or pattern: nobody approves what they have asked for themselves. */
   readonly roles: readonly string[];
+}
+
+/** Who decides. */
+export interface Decider extends Owner {
+  readonly comment: string | null;
   readonly groups: readonly string[];
   /** In an emergency: alone, whatever number and groups the rule asks for. */
   readonly breakGlass: boolean;
 }
 
-type Subject = Pick<Approval, 'role' | 'binding' | 'approvers'>;
+/** How somebody owns a role, or null: it has their own name, in whatever capitals, or is given to them. */
+export function ownership({ by, person, roles }: Owner, role: string): 'name' | 'role' | null {
+  if ([by, person].some((name) => name.toLowerCase() === role.toLowerCase())) return 'name';
+  return roles.some((owned) => owned === role || compileGlob(owned).match(role) !== 'no') ? 'role' : null;
+}
+
+type Subject = Pick<Approval, 'role' | 'binding' | 'approvers' | 'state' | 'votes'>;
 
 /** Why somebody may not approve it, or null. Whoever may not approve may deny all the same. */
-export function whyNotApprove({ role, binding, approvers }: Subject, decider: Decider): string | null {
-  const { by, roles, groups, breakGlass } = decider;
+export function whyNotApprove(subject: Subject, decider: Decider): string | null {
+  const { role, binding, approvers } = subject;
+  const { by, groups, breakGlass } = decider;
   for (const asking of binding.runsAs === null ? [role] : [role, binding.runsAs]) {
-    if (by === asking) return `${by} has asked for it, and nobody approves what they have asked for`;
-    if (roles.some((owned) => owned === asking || compileGlob(owned).match(asking) !== 'no'))
-      return `${by} owns the role ${asking}, which has asked for it`;
+    const owns = ownership(decider, asking);
+    if (owns === 'name') return `${by} has asked for it, and nobody approves what they have asked for`;
+    if (owns === 'role') return `${by} owns the role ${asking}, which has asked for it`;
   }
+  const before = breakGlass ? null : otherName(subject, decider);
+  if (before !== null) return `${by} is the same person as ${before}, who has approved it already`;
   if (breakGlass || approvers === null || approvers.some((group) => groups.includes(group))) return null;
   return approvers.length === 0
     ? 'two rules ask for approvers of groups that have none in common, so that nobody may approve it'
     : `it is for members of ${approvers.join(', ')} to approve`;
+}
+
+/** The other name under which they have approved what still waits for somebody else, or null. */
+function otherName({ state, votes }: Subject, { by, person }: Decider): string | null {
+  if (state !== 'pending') return null;
+  const own = votes.filter((vote) => vote.verdict === 'approve' && vote.person === person);
+  return own.some(({ principal }) => principal === by) ? null : (own[0]?.principal ?? null);
 }

@@ -141,7 +141,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 
   /**
-   * It is approved when as many as it needs have approved it, each by another name; one denial ends it. The same
+   * It is approved when as many as it needs have approved it, no person twice; one denial ends it. The same
    * verdict again is no error; another one is a CONFLICT, as is one that comes too late.
    */
   async decide(id: string, verdict: Verdict, decider: Decider): Promise<Approval> {
@@ -157,6 +157,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const voted = await this.#deps.store.voteApproval({
       approvalId: id,
       principal: decider.by,
+      person: decider.person,
       verdict,
       atMs: nowMs(),
       comment: decider.comment,

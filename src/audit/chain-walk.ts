@@ -5,8 +5,11 @@ import { blockHash, GENESIS, HASH_BYTES, RecordChecks, recordAt } from './chain.
 import type { Fault, FaultKind, Faults } from './faults.ts';
 import { timeText } from './recorded-event.ts';
 
-/** The hash of the record with a number that was asked for. `unknown`: a fault is in the way, and has been told. */
-export type HashAt = Uint8Array | 'unknown' | 'unchained';
+/**
+ * The hash of the block that ends with a record that was asked for. `unknown`: a fault is in the way, and has been told.
+ * `within`: the record is in the middle of a block, where no head was ever made.
+ */
+export type HashAt = Uint8Array | 'unknown' | 'unchained' | 'within';
 
 /**
  * Goes through the stored rows in order. After a fault it goes on from the next hash that is written down, so that
@@ -150,7 +153,10 @@ export class ChainWalk {
     this.#hash = blockHash(bytes);
     this.#hashedFrom = firstSeq;
     const lastSeq = firstSeq + events - 1;
-    if (wanted.has(lastSeq)) found.set(lastSeq, this.#hash);
+    for (const seq of wanted) {
+      if (seq === lastSeq) found.set(seq, this.#hash);
+      else if (seq >= firstSeq && seq < lastSeq) found.set(seq, 'within');
+    }
   }
 
   #timeOf(view: DataView, index: number): string | null {

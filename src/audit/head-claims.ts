@@ -162,7 +162,7 @@ export class HeadClaims {
   }
 
   #fits(sequence: number, claimed: Uint8Array, hash: HashAt): boolean {
-    if (hash === 'unknown') return false;
+    if (hash === 'unknown' || hash === 'within') return false;
     if (hash !== 'unchained') return same(claimed, hash);
     if (!same(claimed, GENESIS)) return false;
     this.#begins.push(sequence);

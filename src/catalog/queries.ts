@@ -38,7 +38,7 @@ closure(oid) AS (
  * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
  * one transaction a row may have several versions of one xmin, which their places tell apart.
  */
-function fingerprint(oids: string): string {
+export function fingerprint(oids: string): string {
   const versions = (letter: string, table: string, of: string, id: string) =>
     `SELECT pg_catalog.concat('${letter}', ${id}, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.${table} x
       WHERE x.${of} OPERATOR(pg_catalog.=) ANY (${oids})`;

@@ -1,5 +1,5 @@
 import { readWithRows } from '../snapshot/archive.ts';
-import { type Manifest, type ManifestTable, readManifest } from '../snapshot/manifest.ts';
+import { type Manifest, type ManifestTable, readManifest, withoutRows } from '../snapshot/manifest.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
 import { summaryOf, tableName } from '../snapshot/summary.ts';
 import { type UndoMark, undoneBy } from '../snapshot/undo-mark.ts';
@@ -21,7 +21,7 @@ export async function showCommand(asked: string, options: ShowOptions, io: Io): 
     const archived = manifest.dropped === undefined ? manifest : await readWithRows(store, folder);
     const archive = archived.archive === undefined ? {} : { archive: archived.archive };
     if (options.json === true)
-      io.out(toJson({ ...manifest, ...archive, folder, rolled_back: rolledBack, undone }));
+      io.out(toJson({ ...withoutRows(manifest), ...archive, folder, rolled_back: rolledBack, undone }));
     else io.out(`${asText(manifest, `${place}, ${folder}`, rolledBack, undone)}${archiveText(archived)}`);
   });
 }

@@ -109,8 +109,8 @@ export function parsePrincipals(text: string, fileName: string): PrincipalsFile 
 type Input = z.output<typeof tokensSchema>;
 
 function tokenOf({ expires, roles, groups, ...token }: Input['tokens'][number]): TokenOfFile {
-  const lists = { roles: roles ?? [], groups: groups ?? [] };
-  return Object.freeze({ ...token, expiresAtMs: expires ?? null, ...lists, source: 'file' });
+  const owner = { roles: roles ?? [], groups: groups ?? [], person: token.name };
+  return Object.freeze({ ...token, expiresAtMs: expires ?? null, ...owner, source: 'file' });
 }
 
 function oidcOf(input: NonNullable<Input['oidc']>): OidcSettings {

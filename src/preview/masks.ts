@@ -1,12 +1,47 @@
+import { OID_ARRAY_OID, oidArray } from '../catalog/array-parameter.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
 import type { Relation } from '../catalog/relation.ts';
+import { textColumns } from '../catalog/row.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
 import { matchColumn } from '../policy/name-pattern.ts';
 
-/** Whether values of a column are to be kept from those who look at a preview. */
-export function isMasked(
+/** A relation ($1), all that it is a part of or inherits from, and all that is below it, by their names. */
+const FAMILY = `
+WITH RECURSIVE above(oid) AS (
+  SELECT o FROM pg_catalog.unnest($1::pg_catalog.oid[]) o
+  UNION SELECT i.inhparent FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) a.oid
+), below(oid) AS (
+  SELECT o FROM pg_catalog.unnest($1::pg_catalog.oid[]) o
+  UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) b.oid
+)
+SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+  FROM (SELECT oid FROM above UNION ALL SELECT oid FROM below) f
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) f.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace`;
+
+/**
+ * The columns whose values are to be kept from those who look at a preview. Rows of a partition are read by the name of
+ * what it is a part of, and the other way round, so that a mask on either holds for both.
+ */
+export async function maskedColumns(
+  connection: HiddenConnection,
   masks: readonly ColumnPattern[],
-  { schema, name }: Pick<Relation, 'schema' | 'name'>,
-  column: string,
-): boolean {
-  return masks.some((mask) => matchColumn(mask, { table: { schema, name }, name: column }) !== 'no');
+  { oid, columns }: Relation,
+): Promise<ReadonlySet<string>> {
+  const masked = new Set<string>();
+  if (masks.length === 0) return masked;
+  const query = {
+    sql: FAMILY,
+    parameterTypes: [OID_ARRAY_OID],
+    parameters: [oidArray([oid])],
+    parameterFormats: [1] as const,
+    resultFormats: [],
+  };
+  await connection.run(query, (row) => {
+    const [schema, table] = textColumns(row);
+    const named = { schema: schema ?? null, name: table ?? '' };
+    for (const { name } of columns)
+      if (masks.some((mask) => matchColumn(mask, { table: named, name }) !== 'no')) masked.add(name);
+  });
+  return masked;
 }

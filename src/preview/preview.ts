@@ -48,7 +48,12 @@ export interface SampleColumn {
   /** Its values are kept from the preview by the policy. */
   readonly masked: boolean;
   readonly assigned: boolean;
+  /** Why `after` has no value of it. With `parameters` it has one, for those who may see values of parameters. */
+  readonly withheld: Withheld;
 }
+
+/** `mask`: its new value may tell of a masked column; `parameters`: it may tell of the statement's parameters. */
+export type Withheld = 'mask' | 'parameters' | null;
 
 /** The values of one row in text, cut where they are long; null is NULL, or masked. */
 export type SampleValues = readonly (string | null)[];

@@ -3,6 +3,7 @@ import type { Logger } from '../base/log.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import type { Preview } from './preview.ts';
 import { unknown } from './preview.ts';
+import { withOlderWithheld } from './withheld.ts';
 
 /** `none`: the approval is of a time that made no previews, or its gateway ended before there was one. */
 export type PreviewFound =
@@ -55,7 +56,8 @@ export class PreviewResults implements PreviewSink {
   async find(approvalId: string): Promise<PreviewFound> {
     if (this.#pending.has(approvalId)) return { state: 'pending' };
     const body = await this.#store.approvalPreview(approvalId);
-    return body === null ? { state: 'none' } : { state: 'ready', preview: JSON.parse(body) as Preview };
+    if (body === null) return { state: 'none' };
+    return { state: 'ready', preview: withOlderWithheld(JSON.parse(body) as Preview) };
   }
 }
 

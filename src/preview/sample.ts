@@ -7,9 +7,10 @@ import type { ColumnPattern } from '../policy/name-pattern.ts';
 import { from } from '../snapshot/capture-sql.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
 import type { Assignment, RowsSlice, UpsertSlice } from '../sql/slice.ts';
-import { isMasked } from './masks.ts';
+import { maskedColumns } from './masks.ts';
 import type { Sample, SampleColumn, SampleValues } from './preview.ts';
 import { withParameters } from './rows.ts';
+import { withheldOf } from './withheld.ts';
 
 /** Some of the rows as they are and, where the new values can be computed by a query, as they would be. */
 
@@ -33,6 +34,7 @@ export type After =
   | {
       readonly kind: 'computed';
       readonly assigned: readonly Assignment[];
+      readonly functions: CatalogAnswer['functions'];
       readonly reference: string;
       readonly targetText: string;
       readonly clause: string;
@@ -69,6 +71,7 @@ export function afterOf(
   return {
     kind: 'computed',
     assigned: slice.assigned,
+    functions: answer.functions,
     reference: slice.target.reference,
     targetText: slice.target.text,
     clause: slice.with === null ? '' : `${slice.with}\n`,
@@ -82,16 +85,10 @@ function typeOf(target: Relation, name: string): Column['type'] | null {
 }
 
 export async function sampleRows(connection: HiddenConnection, request: SampleRequest): Promise<Sample> {
-  const { target, after, masks, rowsMax } = request;
+  const { target, after, rowsMax } = request;
   const columns = chosenColumns(request);
-  const described = columns.map(
-    ({ name, type }): SampleColumn => ({
-      name,
-      type: type.formatted,
-      masked: isMasked(masks, target, name),
-      assigned: after.kind === 'computed' && after.assigned.some(({ column }) => column === name),
-    }),
-  );
+  const masked = await maskedColumns(connection, request.masks, target);
+  const described = describedColumns(request, columns, masked);
   const rows: { before: SampleValues; after: SampleValues | null }[] = [];
   let count = 0;
   await connection.run(withParameters(queryOf(request, columns, described), request.parameters), (row) => {
@@ -102,8 +99,7 @@ export async function sampleRows(connection: HiddenConnection, request: SampleRe
     const computed = values.slice(columns.length);
     let at = 0;
     const becomes = described.map((column, i) => {
-      if (column.masked) return null;
-      // What is computed from other columns follows them, in a way that only the server knows.
+      if (column.withheld === 'mask') return null;
       return column.assigned ? (computed[at++] ?? null) : before[i]!;
     });
     rows.push({ before, after: after.kind === 'computed' ? becomes : null });
@@ -117,6 +113,32 @@ export async function sampleRows(connection: HiddenConnection, request: SampleRe
     after_reason: after.kind === 'removed' ? null : after.reason,
     more: count > rowsMax,
   };
+}
+
+function describedColumns(
+  { target, after, masks, parameters }: SampleRequest,
+  columns: readonly Column[],
+  masked: ReadonlySet<string>,
+): SampleColumn[] {
+  return columns.map(({ name, type }): SampleColumn => {
+    const assignment =
+      after.kind === 'computed' ? after.assigned.find(({ column }) => column === name) : undefined;
+    const shown = { name, type: type.formatted, masked: masked.has(name) };
+    if (after.kind !== 'computed' || assignment === undefined)
+      return { ...shown, assigned: false, withheld: shown.masked ? 'mask' : null };
+    const withheld = withheldOf(assignment, {
+      target,
+      masks: masks.length > 0,
+      masked,
+      functions: after.functions,
+      parameters: parameters.values.length > 0,
+    });
+    return { ...shown, assigned: true, withheld };
+  });
+}
+
+function isComputed({ assigned, withheld }: SampleColumn): boolean {
+  return assigned && withheld !== 'mask';
 }
 
 /** The key, what is assigned, then the rest, as many as there is room for; in the order of the table. */
@@ -148,7 +170,7 @@ function queryOf(
       JOIN ${from(target, false)} r ON r.ctid OPERATOR(pg_catalog.=) h.tid AND r.tableoid OPERATOR(pg_catalog.=) h.tab`;
   }
   const becomes = columns
-    .filter((_, i) => described[i]!.assigned && !described[i]!.masked)
+    .filter((_, i) => isComputed(described[i]!))
     .map(({ name, type }) => {
       const { expression } = after.assigned.find(({ column }) => column === name)!;
       return shown(`(${expression}\n)::${type.formatted}`);

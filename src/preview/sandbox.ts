@@ -113,7 +113,8 @@ async function one(connection: HiddenConnection, sql: string): Promise<string> {
   return found;
 }
 
-function reasonOf({ sqlstate, message }: HiddenQueryError): string {
+/** Never the server's message, which may name a value that is masked, or that of a parameter. */
+function reasonOf({ sqlstate }: HiddenQueryError): string {
   switch (sqlstate) {
     case '57014':
       return 'it took too long';
@@ -122,6 +123,6 @@ function reasonOf({ sqlstate, message }: HiddenQueryError): string {
     case '25006':
       return 'it would have written';
     default:
-      return `the server refused it (${sqlstate}: ${message})`;
+      return `the server refused it (SQLSTATE ${sqlstate})`;
   }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
 import type { AskedName, Catalog } from '../catalog/catalog.ts';
+import { codeBehind } from '../catalog/code-behind.ts';
 import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -106,7 +107,8 @@ async function readTables(
   if (relations.size === 0) return null;
   const question = { scope, relations: [...relations.values()], allReferrers: true, functions: [] };
   const { roots, basis } = await catalog.ask(connection, question);
-  return [roots, basis.fingerprint];
+  const found = roots.filter((oid) => oid !== null);
+  return [roots, basis.fingerprint, await codeBehind(connection, found)];
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = {

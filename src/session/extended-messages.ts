@@ -6,6 +6,7 @@ import type { Reading } from '../sql/recent-texts.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { ApprovedPortals } from './approved-portals.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
@@ -26,7 +27,7 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { mayBeHeld, sentBind } from './sent.ts';
+import { mayBeHeld, SENT_BEFORE, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -57,6 +58,7 @@ export class ExtendedMessages {
   private readonly doubts: Doubts;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
+  private readonly approved: ApprovedPortals;
 
   constructor(
     state: SessionState,
@@ -70,6 +72,7 @@ export class ExtendedMessages {
     this.snapshots = snapshots;
     this.records = records;
     this.doubts = doubts;
+    this.approved = new ApprovedPortals(state);
   }
 
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -204,6 +207,7 @@ export class ExtendedMessages {
     reply.portal = portal;
     portals.ask(name, portal);
     if (portal.analysis.touchesSession && plansUnseenCode(portal)) this.state.codeRuns();
+    this.approved.bound(portal);
     this.state.bound = null;
     return null;
   }
@@ -270,6 +274,7 @@ export class ExtendedMessages {
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     statementsSent(this.state, analysis, reply, portal.statement.text);
+    if (known !== null && known.approvalId !== null) this.approved.executed(known, entry);
     return null;
   }
 
@@ -305,8 +310,10 @@ export class ExtendedMessages {
   private run(captured: Captured): Verdict {
     const { bound } = this.state;
     this.state.bound = null;
-    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned')
+    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned') {
       this.ran.add(bound.portal);
+      this.approved.hasRun(bound.portal);
+    }
     return runCaptured(this.state, Frontend.Execute, captured);
   }
 
@@ -322,16 +329,29 @@ export class ExtendedMessages {
 
   /** The portal if it runs what was decided at Bind, or with a decision of what it has come to mean since. */
   private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
-    if (isAsDecided(this.state, portal)) return portal;
+    const hasMoved = this.approved.hasMoved(portal);
+    if (!hasMoved && isAsDecided(this.state, portal)) return portal;
     const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? portal.statement.text : null;
-    const ruling = ruleUncaptured(this.state, this.holds, analysis, text, portal.parameters, answer, read);
+    const { parameters } = portal;
+    const sent = hasMoved ? SENT_BEFORE : null;
+    const ruling = ruleUncaptured(
+      this.state,
+      this.holds,
+      analysis,
+      text,
+      parameters,
+      answer,
+      read,
+      null,
+      sent,
+    );
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
-      const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, ruling, nowMs());
+      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, nowMs());
       return poison(this.state, Frontend.Execute, ruling.error, entry);
     }
     return { ...portal, read, analysis, ...ruling };

@@ -241,7 +241,7 @@ export class FrontendMessages {
     if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const sent = mayBeHeld(this.state.decide(analysis))
-      ? { text: text ?? bytes.utf8Slice(start, textEnd), types: '', bound: null }
+      ? { text: text ?? bytes.utf8Slice(start, textEnd), facts: null, types: '', bound: null }
       : null;
     const unseen = captured?.reason ?? null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);

@@ -15,6 +15,7 @@ import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
 import { type RequestKey, requestKey, type Sent } from './sent.ts';
+import { shownText } from './shown-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -198,7 +199,7 @@ export class HoldDesk {
       database: facts.database,
       application: facts.application,
       client: facts.client,
-      statement: analysis.redacted ?? text ?? '',
+      statement: shownText(this.state, held.read, analysis, text),
       parameters,
       operation: analysis.operation,
       risk: decision.risk,

@@ -105,6 +105,8 @@ export class ReplyQueue {
   private count = 0;
   /** The last message that was pushed belongs to a segment that no Sync has closed yet. */
   segmentOpen = false;
+  /** How many messages have been pushed that run something of the client's. */
+  executions = 0;
 
   get length(): number {
     return this.count;
@@ -128,6 +130,8 @@ export class ReplyQueue {
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
     if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !ENDS_SEGMENT.has(kind);
+    if (kind === ReplyKind.Execute || kind === ReplyKind.Query || kind === ReplyKind.FunctionCall)
+      this.executions++;
     reply.kind = kind;
     return reply;
   }

@@ -11,10 +11,21 @@ export function refusedByRestraint(
   { services, facts }: SessionState,
   analysis: Analysis,
 ): { readonly decision: Block; readonly error: ErrorFields } | null {
-  const restraint = analysis.risk === 'safe' ? null : services.restraints.of(facts);
+  if (analysis.risk === 'safe' && !readsCursor(analysis)) return null;
+  const restraint = services.restraints.of(facts);
   if (restraint === null) return null;
   const decision = restrained(restraint, analysis);
   return { decision, error: blockedError(decision, analysis, restrainedMessage(restraint)) };
+}
+
+/** What a cursor runs was decided when it was declared, which may have been before. */
+function readsCursor({ operation, statements }: Analysis): boolean {
+  if (statements.length === 1) return isRead(operation);
+  return statements.some(({ operations }) => operations.some(isRead));
+}
+
+function isRead(operation: string): boolean {
+  return operation === 'fetch' || operation === 'move';
 }
 
 /** What is decided of a statement that a pause or a quarantine holds back. */

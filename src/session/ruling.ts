@@ -36,8 +36,8 @@ const NOT_SEEN = 'it runs what the gateway has not read as text';
 
 /** As `rule`, for a statement of which no snapshot can be taken because of the way that it comes. */
 export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typeof rule>>): Ruling {
-  const [holds, analysis, text, parameters, answer, read] = rest;
-  const ruling = rule(state, holds, analysis, text, parameters, answer, read, NOT_SEEN);
+  const [holds, analysis, text, parameters, answer, read, , sent] = rest;
+  const ruling = rule(state, holds, analysis, text, parameters, answer, read, NOT_SEEN, sent);
   if (ruling.kind !== 'run' || !wantsSnapshot(ruling.decision)) return ruling;
   if (state.services.snapshots === null) return ruling;
   const { decision } = ruling;

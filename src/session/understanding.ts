@@ -9,6 +9,7 @@ import type { SessionState } from './state.ts';
  */
 
 const NONE: Executed = Object.freeze([]);
+const NO_NAMES: readonly string[] = Object.freeze([]);
 
 /** Statements that are planned at Bind for good. All others are read again when they are executed. */
 const PLANNED_AT_BIND = new Set(['select', 'values', 'insert', 'update', 'delete', 'merge']);
@@ -42,18 +43,23 @@ export function currentAnalysis(
   return services.analyzer.analyze(bytes, 0, bytes.length, { ...statement.facts, catalogFirst });
 }
 
-/** The statements that EXECUTEs in the text name, as things stand. */
+/** What EXECUTEs in the text name. */
+export function executedNames(read: Analysis): readonly string[] {
+  if (!read.touchesSession) return NO_NAMES;
+  const names: string[] = [];
+  for (const { session } of read.statements)
+    for (const effect of session) if (effect.kind === 'execute') names.push(effect.name);
+  return names.length === 0 ? NO_NAMES : names;
+}
+
+/** The statements that they stand for, as things stand. */
 export function executedBy(state: SessionState, read: Analysis): Executed {
-  if (!read.touchesSession) return NONE;
-  const executed: Executed[number][] = [];
-  for (const { session } of read.statements) {
-    for (const effect of session) {
-      if (effect.kind !== 'execute') continue;
-      const key = state.sqlNameKey(effect.name);
-      executed.push(key === null ? null : state.statements.lookup(key));
-    }
-  }
-  return executed.length === 0 ? NONE : executed;
+  const names = executedNames(read);
+  if (names.length === 0) return NONE;
+  return names.map((name) => {
+    const key = state.sqlNameKey(name);
+    return key === null ? null : state.statements.lookup(key);
+  });
 }
 
 /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */

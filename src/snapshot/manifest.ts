@@ -172,6 +172,16 @@ export const manifestSchema = z.strictObject({
   signature: z.strictObject({ key: z.string(), value: z.string() }).optional(),
 });
 
+/** A manifest for those who may know of a snapshot and not see its rows: `blob` is null where the rows are in it. */
+export const shownManifestSchema = manifestSchema.extend({
+  tables: z.array(
+    table.extend({
+      before: z.strictObject({ blob: z.string().nullable(), ...rowFileFacts }).nullable(),
+      after: z.strictObject({ blob: z.string().nullable(), ...rowFileFacts }).nullable(),
+    }),
+  ),
+});
+
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type ManifestTable = Manifest['tables'][number];
 export type ManifestSequence = Readonly<z.infer<typeof sequence>>;
@@ -247,4 +257,19 @@ export function fromManifest(file: ManifestRowFile): RowFile {
   const facts = { rows, bytes, sha256, rawBytes };
   if ('blob' in file) return { blob: file.blob, ...facts };
   return { blob: INLINE_NAME, inline: Buffer.from(file.inline, 'base64'), ...facts };
+}
+
+/** Without rows that are in it, which not everybody may see who may know of them. */
+export function withoutRows(manifest: Manifest): z.infer<typeof shownManifestSchema> {
+  const shown = (file: ManifestRowFile | null) => {
+    if (file === null) return null;
+    const { rows, bytes, sha256, raw_bytes } = file;
+    return { blob: 'blob' in file ? file.blob : null, rows, bytes, sha256, raw_bytes };
+  };
+  const tables = manifest.tables.map((each) => ({
+    ...each,
+    before: shown(each.before),
+    after: shown(each.after),
+  }));
+  return { ...manifest, tables };
 }

@@ -59,6 +59,7 @@ function onTable(slice: RowsSlice, view: ViewSlice): RowsSlice {
     assigned: slice.assigned.map(({ column }) => ({
       column: view.columns.get(column) ?? column,
       expression: null,
+      parts: null,
     })),
     functions: [...slice.functions, ...view.functions],
     calls: [...slice.calls, ...view.functions],

@@ -8,6 +8,7 @@ import {
 } from './slice.ts';
 import { isExpression, isSelectOf } from './slice-check.ts';
 import { onlyReads } from './slice-facts.ts';
+import { valueParts } from './slice-value.ts';
 import { as, type Fields, isObject, list, text } from './tree.ts';
 
 /** The pieces that the forms of statements share. */
@@ -100,12 +101,12 @@ function splitAtCommas(request: SliceRequest, set: number, end: number): Piece[]
 
 function assignment(request: SliceRequest, target: Fields, piece: Piece | null): Assignment {
   const column = text(target['name']) ?? '';
-  const none: Assignment = { column, expression: null };
+  const none: Assignment = { column, expression: null, parts: null };
   const given = as(target['val'], 'SetToDefault') === null && target['indirection'] === undefined;
   if (piece === null || !given) return none;
   const [first, end] = piece;
   if (request.text.tokens[first + 1]?.text !== '=') return none;
   const before = end >= request.text.tokens.length ? -1 : end;
   const expression = expressionBetween(request, first + 1, before, target['val']);
-  return { column, expression };
+  return { column, expression, parts: expression === null ? null : valueParts(target['val']) };
 }

@@ -1,6 +1,7 @@
 import type { ParseSlice } from './slice-check.ts';
 import type { FunctionName } from './slice-facts.ts';
 import type { SliceText } from './slice-text.ts';
+import type { ValueParts } from './slice-value.ts';
 import type { ViewSlice } from './slice-view.ts';
 import { aliasOf, type Fields, isObject, text } from './tree.ts';
 
@@ -24,6 +25,8 @@ export interface Assignment {
   readonly column: string;
   /** The text of the new value, or null where it is none of its own (DEFAULT, a list, a part of a column). */
   readonly expression: string | null;
+  /** What the new value is made of; null where it is not made of such parts alone. */
+  readonly parts: ValueParts | null;
 }
 
 /** Facts that all writes of rows share. */

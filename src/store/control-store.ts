@@ -32,7 +32,7 @@ export interface ControlStore {
   /** Resolves a pending approval; where another resolution came first, that one stands. Null: there is none. */
   resolveApproval(id: string, resolution: ApprovalResolution): Promise<ResolvedApproval | null>;
   /**
-   * Counts a vote of a pending approval, one for each principal, and resolves it where that suffices. What a principal
+   * Counts a vote of a pending approval, one for each person, and resolves it where that suffices. What a principal
    * has said before stands, unless it denies now.
    */
   voteApproval(vote: ApprovalVote): Promise<ResolvedApproval | null>;
@@ -178,6 +178,8 @@ export interface ApprovalRow {
 export interface ApprovalVoteRow {
   readonly approvalId: string;
   readonly principal: string;
+  /** Who that is: under two names they are counted once. */
+  readonly person: string;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -253,6 +255,8 @@ export interface TokenRow {
   readonly roles: readonly string[];
   readonly groups: readonly string[];
   readonly createdBy: string;
+  /** Whom it is of; null is of an earlier version, which did not say. */
+  readonly person: string | null;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

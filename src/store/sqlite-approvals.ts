@@ -135,8 +135,8 @@ function approvalWrites(
 
 function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCalls, 'voteApproval'> {
   const insert = database.prepare(
-    `insert into approval_votes (approval_id, principal, verdict, at_ms, comment, break_glass)
-     values (?, ?, ?, ?, ?, ?)
+    `insert into approval_votes (approval_id, principal, person, verdict, at_ms, comment, break_glass)
+     values (?, ?, ?, ?, ?, ?, ?)
      on conflict (approval_id, principal) do update
        set verdict = excluded.verdict, at_ms = excluded.at_ms, comment = excluded.comment,
            break_glass = excluded.break_glass
@@ -148,17 +148,18 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
   );
   return {
     voteApproval(vote: ApprovalVote): ResolvedApproval | null {
-      const { approvalId, principal, verdict, atMs, comment, breakGlass } = vote;
+      const { approvalId, principal, person, verdict, atMs, comment, breakGlass } = vote;
       const before = approval(approvalId);
       if (before === null) return null;
       const isOpen = before.state === PENDING && (before.expiresAtMs ?? Number.POSITIVE_INFINITY) > atMs;
       if (!isOpen) return { changed: false, row: before };
-      insert.run(approvalId, principal, verdict, atMs, comment, breakGlass ? 1 : 0);
+      insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
+      const people = new Set(given.map((each) => each.person)).size;
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
-      } else if (breakGlass || given.length >= vote.needed) {
+      } else if (breakGlass || people >= vote.needed) {
         // Whoever waits for it runs it now; a ticket may be run later, once.
         const isTicket = before.mode === 'ticket';
         const { by, comment: said } = joined(given);
@@ -205,6 +206,7 @@ function voteRow(row: Row): ApprovalVoteRow {
   return {
     approvalId: String(row['approval_id']),
     principal: String(row['principal']),
+    person: String(row['person'] ?? row['principal']),
     verdict: row['verdict'] === 'deny' ? 'deny' : 'approve',
     atMs: Number(row['at_ms']),
     comment: textOrNull(row['comment']),

@@ -8,22 +8,27 @@ export const PRINCIPALS_SCHEMA = `
   alter table tokens add column created_by text not null default 'holdfast';
 `;
 
+/** Neither tokens nor votes of before say whose they are. */
+export const PERSONS_SCHEMA = `
+  alter table tokens add column person text;
+  alter table approval_votes add column person text;
+`;
+
 export function tokenCalls(
   database: DatabaseSync,
 ): Pick<StoreCalls, 'insertToken' | 'deleteToken' | 'tokens'> {
   const insert = database.prepare(
-    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms, roles, "groups", created_by)
-     values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`,
+    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms, roles, "groups", created_by, person)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`,
   );
   const remove = database.prepare('delete from tokens where name = ?');
   const all = database.prepare('select * from tokens order by name');
   return {
     insertToken(token: TokenRow): boolean {
-      const { name, sha256, scopes, createdAtMs, expiresAtMs, roles, groups, createdBy } = token;
+      const { name, sha256, scopes, createdAtMs, expiresAtMs, roles, groups, createdBy, person } = token;
       const [given, owned, member] = [scopes, roles, groups].map((list) => JSON.stringify(list));
-      return (
-        insert.run(name, sha256, given!, createdAtMs, expiresAtMs, owned!, member!, createdBy).changes === 1
-      );
+      const row = [name, sha256, given!, createdAtMs, expiresAtMs, owned!, member!, createdBy, person];
+      return insert.run(...row).changes === 1;
     },
     deleteToken(name: string): void {
       remove.run(name);
@@ -44,5 +49,6 @@ function tokenRow(row: Record<string, SQLOutputValue>): TokenRow {
     roles: list('roles'),
     groups: list('groups'),
     createdBy: String(row['created_by']),
+    person: row['person'] === null ? null : String(row['person']),
   };
 }

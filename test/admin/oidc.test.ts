@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type OidcSettings, OidcVerifier } from '../../src/admin/oidc.ts';
+import { personOfMade } from '../../src/admin/tokens.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { AdminUnderTest } from './admin-under-test.ts';
 
@@ -114,6 +115,12 @@ describe('a token of the issuer', () => {
     expect((await admin.ask('GET', '/v1/approvals', token)).status).toBe(200);
     expect((await admin.ask('GET', '/v1/audit', token)).status).toBe(403);
     expect(issuer.asked).toEqual(['/keys']);
+  });
+
+  it('is of the same person as a token or a role of that name, as are tokens that they make', async () => {
+    const principal = await verifier.verify(await issuer.token());
+    expect(principal).toMatchObject({ name: 'oidc:anna', person: 'anna' });
+    expect(personOfMade(principal!, 'bot')).toBe('anna');
   });
 
   it('with no role that is known may do nothing', async () => {

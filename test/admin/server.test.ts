@@ -170,7 +170,7 @@ describe('whoever may make tokens', () => {
     }
     const { status, body } = await make(anna.secret, { groups: ['dba'] });
     expect(status).toBe(200);
-    expect(body).toMatchObject({ roles: ['anna_app'], groups: ['dba'], source: 'store' });
+    expect(body).toMatchObject({ roles: ['anna_app', 'anna'], groups: ['dba'], source: 'store' });
     expect(Date.parse(body.expires_at)).toBe(untilMs);
     expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
   });
@@ -305,16 +305,22 @@ describe('browsers', () => {
 });
 
 describe('a quarantine', () => {
-  it('of a role of its own is lifted by nobody', async () => {
-    const { secret, token } = makeToken('anna', ['*'], null, { roles: ['anna_app'] });
+  it.each([
+    ['anna', { roles: ['anna_app'] }],
+    ['anna', { roles: ['anna_*'] }],
+    ['anna_app', {}],
+    ['anna', { person: 'anna_app' }],
+  ])('of a role of its own is lifted by nobody: %s %j', async (name, owner) => {
+    const { secret, token } = makeToken(name, ['*'], null, owner);
     admin.tokens.push(token);
     const wanted = { role: 'anna_app', reason: 'odd', for_s: 60 };
     const { body } = await admin.ask('POST', '/v1/quarantine', all, wanted);
     expect(await admin.ask('DELETE', `/v1/quarantine/${body.id}`, secret)).toMatchObject({
       status: 403,
-      body: { type: 'urn:holdfast:problem:forbidden', detail: 'anna_app is a role of anna' },
+      body: { type: 'urn:holdfast:problem:forbidden', detail: `anna_app is a role of ${name}` },
     });
     expect((await admin.ask('DELETE', `/v1/quarantine/${body.id}`, all)).status).toBe(200);
+    admin.tokens.pop();
   });
 });
 

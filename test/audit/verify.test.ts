@@ -202,6 +202,35 @@ describe('a record', () => {
     ]);
   });
 
+  it('that was forged with all others, without a key, is found by what was signed', async () => {
+    audit.tamper((database) => {
+      const last = rowOf(database, 41);
+      // One block of all numbers and one more, so that it ends where nothing was signed.
+      const all = Buffer.concat([last.encoding === 'zstd' ? rawBytes(last) : Buffer.from(last.bytes)]);
+      const records = all.subarray(64, 64 + 480);
+      const dictionary = all.subarray(64 + 480);
+      const forged = Buffer.concat([
+        all.subarray(0, 64),
+        ...Array.from({ length: 51 }, (_, i) => records.subarray((i % 10) * 48, (i % 10) * 48 + 48)),
+        dictionary,
+      ]);
+      forged.writeUInt32LE(forged.length, 4);
+      forged.writeUInt32LE(51, 8);
+      forged.writeDoubleLE(1, 16);
+      forged.writeUInt32LE(64 + 51 * 48, 24);
+      const hash = chainBlock(forged, new Uint8Array(32));
+      const times = Array.from({ length: 51 }, (_, i) => forged.readDoubleLE(64 + i * 48));
+      database.exec('delete from audit_blocks');
+      database
+        .prepare(`insert into audit_blocks values (1, 51, ?, ?, ?, 'raw', ?, ?)`)
+        .run(Math.min(...times), Math.max(...times), forged.length, forged, hash);
+    });
+    expect(told(await audit.verify())).toEqual([
+      'head 50-50: not the record that was signed, or one before it is not',
+      'anchor 50-50: not the record that was signed and anchored, or one before it is not',
+    ]);
+  });
+
   it('that is missing is named', async () => {
     audit.tamper((database) => database.exec('delete from audit_blocks where first_seq in (11, 21)'));
     expect(told(await audit.verify())).toEqual(['missing 11-30: not there']);

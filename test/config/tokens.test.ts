@@ -26,6 +26,7 @@ describe('tokens', () => {
         expiresAtMs: Date.UTC(2031, 0, 31),
         roles: ['app'],
         groups: ['dba'],
+        person: 'ops',
         source: 'file',
       },
     ]);

@@ -39,6 +39,8 @@ describe('a pause', () => {
     const bound = await fixture.client();
     bound.write(Buffer.concat([fe.parse('', 'insert into other values (7)'), fe.bind(), fe.flush()]));
     await bound.until('2');
+    const open = await fixture.client();
+    await open.query('begin; declare c cursor for select * from precious');
     expect(await ask('POST', '/v1/pause', { reason: 'wrong deploy' })).toMatchObject({
       status: 200,
       body: { paused: { reason: 'wrong deploy', by: 'token:tests' } },
@@ -63,6 +65,10 @@ describe('a pause', () => {
     });
     expect((await ask('GET', '/v1/status')).body).toMatchObject({ paused: 'wrong deploy' });
     expect(await fixture.gateway.metric('holdfast_paused')).toBe(1);
+    // What a cursor runs was decided before the pause.
+    expect(await ran('select count(*) from precious')).toBe(true);
+    expect(errorOf(await open.query('fetch 1 from c'))).toMatchObject({ C: '42501' });
+    open.destroy();
     expect((await ask('POST', '/v1/resume')).body).toEqual({ paused: null });
     await fixture.resolve(id, 'approve');
     await waiting.untilReady();
@@ -70,7 +76,8 @@ describe('a pause', () => {
     expect(await fixture.preciousRows()).toBe(0);
     expect(await ran('insert into other values (1)')).toBe(true);
     const refused = ({ rule }: Record<string, unknown>) => rule === 'pause';
-    expect(await fixture.auditEvents(refused, 3)).toMatchObject([
+    expect(await fixture.auditEvents(refused, 4)).toMatchObject([
+      { action: 'block', end: 'blocked', sqlstate: '42501' },
       { action: 'block', end: 'blocked', sqlstate: '42501' },
       { action: 'block', end: 'blocked', sqlstate: '42501' },
       { action: 'block', end: 'blocked', sqlstate: '42501' },

@@ -182,6 +182,59 @@ describe('a ticket', () => {
     await client.terminate();
   });
 
+  it('of an EXECUTE is for the types that its statement was prepared with, which the approver is shown', async () => {
+    const text = 'delete from precious where $1 < $2';
+    const prepared = async (client: RawClient, type: number) => {
+      client.write(fe.parse('it', text, [type, type]), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+    };
+    const client = await agent();
+    await prepared(client, 23);
+    const { id } = (await ticketOf(client, fe.query("execute it('10', '9')"))) as { id: string };
+    expect((await fixture.approval(id))['statement']).toBe(
+      `execute it('10', '9')\n\n-- EXECUTE "it" runs, with parameters of the types 23, 23 (pg_type.oid):\n${text}`,
+    );
+    await fixture.resolve(id, 'approve');
+    const other = await agent();
+    await prepared(other, 25);
+    expect((await ticketOf(other, fe.query("execute it('10', '9')")))['id']).not.toBe(id);
+    expect(await fixture.preciousRows()).toBe(10);
+    expect(errorsOf(await client.query("execute it('10', '9')"))).toEqual([]);
+    expect(await fixture.preciousRows()).toBe(10);
+    await client.terminate();
+    await other.terminate();
+  });
+
+  it('shows no password of what an EXECUTE runs', async () => {
+    const client = await agent();
+    client.write(fe.parse('it', "alter role robot password 'sesame'"), fe.sync());
+    await client.untilReady();
+    const { id } = (await ticketOf(client, fe.query('execute it'))) as { id: string };
+    const { statement } = await fixture.approval(id);
+    expect(statement).toMatch(/^execute it\n\n-- EXECUTE "it" runs:\nalter role robot password /i);
+    expect(statement).not.toContain('sesame');
+    await client.terminate();
+  });
+
+  it('is for the statement as its backslashes were read', async () => {
+    const bound = [fe.bind({ statement: 'it' }), fe.execute(), fe.sync()];
+    const text = "do 'begin perform 1; --\\' /*\ndelete from precious; end' --*/";
+    const client = await agent();
+    client.write(fe.parse('it', text), fe.sync());
+    await client.untilReady();
+    const { id } = (await ticketOf(client, ...bound)) as { id: string };
+    await fixture.resolve(id, 'approve');
+    const other = await agent();
+    await other.query('set standard_conforming_strings = off');
+    other.write(fe.parse('it', text), fe.sync());
+    await other.untilReady();
+    await other.query('set standard_conforming_strings = on');
+    expect((await ticketOf(other, ...bound))['id']).not.toBe(id);
+    expect(await fixture.preciousRows()).toBe(10);
+    await client.terminate();
+    await other.terminate();
+  });
+
   it('is not given for what another request could look like', async () => {
     const client = await agent();
     await client.query('begin');
@@ -241,6 +294,67 @@ describe('what has been approved runs only', () => {
     await fixture.postgres.sql('alter table precious add column more int');
     await asksAnew(client, /a table or function that it names has been altered/);
     await client.terminate();
+  });
+
+  describe('while what its tables rest on is as it was:', () => {
+    beforeAll(async () => {
+      await fixture.postgres.sql(`
+        create table base (id int, note text); create table logged (id int, note text);
+        create view inner_view as select * from base where id = 1; create view outer_view as select * from inner_view;
+        create function fires() returns trigger language plpgsql as $$ begin return old; end $$;
+        create trigger fires before delete on logged for each row execute function fires();
+        create function sees(id int) returns bool language sql as 'select $1 = 1';
+        create table guarded (id int); alter table guarded enable row level security;
+        create policy p on guarded using (sees(id)); grant all on guarded to public;
+        create domain small as int; create function is_small(int) returns bool immutable language sql as 'select $1 < 10';
+        create table checked (id int check (is_small(id)), note text default 'x' || sees(1));
+        create table parent (id int primary key); create view parents as select * from parent`);
+    });
+
+    it.each([
+      [
+        'a view below it',
+        'delete from outer_view',
+        'create or replace view inner_view as select * from base',
+      ],
+      [
+        'the function of a trigger',
+        'delete from logged',
+        'create or replace function fires() returns trigger language plpgsql as $$ begin delete from base; return old; end $$',
+      ],
+      [
+        'the function of a policy',
+        'delete from guarded',
+        "create or replace function sees(id int) returns bool language sql as 'select true'",
+      ],
+      [
+        'the function of a check',
+        'update checked set id = 1',
+        "create or replace function is_small(int) returns bool immutable language sql as 'select true'",
+      ],
+      [
+        'the function of a default',
+        'update checked set note = default',
+        "create or replace function sees(id int) returns bool language sql as 'select false'",
+      ],
+      [
+        'what refers to the table of a view',
+        'delete from parents',
+        'create table child (id int references parent on delete cascade)',
+      ],
+    ])('%s', async (_, text, change) => {
+      const client = await agent();
+      const { id } = (await ticketOf(client, fe.query(text))) as { id: string };
+      await fixture.resolve(id, 'approve');
+      await fixture.postgres.sql(change);
+      const ticket = await ticketOf(client, fe.query(text));
+      expect(ticket['message']).toMatch(/a table or function that it names has been altered/);
+      await fixture.resolve(String(ticket['id']), 'approve');
+      // What has nothing to do with it does no harm.
+      await fixture.postgres.sql(`create table beside_${id} (id int); analyze base, logged`);
+      expect(errorsOf(await client.query(text))).toEqual([]);
+      await client.terminate();
+    });
   });
 
   it('by the search_path that it was asked with, which finds the same tables', async () => {

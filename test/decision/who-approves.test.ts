@@ -24,27 +24,33 @@ const PEOPLE = {
   robot: { ...WRITER },
   reader: { scopes: ['approval:read'] },
   breaker: { scopes: ['approval:break_glass'], groups: [] },
+  alice: { scopes: ['approval:read', 'approval:write', 'token:write'], groups: ['dba'] },
   'breaking owner': { scopes: ['approval:break_glass'], roles: ['robot'] },
 } as const;
 type Person = keyof typeof PEOPLE;
 
 let fixture: DecisionFixture;
-const tokens = new Map<Person, string>();
+const tokens = new Map<Person | 'one' | 'two', string>();
 
 beforeAll(async () => {
   fixture = await DecisionFixture.start(POLICY);
   await fixture.postgres.sql(
-    "create role robot login superuser; create role sleeper login superuser; alter role sleeper set idle_session_timeout = '600ms'; alter role sleeper set idle_in_transaction_session_timeout = '600ms'",
+    "create role robot login superuser; create role alice login superuser; create role sleeper login superuser; alter role sleeper set idle_session_timeout = '600ms'; alter role sleeper set idle_in_transaction_session_timeout = '600ms'",
   );
-  for (const [name, made] of Object.entries(PEOPLE)) {
+  const make = async (name: string, made: object, maker: object = {}) => {
     const { body, text } = await fixture.gateway.http('/v1/tokens', {
       method: 'POST',
       body: { name, ...made },
+      ...maker,
     });
     const { token } = body as { token?: string };
     if (token === undefined) throw new Error(text);
     tokens.set(name as Person, token);
-  }
+    return { token };
+  };
+  for (const [name, made] of Object.entries(PEOPLE)) await make(name, made);
+  const one = await make('one', PEOPLE.alice, { token: tokens.get('alice') });
+  await make('two', PEOPLE.alice, one);
 });
 afterAll(async () => await fixture?.stop());
 
@@ -59,7 +65,12 @@ async function ticket(role: string, application = 'any'): Promise<string> {
   return (JSON.parse(errors[0]!['D']!) as { approval_id: string }).approval_id;
 }
 
-const says = async (who: Person, verb: 'approve' | 'deny' | 'break-glass', id: string, body: object = {}) =>
+const says = async (
+  who: Person | 'one' | 'two',
+  verb: 'approve' | 'deny' | 'break-glass',
+  id: string,
+  body: object = {},
+) =>
   await fixture.gateway.http(`/v1/approvals/${id}/${verb}`, {
     method: 'POST',
     body,
@@ -86,6 +97,16 @@ describe('nobody approves', () => {
     expect((await says('breaker', 'approve', id)).status).toBe(403);
     expect(await fixture.approval(id)).toMatchObject({ state: 'pending', votes: [] });
   });
+
+  it.each(['alice', 'one', 'two'] as const)(
+    'what they have asked for, by a token of their own making: %s',
+    async (who) => {
+      const id = await ticket('alice');
+      expect((await says(who, 'approve', id)).status).toBe(403);
+      expect(await fixture.approval(id)).toMatchObject({ state: 'pending', votes: [] });
+      expect((await says('cid', 'approve', id)).body).toMatchObject({ state: 'approved' });
+    },
+  );
 
   it('what a role has asked for by SET ROLE', async () => {
     const client = await fixture.client();
@@ -128,6 +149,19 @@ describe('a rule that asks for two of a group', () => {
     expect(last).toMatchObject({ status: 200, body: { state: 'approved', resolved_by: 'ana, ben' } });
     expect(await says('ben', 'approve', id)).toEqual(last);
     expect((await says('ben', 'deny', id)).status).toBe(409);
+  });
+
+  it('takes whoever has made themselves other names once', async () => {
+    const id = await ticket('robot', 'few');
+    expect((await says('one', 'approve', id)).body).toMatchObject({ state: 'pending', approved_by: ['one'] });
+    for (const who of ['alice', 'two'] as const) {
+      expect(await says(who, 'approve', id)).toMatchObject({
+        status: 403,
+        body: { detail: expect.stringContaining(`${who} is the same person as one`) },
+      });
+    }
+    expect((await says('one', 'approve', id)).status).toBe(200);
+    expect((await says('ben', 'approve', id)).body).toMatchObject({ state: 'approved' });
   });
 
   it('is denied by anybody, also by who has approved', async () => {

@@ -49,13 +49,14 @@ export class HeldPreviews {
     sql: string,
     values?: readonly unknown[],
     verdict: 'deny' | 'approve' = 'deny',
+    token?: string,
   ): Promise<Preview> {
     const running = client.query(sql, values as unknown[]).then(
       () => 'done',
       (error: Error & { code?: string }) => error.code ?? error.message,
     );
     const id = await this.pending();
-    const preview = await this.ready(id);
+    const preview = await this.ready(id, token);
     await this.gateway.http(`/v1/approvals/${id}/${verdict}`, { method: 'POST', body: {} });
     this.ended = await running;
     return preview;
@@ -89,9 +90,10 @@ export class HeldPreviews {
     throw new Error(`nothing is held:\n${this.gateway.log()}`);
   }
 
-  async ready(id: string): Promise<Preview> {
+  /** As whoever has the token sees it; else as somebody who may see all of it. */
+  async ready(id: string, token = this.gateway.token): Promise<Preview> {
     for (let tries = 0; tries < 800; tries++) {
-      const { body, text } = await this.gateway.http(`/v1/approvals/${id}/preview`);
+      const { body, text } = await this.gateway.http(`/v1/approvals/${id}/preview`, { token });
       const { state, preview } = body as { state: string; preview: Preview };
       if (state === 'ready') return preview;
       if (state !== 'pending') throw new Error(text);

@@ -198,6 +198,19 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         expect(await store.approval('apr_1')).toEqual(last?.row);
       });
 
+      it('counts somebody with two names once', async () => {
+        await store.insertApproval(ticket('apr_1'));
+        await store.voteApproval(vote('one', { needed: 2, person: 'ana' }));
+        const second = await store.voteApproval(vote('two', { needed: 2, person: 'ana' }));
+        expect(second).toMatchObject({
+          changed: false,
+          row: { state: 'pending', votes: [{ person: 'ana' }, { person: 'ana' }] },
+        });
+        expect(await store.voteApproval(vote('ben', { needed: 2 }))).toMatchObject({
+          row: { state: 'approved', resolvedBy: expect.stringContaining('ben') },
+        });
+      });
+
       it('lets one denial suffice, and break-glass alone, but nothing after its time', async () => {
         for (const id of ['apr_1', 'apr_2', 'apr_3'])
           await store.insertApproval(ticket(id, { bindingKey: id }));
@@ -283,6 +296,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           roles: ['app'],
           groups: ['dba'],
           createdBy: 'token:admin',
+          person: 'ana',
         };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
@@ -291,17 +305,18 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           name: 'ci',
           scopes: ['audit:read', 'metrics:read'],
           expiresAtMs: 9,
+          person: null,
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
+          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9, person: null },
           token,
         ]);
       });
 
       it('keeps none that was deleted', async () => {
         const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
-        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast' });
+        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast', person: null });
         await store.deleteToken('ops');
         await store.deleteToken('nobody');
         expect(await store.tokens()).toEqual([]);
@@ -369,6 +384,7 @@ function vote(principal: string, changes: Partial<ApprovalVote> = {}): ApprovalV
   return {
     approvalId: 'apr_1',
     principal,
+    person: principal,
     verdict: 'approve',
     atMs: 5,
     comment: `by ${principal}`,

@@ -129,6 +129,7 @@ describe.each([18, 15] as const)('the rights on what is in the trash of PostgreS
     await client.rows('drop role gone; drop role giver');
     expect(await restore(dropped)).toEqual({
       kind: 'restored',
+      left: false,
       objects: 1,
       dryRun: false,
       lacking: [

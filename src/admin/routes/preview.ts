@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Preview } from '../../preview/preview.ts';
+import { withoutParameters, withParameterValues } from '../../preview/withheld.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
@@ -29,13 +29,30 @@ const sample = z.union([
     kind: z.literal('rows'),
     table: z.string(),
     columns: z
-      .array(z.object({ name: z.string(), type: z.string(), masked: z.boolean(), assigned: z.boolean() }))
+      .array(
+        z.object({
+          name: z.string(),
+          type: z.string(),
+          masked: z.boolean(),
+          assigned: z.boolean(),
+          withheld: z
+            .enum(['mask', 'parameters'])
+            .nullable()
+            .describe(
+              'Why `after` has no value of it: it may tell of a masked column, or, without the scope `approval:parameters`, of parameters.',
+            ),
+        }),
+      )
       .readonly(),
     rows: z
       .array(
         z.object({
           before: values.describe('One for each column; null where it is NULL or masked.'),
-          after: values.nullable().describe('Null where the row goes, or what it becomes is not known.'),
+          after: values
+            .nullable()
+            .describe(
+              'Null where the row goes, or what it becomes is not known; null for each column that is withheld.',
+            ),
         }),
       )
       .readonly(),
@@ -176,11 +193,8 @@ export function previewRoute(
       const found = await previews.find(params.id);
       if (found.state !== 'ready') return { state: found.state, preview: null };
       const showsValues = principal !== null && grants(principal, 'approval:parameters');
-      return { state: 'ready' as const, preview: showsValues ? found.preview : masked(found.preview) };
+      const show = showsValues ? withParameterValues : withoutParameters;
+      return { state: 'ready' as const, preview: show(found.preview) };
     },
   );
-}
-
-function masked(found: Preview): Preview {
-  return { ...found, parameters: { ...found.parameters, values: null } };
 }

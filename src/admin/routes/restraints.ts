@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ownership } from '../../approval/approver.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Pause, Quarantine } from '../../restraint/restraint.ts';
 import type { Restrainer } from '../../restraint/restraints.ts';
@@ -135,10 +136,9 @@ export function quarantineRoutes(app: AdminApp, { restraints }: Pick<AdminDeps, 
     },
     async ({ params: { id }, query, principal, ip }) => {
       const quarantine = restraints.find(id);
-      if (principal!.roles.includes(quarantine.role)) {
-        throw new RequestProblem('forbidden', {
-          detail: `${quarantine.role} is a role of ${principal!.name}`,
-        });
+      const { name: by, person, roles } = principal!;
+      if (ownership({ by, person, roles }, quarantine.role) !== null) {
+        throw new RequestProblem('forbidden', { detail: `${quarantine.role} is a role of ${by}` });
       }
       await restraints.lift(id, query.comment ?? null, restrainerOf(principal, ip));
       return quarantineJson(quarantine);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.ts';
-import { manifestSchema } from '../../snapshot/manifest.ts';
+import { shownManifestSchema, withoutRows } from '../../snapshot/manifest.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
@@ -143,7 +143,7 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
         ...secured('snapshot:read'),
         params: z.object({ id: snapshotId }),
         response: {
-          200: manifestSchema
+          200: shownManifestSchema
             .extend({ folder: z.string(), rolled_back: z.boolean(), undone })
             .meta({ id: 'Snapshot' }),
           ...snapshotProblems,
@@ -152,7 +152,7 @@ export function snapshotRoutes(app: AdminApp, { snapshots }: Deps): void {
     },
     async ({ params }) => {
       const { manifest, folder, rolledBack, undone } = await snapshots.get(params.id);
-      return { ...manifest, folder, rolled_back: rolledBack, undone };
+      return { ...withoutRows(manifest), folder, rolled_back: rolledBack, undone };
     },
   );
   app.post(

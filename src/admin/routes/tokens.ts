@@ -3,7 +3,7 @@ import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
 import { instant, pageOf, secured, timeText, tokenProblems } from '../route-schema.ts';
-import { grantsEverything, SCOPES, type Token } from '../tokens.ts';
+import { grantsEverything, personOfMade, SCOPES, type Token } from '../tokens.ts';
 
 const word = z.string().regex(/^[^\p{Cc}\s](?:[^\p{Cc}]{0,98}[^\p{Cc}\s])?$/u, 'expected a name');
 
@@ -66,8 +66,8 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       const { name, scopes, expires_at: expiresAtMs = maker.expiresAtMs, groups } = body;
       checkGift(maker, scopes, groups, expiresAtMs);
       // What somebody must not approve, a token that they make for themselves must not either.
-      const roles = [...new Set([...maker.roles, ...body.roles])];
-      const asked = { name, scopes, groups, roles, expiresAtMs };
+      const roles = [...new Set([...maker.roles, maker.name, maker.person, ...body.roles])];
+      const asked = { name, scopes, groups, roles, expiresAtMs, person: personOfMade(maker, name) };
       const { secret, token } = await principals.create(asked, `token:${maker.name}`, ip);
       return { token: secret, ...tokenJson(token) };
     },

@@ -21,6 +21,8 @@ export interface SampleRows {
     readonly type: string;
     readonly masked: boolean;
     readonly assigned: boolean;
+    /** Why `after` has no value of it. */
+    readonly withheld: 'mask' | 'parameters' | null;
   }[];
   readonly rows: readonly { readonly before: Values; readonly after: Values | null }[];
   readonly after: 'removed' | 'computed' | 'unknown';

@@ -24,12 +24,13 @@ export function Sample({ sample }: { readonly sample: SampleRows }) {
           <tbody>
             {rows.map(({ before, after: then }, i) => (
               <tr key={`row ${i + 1}`}>
-                {columns.map(({ name, masked }, c) => (
+                {columns.map(({ name, masked, withheld }, c) => (
                   <Cell
                     key={name}
                     before={before[c] ?? null}
                     after={then === null ? undefined : (then[c] ?? null)}
                     masked={masked}
+                    withheld={withheld}
                   />
                 ))}
               </tr>
@@ -52,13 +53,22 @@ interface CellProps {
   /** Undefined where that is not known or the row goes. */
   readonly after: string | null | undefined;
   readonly masked: boolean;
+  readonly withheld: 'mask' | 'parameters' | null;
 }
 
-function Cell({ before, after, masked }: CellProps) {
+function Cell({ before, after, masked, withheld }: CellProps) {
   if (masked) {
     return (
       <td class="value">
         <span class="null">masked</span>
+      </td>
+    );
+  }
+  if (after !== undefined && withheld !== null) {
+    return (
+      <td class="value changed">
+        <Value value={before} />{' '}
+        <span class="null">{withheld === 'mask' ? 'new value masked' : 'new value from parameters'}</span>
       </td>
     );
   }

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { ownership, whyNotApprove } from '../../src/approval/approver.ts';
+import { BINDING, person } from './wanted.ts';
+
+describe('somebody owns a role', () => {
+  it.each([
+    ['app', 'app', [], 'name'],
+    ['App', 'App', [], 'name'],
+    ['oidc:app', 'app', [], 'name'],
+    ['one', 'app', [], 'name'],
+    ['ops', 'ops', ['app'], 'role'],
+    ['ops', 'ops', ['a*'], 'role'],
+    ['ops', 'ops', ['a\\'], null],
+    ['application', 'application', ['apps'], null],
+  ] as const)('%s, who is %s, with the roles %j: %s', (by, who, roles, owns) => {
+    expect(ownership({ by, person: who, roles }, 'app')).toBe(owns);
+  });
+
+  it('whose name is written as a pattern', () => {
+    expect(ownership({ by: 'ops', person: 'ops', roles: ['a[p'] }, 'a[p')).toBe('role');
+    expect(ownership({ by: 'ops', person: 'ops', roles: ['a\\p'] }, 'a\\p')).toBe('role');
+  });
+});
+
+describe('somebody with two names', () => {
+  const vote = { principal: 'one', person: 'ana', verdict: 'approve', atMs: 0, comment: null } as const;
+  const asked = { role: 'app', binding: BINDING, approvers: null, state: 'pending' } as const;
+  const approval = { ...asked, votes: [{ ...vote, breakGlass: false }] };
+  const two = person('two', null, { person: 'ana' });
+
+  it('approves under one of them, and may say so again', () => {
+    expect(whyNotApprove(approval, two)).toBe('two is the same person as one, who has approved it already');
+    expect(whyNotApprove(approval, person('one', null, { person: 'ana' }))).toBeNull();
+    expect(whyNotApprove(approval, person('ben'))).toBeNull();
+  });
+
+  it('may break the glass, and hear what has been decided', () => {
+    expect(whyNotApprove(approval, { ...two, breakGlass: true })).toBeNull();
+    expect(whyNotApprove({ ...approval, state: 'approved' }, two)).toBeNull();
+  });
+});
