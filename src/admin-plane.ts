@@ -132,6 +132,7 @@ function adminDeps(
       upstream: deps.upstream,
       draining: deps.draining(),
       anchorProblem: deps.anchorProblem(),
+      tokensProblem: tokens.problem,
     }),
     readiness: () => deps.readiness(),
     log: deps.log,

@@ -23,6 +23,8 @@ export interface PrincipalsDeps {
 export class Principals implements TokensAdmin {
   /** The token that this start has made, or null. */
   made: string | null = null;
+  /** Why the file as it stands does not count, or null. */
+  problem: string | null = null;
   readonly #deps: PrincipalsDeps;
   #stored: readonly Token[] = [];
   #file: PrincipalsFile = NO_PRINCIPALS;
@@ -65,8 +67,7 @@ export class Principals implements TokensAdmin {
     const { path } = this.#deps;
     this.#fileSeen = stateOf(path);
     const { oidc: before } = this.#file;
-    // A file that is gone takes its tokens along.
-    this.#file = path === null || this.#fileSeen === GONE ? NO_PRINCIPALS : loadPrincipalsFile(path);
+    this.#file = this.#load(path);
     const { oidc } = this.#file;
     if (JSON.stringify(oidc) !== JSON.stringify(before)) this.#oidc = oidc && new OidcVerifier(oidc);
     this.#gather();
@@ -122,6 +123,19 @@ export class Principals implements TokensAdmin {
       client,
     } as const;
     await recordAction(this.#deps.audit, action, () => this.#deps.store.deleteToken(name));
+  }
+
+  #load(path: string | null): PrincipalsFile {
+    try {
+      // A file that is gone takes its tokens along.
+      const isThere = path !== null && this.#fileSeen !== GONE;
+      const file = isThere ? loadPrincipalsFile(path) : NO_PRINCIPALS;
+      this.problem = null;
+      return file;
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
   }
 
   #followFile(): void {

@@ -55,7 +55,14 @@ describe('tokens of the file', () => {
     writeFileSync(path, 'tokens: [{ name: eve, sha256: hunter2-hunter2, scopes: ["*"] }]');
     expect([names(principals), names(principals)]).toEqual([['anna'], ['anna']]);
     expect(logged.filter((entry) => entry.includes('the old stay'))).toHaveLength(1);
-    expect(logged.join()).not.toContain('hunter2');
+    expect(principals.problem).toContain('tokens.yaml');
+    expect([...logged, principals.problem].join()).not.toContain('hunter2');
+    writeFileSync(path, `tokens:\n${line('bert', 'b')}`);
+    expect([names(principals), principals.problem]).toEqual([['bert'], null]);
+    writeFileSync(path, 'tokens: [');
+    expect([names(principals), principals.problem]).toEqual([['bert'], expect.any(String)]);
+    rmSync(path);
+    expect([names(principals), principals.problem]).toEqual([[], null]);
   });
 
   it('are not revoked but where they stand', async () => {

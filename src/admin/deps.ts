@@ -100,4 +100,6 @@ export interface StatusFacts {
   readonly draining: boolean;
   /** Why the end of the audit is not anchored, or null. */
   readonly anchorProblem: string | null;
+  /** Why the file of tokens as it stands does not count, or null. */
+  readonly tokensProblem: string | null;
 }

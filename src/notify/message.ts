@@ -80,7 +80,9 @@ function slackText(event: string, about: Fields, url: string | null): string {
 }
 
 function plain(text: string): string {
-  const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  // A line of its own would look like one of ours, as would text that is shown in another order than it stands.
+  const line = text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ');
+  const escaped = line.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
   // What would mark text up in Slack is kept apart from what it would mark by a mark that nobody sees.
   return escaped.replace(/[*_~`]/g, '\u200b$&');
 }

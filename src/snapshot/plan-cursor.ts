@@ -3,6 +3,7 @@ import { quoteName } from '../catalog/quote.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { CursorSlice, RowsSlice } from '../sql/slice.ts';
 import { inexact } from '../sql/slice.ts';
+import { sliceFacts } from '../sql/slice-facts.ts';
 import { decodeErrorFields } from '../wire/backend.ts';
 import { plainQuery } from './capture.ts';
 import type { HiddenConnection } from './connection.ts';
@@ -18,6 +19,9 @@ const MARK = `holdfast_${randomBytes(12).toString('hex')}`;
 const BODY = `$${MARK}$`;
 const INNER = `$${MARK}_sql$`;
 const PLACE = new RegExp(`${MARK} (\\d+) (\\(\\d+,\\d+\\))`);
+
+/** Of the condition, which is ours. */
+const NOTHING_IMPLIED = sliceFacts([]).implied;
 
 /** Why the row is not asked for, or null. */
 export function problemOfCursor({ operation }: CursorSlice, target: Relation): string | null {
@@ -48,6 +52,8 @@ export function cursorRows(slice: CursorSlice, where: string): RowsSlice {
     sliceView: () => inexact('its target is a view'),
     parameters: [],
     functions: [],
+    implied: NOTHING_IMPLIED,
+    impliedByValues: NOTHING_IMPLIED,
     calls,
     assigned,
     ownNames,

@@ -3,6 +3,7 @@ import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { InexactSlice, RowsSlice } from '../sql/slice.ts';
+import type { ImpliedNames } from '../sql/slice-facts.ts';
 import type { ViewSlice } from '../sql/slice-view.ts';
 import { plainQuery } from './capture.ts';
 import { VIEW_PLACE } from './capture-sql.ts';
@@ -62,9 +63,22 @@ function onTable(slice: RowsSlice, view: ViewSlice): RowsSlice {
       parts: null,
     })),
     functions: [...slice.functions, ...view.functions],
+    implied: joined(slice.implied, view.implied),
     calls: [...slice.calls, ...view.functions],
     ownNames: slice.ownNames || view.ownNames,
     readsOthers: slice.readsOthers || view.readsOthers,
     ownRowOnly: false,
+  };
+}
+
+function joined(a: ImpliedNames, b: ImpliedNames): ImpliedNames {
+  return {
+    attributes: [...a.attributes, ...b.attributes],
+    operators: [...a.operators, ...b.operators],
+    placedOperators: [...a.placedOperators, ...b.placedOperators],
+    types: [...a.types, ...b.types],
+    relations: [...a.relations, ...b.relations],
+    readsOthers: a.readsOthers || b.readsOthers,
+    ownNames: a.ownNames || b.ownNames,
   };
 }

@@ -7,6 +7,8 @@ import { type CascadeGraph, type ChangedRows, followCascades, type Relations, st
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
+import { problemOfImplied } from './implied-code.ts';
+import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import {
@@ -151,7 +153,7 @@ async function planSlice(
     case 'upsert': {
       const answer = await ask(connection, catalog, request, [slice.target], false);
       const target = answer.relations.get(answer.roots[0] ?? 0);
-      if (target?.kind !== 'view') return planRows(slice, answer, request.parameters);
+      if (target?.kind !== 'view') return await planTable(connection, slice, answer, request.parameters);
       return await planView(connection, catalog, request, slice, target, answer.basis);
     }
     default:
@@ -195,7 +197,7 @@ async function planView(
   const answer = await ask(connection, catalog, { ...request, slice: through.slice }, [through.base], false);
   const base = answer.relations.get(answer.roots[0] ?? 0);
   if (base?.kind === 'view') return none(`${view.name} is a view of a view`);
-  return planRows(through.slice, answer, request.parameters, viewBasis);
+  return await planTable(connection, through.slice, answer, request.parameters, viewBasis);
 }
 
 class UnreadableName extends Error {}
@@ -209,9 +211,24 @@ async function ask(
 ): Promise<CatalogAnswer> {
   const functions = 'calls' in slice ? slice.calls : [];
   const answer = await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
-  if (asciiNames === true && !isAscii([targets, functions, [...answer.relations.values()]]))
+  const implied = 'implied' in slice ? [slice.implied, slice.impliedByValues] : [];
+  if (asciiNames === true && !isAscii([targets, functions, implied, [...answer.relations.values()]]))
     throw new UnreadableName('a name of its tables is not ASCII, and the client does not write UTF-8');
   return answer;
+}
+
+async function planTable(
+  connection: HiddenConnection,
+  slice: RowsSlice | UpsertSlice,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+  viewBasis: Basis | null = null,
+): Promise<PlanOutcome> {
+  const planned = planRows(slice, answer, parameters, viewBasis);
+  const target = answer.relations.get(answer.roots[0] ?? 0);
+  if (planned.kind !== 'exact' || target === undefined) return planned;
+  const problem = await problemOfImplied(connection, slice, target, answer);
+  return problem === null ? planned : none(problem);
 }
 
 function planRows(
@@ -265,36 +282,6 @@ function planRows(
       answer.functions.every(givesTheSame),
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
-}
-
-/** Whether the statement surely runs code of the user's: by a name, or by what belongs to the tables. */
-function runsOwnCode(
-  slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
-  tables: readonly PlannedTable[],
-  target: Relation,
-  { functions, relations }: CatalogAnswer,
-): boolean {
-  const called = slice.ownNames || functions.some(({ own }) => own);
-  return called || target.ownCode || tables.some(({ oid }) => relations.get(oid)?.ownCode);
-}
-
-/** Whether what operators and values run can only be PostgreSQL's own code. */
-function knowsAllCode(tables: readonly PlannedTable[], { catalogFirst }: CatalogAnswer): boolean {
-  return (
-    catalogFirst && tables.every(({ columns }) => columns.every(({ type }) => type.schema === 'pg_catalog'))
-  );
-}
-
-/** Stable, and told by the settings and the transaction's time alone; others look into the catalog. */
-const BY_TIME: ReadonlySet<string> = new Set(
-  'now transaction_timestamp current_setting date_part date_trunc to_char to_date to_timestamp timezone date'.split(
-    ' ',
-  ),
-);
-
-/** Whether a function gives the same for the same row as long as the transaction lasts. */
-function givesTheSame({ name, volatility }: CatalogAnswer['functions'][number]): boolean {
-  return volatility === 'immutable' || BY_TIME.has(name);
 }
 
 /** Whether foreign keys lead to rows of the statement's own tables. */

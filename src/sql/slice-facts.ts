@@ -1,10 +1,26 @@
 import { isCatalogOperator, isCatalogType } from './functions.ts';
-import { as, type Fields, isObject, list, nameParts, stringOf } from './tree.ts';
+import { as, type Fields, isObject, list, nameParts, stringOf, text } from './tree.ts';
 
 /** A function as the text names it. */
 export interface FunctionName {
   readonly schema: string | null;
   readonly name: string;
+}
+
+/** Names behind which code may run that is called nowhere in the text. */
+export interface ImpliedNames {
+  /** Of columns, as far as the text tells: `c.f` may be `f(c)`. */
+  readonly attributes: readonly string[];
+  readonly operators: readonly string[];
+  /** Those that have a schema in the text. */
+  readonly placedOperators: readonly string[];
+  /** Of types to which values are cast. */
+  readonly types: readonly string[];
+  /** What is read besides; names of a WITH are among them. */
+  readonly relations: readonly FunctionName[];
+  /** As of all facts: something is read besides, and names that are not PostgreSQL's own. */
+  readonly readsOthers: boolean;
+  readonly ownNames: boolean;
 }
 
 /** What a part of a statement leans on, as far as the text tells. */
@@ -17,6 +33,7 @@ export interface SliceFacts {
   readonly ownNames: boolean;
   /** Why running it a second time may give another answer, or null. */
   readonly problem: string | null;
+  readonly implied: ImpliedNames;
 }
 
 /** Stable or immutable by PostgreSQL's word, and yet another answer in the next statement of a transaction. */
@@ -42,12 +59,26 @@ export function sliceFacts(trees: readonly unknown[]): SliceFacts {
     readsOthers: reader.readsOthers,
     ownNames: reader.ownNames,
     problem: reader.problem,
+    implied: {
+      attributes: [...reader.attributes],
+      operators: [...reader.operators],
+      placedOperators: [...reader.placedOperators],
+      types: [...reader.types],
+      relations: reader.relations,
+      readsOthers: reader.readsOthers,
+      ownNames: reader.ownNames,
+    },
   };
 }
 
 class FactsReader {
   readonly parameters = new Set<number>();
   readonly functions = new Map<string, FunctionName>();
+  readonly attributes = new Set<string>();
+  readonly operators = new Set<string>();
+  readonly placedOperators = new Set<string>();
+  readonly types = new Set<string>();
+  readonly relations: FunctionName[] = [];
   readsOthers = false;
   ownNames = false;
   problem: string | null = null;
@@ -84,15 +115,18 @@ class FactsReader {
         this.#name(nameParts(fields['names']), isCatalogType);
         break;
       case 'SubLink':
-      case 'RangeVar':
         this.readsOthers = true;
         break;
+      case 'RangeVar':
+        this.readsOthers = true;
+        this.relations.push({ schema: text(fields['schemaname']), name: text(fields['relname']) ?? '' });
+        break;
       case 'ColumnRef':
-        this.#column(stringOf(list(fields['fields']).at(-1)) ?? '');
+        this.#attribute(stringOf(list(fields['fields']).at(-1)) ?? '');
         break;
       case 'A_Indirection':
         // A row in parentheses has its system columns as well.
-        for (const part of list(fields['indirection'])) this.#column(stringOf(part) ?? '');
+        for (const part of list(fields['indirection'])) this.#attribute(stringOf(part) ?? '');
         break;
       case 'RangeTableSample':
         this.problem ??= 'it samples rows at random';
@@ -112,9 +146,17 @@ class FactsReader {
     // Their input looks names up in the catalog, which others may change.
     if (isCatalog === isCatalogType && parts.at(-1)?.startsWith('reg') === true) this.readsOthers = true;
     const schema = parts.at(-2) ?? 'pg_catalog';
+    const name = parts.at(-1) ?? '';
+    if (isCatalog === isCatalogType) this.types.add(name);
+    else (parts.length > 1 ? this.placedOperators : this.operators).add(name);
     // BETWEEN and its like are their own names in the tree.
     const special = parts.length === 1 && /^[A-Z ]+$/.test(parts[0]!);
-    if (schema !== 'pg_catalog' || !(special || isCatalog(parts.at(-1) ?? ''))) this.ownNames = true;
+    if (schema !== 'pg_catalog' || !(special || isCatalog(name))) this.ownNames = true;
+  }
+
+  #attribute(name: string): void {
+    if (name !== '') this.attributes.add(name);
+    this.#column(name);
   }
 
   #column(name: string): void {

@@ -57,6 +57,8 @@ export function sliceInsert(request: SliceRequest): WriteSlice {
     excluded: excludedColumns(conflict['whereClause']),
     parameters: facts.parameters,
     functions: facts.functions,
+    implied: facts.implied,
+    impliedByValues: sliceFacts([conflict['targetList']]).implied,
     calls: whole.functions,
     ownNames: whole.ownNames,
     readsOthers: whole.readsOthers,

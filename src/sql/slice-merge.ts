@@ -56,6 +56,8 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
+    implied: facts.implied,
+    impliedByValues: sliceFacts(whens.map(({ fields: when }) => when['targetList'])).implied,
     calls: whole.functions,
     assigned: whens.flatMap((when) => assignedBy(request, when)),
     ownNames: whole.ownNames,

@@ -82,6 +82,8 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,
     functions: facts.functions,
+    implied: facts.implied,
+    impliedByValues: sliceFacts([fields['targetList']]).implied,
     calls,
     assigned,
     ownNames: whole.ownNames,

@@ -1,6 +1,6 @@
 import { type InexactSlice, inexact, type SliceTarget, targetOf } from './slice.ts';
 import { isSelectOf, type ParseSlice, parsedSelect, sameTree } from './slice-check.ts';
-import { type FunctionName, sliceFacts } from './slice-facts.ts';
+import { type FunctionName, type ImpliedNames, sliceFacts } from './slice-facts.ts';
 import { notCut } from './slice-parts.ts';
 import { SliceText } from './slice-text.ts';
 import { as, type Fields, isObject, list, stringOf, text } from './tree.ts';
@@ -15,6 +15,7 @@ export interface ViewSlice {
   /** The column of the table behind each of the view's, where it is one. */
   readonly columns: ReadonlyMap<string, string>;
   readonly functions: readonly FunctionName[];
+  readonly implied: ImpliedNames;
   readonly ownNames: boolean;
   readonly readsOthers: boolean;
 }
@@ -64,6 +65,7 @@ export function sliceView(
     where,
     columns: columnsOf(list(select['targetList'])),
     functions: facts.functions,
+    implied: facts.implied,
     ownNames: facts.ownNames,
     // The table itself is one.
     readsOthers: sliceFacts([select['targetList'], select['whereClause']]).readsOthers,

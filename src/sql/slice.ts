@@ -1,5 +1,5 @@
 import type { ParseSlice } from './slice-check.ts';
-import type { FunctionName } from './slice-facts.ts';
+import type { FunctionName, ImpliedNames } from './slice-facts.ts';
 import type { SliceText } from './slice-text.ts';
 import type { ValueParts } from './slice-value.ts';
 import type { ViewSlice } from './slice-view.ts';
@@ -39,6 +39,9 @@ export interface SliceCommon {
   /** Functions called in what is cut out; those of the whole statement. */
   readonly functions: readonly FunctionName[];
   readonly calls: readonly FunctionName[];
+  /** Of what is cut out; of the new values. */
+  readonly implied: ImpliedNames;
+  readonly impliedByValues: ImpliedNames;
   readonly assigned: readonly Assignment[];
   /** The whole statement names operators or types that are not PostgreSQL's own, behind which there may be any code. */
   readonly ownNames: boolean;

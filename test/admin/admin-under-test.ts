@@ -130,6 +130,7 @@ export class AdminUnderTest {
         upstream: 'db:5432',
         draining: false,
         anchorProblem: null,
+        tokensProblem: null,
       }),
       readiness: async () => this.problems,
       log,

@@ -142,6 +142,17 @@ describe('a webhook', () => {
     expect(text).toContain('<https://holdfast.example/gw/#/approvals/apr_1|Open it in the console>');
     expect(receiver.received[0]!.headers['webhook-signature']).toBeUndefined();
   });
+
+  it('of Slack has a line for each fact, whatever a client writes', async () => {
+    await open([webhook({ format: 'slack', key: null })]);
+    const reason = 'a\r\nstate: approved\u2028risk: safe\u2029\u202eb';
+    await store.insertApproval(approvalRow('apr_1', { application: 'x\nrisk: safe', reason }));
+    notifier!.poke();
+    await untilEmpty();
+    const { text } = receiver.received[0]!.body;
+    expect(text).toContain('application: x risk: safe\n');
+    expect(text).toContain('reason: a state: approved risk: safe b\n');
+  });
 });
 
 describe('a receiver that is down', () => {

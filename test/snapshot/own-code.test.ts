@@ -26,6 +26,12 @@ function func(signature: string, result: string, value: string): string {
   return `CREATE FUNCTION ${signature} RETURNS ${result} LANGUAGE sql AS $$ ${WRITES}; SELECT ${value} $$`;
 }
 
+/** A function that is volatile and says that it is not: one that says so has no plan where the capture would run it. */
+function liar(signature: string, result: string, value: string): string {
+  return `${func('h()', 'int', '5')}; CREATE FUNCTION ${signature} RETURNS ${result} STABLE LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM x.h(); RETURN ${value}; END $$`;
+}
+
 const EXAMPLES: readonly Example[] = [
   {
     name: 'a trigger deletes another row instead of one that a foreign key takes along',
@@ -116,19 +122,19 @@ const EXAMPLES: readonly Example[] = [
   },
   {
     name: 'an operator in the condition, which the capture runs as well',
-    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
     statement: 'UPDATE t SET n = 5 WHERE n @+@ 1',
     reason: 'it changed x.log as well',
   },
   {
     name: 'an operator before a subquery',
-    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
     statement: 'UPDATE t SET n = 5 WHERE n @+@ ANY (SELECT 1)',
     reason: 'it changed x.log as well',
   },
   {
     name: 'an operator that takes the place of one of PostgreSQL',
-    setup: `${T}; ${LOG}; ${func('g(int, int)', 'bool', '$1 OPERATOR(pg_catalog.=) $2')}; CREATE OPERATOR = (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
+    setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', '$1 OPERATOR(pg_catalog.=) $2')}; CREATE OPERATOR = (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
     first: 'SET LOCAL search_path = x, pg_catalog',
     statement: 'UPDATE t SET n = 5 WHERE id = 1',
     reason: 'it changed x.log as well',
@@ -136,7 +142,7 @@ const EXAMPLES: readonly Example[] = [
   {
     name: 'an operator whose types fit better than those of PostgreSQL’s own',
     setup: `CREATE TABLE t (id int PRIMARY KEY, n varchar); INSERT INTO t VALUES (1, 'a'), (2, 'b'); ${LOG};
-      ${func('g(varchar, varchar)', 'bool', '$1::text OPERATOR(pg_catalog.=) $2::text')};
+      ${liar('g(varchar, varchar)', 'bool', '$1::text OPERATOR(pg_catalog.=) $2::text')};
       CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = g)`,
     statement: `UPDATE t SET n = 'c' WHERE n = 'a'`,
     reason: 'it changed x.log as well',

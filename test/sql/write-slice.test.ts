@@ -32,7 +32,8 @@ function shown(found: WriteSlice): string {
       return `  ${found.operation} of the row of cursor ${found.cursor}: ${found.target.text}`;
     case 'rows':
     case 'upsert': {
-      const { target, parameters, functions, assigned, where, with: clause, ...rest } = found;
+      const { target, parameters, functions, assigned, where, with: clause, ...all } = found;
+      const { implied: _, impliedByValues: __, ...rest } = all;
       const lines = [
         `from ${target.text} as ${target.reference}${target.only ? ' only' : ''}`,
         clause,

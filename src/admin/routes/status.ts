@@ -16,6 +16,12 @@ const statusSchema = z
     listen: z.string(),
     upstream: z.string(),
     policy: z.object({ file: z.string(), revision: z.string(), mode: z.string(), rules: z.int() }),
+    tokens_problem: z
+      .string()
+      .nullable()
+      .describe(
+        'Why the file of tokens is not understood; what it said before holds, also of who was taken out.',
+      ),
     sessions: z.object({ open: z.number(), total: z.number() }),
     statements: z.object({ total: z.number(), held: z.number() }),
     audit: z.object({
@@ -40,7 +46,8 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
       },
     },
     async () => {
-      const { version, startedAtMs, draining, listen, upstream, anchorProblem } = deps.status();
+      const { version, startedAtMs, draining, listen, upstream, anchorProblem, tokensProblem } =
+        deps.status();
       const problems = await deps.readiness();
       const { metrics } = deps;
       const policy = deps.policy.current();
@@ -61,6 +68,7 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
           mode: policy.mode,
           rules: policy.rules.length,
         },
+        tokens_problem: tokensProblem,
         sessions: { open: metrics.sessionsOpen, total: metrics.sessionsTotal },
         statements: {
           total: metrics.statements.cells.reduce((a, b) => a + b, 0),
