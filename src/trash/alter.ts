@@ -149,6 +149,8 @@ async function keep(kept: Kept): Promise<MoveOutcome | Changed> {
     return harmless(run, NOTHING_LOST);
   if (columns.some((column) => column.before?.['generated'] !== ''))
     return { kind: 'none', reason: 'it changes the type of a computed column' };
+  if (columns.length > 0 && root!.rowSecurity)
+    return { kind: 'none', reason: 'row security hides rows of the table from the role' };
   const retype = values || columns.length === 0 ? [] : retypeUnchanged(root!, columns);
   const planned = planBack(kept, changes, retype);
   if (typeof planned === 'string') return { kind: 'none', reason: planned };

@@ -5,6 +5,7 @@ import { makeCopy } from './column-copy.ts';
 import { ON_CONFLICT } from './column-values.ts';
 import type { Change } from './definition-changes.ts';
 import { named, TRASH_SCHEMA } from './definitions.ts';
+import { ALL_THE_SAME, demandExact, isExact, rowsWhere, SEES_ALL } from './exact-cast.ts';
 import { emptyingPath, LIST, pinned } from './queries.ts';
 import { json, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
@@ -186,11 +187,15 @@ export function retypeBack(values: RetypedValues): readonly RestoreStep[] {
   ];
 }
 
-/** Where the values are what they were, they are what they were for the old type too. */
+/** Where the values are what they were, they are what they were for the old type too; what has come since need not be. */
 export function retypeUnchanged(table: TableDefinition, changes: readonly Change[]): readonly RestoreStep[] {
   const columns = retypedOf(changes, []);
   const what = `the types of ${listed(columns.map(({ before }) => before.name))} of ${named(table)}`;
-  return [{ sql: typesBack(named(table), columns, () => ''), what }];
+  const casts = columns.map(({ before: { type }, after }) => ({ after, type }));
+  return [
+    { sql: demandExact(named(table), casts), what },
+    { sql: typesBack(named(table), columns, () => ''), what },
+  ];
 }
 
 function typesBack(at: string, columns: readonly Retyped[], using: (i: number) => string): string {
@@ -218,6 +223,9 @@ function fill({ table, copy, rows, key, kept, columns }: RetypedValues, extra: r
   const isOld = `${byKey} AND (holdfast_mode = 'overwrite' OR ${sameRow})`;
   const shown = LIMITS.trashConflictsShown;
   const cast = listed(columns.map(({ after }, i) => `${extra[i]} = ${quoteName(after.name)}`));
+  const isConverted = `NOT EXISTS (SELECT FROM ${copy} k WHERE ${byKey} AND ($1 OR ${sameRow}))`;
+  const exact = columns.map(({ after }, i) => isExact(`t.${quoteName(after.name)}`, after, `t.${extra[i]}`));
+  const inexact = rowsWhere(at, key, `${isConverted} AND NOT (${exact.join(' AND ')})`);
   const types = (which: 'before' | 'after') => listed(columns.map((column) => String(column[which].typeOid)));
   const bare = (
     of: string,
@@ -232,7 +240,9 @@ DECLARE
     FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE (g.tgrelid = ${table.oid}::oid OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(${table.oid}::oid::regclass))) AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]');
   holdfast_each jsonb;
+  ${SEES_ALL.declared}
 BEGIN
+  ${SEES_ALL.begin}
   IF EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = ${table.oid}::oid AND w.ev_type = '2') THEN
     RAISE EXCEPTION 'it has a rule ON UPDATE';
   END IF;
@@ -257,14 +267,22 @@ BEGIN
         SELECT u.i, u.oid FROM unnest(ARRAY[${types('after')}]::oid[]) WITH ORDINALITY u(oid, i) ${bare('sources')}
       ), targets(i, oid) AS (
         SELECT u.i, u.oid FROM unnest(ARRAY[${types('before')}]::oid[]) WITH ORDINALITY u(oid, i) ${bare('targets')}
-      ) SELECT FROM sources s JOIN targets g ON g.i = s.i JOIN pg_cast x ON x.castsource = s.oid AND x.casttarget = g.oid WHERE x.castfunc >= 16384) THEN
-      RAISE EXCEPTION 'rows were put in or changed since, and the cast to what the column was is not PostgreSQL''s own';
+      ) SELECT FROM sources s JOIN targets g ON g.i = s.i
+          JOIN pg_cast x ON x.castsource = s.oid AND x.casttarget = g.oid OR x.castsource = g.oid AND x.casttarget = s.oid AND holdfast_mode <> 'overwrite'
+        WHERE x.castfunc >= 16384) THEN
+      RAISE EXCEPTION 'rows were put in or changed since, and a cast between the two types is not PostgreSQL''s own';
     END IF;
     BEGIN
-      EXECUTE ${quoteLiteral(`UPDATE ${at} t SET ${cast} WHERE NOT EXISTS (SELECT FROM ${copy} k WHERE ${byKey} AND ($1 OR ${sameRow}))`)} USING holdfast_mode = 'overwrite';
+      EXECUTE ${quoteLiteral(`UPDATE ${at} t SET ${cast} WHERE ${isConverted}`)} USING holdfast_mode = 'overwrite';
+      IF holdfast_mode <> 'overwrite' THEN
+        EXECUTE ${quoteLiteral(inexact)} INTO holdfast_bad USING false;
+      END IF;
     EXCEPTION WHEN OTHERS THEN
       RAISE EXCEPTION USING MESSAGE = 'rows were put in or changed since whose values cannot become what the column was: ' || SQLERRM;
     END;
+    IF holdfast_bad IS NOT NULL AND holdfast_mode <> 'overwrite' THEN
+      RAISE EXCEPTION USING MESSAGE = 'rows were put in or changed since whose values would become others: ' || holdfast_bad || ${quoteLiteral(`; ${ALL_THE_SAME}`)};
+    END IF;
   END IF;
   FOR holdfast_each IN SELECT jsonb_array_elements(holdfast_triggers) LOOP
     EXECUTE 'ALTER TABLE ONLY ' || (holdfast_each ->> 0) || ' ENABLE ' || CASE holdfast_each ->> 2 WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END
@@ -276,6 +294,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM ${copy} k WHERE NOT EXISTS (SELECT FROM ${at} t WHERE ${isOld})) THEN
     EXECUTE ${quoteLiteral(`DROP TABLE ${copy}`)};
   END IF;
+  ${SEES_ALL.end}
 END`;
   return `DO LANGUAGE plpgsql ${quoteLiteral(body)}`;
 }

@@ -12,6 +12,7 @@ import { Random } from '../support/random.ts';
 import type { RawClient } from '../support/raw-client.ts';
 import { messageOf, really } from './as-dropped.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
+import { undoneSince } from './changes-since.ts';
 import { randomAlter } from './random-alters.ts';
 import type { Case } from './random-run.ts';
 
@@ -83,6 +84,20 @@ async function backAndForth(
   return [...first, ...second, ...tagged('undone three times', difference(before, await dump(client)))];
 }
 
+/** Once more from the beginning, with rows that have come and changed before the undo. */
+async function changedSince(
+  { parser, client }: { readonly parser: Parser; readonly client: RawClient },
+  seed: number,
+  setup: readonly string[],
+  alter: string,
+): Promise<string[]> {
+  await client.rows(CLEAN);
+  for (const sql of setup) await client.query(sql);
+  const outcome = await alterWith(client, parser, alter);
+  if (outcome.kind !== 'moved') return [`the second time it is ${outcome.kind}`];
+  return await undoneSince(new Random(seed), client, outcome.moved);
+}
+
 export async function runAlter(
   { parser, client }: { readonly parser: Parser; readonly client: RawClient },
   seed: number,
@@ -131,6 +146,8 @@ export async function runAlter(
           problems.push(`said ${JSON.stringify(said)} for ${JSON.stringify(real)}`);
         problems.push(...tagged('altered', difference(await dump(client), altered)));
       }
+      if (problems.length === 0 && outcome.moved.altered?.retyped !== undefined)
+        problems.push(...(await changedSince({ parser, client }, seed, made, alter)));
     }
     return { ...base, kind: outcome.kind, reason: outcome.kind === 'none' ? outcome.reason : '', problems };
   } catch (error) {

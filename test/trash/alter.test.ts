@@ -267,6 +267,68 @@ describe.each([18, 15] as const)('what an ALTER TABLE changes, on PostgreSQL %i'
     });
   });
 
+  // From, to, what is put in since, and whether it is the same when it has been of the old type.
+  it.each([
+    ['numeric(10,2)', 'numeric', '1.23999', false],
+    ['numeric(10,2)', 'numeric', '1.230', false],
+    ['numeric(10,2)', 'numeric', '7', true],
+    ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00.6', false],
+    ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00', true],
+    ['varchar(3)', 'text', 'abc ', false],
+    ['varchar(3)', 'text', 'abc', true],
+    ['int', 'numeric', '2.6', false],
+    ['int', 'numeric', '2.0', false],
+    ['int', 'numeric', '900', true],
+    ['numeric', 'float8', '-0', false],
+    ['numeric', 'float8', '0.30000000000000004', false],
+    ['numeric', 'float8', 'NaN', true],
+    ['float4', 'float8', '0.1', false],
+    ['date', 'timestamp', '2026-01-01 10:00', false],
+    ['int', 'numeric[] using array[v]', '{1.5}', false],
+  ] as const)('of %s to %s, %s does not become another value silently', async (from, to, value, same) => {
+    await open(`create table t (id int primary key, v ${from}); insert into t values (1, null)`);
+    const outcome = await alter(`alter table t alter v type ${to}`);
+    await client.rows(`insert into t values (9, '${value}')`);
+    const before = await dumpDatabase(client);
+    for (const mode of same ? (['fail'] as const) : (['fail', 'skip'] as const)) {
+      const restored = await restore(outcome, mode);
+      expect(restored.kind).toBe(same ? 'restored' : 'conflict');
+      if (same) continue;
+      expect(JSON.stringify(restored)).toMatch(/would become others|cannot become/);
+      expect(difference(before, await dumpDatabase(client))).toEqual([]);
+    }
+    if (!same && !to.includes('[]')) expect((await restore(outcome, 'overwrite')).kind).toBe('restored');
+  });
+
+  it.each(['skip', 'overwrite'] as const)('rounds what has changed only to %s', async (mode) => {
+    await open('create table t (id int primary key, v int); insert into t values (1, 1), (2, 2)');
+    const outcome = await alter('alter table t alter v type numeric');
+    await client.rows('update t set v = 2.6 where id = 2; insert into t values (3, 3.4)');
+    const restored = await restore(outcome, mode);
+    if (mode === 'skip') expect(JSON.stringify(restored)).toContain('(2), (3)');
+    expect(await client.rows('select v from t order by id')).toEqual(
+      mode === 'skip' ? [['1'], ['2.6'], ['3.4']] : [['1'], ['2'], ['3']],
+    );
+  });
+
+  it.each(['numeric', 'numeric(10,2)'])(
+    'does not take rows for none that a policy hides: %s',
+    async (from) => {
+      await open(`create table t (id int primary key, v ${from}); insert into t values (1, 1)`);
+      const outcome = await alter(`alter table t alter v type ${from === 'numeric' ? 'float8' : 'numeric'}`);
+      await client.rows('insert into t values (2, 2.345)');
+      await client.rows('alter table t enable row level security, force row level security');
+      for (const mode of ['fail', 'skip', 'overwrite'] as const) {
+        const restored = await restore(outcome, mode);
+        if (restored.kind === 'conflict') expect(JSON.stringify(restored)).toContain('row-level security');
+        else expect(mode).toBe('overwrite');
+        await client.rows('alter table t no force row level security');
+        expect(await client.rows('select count(*) from t where v is not null')).toEqual([['2']]);
+        await client.rows('alter table t force row level security');
+      }
+    },
+  );
+
   it.each(
     thinned([
       ['alter table t alter a set default 7', 'the column a', 'insert into t values (3)'],
