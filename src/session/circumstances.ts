@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
 import type { AskedName, Catalog } from '../catalog/catalog.ts';
-import { codeBehind } from '../catalog/code-behind.ts';
+import { codeBehind, settingsIn } from '../catalog/code-behind.ts';
 import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -32,6 +32,9 @@ const CONCURRENTLY = /\bconcurrently\b/i;
 const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path'),
   pg_catalog.current_setting('idle_session_timeout', true), pg_catalog.current_setting('session_replication_role'),
   pg_catalog.current_setting('row_security'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('TimeZone'),
+  pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('bytea_output'),
+  pg_catalog.current_setting('default_text_search_config'), pg_catalog.current_setting('transform_null_equals'),
+  pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('lc_numeric'), pg_catalog.current_setting('lc_time'),
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
      FROM pg_catalog.pg_proc p
     WHERE p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384)`;
@@ -46,6 +49,7 @@ export async function readCircumstances(
   catalog: Catalog | null,
   analysis: Analysis,
   text: string | null,
+  texts: readonly string[],
 ): Promise<Circumstances> {
   if (catalog === null) return UNKNOWN;
   await untilSegmentFits(state);
@@ -62,7 +66,7 @@ export async function readCircumstances(
   const connection = hidden.ending(inSegment ? 'flush' : 'sync');
   const settings = readSettings(connection, analysis);
   settings.catch(() => {});
-  const tables = readTables(connection, catalog, state.facts.database, analysis);
+  const tables = readTables(connection, catalog, state.facts.database, analysis, settingsIn(texts));
   tables.catch(() => {});
   const [runsAs, searchPath, idle, ...rest] = await settings;
   const schema = JSON.stringify([rest, await tables]);
@@ -95,11 +99,10 @@ async function readSettings(
   connection: HiddenConnection,
   analysis: Analysis,
 ): Promise<readonly (string | null)[]> {
-  const names = analysis.statements.flatMap(({ functions }) => functions.map(lastPart));
   const query: HiddenQuery = {
     sql: SETTINGS,
     parameterTypes: [TEXT_ARRAY_OID],
-    parameters: [textArray(names)],
+    parameters: [textArray(functionsOf(analysis))],
     parameterFormats: [1],
     resultFormats: [],
   };
@@ -110,6 +113,10 @@ async function readSettings(
   return told;
 }
 
+function functionsOf({ statements }: Analysis): readonly string[] {
+  return statements.flatMap(({ functions }) => functions.map(lastPart));
+}
+
 function lastPart(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1);
 }
@@ -118,17 +125,19 @@ async function readTables(
   connection: HiddenConnection,
   catalog: Catalog,
   scope: string,
-  { statements }: Analysis,
+  analysis: Analysis,
+  settings: readonly string[],
 ): Promise<unknown> {
   const relations = new Map<string, AskedName>();
-  for (const { reads, writes } of statements)
+  for (const { reads, writes } of analysis.statements)
     for (const { schema, name } of [...reads, ...writes])
       relations.set(JSON.stringify([schema, name]), { schema, name });
-  if (relations.size === 0) return null;
+  const functions = functionsOf(analysis);
+  if (relations.size === 0) return await codeBehind(connection, [], settings, functions);
   const question = { scope, relations: [...relations.values()], allReferrers: true, functions: [] };
   const { roots, basis } = await catalog.ask(connection, question);
   const found = roots.filter((oid) => oid !== null);
-  return [roots, basis.fingerprint, await codeBehind(connection, found)];
+  return [roots, basis.fingerprint, await codeBehind(connection, found, settings, functions)];
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = {

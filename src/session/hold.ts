@@ -14,7 +14,7 @@ import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
-import { type RequestKey, requestKey, type Sent } from './sent.ts';
+import { type RequestKey, requestKey, type Sent, textsSent } from './sent.ts';
 import { shownText } from './shown-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -164,11 +164,13 @@ export class HoldDesk {
     return [ended(held.id, this.unlessGivenUp(end), decision), drift];
   }
 
-  private async circumstances({ analysis, sent }: ToHold): Promise<Circumstances> {
+  private async circumstances({ analysis, read, sent }: ToHold): Promise<Circumstances> {
     const { state, hidden } = this;
     this.asking = true;
     try {
-      return await readCircumstances(state, hidden, state.services.catalog, analysis, sent?.text ?? null);
+      const { catalog } = state.services;
+      const texts = textsSent(state, read, sent);
+      return await readCircumstances(state, hidden, catalog, analysis, sent?.text ?? null, texts);
     } finally {
       this.asking = false;
     }

@@ -48,6 +48,16 @@ export function sentBind(
   return { text: statement.text ?? statement.source ?? null, facts, types, bound };
 }
 
+/** All that the statement may take a name from: its text, those of what its EXECUTEs run, and its parameters as text. */
+export function textsSent(state: SessionState, read: Analysis, sent: Sent | null): readonly string[] {
+  const texts = [sent?.text ?? ''];
+  for (const statement of executedBy(state, read))
+    if (statement !== null && statement !== UNSETTLED) texts.push(statement.text ?? statement.source ?? '');
+  for (const value of sent?.bound?.bind.parameters ?? [])
+    if (value !== null) texts.push(value.toString('latin1'));
+  return texts;
+}
+
 export type RequestKey =
   | { readonly kind: 'key'; readonly key: string }
   /** Another request might look the same and do something else. */

@@ -368,6 +368,37 @@ describe('what has been approved runs only', () => {
     await client.terminate();
   });
 
+  describe('with the settings that it was asked with,', () => {
+    beforeAll(async () => {
+      await fixture.postgres.sql(`
+        create table rented (id int, tenant text); insert into rented select g, g % 2 from generate_series(1, 10) g;
+        create view mine as select * from rented where tenant = current_setting('app.tenant', true);
+        create table lent (id int, tenant text); alter table lent enable row level security;
+        create policy own on lent using (tenant = current_setting('app.tenant', true)); grant all on lent to public;
+        create function tenant() returns text language plpgsql stable as $$ begin return current_setting('app.tenant'); end $$`);
+    });
+
+    it.each([
+      ['its own text', "delete from rented where tenant = current_setting('app.tenant')"],
+      ['a name in dollars', 'delete from rented where tenant = current_setting($n$app.tenant$n$)'],
+      ['a view', 'delete from mine'],
+      ['a policy', 'delete from lent'],
+      ['a function that it calls', 'delete from rented where tenant = tenant()'],
+    ])('which are read by %s', async (_, text) => {
+      const client = await agent();
+      await client.query("set app.tenant = '2'");
+      const { id } = (await ticketOf(client, fe.query(text))) as { id: string };
+      await fixture.resolve(id, 'approve');
+      await client.query("set app.tenant = '1'");
+      expect((await ticketOf(client, fe.query(text)))['message']).toMatch(/a setting that it depends on/);
+      await client.query("set app.tenant = '2'");
+      await client.query("set app.other = '2'");
+      expect(errorsOf(await client.query(text))).toEqual([]);
+      expect(await fixture.postgres.sql('select count(*) from rented')).toEqual([['10']]);
+      await client.terminate();
+    });
+  });
+
   it('with the rights that it was asked with', async () => {
     const client = await fixture.client({ application_name: 'careful' });
     await asked(client);
