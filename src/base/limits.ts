@@ -272,6 +272,8 @@ export const LIMITS = {
   rowsTolerancePercent: 10,
   /** A statement that was denied is refused at once for so long, before anybody is asked again. */
   approvalDeniedMs: 5 * 60_000,
+  /** What was approved at a Bind has to be executed within so long. */
+  approvedBindMs: 10_000,
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 

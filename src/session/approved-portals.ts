@@ -1,4 +1,6 @@
 import type { AuditEntry } from '../audit/event.ts';
+import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Portal } from './names.ts';
 import type { SessionState } from './state.ts';
 
@@ -6,6 +8,7 @@ interface Approved {
   /** As they stood behind its Bind, and behind each Execute of it that was sent. */
   epoch: number;
   executions: number;
+  readonly boundAtMs: number;
   /** Of its last Execute, until it has begun. */
   entry: AuditEntry | null;
   begun: boolean;
@@ -28,7 +31,8 @@ export class ApprovedPortals {
   bound(portal: Portal): void {
     if (portal.approvalId === null) return;
     const { epoch, replies } = this.state;
-    this.known.set(portal, { epoch, executions: replies.executions, entry: null, begun: false });
+    const { executions } = replies;
+    this.known.set(portal, { epoch, executions, boundAtMs: nowMs(), entry: null, begun: false });
   }
 
   /** An Execute of it is being sent, whose own effects are counted by now: they came to be only if it has run. */
@@ -53,8 +57,10 @@ export class ApprovedPortals {
     const approved = this.known.get(portal);
     if (approved === undefined) return true;
     const { epoch, replies } = this.state;
-    if (approved.epoch === epoch && approved.executions === replies.executions) return false;
-    return !hasBegun(approved);
+    if (hasBegun(approved)) return false;
+    if (approved.epoch !== epoch || approved.executions !== replies.executions) return true;
+    // Others may have altered what it names, and a client that waits for that is not let.
+    return nowMs() - approved.boundAtMs > LIMITS.approvedBindMs;
   }
 }
 

@@ -5,8 +5,9 @@ import { codeBehind } from '../catalog/code-behind.ts';
 import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { Analysis } from '../sql/effects.ts';
+import { encodeFlush } from '../wire/frontend.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { segmentFits, untilSegmentFits } from './segment-fits.ts';
+import { mayEndSegment, mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 /** What decides, besides its text, what a statement does when it runs; null where the server was not asked. */
@@ -20,9 +21,12 @@ export interface Circumstances {
 
 const UNKNOWN: Circumstances = { runsAs: null, searchPath: null, schemaSha256: null, idleMs: null };
 
+const FLUSH = encodeFlush();
+
 /** What may not stand in one transaction with a query of ours. */
 const ALONE =
-  /^(?:vacuum|cluster|reindex|(?:create|drop|alter) (?:database|tablespace|subscription)|alter system)$/;
+  /^(?:unknown|vacuum|cluster|reindex|(?:create|drop|alter) (?:database|tablespace|subscription)|alter system)$/;
+const MAY_BE_CONCURRENT = /^(?:create index|drop index|alter table)$/;
 const CONCURRENTLY = /\bconcurrently\b/i;
 
 const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path'),
@@ -45,12 +49,16 @@ export async function readCircumstances(
 ): Promise<Circumstances> {
   if (catalog === null) return UNKNOWN;
   await untilSegmentFits(state);
+  if (state.replies.segmentOpen && runsAlone(analysis, text)) {
+    await untilAnswered(state);
+    if (!state.owesNothing() || state.discarding || state.fatal || !mayEndSegment(state)) return UNKNOWN;
+    await hidden.endSegment();
+  }
   const inSegment = state.replies.segmentOpen;
   if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
     return UNKNOWN;
   // A Sync of ours would end the block that is none.
   if (state.inImplicitBlock && !inSegment) return UNKNOWN;
-  if (inSegment && runsAlone(analysis, text)) return UNKNOWN;
   const connection = hidden.ending(inSegment ? 'flush' : 'sync');
   const settings = readSettings(connection, analysis);
   settings.catch(() => {});
@@ -66,9 +74,21 @@ export async function readCircumstances(
   };
 }
 
+/** A word in a comment makes nothing of it but that the segment is ended. */
 function runsAlone({ statements }: Analysis, text: string | null): boolean {
-  if (text === null || CONCURRENTLY.test(text)) return true;
-  return statements.some(({ operations }) => operations.some((one) => ALONE.test(one)));
+  const mayBeConcurrent = text === null || CONCURRENTLY.test(text);
+  return statements.some(({ operations }) =>
+    operations.some((one) => ALONE.test(one) || (mayBeConcurrent && MAY_BE_CONCURRENT.test(one))),
+  );
+}
+
+/** Waits for what has been sent in the client's segment. */
+async function untilAnswered(state: SessionState): Promise<void> {
+  const isOver = () =>
+    state.owesNothing() || state.discarding || state.fatal || state.copyingIn || mayOweNothing(state);
+  if (isOver()) return;
+  state.upstream.write(FLUSH);
+  while (!isOver()) await state.untilAnswered();
 }
 
 async function readSettings(

@@ -27,7 +27,7 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { mayBeHeld, SENT_BEFORE, sentBind } from './sent.ts';
+import { mayBeHeld, sentBefore, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -337,7 +337,7 @@ export class ExtendedMessages {
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const { parameters } = portal;
-    const sent = hasMoved ? SENT_BEFORE : null;
+    const sent = hasMoved ? sentBefore(portal.statement) : null;
     const ruling = ruleUncaptured(
       this.state,
       this.holds,

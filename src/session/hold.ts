@@ -98,6 +98,8 @@ export class HoldDesk {
     if (this.givenUp !== null) return [ended(null, { kind: this.givenUp }, decision), []];
     if (this.isIgnored(held.analysis))
       return [ended(null, { kind: 'refused', error: transactionAbortedError() }, decision), []];
+    if (circumstances.runsAs === null && this.state.services.catalog !== null)
+      return [ended(null, { kind: 'failed', error: notAsked() }, decision), []];
     const wanted = this.wanted(held, key, circumstances, drift);
     if (wanted.mode === 'ticket' && key.kind === 'none') {
       const error = new HoldfastError(
@@ -244,6 +246,14 @@ export class HoldDesk {
     state.failedUntold = false;
     return null;
   }
+}
+
+/** What is not known of it would be the same for whatever else it might do. */
+function notAsked(): HoldfastError {
+  return new HoldfastError(
+    'STATEMENT_BLOCKED',
+    'the server cannot be asked, where it stands, with whose rights and on which tables it would run',
+  );
 }
 
 function ended(approvalId: string | null, end: HoldOutcome, approved: Hold): Ended {

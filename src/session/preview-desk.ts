@@ -12,7 +12,7 @@ import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
-import { mayOweNothing } from './segment-fits.ts';
+import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
 import { parametersOf } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { NOT_UTF8 } from './text-encoding.ts';
@@ -230,11 +230,7 @@ class Asking {
     if (state.transactionStatus === 'E') return 'its transaction has failed';
     if (state.inImplicitBlock) return 'it follows an Execute that no Sync has ended';
     if (!state.replies.segmentOpen) return null;
-    const runs = state.executedIn === state.segment || state.bound !== null || state.deferred !== null;
-    const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
-    const isInBlock = state.isInBlock || state.begunIn === state.segment;
-    // A Sync of ours would commit what has run, and takes the portals away where no transaction is open.
-    return runs || (hasPortals && !isInBlock) ? 'it follows messages that no Sync has ended' : null;
+    return mayEndSegment(state) ? null : 'it follows messages that no Sync has ended';
   }
 
   private async parametersOf({ bound, parameters }: HeldText): Promise<StatementParameters | null> {

@@ -42,3 +42,13 @@ export function segmentFits(state: SessionState): boolean {
   for (let i = 0; i < replies.length; i++) if (!RUNS_NOTHING.has(replies.at(i).kind)) return false;
   return true;
 }
+
+/**
+ * Whether the client's segment may be ended ahead of its own Sync, once all of it has been answered: that would commit
+ * what has run, and takes portals away where no transaction is open.
+ */
+export function mayEndSegment(state: SessionState): boolean {
+  if (state.executedIn === state.segment || state.bound !== null || state.deferred !== null) return false;
+  const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
+  return !hasPortals || state.isInBlock || state.begunIn === state.segment;
+}

@@ -21,11 +21,11 @@ export interface Sent {
   readonly alone?: string;
 }
 
-/** What a portal runs that was approved at its Bind, and behind whose Bind something else has run. */
-export const SENT_BEFORE: Sent = Object.freeze({
-  ...{ text: null, facts: null, types: '', bound: null },
-  alone: 'something else has run between its Bind and its Execute',
-});
+/** What a portal runs that was approved at its Bind, and that may do something else by now. */
+export function sentBefore({ text, source, facts, types }: PreparedStatement): Sent {
+  const alone = 'something else has run between its Bind and its Execute, or too much time has passed';
+  return { text: text ?? source ?? null, facts, types, bound: null, alone };
+}
 
 /** Whether what was sent has to be known, should it come to a hold. */
 export function mayBeHeld(decision: Decision): boolean {

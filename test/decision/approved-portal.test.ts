@@ -104,15 +104,53 @@ describe.each([15, 18] as const)('what was approved at its Bind, on PostgreSQL %
     await client.query('begin');
     client.write(...bound('truncate t'), fe.flush());
     await fixture.resolve(await heldId(client), 'approve');
-    client.write(...also('set local search_path = prod'), fe.sync());
-    await client.untilReady();
-    client.write(fe.execute('p1'), fe.sync());
+    client.write(...also('set local search_path = prod'), fe.execute('p1'), fe.sync());
     const again = await heldId(client);
     expect(await fixture.approval(again)).toMatchObject({ binding: { search_path: 'prod' } });
     await fixture.resolve(again, 'deny');
     expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
     await client.query('rollback');
     expect([await rows('prod.t'), await rows('scratch.t')]).toEqual([5, 1]);
+    await client.terminate();
+  });
+
+  it.each(['/* not concurrently */', ''])(
+    'by another search_path is another one: truncate t %s',
+    async (comment) => {
+      const client = await fixture.client({ application_name: 'agent' });
+      await client.query('set search_path = scratch');
+      const text = `truncate t ${comment}`;
+      await approved(client, text);
+      await client.query('set search_path = prod');
+      client.write(...bound(text), fe.execute('p1'), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([
+        { C: 'HF001', M: expect.stringContaining('the search_path is "prod"') },
+      ]);
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    },
+  );
+
+  it.each(['drop index concurrently scratch.i', 'drop index scratch.i'])(
+    'is known also where it may stand in no transaction: %s',
+    async (text) => {
+      await fixture.postgres.sql('create index i on scratch.t (id)');
+      const client = await fixture.client({ application_name: 'agent' });
+      await approved(client, text);
+      client.write(...bound(text), fe.execute('p1'), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      expect(await fixture.postgres.sql("select to_regclass('scratch.i') is null")).toEqual([['t']]);
+      await client.terminate();
+    },
+  );
+
+  it('is refused where nobody can tell on what it would run', async () => {
+    const client = await fixture.client({ application_name: 'agent' });
+    const before = [fe.parse('', 'select 1'), fe.bind(), fe.execute()];
+    client.write(...before, ...bound('drop index concurrently scratch.t_i'), fe.execute('p1'), fe.sync());
+    expect(errorsOf(await client.untilReady())).toMatchObject([
+      { C: '42501', D: expect.stringContaining('with whose rights and on which tables') },
+    ]);
     await client.terminate();
   });
 
