@@ -5,7 +5,7 @@ import type { Parser } from '../../src/sql/parser.ts';
 import { alterKept } from '../../src/trash/alter.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
 import { type Dropped, restoreDropped } from '../../src/trash/restore.ts';
-import { type KeptRestore, restoreKept } from '../../src/trash/restore-kept.ts';
+import { type KeptRestore, type RestoreKept, restoreKept } from '../../src/trash/restore-kept.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { Random } from '../support/random.ts';
@@ -58,12 +58,18 @@ const tagged = (label: string, lines: readonly string[]) => lines.map((line) => 
 
 /** Does it, and keeps what that changes in its turn. */
 export async function restoreAndKeep(client: RawClient, dropped: Dropped): Promise<KeptRestore> {
+  const kept = await restoreIfKept(client, dropped);
+  if ('restores' in kept) return kept;
+  throw new Error(JSON.stringify([kept, dropped.restores.map(({ sql }) => sql)]));
+}
+
+async function restoreIfKept(client: RawClient, dropped: Dropped): Promise<KeptRestore | RestoreKept> {
   await client.rows('begin');
   const session = onHidden(new HiddenClient(client));
   const done = await restoreKept(session, dropped, {}, newId('snap'));
   if (done.kind === 'none' || done.outcome.kind !== 'restored' || done.kept === null) {
     await client.rows('rollback');
-    throw new Error(JSON.stringify([done, dropped.restores.map(({ sql }) => sql)]));
+    return done;
   }
   await client.rows('commit');
   return done.kept;
@@ -76,7 +82,14 @@ async function backAndForth(
   before: readonly string[],
   altered: readonly string[],
 ): Promise<string[]> {
-  const once = await restoreAndKeep(client, moved);
+  const tried = await restoreIfKept(client, moved);
+  // A mere change of length is taken back without a key, but cannot be undone with a snapshot then.
+  if ('kind' in tried && tried.kind === 'none' && tried.reason.includes('has no key')) {
+    const unchanged = tagged('refused', difference(altered, await dump(client)));
+    const done = await restoreDropped(onHidden(new HiddenClient(client)), moved);
+    return done.kind === 'restored' ? unchanged : [...unchanged, `not restored: ${JSON.stringify(done)}`];
+  }
+  const once = 'restores' in tried ? tried : await restoreAndKeep(client, moved);
   const first = tagged('undone', difference(before, await dump(client)));
   const twice = await restoreAndKeep(client, once);
   const second = tagged('undone twice', difference(altered, await dump(client)));

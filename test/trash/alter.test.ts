@@ -268,24 +268,26 @@ describe.each([18, 15] as const)('what an ALTER TABLE changes, on PostgreSQL %i'
   });
 
   // From, to, what is put in since, and whether it is the same when it has been of the old type.
-  it.each([
-    ['numeric(10,2)', 'numeric', '1.23999', false],
-    ['numeric(10,2)', 'numeric', '1.230', false],
-    ['numeric(10,2)', 'numeric', '7', true],
-    ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00.6', false],
-    ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00', true],
-    ['varchar(3)', 'text', 'abc ', false],
-    ['varchar(3)', 'text', 'abc', true],
-    ['int', 'numeric', '2.6', false],
-    ['int', 'numeric', '2.0', false],
-    ['int', 'numeric', '900', true],
-    ['numeric', 'float8', '-0', false],
-    ['numeric', 'float8', '0.30000000000000004', false],
-    ['numeric', 'float8', 'NaN', true],
-    ['float4', 'float8', '0.1', false],
-    ['date', 'timestamp', '2026-01-01 10:00', false],
-    ['int', 'numeric[] using array[v]', '{1.5}', false],
-  ] as const)('of %s to %s, %s does not become another value silently', async (from, to, value, same) => {
+  it.each(
+    thinned([
+      ['numeric(10,2)', 'numeric', '1.23999', false],
+      ['numeric(10,2)', 'numeric', '1.230', false],
+      ['numeric(10,2)', 'numeric', '7', true],
+      ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00.6', false],
+      ['timestamp(0)', 'timestamp', '2026-01-01 10:00:00', true],
+      ['varchar(3)', 'text', 'abc ', false],
+      ['varchar(3)', 'text', 'abc', true],
+      ['int', 'numeric', '2.6', false],
+      ['int', 'numeric', '2.0', false],
+      ['int', 'numeric', '900', true],
+      ['numeric', 'float8', '-0', false],
+      ['numeric', 'float8', '0.30000000000000004', false],
+      ['numeric', 'float8', 'NaN', true],
+      ['float4', 'float8', '0.1', false],
+      ['date', 'timestamp', '2026-01-01 10:00', false],
+      ['int', 'numeric[] using array[v]', '{1.5}', false],
+    ] as const),
+  )('of %s to %s, %s does not become another value silently', async (from, to, value, same) => {
     await open(`create table t (id int primary key, v ${from}); insert into t values (1, null)`);
     const outcome = await alter(`alter table t alter v type ${to}`);
     await client.rows(`insert into t values (9, '${value}')`);

@@ -53,6 +53,7 @@ async function attempt(random: Random, client: RawClient, moved: Dropped): Promi
   const told = (problem: string) => `${changes.join('; ')}; undone with ${onConflict}: ${problem}`;
   if (done.kind === 'conflict')
     return before === JSON.stringify(await client.rows(all)) ? [] : [told('refused, and yet not as it was')];
+  if (was.length === 0) return [];
   // A row that has not changed has its value of before, whatever USING made of it.
   const touched = (id: string) => id !== '1' || changes.some((sql) => sql.startsWith('update'));
   const is = new Map((await client.rows(read)).map((row) => [row[0], row]));

@@ -89,6 +89,18 @@ const TYPES: readonly {
     constant: `'so'`,
     others: ['text', 'int using length($::text)', 'varchar(3) using left($::text, 3)'],
   },
+  {
+    type: 'timestamp(0)',
+    value: `timestamp '2026-01-01' + g * interval '1 hour'`,
+    constant: 'now()',
+    others: ['timestamp', 'timestamp(3)', 'timestamptz', 'text'],
+  },
+  {
+    type: 'numeric(10, 2)',
+    value: 'g * 1.25',
+    constant: '2.5',
+    others: ['numeric', 'numeric(14, 2)', 'float8', 'numeric(14, 4)'],
+  },
   { type: 'positive', value: 'g', constant: '3', others: ['int', 'bigint', 'text'] },
 ];
 
@@ -261,7 +273,7 @@ function command(
   const cascade = random.chance(0.4) ? ' cascade' : '';
   return random.weighted<() => string>([
     [
-      6,
+      9,
       () => {
         const key = random.chance(0.15);
         const to = key
