@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { manifestSchema } from '../snapshot/manifest.ts';
+import { shownManifestSchema } from '../snapshot/manifest.ts';
 import type { TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { countsJson } from '../undo/outcome-json.ts';
@@ -77,7 +77,7 @@ export async function undoByGateway<T>(
   const id = await unlessLost(wholeId(client, asked), none);
   const path = `/v1/snapshots/${id}`;
   const { folder: _, rolled_back, undone: _undone, ...rest } = await unlessLost(client.get(path), none);
-  const manifest = read(manifestSchema, rest);
+  const manifest = read(shownManifestSchema, rest);
   const { onConflict: on_conflict, triggers } = options;
   const force = options.force === true;
   const dry_run = options.dryRun === true;

@@ -2,6 +2,7 @@ import { readableKey, trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { packageVersion } from '../package-version.ts';
 import { readSealedWithRows } from '../snapshot/archive.ts';
+import { withoutRows } from '../snapshot/manifest.ts';
 import { problemOfSeal, readSealedManifest } from '../snapshot/manifest-seal.ts';
 import { SealingStore } from '../snapshot/sealing-store.ts';
 import { findSnapshot } from '../snapshot/snapshots.ts';
@@ -44,7 +45,7 @@ export async function undoOffline<T>(
       const dryRun = options.dryRun === true;
       const marking = { folder, by: account, force: options.force === true };
       return await work({
-        manifest,
+        manifest: withoutRows(manifest),
         rolledBack,
         audited: false,
         async preview(conflicts) {

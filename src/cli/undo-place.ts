@@ -1,11 +1,11 @@
-import type { Manifest } from '../snapshot/manifest.ts';
+import type { ShownManifest } from '../snapshot/manifest.ts';
 import type { TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import type { Name } from '../undo/restore-into.ts';
 
 /** A snapshot that was found, and where it is undone: by a running gateway, or past it. */
 export interface UndoPlace {
-  readonly manifest: Manifest;
+  readonly manifest: ShownManifest;
   readonly rolledBack: boolean;
   /** Whether the gateway's audit has what is done. */
   readonly audited: boolean;

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../base/errors.ts';
-import type { Manifest } from '../snapshot/manifest.ts';
+import type { ShownManifest } from '../snapshot/manifest.ts';
 import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
@@ -110,7 +110,7 @@ async function previewAndUndo(
 
 function previewText(
   { tables, conflicts, dropped }: Extract<UndoPreview, { kind: 'preview' }>,
-  manifest: Manifest,
+  manifest: ShownManifest,
 ): string {
   if (manifest.dropped !== undefined) {
     const lacking = dropped === undefined ? '' : lackingText(dropped);

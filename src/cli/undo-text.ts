@@ -1,4 +1,4 @@
-import type { Manifest } from '../snapshot/manifest.ts';
+import type { Manifest, ShownManifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
 import { madeAnew } from '../trash/made-anew.ts';
 import type { Conflict, ShownRow, TableCounts } from '../undo/compare.ts';
@@ -42,13 +42,17 @@ const WHY: Readonly<Record<Conflict['kind'], string>> = {
   gone: 'it is gone since',
 };
 
-export function conflictsText(conflicts: readonly Conflict[], total: number, manifest: Manifest): string {
+export function conflictsText(
+  conflicts: readonly Conflict[],
+  total: number,
+  manifest: ShownManifest,
+): string {
   const shown = conflicts.map((conflict) => conflictText(conflict, manifest)).join('');
   const more = total - conflicts.length;
   return more > 0 ? `${shown}… and ${countText(more, 'more conflict')}\n` : shown;
 }
 
-function conflictText(conflict: Conflict, manifest: Manifest): string {
+function conflictText(conflict: Conflict, manifest: ShownManifest): string {
   const { table, undoing, kind, before, after, current } = conflict;
   const columns = columnsOf(conflict, manifest);
   const images: readonly (readonly [string, ShownRow | null])[] = [
@@ -81,7 +85,7 @@ export function lackingText({ lacking }: BroughtBack): string {
 }
 
 /** Those of the key, and those that differ; all where neither says anything. */
-function columnsOf({ table, before, after, current }: Conflict, manifest: Manifest): readonly string[] {
+function columnsOf({ table, before, after, current }: Conflict, manifest: ShownManifest): readonly string[] {
   const images = [before, after, current].filter((image) => image !== null);
   const all = Object.keys(images[0] ?? {});
   const key = manifest.tables.find((each) => tableName(each) === table)?.key ?? [];

@@ -182,6 +182,7 @@ export const shownManifestSchema = manifestSchema.extend({
   ),
 });
 
+export type ShownManifest = Readonly<z.infer<typeof shownManifestSchema>>;
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type ManifestTable = Manifest['tables'][number];
 export type ManifestSequence = Readonly<z.infer<typeof sequence>>;
@@ -260,7 +261,7 @@ export function fromManifest(file: ManifestRowFile): RowFile {
 }
 
 /** Without rows that are in it, which not everybody may see who may know of them. */
-export function withoutRows(manifest: Manifest): z.infer<typeof shownManifestSchema> {
+export function withoutRows(manifest: Manifest): ShownManifest {
   const shown = (file: ManifestRowFile | null) => {
     if (file === null) return null;
     const { rows, bytes, sha256, raw_bytes } = file;

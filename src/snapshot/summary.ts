@@ -68,13 +68,20 @@ function indexesLast<T extends { readonly kind: string }>(objects: readonly T[])
   return objects.toSorted((a, b) => isIndex(a) - isIndex(b));
 }
 
-function targetsFirst(tables: readonly ManifestTable[]): ManifestTable[] {
-  const level = ({ cause }: ManifestTable): number => (cause.kind === 'target' ? 0 : cause.level);
+type TableFacts = Pick<ManifestTable, 'schema' | 'name' | 'cause'>;
+
+/** A manifest, with its rows or without. */
+interface OfTables<T> extends Pick<Manifest, 'dropped' | 'archive'> {
+  readonly tables: readonly T[];
+}
+
+function targetsFirst<T extends TableFacts>(tables: readonly T[]): T[] {
+  const level = ({ cause }: T): number => (cause.kind === 'target' ? 0 : cause.level);
   return tables.toSorted((a, b) => level(a) - level(b));
 }
 
 /** `tableOf`, or NOT_FOUND with the names that there are. */
-export function demandTable(manifest: Manifest, asked: string | undefined): ManifestTable {
+export function demandTable<T extends TableFacts>(manifest: OfTables<T>, asked: string | undefined): T {
   const table = tableOf(manifest, asked);
   if (table !== null) return table;
   if (manifest.dropped !== undefined && manifest.archive === undefined) {
@@ -93,7 +100,7 @@ export function demandTable(manifest: Manifest, asked: string | undefined): Mani
 }
 
 /** The table of this name, with its schema or without; the first that the statement named itself where none is asked for. */
-function tableOf({ tables }: Manifest, asked: string | undefined): ManifestTable | null {
+function tableOf<T extends TableFacts>({ tables }: OfTables<T>, asked: string | undefined): T | null {
   if (asked === undefined) return targetsFirst(tables)[0] ?? null;
   const exact = tables.find((table) => tableName(table) === asked);
   const [first, second] = tables.filter(({ name }) => name === asked);
