@@ -50,7 +50,7 @@ it('signs in with the issuer, and comes back to where it was', async () => {
   const page = await under.page();
   await page.goto(`${under.url}/#/policy`);
   await page.getByRole('button', { name: `Sign in with ${new URL(issuer.url).host}` }).click();
-  await page.getByText('oidc:anna').waitFor();
+  await page.getByText('oidc:anna', { exact: true }).waitFor();
   expect(page.url()).toBe(`${under.url}/#/policy`);
   await page.getByText('has no scope policy:read').waitFor();
   under.alsoAsked = null;

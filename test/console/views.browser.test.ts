@@ -143,7 +143,7 @@ it('finds in the audit what was decided in the queue', async () => {
   await page.getByLabel('Text of the statement').fill('1 / 0');
   await page.getByRole('button', { name: 'Search' }).click();
   await page.locator('.event', { hasText: '22012' }).waitFor();
-  expect(await page.locator('.event').count()).toBe(1);
+  await expect.poll(() => page.locator('.event').count()).toBe(1);
   await page.getByLabel('Text of the statement').fill('never said');
   await page.getByRole('button', { name: 'Search' }).click();
   await page.getByText('No event matches.').waitFor();
