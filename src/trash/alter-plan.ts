@@ -1,4 +1,5 @@
 import { quoteLiteral, quoteName } from '../catalog/quote.ts';
+import { isRetyped, notNull } from './column-changes.ts';
 import { type Change, describeChange } from './definition-changes.ts';
 import { comment, ENABLING, named } from './definitions.ts';
 import type { RestoreStep } from './steps.ts';
@@ -378,12 +379,6 @@ function refuse(reason: string): never {
   throw new Irreversible(reason);
 }
 
-export function isRetyped({ section, before, after }: Change): boolean {
-  if (section !== 'columns' || before === null || after === null) return false;
-  const type = ({ type, typeOid, collation }: ColumnPart) => JSON.stringify([type, typeOid, collation]);
-  return type(before as ColumnPart) !== type(after as ColumnPart);
-}
-
 const IDENTITIES: Readonly<Record<string, string>> = { d: 'DEFAULT', n: 'NOTHING', f: 'FULL' };
 
 const STAGE_OF: Readonly<Record<string, Stage>> = {
@@ -393,22 +388,3 @@ const STAGE_OF: Readonly<Record<string, Stage>> = {
   n: 'column',
   f: 'reference',
 };
-
-/** From 18 on a constraint says that a column has to have a value, and brings that back. */
-function notNull(
-  changes: readonly Change[],
-  { table, before, after }: Change,
-  alter: string,
-  wholes: boolean,
-): string[] {
-  const was = (before as ColumnPart).notNull;
-  if (was === (after as ColumnPart).notNull || (wholes && !was)) return [];
-  const name = (before as ColumnPart).name;
-  const isOf = (part: Part | null) =>
-    part?.['type'] === 'n' && (part as ConstraintPart).columns?.includes(name) === true;
-  const told = changes.some(
-    (each) =>
-      each.table === table && each.section === 'constraints' && (isOf(each.before) || isOf(each.after)),
-  );
-  return told ? [] : [`${alter} ${was ? 'SET' : 'DROP'} NOT NULL`];
-}
