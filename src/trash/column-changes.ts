@@ -1,15 +1,16 @@
 import type { Change } from './definition-changes.ts';
 import type { ColumnPart, ConstraintPart, Part } from './table-definition.ts';
 
-/** What has become of a column. */
-
 export function isRetyped({ section, before, after }: Change): boolean {
   if (section !== 'columns' || before === null || after === null) return false;
   const type = ({ type, typeOid, collation }: ColumnPart) => JSON.stringify([type, typeOid, collation]);
   return type(before as ColumnPart) !== type(after as ColumnPart);
 }
 
-/** From 18 on a constraint says that a column has to have a value, and brings that back. */
+/**
+ * The statements by which a column has to have a value again, or need not; `wholes` where it is that of the whole. From
+ * 18 on a constraint says so, and brings that back.
+ */
 export function notNull(
   changes: readonly Change[],
   { table, before, after }: Change,
