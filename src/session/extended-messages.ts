@@ -28,7 +28,7 @@ import {
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import { rule } from './ruling.ts';
-import { mayBeHeld, sentBind } from './sent.ts';
+import { exactUnlessRead, mayBeHeld, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -93,6 +93,7 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
+      ...exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
       types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,

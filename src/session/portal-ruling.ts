@@ -45,7 +45,7 @@ export function ruleAgain(
   const analysis = read.touchesSession ? resolveExecute(state, read) : read;
   const text = analysis.redacted === null ? portal.statement.text : null;
   const { parameters } = portal;
-  const sent = hasMoved ? sentBefore(portal.statement) : null;
+  const sent = sentBefore(portal.statement, hasMoved);
   const ruling = ruleUncaptured(state, holds, analysis, text, parameters, answer, read, null, sent);
   if (ruling.kind === 'wait') return ruling;
   if (ruling.kind === 'refuse') {
