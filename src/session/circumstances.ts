@@ -50,7 +50,7 @@ const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path')
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
      FROM pg_catalog.pg_proc p
     WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[])
-       OR p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384),
+       OR p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[])),
   (SELECT pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid))
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
     WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[]) LIMIT 1)`;
@@ -84,6 +84,7 @@ export async function readCircumstances(
   const called = {
     names: functionsOf(analysis),
     oids: sent?.call === undefined ? [] : [sent.call.functionOid],
+    code: bringsCode(analysis) ? [texts.text, ...texts.executed] : [],
   };
   const settings = readSettings(connection, called);
   settings.catch(() => {});
@@ -140,12 +141,19 @@ async function readSettings(
   return told;
 }
 
+/** Their names without schemas. A dot may be part of a name, so that each end of what stands there is taken for one. */
 function functionsOf({ statements }: Analysis): readonly string[] {
-  return statements.flatMap(({ functions }) => functions.map(lastPart));
+  return [...new Set(statements.flatMap(({ functions }) => functions.flatMap(endsOf)))];
 }
 
-function lastPart(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1);
+function endsOf(name: string): readonly string[] {
+  const ends = [name];
+  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) ends.push(name.slice(at + 1));
+  return ends;
+}
+
+function bringsCode({ status, statements }: Analysis): boolean {
+  return status !== 'parsed' || statements.some(({ operations }) => operations.includes('do'));
 }
 
 async function readTables(
