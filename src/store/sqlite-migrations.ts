@@ -1,3 +1,4 @@
+import { APPROVAL_TEXTS_SCHEMA } from './sqlite-approval-texts.ts';
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
 import { OUTBOX_SCHEMA } from './sqlite-outbox.ts';
 import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
@@ -91,4 +92,5 @@ export const MIGRATIONS: readonly string[] = [
   PREVIEWS_SCHEMA,
   OUTBOX_SCHEMA,
   PERSONS_SCHEMA,
+  APPROVAL_TEXTS_SCHEMA,
 ];

@@ -257,6 +257,14 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       });
     });
 
+    it('keeps the text of a long statement beside its approval', async () => {
+      await store.insertApproval(pending('apr_1'), 'delete from t -- and so on');
+      await store.insertApproval(pending('apr_2'));
+      await reopen();
+      expect(await store.approvalText('apr_1')).toBe('delete from t -- and so on');
+      expect(await store.approvalText('apr_2')).toBeNull();
+    });
+
     describe('previews', () => {
       it('are kept beside the approval, the last one alone', async () => {
         await store.setApprovalPreview('apr_1', '{"a":1}');
