@@ -46,6 +46,8 @@ export interface Approval {
   readonly client: string;
   /** Passwords masked, and cut at LIMITS.auditTextBytes; the store has more of it (StoredApprovalDesk.text). */
   readonly statement: string;
+  /** How it ends, where it is cut; empty where it is not. */
+  readonly statementEnd: string;
   /** Of the whole; null for those of earlier versions. */
   readonly statementBytes: number | null;
   readonly statementSha256: string;

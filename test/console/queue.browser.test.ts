@@ -182,10 +182,15 @@ it('says how much of a long statement is shown, and shows all of it', async () =
   await page.keyboard.press('a');
   const dialog = page.getByRole('dialog');
   await dialog.getByText('Only the first 16 KiB').waitFor();
-  expect(await dialog.textContent()).not.toContain('the very end');
+  expect(await dialog.getByRole('region', { name: 'Statement', exact: true }).textContent()).not.toContain(
+    'the very end',
+  );
+  await dialog.getByRole('region', { name: 'The end of the statement' }).getByText('the very end').waitFor();
   await dialog.getByRole('button', { name: 'Show all of it' }).click();
   await dialog.getByText('All of it: 126 KiB').waitFor();
-  expect(await dialog.textContent()).toContain(`or note = 'the very end'`);
+  expect(await dialog.getByRole('region', { name: 'Statement', exact: true }).textContent()).toContain(
+    `or note = 'the very end'`,
+  );
 });
 
 it('tells whoever has asked for it that somebody else has to approve', async () => {

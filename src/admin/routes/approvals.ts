@@ -80,6 +80,7 @@ const approvalSchema = z
     application: z.string().describe("The client's own word."),
     client: z.string(),
     statement: z.string().describe('Passwords masked; cut where it is long: `/statement` has more of it.'),
+    statement_end: z.string().describe('How it ends, where it is cut; else empty.'),
     statement_bytes: z
       .int()
       .nullable()
@@ -274,6 +275,7 @@ function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
     application: approval.application,
     client: approval.client,
     statement: approval.statement,
+    statement_end: approval.statementEnd,
     statement_bytes: approval.statementBytes,
     statement_sha256: approval.statementSha256,
     parameters: approval.parameters,

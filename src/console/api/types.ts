@@ -24,6 +24,8 @@ export interface Approval {
   readonly application: string;
   readonly client: string;
   readonly statement: string;
+  /** How it ends, where `statement` is cut. */
+  readonly statement_end?: string;
   /** Of the whole, of which `statement` may be the beginning. */
   readonly statement_bytes?: number | null;
   readonly statement_sha256: string;
