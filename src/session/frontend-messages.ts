@@ -237,10 +237,10 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
-    const learning = this.doubts.beforeWrite(analysis, answer);
+    const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const sent = mayBeHeld(this.state.decide(analysis))
+    const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: text ?? bytes.utf8Slice(start, textEnd), facts: null, types: '', bound: null }
       : null;
     const unseen = captured?.reason ?? null;
@@ -262,7 +262,7 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, text);
+    statementsSent(this.state, analysis, reply, text, began);
     return null;
   }
 

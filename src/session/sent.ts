@@ -27,10 +27,11 @@ export function sentBefore({ text, source, facts, types }: PreparedStatement): S
   return { text: text ?? source ?? null, facts, types, bound: null, alone };
 }
 
-/** Whether what was sent has to be known, should it come to a hold. */
-export function mayBeHeld(decision: Decision): boolean {
+/** Whether what was sent has to be known, should it come to a hold. Where no snapshots are taken, none is missed. */
+export function mayBeHeld({ services }: SessionState, decision: Decision): boolean {
   if (decision.action === 'hold') return true;
-  return decision.action === 'snapshot' && decision.withoutPlan?.kind === 'hold';
+  if (decision.action !== 'snapshot' || services.snapshots === null) return false;
+  return decision.withoutPlan?.kind === 'hold';
 }
 
 /** A Bind that is malformed runs nothing. */
