@@ -87,8 +87,7 @@ export class BackendMessages {
       case Backend.NoticeResponse:
         return this.notice(bytes.subarray(start, end));
       case Backend.ParameterStatus:
-        this.parameterStatus(bytes.subarray(start, end));
-        return 'forward';
+        return this.parameterStatus(bytes.subarray(start, end));
       default:
         return 'forward';
     }
@@ -389,9 +388,15 @@ export class BackendMessages {
     return hidden ? 'skip' : 'forward';
   }
 
-  private parameterStatus(body: Buffer): void {
+  private parameterStatus(body: Buffer): ReplyVerdict {
+    const { state } = this;
     const parameter = decodeParameterStatus(body);
-    if (parameter !== null) this.state.parameterChanged(parameter.name, parameter.value);
+    if (state.encodingAside !== null && parameter?.name === 'client_encoding') {
+      state.encodingAside = parameter.value;
+      return 'skip';
+    }
+    if (parameter !== null) state.parameterChanged(parameter.name, parameter.value);
+    return 'forward';
   }
 }
 

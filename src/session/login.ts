@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { ownCopy } from '../base/own-copy.ts';
 import {
   AuthenticationCode,
   authenticationCode,
@@ -222,7 +223,7 @@ class Login {
       case Backend.BackendKeyData: {
         const key = decodeBackendKeyData(body);
         this.processId = key?.processId ?? null;
-        this.secretKey = key?.secretKey ?? null;
+        this.secretKey = key === null ? null : ownCopy(key.secretKey);
         break;
       }
       case Backend.ParameterStatus: {

@@ -141,6 +141,8 @@ export class SessionState {
   readyWhileAsked = 0;
   /** Queries of the gateway's own that stand among the replies. */
   hiddenQueued = 0;
+  /** While queries of the gateway's own write UTF-8 instead: what the server has told last of `client_encoding`. */
+  encodingAside: string | null = null;
   /** A portal of which the rows are to be captured, and that has not run yet. There is at most one. */
   bound: BoundPortal | BoundDrop | null = null;
   /** An Execute of such a portal that has not been sent, because it is done otherwise once a Sync stands behind it. */
