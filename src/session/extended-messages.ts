@@ -93,7 +93,7 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
-      ...exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
+      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
       types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,

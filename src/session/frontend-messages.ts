@@ -281,7 +281,7 @@ export class FrontendMessages {
     const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = nowMs();
-    const sent = mayBeHeld(this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
+    const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
     const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);
     this.countDecision(began);

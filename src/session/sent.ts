@@ -35,13 +35,8 @@ export function exactText(bytes: Buffer, start: number, end: number): string {
 }
 
 /** Of a text that was read as UTF-8, what `exactText` makes of it; undefined where that is the same. */
-export function exactUnlessRead(
-  text: string,
-  bytes: Buffer,
-  start: number,
-  end: number,
-): { readonly exact?: string } {
-  return text.includes(UNREADABLE) ? { exact: legibleText(bytes.subarray(start, end)) } : {};
+export function exactUnlessRead(text: string, bytes: Buffer, start: number, end: number): string | undefined {
+  return text.includes(UNREADABLE) ? legibleText(bytes.subarray(start, end)) : undefined;
 }
 
 /**
