@@ -37,13 +37,8 @@ export function exactText(bytes: Buffer, start: number, end: number): string {
 }
 
 /** Of a text that was read as UTF-8, what `exactText` makes of it; undefined where that is the same. */
-export function exactUnlessRead(
-  text: string,
-  bytes: Buffer,
-  start: number,
-  end: number,
-): { readonly exact?: string } {
-  return text.includes(UNREADABLE) ? { exact: legibleText(bytes.subarray(start, end)) } : {};
+export function exactUnlessRead(text: string, bytes: Buffer, start: number, end: number): string | undefined {
+  return text.includes(UNREADABLE) ? legibleText(bytes.subarray(start, end)) : undefined;
 }
 
 /**
@@ -67,10 +62,11 @@ function textOf({ exact, text, source }: PreparedStatement): string | null {
   return exact ?? text ?? source ?? null;
 }
 
-/** Whether what was sent has to be known, should it come to a hold. */
-export function mayBeHeld(decision: Decision): boolean {
+/** Whether what was sent has to be known, should it come to a hold. Where no snapshots are taken, none is missed. */
+export function mayBeHeld({ services }: SessionState, decision: Decision): boolean {
   if (decision.action === 'hold') return true;
-  return decision.action === 'snapshot' && decision.withoutPlan?.kind === 'hold';
+  if (decision.action !== 'snapshot' || services.snapshots === null) return false;
+  return decision.withoutPlan?.kind === 'hold';
 }
 
 /** A Bind that is malformed runs nothing. */

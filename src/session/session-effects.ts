@@ -117,10 +117,11 @@ export function statementsSent(
   analysis: Analysis,
   reply: Reply,
   source: string | null,
+  now: number,
 ): void {
   if (analysis.touchesSession || state.settings.mayBePutBack)
     applySessionEffects(state, analysis, reply, source);
-  const code = state.written.codeOf(analysis);
+  const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
 }
 

@@ -179,6 +179,9 @@ export class SessionState {
   private waitingForAnswer: (() => void)[] = [];
   private boundPolicy: SessionPolicy;
   private boundTo: PolicySource['current'];
+  /** What was decided last, which is asked for several times while a message is dealt with. */
+  private decidedLast: Analysis | null = null;
+  private lastDecision: Decision = REPLICATION;
   /** A replication connection, where the configuration lets them in: its commands are not SQL. */
   private readonly replication: boolean;
 
@@ -323,10 +326,16 @@ export class SessionState {
     if (this.replication) return REPLICATION;
     const current = this.services.policy.current;
     if (current !== this.boundTo) this.bindPolicy();
-    return this.boundPolicy.decide(analysis);
+    if (analysis === this.decidedLast) return this.lastDecision;
+    const decision = this.boundPolicy.decide(analysis);
+    // What was read of a text of many statements would be kept for as long as the session is idle.
+    this.decidedLast = analysis.statements.length > 1 ? null : analysis;
+    this.lastDecision = decision;
+    return decision;
   }
 
   private bindPolicy(): void {
+    this.decidedLast = null;
     this.boundTo = this.services.policy.current;
     this.boundPolicy = this.boundTo.forSession(this.facts);
   }
