@@ -127,7 +127,7 @@ class WayBack {
   }
 
   #step(stage: Stage, what: string, ...sqls: readonly string[]): void {
-    for (const sql of sqls) this.#steps.get(stage)!.push({ sql, what });
+    this.#steps.get(stage)!.push(...sqls.map((sql) => ({ sql, what })));
   }
 
   #setting(table: TableDefinition, key: string, before: Part | null, after: Part | null): void {
@@ -179,9 +179,13 @@ class WayBack {
   /** What a table has by a place that it is given goes with that. */
   #isGivenPlace({ oid }: TableDefinition): boolean {
     return this.#changes.some(
-      ({ table, section, key, before }) =>
-        table === oid && section === 'settings' && key === 'place' && before?.['parents'] === null,
+      (change) => change.table === oid && isPlace(change) && change.before?.['parents'] === null,
     );
+  }
+
+  /** What it inherits then comes and goes with its place. */
+  #isPlacedAnew({ oid }: TableDefinition): boolean {
+    return this.#changes.some((change) => change.table === oid && isPlace(change));
   }
 
   #column(table: TableDefinition, change: Change): void {
@@ -262,15 +266,14 @@ class WayBack {
     after: ConstraintPart | null,
   ): void {
     const what = `the constraint ${name} of ${named(table)}`;
+    if (before?.local === false && after?.local === true && !this.#isPlacedAnew(table))
+      return refuse(`it leaves ${what} to that table alone, which would stay its own`);
     const alter = `ALTER TABLE ${named(table)}`;
     const remade = before?.definition !== after?.definition || before?.type !== after?.type;
+    const dropped = `${alter} DROP CONSTRAINT ${quoteName(name)}`;
     // It goes with that of the whole, and what is inherited comes with what it is inherited from.
     if (remade && after !== null && after.inherited === 0 && (before !== null || !this.#adds))
-      this.#step(
-        after.type === 'f' ? 'unreferred' : 'dropped',
-        what,
-        `${alter} DROP CONSTRAINT ${quoteName(name)}`,
-      );
+      this.#step(after.type === 'f' ? 'unreferred' : 'dropped', what, dropped);
     if (before === null) return;
     if (remade && before.whole !== null && !before.noInherit) this.#named(table, name, before.whole);
     else if (remade && (before.inherited === 0 || this.#isMadeForItself(table, name, before))) {
@@ -366,14 +369,21 @@ class WayBack {
 
   #referrer(change: Change): void {
     const before = change.before as ReferrerPart | null;
-    if (before === null || change.after !== null) return refuse(`it changes ${describeChange(change)}`);
-    const name = quoteName(before.name);
-    const what = `the foreign key ${before.name} of ${before.table}`;
+    const after = change.after as ReferrerPart | null;
+    const one = before ?? after!;
+    if (before !== null && after !== null) return refuse(`it changes ${describeChange(change)}`);
+    const name = quoteName(one.name);
+    const what = `the foreign key ${one.name} of ${one.table}`;
+    // Only an undo makes one, of which this is the undo.
+    if (before === null)
+      return this.#step('unreferred', what, `ALTER TABLE ${one.table} DROP CONSTRAINT ${name}`);
     this.#step('reference', what, `ALTER TABLE ${before.table} ADD CONSTRAINT ${name} ${before.definition}`);
     this.#step('trait', what, ...comment(`CONSTRAINT ${name} ON ${before.table}`, before.comment));
     if (before.unenforced) this.#notes.push(`${what}, whose triggers were disabled, is enforced again`);
   }
 }
+
+const isPlace = ({ section, key }: Change): boolean => section === 'settings' && key === 'place';
 
 function refuse(reason: string): never {
   throw new Irreversible(reason);
