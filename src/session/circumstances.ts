@@ -41,12 +41,21 @@ const ALONE =
 const MAY_BE_CONCURRENT = /^(?:create index|drop index|alter table)$/;
 const CONCURRENTLY = /\bconcurrently\b/i;
 
+/** Settings that change what a text does, and that some versions of the server do not have. */
+const MORE_SETTINGS =
+  `array_nulls xmloption xmlbinary timezone_abbreviations gin_fuzzy_search_limit password_encryption
+  default_tablespace default_table_access_method default_toast_compression check_function_bodies createrole_self_grant
+  restrict_nonsystem_relation_kind allow_system_table_mods event_triggers lo_compat_privileges`.split(/\s+/);
+
 const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path'),
   pg_catalog.current_setting('idle_session_timeout', true), pg_catalog.current_setting('session_replication_role'),
   pg_catalog.current_setting('row_security'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('TimeZone'),
   pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('bytea_output'),
   pg_catalog.current_setting('default_text_search_config'), pg_catalog.current_setting('transform_null_equals'),
   pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('lc_numeric'), pg_catalog.current_setting('lc_time'),
+  SESSION_USER, coalesce(pg_catalog.current_setting('plpgsql.variable_conflict', true), 'error'),
+  (SELECT pg_catalog.string_agg(pg_catalog.concat(s.name, '=', pg_catalog.current_setting(s.name, true)), ' ' ORDER BY s.name)
+     FROM pg_catalog.unnest('{${MORE_SETTINGS}}'::pg_catalog.text[]) s(name)),
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
      FROM pg_catalog.pg_proc p
     WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[])
@@ -141,15 +150,14 @@ async function readSettings(
   return told;
 }
 
-/** Their names without schemas. A dot may be part of a name, so that each end of what stands there is taken for one. */
 function functionsOf({ statements }: Analysis): readonly string[] {
-  return [...new Set(statements.flatMap(({ functions }) => functions.flatMap(endsOf)))];
+  return [...new Set(statements.flatMap(({ functions }) => functions.flatMap(mayBeNamed)))];
 }
 
-function endsOf(name: string): readonly string[] {
-  const ends = [name];
-  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) ends.push(name.slice(at + 1));
-  return ends;
+/** A schema may stand in front of the name, and either may hold dots. */
+function mayBeNamed(name: string): readonly string[] {
+  const parts = name.split('.');
+  return parts.map((_, i) => parts.slice(i).join('.'));
 }
 
 function bringsCode({ status, statements }: Analysis): boolean {
