@@ -29,10 +29,27 @@ const parts = (part: number, table: string, of: string, whole: number, more = ''
  * What decides what a statement does to relations ($1), however far behind: what views read and rules write, who
  * refers to that, and the code of triggers, policies, defaults, checks and operators. PostgreSQL keeps what depends on what,
  * but for the bodies of functions that are mere text to it. `written` is what may be changed, so that its triggers fire.
+ * Functions that it names ($3) or calls by OID ($4) are followed as well, and all operators, types and casts that are
+ * not PostgreSQL's own: which of them a text uses, the server finds by the types of what stands there.
  */
 const BEHIND = `
 behind(class, oid, written) AS (
-  SELECT ${CLASS.relation}::pg_catalog.oid, r, true FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+  (SELECT ${CLASS.relation}::pg_catalog.oid, r, true FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+   UNION ALL
+   SELECT ${CLASS.function}, p.oid, true FROM pg_catalog.pg_proc p
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      AND (p.proname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]::pg_catalog.name[]) OR p.oid OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.oid[]))
+   UNION ALL
+   SELECT ${CLASS.operator}, o.oid, false FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   UNION ALL
+   SELECT ${CLASS.function}, c.castfunc, false FROM pg_catalog.pg_cast c
+    WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   UNION ALL
+   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
+    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) ANY ('{d,r}'::pg_catalog."char"[])
+   UNION ALL
+   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
+    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) 'b'::pg_catalog."char" AND t.typelem OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
   UNION
   SELECT next.class, next.oid, next.written FROM behind b CROSS JOIN LATERAL (
     SELECT ${CLASS.rule}::pg_catalog.oid AS class, w.oid AS oid, b.written AS written FROM pg_catalog.pg_rewrite w
@@ -78,8 +95,7 @@ const reading = (table: string, of: number, expression: string, definition: stri
       AND (${expression})::pg_catalog.text OPERATOR(pg_catalog.~) ${READS_SETTING}`;
 
 /**
- * The code of the functions that the statement names ($3) or calls by OID ($4), and behind its tables, where it reads
- * settings.
+ * The code behind, where it reads settings.
  */
 const READERS = `
 readers(definition) AS MATERIALIZED (
@@ -92,9 +108,7 @@ readers(definition) AS MATERIALIZED (
       UNION ALL
       SELECT pg_catalog.concat(x.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(x.oid)) FROM pg_catalog.pg_proc x
        WHERE x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-         AND (x.proname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]::pg_catalog.name[])
-           OR x.oid OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.oid[])
-           OR x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.function})))
+         AND x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.function}))
   ) d(definition)
   WHERE d.definition OPERATOR(pg_catalog.~*) 'current_setting'
 )`;
@@ -147,6 +161,9 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version)) 
   UNION ALL ${versions('pg_operator', CLASS.operator)}
   UNION ALL ${versions('pg_opclass', CLASS.operatorClass)}
   UNION ALL ${versions('pg_constraint', CLASS.constraint)}
+  UNION ALL
+  SELECT pg_catalog.concat('pg_cast ', x.oid, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.pg_cast x
+   WHERE x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 ) v(version)
 UNION ALL
 ${USER_SETTINGS}

@@ -141,11 +141,13 @@ async function readSettings(
 }
 
 function functionsOf({ statements }: Analysis): readonly string[] {
-  return statements.flatMap(({ functions }) => functions.map(lastPart));
+  return statements.flatMap(({ functions }) => functions.flatMap(mayBeNamed));
 }
 
-function lastPart(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1);
+/** A schema may stand in front of the name, and either may hold dots. */
+function mayBeNamed(name: string): readonly string[] {
+  const parts = name.split('.');
+  return parts.map((_, i) => parts.slice(i).join('.'));
 }
 
 async function readTables(

@@ -98,6 +98,7 @@ export class ExtendedMessages {
       analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
+      literalsEpoch: this.state.literalsEpoch,
     };
     statements.ask(name, reply.statement);
     return null;

@@ -21,6 +21,8 @@ export interface PreparedStatement {
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
   readonly epoch: number;
+  /** When its literals were read. */
+  readonly literalsEpoch: number;
 }
 
 /** The length of the texts that a statement keeps. */

@@ -126,6 +126,9 @@ export class SessionState {
   executedIn = -1;
   /** The last segment in which a BEGIN was executed. */
   begunIn = -1;
+  /** Moves on whenever what untyped literals are read as may have changed. */
+  literalsEpoch = 0;
+  private literalsTouched = false;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**
@@ -233,9 +236,16 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
+  /** What a literal in a text stands for, such as a date, may be another from now on. */
+  literalsChange(): void {
+    this.literalsEpoch++;
+    this.literalsTouched = true;
+  }
+
   /** Code that the gateway has not read is sent; it may not be known to touch names. */
   codeRuns(code: 'settings' | 'names' = 'names'): void {
     this.epoch++;
+    this.literalsChange();
     if (code === 'names') {
       this.codeEpoch = this.epoch;
       this.namesDoubted = !this.replication;
@@ -278,7 +288,12 @@ export class SessionState {
     if (!isLast) return;
     this.endsBlock = false;
     this.written.ready(this.transactionStatus);
-    if (this.transactionStatus === 'I') this.inImplicitBlock = false;
+    if (this.transactionStatus !== 'I') return;
+    this.inImplicitBlock = false;
+    if (!this.literalsTouched) return;
+    // What was set in a transaction that has failed, or for it alone, is put back.
+    this.literalsEpoch++;
+    this.literalsTouched = false;
   }
 
   /**
