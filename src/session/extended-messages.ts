@@ -93,11 +93,12 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
-      ...exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
+      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
       types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
+      literalsEpoch: this.state.literalsEpoch,
     };
     statements.ask(name, reply.statement);
     return null;
@@ -135,7 +136,8 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const learning = this.doubts.beforeWrite(analysis, answer);
+    const began = nowMs();
+    const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
@@ -145,13 +147,12 @@ export class ExtendedMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const captures = this.snapshots.takes(decision);
-    const wantsAll = captures || mayBeHeld(decision);
+    const wantsAll = captures || mayBeHeld(this.state, decision);
     if (wantsAll && missingBytes > 0) {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
-    const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const sent = wantsAll ? sentBind(statement, bytes, start, end, portalEnd + 1, nameEnd) : null;
@@ -273,7 +274,7 @@ export class ExtendedMessages {
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, portal.statement.text);
+    statementsSent(this.state, analysis, reply, portal.statement.text, entry.startedAtMs);
     if (known !== null && known.approvalId !== null) this.approved.executed(known, entry);
     return null;
   }
@@ -291,10 +292,14 @@ export class ExtendedMessages {
 
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
   private executes({ statements }: Analysis): void {
-    const begins = ({ session }: Analysis['statements'][number]) =>
-      session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
-    if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
-    else this.state.begunIn = this.state.segment;
+    const only = statements.length === 1 ? statements[0]! : null;
+    // Most statements have none of these effects.
+    const begins =
+      only !== null &&
+      only.session.length > 0 &&
+      only.session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
+    if (begins) this.state.begunIn = this.state.segment;
+    else this.state.executedIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */

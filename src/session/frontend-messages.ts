@@ -238,10 +238,10 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
-    const learning = this.doubts.beforeWrite(analysis, answer);
+    const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const sent = mayBeHeld(this.state.decide(analysis))
+    const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
     const unseen = captured?.reason ?? null;
@@ -263,7 +263,7 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, text);
+    statementsSent(this.state, analysis, reply, text, began);
     return null;
   }
 
@@ -281,9 +281,9 @@ export class FrontendMessages {
     const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = nowMs();
-    const sent = mayBeHeld(this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
+    const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
-    const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, null, sent);
+    const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);

@@ -103,9 +103,9 @@ export class HoldDesk {
       return [ended(null, { kind: 'failed', error: notAsked() }, decision), []];
     const wanted = this.wanted(held, key, circumstances, drift);
     const known = keyIn(key, circumstances);
-    if (wanted.mode === 'ticket' && known.kind === 'none') {
-      const { why, hint } = known;
-      const message = `no ticket can be given for it, because ${why}`;
+    if (known.kind === 'unseen' || (wanted.mode === 'ticket' && known.kind === 'none')) {
+      const { kind, why, hint } = known;
+      const message = `${kind === 'none' ? 'no ticket can be given for it' : 'nobody can be shown what it does'}, because ${why}`;
       const error = new HoldfastError('STATEMENT_BLOCKED', message, { hint });
       return [ended(null, { kind: 'failed', error }, decision), []];
     }
@@ -261,7 +261,7 @@ export class HoldDesk {
 
 /** No other request is the same that reads what nobody has looked at. */
 function keyIn(key: RequestKey, { readsUnknownSetting }: Circumstances): RequestKey {
-  if (!readsUnknownSetting || key.kind === 'none') return key;
+  if (!readsUnknownSetting || key.kind !== 'key') return key;
   const why =
     'it reads a setting whose name is not written out, so that nobody can tell whether it is as it was';
   return { kind: 'none', why, hint: `${NAMED_SETTINGS} ${WAIT}` };

@@ -46,7 +46,7 @@ export function ruleAgain(
   const text = analysis.redacted === null ? portal.statement.text : null;
   const { parameters } = portal;
   const sent = sentBefore(portal.statement, hasMoved);
-  const ruling = ruleUncaptured(state, holds, analysis, text, parameters, answer, read, null, sent);
+  const ruling = ruleUncaptured(state, holds, analysis, text, parameters, answer, read, sent);
   if (ruling.kind === 'wait') return ruling;
   if (ruling.kind === 'refuse') {
     const entry = newEntry(state, 'extended', analysis, text, parameters, ruling, nowMs());

@@ -19,6 +19,8 @@ export interface Sent {
   readonly types: string;
   /** Of the extended protocol: the Bind, and the name of its statement as it is on the wire. */
   readonly bound: BoundValues | null;
+  /** Of a prepared statement: when its literals were read. */
+  readonly literalsEpoch?: number;
   /** Why no other request may rely on an approval of it, and what to do about that. */
   readonly alone?: { readonly why: string; readonly hint: string };
   /** Of a FunctionCall, which has no text; `text` is then no more than what tells it from others. */
@@ -35,13 +37,8 @@ export function exactText(bytes: Buffer, start: number, end: number): string {
 }
 
 /** Of a text that was read as UTF-8, what `exactText` makes of it; undefined where that is the same. */
-export function exactUnlessRead(
-  text: string,
-  bytes: Buffer,
-  start: number,
-  end: number,
-): { readonly exact?: string } {
-  return text.includes(UNREADABLE) ? { exact: legibleText(bytes.subarray(start, end)) } : {};
+export function exactUnlessRead(text: string, bytes: Buffer, start: number, end: number): string | undefined {
+  return text.includes(UNREADABLE) ? legibleText(bytes.subarray(start, end)) : undefined;
 }
 
 /**
@@ -65,10 +62,11 @@ function textOf({ exact, text, source }: PreparedStatement): string | null {
   return exact ?? text ?? source ?? null;
 }
 
-/** Whether what was sent has to be known, should it come to a hold. */
-export function mayBeHeld(decision: Decision): boolean {
+/** Whether what was sent has to be known, should it come to a hold. Where no snapshots are taken, none is missed. */
+export function mayBeHeld({ services }: SessionState, decision: Decision): boolean {
   if (decision.action === 'hold') return true;
-  return decision.action === 'snapshot' && decision.withoutPlan?.kind === 'hold';
+  if (decision.action !== 'snapshot' || services.snapshots === null) return false;
+  return decision.withoutPlan?.kind === 'hold';
 }
 
 /** A Bind that is malformed runs nothing. */
@@ -83,7 +81,7 @@ export function sentBind(
   const bound = statement === null ? null : boundValues(bytes, start, end, nameStart, nameEnd);
   if (statement === null || bound === null) return null;
   const { facts, types } = statement;
-  return { text: textOf(statement), facts, types, bound };
+  return { text: textOf(statement), facts, types, bound, literalsEpoch: statement.literalsEpoch };
 }
 
 /** All that the statement may take a name from: its text, those of what its EXECUTEs run, and its parameters as text. */
@@ -109,7 +107,9 @@ export interface TextsSent {
 export type RequestKey =
   | { readonly kind: 'key'; readonly key: string }
   /** Another request might look the same and do something else. */
-  | { readonly kind: 'none'; readonly why: string; readonly hint: string };
+  | { readonly kind: 'none'; readonly why: string; readonly hint: string }
+  /** Approvers would be shown something else than what runs. */
+  | { readonly kind: 'unseen'; readonly why: string; readonly hint: string };
 
 export const WAIT = 'A rule with `hold: { mode: live }` lets it wait instead.';
 
@@ -119,6 +119,8 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
   if (sent?.alone !== undefined) return none(sent.alone.why, sent.alone.hint);
   if (sent === null || sent.text === null)
     return none('the gateway does not have all of its text', 'Send its text itself, by a Query or a Parse.');
+  const { literalsEpoch = state.literalsEpoch } = sent;
+  if (literalsEpoch !== state.literalsEpoch && hasLiterals(sent.text)) return OTHER_LITERALS;
   if (read.statements.some(({ predicate }) => predicate === 'cursor'))
     return none('it changes the row that a cursor stands at', 'Name the row by its key.');
   const texts = [sent.text];
@@ -130,6 +132,7 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
       return none('it runs a prepared statement whose text is not known', 'Send the text of that.');
     if (executes(known.analysis))
       return none('it runs a prepared statement that runs another', 'Execute that other by itself.');
+    if (known.literalsEpoch !== state.literalsEpoch && hasLiterals(text)) return OTHER_LITERALS;
     if (known.exact === undefined && text.includes(UNREADABLE))
       return none(
         'it runs what a PREPARE has made whose text is not in UTF-8',
@@ -144,6 +147,16 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
   hash.update(JSON.stringify([role, database, client, readings, texts]));
   if (sent.bound !== null) addParameters(hash, sent.types, sent.bound.bind);
   return { kind: 'key', key: hash.digest('hex') };
+}
+
+const OTHER_LITERALS: RequestKey = {
+  kind: 'unseen',
+  why: 'settings that its literals were read by, such as DateStyle, may have changed since it was prepared',
+  hint: 'Prepare it again, or give the values as parameters.',
+};
+
+function hasLiterals(text: string): boolean {
+  return text.includes("'") || text.includes('$$') || /[$][^0-9]/.test(text);
 }
 
 /** The same text stands for something else where it is read in another way. */

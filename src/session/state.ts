@@ -126,6 +126,10 @@ export class SessionState {
   executedIn = -1;
   /** The last segment in which a BEGIN was executed. */
   begunIn = -1;
+  /** Moves on whenever what untyped literals are read as may have changed. */
+  literalsEpoch = 0;
+  /** Something that changes it may yet be put back, with its transaction or a part of one. */
+  literalsTouched = false;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**
@@ -176,6 +180,9 @@ export class SessionState {
   private waitingForAnswer: (() => void)[] = [];
   private boundPolicy: SessionPolicy;
   private boundTo: PolicySource['current'];
+  /** What was decided last, which is asked for several times while a message is dealt with. */
+  private decidedLast: Analysis | null = null;
+  private lastDecision: Decision = REPLICATION;
   /** A replication connection, where the configuration lets them in: its commands are not SQL. */
   private readonly replication: boolean;
 
@@ -230,9 +237,21 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
+  /** What a literal in a text stands for, such as a date, may be another from now on. */
+  literalsChange(): void {
+    this.literalsEpoch++;
+    this.literalsTouched = true;
+  }
+
+  /** What ends a transaction, or a part of one, is sent. */
+  literalsMayBePutBack(): void {
+    if (this.literalsTouched) this.literalsEpoch++;
+  }
+
   /** Code that the gateway has not read is sent; it may not be known to touch names. */
   codeRuns(code: 'settings' | 'names' = 'names'): void {
     this.epoch++;
+    this.literalsChange();
     if (code === 'names') {
       this.codeEpoch = this.epoch;
       this.namesDoubted = !this.replication;
@@ -275,7 +294,12 @@ export class SessionState {
     if (!isLast) return;
     this.endsBlock = false;
     this.written.ready(this.transactionStatus);
-    if (this.transactionStatus === 'I') this.inImplicitBlock = false;
+    if (this.transactionStatus !== 'I') return;
+    this.inImplicitBlock = false;
+    if (!this.literalsTouched) return;
+    // What was set in a transaction that has failed, or for it alone, is put back.
+    this.literalsEpoch++;
+    this.literalsTouched = false;
   }
 
   /**
@@ -308,10 +332,16 @@ export class SessionState {
     if (this.replication) return REPLICATION;
     const current = this.services.policy.current;
     if (current !== this.boundTo) this.bindPolicy();
-    return this.boundPolicy.decide(analysis);
+    if (analysis === this.decidedLast) return this.lastDecision;
+    const decision = this.boundPolicy.decide(analysis);
+    // What was read of a text of many statements would be kept for as long as the session is idle.
+    this.decidedLast = analysis.statements.length > 1 ? null : analysis;
+    this.lastDecision = decision;
+    return decision;
   }
 
   private bindPolicy(): void {
+    this.decidedLast = null;
     this.boundTo = this.services.policy.current;
     this.boundPolicy = this.boundTo.forSession(this.facts);
   }

@@ -226,3 +226,107 @@ describe('a setting that is read', () => {
     expect(errorsOf(await client.untilReady())).toEqual([]);
   });
 });
+
+describe('what runs behind the text is bound:', () => {
+  const more = `
+    create or replace function harmless() returns int language sql as 'select 1';
+    create or replace function "x.y"() returns int language sql as 'select 1';
+    create or replace function outside() returns int language sql begin atomic; select harmless(); end;
+    create or replace function transition(int, int) returns int language sql as 'select 1';
+    drop aggregate if exists total(int); create aggregate total(int) (sfunc = transition, stype = int);
+    create or replace function checks(int) returns boolean language sql as 'select true';
+    drop domain if exists small; create domain small as int check (checks(value));
+    drop operator if exists public.= (varchar, varchar);
+    create or replace function alike(varchar, varchar) returns boolean language sql as 'select true'`;
+  beforeEach(async () => void (await fixture.postgres.sql(more)));
+
+  const wipes = (head: string, value: string) =>
+    `create or replace function ${head} language sql as 'delete from precious; select ${value}'`;
+
+  it.each([
+    ['a function whose name has a dot', 'select "x.y"()', wipes('"x.y"() returns int', '1')],
+    ['what a function of SQL calls', 'select outside()', wipes('harmless() returns int', '1')],
+    [
+      'what an aggregate calls',
+      'select total(id) from other',
+      wipes('transition(int, int) returns int', '1'),
+    ],
+    [
+      'the check of a domain',
+      'delete from other where id = (1::small)::int',
+      wipes('checks(int) returns boolean', 'true'),
+    ],
+    [
+      'an operator that was not there',
+      "insert into other select 1 from precious where note::varchar = 'row 1'::varchar returning wipe_precious()",
+      'create operator public.= (leftarg = varchar, rightarg = varchar, function = alike)',
+    ],
+  ])('%s', async (_, text, after) => {
+    const id = await ticketOf(client, fe.query(text));
+    await fixture.resolve(id, 'approve');
+    await fixture.postgres.sql(after);
+    expect(await ticketOf(client, fe.query(text))).not.toBe(id);
+    expect(await fixture.preciousRows()).toBe(10);
+  });
+});
+
+describe('literals that were read when their statement was prepared', () => {
+  const text = "delete from dated where day < '02/03/2026'";
+  const bound = [fe.bind({ statement: 's' }), fe.execute(), fe.sync()];
+  const prepare = async (who: RawClient) => {
+    who.write(fe.parse('s', text), fe.sync());
+    expect(errorsOf(await who.untilReady())).toEqual([]);
+  };
+  beforeEach(async () => {
+    await fixture.postgres.sql(
+      "drop table if exists dated; create table dated (day date); insert into dated select date '2026-01-01' + n from generate_series(1, 90) n",
+    );
+  });
+  const left = async () => (await fixture.postgres.sql('select count(*) from dated'))[0]![0];
+
+  it.each([
+    ['SET', ["set datestyle = 'ISO, DMY'"], ["set datestyle = 'ISO, MDY'"]],
+    [
+      'SET LOCAL, which its transaction takes back',
+      ['begin', "set local datestyle = 'ISO, DMY'"],
+      ['commit'],
+    ],
+    ['a SET that fails', ['begin', "set datestyle = 'ISO, DMY'"], ['rollback']],
+    [
+      'a SET that a savepoint takes back',
+      ['begin', 'savepoint a', "set datestyle = 'ISO, DMY'"],
+      ['rollback to a'],
+    ],
+  ])('by other settings than it would run with are not approved: %s', async (_, before, after) => {
+    await prepare(client);
+    const id = await ticketOf(client, ...bound);
+    await fixture.resolve(id, 'approve');
+    for (const application_name of ['agent', 'waits']) {
+      const other = await fixture.client({ application_name });
+      for (const one of before) await other.query(one);
+      await prepare(other);
+      for (const one of after) await other.query(one);
+      other.write(...bound);
+      expect(errorsOf(await other.untilReady())).toMatchObject([
+        {
+          C: '42501',
+          D: expect.stringContaining('DateStyle'),
+          H: expect.stringContaining('Prepare it again'),
+        },
+      ]);
+      await other.terminate();
+    }
+    expect(await left()).toBe('90');
+    client.write(...bound);
+    expect(errorsOf(await client.untilReady())).toEqual([]);
+    expect(await left()).not.toBe('90');
+  });
+
+  it('of a PREPARE are not either', async () => {
+    await client.query("set datestyle = 'ISO, DMY'");
+    await client.query(`prepare s as ${text}`);
+    await client.query("set datestyle = 'ISO, MDY'");
+    client.write(fe.query('execute s'));
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+  });
+});
