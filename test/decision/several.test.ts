@@ -217,9 +217,12 @@ describe.each([18, 15] as const)('a Query of several statements, on PostgreSQL %
     },
   );
 
-  it.each(BLOCKS.filter((_, i) => version === 18 || i % 2 === 0))('is answered as it is directly in a block: %s %s', async (before, sql, snapshots) => {
-    expect(await both(before, sql)).toHaveLength(snapshots);
-  });
+  it.each(BLOCKS.filter((_, i) => version === 18 || i % 2 === 0))(
+    'is answered as it is directly in a block: %s %s',
+    async (before, sql, snapshots) => {
+      expect(await both(before, sql)).toHaveLength(snapshots);
+    },
+  );
 
   // Which no text of several is, but there is no better place to compare them.
   it.each([
