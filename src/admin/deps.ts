@@ -45,6 +45,7 @@ export interface AdminDeps {
 export interface ApprovalsAdmin {
   list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
+  text(id: string): Promise<string>;
   decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;
 }
 

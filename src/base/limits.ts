@@ -268,6 +268,12 @@ export const LIMITS = {
   approvalsPendingMax: 10_000,
   /** Of one role, so that a program in a loop leaves room for others. */
   approvalsPendingOfRoleMax: 1_000,
+  /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
+  approvalTextBytes: 1024 * 1024,
+  /** Of all such texts together; beyond, the oldest are let go. */
+  approvalTextsBytes: 64 * 1024 * 1024,
+  /** Of a text that is cut its end is shown as well, so that nothing is hidden behind much of nothing. */
+  approvalEndBytes: 4 * 1024,
   /** How long what was approved by a ticket may be run. */
   grantMs: 15 * 60_000,
   /** How many rows more or fewer than were approved a statement may change. */
@@ -386,6 +392,11 @@ assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the que
 assert(LIMITS.auditBlockBytes * 2 <= LIMITS.auditRowBytes, 'a block fits a row');
 assert(LIMITS.storeJoinBytes * 2 <= LIMITS.auditBlockBytes, 'two small audit rows make one');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
+assert(LIMITS.approvalTextBytes <= LIMITS.approvalTextsBytes, 'one long text is kept at least');
+assert(
+  LIMITS.auditTextBytes <= LIMITS.approvalTextBytes,
+  'the whole of a text is no less than its beginning',
+);
 assert(
   partsBytes(LIMITS.s3PartsMax) >= LIMITS.blobBytes,
   'the parts that S3 takes suffice for the largest blob',

@@ -27,8 +27,12 @@ export interface ControlStore {
   /** Stored blocks, newest first. */
   readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
 
-  /** Of a ticket: where one with the same key and terms is pending, that one stays, and is returned. */
-  insertApproval(row: ApprovalRow): Promise<ApprovalRow>;
+  /**
+   * Of a ticket: where one with the same key and terms is pending, that one stays, and is returned. The text is that of
+   * its statement where that is too long for the body.
+   */
+  insertApproval(row: ApprovalRow, text?: string | null): Promise<ApprovalRow>;
+  approvalText(id: string): Promise<string | null>;
   /** Resolves a pending approval; where another resolution came first, that one stands. Null: there is none. */
   resolveApproval(id: string, resolution: ApprovalResolution): Promise<ResolvedApproval | null>;
   /**

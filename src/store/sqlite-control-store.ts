@@ -81,8 +81,12 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('markAnchored', head);
   }
 
-  insertApproval(row: ApprovalRow) {
-    return this.#call('insertApproval', row);
+  insertApproval(row: ApprovalRow, text: string | null = null) {
+    return this.#call('insertApproval', row, text);
+  }
+
+  approvalText(id: string) {
+    return this.#call('approvalText', id);
   }
 
   resolveApproval(id: string, resolution: ApprovalResolution) {

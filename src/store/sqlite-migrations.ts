@@ -1,3 +1,4 @@
+import { APPROVAL_TEXTS_SCHEMA } from './sqlite-approval-texts.ts';
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
 import { OUTBOX_SCHEMA } from './sqlite-outbox.ts';
 import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
@@ -92,4 +93,5 @@ export const MIGRATIONS: readonly string[] = [
   OUTBOX_SCHEMA,
   PERSONS_SCHEMA,
   MAKERS_SCHEMA,
+  APPROVAL_TEXTS_SCHEMA,
 ];

@@ -185,6 +185,7 @@ describe('every other error that is documented', () => {
     for (const verb of ['approve', 'deny'])
       await meet(`POST /v1/approvals/{id}/${verb}`, 503, admin.ask('POST', `${path}/${verb}`, all));
     await meet('GET /v1/approvals/{id}', 503, admin.ask('GET', path, all));
+    await meet('GET /v1/approvals/{id}/statement', 503, admin.ask('GET', `${path}/statement`, all));
     const breakGlass = admin.ask('POST', `${path}/break-glass`, all, { reason: 'x' });
     await meet('POST /v1/approvals/{id}/break-glass', 503, breakGlass);
     for (const name of [
