@@ -244,3 +244,26 @@ test('masking any bytes ends, and masks nothing twice', () => {
     { numRuns: 3_000, seed },
   );
 });
+
+describe('masking takes no longer for each character of a long text than of a short one', () => {
+  const CHARS = 512 * 1024;
+  const TIME_MS_MAX = 3_000;
+  const parts = ['a', ' ', "''", '--', '/*', 'x://a:', 'password ', "pwd=''a", 'host=b ', '$a$', '@'];
+  const places: readonly ((part: string) => string)[] = [
+    (part) => `select 'pwd ${part}'`,
+    (part) => `select 'host=a password=${part}'`,
+    (part) => `select 1 /* pwd=${part}`,
+    (part) => `do '${part} pwd'`,
+    (part) => `select pwd ${part}`,
+  ];
+
+  test.each(parts)('%j', (part) => {
+    for (const place of places) {
+      const text = place(part.repeat(CHARS / part.length));
+      const started = performance.now();
+      redact(text, true);
+      redact(text, false);
+      expect(performance.now() - started, text.slice(0, 60)).toBeLessThan(TIME_MS_MAX);
+    }
+  });
+});
