@@ -124,7 +124,7 @@ export interface StoredAuditBlock {
   readonly bytes: Uint8Array;
 }
 
-/** A statement that was sent and has not ended, as a block of one event. */
+/** Statements that were sent and have not ended, as a block. It takes the place of the one with that id before. */
 export interface OpenAuditRecord {
   readonly id: number;
   readonly bytes: Uint8Array;
@@ -133,7 +133,7 @@ export interface OpenAuditRecord {
 export interface AuditWrite {
   readonly blocks: readonly AuditBlock[];
   readonly opened: readonly OpenAuditRecord[];
-  /** Those opened before, whose event is in `blocks`. */
+  /** Those opened before of which all events are in `blocks`. */
   readonly closed: readonly number[];
 }
 
