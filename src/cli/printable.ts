@@ -1,9 +1,9 @@
 /**
- * A text that came from elsewhere, fit for a terminal: what would move the cursor, change colours, ring or
- * reverse the reading direction is shown as an escape instead.
+ * A text that came from elsewhere, fit for a terminal: what would move the cursor, change colours, ring, reverse the
+ * reading direction or not be seen at all is shown as an escape instead, as the console shows it by its number.
  */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu, escaped);
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]|(?! )\p{Z}/gu, escaped);
 }
 
 /** The same on one line, of at most so many characters. */
@@ -18,6 +18,7 @@ function escaped(char: string): string {
   if (char === '\r') return '\\r';
   if (char === '\t') return '\\t';
   const code = char.codePointAt(0) ?? 0;
+  if (code > 0xffff) return `\\u{${hex(code, 5)}}`;
   return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
 }
 
