@@ -6,9 +6,12 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]|(?! )\p{Z}/gu, escaped);
 }
 
-/** The same on one line, of at most so many characters. */
+/**
+ * The same on one line, of at most so many characters. A line's end is shown as one, because what stands behind `--` before
+ * it and after it is not the same.
+ */
 export function oneLine(text: string, charsMax: number): string {
-  const line = printable(text.replace(/\s+/g, ' ').trim());
+  const line = printable(text.trim().replace(/[ \t]*[\r\n][\s]*/g, ' ⏎ ').replace(/[ \t\v\f]+/g, ' '));
   const characters = [...line];
   return characters.length <= charsMax ? line : `${characters.slice(0, charsMax - 1).join('')}…`;
 }
