@@ -74,6 +74,8 @@ export const LIMITS = {
   parseDepth: 500,
   /** Operators in one chain, like 1+1+1; PostgreSQL's own stack ends somewhat above. */
   parseChain: 2_000,
+  /** Literals in literals that are looked into for secrets; what is nested deeper is masked as a whole. */
+  secretDepth: 8,
   /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
   parseQueueMax: 256,
   parseQueueBytes: 64 * 1024 * 1024,
@@ -316,7 +318,6 @@ export const LIMITS = {
   // --- notify ---
   /** How often the outbox is looked into where nobody says that there is something. */
   outboxLookMs: 30_000,
-  outboxBatch: 200,
   /** To one webhook at a time, of different approvals. */
   webhookRequestsMax: 4,
   webhookKeyBytesMin: 24,

@@ -35,6 +35,8 @@ const SCHEMA = `
   create table defaulted (id int primary key, d int default stealthy(3), g int generated always as (id + 1) stored);
   create table ruled (id int); create rule r as on delete to ruled do instead nothing;
   insert into checked values (1); insert into indexed values (1); insert into defaulted values (1); insert into ruled values (1);
+  create view peeping as select stealthy(7) as i;
+  create domain strict as int check (stealthy(value) > 0); create table strictly (id int, s strict); insert into strictly values (1, 1);
   select pg_advisory_unlock_all();
   analyze;`;
 
@@ -51,6 +53,20 @@ const SNEAKING: readonly (readonly [sql: string, reason: string])[] = [
   ['DELETE FROM customers WHERE id = stealthy(1)', 'stealthy'],
   ['WITH q AS (SELECT stealthy(1) AS i) DELETE FROM customers USING q WHERE id = q.i', 'stealthy'],
   ['DELETE FROM customers WHERE U&"n\\0061me" = \'c1\'', 'escapes'],
+  [
+    "DELETE FROM customers WHERE table_to_xml('peeping'::regclass, true, false, '') IS NOT NULL",
+    'table_to_xml',
+  ],
+  ["DELETE FROM customers WHERE schema_to_xml('public', true, false, '')::text <> ''", 'schema_to_xml'],
+  [
+    "UPDATE customers SET name = query_to_xml('select stealthy(1)', true, false, '')::text WHERE id = 1",
+    'query_to_xml',
+  ],
+  [
+    "DELETE FROM customers WHERE 'a' @@ ts_rewrite('a'::tsquery, 'select ''a''::tsquery, ''b''::tsquery from peeping')",
+    'ts_rewrite',
+  ],
+  ['DELETE FROM strictly t WHERE (json_populate_record(t, \'{"s": 2}\')).s = 2', 'stealthy'],
   ["DELETE FROM customers WHERE 'customers'::regclass::int = id AND random() < 2", 'random'],
 ];
 
