@@ -11,7 +11,12 @@ export function printable(text: string): string {
  * it and after it is not the same.
  */
 export function oneLine(text: string, charsMax: number): string {
-  const line = printable(text.trim().replace(/[ \t]*[\r\n][\s]*/g, ' ⏎ ').replace(/[ \t\v\f]+/g, ' '));
+  const line = printable(
+    text
+      .trim()
+      .replace(/[ \t]*[\r\n][\s]*/g, ' ⏎ ')
+      .replace(/[ \t\v\f]+/g, ' '),
+  );
   const characters = [...line];
   return characters.length <= charsMax ? line : `${characters.slice(0, charsMax - 1).join('')}…`;
 }

@@ -44,7 +44,7 @@ describe('approvals', () => {
     expect(out).toBe(
       [
         'ID    STATE    ASKED  LEFT   ROLE  DATABASE  RISK      RULE              STATEMENT',
-        'ap_1  pending  3 min  1 min  app   shop      critical  default:critical  delete from orders \\x1b[2J',
+        'ap_1  pending  3 min  1 min  app   shop      critical  default:critical  delete ⏎ from orders \\x1b[2J',
         '',
       ].join('\n'),
     );
