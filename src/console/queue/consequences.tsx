@@ -3,9 +3,13 @@ import type { Approval } from '../api/types.ts';
 import { Facts } from '../parts/facts.tsx';
 import { Loading } from '../parts/notice.tsx';
 import { Visible } from '../parts/visible.tsx';
+import { number } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
-import { Rows, Unknown } from './known.tsx';
+import { Rows, SomeRows, Unknown } from './known.tsx';
 import { usePreview } from './use-preview.ts';
+
+/** There is little room for the last look. */
+const NAMED_MAX = 6;
 
 /** In short, for the last look: how much it changes, what goes along, and whether there is a way back. */
 export function Consequences({ approval }: { readonly approval: Approval }) {
@@ -62,15 +66,17 @@ function Along({ cascades }: { readonly cascades: StatementPreview['cascades'] }
   if (cascades.kind === 'unknown') return <Unknown reason={cascades.reason} />;
   return (
     <span>
-      {cascades.nodes.map((node: CascadeNode, i) => (
+      {cascades.nodes.slice(0, NAMED_MAX).map((node: CascadeNode, i) => (
         <span key={node.id}>
           {i > 0 && '; '}
           <code>
             <Visible text={`${node.schema}.${node.table}`} />
           </code>{' '}
-          {node.change === 'delete' ? 'loses' : 'changes'} <Rows count={node.rows} />
+          {node.change === 'delete' ? 'loses' : 'changes'} <SomeRows count={node.rows} />
         </span>
       ))}
+      {cascades.nodes.length > NAMED_MAX &&
+        `; and rows of ${number(cascades.nodes.length - NAMED_MAX)} more tables, which the preview names`}
     </span>
   );
 }

@@ -40,3 +40,18 @@ export function Rows({ count }: { readonly count: Count }) {
       return <Unknown reason="" />;
   }
 }
+
+/** As a part of a sentence: `loses 5 rows`. */
+export function SomeRows({ count }: { readonly count: Count }) {
+  if (count.kind !== 'unknown') return <Rows count={count} />;
+  return (
+    <span class="unknown">
+      an unknown number of rows
+      {count.reason !== '' && (
+        <>
+          , because <Visible text={count.reason} />
+        </>
+      )}
+    </span>
+  );
+}

@@ -2,6 +2,7 @@ import { ApiProblem } from '../api/client.ts';
 import type { PreviewAnswer, StatementPreview } from '../api/preview.ts';
 import type { Approval } from '../api/types.ts';
 import { Facts } from '../parts/facts.tsx';
+import { FirstOf } from '../parts/first-of.tsx';
 import { Failure, Loading, Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
@@ -125,21 +126,27 @@ function Effects({ preview: { sample, cascades, triggers } }: { readonly preview
   );
 }
 
+const TABLES_MAX = 10;
+
 function Tables({ tables }: { readonly tables: StatementPreview['tables'] }) {
   if (tables.length === 0) return <span class="unknown">none named</span>;
   return (
-    <ul class="plain-list">
-      {tables.map(({ schema, name, kind, cause, bytes: size, estimated_rows: about }) => (
-        <li key={`${schema}.${name}`}>
-          <code>
-            <Visible text={`${schema}.${name}`} />
-          </code>{' '}
-          {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'} ·{' '}
-          {size === null ? 'of unknown size' : bytes(size)}
-          {about !== null && `, about ${plural(about, 'row')}`}
-        </li>
-      ))}
-    </ul>
+    <FirstOf items={tables} max={TABLES_MAX}>
+      {(shown) => (
+        <ul class="plain-list">
+          {shown.map(({ schema, name, kind, cause, bytes: size, estimated_rows: about }) => (
+            <li key={`${schema}.${name}`}>
+              <code>
+                <Visible text={`${schema}.${name}`} />
+              </code>{' '}
+              {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'} ·{' '}
+              {size === null ? 'of unknown size' : bytes(size)}
+              {about !== null && `, about ${plural(about, 'row')}`}
+            </li>
+          ))}
+        </ul>
+      )}
+    </FirstOf>
   );
 }
 
