@@ -285,6 +285,10 @@ export const LIMITS = {
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 
+  /** How often old approvals are dropped, and how many in one commit. */
+  approvalDropMs: 3_600_000,
+  approvalDropRows: 200,
+
   // --- preview ---
   /** One question to the server for a preview, what it waits for a lock, and all of them together. */
   previewStatementMs: 1_500,
