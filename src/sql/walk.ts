@@ -38,6 +38,8 @@ export const TRASH_SCHEMA = 'holdfast_trash';
 
 const PREDICATE_ORDER: readonly Predicate[] = ['not-applicable', 'cursor', 'scoped', 'tautology', 'none'];
 
+const MAKES_CODE = ['create function', 'create procedure'] as const;
+
 /** Walks the tree of one statement and gathers its effects. */
 export class Walk {
   readonly grammar: Grammar;
@@ -53,6 +55,7 @@ export class Walk {
   readonly #functions = new Set<string>();
   #risk: Risk = 'safe';
   #predicate: Predicate = 'not-applicable';
+  #rowsMax: number | null = null;
   #opaque = false;
   #planning = false;
 
@@ -130,6 +133,13 @@ export class Walk {
     this.raise(risk, reason);
   }
 
+  /** Characters of the text that are masked as a secret and may be code. Whoever is to decide does not see what it does. */
+  unseen(chars: number): void {
+    if (chars === 0 || !(this.#opaque || MAKES_CODE.some((operation) => this.#operations.has(operation))))
+      return;
+    this.raise('critical', `keeps ${chars} characters as a secret, which may be code`);
+  }
+
   read(relation: RelationName | null): void {
     if (relation !== null) this.#relation(this.#reads, relation);
   }
@@ -178,6 +188,11 @@ export class Walk {
     if (into.has(key)) return;
     if (into.size < LIMITS.effectNamesMax) into.set(key, Object.freeze(value));
     else this.raise('critical', 'names too many relations or columns');
+  }
+
+  /** Of the statement as a whole. */
+  rowsAtMost(rows: number | null): void {
+    this.#rowsMax = rows;
   }
 
   predicate(predicate: Predicate): void {
@@ -262,6 +277,7 @@ export class Walk {
       columns: Object.freeze([...this.#columns.values()]),
       functions: Object.freeze([...this.#functions]),
       predicate: this.#predicate,
+      ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
       session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
       startByte,
       lengthBytes,
