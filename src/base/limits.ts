@@ -318,7 +318,6 @@ export const LIMITS = {
   // --- notify ---
   /** How often the outbox is looked into where nobody says that there is something. */
   outboxLookMs: 30_000,
-  outboxBatch: 200,
   /** To one webhook at a time, of different approvals. */
   webhookRequestsMax: 4,
   webhookKeyBytesMin: 24,
