@@ -55,6 +55,7 @@ export class Walk {
   readonly #functions = new Set<string>();
   #risk: Risk = 'safe';
   #predicate: Predicate = 'not-applicable';
+  #rowsMax: number | null = null;
   #opaque = false;
   #planning = false;
 
@@ -189,6 +190,11 @@ export class Walk {
     else this.raise('critical', 'names too many relations or columns');
   }
 
+  /** Of the statement as a whole. */
+  rowsAtMost(rows: number | null): void {
+    this.#rowsMax = rows;
+  }
+
   predicate(predicate: Predicate): void {
     if (this.#planning) return;
     if (PREDICATE_ORDER.indexOf(predicate) > PREDICATE_ORDER.indexOf(this.#predicate))
@@ -284,6 +290,7 @@ export class Walk {
       columns: Object.freeze([...this.#columns.values()]),
       functions: Object.freeze([...this.#functions]),
       predicate: this.#predicate,
+      ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
       session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
       startByte,
       lengthBytes,
