@@ -109,7 +109,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
-  const turns = new Turns(LIMITS.previewsAtOnceMax);
+  const turns = new Turns(LIMITS.previewsAtOnceMax, LIMITS.questionsAtOnceMax);
   approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,
