@@ -386,6 +386,7 @@ export const LIMITS = {
   oidcTokenAgeS: 24 * 60 * 60,
   /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
   adminStreamsMax: 64,
+  adminStreamsOfOneMax: 8,
   adminStreamBytes: 256 * 1024,
   adminStreamBeatMs: 5_000,
   /** Events that a stream which comes back can still be given. */

@@ -170,7 +170,7 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
-      const people = new Set(given.map((each) => each.person)).size;
+      const people = new Set(given.map((each) => each.person.toLowerCase())).size;
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
       } else if (breakGlass || people >= vote.needed) {
