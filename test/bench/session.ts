@@ -73,6 +73,11 @@ const services = {
   metrics,
   log,
   statementBytesMax: 1024 * 1024,
+  restraints: { of: () => null, attempted() {} },
+  catalog: null,
+  snapshots: null,
+  previews: null,
+  recordsFirst: false,
 } as unknown as SessionServices;
 
 interface Streams {
@@ -98,6 +103,8 @@ function openSession(index: number): Streams {
   const parameters = new Map([
     ['client_encoding', 'UTF8'],
     ['standard_conforming_strings', 'on'],
+    // As PostgreSQL 18 tells it; of others it is asked once a session.
+    ['search_path', '"$user", public'],
   ]);
   const identity = { id: `s${index}`, ...facts };
   const startup = { searchPath: null, replication: false };
