@@ -74,6 +74,8 @@ export const LIMITS = {
   parseDepth: 500,
   /** Operators in one chain, like 1+1+1; PostgreSQL's own stack ends somewhat above. */
   parseChain: 2_000,
+  /** Literals in literals that are looked into for secrets; what is nested deeper is masked as a whole. */
+  secretDepth: 8,
   /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
   parseQueueMax: 256,
   parseQueueBytes: 64 * 1024 * 1024,
@@ -283,6 +285,10 @@ export const LIMITS = {
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 
+  /** How often old approvals are dropped, and how many in one commit. */
+  approvalDropMs: 3_600_000,
+  approvalDropRows: 200,
+
   // --- preview ---
   /** One question to the server for a preview, what it waits for a lock, and all of them together. */
   previewStatementMs: 1_500,
@@ -290,6 +296,9 @@ export const LIMITS = {
   previewTotalMs: 8_000,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
+  /** With those that count the rows of what has been approved, and how long these wait for their turn. */
+  questionsAtOnceMax: 8,
+  countTurnMs: 5_000,
   /** What a client that does not wait for an approval waits for the preview of it. */
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */
@@ -316,7 +325,6 @@ export const LIMITS = {
   // --- notify ---
   /** How often the outbox is looked into where nobody says that there is something. */
   outboxLookMs: 30_000,
-  outboxBatch: 200,
   /** To one webhook at a time, of different approvals. */
   webhookRequestsMax: 4,
   webhookKeyBytesMin: 24,

@@ -47,6 +47,11 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /**
+   * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is
+   * pending, or may still be run. Returns how many.
+   */
+  dropApprovals(beforeMs: number, limit: number): Promise<number>;
   /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
   setApprovalPreview(approvalId: string, body: string): Promise<void>;
   approvalPreview(approvalId: string): Promise<string | null>;
@@ -61,8 +66,12 @@ export interface ControlStore {
 
   /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
   keepWebhooks(names: readonly string[]): Promise<void>;
-  /** What a webhook has not been told yet, oldest first. */
-  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  /** What a webhook is to be told next, oldest first: of each subject the oldest, where its time has come. */
+  outbox(webhook: string, nowMs: number, limit: number): Promise<readonly OutboxRow[]>;
+  /** When the time of the next comes; null where there is none. */
+  outboxDueMs(webhook: string): Promise<number | null>;
+  /** It was tried once more, and is not to be tried before that time. */
+  deferOutbox(seq: number, untilMs: number): Promise<void>;
   deleteOutbox(seqs: readonly number[]): Promise<void>;
   outboxSize(): Promise<number>;
 
@@ -245,6 +254,8 @@ export interface OutboxRow {
   readonly subject: string;
   readonly event: string;
   readonly createdAtMs: number;
+  /** How often it was tried and not taken. */
+  readonly tries: number;
   /** JSON. */
   readonly body: string;
 }

@@ -105,6 +105,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('detachApprovals', atMs);
   }
 
+  dropApprovals(beforeMs: number, limit: number) {
+    return this.#call('dropApprovals', beforeMs, limit);
+  }
+
   approvalsOfKey(key: string, limit: number) {
     return this.#call('approvalsOfKey', key, limit);
   }
@@ -141,8 +145,16 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('keepWebhooks', names);
   }
 
-  outbox(webhook: string, limit: number) {
-    return this.#call('outbox', webhook, limit);
+  outbox(webhook: string, nowMs: number, limit: number) {
+    return this.#call('outbox', webhook, nowMs, limit);
+  }
+
+  outboxDueMs(webhook: string) {
+    return this.#call('outboxDueMs', webhook);
+  }
+
+  deferOutbox(seq: number, untilMs: number) {
+    return this.#call('deferOutbox', seq, untilMs);
   }
 
   deleteOutbox(seqs: readonly number[]) {

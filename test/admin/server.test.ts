@@ -50,6 +50,8 @@ const ROUTES: readonly [
   ['POST', '/v1/analyze', 'query:analyze', 200, { sql: 'delete from orders' }],
   ['GET', '/v1/policy', 'policy:read', 200],
   ['POST', '/v1/policy/reload', 'policy:write', 200],
+  ['GET', '/v1/webhooks', 'policy:read', 200],
+  ['POST', '/v1/webhooks/reload', 'policy:write', 200],
   ['POST', '/v1/policy/replay', 'audit:read', 200, { policy: 'mode: protect' }],
   ['GET', '/v1/status', 'metadata:read', 200],
   ['GET', '/v1/pause', 'metadata:read', 200],

@@ -104,7 +104,7 @@ describe('policy replay', () => {
     events: 10,
     decided: 8,
     same: 6,
-    skipped: { no_text: 1, cut_text: 0, prepared_elsewhere: 1 },
+    skipped: { no_text: 1, cut_text: 0, masked_text: 0, prepared_elsewhere: 1 },
     changes: [{ ...change, count: 2, examples: [example] }],
     next,
   });
@@ -119,8 +119,8 @@ describe('policy replay', () => {
       [
         'newly held: 4 statements',
         '  4 × allow by default:low → hold by agents ask',
-        '      2031-01-01T00:00:00Z app@shop  insert into a',
-        '      2031-01-01T00:00:00Z app@shop  insert into a',
+        '      2031-01-01T00:00:00Z app@shop  insert ⏎ into a',
+        '      2031-01-01T00:00:00Z app@shop  insert ⏎ into a',
         '16 statements of 20 events decided again, 12 as before',
         'not decided: 2 without a text',
         'not decided: 2 that execute what was prepared elsewhere',
