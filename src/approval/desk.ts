@@ -126,7 +126,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     switch (precedent.kind) {
       case 'granted':
         this.#tell((listener) => listener.changed?.(precedent.approval));
-        return { kind: 'granted', approval: precedent.approval };
+        return { kind: 'granted', approval: precedent.approval, rowsShown: precedent.rowsShown };
       case 'denied':
         return {
           kind: 'answered',
@@ -314,7 +314,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
     const end = (how: 'canceled' | 'disconnected') => void this.#end(id, how);
-    return { id, outcome: promise, driftOf: (now) => this.#precedents.drift(approval, now), end };
+    return { id, outcome: promise, ...this.#comparing(approval), end };
   }
 
   /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
@@ -333,7 +333,13 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const end = (kind: 'canceled' | 'disconnected') => {
       if (waiters.delete(resolve)) resolve({ kind });
     };
-    return { id, outcome: promise.then(use), driftOf: (now) => this.#precedents.drift(approval, now), end };
+    return { id, outcome: promise.then(use), ...this.#comparing(approval), end };
+  }
+
+  #comparing(approval: Approval): Pick<HeldStatement, 'driftOf' | 'rowsShown'> {
+    const precedents = this.#precedents;
+    const driftOf = (now: NewApproval) => precedents.drift(approval, now);
+    return { driftOf, rowsShown: () => precedents.rowsShown(approval) };
   }
 
   /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */
