@@ -268,6 +268,10 @@ export const LIMITS = {
   approvalsPendingMax: 10_000,
   /** Of one role, so that a program in a loop leaves room for others. */
   approvalsPendingOfRoleMax: 1_000,
+  /** What a role may newly ask for at once and for ever, since all of it is kept; roles of which that is remembered. */
+  approvalsAtOnce: 1_200,
+  approvalsPerS: 5,
+  approvalsRolesMax: 10_000,
   /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
   approvalTextBytes: 1024 * 1024,
   /** Of all such texts together; beyond, the oldest are let go. */
@@ -285,6 +289,10 @@ export const LIMITS = {
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 
+  /** How often old approvals are dropped, and how many in one commit. */
+  approvalDropMs: 3_600_000,
+  approvalDropRows: 200,
+
   // --- preview ---
   /** One question to the server for a preview, what it waits for a lock, and all of them together. */
   previewStatementMs: 1_500,
@@ -292,6 +300,9 @@ export const LIMITS = {
   previewTotalMs: 8_000,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
+  /** With those that count the rows of what has been approved, and how long these wait for their turn. */
+  questionsAtOnceMax: 8,
+  countTurnMs: 5_000,
   /** What a client that does not wait for an approval waits for the preview of it. */
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */
@@ -375,6 +386,7 @@ export const LIMITS = {
   oidcTokenAgeS: 24 * 60 * 60,
   /** Streams of events that may be open, and what may wait in one for a reader that is slow. */
   adminStreamsMax: 64,
+  adminStreamsOfOneMax: 8,
   adminStreamBytes: 256 * 1024,
   adminStreamBeatMs: 5_000,
   /** Events that a stream which comes back can still be given. */

@@ -109,7 +109,7 @@ function previewRows(answer: Fields | null): string[][] {
   if (!isFields(preview)) return answer === null ? [] : [['preview', fieldText(answer, 'state')]];
   const { cascades, triggers, locks, undo } = preview;
   return [
-    ['rows', countText(preview['rows'])],
+    ['rows', ownRowsText(preview['rows'])],
     [
       'cascades to',
       listText(cascades, 'nodes', (node) => `${fieldText(node, 'table')} (${countText(node['rows'])})`),
@@ -121,6 +121,12 @@ function previewRows(answer: Fields | null): string[][] {
     ['lock', isKnown(locks) ? `${fieldText(locks, 'mode')}: ${fieldText(locks, 'blocks')}` : whyNot(locks)],
     ...(isFields(undo) ? [['undo', `${fieldText(undo, 'possible')}: ${fieldText(undo, 'reason')}`]] : []),
   ];
+}
+
+/** Of the statement itself: an approval is bound to their number where that is known to the last. */
+function ownRowsText(count: unknown): string {
+  const isBound = isKnown(count) && count['kind'] === 'exact';
+  return isBound ? countText(count) : `${countText(count)}; approved, it may change any number of rows`;
 }
 
 /** What is not known is never shown as none. */

@@ -61,6 +61,7 @@ export class HoldDesk {
     if (!this.waiting || (this.asking && how === 'canceled')) return false;
     this.givenUp ??= how;
     this.statement?.end(how);
+    this.previews.giveUp();
     return true;
   }
 
@@ -119,7 +120,8 @@ export class HoldDesk {
       case 'granted': {
         const { id, resolvedBy, comment } = asked.approval;
         const approved = { kind: 'approved', by: resolvedBy ?? 'unknown', comment } as const;
-        return [ended(id, this.unlessGivenUp(approved), asApproved(decision, asked.approval)), []];
+        const to = withRows(asApproved(decision, asked.approval), asked.rowsShown);
+        return [ended(id, this.unlessGivenUp(approved), to), []];
       }
       case 'waits':
         return await this.wait(held, key, wanted, asked.held, preview, circumstances.idleMs);
@@ -161,8 +163,9 @@ export class HoldDesk {
     const end = this.unlessGivenUp(outcome);
     if (end.kind !== 'approved') return [ended(held.id, end, decision), []];
     const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
-    const drift = this.givenUp === null ? await held.driftOf(now) : [];
-    return [ended(held.id, this.unlessGivenUp(end), decision), drift];
+    const drift = this.givenUp === null ? await held.driftOf(now).catch(noneIfGivenUp) : [];
+    const rows = await held.rowsShown();
+    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rows)), drift];
   }
 
   private async circumstances({ analysis, read, sent }: ToHold): Promise<Circumstances> {
@@ -225,8 +228,15 @@ export class HoldDesk {
       timeoutMs: decision.timeoutMs,
       grantMs: decision.grantMs,
       drift,
-      countRows: () => this.previews.countNow(shown(held)),
+      countRows: () => this.countRows(held),
     };
+  }
+
+  private async countRows(held: ToHold): Promise<number | null> {
+    const rows = await this.previews.countNow(shown(held));
+    // Nobody is to be asked anew on behalf of a client that is gone.
+    if (this.givenUp !== null) throw new GivenUp();
+    return rows;
   }
 
   private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
@@ -245,6 +255,7 @@ export class HoldDesk {
   /** Null where the server discards what the client sends, who is told at once. */
   private async failure(cause: unknown, decision: Hold): Promise<Ended | null> {
     const { state } = this;
+    if (cause instanceof GivenUp) return ended(null, { kind: this.givenUp ?? 'canceled' }, decision);
     if (cause instanceof HiddenQueryEnded && cause.why === 'discarded') return null;
     if (cause instanceof HiddenQueryEnded) return ended(null, { kind: 'disconnected' }, decision);
     if (!(cause instanceof HiddenQueryError)) {
@@ -257,6 +268,14 @@ export class HoldDesk {
     state.failedUntold = false;
     return null;
   }
+}
+
+/** The client has given up while rows were counted for it. */
+class GivenUp extends Error {}
+
+function noneIfGivenUp(cause: unknown): readonly string[] {
+  if (cause instanceof GivenUp) return [];
+  throw cause;
 }
 
 /** No other request is the same that reads what nobody has looked at. */
@@ -290,6 +309,12 @@ function shown({ analysis, text, decision, parameters, sent }: ToHold): HeldText
 function textSent(sent: Sent | null): string | null {
   if (sent === null || sent.text === null || sent.call !== undefined) return null;
   return sent.text.includes(UNREADABLE) ? null : sent.text;
+}
+
+/** It is to change no more rows than these when it runs. */
+function withRows(decision: Hold, rows: number | null): Hold {
+  if (rows === null) return decision;
+  return Object.freeze({ ...decision, approvedRows: { rows, tolerance: decision.rowsTolerance } });
 }
 
 /** Whoever has approved it may have been told that there will be no snapshot. */

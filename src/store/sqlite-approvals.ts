@@ -45,6 +45,7 @@ type ApprovalCalls = Pick<
   | 'approval'
   | 'approvals'
   | 'approvalsOfKey'
+  | 'dropApprovals'
 >;
 
 type Row = Record<string, SQLOutputValue>;
@@ -54,7 +55,12 @@ const LAST_ID = '\u{10ffff}';
 
 export function approvalCalls(database: DatabaseSync): ApprovalCalls {
   const reads = approvalReads(database);
-  return { ...reads, ...approvalWrites(database, reads), ...voteCalls(database, reads) };
+  return {
+    ...reads,
+    ...approvalWrites(database, reads),
+    ...voteCalls(database, reads),
+    ...dropCalls(database),
+  };
 }
 
 type Reads = Pick<ApprovalCalls, 'approval' | 'approvals' | 'approvalsOfKey'>;
@@ -84,7 +90,7 @@ function approvalReads(database: DatabaseSync): Reads {
 function approvalWrites(
   database: DatabaseSync,
   { approval }: Reads,
-): Omit<ApprovalCalls, keyof Reads | 'voteApproval'> {
+): Omit<ApprovalCalls, keyof Reads | 'voteApproval' | 'dropApprovals'> {
   const texts = approvalTexts(database);
   const insert = database.prepare(
     `insert into approvals (id, state, mode, role, created_at_ms, expires_at_ms, resolved_at_ms, resolved_by, comment,
@@ -99,6 +105,7 @@ function approvalWrites(
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?
      where id = ? and state = '${PENDING}'`,
   );
+  const forget = database.prepare('delete from approval_previews where approval_id = ?');
   const consume = database.prepare(
     `update approvals set consumed_at_ms = ?, consumed_by = ?
      where id = ? and state = 'approved' and consumed_at_ms is null and grant_until_ms > ?`,
@@ -127,6 +134,8 @@ function approvalWrites(
     approvalText: (id) => texts.of(id),
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
+      // Nobody decides any more what the client itself has given up.
+      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) forget.run(id);
       const row = approval(id);
       return row === null ? null : { changed, row };
     },
@@ -161,7 +170,7 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
-      const people = new Set(given.map((each) => each.person)).size;
+      const people = new Set(given.map((each) => each.person.toLowerCase())).size;
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
       } else if (breakGlass || people >= vote.needed) {
@@ -174,6 +183,29 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       }
       const row = approval(approvalId)!;
       return { changed: row.state !== PENDING, row };
+    },
+  };
+}
+
+/** What is kept of an approval, in whatever tables. */
+const PARTS = ['approval_votes', 'approval_previews', 'approval_texts'];
+
+function dropCalls(database: DatabaseSync): Pick<ApprovalCalls, 'dropApprovals'> {
+  const over = database.prepare(
+    `select id from approvals
+      where state <> '${PENDING}' and coalesce(resolved_at_ms, created_at_ms) < ?1
+        and coalesce(grant_until_ms, 0) < ?1 and coalesce(consumed_at_ms, 0) < ?1
+      order by id limit ?2`,
+  );
+  const drops = [
+    ...PARTS.map((table) => database.prepare(`delete from ${table} where approval_id = ?`)),
+    database.prepare('delete from approvals where id = ?'),
+  ];
+  return {
+    dropApprovals(beforeMs, limit) {
+      const ids = over.all(beforeMs, limit).map((row) => String(row['id']));
+      for (const id of ids) for (const drop of drops) drop.run(id);
+      return ids.length;
     },
   };
 }

@@ -87,6 +87,11 @@ describe('approvals', () => {
         [''],
       ],
     ]);
+    preview.rows = { kind: 'unknown', reason: 'a table is locked by others' } as never;
+    const unbound = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(unbound.out).toContain(
+      'unknown, because a table is locked by others; approved, it may change any number of rows',
+    );
     const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
     expect(JSON.parse(json.out)).toMatchObject({ id: 'ap_1', preview: { state: 'ready' } });
   });

@@ -5,7 +5,7 @@ import { Loading } from '../parts/notice.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { number } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
-import { Rows, SomeRows, Unknown } from './known.tsx';
+import { OwnRows, SomeRows, Unknown } from './known.tsx';
 import { usePreview } from './use-preview.ts';
 
 /** There is little room for the last look. */
@@ -17,11 +17,15 @@ export function Consequences({ approval }: { readonly approval: Approval }) {
   const preview = loaded.value?.preview ?? null;
   if (preview !== null) return <InShort preview={preview} />;
   if (isFindingOut(loaded)) return <Loading what="what it would do" />;
+  const reason = 'the gateway has no preview of it';
+  // Where it could not be asked for, there may be one all the same.
+  const rows =
+    loaded.kind === 'failed' ? <Unknown reason={reason} /> : <OwnRows count={{ kind: 'unknown', reason }} />;
   return (
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <Unknown reason="the gateway has no preview of it" /> },
+        { name: 'Rows', value: rows },
         { name: 'Can be undone', value: <WithoutPreview approval={approval} /> },
       ]}
     />
@@ -49,7 +53,7 @@ function InShort({ preview: { rows, cascades, triggers, undo } }: { readonly pre
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <Rows count={rows} /> },
+        { name: 'Rows', value: <OwnRows count={rows} /> },
         ...(cascades.kind === 'tree' && cascades.nodes.length === 0
           ? []
           : [{ name: 'By foreign keys', value: <Along cascades={cascades} /> }]),

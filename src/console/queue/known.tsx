@@ -16,6 +16,16 @@ export function Unknown({ reason }: { readonly reason: string }) {
   );
 }
 
+/** Those of the statement itself: an approval is bound to their number where that is known to the last. */
+export function OwnRows({ count }: { readonly count: Count }) {
+  if (count.kind === 'exact') return <Rows count={count} />;
+  return (
+    <span>
+      <Rows count={count} />; <strong>approved, it may change any number of rows</strong>
+    </span>
+  );
+}
+
 export function Rows({ count }: { readonly count: Count }) {
   switch (count.kind) {
     case 'exact':

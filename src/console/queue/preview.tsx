@@ -9,7 +9,7 @@ import { Visible } from '../parts/visible.tsx';
 import { bytes, number, plural } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
 import { CanBeUndone } from './consequences.tsx';
-import { Rows, Unknown } from './known.tsx';
+import { OwnRows, Unknown } from './known.tsx';
 import { Cascades, Locks, Triggers } from './preview-effects.tsx';
 import { Sample } from './preview-sample.tsx';
 import { usePreview } from './use-preview.ts';
@@ -70,7 +70,7 @@ function Found({ preview, isToldAlready }: FoundProps) {
       <Facts
         form="list"
         facts={[
-          { name: 'Rows', value: <Rows count={rows} /> },
+          { name: 'Rows', value: <OwnRows count={rows} /> },
           { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
           ...(nothing === null
