@@ -3,6 +3,7 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { legibleText } from '../wire/byte-text.ts';
+import { preparedForCode } from './code-prepared.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
 import { type BoundValues, boundValues } from './preview-desk.ts';
 import type { SentCall } from './sent-call.ts';
@@ -141,6 +142,16 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
     texts.push(text);
     readings.push([...readingOf(known.facts), known.types]);
   }
+  const beside = preparedForCode(state, read, textsSent(state, read, sent));
+  if (beside === null) return OTHER_PREPARED;
+  for (const [name, statement] of beside) {
+    texts.push(name, textOf(statement) ?? '');
+    readings.push([
+      ...readingOf(statement.facts),
+      statement.types,
+      statement.literalsEpoch === state.literalsEpoch,
+    ]);
+  }
   const { role, database } = state.facts;
   const client = state.parameters.get('client_encoding') ?? null;
   const hash = createHash('sha256');
@@ -153,6 +164,12 @@ const OTHER_LITERALS: RequestKey = {
   kind: 'unseen',
   why: 'settings that its literals were read by, such as DateStyle, may have changed since it was prepared',
   hint: 'Prepare it again, or give the values as parameters.',
+};
+
+const OTHER_PREPARED: RequestKey = {
+  kind: 'unseen',
+  why: 'its code may run prepared statements of the session, and the gateway cannot tell which there are',
+  hint: 'Send the statement itself, or send this in a new session.',
 };
 
 function hasLiterals(text: string): boolean {

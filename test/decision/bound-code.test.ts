@@ -122,6 +122,35 @@ describe.each([15, 18] as const)(
       await client.terminate();
     });
 
+    it('prepared statements that code may run by an EXECUTE in a string', async () => {
+      const text = "do ' begin execute ''execute q''; end '";
+      const preparing = async (...prepared: string[]): Promise<RawClient> => {
+        const client = await fixture.client({ application_name: 'agent' });
+        for (const each of prepared) expect(errorsOf(await client.query(each))).toEqual([]);
+        return client;
+      };
+      const harmless = await preparing('prepare q as select 1', "prepare p as select '''' as password");
+      const { id } = await ticketOf(harmless, text);
+      expect((await fixture.approval(id))['statement']).toContain(
+        `${text}\n\n-- EXECUTE "p" may be run by its code:\nprepare p as`,
+      );
+      await fixture.resolve(id, 'approve');
+      const other = await preparing(
+        'prepare q as delete from precious',
+        "prepare p as select '''' as password",
+      );
+      expect((await ticketOf(other, text)).id).not.toBe(id);
+      expect(await fixture.preciousRows()).toBe(10);
+      expect(errorsOf(await harmless.query(text))).toEqual([]);
+      // What that has prepared in turn is not known.
+      expect(errorsOf(await harmless.query(text))).toMatchObject([
+        { C: '42501', D: expect.stringContaining('prepared statements of the session') },
+      ]);
+      const plain = "do $$ begin execute 'select 1'; execute format('select %s', 2); end $$";
+      for (const client of [harmless, other]) await ticketOf(client, plain);
+      for (const client of [harmless, other]) await client.terminate();
+    });
+
     it('and is not held again because of what it has nothing to do with', async () => {
       const client = await fixture.client({ application_name: 'agent' });
       const { id } = await ticketOf(client, 'insert into other select 7');
