@@ -12,12 +12,15 @@ interface Approved {
   /** Of its last Execute, until it has begun. */
   entry: AuditEntry | null;
   begun: boolean;
+  /** All that it does has been done, and what is left are rows. */
+  isDone: boolean;
 }
 
 /**
  * Portals that run because people have approved them, or that a hold has let go. What was approved was looked at when
  * they were bound, and what they name is looked up, and their rights are checked, when they are executed: so nothing
- * else may have run on the session between the two. A portal that has begun goes on whatever has run meanwhile.
+ * else may have run on the session between the two. A portal that has begun goes on whatever has run meanwhile, but for code
+ * whose names are looked up as it runs: then nothing may have changed what they mean.
  */
 export class ApprovedPortals {
   private readonly state: SessionState;
@@ -32,7 +35,14 @@ export class ApprovedPortals {
     if (portal.approvalId === null) return;
     const { epoch, replies } = this.state;
     const { executions } = replies;
-    this.known.set(portal, { epoch, executions, boundAtMs: nowMs(), entry: null, begun: false });
+    this.known.set(portal, {
+      epoch,
+      executions,
+      boundAtMs: nowMs(),
+      entry: null,
+      begun: false,
+      isDone: false,
+    });
   }
 
   /** An Execute of it is being sent, whose own effects are counted by now: they came to be only if it has run. */
@@ -48,7 +58,9 @@ export class ApprovedPortals {
   /** The server has told that it has run. */
   hasRun(portal: Portal): void {
     const approved = this.known.get(portal);
-    if (approved !== undefined) approved.begun = true;
+    if (approved === undefined) return;
+    approved.begun = true;
+    approved.isDone = true;
   }
 
   /** Whether it may do something else by now than what was approved. */
@@ -57,11 +69,15 @@ export class ApprovedPortals {
     const approved = this.known.get(portal);
     if (approved === undefined) return true;
     const { epoch, replies } = this.state;
-    if (hasBegun(approved)) return false;
+    if (hasBegun(approved)) return !approved.isDone && approved.epoch !== epoch && runsUnseenCode(portal);
     if (approved.epoch !== epoch || approved.executions !== replies.executions) return true;
     // Others may have altered what it names, and a client that waits for that is not let.
     return nowMs() - approved.boundAtMs > LIMITS.approvedBindMs;
   }
+}
+
+function runsUnseenCode({ analysis }: Portal): boolean {
+  return analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'opaque-code'));
 }
 
 /** As far as the server has answered; what has not been answered may not have run. */

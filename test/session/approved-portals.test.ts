@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { AuditEntry } from '../../src/audit/event.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { ApprovedPortals } from '../../src/session/approved-portals.ts';
 import type { Portal } from '../../src/session/names.ts';
 import type { SessionState } from '../../src/session/state.ts';
+import type { Analysis, SessionEffect } from '../../src/sql/effects.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
@@ -11,7 +13,9 @@ const session = () => {
   const state = { epoch: 0, replies: { executions: 0 } };
   return { state, portals: new ApprovedPortals(state as unknown as SessionState) };
 };
-const portal = (approvalId: string | null) => ({ approvalId }) as Portal;
+const analysisOf = (effects: readonly SessionEffect[]) =>
+  ({ statements: [{ session: effects }] }) as unknown as Analysis;
+const portal = (approvalId: string | null) => ({ approvalId, analysis: analysisOf([]) }) as unknown as Portal;
 
 it('what was approved has to be executed soon after its Bind', () => {
   const { portals } = session();
@@ -31,6 +35,22 @@ it('what has begun goes on', () => {
   state.epoch++;
   vi.advanceTimersByTime(LIMITS.approvedBindMs + 1);
   expect(portals.hasMoved(approved)).toBe(false);
+});
+
+it('what has begun goes on with code only where names mean what they did', () => {
+  const { state, portals } = session();
+  const calling = { ...portal('apr_1'), analysis: analysisOf([{ kind: 'opaque-code' }]) };
+  portals.bound(calling);
+  portals.executed(calling, { end: null } as unknown as AuditEntry);
+  portals.executed(calling, { end: 'suspended' } as unknown as AuditEntry);
+  state.replies.executions++;
+  const reading = portal('apr_2');
+  portals.bound(reading);
+  portals.executed(reading, { end: 'suspended' } as unknown as AuditEntry);
+  expect(portals.hasMoved(reading)).toBe(false);
+  state.epoch++;
+  expect(portals.hasMoved(reading)).toBe(false);
+  expect(portals.hasMoved(calling)).toBe(true);
 });
 
 it('what nobody was asked about is not followed', () => {
