@@ -289,8 +289,11 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      const storing = this.stored(writer.finish(plan, proof.tables, facts(server)));
+      // Where the record fails, that tells why.
+      storing.catch(() => {});
       if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
-      const manifest = await this.stored(writer.finish(plan, proof.tables, facts(server)));
+      const manifest = await storing;
       return { kind: 'done', snapshotId: manifest.id, why: '' };
     } catch (error) {
       if (error instanceof HiddenQueryEnded) {
