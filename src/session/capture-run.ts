@@ -5,6 +5,7 @@ import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
@@ -23,7 +24,6 @@ import {
   type CapturedPart,
   type CaptureWay,
   type Prepared,
-  type ServerFacts,
   StatementGate,
 } from './statement-gate.ts';
 

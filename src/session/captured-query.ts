@@ -66,6 +66,8 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
     return null;
   }
   reply.gate = captured.gate;
+  // So that it is durable by the time that the statement has run.
+  void state.services.audit.whenRecorded(entry.session);
   return { kind: 'gate', until: captured.gate.over, behind: isQuery ? null : FLUSH };
 }
 

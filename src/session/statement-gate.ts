@@ -5,6 +5,7 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, plainQuery } from '../snapshot/capture.ts';
+import type { ServerFacts } from '../snapshot/counts.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
 import { captureAfter } from '../snapshot/prove.ts';
 import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
@@ -55,12 +56,6 @@ export interface Again {
 export interface CapturedPart {
   /** What tells that it succeeded is kept from the client. */
   readonly keepsTag: boolean;
-}
-
-export interface ServerFacts {
-  readonly versionNum: number;
-  readonly encoding: string;
-  readonly xid: string;
 }
 
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
@@ -274,10 +269,7 @@ export class StatementGate {
     const { plan, capture, writer, facts, required, connection } = this.prepared;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
-      const [proof, server] = await Promise.all([
-        captureAfter(connection, plan, capture, this.tag ?? '', writer),
-        readServerFacts(connection),
-      ]);
+      const proof = await captureAfter(connection, plan, capture, this.tag ?? '', writer);
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
         if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
@@ -289,6 +281,7 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      const server = proof.server.xid === '' ? await readServerFacts(connection) : proof.server;
       const storing = this.stored(writer.finish(plan, proof.tables, facts(server)));
       // Where the record fails, that tells why.
       storing.catch(() => {});
