@@ -206,6 +206,8 @@ export const LIMITS = {
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
+  /** How many of them may wait to be compressed. */
+  snapshotBlocksAhead: 4,
   /** What lies in the manifest itself, so that a small snapshot is one file: rows of so many bytes, compressed to so many. */
   snapshotInlineRawBytes: 32 * 1024,
   snapshotInlineBytes: 8 * 1024,

@@ -4,6 +4,7 @@ import {
   HiddenQueryError,
   type HiddenResult,
   type ResultColumn,
+  type RowTaker,
 } from '../catalog/connection.ts';
 import { decodeErrorFields, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
@@ -17,8 +18,6 @@ import { Backend, Frontend } from '../wire/message-type.ts';
  */
 export type HiddenEnd = 'flush' | 'sync';
 
-export type RowTaker = (row: Buffer) => void | Promise<void>;
-
 /** Reads the replies to something of the gateway's own, which is one entry of the replies queue. */
 export interface Exchange {
   /** What the server says besides is for the client. */
@@ -29,6 +28,8 @@ export interface Exchange {
   notice(body: Buffer): void;
   fail(error: unknown): void;
   row(body: Buffer): void | Promise<void>;
+  /** Takes what it can at once of the rows that stand there, whole, and gives where it stopped. */
+  rows?(bytes: Buffer, at: number, end: number): number;
   receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding';
 }
 
@@ -166,6 +167,16 @@ export class HiddenExchange implements Exchange {
       });
     } catch (error) {
       this.fail(error);
+    }
+  }
+
+  rows(bytes: Buffer, at: number, end: number): number {
+    if (this.settled || this.onRow.many === undefined) return at;
+    try {
+      return this.onRow.many(bytes, at, end);
+    } catch (error) {
+      this.fail(error);
+      return at;
     }
   }
 

@@ -77,6 +77,8 @@ export class SnapshotWriter implements SnapshotSinks {
         });
         return this.#patiently(first);
       },
+      fits: (bytes) => writer?.fits(bytes) === true,
+      take: (bytes, start, end) => writer!.take(bytes, start, end),
     };
   }
 
