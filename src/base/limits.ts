@@ -205,6 +205,8 @@ export const LIMITS = {
 
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
+  /** Above so many the capture of a statement that comes alone locks none, where one snapshot keeps them as well. */
+  snapshotRowsLocked: 20_000,
   snapshotBlockBytes: 256 * 1024,
   /** How many of them may wait to be compressed. */
   snapshotBlocksAhead: 4,

@@ -9,6 +9,8 @@ export interface HiddenQuery {
   readonly parameterFormats: readonly (0 | 1)[];
   /** As Bind has them: none, one for all, or one for each column. */
   readonly resultFormats: readonly (0 | 1)[];
+  /** It is broken off when so many rows have come. */
+  readonly rowsMax?: number;
 }
 
 export interface ResultColumn {
@@ -23,6 +25,8 @@ export interface ResultColumn {
 export interface HiddenResult {
   readonly columns: readonly ResultColumn[];
   readonly tag: string;
+  /** There may be more rows than `rowsMax`. */
+  readonly brokenOff?: boolean;
 }
 
 /** Takes the body of each DataRow, which is valid, and may be written to, only during the call. */

@@ -3,8 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
+import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
@@ -70,6 +70,8 @@ export interface CaptureRun {
   readonly part: CapturedPart | null;
   /** Nobody waits for it any more. */
   readonly gaveUp: () => boolean;
+  /** Rows are locked however many there are. */
+  readonly locksAll?: true;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -82,6 +84,7 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
 async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<Prepared | CaptureOutcome> {
   const { state, connection, services, request, decision } = run;
   let plan = known;
+  let sharesSnapshot = false;
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
       const planned = await planCapture(connection, services.catalog, request);
@@ -94,17 +97,37 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
     const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+    const rowsMax = mayShareSnapshot(run, plan) && !sharesSnapshot ? LIMITS.snapshotRowsLocked : 0;
     try {
-      const capture = await captureBefore(connection, plan, writer);
+      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
       const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
-      return { plan, capture, writer, folder, facts, way, required, hidden, connection, part, again };
+      return {
+        plan,
+        capture,
+        writer,
+        folder,
+        facts,
+        way,
+        required,
+        hidden,
+        connection,
+        part,
+        again,
+        sharesSnapshot,
+      };
     } catch (error) {
       void writer.abort();
+      if (error instanceof ManyRows) {
+        sharesSnapshot = true;
+        plan = null;
+        await beginAnew(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+        continue;
+      }
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
       services.catalog.invalidate(request.scope);
       plan = null;
@@ -112,12 +135,28 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   }
 }
 
+/**
+ * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
+ * told of could not be taken back should the statement come upon one that others have changed since.
+ */
+function mayShareSnapshot({ way, part, locksAll, text }: CaptureRun, plan: CapturePlan): boolean {
+  if (way !== 'own' || part !== null || locksAll === true) return false;
+  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
+}
+
+async function beginAnew(connection: HiddenConnection, begin: string): Promise<void> {
+  await together(
+    connection,
+    ['ROLLBACK', begin].map((sql) => async () => await connection.run(plainQuery(sql), () => {})),
+  );
+}
+
 /** Begins anew with a Query whose transaction, which was ours, has been rolled back. */
 async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false }, null);
+  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true }, null);
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();

@@ -66,7 +66,7 @@ export function encodeHidden(
       resultFormats,
     }),
     encodeDescribe('P', name),
-    encodeExecute(name, 0),
+    encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
     encodeClose('S', name),
     end === 'sync' ? SYNC : FLUSH,
@@ -116,6 +116,7 @@ export class HiddenExchange implements Exchange {
   private tag = '';
   private settled = false;
   private completed = false;
+  private brokenOff = false;
   /** What the server has refused it with, told once the server is ready again and it is known how that left it. */
   private refused: HiddenQueryError | null = null;
   private resolve!: (result: HiddenResult) => void;
@@ -194,6 +195,10 @@ export class HiddenExchange implements Exchange {
         this.tag = body.toString('latin1', 0, body.length - 1);
         this.completed = true;
         return 'more';
+      case Backend.PortalSuspended:
+        this.brokenOff = true;
+        this.completed = true;
+        return 'more';
       case Backend.CloseComplete:
         this.closesLeft--;
         return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
@@ -217,7 +222,7 @@ export class HiddenExchange implements Exchange {
   private finish(): 'over' {
     if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
-    this.resolve({ columns: this.columns, tag: this.tag });
+    this.resolve({ columns: this.columns, tag: this.tag, brokenOff: this.brokenOff });
     return 'over';
   }
 }

@@ -10,6 +10,7 @@ import type { CapturePlan } from '../snapshot/plan.ts';
 import { captureAfter } from '../snapshot/prove.ts';
 import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import {
+  decodeErrorFields,
   type ErrorFields,
   encodeErrorResponse,
   encodeMessage,
@@ -45,6 +46,8 @@ export interface Prepared {
   readonly part: CapturedPart | null;
   /** Captures it once more, in another transaction of ours; null where there is none to begin. */
   readonly again: (() => Promise<Again | null>) | null;
+  /** The transaction is one of ours that reads by one snapshot, which the client has not asked for. */
+  readonly sharesSnapshot: boolean;
 }
 
 /** What is about to run once more, and what sends it. */
@@ -57,6 +60,8 @@ export interface CapturedPart {
   /** What tells that it succeeded is kept from the client. */
   readonly keepsTag: boolean;
 }
+
+const SERIALIZATION_FAILURE = '40001';
 
 const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
   pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
@@ -105,6 +110,8 @@ export class StatementGate {
   private readonly entry: AuditEntry;
   /** Null until the statement has run, and where it has but its portal has rows left. */
   tag: string | null = null;
+  /** What the server has refused it with, and the client has not been told. */
+  private untold: ErrorFields | null = null;
   /** Null until it is over. */
   ending: Ending | null = null;
   private end!: () => void;
@@ -135,13 +142,21 @@ export class StatementGate {
     this.conclude(this.settleExecute());
   }
 
-  /** The server has refused the statement, which the client is told as it is. */
-  failed(sqlstate: string | null): void {
+  /**
+   * The server has refused the statement, which the client is told as it is. False where it is not, because only the
+   * snapshot that it shares with its capture was in the way.
+   */
+  failed(sqlstate: string | null, body: Buffer): boolean {
+    if (sqlstate === SERIALIZATION_FAILURE && this.prepared.sharesSnapshot && this.mayRunAgain()) {
+      this.untold = decodeErrorFields(body) ?? {};
+      return false;
+    }
     this.entry.end = 'failed';
     this.entry.sqlstate = sqlstate;
-    if (this.prepared.way !== 'segment') return;
+    if (this.prepared.way !== 'segment') return true;
     void this.prepared.writer.abort();
     this.release({ kind: 'told' });
+    return true;
   }
 
   /** It never runs. */
@@ -175,7 +190,10 @@ export class StatementGate {
     if (this.tag === null || status !== 'T') {
       void writer.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
-      return { kind: 'told' };
+      const { untold } = this;
+      if (untold === null) return { kind: 'told' };
+      this.untold = null;
+      return (await this.runsAgain()) ? null : { kind: 'failed', error: untold };
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
@@ -211,9 +229,8 @@ export class StatementGate {
    */
   private async runsAgain(): Promise<boolean> {
     const { state } = this;
-    const { again, plan, connection } = this.prepared;
-    if (again === null || plan.opaque || this.tries >= LIMITS.snapshotTriesMax) return false;
-    if (state.client.bytesOut !== this.toldBytes || state.client.socket.destroyed) return false;
+    const { again, connection } = this.prepared;
+    if (again === null || !this.mayRunAgain()) return false;
     this.tries++;
     const next = await again().catch((error: unknown) => {
       if (error instanceof HiddenQueryEnded) throw error;
@@ -230,6 +247,13 @@ export class StatementGate {
     this.toldBytes = state.client.bytesOut;
     next.send(this);
     return true;
+  }
+
+  private mayRunAgain(): boolean {
+    const { client } = this.state;
+    const { again, plan } = this.prepared;
+    if (again === null || plan.opaque || this.tries >= LIMITS.snapshotTriesMax) return false;
+    return client.bytesOut === this.toldBytes && !client.socket.destroyed;
   }
 
   private async settleExecute(): Promise<Ending> {

@@ -40,13 +40,16 @@ export async function captureBefore(
   plan: CapturePlan,
   sinks: SnapshotSinks,
   places: Places = new Places(needsPlaces(plan) ? undefined : 0),
+  rowsMax = 0,
 ): Promise<Capture> {
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
   if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
   const rows = new Map<number, number>();
   const files = new Files(plan, sinks, 'before');
   const read = plan.sources.map((source) => async () => {
-    await connection.run(sourceQuery(source, plan.parameters), capturing(files, rows, places));
+    const query = { ...sourceQuery(source, plan.parameters), rowsMax };
+    const { brokenOff } = await connection.run(query, capturing(files, rows, places));
+    if (brokenOff === true) throw new ManyRows();
   });
   // A row lock gives the transaction its number, which the counts say had none before.
   let counts = NOTHING_READ;
@@ -165,6 +168,9 @@ export async function isAltered(connection: HiddenConnection, { bases }: Capture
   const now = await together(connection, steps);
   return now.some((fingerprint, i) => fingerprint !== bases[i]!.fingerprint);
 }
+
+/** More rows than were to be locked. */
+export class ManyRows extends Error {}
 
 /** Something came in between, such as a new partition, so that the plan is no longer true: plan again. */
 export class StalePlan extends Error {
