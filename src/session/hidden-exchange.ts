@@ -222,7 +222,8 @@ export class HiddenExchange implements Exchange {
   private finish(): 'over' {
     if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
-    this.resolve({ columns: this.columns, tag: this.tag, brokenOff: this.brokenOff });
+    const { columns, tag } = this;
+    this.resolve(this.brokenOff ? { columns, tag, brokenOff: true } : { columns, tag });
     return 'over';
   }
 }
