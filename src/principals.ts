@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { TokensAdmin, WantedToken } from './admin/deps.ts';
 import { OIDC_PREFIX, OidcVerifier } from './admin/oidc.ts';
-import { type MadeToken, makeToken, personOfMade, type Token } from './admin/tokens.ts';
+import { type MadeToken, makeToken, type Token } from './admin/tokens.ts';
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { HoldfastError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
@@ -41,7 +41,7 @@ export class Principals implements TokensAdmin {
     if (principals.all.length === 0 && principals.oidc === null) {
       const { secret, token } = makeToken('admin', ['*']);
       await deps.store.insertToken({ ...token, createdAtMs: Date.now(), createdBy: 'holdfast' });
-      principals.#stored = [token];
+      principals.#stored = [{ ...token, madeBy: 'holdfast' }];
       principals.made = secret;
       principals.#gather();
     }
@@ -98,7 +98,7 @@ export class Principals implements TokensAdmin {
       const row = { ...made.token, createdAtMs: Date.now(), createdBy: by };
       if (!(await store.insertToken(row))) throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     });
-    this.#stored = [...this.#stored, made.token];
+    this.#stored = [...this.#stored, { ...made.token, madeBy: by }];
     this.#gather();
     return made;
   }
@@ -168,8 +168,9 @@ function stateOf(path: string | null): string {
 }
 
 function tokenOf(row: TokenRow, rows: readonly TokenRow[], ofFile: readonly Token[]): Token {
-  const { name, sha256, scopes, expiresAtMs, groups } = row;
-  return { name, sha256, scopes, expiresAtMs, groups, ...ownerOf(row, rows, ofFile), source: 'store' };
+  const { name, sha256, scopes, expiresAtMs, groups, createdBy: madeBy } = row;
+  const owner = ownerOf(row, rows, ofFile);
+  return { name, sha256, scopes, expiresAtMs, groups, ...owner, source: 'store', madeBy };
 }
 
 type Owner = Pick<Token, 'roles' | 'person'>;
@@ -184,16 +185,12 @@ function ownerOf(
   const { name, roles, person, createdBy } = row;
   const by = createdBy.startsWith(TOKEN_PREFIX) ? createdBy.slice(TOKEN_PREFIX.length) : null;
   if (person !== null || by === null) return { roles, person: person ?? name };
-  const gone = {
-    roles: [],
-    scopes: [],
-    person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by,
-  };
+  const gone = { roles: [], person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by };
   const maker = seen.includes(by) ? undefined : rows.find((one) => one.name === by);
   const above =
     maker === undefined
       ? (ofFile.find((one) => one.name === by) ?? gone)
-      : { ...ownerOf(maker, rows, ofFile, [...seen, by]), scopes: maker.scopes };
+      : ownerOf(maker, rows, ofFile, [...seen, by]);
   const owned = new Set([...roles, ...above.roles, by, above.person]);
-  return { roles: [...owned], person: personOfMade(above, name) };
+  return { roles: [...owned], person: above.person };
 }

@@ -39,6 +39,7 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
       token: gateway.firstToken,
       embedded,
       upstream: formatEndpoint(config.upstream ?? embedded!),
+      snapshotsTaken: config.snapshotsTaken,
     }),
   );
   log.info({ listen: gateway.listen, admin: gateway.adminListen }, 'the gateway is ready');

@@ -120,7 +120,7 @@ describe('tokens of the store', () => {
     }
     const { all } = await open();
     expect(Object.fromEntries(all.map(({ name, person }) => [name, person]))).toMatchObject({
-      ...{ first: 'first', ben: 'ben', alice: 'alice', one: 'alice', two: 'alice', three: 'carl' },
+      ...{ first: 'first', ben: 'first', alice: 'alice', one: 'alice', two: 'alice', three: 'carl' },
     });
     expect(all.find(({ name }) => name === 'two')?.roles).toEqual(['app', 'alice', 'one']);
   });

@@ -42,8 +42,13 @@ export interface Token {
   /** Database roles that this principal owns, whose statements it therefore must not approve. */
   readonly roles: readonly string[];
   readonly groups: readonly string[];
-  /** Who acts by it, and is counted once, under however many names. */
+  /**
+   * Who acts by it, and is counted once, under however many names. Whoever makes a token has seen it, so that it is
+   * theirs, whatever they may do besides: only the file and the issuer tell two people apart.
+   */
   readonly person: string;
+  /** Who has made it, as the audit has it; null where it stands in the file or comes from an issuer. */
+  readonly madeBy?: string | null;
   /** Where it stands; what an issuer vouches for stands nowhere. */
   readonly source: 'file' | 'store' | 'oidc';
 }
@@ -94,12 +99,4 @@ export function grants(token: Token, scope: RouteScope): boolean {
 
 export function grantsEverything({ scopes }: Pick<Token, 'scopes'>): boolean {
   return EVERYTHING.some((one) => scopes.includes(one));
-}
-
-/**
- * Whose a token is that this one makes. Who may do everything, and so approve alone in an emergency, makes tokens for
- * others; whoever may do less has but another name for themselves.
- */
-export function personOfMade(maker: Pick<Token, 'person' | 'scopes'>, name: string): string {
-  return grantsEverything(maker) ? name : maker.person;
 }

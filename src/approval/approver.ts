@@ -36,7 +36,8 @@ export function whyNotApprove(subject: Subject, decider: Decider): string | null
     if (owns === 'role') return `${by} owns the role ${asking}, which has asked for it`;
   }
   const before = breakGlass ? null : otherName(subject, decider);
-  if (before !== null) return `${by} is the same person as ${before}, who has approved it already`;
+  if (before !== null)
+    return `${by} is the same person as ${before}, who has approved it already: one has made the other's token, or somebody both`;
   if (breakGlass || approvers === null || approvers.some((group) => groups.includes(group))) return null;
   return approvers.length === 0
     ? 'two rules ask for approvers of groups that have none in common, so that nobody may approve it'

@@ -29,10 +29,27 @@ const parts = (part: number, table: string, of: string, whole: number, more = ''
  * What decides what a statement does to relations ($1), however far behind: what views read and rules write, who
  * refers to that, and the code of triggers, policies, defaults, checks and operators. PostgreSQL keeps what depends on what,
  * but for the bodies of functions that are mere text to it. `written` is what may be changed, so that its triggers fire.
+ * Functions that it names ($3) or calls by OID ($4) are followed as well, and all operators, types and casts that are
+ * not PostgreSQL's own: which of them a text uses, the server finds by the types of what stands there.
  */
 const BEHIND = `
 behind(class, oid, written) AS (
-  SELECT ${CLASS.relation}::pg_catalog.oid, r, true FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+  (SELECT ${CLASS.relation}::pg_catalog.oid, r, true FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
+   UNION ALL
+   SELECT ${CLASS.function}, p.oid, true FROM pg_catalog.pg_proc p
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      AND (p.proname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]::pg_catalog.name[]) OR p.oid OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.oid[]))
+   UNION ALL
+   SELECT ${CLASS.operator}, o.oid, false FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   UNION ALL
+   SELECT ${CLASS.function}, c.castfunc, false FROM pg_catalog.pg_cast c
+    WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   UNION ALL
+   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
+    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) ANY ('{d,r}'::pg_catalog."char"[])
+   UNION ALL
+   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
+    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) 'b'::pg_catalog."char" AND t.typelem OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
   UNION
   SELECT next.class, next.oid, next.written FROM behind b CROSS JOIN LATERAL (
     SELECT ${CLASS.rule}::pg_catalog.oid AS class, w.oid AS oid, b.written AS written FROM pg_catalog.pg_rewrite w
@@ -78,16 +95,11 @@ const reading = (table: string, of: number, expression: string, definition: stri
       AND (${expression})::pg_catalog.text OPERATOR(pg_catalog.~) ${READS_SETTING}`;
 
 /**
- * The values of settings that the user has made, such as a tenant's: the names ($2) that the statement may read, and
- * those that the functions it names ($3), and the code behind its tables, may. The server lists no such settings, so that
- * whatever looks like the name of one in what reads settings is asked for.
+ * The code behind, where it reads settings.
  */
-const USER_SETTINGS = `
-SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(s.name, ' ', pg_catalog.current_setting(s.name, true)), ',' ORDER BY s.name))
-  FROM (
-    SELECT pg_catalog.unnest($2::pg_catalog.text[])
-    UNION
-    SELECT pg_catalog.unnest(ARRAY[m.found[1], pg_catalog.substring(m.found[1], '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)+')]) FROM (
+const READERS = `
+readers(definition) AS MATERIALIZED (
+  SELECT d.definition FROM (
       ${reading('pg_policy', CLASS.policy, 'pg_catalog.concat(x.polqual::pg_catalog.text, x.polwithcheck::pg_catalog.text)', "pg_catalog.concat(pg_catalog.pg_get_expr(x.polqual, x.polrelid), ' ', pg_catalog.pg_get_expr(x.polwithcheck, x.polrelid))")}
       UNION ALL ${reading('pg_attrdef', CLASS.default, 'x.adbin', 'pg_catalog.pg_get_expr(x.adbin, x.adrelid)')}
       UNION ALL ${reading('pg_constraint', CLASS.constraint, 'x.conbin', 'pg_catalog.pg_get_constraintdef(x.oid)')}
@@ -96,15 +108,51 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(s.name, ' ', pg_ca
       UNION ALL
       SELECT pg_catalog.concat(x.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(x.oid)) FROM pg_catalog.pg_proc x
        WHERE x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-         AND (x.proname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]::pg_catalog.name[])
-           OR x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.function})))
-    ) d(definition)
-    CROSS JOIN LATERAL pg_catalog.regexp_matches(d.definition, '[A-Za-z_][A-Za-z0-9_$]*(?:[.][A-Za-z_][A-Za-z0-9_$]*)+', 'g') m(found)
-    WHERE d.definition OPERATOR(pg_catalog.~*) 'current_setting'
-  ) s(name)`;
+         AND x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.function}))
+  ) d(definition)
+  WHERE d.definition OPERATOR(pg_catalog.~*) 'current_setting'
+)`;
+
+const SPACE = '[ \t\r\n\f]*';
+const SETTING_NAME = '([A-Za-z0-9_.]+)';
+const DOLLARS = '[$][A-Za-z0-9_]*[$]';
+
+/**
+ * A call with its name written out, in regular expressions of both PostgreSQL and JavaScript. Without backslashes, which
+ * the session may read in strings as it likes. Quotes may be doubled, as in code that is a string.
+ */
+const NAMED = `current_setting${SPACE}[(]${SPACE}(?:'+${SETTING_NAME}'+|${DOLLARS}${SETTING_NAME}${DOLLARS})(?:${SPACE}::${SPACE}(?:pg_catalog[.])?text)?${SPACE}[,)]`;
+const NAMED_SQL = NAMED.replaceAll("'", "''");
+
+/**
+ * The values of settings that the user has made, such as a tenant's: the names ($2) that the statement may read, and
+ * those that the readers may. The server lists no such settings, so that whatever looks like the name of one in what reads
+ * settings is asked for, and of the server's own those that are named.
+ */
+const USER_SETTINGS = `
+SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(s.name, ' ', pg_catalog.current_setting(s.name, true)), ',' ORDER BY s.name))
+  FROM (
+    SELECT pg_catalog.unnest($2::pg_catalog.text[])
+    UNION
+    SELECT pg_catalog.unnest(ARRAY[m.found[1], pg_catalog.substring(m.found[1], '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)+')])
+      FROM readers d
+      CROSS JOIN LATERAL pg_catalog.regexp_matches(d.definition, '[A-Za-z_][A-Za-z0-9_$]*(?:[.][A-Za-z_][A-Za-z0-9_$]*)+', 'g') m(found)
+    UNION
+    SELECT pg_catalog.unnest(m.found) FROM readers d
+      CROSS JOIN LATERAL pg_catalog.regexp_matches(d.definition, '${NAMED_SQL}', 'gi') m(found)
+  ) s(name)
+ WHERE pg_catalog.strpos(s.name, '.') OPERATOR(pg_catalog.>) 0
+    OR pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.name FROM pg_catalog.pg_settings x))`;
+
+const UNKNOWN = 'unknown setting';
+
+/** Whether one of them reads a setting by a name that is not written out. A word in a comment counts. */
+const UNKNOWN_SETTING = `
+SELECT '${UNKNOWN}' WHERE EXISTS (SELECT FROM readers d
+   WHERE pg_catalog.regexp_replace(d.definition, '${NAMED_SQL}', '', 'gi') OPERATOR(pg_catalog.~*) 'current_setting')`;
 
 const CODE_BEHIND = `
-WITH RECURSIVE ${BEHIND}
+WITH RECURSIVE ${BEHIND}, ${READERS}
 SELECT ${fingerprint(`ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation})`)}
 UNION ALL
 SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version)) FROM (
@@ -113,9 +161,14 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version)) 
   UNION ALL ${versions('pg_operator', CLASS.operator)}
   UNION ALL ${versions('pg_opclass', CLASS.operatorClass)}
   UNION ALL ${versions('pg_constraint', CLASS.constraint)}
+  UNION ALL
+  SELECT pg_catalog.concat('pg_cast ', x.oid, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.pg_cast x
+   WHERE x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 ) v(version)
 UNION ALL
-${USER_SETTINGS}`;
+${USER_SETTINGS}
+UNION ALL
+${UNKNOWN_SETTING}`;
 
 /** A name with a dot, as settings have that are not PostgreSQL's own. */
 const DOTTED = /[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)+/g;
@@ -123,33 +176,70 @@ const DOTTED = /[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)+/g;
 /** As it stands between the quotes of $name$. */
 const DOTTED_ALONE = /[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+/g;
 
-/** What may be names of settings in texts, where they read any. */
-export function settingsIn(texts: readonly string[]): readonly string[] {
-  if (!texts.some((text) => /current_setting/i.test(text))) return [];
-  const names = texts.flatMap((text) => [...(text.match(DOTTED) ?? []), ...(text.match(DOTTED_ALONE) ?? [])]);
-  return [...new Set(names)].sort();
+const NAMED_CALLS = new RegExp(NAMED, 'gi');
+const PARAMETER_CALLS = /current_setting\s*\(\s*\$\d+\s*[,)]/gi;
+
+/** What may be names of settings in what was sent, where that reads any; `isUnknown` where one may be read by another. */
+export function settingsIn(
+  { text, executed, values }: SettingReaders,
+  bindsValues: boolean,
+  functions: readonly string[],
+): { readonly names: readonly string[]; readonly isUnknown: boolean } {
+  const texts = [text, ...executed];
+  if (!texts.some((one) => READS.test(one)))
+    // The function's name may be written in a way that hides it.
+    return { names: [], isUnknown: functions.includes('current_setting') };
+  const names = [...texts, ...values].flatMap((one) => [
+    ...(one.match(DOTTED) ?? []),
+    ...(one.match(DOTTED_ALONE) ?? []),
+    ...[...one.matchAll(NAMED_CALLS)].map((found) => found[1] ?? found[2]!),
+  ]);
+  const given = bindsValues ? values.filter((value) => value.length <= SETTING_NAME_CHARS) : [];
+  const left = texts.map((one) => one.replace(NAMED_CALLS, ''));
+  if (bindsValues) left[0] = left[0]!.replace(PARAMETER_CALLS, '');
+  return { names: [...new Set([...names, ...given])].sort(), isUnknown: left.some((one) => READS.test(one)) };
 }
 
-/**
- * Changes whenever something does that decides what a statement does to the relations, or a setting that is read on the way. It costs more than what a
- * `Catalog` answers, and is for what people have been asked about.
- */
+const READS = /current_setting/i;
+const SETTING_NAME_CHARS = 128;
+
+interface SettingReaders {
+  readonly text: string;
+  readonly executed: readonly string[];
+  readonly values: readonly string[];
+}
+
+/** Functions that a statement calls, as far as it says. */
+export interface CalledFunctions {
+  readonly names: readonly string[];
+  readonly oids: readonly number[];
+}
+
+export interface CodeBehind {
+  /** Changes whenever something does that decides what the statement does, or a setting that is read on the way. */
+  readonly versions: readonly string[];
+  /** It reads a setting by a name that is made as it runs. */
+  readonly readsUnknownSetting: boolean;
+}
+
+/** It costs more than what a `Catalog` answers, and is for what people have been asked about. */
 export async function codeBehind(
   connection: HiddenConnection,
   relations: readonly number[],
   settings: readonly string[],
-  functions: readonly string[],
-): Promise<readonly string[]> {
+  called: CalledFunctions,
+): Promise<CodeBehind> {
   const found: string[] = [];
   const query = {
     sql: CODE_BEHIND,
-    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID],
-    parameters: [oidArray(relations), textArray(settings), textArray(functions)],
-    parameterFormats: [1, 1, 1] as const,
+    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, OID_ARRAY_OID],
+    parameters: [oidArray(relations), textArray(settings), textArray(called.names), oidArray(called.oids)],
+    parameterFormats: [1, 1, 1, 1] as const,
     resultFormats: [],
   };
   await connection.run(query, (row) => {
     found.push(textColumns(row)[0] ?? '');
   });
-  return found;
+  const versions = found.filter((one) => one !== UNKNOWN);
+  return { versions, readsUnknownSetting: versions.length < found.length };
 }

@@ -12,7 +12,7 @@ interface NewOptions extends AdminOptions {
   readonly expires?: string;
 }
 
-const COLUMNS = ['name', 'source', 'scopes', 'roles', 'groups', 'expires_at'];
+const COLUMNS = ['name', 'source', 'person', 'scopes', 'roles', 'groups', 'expires_at'];
 
 export const addToken: AddCommand = (program, io) => {
   const token = program.command('token').description('who may use the admin API');

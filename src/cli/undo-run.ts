@@ -53,6 +53,7 @@ export async function undoCommand(
     );
   const progress = showProgress(io);
   const work = async (place: UndoPlace): Promise<ExitCode> => {
+    if (asked === 'latest') refuseUndoOfUndo(place.manifest);
     if (options.json !== true) io.out(headText(place));
     const ended =
       options.into === undefined
@@ -68,6 +69,15 @@ export async function undoCommand(
   } finally {
     progress.end();
   }
+}
+
+/** Whoever says it twice wants no other thing done the second time. */
+function refuseUndoOfUndo({ id, statement }: ShownManifest): void {
+  if (statement.operation !== 'undo') return;
+  const undone = statement.text.split(' ').at(-1)!;
+  throw new HoldfastError('CONFLICT', `the latest snapshot is that of an undo, of ${undone}`, {
+    hint: `holdfast undo ${id} takes that back; holdfast snapshots lists those of statements.`,
+  });
 }
 
 /** Where there is a token, so that the audit has it; unless something is said that only an undo past it needs. */

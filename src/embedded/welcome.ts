@@ -14,6 +14,8 @@ export interface WelcomeFacts {
   readonly embedded: WelcomeEmbedded | null;
   /** host:port of the server behind the gateway. */
   readonly upstream: string;
+  /** Whether a decision to snapshot takes one. */
+  readonly snapshotsTaken: boolean;
 }
 
 export interface WelcomeEmbedded {
@@ -22,12 +24,18 @@ export interface WelcomeEmbedded {
   readonly created: boolean;
 }
 
+const NO_SNAPSHOTS = [
+  'No snapshots are taken: what policy would snapshot runs as if it were allowed, and cannot be undone.',
+  'HOLDFAST_SNAPSHOTS_TAKEN=on (snapshots_taken: on) takes them.',
+].join('\n');
+
 /** What `holdfast serve` tells the person in front of it once it is ready. */
 export function welcome(facts: WelcomeFacts): string {
   const parts = [
     upstreamPart(facts),
     connectPart(facts),
     adminPart(facts),
+    ...(facts.snapshotsTaken ? [] : [NO_SNAPSHOTS]),
     ...(facts.embedded === null ? [] : [tryPart(facts)]),
     'Press Ctrl-C to stop: sessions are drained, and everything that was started is stopped.',
   ];

@@ -17,7 +17,7 @@ import { ASYNCHRONOUS } from './hidden-replies.ts';
 import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
 import type { PlainPart } from './plain-part.ts';
-import { type Reply, ReplyKind } from './replies.ts';
+import { endsSegment, type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
 import type { ReplyVerdict } from './verdict.ts';
@@ -68,13 +68,11 @@ export class BackendMessages {
       case Backend.ParameterDescription:
         return this.head()?.hidden ? 'skip' : 'forward';
       case Backend.CommandComplete:
-        return this.statementEnds('completed', rowsOfCommandTag(bytes, start, end), () =>
-          bytes.latin1Slice(start, end - 1),
-        );
+        return this.statementEnds('completed', rowsOfCommandTag(bytes, start, end), bytes, start, end - 1);
       case Backend.EmptyQueryResponse:
-        return this.statementEnds('completed', -1, noTag);
+        return this.statementEnds('completed', -1, bytes, 0, 0);
       case Backend.PortalSuspended:
-        return this.statementEnds('suspended', -1, noTag);
+        return this.statementEnds('suspended', -1, bytes, 0, 0);
       case Backend.ErrorResponse:
         return this.error(bytes.subarray(start, end));
       case Backend.ReadyForQuery:
@@ -89,8 +87,7 @@ export class BackendMessages {
       case Backend.NoticeResponse:
         return this.notice(bytes.subarray(start, end));
       case Backend.ParameterStatus:
-        this.parameterStatus(bytes.subarray(start, end));
-        return 'forward';
+        return this.parameterStatus(bytes.subarray(start, end));
       default:
         return 'forward';
     }
@@ -205,29 +202,40 @@ export class BackendMessages {
     return head?.kind === ReplyKind.Describe ? this.complete(ReplyKind.Describe) : 'forward';
   }
 
-  private statementEnds(how: AuditEnd, rows: number, tag: () => string): ReplyVerdict {
+  /** Its tag is `bytes[start, end)`, of which seldom anything is read. */
+  private statementEnds(
+    how: AuditEnd,
+    rows: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): ReplyVerdict {
     const head = this.head();
     if (head?.kind === ReplyKind.Execute) {
-      if (head.gate !== null) return this.capturedEnds(head, head.gate, how === 'suspended' ? null : tag());
-      if (this.state.fates.areOpen) this.tellFates(tag(), head.audit?.analysis ?? null, 0);
+      if (head.gate !== null)
+        return this.capturedEnds(head, head.gate, how === 'suspended' ? null : bytes.latin1Slice(start, end));
+      if (this.state.fates.areOpen)
+        this.tellFates(bytes.latin1Slice(start, end), head.audit?.analysis ?? null, 0);
       this.outcomes.finish(head, how, null, rows);
       const { copyIn } = head;
-      if (head.sqlNames !== null) this.makeSqlNames(head, 0, tag());
+      if (head.sqlNames !== null) this.makeSqlNames(head, 0, bytes.latin1Slice(start, end));
       this.answerNames(head, true);
       this.state.replies.shift();
       if (copyIn) endCopyIn(this.state.replies);
       this.state.answered();
     } else if (head?.kind === ReplyKind.Query) {
       if (head.gate !== null) {
-        head.gate.completed(tag());
+        head.gate.completed(bytes.latin1Slice(start, end));
         return 'skip';
       }
-      if (this.state.fates.areOpen) this.tellFates(tag(), head.analysis, head.statementsDone);
+      if (this.state.fates.areOpen)
+        this.tellFates(bytes.latin1Slice(start, end), head.analysis, head.statementsDone);
       this.outcomes.finish(head, how, null, rows);
-      if (head.sqlNames !== null) this.makeSqlNames(head, head.statementsDone, tag());
+      if (head.sqlNames !== null) this.makeSqlNames(head, head.statementsDone, bytes.latin1Slice(start, end));
       head.statementsDone++;
       if (head.copyIn) endCopyInOfQuery(this.state.replies);
-      if (head.part?.isOver(head.statementsDone) === true) return head.part.completed(tag(), head.lastAudit);
+      if (head.part?.isOver(head.statementsDone) === true)
+        return head.part.completed(bytes.latin1Slice(start, end), head.lastAudit);
       this.outcomes.nextStatement(head);
     }
     return 'forward';
@@ -353,7 +361,7 @@ export class BackendMessages {
     let hidden = false;
     let keeper: StatementGate | PlainPart | null = null;
     let trustedPath = -1;
-    if (head !== null && ownsReady(head)) {
+    if (head !== null && endsSegment(head.kind)) {
       hidden = head.hidden;
       keeper = head.gate ?? head.part;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
@@ -368,8 +376,9 @@ export class BackendMessages {
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.transactionStatus !== 'T') state.bound = null;
     state.fates.ready(state.transactionStatus);
-    state.statusTold(this.owesNothing);
-    if (state.settings.ready(state.transactionStatus, this.owesNothing, trustedPath)) state.epoch++;
+    const isLast = this.owesNothing;
+    state.statusTold(isLast);
+    if (state.settings.ready(state.transactionStatus, isLast, trustedPath)) state.epoch++;
     if (keeper !== null) {
       keeper.ready(state.transactionStatus);
       return 'skip';
@@ -380,20 +389,18 @@ export class BackendMessages {
     return hidden ? 'skip' : 'forward';
   }
 
-  private parameterStatus(body: Buffer): void {
+  private parameterStatus(body: Buffer): ReplyVerdict {
+    const { state } = this;
     const parameter = decodeParameterStatus(body);
-    if (parameter !== null) this.state.parameterChanged(parameter.name, parameter.value);
+    if (state.encodingAside !== null && parameter?.name === 'client_encoding') {
+      state.encodingAside = parameter.value;
+      return 'skip';
+    }
+    if (parameter !== null) state.parameterChanged(parameter.name, parameter.value);
+    return 'forward';
   }
 }
 
-const noTag = () => '';
-
 function isSync(reply: Reply): boolean {
   return reply.kind === ReplyKind.Sync;
-}
-
-function ownsReady(reply: Reply): boolean {
-  return (
-    reply.kind === ReplyKind.Sync || reply.kind === ReplyKind.Query || reply.kind === ReplyKind.FunctionCall
-  );
 }

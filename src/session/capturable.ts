@@ -1,7 +1,7 @@
 import type { Analysis } from '../sql/effects.ts';
 import type { PreparedStatement } from './names.ts';
 import type { SessionState } from './state.ts';
-import { NOT_ASCII, NOT_UTF8, problemOfEncoding } from './text-encoding.ts';
+import { INEXACT, NOT_ASCII, NOT_UTF8, problemOfEncoding } from './text-encoding.ts';
 
 /** Statements of which an exact plan may exist, by their operation; all others lose what no plan tells. */
 const CAPTURABLE = new Set(['update', 'delete', 'merge', 'insert', 'truncate', 'explain', 'copy']);
@@ -27,11 +27,11 @@ export function problemOfOne(state: SessionState, analysis: Analysis): string | 
 }
 
 /** Why nothing that such a portal drops can be moved away; null where it is tried. */
-export function problemOfBoundDrop({ text, facts }: PreparedStatement, analysis: Analysis): string | null {
+export function problemOfBoundDrop({ text }: PreparedStatement, analysis: Analysis): string | null {
   if (text === null) return 'its text is a part of another';
   if (analysis.status !== 'parsed') return 'its text is not understood';
   if (analysis.statements.length > 1) return SEVERAL;
-  return facts.encoding === 'utf8' ? null : NOT_UTF8;
+  return null;
 }
 
 /** What to do about a reason, where there is something better than to change the statement. */
@@ -43,5 +43,6 @@ export function adviceFor(reason: string): string | null {
 const ADVICE: Readonly<Record<string, string>> = {
   [DROP_ALONE]: 'Send it by itself, with a Sync behind it',
   [NOT_UTF8]: 'Set client_encoding to UTF8',
+  [INEXACT]: 'Set client_encoding to UTF8',
   [NOT_ASCII]: 'Set client_encoding to UTF8',
 };

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
+import { nowMs } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
@@ -164,7 +165,7 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
     reply.analysis = entry.analysis;
     reply.decision = entry.decision;
     reply.gate = gate;
-    statementsSent(state, entry.analysis, reply, entry.text);
+    statementsSent(state, entry.analysis, reply, entry.text, nowMs());
     state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([text, Buffer.alloc(1)])));
   };
   return { prepared, send };

@@ -60,7 +60,7 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   }
   const isBegun = captured.kind === 'recorded' || (captured.kind === 'without' && captured.begun === true);
   if (!isBegun) state.services.audit.begin(entry);
-  statementsSent(state, entry.analysis, reply, entry.text);
+  statementsSent(state, entry.analysis, reply, entry.text, nowMs());
   if (captured.kind !== 'taken') {
     reply.audit = entry;
     return null;

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
-import { TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
+import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
 import type { AskedName, Catalog } from '../catalog/catalog.ts';
-import { codeBehind, settingsIn } from '../catalog/code-behind.ts';
+import { type CalledFunctions, type CodeBehind, codeBehind, settingsIn } from '../catalog/code-behind.ts';
 import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { mayEndSegment, mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { Sent, TextsSent } from './sent.ts';
 import type { SessionState } from './state.ts';
 
 /** What decides, besides its text, what a statement does when it runs; null where the server was not asked. */
@@ -15,11 +16,22 @@ export interface Circumstances {
   readonly runsAs: string | null;
   readonly searchPath: string | null;
   readonly schemaSha256: string | null;
+  /** The name of the function that a FunctionCall runs; null where it is none. */
+  readonly called: string | null;
+  /** Whether it may read a setting of which nobody can tell which. */
+  readonly readsUnknownSetting: boolean;
   /** How long the server lets the session be idle outside of a transaction; null for as long as it likes. */
   readonly idleMs: number | null;
 }
 
-const UNKNOWN: Circumstances = { runsAs: null, searchPath: null, schemaSha256: null, idleMs: null };
+const UNKNOWN: Circumstances = {
+  runsAs: null,
+  searchPath: null,
+  schemaSha256: null,
+  called: null,
+  readsUnknownSetting: false,
+  idleMs: null,
+};
 
 const FLUSH = encodeFlush();
 
@@ -37,7 +49,11 @@ const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path')
   pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('lc_numeric'), pg_catalog.current_setting('lc_time'),
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
      FROM pg_catalog.pg_proc p
-    WHERE p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384)`;
+    WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[])
+       OR p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384),
+  (SELECT pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid))
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+    WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[]) LIMIT 1)`;
 
 /**
  * Asks the server on the session's own connection, while the client's stream waits and before anything of the
@@ -48,10 +64,11 @@ export async function readCircumstances(
   hidden: HiddenQueries,
   catalog: Catalog | null,
   analysis: Analysis,
-  text: string | null,
-  texts: readonly string[],
+  sent: Sent | null,
+  texts: TextsSent,
 ): Promise<Circumstances> {
   if (catalog === null) return UNKNOWN;
+  const text = sent?.text ?? null;
   await untilSegmentFits(state);
   if (state.replies.segmentOpen && runsAlone(analysis, text)) {
     await untilAnswered(state);
@@ -64,16 +81,26 @@ export async function readCircumstances(
   // A Sync of ours would end the block that is none.
   if (state.inImplicitBlock && !inSegment) return UNKNOWN;
   const connection = hidden.ending(inSegment ? 'flush' : 'sync');
-  const settings = readSettings(connection, analysis);
+  const called = {
+    names: functionsOf(analysis),
+    oids: sent?.call === undefined ? [] : [sent.call.functionOid],
+  };
+  const settings = readSettings(connection, called);
   settings.catch(() => {});
-  const tables = readTables(connection, catalog, state.facts.database, analysis, settingsIn(texts));
+  const read = settingsIn(texts, (sent?.bound ?? null) !== null, called.names);
+  const tables = readTables(connection, catalog, state.facts.database, analysis, read.names, called);
   tables.catch(() => {});
-  const [runsAs, searchPath, idle, ...rest] = await settings;
-  const schema = JSON.stringify([rest, await tables]);
+  const told = [...(await settings)];
+  const name = told.pop() ?? null;
+  const [runsAs, searchPath, idle, ...rest] = told;
+  const { seen, code } = await tables;
+  const schema = JSON.stringify([rest, seen, code.versions]);
   return {
     runsAs: runsAs ?? null,
     searchPath: searchPath ?? null,
     schemaSha256: createHash('sha256').update(schema).digest('hex'),
+    called: name,
+    readsUnknownSetting: read.isUnknown || code.readsUnknownSetting,
     idleMs: idleMsOf(idle ?? null),
   };
 }
@@ -97,13 +124,13 @@ async function untilAnswered(state: SessionState): Promise<void> {
 
 async function readSettings(
   connection: HiddenConnection,
-  analysis: Analysis,
+  called: CalledFunctions,
 ): Promise<readonly (string | null)[]> {
   const query: HiddenQuery = {
     sql: SETTINGS,
-    parameterTypes: [TEXT_ARRAY_OID],
-    parameters: [textArray(functionsOf(analysis))],
-    parameterFormats: [1],
+    parameterTypes: [TEXT_ARRAY_OID, OID_ARRAY_OID],
+    parameters: [textArray(called.names), oidArray(called.oids)],
+    parameterFormats: [1, 1],
     resultFormats: [],
   };
   let told: readonly (string | null)[] = [];
@@ -114,11 +141,13 @@ async function readSettings(
 }
 
 function functionsOf({ statements }: Analysis): readonly string[] {
-  return statements.flatMap(({ functions }) => functions.map(lastPart));
+  return statements.flatMap(({ functions }) => functions.flatMap(mayBeNamed));
 }
 
-function lastPart(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1);
+/** A schema may stand in front of the name, and either may hold dots. */
+function mayBeNamed(name: string): readonly string[] {
+  const parts = name.split('.');
+  return parts.map((_, i) => parts.slice(i).join('.'));
 }
 
 async function readTables(
@@ -127,17 +156,18 @@ async function readTables(
   scope: string,
   analysis: Analysis,
   settings: readonly string[],
-): Promise<unknown> {
+  called: CalledFunctions,
+): Promise<{ readonly seen: readonly unknown[]; readonly code: CodeBehind }> {
   const relations = new Map<string, AskedName>();
   for (const { reads, writes } of analysis.statements)
     for (const { schema, name } of [...reads, ...writes])
       relations.set(JSON.stringify([schema, name]), { schema, name });
-  const functions = functionsOf(analysis);
-  if (relations.size === 0) return await codeBehind(connection, [], settings, functions);
+  if (relations.size === 0) return { seen: [], code: await codeBehind(connection, [], settings, called) };
   const question = { scope, relations: [...relations.values()], allReferrers: true, functions: [] };
   const { roots, basis } = await catalog.ask(connection, question);
   const found = roots.filter((oid) => oid !== null);
-  return [roots, basis.fingerprint, await codeBehind(connection, found, settings, functions)];
+  const code = await codeBehind(connection, found, settings, called);
+  return { seen: [roots, basis.fingerprint], code };
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = {

@@ -3,7 +3,7 @@ import type { Analysis, TransactionVerb } from '../sql/effects.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { noted } from './noted.ts';
 import { auditFailedError } from './refusal.ts';
-import { ReplyKind } from './replies.ts';
+import { endsSegment } from './replies.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -20,8 +20,6 @@ const COMMITTED_BY_SYNC: ReadonlySet<string> = new Set([
   'copy from',
   'copy to',
 ]);
-
-const OWED_READY: ReadonlySet<ReplyKind> = new Set([ReplyKind.Sync, ReplyKind.Query, ReplyKind.FunctionCall]);
 
 export function commits(analysis: Analysis): boolean {
   return hasVerb(analysis, (verb) => COMMITS.has(verb));
@@ -102,7 +100,7 @@ export class CommitRecord {
   private isInBlock(): boolean {
     const { replies, isInBlock } = this.state;
     if (!isInBlock) return false;
-    for (let i = 0; i < replies.length; i++) if (OWED_READY.has(replies.at(i).kind)) return false;
+    for (let i = 0; i < replies.length; i++) if (endsSegment(replies.at(i).kind)) return false;
     return true;
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { nowMs } from '../base/clock.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { encodeClose, encodeExecute, encodeSync } from '../wire/frontend.ts';
@@ -141,7 +142,7 @@ export class DeferredDrops {
     const reply = state.replies.push(ReplyKind.Execute);
     reply.audit = entry;
     const { analysis, statement } = bound.portal;
-    statementsSent(state, analysis, reply, statement.text);
+    statementsSent(state, analysis, reply, statement.text, nowMs());
     if (atSync) {
       state.replies.push(ReplyKind.Close).hidden = true;
       return this.synced(deferred, [

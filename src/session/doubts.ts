@@ -1,3 +1,4 @@
+import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { readTableCode } from '../catalog/table-code.ts';
@@ -144,11 +145,11 @@ export class Doubts {
    * The wait, in front of a write, for what code runs with it, where that is not known of its tables. Where it cannot be
    * asked, the worst is feared.
    */
-  beforeWrite(analysis: Analysis, answer: Answer | null): Verdict {
+  beforeWrite(analysis: Analysis, answer: Answer | null, now: number): Verdict {
     const { state } = this;
     if (this.hasAskedTables || (answer !== null && answer.outcome !== null) || !state.takesQueries)
       return null;
-    if (state.written.unknown(analysis).length === 0) return null;
+    if (state.written.unknown(analysis, now).length === 0) return null;
     this.hasAskedTables = true;
     const asked = { analysis: null, outcome: null };
     return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)).then(() => asked) };
@@ -186,7 +187,7 @@ export class Doubts {
   private async askTables(connection: HiddenConnection, analysis: Analysis): Promise<void> {
     const { settings, written } = this.state;
     if (settings.knownPath === null) await this.askSettings(connection);
-    const unknown = settings.facts.catalogFirst ? written.unknown(analysis) : [];
+    const unknown = settings.facts.catalogFirst ? written.unknown(analysis, nowMs()) : [];
     if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
   }
 

@@ -17,9 +17,10 @@ import { Backend } from '../wire/message-type.ts';
 import { SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
+import { OwnEncoding } from './own-encoding.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './statement-gate.ts';
-import { NOT_UTF8 } from './text-encoding.ts';
+import { NOT_ASCII, problemOfNames, utf8Of } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
 type DropRun = Pick<
@@ -37,9 +38,10 @@ const SAVEPOINT = 'holdfast_drop';
  */
 export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   const { state, services, hidden, text, analysis, decision } = run;
-  const problem = problemOf(run);
+  const utf8 = utf8Of(state, text);
+  const problem = problemOf(run) ?? (utf8 === null ? NOT_ASCII : null);
   if (problem !== null) return withoutPlan(decision, problem);
-  const reading = await services.readDrop(text);
+  const reading = await services.readDrop(utf8!);
   switch (reading.kind) {
     case 'other drop':
       return withoutPlan(decision, reading.reason);
@@ -49,16 +51,19 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   }
   const connection = hidden.ending('sync');
   const opened = state.transactionStatus === 'I';
+  const encoding = new OwnEncoding(state, connection);
   let outcome: CaptureOutcome;
   try {
     // What is read of the catalogs has to be what the server goes by.
     const begin = opened ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
     await connection.run(plainQuery(begin), () => {});
-    outcome = await moveAndStore(run, connection, reading, opened);
+    await encoding.begin();
+    outcome = await moveAndStore({ ...run, utf8: utf8!, encoding }, connection, reading, opened);
   } catch (error) {
     outcome = failure(error, decision, analysis);
   }
   if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
+  encoding.end();
   return outcome;
 }
 
@@ -66,20 +71,23 @@ function problemOf({ state, analysis }: DropRun): string | null {
   if (state.replies.segmentOpen) return 'it follows messages that no Sync has ended';
   if (analysis.status !== 'parsed') return 'its text is not understood';
   if (analysis.statements.length > 1) return SEVERAL;
-  return state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
+  return problemOfNames(state);
 }
 
+/** A run of which the text has been read. */
+type ReadRun = DropRun & { readonly utf8: Buffer; readonly encoding: OwnEncoding };
+
 async function moveAndStore(
-  run: DropRun,
+  run: ReadRun,
   connection: HiddenConnection,
   reading: Extract<DropReading, { kind: 'drop' | 'drop database' | 'drop columns' | 'alter' }>,
   opened: boolean,
 ): Promise<CaptureOutcome> {
-  const { state, decision } = run;
+  const { state, decision, encoding } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
-  const text = run.text.toString('utf8');
-  const outcome = await keep(connection, reading, text, id, !opened);
+  const kept = await keep(connection, reading, run.utf8.toString('utf8'), id, !opened);
+  const outcome = kept.kind === 'none' ? kept : { ...kept, notices: encoding.said(kept.notices) };
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);
@@ -123,7 +131,7 @@ export async function keep(
 
 /** Makes the snapshot durable, and then what was done. */
 async function store(
-  run: DropRun,
+  run: ReadRun,
   connection: HiddenConnection,
   id: string,
   createdAtMs: number,
@@ -160,6 +168,7 @@ async function store(
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
     await withinMs(services.patienceMs, writing, late);
     if (run.gaveUp()) throw new HiddenQueryEnded('given up');
+    await run.encoding.putBack();
     if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
   } catch (error) {
     discard();
@@ -175,7 +184,7 @@ async function store(
 
 /** Of what was done without a snapshot, because there was nothing to keep: it is never left to the server. */
 async function conclude(
-  run: DropRun,
+  run: ReadRun,
   connection: HiddenConnection,
   { tag, notices, why }: Extract<MoveOutcome, { kind: 'harmless' }>,
   opened: boolean,
@@ -186,6 +195,7 @@ async function conclude(
     return { kind: 'refused', error: auditFailedError() };
   }
   if (run.gaveUp()) throw new HiddenQueryEnded('given up');
+  await run.encoding.putBack();
   const refused = opened ? await commit(run, { snapshotId: null, why }, () => {}) : null;
   if (refused !== null) return refused;
   if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});

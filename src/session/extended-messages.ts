@@ -15,8 +15,9 @@ import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
-import { NO_PORTAL, NO_STATEMENT, UNKNOWN_PORTAL, UNKNOWN_STATEMENT } from './opaque.ts';
+import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
+import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
 import {
   boundBesideError,
   noPlanError,
@@ -26,18 +27,12 @@ import {
 } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
-import { rule, ruleUncaptured } from './ruling.ts';
-import { mayBeHeld, sentBefore, sentBind } from './sent.ts';
+import { rule } from './ruling.ts';
+import { exactUnlessRead, mayBeHeld, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import {
-  currentAnalysis,
-  executedBy,
-  executesUnsettled,
-  isAsDecided,
-  plansUnseenCode,
-} from './understanding.ts';
+import { currentAnalysis, executedBy, executesUnsettled, plansUnseenCode } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
 import { ruleWithoutPlan } from './without-plan.ts';
@@ -98,10 +93,12 @@ export class ExtendedMessages {
     reply.name = name;
     reply.statement = {
       text: reading.text,
+      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
       types: typesAt(bytes, textEnd + 1, end),
       analysis: reading.analysis,
       facts: textFacts,
       epoch: this.state.epoch,
+      literalsEpoch: this.state.literalsEpoch,
     };
     statements.ask(name, reply.statement);
     return null;
@@ -139,7 +136,8 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const learning = this.doubts.beforeWrite(analysis, answer);
+    const began = nowMs();
+    const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
     const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
@@ -149,13 +147,12 @@ export class ExtendedMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const captures = this.snapshots.takes(decision);
-    const wantsAll = captures || mayBeHeld(decision);
+    const wantsAll = captures || mayBeHeld(this.state, decision);
     if (wantsAll && missingBytes > 0) {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
       return refuse(this.state, Frontend.Bind, tooLargeError('what is bound', LIMITS.capturedBindBytes));
     }
-    const began = nowMs();
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const sent = wantsAll ? sentBind(statement, bytes, start, end, portalEnd + 1, nameEnd) : null;
@@ -242,7 +239,11 @@ export class ExtendedMessages {
     }
     const known = this.state.portals.lookup(name);
     if (known === UNSETTLED) return settle(this.state, null);
-    const portal = known === null ? this.unknownPortal(answer) : this.decided(known, answer);
+    const { state, holds } = this;
+    const portal =
+      known === null
+        ? ruleUnknownPortal(state, holds, answer)
+        : ruleAgain(state, holds, known, this.approved.hasMoved(known), answer);
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
@@ -273,7 +274,7 @@ export class ExtendedMessages {
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, portal.statement.text);
+    statementsSent(this.state, analysis, reply, portal.statement.text, entry.startedAtMs);
     if (known !== null && known.approvalId !== null) this.approved.executed(known, entry);
     return null;
   }
@@ -291,10 +292,14 @@ export class ExtendedMessages {
 
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
   private executes({ statements }: Analysis): void {
-    const begins = ({ session }: Analysis['statements'][number]) =>
-      session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
-    if (statements.length !== 1 || !begins(statements[0]!)) this.state.executedIn = this.state.segment;
-    else this.state.begunIn = this.state.segment;
+    const only = statements.length === 1 ? statements[0]! : null;
+    // Most statements have none of these effects.
+    const begins =
+      only !== null &&
+      only.session.length > 0 &&
+      only.session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
+    if (begins) this.state.begunIn = this.state.segment;
+    else this.state.executedIn = this.state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
@@ -315,46 +320,6 @@ export class ExtendedMessages {
       this.approved.hasRun(bound.portal);
     }
     return runCaptured(this.state, Frontend.Execute, captured);
-  }
-
-  private unknownPortal(answer: Answer | null): Portal | Exclude<Verdict, null> {
-    const ruling = ruleUncaptured(this.state, this.holds, UNKNOWN_PORTAL, null, 0, answer, UNKNOWN_PORTAL);
-    if (ruling.kind === 'wait') return ruling;
-    if (ruling.kind === 'refuse') {
-      const entry = newEntry(this.state, 'extended', UNKNOWN_PORTAL, null, 0, ruling, nowMs());
-      return poison(this.state, Frontend.Execute, ruling.error, entry);
-    }
-    return { ...NO_PORTAL, ...ruling };
-  }
-
-  /** The portal if it runs what was decided at Bind, or with a decision of what it has come to mean since. */
-  private decided(portal: Portal, answer: Answer | null): Portal | Exclude<Verdict, null> {
-    const hasMoved = this.approved.hasMoved(portal);
-    if (!hasMoved && isAsDecided(this.state, portal)) return portal;
-    const read = answer?.analysis ?? currentAnalysis(this.state, portal.statement);
-    if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
-    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const text = analysis.redacted === null ? portal.statement.text : null;
-    const { parameters } = portal;
-    const sent = hasMoved ? sentBefore(portal.statement) : null;
-    const ruling = ruleUncaptured(
-      this.state,
-      this.holds,
-      analysis,
-      text,
-      parameters,
-      answer,
-      read,
-      null,
-      sent,
-    );
-    if (ruling.kind === 'wait') return ruling;
-    if (ruling.kind === 'refuse') {
-      const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, nowMs());
-      return poison(this.state, Frontend.Execute, ruling.error, entry);
-    }
-    return { ...portal, read, analysis, ...ruling };
   }
 
   close(bytes: Buffer, start: number, end: number): Verdict {

@@ -18,7 +18,8 @@ import { PreviewDesk } from './preview-desk.ts';
 import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
-import { mayBeHeld } from './sent.ts';
+import { exactText, mayBeHeld } from './sent.ts';
+import { sentCall } from './sent-call.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -149,7 +150,7 @@ export class FrontendMessages {
       case Frontend.Sync:
         return this.sync(answer);
       case Frontend.FunctionCall:
-        return this.functionCall(answer);
+        return this.functionCall(bytes, start, end, answer);
       case Frontend.CopyData:
         this.copyData();
         return null;
@@ -237,11 +238,11 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
-    const learning = this.doubts.beforeWrite(analysis, answer);
+    const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const sent = mayBeHeld(this.state.decide(analysis))
-      ? { text: text ?? bytes.utf8Slice(start, textEnd), facts: null, types: '', bound: null }
+    const sent = mayBeHeld(this.state, this.state.decide(analysis))
+      ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
     const unseen = captured?.reason ?? null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
@@ -262,7 +263,7 @@ export class FrontendMessages {
     reply.analysis = analysis;
     reply.decision = decision;
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, text);
+    statementsSent(this.state, analysis, reply, text, began);
     return null;
   }
 
@@ -274,13 +275,15 @@ export class FrontendMessages {
     return until === null ? null : { kind: 'wait', until };
   }
 
-  private functionCall(answer: Answer | null): Verdict {
+  private functionCall(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     if (answer?.outcome?.kind === 'capture')
       return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
     const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = nowMs();
-    const ruling = ruleUncaptured(this.state, this.holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL);
+    const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
+    const { state, holds } = this;
+    const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);
     this.countDecision(began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);

@@ -1,4 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
+import { ownCopy } from '../base/own-copy.ts';
 import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { FrontendMessages } from './frontend-messages.ts';
@@ -103,7 +104,7 @@ export class FrontendStream {
 
   private putAside(bytes: Buffer, start: number, end: number): void {
     if (start >= end) return;
-    this.putBy.push(Buffer.from(bytes.subarray(start, end)));
+    this.putBy.push(ownCopy(bytes.subarray(start, end)));
     this.putByBytes += end - start + PUT_BY_COST_BYTES;
     if (this.putByBytes > LIMITS.heldInputBytes) this.state.client.pause();
   }
@@ -263,7 +264,7 @@ export class FrontendStream {
       this.breakOff(message.subarray(0, HEADER_BYTES));
     } else {
       this.wait(verdict);
-      this.putBy.push(message);
+      this.putBy.push(ownCopy(message));
       this.putByBytes += message.length;
     }
   }

@@ -132,7 +132,8 @@ export class HiddenQueries {
     const name = `${NAME}_${++this.made}`;
     const stale = this.stale;
     const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices, onNotice);
-    const encoding = this.state.textFacts.encoding === 'latin1' ? 'latin1' : 'utf8';
+    const { encodingAside, textFacts } = this.state;
+    const encoding = encodingAside === null && textFacts.encoding === 'latin1' ? 'latin1' : 'utf8';
     this.push(exchange, end, encodeHidden(query, name, stale, end, encoding));
     this.stale = [];
     try {

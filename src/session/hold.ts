@@ -14,7 +14,8 @@ import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
-import { type RequestKey, requestKey, type Sent, textsSent } from './sent.ts';
+import { type RequestKey, requestKey, type Sent, textsSent, WAIT } from './sent.ts';
+import { shownCall } from './sent-call.ts';
 import { shownText } from './shown-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
@@ -101,11 +102,11 @@ export class HoldDesk {
     if (circumstances.runsAs === null && this.state.services.catalog !== null)
       return [ended(null, { kind: 'failed', error: notAsked() }, decision), []];
     const wanted = this.wanted(held, key, circumstances, drift);
-    if (wanted.mode === 'ticket' && key.kind === 'none') {
-      const error = new HoldfastError(
-        'STATEMENT_BLOCKED',
-        `no ticket can be given for it, because ${key.why}`,
-      );
+    const known = keyIn(key, circumstances);
+    if (known.kind === 'unseen' || (wanted.mode === 'ticket' && known.kind === 'none')) {
+      const { kind, why, hint } = known;
+      const message = `${kind === 'none' ? 'no ticket can be given for it' : 'nobody can be shown what it does'}, because ${why}`;
+      const error = new HoldfastError('STATEMENT_BLOCKED', message, { hint });
       return [ended(null, { kind: 'failed', error }, decision), []];
     }
     const asked = await this.state.services.approvals.request(wanted);
@@ -170,7 +171,7 @@ export class HoldDesk {
     try {
       const { catalog } = state.services;
       const texts = textsSent(state, read, sent);
-      return await readCircumstances(state, hidden, catalog, analysis, sent?.text ?? null, texts);
+      return await readCircumstances(state, hidden, catalog, analysis, sent, texts);
     } finally {
       this.asking = false;
     }
@@ -191,10 +192,12 @@ export class HoldDesk {
   private wanted(
     held: ToHold,
     key: RequestKey,
-    { runsAs, searchPath, schemaSha256 }: Circumstances,
+    circumstances: Circumstances,
     drift: readonly string[],
   ): NewApproval {
-    const { analysis, decision, text, parameters } = held;
+    const { runsAs, searchPath, schemaSha256 } = circumstances;
+    const { analysis, decision, parameters } = held;
+    const known = keyIn(key, circumstances);
     const { identity, facts } = this.state;
     return {
       mode: this.modeOf(decision),
@@ -203,7 +206,7 @@ export class HoldDesk {
       database: facts.database,
       application: facts.application,
       client: facts.client,
-      statement: shownText(this.state, held.read, analysis, text),
+      statement: this.shown(held, circumstances),
       parameters,
       operation: analysis.operation,
       risk: decision.risk,
@@ -214,7 +217,7 @@ export class HoldDesk {
       approvalsNeeded: decision.approvals,
       approvers: decision.approvers,
       binding: {
-        key: key.kind === 'key' ? key.key : null,
+        key: known.kind === 'key' ? known.key : null,
         ...{ runsAs, searchPath, schemaSha256, rows: null },
         rowsTolerance: decision.rowsTolerance,
         withoutSnapshot: whyNone(decision),
@@ -224,6 +227,12 @@ export class HoldDesk {
       drift,
       countRows: () => this.previews.countNow(shown(held)),
     };
+  }
+
+  private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
+    if (sent?.call !== undefined) return shownCall(sent.call, called);
+    // A character that nobody could read would hide what is there.
+    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text));
   }
 
   /** A transaction that waits keeps its locks from others, and its snapshot from being cleared away. */
@@ -249,6 +258,17 @@ export class HoldDesk {
     return null;
   }
 }
+
+/** No other request is the same that reads what nobody has looked at. */
+function keyIn(key: RequestKey, { readsUnknownSetting }: Circumstances): RequestKey {
+  if (!readsUnknownSetting || key.kind !== 'key') return key;
+  const why =
+    'it reads a setting whose name is not written out, so that nobody can tell whether it is as it was';
+  return { kind: 'none', why, hint: `${NAMED_SETTINGS} ${WAIT}` };
+}
+
+const NAMED_SETTINGS =
+  "Where it calls current_setting, or a function, policy, trigger or view behind it does, give the name as a literal, like current_setting('app.tenant').";
 
 /** What is not known of it would be the same for whatever else it might do. */
 function notAsked(): HoldfastError {

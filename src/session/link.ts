@@ -53,9 +53,9 @@ export class Link {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     this.encrypted = socket instanceof TLSSocket;
-    socket.setNoDelay(true);
-    // A peer whose machine went away without a word is noticed, as PostgreSQL notices it.
-    socket.setKeepAlive(true, LIMITS.keepAliveMs);
+    // Node would set them twice for one that is not connected yet.
+    if (socket.connecting) socket.once('connect', () => keepAwake(socket));
+    else keepAwake(socket);
     socket.on('end', () => this.guarded(() => this.handler.onEnd()));
     socket.on('drain', () => this.guarded(() => this.handler.onDrain()));
     socket.on('error', (error) => {
@@ -212,6 +212,12 @@ export class Link {
       this.fail(error);
     }
   }
+}
+
+function keepAwake(socket: net.Socket): void {
+  socket.setNoDelay(true);
+  // A peer whose machine went away without a word is noticed, as PostgreSQL notices it.
+  socket.setKeepAlive(true, LIMITS.keepAliveMs);
 }
 
 function onread(slot: { link: Link | null }): {

@@ -44,7 +44,7 @@ export class Listener {
   constructor(services: SessionServices, options: ListenerOptions) {
     this.services = services;
     this.options = options;
-    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
       this.accept(socket),
     );
   }

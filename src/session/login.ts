@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { ownCopy } from '../base/own-copy.ts';
 import {
   AuthenticationCode,
   authenticationCode,
@@ -40,6 +41,7 @@ export type LoginEnd =
 
 /** The newest protocol that the gateway understands. */
 const MINOR_MAX = 2;
+const NONE = Buffer.alloc(0);
 /** PG_MAX_AUTH_TOKEN_LENGTH of PostgreSQL. */
 const TOKEN_BYTES = 65_535;
 
@@ -70,7 +72,9 @@ class Login {
   private readonly upstream: Link;
   private readonly resolve: (end: LoginEnd) => void;
   private fromClient: Buffer;
-  private fromUpstream: Buffer = Buffer.alloc(0);
+  private fromUpstream: Buffer = NONE;
+  /** What of it the client is to have, in one write: a login is answered by some fifteen messages at once. */
+  private toClient: Buffer[] = [];
   /** The server has asked, and the client's next message is the answer. */
   private answerDue: 'password' | 'sasl-initial' | null = null;
   private bindingStripped = false;
@@ -171,16 +175,29 @@ class Login {
   }
 
   private upstreamSent(bytes: Buffer, length: number): void {
-    this.fromUpstream = Buffer.concat([this.fromUpstream, bytes.subarray(0, length)]);
-    while (!this.over && this.fromUpstream.length >= HEADER_BYTES) {
-      const type = this.fromUpstream[0]!;
-      const size = lengthAt(this.fromUpstream, 0);
-      if (!isBackendHeaderValid(type, size) || size > LIMITS.controlReplyBytes) return this.notPostgres();
-      if (this.fromUpstream.length < size + 1) return;
-      const message = Buffer.from(this.fromUpstream.subarray(0, size + 1));
-      this.fromUpstream = Buffer.from(this.fromUpstream.subarray(size + 1));
+    const all = Buffer.concat([this.fromUpstream, bytes.subarray(0, length)]);
+    let at = 0;
+    while (!this.over && all.length - at >= HEADER_BYTES) {
+      const type = all[at]!;
+      const size = lengthAt(all, at);
+      if (!isBackendHeaderValid(type, size) || size > LIMITS.controlReplyBytes) {
+        this.notPostgres();
+        break;
+      }
+      if (all.length - at < size + 1) break;
+      const message = all.subarray(at, at + size + 1);
+      at += size + 1;
+      this.fromUpstream = all.subarray(at);
       this.message(type, message, message.subarray(HEADER_BYTES));
     }
+    this.fromUpstream = all.subarray(at);
+    this.tellClient();
+  }
+
+  private tellClient(): void {
+    if (this.toClient.length === 0) return;
+    this.client.write(this.toClient.length === 1 ? this.toClient[0]! : Buffer.concat(this.toClient));
+    this.toClient = [];
   }
 
   private notPostgres(): void {
@@ -206,7 +223,7 @@ class Login {
       case Backend.BackendKeyData: {
         const key = decodeBackendKeyData(body);
         this.processId = key?.processId ?? null;
-        this.secretKey = key?.secretKey ?? null;
+        this.secretKey = key === null ? null : ownCopy(key.secretKey);
         break;
       }
       case Backend.ParameterStatus: {
@@ -221,11 +238,11 @@ class Login {
       case Backend.ReadyForQuery:
         // Only a server that has let the client in may be ready; whatever else says so is not one.
         if (!this.authenticated) return this.notPostgres();
-        this.client.write(message);
+        this.toClient.push(message);
         return this.open();
       default:
     }
-    this.client.write(message);
+    this.toClient.push(message);
   }
 
   private authentication(message: Buffer, body: Buffer): void {
@@ -233,17 +250,17 @@ class Login {
     switch (authenticationCode(body)) {
       case AuthenticationCode.Ok:
         this.authenticated = true;
-        this.client.write(message);
+        this.toClient.push(message);
         return;
       case AuthenticationCode.SaslFinal:
-        this.client.write(message);
+        this.toClient.push(message);
         return;
       case AuthenticationCode.Sasl: {
         const mechanisms = decodeSaslMechanisms(body);
         if (mechanisms === null) return this.notPostgres();
         const relayed = mechanisms.filter((mechanism) => !mechanism.endsWith('-PLUS'));
         this.bindingStripped = relayed.length < mechanisms.length;
-        this.client.write(this.bindingStripped ? encodeSaslMechanisms(relayed) : message);
+        this.toClient.push(this.bindingStripped ? encodeSaslMechanisms(relayed) : message);
         this.answerDue = 'sasl-initial';
         break;
       }
@@ -253,7 +270,7 @@ class Login {
       case AuthenticationCode.GssContinue:
       case AuthenticationCode.Sspi:
       case AuthenticationCode.SaslContinue:
-        this.client.write(message);
+        this.toClient.push(message);
         this.answerDue = 'password';
         break;
       default:
@@ -266,11 +283,11 @@ class Login {
   private negotiateVersion(message: Buffer, body: Buffer): void {
     const server = decodeNegotiateProtocolVersion(body);
     if (this.negotiated === null || server === null) {
-      this.client.write(message);
+      this.toClient.push(message);
       return;
     }
     const unknown = [...new Set([...this.negotiated.unknown, ...server.unknownOptions])];
-    this.client.write(
+    this.toClient.push(
       encodeNegotiateProtocolVersion(server.major, Math.min(server.minor, this.negotiated.minor), unknown),
     );
     this.negotiated = null;
@@ -278,7 +295,7 @@ class Login {
 
   private tellNegotiated(): void {
     if (this.negotiated === null) return;
-    this.client.write(encodeNegotiateProtocolVersion(3, this.negotiated.minor, this.negotiated.unknown));
+    this.toClient.push(encodeNegotiateProtocolVersion(3, this.negotiated.minor, this.negotiated.unknown));
     this.negotiated = null;
   }
 
@@ -300,7 +317,7 @@ class Login {
         secretKey: this.secretKey,
         parameters: this.parameters,
         clientAhead: this.fromClient,
-        upstreamAhead: this.fromUpstream,
+        upstreamAhead: Buffer.from(this.fromUpstream),
       },
     });
   }

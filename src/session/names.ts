@@ -11,6 +11,8 @@ import type { Analysis, TextFacts } from '../sql/effects.ts';
 export interface PreparedStatement {
   /** Null where SQL PREPARE made it; its text is part of another. */
   readonly text: string | null;
+  /** The text of a Parse byte for byte, where `text` is not (`exactText`). */
+  readonly exact?: string | undefined;
   /** Where SQL PREPARE made it: the whole text that it was part of, as the server keeps it, if that is known. */
   readonly source?: string | null;
   /** The types of its parameters that a Parse has declared, as they are on the wire. */
@@ -19,11 +21,13 @@ export interface PreparedStatement {
   /** How the text was read; a later epoch reads it again. */
   readonly facts: TextFacts;
   readonly epoch: number;
+  /** When its literals were read. */
+  readonly literalsEpoch: number;
 }
 
 /** The length of the texts that a statement keeps. */
-export function charsOf({ text, source, types }: PreparedStatement): number {
-  return (text ?? source ?? '').length + types.length;
+export function charsOf({ text, exact, source, types }: PreparedStatement): number {
+  return (text ?? source ?? '').length + (exact?.length ?? 0) + types.length;
 }
 
 /** The statements that EXECUTEs in a text name, as things stood. */

@@ -55,6 +55,7 @@ export const NO_STATEMENT: PreparedStatement = Object.freeze({
   analysis: UNKNOWN_STATEMENT,
   facts: Object.freeze({ encoding: 'utf8', standardConformingStrings: true, catalogFirst: true }),
   epoch: -1,
+  literalsEpoch: -1,
 });
 
 /** What an Execute runs of whose portal nothing is known, but for the decision. */

@@ -1,4 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
+import { ownCopy } from '../base/own-copy.ts';
 import type { Hold } from '../policy/decision.ts';
 import { computePreview, countNow } from '../preview/compute.ts';
 import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
@@ -35,9 +36,9 @@ export function boundValues(
   nameStart: number,
   nameEnd: number,
 ): BoundValues | null {
-  const bind = decodeFrontendMessage(Frontend.Bind, Buffer.from(bytes.subarray(start, end)), 'latin1');
+  const bind = decodeFrontendMessage(Frontend.Bind, ownCopy(bytes.subarray(start, end)), 'latin1');
   if (bind.kind !== 'bind') return null;
-  return { bind, statement: Buffer.from(bytes.subarray(nameStart, nameEnd)) };
+  return { bind, statement: ownCopy(bytes.subarray(nameStart, nameEnd)) };
 }
 
 export interface HeldText {

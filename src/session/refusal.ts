@@ -66,11 +66,15 @@ export function holdEndedError(
         outcome.error instanceof HoldfastError ? outcome.error.code : 'STORE_FAILED',
         'statement refused because it could not be held for approval',
         outcome.error.message,
-        'It was not run. The gateway lets nothing through that it cannot record.',
+        `It was not run. ${hintOf(outcome.error) ?? 'The gateway lets nothing through that it cannot record.'}`,
       );
     default:
       return outcome satisfies never;
   }
+}
+
+function hintOf(error: Error): string | null {
+  return error instanceof HoldfastError ? (error.hint ?? null) : null;
 }
 
 /** As the server says it. */

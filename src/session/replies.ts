@@ -25,11 +25,10 @@ export const ReplyKind = {
 } as const;
 export type ReplyKind = (typeof ReplyKind)[keyof typeof ReplyKind];
 
-const ENDS_SEGMENT: ReadonlySet<ReplyKind> = new Set([
-  ReplyKind.Sync,
-  ReplyKind.Query,
-  ReplyKind.FunctionCall,
-]);
+/** It ends a segment, and is owed a ReadyForQuery. */
+export function endsSegment(kind: ReplyKind): boolean {
+  return kind === ReplyKind.Sync || kind === ReplyKind.Query || kind === ReplyKind.FunctionCall;
+}
 
 /** One message sent upstream and not answered in full. Objects are kept and used again by the queue. */
 export class Reply {
@@ -129,7 +128,7 @@ export class ReplyQueue {
     if (this.count === this.ring.length) this.grow();
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
-    if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !ENDS_SEGMENT.has(kind);
+    if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !endsSegment(kind);
     if (kind === ReplyKind.Execute || kind === ReplyKind.Query || kind === ReplyKind.FunctionCall)
       this.executions++;
     reply.kind = kind;

@@ -35,8 +35,16 @@ const BLOCKED: WithoutPlan = { kind: 'block' };
 const NOT_SEEN = 'it runs what the gateway has not read as text';
 
 /** As `rule`, for a statement of which no snapshot can be taken because of the way that it comes. */
-export function ruleUncaptured(state: SessionState, ...rest: Tail<Parameters<typeof rule>>): Ruling {
-  const [holds, analysis, text, parameters, answer, read, , sent] = rest;
+export function ruleUncaptured(
+  state: SessionState,
+  holds: HoldDesk,
+  analysis: Analysis,
+  text: string | null,
+  parameters: number,
+  answer: Answer | null,
+  read: Analysis,
+  sent: Sent | null = null,
+): Ruling {
   const ruling = rule(state, holds, analysis, text, parameters, answer, read, NOT_SEEN, sent);
   if (ruling.kind !== 'run' || !wantsSnapshot(ruling.decision)) return ruling;
   if (state.services.snapshots === null) return ruling;
@@ -69,8 +77,6 @@ function heldInstead(
 
 type HeldTerms = Extract<WithoutPlan, { readonly kind: 'hold' }>;
 
-type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
-
 type Held = Extract<Answer['outcome'], { readonly kind: 'held' }>;
 
 /** Whether the approval is one of what is to be decided by now, since policy and settings may have moved meanwhile. */
@@ -86,9 +92,18 @@ function isApproved(held: Held, decision: Hold): boolean {
  * What was decided of a statement; while the audit cannot be stored, only reads go on. Others wait a little for the
  * store, unless they have waited for anything already.
  */
-export function rule(...given: Parameters<typeof decided>): Ruling {
-  const ruling = decided(...given);
-  const [state, , analysis, , , answer, read] = given;
+export function rule(
+  state: SessionState,
+  holds: HoldDesk,
+  analysis: Analysis,
+  text: string | null,
+  parameters: number,
+  answer: Answer | null,
+  read: Analysis,
+  unseen: string | null = null,
+  sent: Sent | null = null,
+): Ruling {
+  const ruling = decided(state, holds, analysis, text, parameters, answer, read, unseen, sent);
   if (ruling.kind !== 'run' || !state.services.audit.failing || onlyReads(state, analysis)) return ruling;
   const { textFacts: facts } = state;
   if (answer === null) {
@@ -104,6 +119,13 @@ function onlyReads(state: SessionState, analysis: Analysis): boolean {
   return !commits(analysis) || state.services.audit.isRecorded(state.identity);
 }
 
+/** Whether nothing stands against a statement but what may be put on the role; `why` there will be no snapshot of it. */
+function goesOn({ services }: SessionState, decision: Decision, why: string | null): boolean {
+  if (decision.action === 'allow') return true;
+  if (decision.action !== 'snapshot') return false;
+  return why === null || decision.snapshot !== 'required' || services.snapshots === null;
+}
+
 /** What policy says, or what has come of it where the statement was held. */
 function decided(
   state: SessionState,
@@ -113,10 +135,16 @@ function decided(
   parameters: number,
   answer: Answer | null,
   read: Analysis,
-  unseen: string | null = null,
-  sent: Sent | null = null,
+  unseen: string | null,
+  sent: Sent | null,
 ): Ruling {
   const decision = state.decide(analysis);
+  if (answer === null && goesOn(state, decision, unseen)) {
+    const refused = refusedByRestraint(state, analysis);
+    return refused === null
+      ? { kind: 'run', decision, approvalId: null, holdMs: 0 }
+      : { kind: 'refuse', ...refused, approvalId: null, holdMs: 0 };
+  }
   const { restraints } = state.services;
   const held = answer?.outcome?.kind === 'held' ? answer.outcome : null;
   const approvalId = held?.approvalId ?? null;
@@ -143,8 +171,7 @@ function decided(
     case 'allow':
       return { kind: 'run', decision, approvalId, holdMs };
     case 'snapshot': {
-      if (why === null || decision.snapshot !== 'required' || state.services.snapshots === null)
-        return { kind: 'run', decision, approvalId, holdMs };
+      if (why === null || goesOn(state, decision, why)) return { kind: 'run', decision, approvalId, holdMs };
       const planless = decision.withoutPlan ?? BLOCKED;
       if (planless.kind === 'allow')
         return { kind: 'run', decision: noted(decision, null, why), approvalId, holdMs };

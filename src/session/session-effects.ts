@@ -117,10 +117,11 @@ export function statementsSent(
   analysis: Analysis,
   reply: Reply,
   source: string | null,
+  now: number,
 ): void {
   if (analysis.touchesSession || state.settings.mayBePutBack)
     applySessionEffects(state, analysis, reply, source);
-  const code = state.written.codeOf(analysis);
+  const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
 }
 
@@ -228,7 +229,14 @@ function named(state: SessionState, name: string, value: PreparedStatement | nul
   return key === null ? null : { name: key, value };
 }
 
+/** They decide what an untyped literal is read as, which happens as its statement is prepared. */
+const LITERALS: ReadonlySet<string> = new Set([
+  ...['datestyle', 'timezone', 'time zone', 'intervalstyle', 'timezone_abbreviations', 'array_nulls'],
+  ...['xmloption', 'transform_null_equals', 'lc_monetary', 'default_text_search_config'],
+]);
+
 function settingChanges(state: SessionState, name: string, value: string | null): void {
+  if (LITERALS.has(name)) state.literalsChange();
   if (READING.has(name)) state.settings.textTouched();
   if (name === 'search_path') state.searchPathSet(value);
   if (ROLES.has(name) || name === 'row_security') state.epoch++;
@@ -237,6 +245,7 @@ function settingChanges(state: SessionState, name: string, value: string | null)
 
 /** The name is null for all of them. */
 function settingResets(state: SessionState, name: string | null): void {
+  if (name === null || LITERALS.has(name)) state.literalsChange();
   if (name === null || READING.has(name)) state.settings.textTouched();
   if (resetsPath(name)) state.settings.pathReset();
 }
@@ -263,5 +272,6 @@ function prepared(
     }),
     facts: state.textFacts,
     epoch: state.epoch,
+    literalsEpoch: state.literalsEpoch,
   };
 }

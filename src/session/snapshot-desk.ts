@@ -304,6 +304,7 @@ export class SnapshotDesk {
     const problem = problemOfBoundDrop(portal.statement, portal.analysis);
     if (problem !== null) return withoutPlan(decision, problem);
     const text = Buffer.from(portal.statement.text!, 'utf8');
+    if (!isReadAlike(this.state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
     return { drop: true, sent, name, portal, decision, text, statement };
   }
 

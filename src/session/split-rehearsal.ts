@@ -5,6 +5,7 @@ import { planCapture } from '../snapshot/plan.ts';
 import { isDrop, SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import { keep } from './drop-run.ts';
+import { OwnEncoding } from './own-encoding.ts';
 import { planRequest } from './prepared-text.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
@@ -76,19 +77,24 @@ async function tryPlan({ state, services, connection }: SplitRun, { text }: Part
 }
 
 async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
-  const { services, connection, block } = run;
-  const reading = await services.readDrop(text);
+  const { state, services, connection, block } = run;
+  const utf8 = utf8Of(state, text);
+  if (utf8 === null) return NOT_ASCII;
+  const reading = await services.readDrop(utf8);
   if (reading.kind === 'other drop') return reading.reason;
   // It would be copied twice.
   if (reading.kind === 'drop columns') return `${SEVERAL}, one of which drops columns`;
   if (reading.kind === 'drop database') return `${SEVERAL}, one of which drops a database`;
   if (reading.kind === 'no drop') return 'what it drops is not understood';
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
+  const encoding = new OwnEncoding(state, connection);
   try {
-    const outcome = await keep(connection, reading, text.toString('utf8'), newId('snap'), true);
+    await encoding.begin();
+    const outcome = await keep(connection, reading, utf8.toString('utf8'), newId('snap'), true);
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);
     else await connection.run(plainQuery('ROLLBACK'), () => {});
+    encoding.end();
   }
 }

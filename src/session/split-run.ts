@@ -213,7 +213,7 @@ function sendPart({ state, entry: { analysis: whole } }: SplitRun, part: Part, e
   reply.statementsDone = part.first;
   reply.decision = entry.decision;
   state.services.audit.begin(entry);
-  statementsSent(state, part.analysis, reply, null);
+  statementsSent(state, part.analysis, reply, null, nowMs());
   state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([padded(part), ZERO])));
   return reply;
 }

@@ -10,7 +10,7 @@ import {
 import { isDrop, problemOfOne, SEVERAL } from './capturable.ts';
 import { type Capturing, wantsSnapshot } from './noted.ts';
 import type { SessionState } from './state.ts';
-import { NOT_UTF8 } from './text-encoding.ts';
+import { problemOfNames } from './text-encoding.ts';
 
 /**
  * Which texts of several statements may be sent as a Query for each, inside BEGIN … COMMIT, because nothing in them is
@@ -51,9 +51,7 @@ function problemOfSeveral(state: SessionState, analysis: Analysis): string | nul
   for (const single of singles(analysis)) {
     const decision = state.decide(single);
     if (!wantsSnapshot(decision)) continue;
-    if (isDrop(single) && state.textFacts.encoding !== 'utf8') return NOT_UTF8;
-    if (isDrop(single)) continue;
-    const problem = problemOfOne(state, single);
+    const problem = isDrop(single) ? problemOfNames(state) : problemOfOne(state, single);
     if (problem !== null) return problem;
   }
   return null;

@@ -126,6 +126,9 @@ export class SessionState {
   executedIn = -1;
   /** The last segment in which a BEGIN was executed. */
   begunIn = -1;
+  /** Moves on whenever what untyped literals are read as may have changed. */
+  literalsEpoch = 0;
+  private literalsTouched = false;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**
@@ -141,6 +144,8 @@ export class SessionState {
   readyWhileAsked = 0;
   /** Queries of the gateway's own that stand among the replies. */
   hiddenQueued = 0;
+  /** While queries of the gateway's own write UTF-8 instead: what the server has told last of `client_encoding`. */
+  encodingAside: string | null = null;
   /** A portal of which the rows are to be captured, and that has not run yet. There is at most one. */
   bound: BoundPortal | BoundDrop | null = null;
   /** An Execute of such a portal that has not been sent, because it is done otherwise once a Sync stands behind it. */
@@ -174,6 +179,9 @@ export class SessionState {
   private waitingForAnswer: (() => void)[] = [];
   private boundPolicy: SessionPolicy;
   private boundTo: PolicySource['current'];
+  /** What was decided last, which is asked for several times while a message is dealt with. */
+  private decidedLast: Analysis | null = null;
+  private lastDecision: Decision = REPLICATION;
   /** A replication connection, where the configuration lets them in: its commands are not SQL. */
   private readonly replication: boolean;
 
@@ -228,9 +236,16 @@ export class SessionState {
     return this.parameters.get('server_encoding') === 'UTF8';
   }
 
+  /** What a literal in a text stands for, such as a date, may be another from now on. */
+  literalsChange(): void {
+    this.literalsEpoch++;
+    this.literalsTouched = true;
+  }
+
   /** Code that the gateway has not read is sent; it may not be known to touch names. */
   codeRuns(code: 'settings' | 'names' = 'names'): void {
     this.epoch++;
+    this.literalsChange();
     if (code === 'names') {
       this.codeEpoch = this.epoch;
       this.namesDoubted = !this.replication;
@@ -273,7 +288,12 @@ export class SessionState {
     if (!isLast) return;
     this.endsBlock = false;
     this.written.ready(this.transactionStatus);
-    if (this.transactionStatus === 'I') this.inImplicitBlock = false;
+    if (this.transactionStatus !== 'I') return;
+    this.inImplicitBlock = false;
+    if (!this.literalsTouched) return;
+    // What was set in a transaction that has failed, or for it alone, is put back.
+    this.literalsEpoch++;
+    this.literalsTouched = false;
   }
 
   /**
@@ -306,10 +326,16 @@ export class SessionState {
     if (this.replication) return REPLICATION;
     const current = this.services.policy.current;
     if (current !== this.boundTo) this.bindPolicy();
-    return this.boundPolicy.decide(analysis);
+    if (analysis === this.decidedLast) return this.lastDecision;
+    const decision = this.boundPolicy.decide(analysis);
+    // What was read of a text of many statements would be kept for as long as the session is idle.
+    this.decidedLast = analysis.statements.length > 1 ? null : analysis;
+    this.lastDecision = decision;
+    return decision;
   }
 
   private bindPolicy(): void {
+    this.decidedLast = null;
     this.boundTo = this.services.policy.current;
     this.boundPolicy = this.boundTo.forSession(this.facts);
   }

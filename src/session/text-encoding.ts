@@ -7,10 +7,18 @@ import type { SessionState } from './state.ts';
  */
 
 export const NOT_UTF8 = 'the client does not write UTF-8 (client_encoding)';
+export const INEXACT =
+  'not every text comes back the same from the encoding of the client (client_encoding), nor is it UTF-8';
 export const NOT_ASCII = 'it is not ASCII, and the client does not write UTF-8 (client_encoding)';
 
 /** One byte a character, each that of one character of Unicode. */
 const SINGLE_BYTES = /^(?:LATIN(?:[1-9]|10)|ISO_8859_[5-8]|WIN(?:125[0-8]|866|874)|KOI8[RU])$/;
+
+/**
+ * Of several bytes a character, into which a character of Unicode is converted to come back as itself or not at all.
+ * That is so of no other: of EUC_JP for all but one, of SJIS for all but eight.
+ */
+const SEVERAL_BYTES: ReadonlySet<string> = new Set(['EUC_CN', 'EUC_KR', 'BIG5', 'UHC', 'GB18030']);
 
 /** Why values in the client's encoding may not be what they were, or null. */
 export function problemOfEncoding(state: SessionState): string | null {
@@ -20,7 +28,14 @@ export function problemOfEncoding(state: SessionState): string | null {
   const server = state.parameters.get('server_encoding') ?? '';
   // Nothing is converted.
   if (client === 'SQL_ASCII' || server === 'SQL_ASCII' || client === server) return null;
-  return server === 'UTF8' && SINGLE_BYTES.test(client) ? null : NOT_UTF8;
+  const keeps = server === 'UTF8' && (SINGLE_BYTES.test(client) || SEVERAL_BYTES.has(client));
+  return keeps ? null : INEXACT;
+}
+
+/** Why names and definitions cannot be kept, which have to be in UTF-8, or null. */
+export function problemOfNames(state: SessionState): string | null {
+  const readable = state.textFacts.encoding === 'utf8' || state.parameters.get('server_encoding') === 'UTF8';
+  return readable ? null : NOT_UTF8;
 }
 
 /** The client's own text in UTF-8; null where its bytes are not understood. */

@@ -69,28 +69,27 @@ export class WrittenTables {
   }
 
   /** The tables of which it has to be asked; none where it would change nothing. */
-  unknown(analysis: Analysis): readonly string[] {
+  unknown(analysis: Analysis, now: number): readonly string[] {
     const tables = tablesOf(analysis);
-    if (tables.length === 0) return NOTHING;
-    const now = nowMs();
-    const unknown: string[] = [];
-    for (const name of tables) {
-      const known = this.find(name, now);
+    let unknown: string[] | null = null;
+    for (let i = 0; i < tables.length; i++) {
+      const known = this.find(tables[i]!, now);
       if (known === 'names') return NOTHING;
-      if (known === null) unknown.push(name);
+      if (known !== null) continue;
+      unknown ??= [];
+      unknown.push(tables[i]!);
     }
-    return unknown;
+    return unknown ?? NOTHING;
   }
 
   /** The statement is sent: how dangerous what runs with it may be. */
-  codeOf(analysis: Analysis): TableCode {
+  codeOf(analysis: Analysis, now: number): TableCode {
     const tables = tablesOf(analysis);
-    if (tables.length === 0) return 'none';
     // What was known when it was decided may be old by a little more.
-    const since = nowMs() - LIMITS.tableCodeMs;
+    const since = now - LIMITS.tableCodeMs;
     let worst: TableCode = 'none';
-    for (const name of tables) {
-      const code = this.find(name, since) ?? 'names';
+    for (let i = 0; i < tables.length; i++) {
+      const code = this.find(tables[i]!, since) ?? 'names';
       if (code === 'names') return code;
       if (code === 'settings') worst = code;
     }

@@ -133,6 +133,8 @@ export async function planCapture(
     return await planSlice(connection, catalog, request);
   } catch (error) {
     if (error instanceof UnreadableName) return none(error.message);
+    // In some encodings the second byte of a character may be a backslash.
+    if (request.asciiNames === true && error instanceof SyntaxError) return none(UNREADABLE);
     throw error;
   }
 }
@@ -211,6 +213,8 @@ async function planView(
 
 class UnreadableName extends Error {}
 
+const UNREADABLE = 'a name of its tables is not ASCII, and the client does not write UTF-8';
+
 async function ask(
   connection: HiddenConnection,
   catalog: Catalog,
@@ -222,7 +226,7 @@ async function ask(
   const answer = await catalog.ask(connection, { scope, relations: targets, allReferrers, functions });
   const implied = 'implied' in slice ? [slice.implied, slice.impliedByValues] : [];
   if (asciiNames === true && !isAscii([targets, functions, implied, [...answer.relations.values()]]))
-    throw new UnreadableName('a name of its tables is not ASCII, and the client does not write UTF-8');
+    throw new UnreadableName(UNREADABLE);
   return answer;
 }
 

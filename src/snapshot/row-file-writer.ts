@@ -116,7 +116,10 @@ export class RowFileWriter {
   }
 
   async #start(): Promise<RowStream> {
-    const blob = await this.#store.create(this.#key);
+    const blob = await this.#store.create(this.#key).catch((error: unknown) => {
+      this.#failure ??= error;
+      throw error;
+    });
     const zstd = createZstdCompress(STREAM);
     const stored = this.#stream(blob, zstd);
     // The failure is kept, and told by the next call.

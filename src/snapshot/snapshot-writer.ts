@@ -3,6 +3,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
+import { discardManifest } from './discard-manifest.ts';
 import {
   type Manifest,
   type ManifestSequence,
@@ -133,6 +134,16 @@ export class SnapshotWriter implements SnapshotSinks {
     return files;
   }
 
+  /** Where it cannot be removed now, it is marked meanwhile, and keeps its files, which a manifest never names in vain. */
+  async #removeManifest(): Promise<void> {
+    try {
+      await this.#store.remove(manifestKey(this.#folder));
+    } catch (error) {
+      void discardManifest(this.#store, this.#folder, Promise.resolve());
+      throw error;
+    }
+  }
+
   /** Never rejects: what cannot be taken away belongs to no snapshot, and is left to whoever sweeps. */
   async abort(): Promise<void> {
     this.#givenUp = true;
@@ -140,8 +151,7 @@ export class SnapshotWriter implements SnapshotSinks {
     // A manifest that is on its way would come after its files had gone.
     await this.#finishing?.catch(() => {});
     try {
-      // A manifest never names files that are gone.
-      if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));
+      if (this.#manifestMayBeThere) await this.#removeManifest();
       for (const { blob } of this.#finished) await this.#store.remove(blob);
     } catch {}
   }

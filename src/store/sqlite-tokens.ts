@@ -14,6 +14,11 @@ export const PERSONS_SCHEMA = `
   alter table approval_votes add column person text;
 `;
 
+/** Who might do everything made tokens that counted as somebody else's; whose they are is found by their makers now. */
+export const MAKERS_SCHEMA = `
+  update tokens set person = null where created_by like 'token:%';
+`;
+
 export function tokenCalls(
   database: DatabaseSync,
 ): Pick<StoreCalls, 'insertToken' | 'deleteToken' | 'tokens'> {

@@ -1,4 +1,5 @@
 import { quoteLiteral, quoteName } from '../catalog/quote.ts';
+import { isRetyped, notNull } from './column-changes.ts';
 import { type Change, describeChange } from './definition-changes.ts';
 import { comment, ENABLING, named } from './definitions.ts';
 import type { RestoreStep } from './steps.ts';
@@ -126,7 +127,7 @@ class WayBack {
   }
 
   #step(stage: Stage, what: string, ...sqls: readonly string[]): void {
-    for (const sql of sqls) this.#steps.get(stage)!.push({ sql, what });
+    this.#steps.get(stage)!.push(...sqls.map((sql) => ({ sql, what })));
   }
 
   #setting(table: TableDefinition, key: string, before: Part | null, after: Part | null): void {
@@ -178,9 +179,13 @@ class WayBack {
   /** What a table has by a place that it is given goes with that. */
   #isGivenPlace({ oid }: TableDefinition): boolean {
     return this.#changes.some(
-      ({ table, section, key, before }) =>
-        table === oid && section === 'settings' && key === 'place' && before?.['parents'] === null,
+      (change) => change.table === oid && isPlace(change) && change.before?.['parents'] === null,
     );
+  }
+
+  /** What it inherits then comes and goes with its place. */
+  #isPlacedAnew({ oid }: TableDefinition): boolean {
+    return this.#changes.some((change) => change.table === oid && isPlace(change));
   }
 
   #column(table: TableDefinition, change: Change): void {
@@ -261,15 +266,14 @@ class WayBack {
     after: ConstraintPart | null,
   ): void {
     const what = `the constraint ${name} of ${named(table)}`;
+    if (before?.local === false && after?.local === true && !this.#isPlacedAnew(table))
+      return refuse(`it leaves ${what} to that table alone, which would stay its own`);
     const alter = `ALTER TABLE ${named(table)}`;
     const remade = before?.definition !== after?.definition || before?.type !== after?.type;
+    const dropped = `${alter} DROP CONSTRAINT ${quoteName(name)}`;
     // It goes with that of the whole, and what is inherited comes with what it is inherited from.
     if (remade && after !== null && after.inherited === 0 && (before !== null || !this.#adds))
-      this.#step(
-        after.type === 'f' ? 'unreferred' : 'dropped',
-        what,
-        `${alter} DROP CONSTRAINT ${quoteName(name)}`,
-      );
+      this.#step(after.type === 'f' ? 'unreferred' : 'dropped', what, dropped);
     if (before === null) return;
     if (remade && before.whole !== null && !before.noInherit) this.#named(table, name, before.whole);
     else if (remade && (before.inherited === 0 || this.#isMadeForItself(table, name, before))) {
@@ -365,23 +369,24 @@ class WayBack {
 
   #referrer(change: Change): void {
     const before = change.before as ReferrerPart | null;
-    if (before === null || change.after !== null) return refuse(`it changes ${describeChange(change)}`);
-    const name = quoteName(before.name);
-    const what = `the foreign key ${before.name} of ${before.table}`;
+    const after = change.after as ReferrerPart | null;
+    const one = before ?? after!;
+    if (before !== null && after !== null) return refuse(`it changes ${describeChange(change)}`);
+    const name = quoteName(one.name);
+    const what = `the foreign key ${one.name} of ${one.table}`;
+    // Only an undo makes one, of which this is the undo.
+    if (before === null)
+      return this.#step('unreferred', what, `ALTER TABLE ${one.table} DROP CONSTRAINT ${name}`);
     this.#step('reference', what, `ALTER TABLE ${before.table} ADD CONSTRAINT ${name} ${before.definition}`);
     this.#step('trait', what, ...comment(`CONSTRAINT ${name} ON ${before.table}`, before.comment));
     if (before.unenforced) this.#notes.push(`${what}, whose triggers were disabled, is enforced again`);
   }
 }
 
+const isPlace = ({ section, key }: Change): boolean => section === 'settings' && key === 'place';
+
 function refuse(reason: string): never {
   throw new Irreversible(reason);
-}
-
-export function isRetyped({ section, before, after }: Change): boolean {
-  if (section !== 'columns' || before === null || after === null) return false;
-  const type = ({ type, typeOid, collation }: ColumnPart) => JSON.stringify([type, typeOid, collation]);
-  return type(before as ColumnPart) !== type(after as ColumnPart);
 }
 
 const IDENTITIES: Readonly<Record<string, string>> = { d: 'DEFAULT', n: 'NOTHING', f: 'FULL' };
@@ -393,22 +398,3 @@ const STAGE_OF: Readonly<Record<string, Stage>> = {
   n: 'column',
   f: 'reference',
 };
-
-/** From 18 on a constraint says that a column has to have a value, and brings that back. */
-function notNull(
-  changes: readonly Change[],
-  { table, before, after }: Change,
-  alter: string,
-  wholes: boolean,
-): string[] {
-  const was = (before as ColumnPart).notNull;
-  if (was === (after as ColumnPart).notNull || (wholes && !was)) return [];
-  const name = (before as ColumnPart).name;
-  const isOf = (part: Part | null) =>
-    part?.['type'] === 'n' && (part as ConstraintPart).columns?.includes(name) === true;
-  const told = changes.some(
-    (each) =>
-      each.table === table && each.section === 'constraints' && (isOf(each.before) || isOf(each.after)),
-  );
-  return told ? [] : [`${alter} ${was ? 'SET' : 'DROP'} NOT NULL`];
-}

@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
-import { isRetyped } from './alter-plan.ts';
+import { isRetyped } from './column-changes.ts';
 import { makeCopy } from './column-copy.ts';
 import { ON_CONFLICT } from './column-values.ts';
 import type { Change } from './definition-changes.ts';

@@ -172,6 +172,7 @@ async function within<T>(session: UndoSession, work: () => Promise<T>): Promise<
 }
 
 interface Shape {
+  readonly file: RowsFile;
   readonly columns: ManifestTable['columns'];
   /** As they are copied. */
   readonly values: readonly string[];
@@ -186,11 +187,13 @@ async function archiveTable(
   object: TrashedObject,
 ): Promise<ManifestTable | null> {
   const place = archivedTableFolder(folder, object.oid);
-  const known = await readKnown(request, place);
-  if (known !== null) return known.tables[0] ?? null;
+  const known = (await readKnown(request, place))?.tables[0];
   const shape = await within(session, () => readShape(session, object));
   if (shape === null) return null;
+  if (known !== undefined && (await within(session, () => hasAsMany(session, object, known.before?.rows))))
+    return known;
   const file = await copyRows(request, session, object, shape, `${place}/rows.before${ROW_FILE_SUFFIX}`);
+  await within(session, () => demandUntouched(session, object, shape.file, file.rows));
   const table: ManifestTable = {
     schema: object.schema,
     name: object.name,
@@ -205,6 +208,35 @@ async function archiveTable(
   const { dropped: _, ...rest } = manifest;
   await writeAnew(request.store, place, copyOf(rest, { tables: [table] }));
   return table;
+}
+
+/**
+ * The steps are transactions of their own, between which rows change their places where a table is written anew, and those
+ * of a copy go where an undo gives them back. A file that stood before the first step and after the last stood throughout.
+ */
+async function demandUntouched(
+  session: UndoSession,
+  object: TrashedObject,
+  file: RowsFile,
+  rows: number,
+): Promise<void> {
+  const now = await fileOf(session, object);
+  if (now?.oid === file.oid && now.node === file.node && (await hasAsMany(session, object, rows))) return;
+  const { kind, schema, name } = object;
+  throw new Error(`${kind} ${schema}.${name}: it was written anew or emptied while it was copied`);
+}
+
+/** Rows of a whole table in the trash nobody changes but a superuser, and they may be too many to be counted. */
+async function hasAsMany(
+  session: UndoSession,
+  { kind, trash_name }: TrashedObject,
+  rows: number | undefined,
+): Promise<boolean> {
+  if (kind !== 'column') return true;
+  const [row] = await session.query(
+    `SELECT pg_catalog.count(*) FROM ONLY ${quoteQualified(TRASH_SCHEMA, trash_name)}`,
+  );
+  return Number(row?.[0]) === rows;
 }
 
 async function copyRows(
@@ -277,30 +309,45 @@ const COLUMNS = `WITH RECURSIVE parts(root, oid) AS (
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace JOIN binaries b ON b.root = a.atttypid
    WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
 
-/** Null for what has no rows of its own, as a partitioned table. */
-async function readShape(
+/** In which file the rows of a table are: TRUNCATE and whatever writes them anew make another. */
+interface RowsFile {
+  readonly oid: number;
+  readonly node: number;
+}
+
+/** The copy of a column's values is known by its name alone: the OID is that of the table, which has stayed. */
+async function fileOf(
   session: UndoSession,
   { kind, oid, trash_name }: TrashedObject,
-): Promise<Shape | null> {
-  // The copy of a column's values is known by its name alone: the OID is that of the table, which has stayed.
+): Promise<(RowsFile & { readonly relkind: string; readonly isHeap: boolean }) | null> {
   const [row] = await session.query(
-    `SELECT c.oid::int8, c.relkind, c.relam = 2, pg_relation_size(c.oid) / current_setting('block_size')::int8, current_setting('block_size')
+    `SELECT c.oid::int8, c.relfilenode::int8, c.relkind, c.relam = 2
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
     [TRASH_SCHEMA, trash_name],
   );
-  if (row === undefined || (kind === 'table' && Number(row[0]) !== oid))
-    throw new Error(`the table ${trash_name} is not in the trash`);
-  const [found, relkind, isHeap, blocks, blockBytes] = row;
-  if (relkind !== 'r') return null;
-  const [columns] = await session.query(COLUMNS, [found!]);
+  if (row === undefined || (kind === 'table' && Number(row[0]) !== oid)) return null;
+  return { oid: Number(row[0]), node: Number(row[1]), relkind: row[2]!, isHeap: row[3] === 't' };
+}
+
+/** Null for what has no rows of its own, as a partitioned table. */
+async function readShape(session: UndoSession, object: TrashedObject): Promise<Shape | null> {
+  const file = await fileOf(session, object);
+  if (file === null) throw new Error(`the table ${object.trash_name} is not in the trash`);
+  if (file.relkind !== 'r') return null;
+  const [size] = await session.query(
+    `SELECT pg_relation_size($1::oid) / current_setting('block_size')::int8, current_setting('block_size')`,
+    [String(file.oid)],
+  );
+  const [blocks, blockBytes] = size!;
+  const [columns] = await session.query(COLUMNS, [String(file.oid)]);
   const described = JSON.parse(columns![0]!) as ManifestTable['columns'];
   const values = described.map(({ name, type, format }) => {
     const value = `r.${quoteName(name)}`;
     return format === 'binary' ? value : written(value, type.oid);
   });
   const step = Math.max(1, Math.floor(LIMITS.trashArchiveStepBytes / Number(blockBytes)));
-  const count = isHeap === 't' ? Math.max(0, Math.ceil(Number(blocks) / step) - 1) : 0;
-  return { columns: described, values, ends: Array.from({ length: count }, (_, i) => (i + 1) * step) };
+  const count = file.isHeap ? Math.max(0, Math.ceil(Number(blocks) / step) - 1) : 0;
+  return { file, columns: described, values, ends: Array.from({ length: count }, (_, i) => (i + 1) * step) };
 }
 
 async function readSequences(

@@ -29,7 +29,9 @@ describe('somebody with two names', () => {
   const two = person('two', null, { person: 'ana' });
 
   it('approves under one of them, and may say so again', () => {
-    expect(whyNotApprove(approval, two)).toBe('two is the same person as one, who has approved it already');
+    expect(whyNotApprove(approval, two)).toBe(
+      "two is the same person as one, who has approved it already: one has made the other's token, or somebody both",
+    );
     expect(whyNotApprove(approval, person('one', null, { person: 'ana' }))).toBeNull();
     expect(whyNotApprove(approval, person('ben'))).toBeNull();
   });

@@ -216,12 +216,20 @@ describe('token', () => {
   });
 
   it('list and revoke', async () => {
-    const item = { name: 'bot', source: 'store', scopes: ['*'], roles: [], groups: [], expires_at: null };
+    const item = {
+      name: 'bot',
+      source: 'store',
+      person: 'ops',
+      scopes: ['*'],
+      roles: [],
+      groups: [],
+      expires_at: null,
+    };
     admin.answerWith(({ method }) => ({
       body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot' },
     }));
     expect((await holdfast(['token'], { env: admin.env })).out).toBe(
-      'NAME  SOURCE  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   *       -      -       -\n',
+      'NAME  SOURCE  PERSON  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   ops     *       -      -       -\n',
     );
     expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe('bot is revoked.\n');
     expect(admin.asked[1]).toMatchObject({ method: 'DELETE', url: '/v1/tokens/b%2Ft' });

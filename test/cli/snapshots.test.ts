@@ -258,7 +258,7 @@ describe('holdfast undo', () => {
     expect((await run('undo', ids[1]!, '--force', ...connection)).out).toContain(
       'Nothing to do: all rows are as they were',
     );
-    expect((await run('undo', 'latest', ...connection)).out).toMatch(/^Done: 30 rows removed\.$/m);
+    expect((await run('undo', own, ...connection)).out).toMatch(/^Done: 30 rows removed\.$/m);
     expect(await rows('select count(*) from line')).toEqual(['40']);
   });
 

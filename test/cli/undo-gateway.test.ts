@@ -69,6 +69,16 @@ it('with a token, the gateway undoes and its audit has it', async () => {
       /^holdfast: it was undone already, by token tests at .*\n {2}--force undoes it all the same\.\n$/,
     ),
   ]);
+  const twice = await run('undo', 'latest');
+  expect([twice.code, twice.err]).toEqual([
+    1,
+    expect.stringMatching(
+      new RegExp(
+        `that of an undo, of ${id}\\n  holdfast undo ${JSON.parse(done.out).undo_snapshot} takes that back`,
+      ),
+    ),
+  ]);
+  expect(await fixture.preciousRows()).toBe(10);
   expect((await run('undo', id, '--force')).out).toContain('Nothing to do: all rows are as they were');
 });
 

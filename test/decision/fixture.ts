@@ -18,11 +18,23 @@ grant all on precious, other to public;
 /** A gateway with a policy in front of a database that has something to lose. */
 export class DecisionFixture {
   readonly postgres: TestPostgres;
-  readonly gateway: TestGateway;
+  #gateway: TestGateway;
+  /** What ran before. */
+  readonly #earlier: TestGateway[] = [];
 
   private constructor(postgres: TestPostgres, gateway: TestGateway) {
     this.postgres = postgres;
-    this.gateway = gateway;
+    this.#gateway = gateway;
+  }
+
+  get gateway(): TestGateway {
+    return this.#gateway;
+  }
+
+  /** Another one runs in the place of the gateway, with its files. */
+  goesOnWith(next: TestGateway): void {
+    this.#earlier.push(this.#gateway);
+    this.#gateway = next;
   }
 
   static async start(
@@ -48,7 +60,7 @@ export class DecisionFixture {
   }
 
   async stop(): Promise<void> {
-    await this.gateway.stop();
+    for (const gateway of [this.#gateway, ...this.#earlier]) await gateway.stop();
     await this.postgres.stop();
   }
 

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
+import { startGateway } from '../support/gateway.ts';
 import { errorsOf, type RawClient } from '../support/raw-client.ts';
 import { DecisionFixture, heldId } from './fixture.ts';
 
@@ -30,7 +32,7 @@ const PEOPLE = {
 type Person = keyof typeof PEOPLE;
 
 let fixture: DecisionFixture;
-const tokens = new Map<Person | 'one' | 'two', string>();
+const tokens = new Map<Person | 'one' | 'two' | 'puppet' | 'puppet of it', string>();
 
 beforeAll(async () => {
   fixture = await DecisionFixture.start(POLICY);
@@ -48,9 +50,12 @@ beforeAll(async () => {
     tokens.set(name as Person, token);
     return { token };
   };
-  for (const [name, made] of Object.entries(PEOPLE)) await make(name, made);
+  for (const [name, made] of Object.entries(PEOPLE))
+    tokens.set(name as Person, fixture.gateway.addToken(name, made));
   const one = await make('one', PEOPLE.alice, { token: tokens.get('alice') });
   await make('two', PEOPLE.alice, one);
+  const puppet = await make('puppet', { scopes: ['*'], groups: ['dba'] });
+  await make('puppet of it', { ...WRITER, groups: ['security'] }, puppet);
 });
 afterAll(async () => await fixture?.stop());
 
@@ -66,7 +71,7 @@ async function ticket(role: string, application = 'any'): Promise<string> {
 }
 
 const says = async (
-  who: Person | 'one' | 'two',
+  who: Person | 'one' | 'two' | 'puppet' | 'puppet of it',
   verb: 'approve' | 'deny' | 'break-glass',
   id: string,
   body: object = {},
@@ -161,6 +166,43 @@ describe('a rule that asks for two of a group', () => {
       });
     }
     expect((await says('one', 'approve', id)).status).toBe(200);
+    expect((await says('ben', 'approve', id)).body).toMatchObject({ state: 'approved' });
+  });
+
+  it('takes whoever may do everything once, under whatever names they make, also after a restart', async () => {
+    const id = await ticket('robot', 'few');
+    expect((await says('puppet', 'approve', id)).body).toMatchObject({
+      state: 'pending',
+      approved_by: ['puppet'],
+    });
+    const problem = {
+      status: 403,
+      body: { detail: expect.stringContaining('is the same person as puppet') },
+    };
+    expect(await says('puppet of it', 'approve', id)).toMatchObject(problem);
+    const { body } = await fixture.gateway.http('/v1/tokens');
+    const { items } = body as { items: { name: string; person: string; made_by: string | null }[] };
+    expect(items.filter(({ name }) => /puppet|tests|ana/.test(name))).toMatchObject([
+      { name: 'tests', person: 'tests', made_by: null },
+      { name: 'ana', person: 'ana', made_by: null },
+      { name: 'puppet', person: 'tests', made_by: 'token:tests' },
+      { name: 'puppet of it', person: 'tests', made_by: 'token:puppet' },
+    ]);
+    // That one of them is gone makes no two people of the others.
+    const gone = await fixture.gateway.http('/v1/tokens/puppet', { method: 'DELETE' });
+    expect(gone.status).toBe(200);
+    const before = fixture.gateway;
+    await before.killHard();
+    const next = await startGateway({
+      upstreamPort: fixture.postgres.port,
+      policy: POLICY,
+      environment: {
+        HOLDFAST_STORE: `sqlite:${join(before.directory, 'h.db')}`,
+        HOLDFAST_ADMIN_TOKENS: join(before.directory, 'tokens.yaml'),
+      },
+    });
+    fixture.goesOnWith(next);
+    expect(await says('puppet of it', 'approve', id)).toMatchObject(problem);
     expect((await says('ben', 'approve', id)).body).toMatchObject({ state: 'approved' });
   });
 

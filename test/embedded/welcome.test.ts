@@ -7,6 +7,7 @@ const FIRST_START: WelcomeFacts = {
   token: 'hf_made_now',
   embedded: { version: '18.4', dataDir: 'data/postgres', created: true },
   upstream: '127.0.0.1:40000',
+  snapshotsTaken: true,
 };
 
 describe('welcome', () => {
@@ -31,6 +32,12 @@ describe('welcome', () => {
     const text = welcome({ ...FIRST_START, listen: '127.0.0.1:7000', adminListen: '127.0.0.1:9000' });
     expect(text).toContain('\n  export HOLDFAST_ADMIN_URL=http://127.0.0.1:9000\n');
     expect(text).toContain('npm run -s sql -- --url postgres://demo:demo@127.0.0.1:7000/shop "SQL"');
+  });
+
+  test('says that nothing can be undone where no snapshots are taken', () => {
+    expect(welcome(FIRST_START)).not.toContain('snapshots');
+    const text = welcome({ ...FIRST_START, snapshotsTaken: false });
+    expect(text).toContain('cannot be undone.\nHOLDFAST_SNAPSHOTS_TAKEN=on');
   });
 
   test('says nothing of the sample in front of a server of the user', () => {

@@ -130,6 +130,21 @@ describe('a row file that cannot be stored', () => {
   });
 });
 
+describe('a row file that is gathered at first', () => {
+  it('tells at every further call that its blob could not be opened', async () => {
+    const broken = Object.create(store, {
+      create: { value: () => Promise.reject(new Error('no space')) },
+    }) as BlobStore;
+    const writer = RowFileWriter.gather(broken, KEY);
+    await expect(async () => {
+      for (;;) await writer.write(rowOf(Buffer.alloc(1_000)));
+    }).rejects.toThrow('no space');
+    expect(() => writer.write(rowOf())).toThrow('no space');
+    await expect(writer.finish()).rejects.toThrow('no space');
+    await writer.abort();
+  });
+});
+
 describe('a damaged row file', () => {
   const raw = (...parts: readonly Uint8Array[]) => Buffer.concat([FILE_HEADER, ...parts]);
   const row = rowOf(Buffer.from('x'));

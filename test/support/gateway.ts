@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, freePorts } from './ports.ts';
@@ -103,6 +103,14 @@ export class TestGateway implements Middle {
   /** One that may do everything. */
   get token(): string {
     return TOKEN;
+  }
+
+  /** A token of the file, which the gateway reads at its next request: that of somebody else than all others. */
+  addToken(name: string, may: { readonly scopes: readonly string[] }): string {
+    const token = `token-of-${name.replaceAll(' ', '-')}`;
+    const sha256 = createHash('sha256').update(token).digest('hex');
+    appendFileSync(join(this.directory, 'tokens.yaml'), `  - ${JSON.stringify({ name, sha256, ...may })}\n`);
+    return token;
   }
 
   get adminUrl(): string {

@@ -6,7 +6,7 @@ import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { alterWith } from './alter-judge.ts';
+import { alterWith, restoreAndKeep } from './alter-judge.ts';
 import { messageOf, really } from './as-dropped.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
 
@@ -302,6 +302,21 @@ describe.each([18, 15] as const)('what an ALTER TABLE changes, on PostgreSQL %i'
     if (!same && !to.includes('[]')) expect((await restore(outcome, 'overwrite')).kind).toBe('restored');
   });
 
+  // Seed 62 of the random ones.
+  it('comes back with the foreign keys of others, and goes again with them', async () => {
+    await open(KEYED);
+    const before = await dumpDatabase(client);
+    const outcome = await alter('alter table o drop constraint "o k" cascade');
+    const altered = await dumpDatabase(client);
+    if (outcome.kind !== 'moved') throw new Error(outcome.kind);
+    const once = await restoreAndKeep(client, outcome.moved);
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+    const twice = await restoreAndKeep(client, once);
+    expect(difference(altered, await dumpDatabase(client))).toEqual([]);
+    await restoreAndKeep(client, twice);
+    expect(difference(before, await dumpDatabase(client))).toEqual([]);
+  });
+
   it.each(['skip', 'overwrite'] as const)('rounds what has changed only to %s', async (mode) => {
     await open('create table t (id int primary key, v int); insert into t values (1, 1), (2, 2)');
     const outcome = await alter('alter table t alter v type numeric');
@@ -354,6 +369,17 @@ describe.each([18, 15] as const)('what an ALTER TABLE changes, on PostgreSQL %i'
 
   it.each(
     thinned([
+      [
+        'create table t (a int constraint c check (a > 0)); create table u () inherits (t)',
+        'alter table only t drop constraint c',
+        'leaves the constraint c of "public"."u" to that table alone',
+      ],
+      // Seed 31026 of the random ones. It is a constraint from 18 on.
+      [
+        'create table t (a int not null, b int) partition by list (a); create table u partition of t for values in (1)',
+        'alter table only t alter a drop not null, alter b set default 5',
+        'leaves the constraint t_a_not_null of "public"."u" to that table alone',
+      ],
       [
         'create table t (a int primary key, b int); create view v as select a, b from t group by a',
         'alter table t drop constraint t_pkey cascade',

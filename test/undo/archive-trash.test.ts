@@ -5,10 +5,13 @@ import { readableKey, trustedKeys } from '../../src/audit/key-file.ts';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { archiveFolder } from '../../src/snapshot/archive.ts';
-import { manifestKey } from '../../src/snapshot/manifest.ts';
+import { manifestKey, readManifest } from '../../src/snapshot/manifest.ts';
 import { SealingStore } from '../../src/snapshot/sealing-store.ts';
 import { findSnapshot } from '../../src/snapshot/snapshots.ts';
 import { TrashSweeper } from '../../src/trash-sweeper.ts';
+import { archiveDropped } from '../../src/undo/archive-trash.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import type { UndoSession } from '../../src/undo/session.ts';
 import { holdfast } from '../cli/support.ts';
 import { DecisionFixture } from '../decision/fixture.ts';
 import { errorsOf, RawClient } from '../support/raw-client.ts';
@@ -16,7 +19,7 @@ import { errorsOf, RawClient } from '../support/raw-client.ts';
 const POLICY = `
 mode: protect
 rules:
-  - { name: what goes, match: { operation: ["drop *"] }, action: snapshot }
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }
 `;
 
@@ -179,6 +182,62 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     const [one, other] = await Promise.all([sweep(null), sweep(null)]);
     expect([...one, ...other].filter((text) => /was archived/.test(text)).length).toBeGreaterThan(0);
     expect(await sweep(-1)).toEqual([expect.stringMatching(/was purged/)]);
+  });
+
+  describe('of the copy of a column', () => {
+    /** Archives it, and does something to the copy once the first step of several has been copied. */
+    async function archiveWhile(folder: string, meanwhile: (copy: string) => Promise<unknown>) {
+      const manifest = await readManifest(store, folder);
+      const id = manifest.id;
+      const copy = `holdfast_trash."${manifest.dropped!.objects[0]!.trash_name}"`;
+      const session = await connectForUndo(fixture.postgres.url());
+      let steps = 0;
+      const interrupted: UndoSession = {
+        ...session,
+        copyOut: async function* (sql) {
+          if (++steps === 2) await meanwhile(copy);
+          yield* session.copyOut(sql);
+        },
+      };
+      try {
+        const request = { store, keys: keys(), stopped: () => false };
+        const snapshot = { id, createdAtMs: Date.parse(manifest.created_at), folder, manifest } as never;
+        return await archiveDropped(request, interrupted, snapshot).finally(() =>
+          expect(steps).toBeGreaterThan(1),
+        );
+      } finally {
+        await session.close();
+      }
+    }
+
+    it.each([
+      // Rows of the first step are removed, so that those behind them move to the front.
+      ['written anew', (copy: string) => [`delete from ${copy} where id <= 100`, `vacuum full ${copy}`]],
+      ['clustered', (copy: string) => [`create index i on ${copy} (v)`, `cluster ${copy} using i`]],
+      ['emptied in part, as by an undo', (copy: string) => [`delete from ${copy} where id <= 100`]],
+      ['dropped', (copy: string) => [`drop table ${copy}`]],
+    ])('it is not where that was %s meanwhile', async (_, meanwhile) => {
+      await direct.rows('drop view app.v');
+      const { folder } = await dropped('alter table app.big drop column v');
+      await expect(
+        archiveWhile(folder, async (copy) => {
+          for (const sql of meanwhile(copy)) await direct.rows(sql);
+        }),
+      ).rejects.toThrow(/while it was copied|does not exist/);
+      expect(await files.stat(manifestKey(archiveFolder(folder)))).toBeNull();
+    });
+
+    it('it is made anew of what an undo has left over since it was begun', async () => {
+      await direct.rows('drop view app.v');
+      const { id, folder } = await dropped('alter table app.big drop column v');
+      // Ends once the table is archived, and the whole is not.
+      await expect(archiveWhile(folder, async () => {})).resolves.toMatchObject({ rows: 32000 });
+      await files.remove(manifestKey(archiveFolder(folder)));
+      await direct.rows('delete from app.big where id > 31990');
+      const undone = await cli('undo', id, '--on-conflict', 'skip', '--yes');
+      expect(undone.code, undone.err).toBe(0);
+      expect(await sweep(null)).toEqual([expect.stringMatching(/was archived .*"tables":1,"rows":10/)]);
+    });
   });
 
   it('is not of what was changed in the trash, which stays', async () => {

@@ -3,7 +3,7 @@ import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
 import { instant, pageOf, secured, timeText, tokenProblems } from '../route-schema.ts';
-import { grantsEverything, personOfMade, SCOPES, type Token } from '../tokens.ts';
+import { grantsEverything, SCOPES, type Token } from '../tokens.ts';
 
 const word = z.string().regex(/^[^\p{Cc}\s](?:[^\p{Cc}]{0,98}[^\p{Cc}\s])?$/u, 'expected a name');
 
@@ -15,6 +15,10 @@ const tokenSchema = z
     roles: z.array(z.string()).readonly().describe('Database roles of its own.'),
     groups: z.array(z.string()).readonly(),
     expires_at: z.string().nullable(),
+    person: z
+      .string()
+      .describe('Whom its approvals count for: the maker of a token of the store, and so on.'),
+    made_by: z.string().nullable().describe('Who has made it, where it is of the store.'),
   })
   .meta({ id: 'Token' });
 
@@ -67,7 +71,7 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       checkGift(maker, scopes, groups, expiresAtMs);
       // What somebody must not approve, a token that they make for themselves must not either.
       const roles = [...new Set([...maker.roles, maker.name, maker.person, ...body.roles])];
-      const asked = { name, scopes, groups, roles, expiresAtMs, person: personOfMade(maker, name) };
+      const asked = { name, scopes, groups, roles, expiresAtMs, person: maker.person };
       const { secret, token } = await principals.create(asked, `token:${maker.name}`, ip);
       return { token: secret, ...tokenJson(token) };
     },
@@ -116,13 +120,8 @@ function checkGift(
   if (!lives) throw new RequestProblem('forbidden', { detail: `it would outlive ${maker.name}` });
 }
 
-function tokenJson({ name, source, scopes, roles, groups, expiresAtMs }: Token): z.infer<typeof tokenSchema> {
-  return {
-    name,
-    source,
-    scopes,
-    roles,
-    groups,
-    expires_at: expiresAtMs === null ? null : timeText(expiresAtMs),
-  };
+function tokenJson(token: Token): z.infer<typeof tokenSchema> {
+  const { name, source, scopes, roles, groups, expiresAtMs, person, madeBy } = token;
+  const expires_at = expiresAtMs === null ? null : timeText(expiresAtMs);
+  return { name, source, scopes, roles, groups, expires_at, person, made_by: madeBy ?? null };
 }

@@ -1,4 +1,5 @@
-import { fieldsOf, fromLocal, toLocal } from '../parts/form.ts';
+import { fieldsOf, fromLocal } from '../parts/form.ts';
+import { TimeRange } from '../parts/time-range.tsx';
 import { goTo, hrefOf } from '../state/route.ts';
 
 interface FiltersProps {
@@ -68,14 +69,7 @@ export function AuditFilters({ query, isAsking, onRefresh }: FiltersProps) {
               <input name={name} defaultValue={value(name)} autocomplete="off" />
             </label>
           ))}
-          <label>
-            From
-            <input type="datetime-local" step="1" name="since" defaultValue={toLocal(value('since'))} />
-          </label>
-          <label>
-            Before
-            <input type="datetime-local" step="1" name="until" defaultValue={toLocal(value('until'))} />
-          </label>
+          <TimeRange since={value('since')} until={value('until')} />
         </div>
       </details>
       <div class="buttons">

@@ -3,6 +3,7 @@ import { ask } from '../api/client.ts';
 import type { Approval, Page } from '../api/types.ts';
 import { RiskBadge, StateBadge } from '../parts/badge.tsx';
 import { Show } from '../parts/notice.tsx';
+import { type Cursors, Paging } from '../parts/paging.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { SqlLine } from '../sql/sql-text.tsx';
@@ -11,7 +12,7 @@ import { hrefOf } from '../state/route.ts';
 
 /** What was held and no longer waits, the newest first, a page at a time. */
 export function Decided({ openId }: { readonly openId: string | null }) {
-  const [cursors, setCursors] = useState<readonly string[]>([]);
+  const [cursors, setCursors] = useState<Cursors>([]);
   const [loaded, reload] = useLoad(
     (signal) =>
       ask<Page<Approval>>('/v1/approvals', { signal, query: { limit: 50, cursor: cursors.at(-1) } }),
@@ -23,7 +24,11 @@ export function Decided({ openId }: { readonly openId: string | null }) {
         const decided = items.filter(({ state }) => state !== 'pending');
         return (
           <>
-            {decided.length === 0 && <p class="empty">Nothing was decided yet.</p>}
+            {decided.length === 0 && (
+              <p class="empty">
+                {next === null ? 'Nothing was decided yet.' : 'Nothing so far; there are older ones.'}
+              </p>
+            )}
             <ol class="rows">
               {decided.map((approval) => (
                 <li key={approval.id}>
@@ -35,16 +40,7 @@ export function Decided({ openId }: { readonly openId: string | null }) {
               <button type="button" onClick={reload}>
                 Refresh
               </button>
-              {cursors.length > 0 && (
-                <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>
-                  Newer
-                </button>
-              )}
-              {next !== null && (
-                <button type="button" onClick={() => setCursors([...cursors, next])}>
-                  Older
-                </button>
-              )}
+              <Paging cursors={cursors} next={next} onTurn={setCursors} />
             </div>
           </>
         );

@@ -11,6 +11,7 @@ import { bytes, number, plural } from '../parts/words.ts';
 import { SqlText } from '../sql/sql-text.tsx';
 import { useLoad } from '../state/load.ts';
 import { hrefOf } from '../state/route.ts';
+import { DroppedObjects } from './dropped-objects.tsx';
 import { SnapshotRowsTable } from './snapshot-rows.tsx';
 import { Undo } from './undo.tsx';
 import { Verify } from './verify.tsx';
@@ -192,16 +193,7 @@ function Dropped({ dropped: { objects, notes } }: { readonly dropped: NonNullabl
       <p class="hint">
         {plural(objects.length, 'object')}, moved into the schema <code>holdfast_trash</code>.
       </p>
-      <ul>
-        {objects.map(({ kind, schema, name }) => (
-          <li key={`${kind} ${schema}.${name}`}>
-            {kind}{' '}
-            <code>
-              <Visible text={schema === '' ? name : `${schema}.${name}`} />
-            </code>
-          </li>
-        ))}
-      </ul>
+      <DroppedObjects objects={objects} />
       {notes.length > 0 && (
         <Notice tone="warning" title="What will not come back as it was">
           <ul>

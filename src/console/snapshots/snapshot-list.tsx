@@ -1,9 +1,11 @@
 import { useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
 import type { Page, SnapshotSummary, UnreadableSnapshot } from '../api/types.ts';
-import { fieldsOf, fromLocal, toLocal } from '../parts/form.ts';
+import { fieldsOf, fromLocal } from '../parts/form.ts';
 import { Show } from '../parts/notice.tsx';
+import { type Cursors, Paging } from '../parts/paging.tsx';
 import { Time } from '../parts/time.tsx';
+import { TimeRange } from '../parts/time-range.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { bytes, number, plural } from '../parts/words.ts';
 import { SqlLine } from '../sql/sql-text.tsx';
@@ -13,7 +15,7 @@ import { goTo, hrefOf } from '../state/route.ts';
 type Item = SnapshotSummary | UnreadableSnapshot;
 
 export function SnapshotList({ query }: { readonly query: URLSearchParams }) {
-  const [cursors, setCursors] = useState<readonly string[]>([]);
+  const [cursors, setCursors] = useState<Cursors>([]);
   const cursor = cursors.at(-1);
   const asked = query.toString();
   const [loaded, reload] = useLoad(
@@ -46,16 +48,7 @@ export function SnapshotList({ query }: { readonly query: URLSearchParams }) {
               ))}
             </ol>
             <div class="buttons">
-              {cursors.length > 0 && (
-                <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>
-                  Newer
-                </button>
-              )}
-              {next !== null && (
-                <button type="button" onClick={() => setCursors([...cursors, next])}>
-                  Older
-                </button>
-              )}
+              <Paging cursors={cursors} next={next} onTurn={setCursors} />
             </div>
           </>
         )}
@@ -161,14 +154,7 @@ function Filters({
             ))}
           </select>
         </label>
-        <label>
-          From
-          <input type="datetime-local" step="1" name="since" defaultValue={toLocal(value('since'))} />
-        </label>
-        <label>
-          Before
-          <input type="datetime-local" step="1" name="until" defaultValue={toLocal(value('until'))} />
-        </label>
+        <TimeRange since={value('since')} until={value('until')} />
       </div>
       <div class="buttons">
         <button type="submit" class="primary">

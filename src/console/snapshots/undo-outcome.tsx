@@ -6,6 +6,7 @@ import { Scroll } from '../parts/scroll.tsx';
 import { Value } from '../parts/value.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { number } from '../parts/words.ts';
+import { DroppedObjects } from './dropped-objects.tsx';
 
 const COLUMNS = [
   ['put_back', 'Put back', 'Rows that are gone, and come again'],
@@ -70,18 +71,7 @@ type Found = Pick<UndoPreview, 'objects' | 'lacking' | 'notes'>;
 export function BroughtBack({ found: { objects, lacking, notes } }: { readonly found: Found }) {
   return (
     <>
-      {objects.length > 0 && (
-        <ul>
-          {objects.map(({ kind, schema, name }) => (
-            <li key={`${kind} ${schema}.${name}`}>
-              {kind}{' '}
-              <code>
-                <Visible text={schema === '' ? name : `${schema}.${name}`} />
-              </code>
-            </li>
-          ))}
-        </ul>
-      )}
+      {objects.length > 0 && <DroppedObjects objects={objects} />}
       {lacking.length + notes.length > 0 && (
         <Notice tone="warning" title="What is not back, or not as it was">
           <ul>

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 /** What single keys do; not while somebody writes, nor with a dialog open, nor together with other keys. */
 export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
@@ -6,7 +6,8 @@ export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 export function useKeys(keys: Keys): void {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  // With what is drawn, and not after it: the first key may come at once.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const action = latest.current[event.key];
       if (action === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
