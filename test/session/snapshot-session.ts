@@ -19,6 +19,8 @@ const NEVER = new Promise<never>(() => {});
 
 class StallingStore implements BlobStore {
   stall: Stall | null = null;
+  /** Those that have been there. */
+  manifests = 0;
   /** So many removals fail. */
   removals = 0;
   /** Ends the wait of manifests that come late. */
@@ -46,7 +48,10 @@ class StallingStore implements BlobStore {
 
   async putIfAbsent(key: string, bytes: Uint8Array) {
     if (this.stall === 'late manifest') await this.late.promise;
-    return this.stall === 'manifest' ? await NEVER : await this.inner.putIfAbsent(key, bytes);
+    if (this.stall === 'manifest') return await NEVER;
+    const put = await this.inner.putIfAbsent(key, bytes);
+    this.manifests++;
+    return put;
   }
 
   read = (...given: Parameters<BlobStore['read']>) => this.inner.read(...given);

@@ -88,6 +88,7 @@ describe('a storage that hangs', () => {
       expect(await rows()).toBe(100);
       own.store.removals = failing;
       own.store.late.resolve();
+      await eventually('it has come', () => (own.store.manifests === 1 ? null : 'it has not'));
       await eventually('nothing of it', async () =>
         (await kept()).length === 0 ? null : (await kept()).join(),
       );
