@@ -134,26 +134,24 @@ export class SnapshotWriter implements SnapshotSinks {
     return files;
   }
 
-  /** Where it cannot be removed now, it is marked meanwhile, and keeps its files, which a manifest never names in vain. */
-  async #removeManifest(): Promise<void> {
-    try {
-      await this.#store.remove(manifestKey(this.#folder));
-    } catch (error) {
-      void discardManifest(this.#store, this.#folder, Promise.resolve());
-      throw error;
-    }
-  }
-
   /** Never rejects: what cannot be taken away belongs to no snapshot, and is left to whoever sweeps. */
   async abort(): Promise<void> {
     this.#givenUp = true;
     for (const { writer } of this.#files) await writer.then((opened) => opened.abort()).catch(() => {});
     // A manifest that is on its way would come after its files had gone.
     await this.#finishing?.catch(() => {});
-    try {
-      if (this.#manifestMayBeThere) await this.#removeManifest();
-      for (const { blob } of this.#finished) await this.#store.remove(blob);
-    } catch {}
+    await this.#takeAway().catch(() => {
+      if (!this.#manifestMayBeThere) return;
+      // A storage that is down for a while: what cannot be removed yet is marked.
+      const discarding = discardManifest(this.#store, this.#folder, Promise.resolve());
+      void discarding.then(() => this.#takeAway()).catch(() => {});
+    });
+  }
+
+  /** A manifest never names files that are gone. */
+  async #takeAway(): Promise<void> {
+    if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));
+    for (const { blob } of this.#finished) await this.#store.remove(blob);
   }
 }
 

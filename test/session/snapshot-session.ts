@@ -23,6 +23,8 @@ class StallingStore implements BlobStore {
   manifests = 0;
   /** So many removals fail. */
   removals = 0;
+  /** A manifest is on its way. */
+  readonly reached = Promise.withResolvers<void>();
   /** Ends the wait of manifests that come late. */
   readonly late = Promise.withResolvers<void>();
   /** Whether anything waits to be made durable. */
@@ -47,6 +49,7 @@ class StallingStore implements BlobStore {
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array) {
+    this.reached.resolve();
     if (this.stall === 'late manifest') await this.late.promise;
     if (this.stall === 'manifest') return await NEVER;
     const put = await this.inner.putIfAbsent(key, bytes);
