@@ -177,7 +177,7 @@ async function lookup(
     parameters.push(textArray(functions.map(({ name }) => name)));
     types.push(TEXT_ARRAY_OID, TEXT_ARRAY_OID);
   }
-  const sql = lookupQuery(known?.lacking ?? LACKS_NOTHING, asksFunctions);
+  const sql = lookupQuery(relations.length, known?.lacking ?? LACKS_NOTHING, asksFunctions);
   const rows = await texts(connection, sql, types, parameters);
   return JSON.parse(rows[0] ?? '{}') as LookupRow;
 }

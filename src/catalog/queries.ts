@@ -122,15 +122,21 @@ const FUNCTIONS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
     FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
          WITH ORDINALITY f(schema, name, i))`;
 
+const OID_OF_ONE =
+  'pg_catalog.jsonb_build_array(pg_catalog.to_regclass(($1::pg_catalog.text[])[1])::pg_catalog.oid::pg_catalog.int8)';
+const OIDS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
+             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i))`;
+/** No session has more than one schema of temporary tables on its path. */
+const SCHEMAS = '(pg_catalog.current_schemas(true))';
+
 /**
  * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
  * holds, and what functions ($3 their schemas, $4 their names; left out where there are none) may do. One round trip, and
  * no more tables than have to be: planning it costs the server more than running it.
  */
-export const lookupQuery = (lacking: Lacking, asksFunctions: boolean): string => `
+export const lookupQuery = (names: number, lacking: Lacking, asksFunctions: boolean): string => `
 SELECT pg_catalog.jsonb_build_object(
-  'oids', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
-             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i)),
+  'oids', ${names === 1 ? OID_OF_ONE : OIDS},
   'fingerprint', ${fingerprint('$2::pg_catalog.oid[]', lacking)},
   'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
                                         pg_catalog.current_setting('row_security')),
@@ -139,8 +145,8 @@ SELECT pg_catalog.jsonb_build_object(
   'textExact', pg_catalog.current_setting('DateStyle') OPERATOR(pg_catalog.~) '^ISO'
     AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.<>) 'sql_standard'
     AND pg_catalog.current_setting('extra_float_digits')::pg_catalog.int4 OPERATOR(pg_catalog.>) 0,
-  'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
-     WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false),
+  'catalogFirst', coalesce(${SCHEMAS}[CASE WHEN ${SCHEMAS}[1]::pg_catalog.text OPERATOR(pg_catalog.~) '^pg_temp_' THEN 2 ELSE 1 END]
+    OPERATOR(pg_catalog.=) 'pg_catalog', false),
   'mayOwnCode', EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384)
     OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.oid OPERATOR(pg_catalog.>=) 16384),
   'functions', ${asksFunctions ? FUNCTIONS : 'NULL'}

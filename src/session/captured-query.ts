@@ -68,7 +68,8 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   reply.gate = captured.gate;
   // So that it is durable by the time that the statement has run.
   void state.services.audit.whenRecorded(entry.session);
-  return { kind: 'gate', until: captured.gate.over, behind: isQuery ? null : FLUSH };
+  const { gate } = captured;
+  return { kind: 'gate', until: gate.over, behind: isQuery ? null : FLUSH, sent: () => gate.sent() };
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */

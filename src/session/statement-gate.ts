@@ -3,11 +3,10 @@ import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { textColumns } from '../catalog/row.ts';
 import { type Capture, plainQuery } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
-import { captureAfter } from '../snapshot/prove.ts';
+import { captureAfter, type Proof } from '../snapshot/prove.ts';
 import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import {
   decodeErrorFields,
@@ -22,6 +21,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
 import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
 
 /**
@@ -63,18 +63,6 @@ export interface CapturedPart {
 
 const SERIALIZATION_FAILURE = '40001';
 
-const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
-  pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
-
-export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
-  let texts: readonly (string | null)[] = [];
-  await connection.run(plainQuery(SERVER_FACTS), (row) => {
-    texts = textColumns(row);
-  });
-  const [version, encoding, xid] = texts;
-  return { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
-}
-
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** How the statement ends for the client and for the audit. */
@@ -110,6 +98,7 @@ export class StatementGate {
   private readonly entry: AuditEntry;
   /** Null until the statement has run, and where it has but its portal has rows left. */
   tag: string | null = null;
+  private proving: Promise<Proof> | null = null;
   /** What the server has refused it with, and the client has not been told. */
   private untold: ErrorFields | null = null;
   /** Null until it is over. */
@@ -124,6 +113,22 @@ export class StatementGate {
     this.over = new Promise((resolve) => {
       this.end = resolve;
     });
+  }
+
+  /**
+   * The statement has been sent. In a transaction of ours what proves its capture is asked right behind it, which saves a
+   * round trip; where it fails, that fails with it.
+   */
+  sent(): void {
+    if (this.prepared.way !== 'own') return;
+    const proving = this.prove();
+    proving.catch(() => {});
+    this.proving = proving;
+  }
+
+  private prove(): Promise<Proof> {
+    const { connection, plan, capture, writer } = this.prepared;
+    return captureAfter(connection, plan, capture, () => this.tag ?? '', writer);
   }
 
   /** A Query's statement has run; its CommandComplete is kept from the client for now. */
@@ -246,6 +251,7 @@ export class StatementGate {
     this.tag = null;
     this.toldBytes = state.client.bytesOut;
     next.send(this);
+    this.sent();
     return true;
   }
 
@@ -290,10 +296,10 @@ export class StatementGate {
 
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
-    const { plan, capture, writer, facts, required, connection } = this.prepared;
+    const { plan, writer, facts, required, connection } = this.prepared;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
-      const proof = await captureAfter(connection, plan, capture, this.tag ?? '', writer);
+      const proof = await (this.proving ?? this.prove());
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
         if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };

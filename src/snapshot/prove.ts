@@ -46,7 +46,7 @@ export async function captureAfter(
   connection: HiddenConnection,
   plan: CapturePlan,
   capture: Capture,
-  commandTag: string,
+  commandTag: string | (() => string),
   sinks: SnapshotSinks,
 ): Promise<Proof> {
   try {
@@ -70,7 +70,7 @@ export async function captureAfter(
       const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
       tables.push(await proveTable(context, table, counted));
     }
-    compareWithTag(plan, tables, commandTag);
+    compareWithTag(plan, tables, typeof commandTag === 'string' ? commandTag : commandTag());
     return { kind: 'proved', tables, server: counts.server };
   } catch (error) {
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
