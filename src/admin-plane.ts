@@ -1,4 +1,4 @@
-import type { AdminDeps } from './admin/deps.ts';
+import type { AdminDeps, WebhooksAdmin } from './admin/deps.ts';
 import { EventHub } from './admin/event-hub.ts';
 import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
@@ -28,7 +28,7 @@ export interface AdminPlane {
   readonly listen: string;
   /** Made by this start and shown once, or null. */
   readonly firstToken: string | null;
-  /** Reads the policy and the tokens again. A file that does not load changes nothing, and is logged. */
+  /** Reads the policy, the tokens and the webhooks again. A file that does not load changes nothing, and is logged. */
   reload(): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,6 +42,7 @@ export interface AdminPlaneDeps {
   readonly approvals: StoredApprovalDesk;
   readonly previews: PreviewResults;
   readonly restraints: StoredRestraints;
+  readonly webhooks: WebhooksAdmin;
   readonly policy: PolicyHolder;
   readonly analyzer: AnalysisCache;
   readonly metrics: Metrics;
@@ -76,6 +77,7 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
       reload: async () => {
         await tryReload(deps, 'policy', () => reloadPolicy(deps));
         await tryReload(deps, 'tokens', () => tokens.reload());
+        await tryReload(deps, 'webhooks', () => deps.webhooks.reload());
       },
       close,
     };
@@ -112,6 +114,7 @@ function adminDeps(
     snapshots,
     events,
     restraints: deps.restraints,
+    webhooks: deps.webhooks,
     policy: {
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),

@@ -19,6 +19,7 @@ import { formatEndpoint } from './config/endpoint.ts';
 import { loadWebhooksFile, NO_WEBHOOKS } from './config/webhooks.ts';
 import { listenError } from './listen-error.ts';
 import { Notifier, type NotifierDeps } from './notify/notifier.ts';
+import type { Webhooks } from './notify/webhook.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
@@ -41,7 +42,7 @@ export interface Gateway {
   readonly adminListen: string;
   /** Made by this start and shown once, or null. */
   readonly firstToken: string | null;
-  /** Reads the policy and tokens again. A file that does not load changes nothing, and is logged. */
+  /** Reads the policy, the tokens and the webhooks again. A file that does not load changes nothing, and is logged. */
   reload(): Promise<void>;
   /** Lets the sessions end, makes the audit durable, and stops. */
   stop(): Promise<void>;
@@ -92,7 +93,7 @@ async function start(
   const paused = () => restraints.pause?.reason ?? null;
   const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
   const poke = () => notifier.poke();
-  approvals.listen({ requested: poke, resolved: poke });
+  approvals.listen({ requested: poke, changed: poke, resolved: poke });
   restraints.listen(poke);
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
@@ -151,6 +152,7 @@ async function start(
     approvals,
     previews,
     restraints,
+    webhooks: { current: () => notifier.webhooks, reload: () => reloadWebhooks(config, notifier, log) },
     policy,
     analyzer,
     metrics,
@@ -234,11 +236,25 @@ function lookAfterTrash(
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
-  const { webhooks: path } = config;
-  const webhooks = path === null ? NO_WEBHOOKS : loadWebhooksFile(path);
-  if (path !== null && (statSync(path).mode & 0o077) !== 0)
-    parts.log.warn({ file: path }, 'others than its owner may read the keys of webhooks');
+  const webhooks = readWebhooks(config, parts.log);
   return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
+}
+
+function readWebhooks({ webhooks: path }: Config, log: Pick<Logger, 'warn'>): Webhooks {
+  if (path === null) return NO_WEBHOOKS;
+  const webhooks = loadWebhooksFile(path);
+  if ((statSync(path).mode & 0o077) !== 0)
+    log.warn({ file: path }, 'others than its owner may read the keys of webhooks');
+  return webhooks;
+}
+
+/** Throws what is wrong with the file, and then those that were told before are told. */
+async function reloadWebhooks(config: Config, notifier: Notifier, log: Logger): Promise<Webhooks> {
+  if (config.webhooks === null) return notifier.webhooks;
+  const webhooks = readWebhooks(config, log);
+  await notifier.use(webhooks);
+  log.info({ webhooks: webhooks.all.map(({ name }) => name) }, 'the webhooks were read again');
+  return webhooks;
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

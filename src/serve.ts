@@ -15,7 +15,7 @@ interface ServeIo {
 
 /**
  * Runs the gateway until it is told to stop, with a PostgreSQL of its own where no upstream is configured. Returns
- * the exit code. SIGHUP reads policy and tokens again. A fault that nothing has caught ends it as well: nobody knows
+ * the exit code. SIGHUP reads policy, tokens and webhooks again. A fault that nothing has caught ends it as well: nobody knows
  * what state it left, but what has happened before is recorded.
  */
 export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {

@@ -4,6 +4,7 @@ import type { ApprovalList, Verdict } from '../approval/desk.ts';
 import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import type { Webhooks } from '../notify/webhook.ts';
 import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
 import type { PreviewResults } from '../preview/results.ts';
 import type { StoredRestraints } from '../restraint/restraints.ts';
@@ -23,6 +24,7 @@ export interface AdminDeps {
   /** What those who watch are told of. */
   readonly events: EventHub;
   readonly restraints: RestraintsAdmin;
+  readonly webhooks: WebhooksAdmin;
   readonly metrics: Metrics;
   /** Asked at each request, so that tokens can be taken away without a restart. */
   tokens(): readonly Token[];
@@ -45,6 +47,7 @@ export interface AdminDeps {
 export interface ApprovalsAdmin {
   list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
+  text(id: string): Promise<string>;
   decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;
 }
 
@@ -69,6 +72,12 @@ export type RestraintsAdmin = Pick<
   StoredRestraints,
   'pause' | 'quarantines' | 'pauseFor' | 'resume' | 'quarantine' | 'find' | 'lift'
 >;
+
+export interface WebhooksAdmin {
+  current(): Webhooks;
+  /** Throws what is wrong with the file, and then keeps those that it has. */
+  reload(): Promise<Webhooks>;
+}
 
 export interface PolicyAdmin {
   current(): PolicyFacts;

@@ -26,6 +26,10 @@ export class RecordedApprovals implements ApprovalsAdmin {
     return this.#desk.get(id);
   }
 
+  text(id: string): Promise<string> {
+    return this.#desk.text(id);
+  }
+
   async decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval> {
     const { database, tables, statementSha256: sha256 } = await this.#desk.get(id);
     const { by, breakGlass, comment } = decider;

@@ -30,6 +30,7 @@ import { statusRoute } from './routes/status.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { trashRoutes } from './routes/trash.ts';
 import { undoRoutes } from './routes/undo.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { whoamiRoute } from './routes/whoami.ts';
 
 export interface AdminServer {
@@ -94,6 +95,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);
     policyReplayRoute(typed, deps);
+    webhookRoutes(typed, deps);
     statusRoute(typed, deps);
     pauseRoutes(typed, deps);
     quarantineRoutes(typed, deps);

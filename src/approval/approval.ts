@@ -44,8 +44,12 @@ export interface Approval {
   readonly database: string;
   readonly application: string;
   readonly client: string;
-  /** Passwords masked, and cut at LIMITS.auditTextBytes. */
+  /** Passwords masked, and cut at LIMITS.auditTextBytes; the store has more of it (StoredApprovalDesk.text). */
   readonly statement: string;
+  /** How it ends, where it is cut; empty where it is not. */
+  readonly statementEnd: string;
+  /** Of the whole; null for those of earlier versions. */
+  readonly statementBytes: number | null;
   readonly statementSha256: string;
   readonly parameters: number;
   readonly operation: string;

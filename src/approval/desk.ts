@@ -16,7 +16,7 @@ import type {
 } from './approval.ts';
 import { type Decider, whyNotApprove } from './approver.ts';
 import { Precedents } from './precedents.ts';
-import { approvalOf, newApproval, rowOf, storedApproval } from './stored-approval.ts';
+import { approvalOf, longText, newApproval, rowOf, storedApproval } from './stored-approval.ts';
 
 export type Verdict = 'approve' | 'deny';
 
@@ -190,6 +190,12 @@ export class StoredApprovalDesk implements ApprovalDesk {
     return approvalOf(row);
   }
 
+  /** As much of its statement as is kept, which may be more than the approval itself has. */
+  async text(id: string): Promise<string> {
+    const long = await this.#deps.store.approvalText(id);
+    return long ?? (await this.get(id)).statement;
+  }
+
   /** Newest first. */
   async list(filter: {
     state: ApprovalState | null;
@@ -224,7 +230,10 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#asking++;
     let row: Awaited<ReturnType<ControlStore['insertApproval']>>;
     try {
-      row = await this.#deps.store.insertApproval(rowOf(approval, wanted.grantMs));
+      row = await this.#deps.store.insertApproval(
+        rowOf(approval, wanted.grantMs),
+        longText(wanted.statement),
+      );
     } finally {
       this.#asking--;
     }

@@ -22,15 +22,30 @@ export function newApproval(wanted: NewApproval, drift: readonly string[]): Appr
     votes: [],
     grant: null,
     drift,
-    statement: cutText(wanted.statement),
+    statement: cutText(wanted.statement, LIMITS.auditTextBytes),
+    statementEnd: endOf(wanted.statement),
+    statementBytes: Buffer.byteLength(wanted.statement),
     statementSha256: createHash('sha256').update(wanted.statement).digest('hex'),
   };
 }
 
-function cutText(text: string): string {
+/** What is kept of a text besides its beginning; null where that is all of it. */
+export function longText(text: string): string | null {
+  return Buffer.byteLength(text) <= LIMITS.auditTextBytes ? null : cutText(text, LIMITS.approvalTextBytes);
+}
+
+function endOf(text: string): string {
+  if (Buffer.byteLength(text) <= LIMITS.auditTextBytes) return '';
   const bytes = Buffer.from(text);
-  if (bytes.length <= LIMITS.auditTextBytes) return text;
-  const cut = Buffer.alloc(LIMITS.auditTextBytes);
+  let from = Math.max(LIMITS.auditTextBytes, bytes.length - LIMITS.approvalEndBytes);
+  // Not in the middle of a character.
+  while (from < bytes.length && (bytes[from]! & 0xc0) === 0x80) from++;
+  return bytes.toString('utf8', from);
+}
+
+function cutText(text: string, bytesMax: number): string {
+  if (Buffer.byteLength(text) <= bytesMax) return text;
+  const cut = Buffer.alloc(bytesMax);
   return cut.toString('utf8', 0, cut.write(text));
 }
 
@@ -101,5 +116,7 @@ const OF_BEFORE = {
   approvers: null,
   binding: NO_BINDING,
   drift: [],
+  statementEnd: '',
+  statementBytes: null,
   grantMs: 0,
 } as const;

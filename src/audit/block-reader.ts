@@ -157,12 +157,14 @@ export class BlockReader {
   }
 }
 
-/** The block of a statement that was begun, made into that of one whose outcome nobody knows. */
+/** The block of statements that were begun, made into that of some whose outcome nobody knows. */
 export function lostBlock(bytes: Uint8Array, seq: number): AuditBlock {
   const copy = Uint8Array.from(bytes);
   new DataView(copy.buffer).setFloat64(HEADER.firstSeq, seq, true);
-  const startedAtMs = new BlockReader(copy).startedAtMs(0);
-  return { firstSeq: seq, lastSeq: seq, firstTimeMs: startedAtMs, lastTimeMs: startedAtMs, bytes: copy };
+  const block = new BlockReader(copy);
+  const times = Array.from({ length: block.events }, (_, i) => block.startedAtMs(i));
+  const [firstTimeMs, lastTimeMs] = [Math.min(...times), Math.max(...times)];
+  return { firstSeq: seq, lastSeq: seq + times.length - 1, firstTimeMs, lastTimeMs, bytes: copy };
 }
 
 function readEntries(bytes: Uint8Array, count: number): Entry[] {

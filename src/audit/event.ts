@@ -42,6 +42,8 @@ export interface AuditEntry {
   sqlstate: string | null;
   /** Transaction status after the statement's segment as ReadyForQuery tells it; '?' until then. */
   transactionStatus: 'I' | 'T' | 'E' | '?';
+  /** The log's own: 0 from `begin` on, then the record that it is in while it runs, and -1 or nothing otherwise. */
+  openId?: number;
 }
 
 export interface AuditLog {

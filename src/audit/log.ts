@@ -8,6 +8,7 @@ import { lostBlock } from './block-reader.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Dictionary } from './dictionary.ts';
 import type { AuditEntry, AuditLog, AuditSession } from './event.ts';
+import { OpenRecords } from './open-records.ts';
 import { StatementCounts } from './statement-counts.ts';
 
 export interface AuditLogDeps {
@@ -33,15 +34,13 @@ export class StoredAuditLog implements AuditLog {
   readonly #deps: AuditLogDeps;
   readonly #dictionary = new Dictionary();
   readonly #block = new BlockWriter(this.#dictionary);
-  readonly #openWriter = new BlockWriter(this.#dictionary);
   readonly #counts: StatementCounts;
   #nextSeq: number;
-  #nextOpenId: number;
 
-  /** Statements begun and not ended; the number of their record in the store, or 0 where there is none yet. */
-  readonly #open = new Map<AuditEntry, number>();
+  /** Statements begun since the last seal; most of them have ended by the next. */
   #begun: AuditEntry[] = [];
-  #closed: number[] = [];
+  /** Those that had not have a record in the store, one for all of a seal. */
+  readonly #open: OpenRecords;
 
   /** Statements begun so far, and how many of them are in the queue or durable. */
   #begins = 0;
@@ -62,21 +61,26 @@ export class StoredAuditLog implements AuditLog {
   /** Goes on where the stored audit ends; what an earlier run had begun and not ended is recorded as lost. */
   static async open(deps: AuditLogDeps): Promise<StoredAuditLog> {
     const head = await deps.store.auditHead();
-    const log = new StoredAuditLog(deps, head.lastSeq + 1, (head.open.at(-1)?.id ?? 0) + 1);
+    const log = new StoredAuditLog(deps, head.lastSeq + 1, head.open.at(-1)?.id ?? 0);
     if (head.open.length > 0) {
-      const blocks = head.open.map((record) => lostBlock(record.bytes, log.#nextSeq++));
+      const blocks = head.open.map((record) => {
+        const block = lostBlock(record.bytes, log.#nextSeq);
+        log.#nextSeq = block.lastSeq + 1;
+        return block;
+      });
       const closed = head.open.map((record) => record.id);
       await deps.store.appendAudit({ blocks, opened: [], closed });
-      deps.log.info({ statements: head.open.length }, 'statements of an earlier run are recorded as lost');
+      const statements = log.#nextSeq - head.lastSeq - 1;
+      deps.log.info({ statements }, 'statements of an earlier run are recorded as lost');
     }
     return log;
   }
 
-  private constructor(deps: AuditLogDeps, nextSeq: number, nextOpenId: number) {
+  private constructor(deps: AuditLogDeps, nextSeq: number, lastOpenId: number) {
     this.#deps = deps;
     this.#counts = new StatementCounts(deps.metrics);
     this.#nextSeq = nextSeq;
-    this.#nextOpenId = nextOpenId;
+    this.#open = new OpenRecords(this.#dictionary, lastOpenId);
   }
 
   /** Whether the last write reached the store; the gateway is not ready while it did not. */
@@ -87,7 +91,8 @@ export class StoredAuditLog implements AuditLog {
   begin(entry: AuditEntry): void {
     const grave = isGrave(entry);
     if (grave === 'no') return;
-    this.#open.set(entry, 0);
+    if (entry.openId !== undefined && entry.openId > 0) this.#open.left(entry.openId);
+    entry.openId = 0;
     this.#begun.push(entry);
     this.#unrecorded.set(entry.session.id, ++this.#begins);
     this.#armTimer();
@@ -117,12 +122,10 @@ export class StoredAuditLog implements AuditLog {
       if (!this.#block.append(entry)) throw new Error('one event fits an empty block');
       this.#pump();
     }
-    if (this.#open.size > 0) {
-      const openId = this.#open.get(entry);
-      if (openId !== undefined) {
-        this.#open.delete(entry);
-        if (openId > 0) this.#closed.push(openId);
-      }
+    const { openId } = entry;
+    if (openId !== undefined && openId >= 0) {
+      entry.openId = -1;
+      if (openId > 0) this.#open.left(openId);
     }
     if (entry.protocol !== 'admin') this.#counts.count(entry);
     this.#armTimer();
@@ -143,7 +146,8 @@ export class StoredAuditLog implements AuditLog {
 
   /** Records what is still open as lost, and waits until all is durable, or the store has failed for too long. */
   async close(): Promise<void> {
-    for (const entry of [...this.#open.keys()]) {
+    const running = this.#begun.filter(({ openId }) => openId === 0);
+    for (const entry of [...this.#open.running(), ...running]) {
       entry.end = 'lost';
       this.finish(entry);
     }
@@ -179,8 +183,7 @@ export class StoredAuditLog implements AuditLog {
 
   /** Moves what was gathered to the queue. */
   #seal(): void {
-    const opened = this.#recordOpen();
-    const closed = this.#closed;
+    const { opened, closed } = this.#recordOpen();
     if (this.#block.events === 0 && opened.length === 0 && closed.length === 0) return;
     const { metrics } = this.#deps;
     const blocks = [];
@@ -191,7 +194,6 @@ export class StoredAuditLog implements AuditLog {
       metrics.auditBlocks++;
       metrics.auditEvents += block.lastSeq - block.firstSeq + 1;
     }
-    this.#closed = [];
     const write = { blocks, opened, closed };
     this.#queue.push(write);
     this.#queuedBytes += sizeOf(write);
@@ -199,21 +201,11 @@ export class StoredAuditLog implements AuditLog {
     this.#updateSaturated();
   }
 
-  /** Those that began since the last time and have not ended: most have, and cost no more than this look. */
-  #recordOpen(): OpenAuditRecord[] {
+  #recordOpen(): { readonly opened: readonly OpenAuditRecord[]; readonly closed: readonly number[] } {
     this.#sealedBegins = this.#begins;
-    if (this.#begun.length === 0) return [];
-    const opened: OpenAuditRecord[] = [];
-    for (const entry of this.#begun) {
-      // An object that is used again is here twice, and has its record after the first time.
-      if (this.#open.get(entry) !== 0) continue;
-      const id = this.#nextOpenId++;
-      this.#open.set(entry, id);
-      this.#openWriter.append(asBegun(entry));
-      opened.push({ id, bytes: this.#openWriter.seal(0).bytes });
-    }
-    this.#begun = [];
-    return opened;
+    const begun = this.#begun;
+    if (begun.length > 0) this.#begun = [];
+    return this.#open.record(begun);
   }
 
   #pump(): void {
@@ -313,11 +305,6 @@ function isGrave(entry: AuditEntry): 'no' | 'yes' | 'very' {
     default:
       return unreachable(risk);
   }
-}
-
-/** As it is recorded before its outcome is known, and stays should that never come. */
-function asBegun(entry: AuditEntry): AuditEntry {
-  return { ...entry, end: 'lost', durationMs: -1, rows: -1, sqlstate: null, transactionStatus: '?' };
 }
 
 function joined(writes: readonly AuditWrite[]): AuditWrite {

@@ -74,6 +74,8 @@ export const LIMITS = {
   parseDepth: 500,
   /** Operators in one chain, like 1+1+1; PostgreSQL's own stack ends somewhat above. */
   parseChain: 2_000,
+  /** Literals in literals that are looked into for secrets; what is nested deeper is masked as a whole. */
+  secretDepth: 8,
   /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
   parseQueueMax: 256,
   parseQueueBytes: 64 * 1024 * 1024,
@@ -270,6 +272,12 @@ export const LIMITS = {
   approvalsPendingMax: 10_000,
   /** Of one role, so that a program in a loop leaves room for others. */
   approvalsPendingOfRoleMax: 1_000,
+  /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
+  approvalTextBytes: 1024 * 1024,
+  /** Of all such texts together; beyond, the oldest are let go. */
+  approvalTextsBytes: 64 * 1024 * 1024,
+  /** Of a text that is cut its end is shown as well, so that nothing is hidden behind much of nothing. */
+  approvalEndBytes: 4 * 1024,
   /** How long what was approved by a ticket may be run. */
   grantMs: 15 * 60_000,
   /** How many rows more or fewer than were approved a statement may change. */
@@ -314,7 +322,6 @@ export const LIMITS = {
   // --- notify ---
   /** How often the outbox is looked into where nobody says that there is something. */
   outboxLookMs: 30_000,
-  outboxBatch: 200,
   /** To one webhook at a time, of different approvals. */
   webhookRequestsMax: 4,
   webhookKeyBytesMin: 24,
@@ -388,6 +395,11 @@ assert(LIMITS.auditBlockBytes <= LIMITS.auditQueueBytes, 'one block fits the que
 assert(LIMITS.auditBlockBytes * 2 <= LIMITS.auditRowBytes, 'a block fits a row');
 assert(LIMITS.storeJoinBytes * 2 <= LIMITS.auditBlockBytes, 'two small audit rows make one');
 assert(LIMITS.auditTextBytes * 4 <= LIMITS.auditBlockBytes, 'several texts fit a block');
+assert(LIMITS.approvalTextBytes <= LIMITS.approvalTextsBytes, 'one long text is kept at least');
+assert(
+  LIMITS.auditTextBytes <= LIMITS.approvalTextBytes,
+  'the whole of a text is no less than its beginning',
+);
 assert(
   partsBytes(LIMITS.s3PartsMax) >= LIMITS.blobBytes,
   'the parts that S3 takes suffice for the largest blob',

@@ -64,9 +64,16 @@ function describeError(error: unknown): unknown {
 
 /** Masks the password of a connection URL, and of `password=…` in a connection string or an option. */
 export function maskSecrets(text: string): string {
-  return text
-    .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@]*@/gi, '$1:***@')
-    .replace(/\b(passw(?:or)?d\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"[^"]*"|[^\s&;,]+)/gi, '$1***')
-    .replace(/\b(password\s+)('(?:[^']|'')*')/gi, '$1***')
-    .replace(/\bhf_[A-Za-z0-9_-]{20,}/g, 'hf_***');
+  return (
+    text
+      // Taken apart at every blank and at sign, so that nothing is looked through twice.
+      .replace(/[^\s@]*@|[^\s@]+/g, withoutUserinfo)
+      .replace(/\b(passw(?:or)?d\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"[^"]*"|[^\s&;,]+)/gi, '$1***')
+      .replace(/\b(password\s+)('(?:[^']|'')*')/gi, '$1***')
+      .replace(/\bhf_[A-Za-z0-9_-]{20,}/g, 'hf_***')
+  );
+}
+
+function withoutUserinfo(part: string): string {
+  return part.endsWith('@') ? part.replace(/(:\/\/[^:/]*:).*$/s, '$1***@') : part;
 }

@@ -1,85 +1,9 @@
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
+import { BEHIND, CLASS } from './behind.ts';
 import type { HiddenConnection } from './connection.ts';
+import { OWN_CODE } from './own-code.ts';
 import { fingerprint } from './queries.ts';
 import { textColumns } from './row.ts';
-
-/** As the catalog numbers its own tables, which is the same in every version. */
-const CLASS = {
-  relation: 1259,
-  function: 1255,
-  type: 1247,
-  operator: 2617,
-  operatorClass: 2616,
-  rule: 2618,
-  trigger: 2620,
-  policy: 3256,
-  default: 2604,
-  constraint: 2606,
-} as const;
-
-/** What has a version of its own that says what it does. */
-const FOLLOWED = [CLASS.relation, CLASS.function, CLASS.type, CLASS.operator, CLASS.operatorClass] as const;
-
-/** Parts of a relation, or of a type, that are found by its OID. */
-const parts = (part: number, table: string, of: string, whole: number, more = '') =>
-  `SELECT ${part}::pg_catalog.oid, x.oid, false FROM pg_catalog.${table} x
-    WHERE b.class OPERATOR(pg_catalog.=) ${whole} AND x.${of} OPERATOR(pg_catalog.=) b.oid ${more}`;
-
-/**
- * What decides what a statement does to relations ($1), however far behind: what views read and rules write, who
- * refers to that, and the code of triggers, policies, defaults, checks and operators. PostgreSQL keeps what depends on what,
- * but for the bodies of functions that are mere text to it. `written` is what may be changed, so that its triggers fire.
- * Functions that it names ($3) or calls by OID ($4) are followed as well, and all operators, types and casts that are
- * not PostgreSQL's own: which of them a text uses, the server finds by the types of what stands there.
- */
-const BEHIND = `
-behind(class, oid, written) AS (
-  (SELECT ${CLASS.relation}::pg_catalog.oid, r, true FROM pg_catalog.unnest($1::pg_catalog.oid[]) r
-   UNION ALL
-   SELECT ${CLASS.function}, p.oid, true FROM pg_catalog.pg_proc p
-    WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-      AND (p.proname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]::pg_catalog.name[]) OR p.oid OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.oid[]))
-   UNION ALL
-   SELECT ${CLASS.operator}, o.oid, false FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-   UNION ALL
-   SELECT ${CLASS.function}, c.castfunc, false FROM pg_catalog.pg_cast c
-    WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-   UNION ALL
-   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
-    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) ANY ('{d,r}'::pg_catalog."char"[])
-   UNION ALL
-   SELECT ${CLASS.type}, t.oid, false FROM pg_catalog.pg_type t
-    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND t.typtype OPERATOR(pg_catalog.=) 'b'::pg_catalog."char" AND t.typelem OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
-  UNION
-  SELECT next.class, next.oid, next.written FROM behind b CROSS JOIN LATERAL (
-    SELECT ${CLASS.rule}::pg_catalog.oid AS class, w.oid AS oid, b.written AS written FROM pg_catalog.pg_rewrite w
-     WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation} AND w.ev_class OPERATOR(pg_catalog.=) b.oid
-    UNION ALL ${parts(CLASS.policy, 'pg_policy', 'polrelid', CLASS.relation)}
-    UNION ALL ${parts(CLASS.trigger, 'pg_trigger', 'tgrelid', CLASS.relation, 'AND b.written AND NOT x.tgisinternal')}
-    UNION ALL ${parts(CLASS.default, 'pg_attrdef', 'adrelid', CLASS.relation, 'AND b.written')}
-    UNION ALL ${parts(CLASS.constraint, 'pg_constraint', 'conrelid', CLASS.relation, `AND b.written AND x.contype OPERATOR(pg_catalog.<>) 'f'`)}
-    UNION ALL ${parts(CLASS.constraint, 'pg_constraint', 'contypid', CLASS.type)}
-    UNION ALL
-    SELECT ${CLASS.relation}, x.indexrelid, false FROM pg_catalog.pg_index x
-     WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation} AND b.written AND x.indrelid OPERATOR(pg_catalog.=) b.oid
-    UNION ALL
-    SELECT ${CLASS.relation}, i.inhrelid, b.written FROM pg_catalog.pg_inherits i
-     WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation} AND i.inhparent OPERATOR(pg_catalog.=) b.oid
-    UNION ALL
-    SELECT ${CLASS.relation}, con.conrelid, true
-      FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint con ON con.oid OPERATOR(pg_catalog.=) g.tgconstraint
-     WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation} AND b.written AND g.tgrelid OPERATOR(pg_catalog.=) b.oid
-       AND con.contype OPERATOR(pg_catalog.=) 'f' AND con.confrelid OPERATOR(pg_catalog.=) b.oid
-    UNION ALL
-    SELECT d.refclassid, d.refobjid,
-        b.class OPERATOR(pg_catalog.=) ${CLASS.function} OR (b.class OPERATOR(pg_catalog.=) ${CLASS.rule} AND b.written)
-      FROM pg_catalog.pg_depend d
-     WHERE d.classid OPERATOR(pg_catalog.=) b.class AND d.objid OPERATOR(pg_catalog.=) b.oid
-       AND d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-       AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[${FOLLOWED.join(', ')}]::pg_catalog.oid[])
-       AND NOT (b.class OPERATOR(pg_catalog.=) ${CLASS.type} AND d.refclassid OPERATOR(pg_catalog.=) ${CLASS.relation})
-  ) next
-)`;
 
 const versions = (table: string, of: number) =>
   `SELECT pg_catalog.concat('${table} ', x.oid, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.${table} x
@@ -95,7 +19,7 @@ const reading = (table: string, of: number, expression: string, definition: stri
       AND (${expression})::pg_catalog.text OPERATOR(pg_catalog.~) ${READS_SETTING}`;
 
 /**
- * The code behind, where it reads settings.
+ * The code behind the statement, where it reads settings.
  */
 const READERS = `
 readers(definition) AS MATERIALIZED (
@@ -161,10 +85,9 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version)) 
   UNION ALL ${versions('pg_operator', CLASS.operator)}
   UNION ALL ${versions('pg_opclass', CLASS.operatorClass)}
   UNION ALL ${versions('pg_constraint', CLASS.constraint)}
-  UNION ALL
-  SELECT pg_catalog.concat('pg_cast ', x.oid, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.pg_cast x
-   WHERE x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 ) v(version)
+UNION ALL
+${OWN_CODE}
 UNION ALL
 ${USER_SETTINGS}
 UNION ALL
@@ -213,6 +136,8 @@ interface SettingReaders {
 export interface CalledFunctions {
   readonly names: readonly string[];
   readonly oids: readonly number[];
+  /** Code that it brings along, as a DO does. */
+  readonly code: readonly string[];
 }
 
 export interface CodeBehind {
@@ -232,9 +157,12 @@ export async function codeBehind(
   const found: string[] = [];
   const query = {
     sql: CODE_BEHIND,
-    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, OID_ARRAY_OID],
-    parameters: [oidArray(relations), textArray(settings), textArray(called.names), oidArray(called.oids)],
-    parameterFormats: [1, 1, 1, 1] as const,
+    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, OID_ARRAY_OID, TEXT_ARRAY_OID],
+    parameters: [
+      oidArray(relations),
+      ...[textArray(settings), textArray(called.names), oidArray(called.oids), textArray(called.code)],
+    ],
+    parameterFormats: [1, 1, 1, 1, 1] as const,
     resultFormats: [],
   };
   await connection.run(query, (row) => {

@@ -19,6 +19,7 @@ const EXAMPLES_MAX = 3;
 const SKIPPED = {
   no_text: 'without a text',
   cut_text: 'with a text that was cut',
+  masked_text: 'with a part that is kept as a secret',
   prepared_elsewhere: 'that execute what was prepared elsewhere',
 } as const;
 
@@ -52,7 +53,7 @@ async function replay(file: string, options: Options, io: Io): Promise<void> {
     events: 0,
     decided: 0,
     same: 0,
-    skipped: { no_text: 0, cut_text: 0, prepared_elsewhere: 0 },
+    skipped: { no_text: 0, cut_text: 0, masked_text: 0, prepared_elsewhere: 0 },
     changes: [],
   };
   const wanted = Number(options.events);

@@ -1,5 +1,8 @@
 import { trustedKeys } from '../audit/key-file.ts';
 import { HoldfastError } from '../base/errors.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { readManifest } from '../snapshot/manifest.ts';
+import { findSnapshot, markInTrash } from '../snapshot/snapshots.ts';
 import {
   type PurgedSnapshot,
   type PurgeFailure,
@@ -46,12 +49,12 @@ export async function listTrashCommand(options: TrashOptions, io: Io): Promise<E
 
 export async function purgeCommand(ids: readonly string[], options: PurgeOptions, io: Io): Promise<ExitCode> {
   const dryRun = options.dryRun === true;
-  const { purged, failures, retentionMs } = await run(
+  const { purged, failures, retentionMs, named } = await run(
     options,
     io,
     dryRun ? 'try' : 'purge',
-    (retentionMs) => {
-      if (ids.length > 0) return (id) => ids.includes(id);
+    (retentionMs, named) => {
+      if (ids.length > 0) return (id) => named.includes(id);
       const ageMs = options.olderThan ?? retentionMs();
       if (ageMs === null) {
         throw new HoldfastError('CONFIG_INVALID', 'nobody has said what is to go', {
@@ -61,6 +64,7 @@ export async function purgeCommand(ids: readonly string[], options: PurgeOptions
       const before = Date.now() - ageMs;
       return (_, createdAtMs) => createdAtMs < before;
     },
+    ids,
   );
   if (options.json === true)
     io.out(
@@ -74,6 +78,9 @@ export async function purgeCommand(ids: readonly string[], options: PurgeOptions
   else {
     const objects = purged.reduce((sum, each) => sum + each.objects, 0);
     io.out(purged.length === 0 ? '' : asText(purged, retentionMs));
+    const told = [...purged.map(({ id }) => id), ...failures.map(({ of }) => of)];
+    for (const id of named.filter((each) => !told.includes(each)))
+      io.out(`${id}: nothing of it is in the trash\n`);
     io.out(`${countText(objects, 'object')} ${dryRun ? 'would be dropped' : 'dropped'} for good\n`);
   }
   return ended(failures, options, io);
@@ -83,10 +90,13 @@ async function run(
   options: PurgeOptions,
   io: Io,
   what: 'list' | 'try' | 'purge',
-  choose: (retentionMs: () => number | null) => Wanted,
-): Promise<TrashPurged & { readonly retentionMs: number | null }> {
+  choose: (retentionMs: () => number | null, named: readonly string[]) => Wanted,
+  ids: readonly string[] = [],
+): Promise<TrashPurged & { readonly retentionMs: number | null; readonly named: readonly string[] }> {
   return await withStore(options, io, async ({ store, config }) => {
-    const wanted = choose(() => config().trashRetentionMs);
+    const named: string[] = [];
+    for (const id of ids) named.push(await namedDrop(store, id));
+    const wanted = choose(() => config().trashRetentionMs, named);
     const { trashRetentionMs: retentionMs, trashArchive } = config();
     const found = await purgeTrash({
       store,
@@ -96,8 +106,20 @@ async function run(
       connect: (database) => connectTo(options, config(), database, io),
       wanted: (id, createdAtMs) => !io.stop.aborted && wanted(id, createdAtMs),
     });
-    return { ...found, retentionMs };
+    return { ...found, retentionMs, named };
   });
+}
+
+/** Its whole id. One of before there were marks gets its mark here, so that it is found. */
+async function namedDrop(store: BlobStore, asked: string): Promise<string> {
+  const { id, folder } = await findSnapshot(store, asked);
+  const { dropped } = await readManifest(store, folder);
+  if (dropped === undefined || dropped.objects.length === 0)
+    throw new HoldfastError('CONFLICT', `${id} has left nothing in the trash`, {
+      hint: 'holdfast trash list has those that have.',
+    });
+  await markInTrash(store, folder);
+  return id;
 }
 
 const HEAD = ['ID', 'DROPPED (UTC)', 'PURGED', 'ARCHIVED', 'DATABASE', 'OBJECTS', 'SIZE', 'STATEMENT'];

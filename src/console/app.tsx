@@ -1,17 +1,20 @@
 import { useEffect } from 'preact/hooks';
-import { lostSince, signedOutBecause, signOut, token } from './api/client.ts';
+import { isForbidden, lostSince, signedOutBecause, signOut, token } from './api/client.ts';
 import { waiting } from './api/live.ts';
 import { AuditView } from './audit/audit-view.tsx';
 import { OverviewView } from './overview/overview-view.tsx';
 import { Announcements } from './parts/announce.tsx';
-import { clockTime } from './parts/words.ts';
+import { Visible } from './parts/visible.tsx';
+import { clockTime, nameOf } from './parts/words.ts';
 import { PolicyView } from './policy/policy-view.tsx';
 import { QueueView } from './queue/queue-view.tsx';
 import { SignIn } from './sign-in.tsx';
 import { SnapshotsView } from './snapshots/snapshots-view.tsx';
 import { useCell } from './state/cell.ts';
-import { learnPrincipal, principal } from './state/principal.ts';
+import { pause } from './state/pause.ts';
+import { learnPrincipal, mayDo, principal } from './state/principal.ts';
 import { hrefOf, type Route, route, VIEWS, type View } from './state/route.ts';
+import { TokensView } from './tokens/tokens-view.tsx';
 
 const NAMES = {
   queue: 'Queue',
@@ -19,6 +22,7 @@ const NAMES = {
   snapshots: 'Snapshots',
   policy: 'Policy',
   overview: 'Overview',
+  tokens: 'Tokens',
 } as const satisfies Record<View, string>;
 
 export function App() {
@@ -46,6 +50,7 @@ function Console() {
       </button>
       <Header at={at} held={held} />
       <LostConnection />
+      <PausedBanner />
       <main id="main" tabIndex={-1} class={`view view-${at.view}`}>
         <CurrentView at={at} />
       </main>
@@ -55,16 +60,20 @@ function Console() {
 
 function Header({ at, held }: { readonly at: Route; readonly held: number }) {
   const who = useCell(principal);
-  const { by } = useCell(waiting);
+  const { by, error } = useCell(waiting);
   const lost = useCell(lostSince) !== null;
   const state = lost ? 'No connection' : by === 'events' ? 'Live' : 'Looking every 2 s';
+  // Shown to those alone of whom it is known.
+  const mayTokens = who !== null && mayDo(who, 'token:read');
+  // Whoever may not see what waits is told of nothing else that is live either.
+  const isShut = isForbidden(error) && !lost;
   return (
     <header class="top">
       <a class="brand" href={hrefOf('queue')}>
         Holdfast
       </a>
       <nav aria-label="Views">
-        {VIEWS.map((view) => (
+        {VIEWS.filter((view) => view !== 'tokens' || mayTokens).map((view) => (
           <a key={view} href={hrefOf(view)} aria-current={view === at.view ? 'page' : undefined}>
             {NAMES[view]}
             {view === 'queue' && held > 0 && (
@@ -76,9 +85,11 @@ function Header({ at, held }: { readonly at: Route; readonly held: number }) {
         ))}
       </nav>
       <div class="who">
-        <span class={`pulse pulse-${lost ? 'lost' : by}`} role="status">
-          {state}
-        </span>
+        {!isShut && (
+          <span class={`pulse pulse-${lost ? 'lost' : by}`} role="status">
+            {state}
+          </span>
+        )}
         {who !== null && (
           <span class="name" title="Who is signed in">
             {who.name}
@@ -103,6 +114,21 @@ function LostConnection() {
   );
 }
 
+function PausedBanner() {
+  const paused = useCell(pause);
+  if (paused === null) return null;
+  return (
+    <p class="lost" role="status">
+      The gateway is paused by <Visible text={nameOf(paused.by)} />: “
+      <Visible text={paused.reason} />
+      ”. Only what is safe runs, and nothing can be approved.{' '}
+      <a class="link-plain" href={hrefOf('overview')}>
+        Overview
+      </a>
+    </p>
+  );
+}
+
 function CurrentView({ at }: { readonly at: Route }) {
   switch (at.view) {
     case 'queue':
@@ -115,6 +141,8 @@ function CurrentView({ at }: { readonly at: Route }) {
       return <PolicyView />;
     case 'overview':
       return <OverviewView />;
+    case 'tokens':
+      return <TokensView />;
     default:
       return at.view satisfies never;
   }

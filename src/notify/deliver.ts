@@ -5,7 +5,16 @@ import type { Webhook } from './webhook.ts';
 export type Delivery =
   | { readonly kind: 'delivered' }
   /** In words that have nothing of the URL. */
-  | { readonly kind: 'failed'; readonly why: string; readonly retryAfterMs: number };
+  | {
+      readonly kind: 'failed';
+      readonly why: string;
+      readonly retryAfterMs: number;
+      /** It is this message that is not taken, by a receiver that is well. */
+      readonly refused: boolean;
+    };
+
+/** Of 400 to 499 those that say that the receiver has no time. */
+const NO_TIME: ReadonlySet<number> = new Set([408, 425, 429]);
 
 /**
  * One attempt. Anything in 200 to 299 is a receipt; a redirect is none, because it would take what is told to where
@@ -31,9 +40,11 @@ export async function deliver(
     if (response.ok) return { kind: 'delivered' };
     const seconds = Number(response.headers.get('retry-after') ?? 0);
     const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 0;
-    return { kind: 'failed', why: `status ${response.status}`, retryAfterMs };
+    const { status } = response;
+    const refused = status >= 400 && status < 500 && !NO_TIME.has(status);
+    return { kind: 'failed', why: `status ${status}`, retryAfterMs, refused };
   } catch (error) {
-    return { kind: 'failed', why: causeOf(error, url), retryAfterMs: 0 };
+    return { kind: 'failed', why: causeOf(error, url), retryAfterMs: 0, refused: false };
   }
 }
 

@@ -8,6 +8,10 @@ interface Written {
   readonly role?: string;
   readonly expires_at_ms?: number | null;
   readonly until_ms?: number | null;
+  /** Of a vote. */
+  readonly verdict?: string;
+  readonly voted_by?: string;
+  readonly approved?: number;
   readonly by: string | null;
   readonly comment: string | null;
   readonly body: string;
@@ -42,8 +46,13 @@ function approvalFields(id: string, facts: Fields, statements: boolean): Fields 
     expires_at: timeOf(facts['expires_at_ms'] ?? facts['expiresAtMs']),
     resolved_by: facts['by'],
     comment: facts['comment'],
+    ...(facts['voted_by'] === undefined ? {} : voteFields(facts)),
     ...(statements ? { statement: facts['statement'] } : {}),
   };
+}
+
+function voteFields({ verdict, voted_by, approved, approvalsNeeded }: Fields): Fields {
+  return { verdict, voted_by, approved, approvals_needed: approvalsNeeded };
 }
 
 function restraintFields(id: string, facts: Fields): Fields {
@@ -53,6 +62,7 @@ function restraintFields(id: string, facts: Fields): Fields {
 
 const TITLES: Readonly<Record<string, string>> = {
   'approval.requested': 'A statement waits for approval',
+  'approval.voted': 'Somebody has voted on a held statement',
   'approval.resolved': 'A held statement is decided',
   'pause.begun': 'The gateway is paused',
   'pause.lifted': 'The gateway goes on',
@@ -62,6 +72,7 @@ const TITLES: Readonly<Record<string, string>> = {
 
 const SLACK_FIELDS = [
   ...['state', 'operation', 'risk', 'role', 'application', 'database', 'tables', 'reason'],
+  ...['verdict', 'voted_by', 'approved', 'approvals_needed'],
   ...['until', 'resolved_by', 'by', 'comment', 'statement'],
 ];
 

@@ -1,5 +1,6 @@
 export const WEBHOOK_EVENTS = [
   'approval.requested',
+  'approval.voted',
   'approval.resolved',
   'pause.begun',
   'pause.lifted',

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis, Risk } from '../sql/effects.ts';
+import { MASK } from '../sql/redact.ts';
 import type { Action, SessionFacts } from './decision.ts';
 import type { Policy } from './policy.ts';
 
@@ -50,13 +51,18 @@ export interface ReplayResult {
   readonly changes: readonly ReplayChange[];
 }
 
-export type SkipReason = 'no_text' | 'cut_text' | 'prepared_elsewhere';
+export type SkipReason = 'no_text' | 'cut_text' | 'masked_text' | 'prepared_elsewhere';
 
 /** Decides recorded statements again, under a policy that is not in force. */
 export class Replay {
   readonly #policy: Policy;
   readonly #changes = new Map<string, { -readonly [K in keyof ReplayChange]: ReplayChange[K] }>();
-  readonly #skipped: Record<SkipReason, number> = { no_text: 0, cut_text: 0, prepared_elsewhere: 0 };
+  readonly #skipped: Record<SkipReason, number> = {
+    no_text: 0,
+    cut_text: 0,
+    masked_text: 0,
+    prepared_elsewhere: 0,
+  };
   #decided = 0;
   #same = 0;
 
@@ -70,6 +76,8 @@ export class Replay {
     if (event.statement_index > 0 || event.protocol === 'admin') return;
     if (event.sql === null) return this.#skip('no_text');
     if (event.sql_truncated) return this.#skip('cut_text');
+    // What stands for a secret may have stood for what decides.
+    if (event.sql.includes(MASK)) return this.#skip('masked_text');
     const analysis = await read(event.sql);
     if (analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'execute')))
       return this.#skip('prepared_elsewhere');

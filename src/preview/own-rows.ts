@@ -3,6 +3,7 @@ import { followCascades } from '../snapshot/cascade.ts';
 import { type Seed, seedOf } from '../snapshot/seed.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
 import { cascadeTree } from './cascade-tree.ts';
+import { masksOf } from './masks.ts';
 import { type RowCount, unknown } from './preview.ts';
 import {
   problemOfCode,
@@ -44,7 +45,7 @@ export async function ownRows(
   { request, effects, answer, targets }: PreviewSubject,
   slice: RowsSlice | UpsertSlice,
 ): Promise<FoundRows> {
-  const { parameters, masks, text } = request;
+  const { parameters, text } = request;
   const [target] = targets;
   if (target === undefined) return nothingFound('its target does not exist');
   if (target.kind !== 'table' && target.kind !== 'partitioned table')
@@ -68,7 +69,7 @@ export async function ownRows(
     places,
     after: afterOf(slice, target, answer),
     parameters,
-    masks,
+    masks: masksOf(request),
     rowsMax: LIMITS.previewSampleRows,
     columnsMax: LIMITS.previewSampleColumns,
     valueChars: LIMITS.previewValueChars,

@@ -4,6 +4,7 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { StatementEffects } from '../sql/effects.ts';
+import { catalogFunction } from '../sql/functions.ts';
 import { tokens } from '../sql/lexer.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
 
@@ -83,7 +84,7 @@ SELECT
       WHERE (k.castsource ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)) OR k.casttarget ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types)))
         AND ${isOwn('p')}),
     ${functionBehind(1259, `SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid ${EQUALS} ANY (${FOUND}) UNION ALL SELECT f.oid FROM found f`)},
-    ${functionBehind(2606, `SELECT x.oid FROM pg_catalog.pg_constraint x WHERE x.conrelid ${EQUALS} ANY (${FOUND})`)},
+    ${functionBehind(2606, `SELECT x.oid FROM pg_catalog.pg_constraint x WHERE x.conrelid ${EQUALS} ANY (${FOUND}) OR x.contypid ${EQUALS} ANY (ARRAY(SELECT oid FROM own_types))`)},
     ${functionBehind(3381, `SELECT x.oid FROM pg_catalog.pg_statistic_ext x WHERE x.stxrelid ${EQUALS} ANY (${FOUND})`)},
     (SELECT pg_catalog.min(p.proname::pg_catalog.text) FROM pg_catalog.pg_proc p
        JOIN pg_catalog.pg_type t ON t.oid ${EQUALS} p.proargtypes[0]
@@ -166,8 +167,13 @@ export function problemOfCode(
   slice: RowsSlice | UpsertSlice,
   { functions, catalogFirst }: Pick<CatalogAnswer, 'functions' | 'catalogFirst'>,
 ): string | null {
-  const own = functions.find((each) => each.own);
-  if (own !== undefined) return `${own.name} is not a function of PostgreSQL's own`;
+  for (const { name, own } of functions) {
+    if (own) return `${name} is not a function of PostgreSQL's own`;
+    const facts = catalogFunction(name);
+    if (facts === undefined) return `the function ${name} is not known`;
+    // Stable ones among these would be run for an estimate already. Those of low risk are volatile, which are not.
+    if (facts.opaque || (facts.risk !== 'safe' && facts.risk !== 'low')) return `${name} ${facts.reason}`;
+  }
   if (slice.ownNames) return "it names operators or types that are not PostgreSQL's own";
   return catalogFirst ? null : "the search_path may give operators another meaning than PostgreSQL's own";
 }

@@ -3,11 +3,10 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName } from '../catalog/quote.ts';
 import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
-import type { ColumnPattern } from '../policy/name-pattern.ts';
 import { from } from '../snapshot/capture-sql.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
 import type { Assignment, RowsSlice, UpsertSlice } from '../sql/slice.ts';
-import { maskedColumns } from './masks.ts';
+import { type Masks, maskedColumns } from './masks.ts';
 import type { Sample, SampleColumn, SampleValues } from './preview.ts';
 import { withParameters } from './rows.ts';
 import { withheldOf } from './withheld.ts';
@@ -20,7 +19,7 @@ export interface SampleRequest {
   readonly places: string;
   readonly after: After;
   readonly parameters: StatementParameters;
-  readonly masks: readonly ColumnPattern[];
+  readonly masks: Masks;
   readonly rowsMax: number;
   readonly columnsMax: number;
   readonly valueChars: number;
@@ -87,7 +86,8 @@ function typeOf(target: Relation, name: string): Column['type'] | null {
 export async function sampleRows(connection: HiddenConnection, request: SampleRequest): Promise<Sample> {
   const { target, after, rowsMax } = request;
   const columns = chosenColumns(request);
-  const masked = await maskedColumns(connection, request.masks, target);
+  const assigned = after.kind === 'computed' ? after.assigned.map(({ column }) => column) : [];
+  const masked = await maskedColumns(connection, request.masks, target, assigned);
   const described = describedColumns(request, columns, masked);
   const rows: { before: SampleValues; after: SampleValues | null }[] = [];
   let count = 0;
@@ -128,7 +128,7 @@ function describedColumns(
       return { ...shown, assigned: false, withheld: shown.masked ? 'mask' : null };
     const withheld = withheldOf(assignment, {
       target,
-      masks: masks.length > 0,
+      masks: masks.columns.length > 0 || masks.besideSecret !== null,
       masked,
       functions: after.functions,
       parameters: parameters.values.length > 0,

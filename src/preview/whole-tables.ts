@@ -2,6 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { from, placesOf } from '../snapshot/capture-sql.ts';
 import { NO_PARAMETERS } from '../snapshot/plan.ts';
+import { masksOf } from './masks.ts';
 import { type CascadeNode, type RowCount, unknown } from './preview.ts';
 import { problemOfReading } from './purity.ts';
 import { type FoundRows, nothingFound, type PreviewSubject } from './request.ts';
@@ -40,7 +41,7 @@ export async function wholeTables(sandbox: Sandbox, subject: PreviewSubject): Pr
                     reason: 'what becomes of rows that are rewritten is not told beforehand',
                   },
               parameters: NO_PARAMETERS,
-              masks: subject.request.masks,
+              masks: masksOf(subject.request),
               rowsMax: LIMITS.previewSampleRows,
               columnsMax: LIMITS.previewSampleColumns,
               valueChars: LIMITS.previewValueChars,

@@ -41,16 +41,25 @@ const ALONE =
 const MAY_BE_CONCURRENT = /^(?:create index|drop index|alter table)$/;
 const CONCURRENTLY = /\bconcurrently\b/i;
 
+/** Settings that change what a text does, and that some versions of the server do not have. */
+const MORE_SETTINGS =
+  `array_nulls xmloption xmlbinary timezone_abbreviations gin_fuzzy_search_limit password_encryption
+  default_tablespace default_table_access_method default_toast_compression check_function_bodies createrole_self_grant
+  restrict_nonsystem_relation_kind allow_system_table_mods event_triggers lo_compat_privileges`.split(/\s+/);
+
 const SETTINGS = `SELECT CURRENT_USER, pg_catalog.current_setting('search_path'),
   pg_catalog.current_setting('idle_session_timeout', true), pg_catalog.current_setting('session_replication_role'),
   pg_catalog.current_setting('row_security'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('TimeZone'),
   pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('bytea_output'),
   pg_catalog.current_setting('default_text_search_config'), pg_catalog.current_setting('transform_null_equals'),
   pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('lc_numeric'), pg_catalog.current_setting('lc_time'),
+  SESSION_USER, coalesce(pg_catalog.current_setting('plpgsql.variable_conflict', true), 'error'),
+  (SELECT pg_catalog.string_agg(pg_catalog.concat(s.name, '=', pg_catalog.current_setting(s.name, true)), ' ' ORDER BY s.name)
+     FROM pg_catalog.unnest('{${MORE_SETTINGS}}'::pg_catalog.text[]) s(name)),
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin, p.ctid), ',' ORDER BY p.oid))
      FROM pg_catalog.pg_proc p
     WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[])
-       OR p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) AND p.oid OPERATOR(pg_catalog.>=) 16384),
+       OR p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[])),
   (SELECT pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid))
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
     WHERE p.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[]) LIMIT 1)`;
@@ -84,6 +93,7 @@ export async function readCircumstances(
   const called = {
     names: functionsOf(analysis),
     oids: sent?.call === undefined ? [] : [sent.call.functionOid],
+    code: bringsCode(analysis) ? [texts.text, ...texts.executed] : [],
   };
   const settings = readSettings(connection, called);
   settings.catch(() => {});
@@ -141,13 +151,17 @@ async function readSettings(
 }
 
 function functionsOf({ statements }: Analysis): readonly string[] {
-  return statements.flatMap(({ functions }) => functions.flatMap(mayBeNamed));
+  return [...new Set(statements.flatMap(({ functions }) => functions.flatMap(mayBeNamed)))];
 }
 
 /** A schema may stand in front of the name, and either may hold dots. */
 function mayBeNamed(name: string): readonly string[] {
   const parts = name.split('.');
   return parts.map((_, i) => parts.slice(i).join('.'));
+}
+
+function bringsCode({ status, statements }: Analysis): boolean {
+  return status !== 'parsed' || statements.some(({ operations }) => operations.includes('do'));
 }
 
 async function readTables(

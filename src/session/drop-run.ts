@@ -7,6 +7,7 @@ import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manife
 import { markInTrash } from '../snapshot/snapshots.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import { alterKept } from '../trash/alter.ts';
+import { alterMixed } from '../trash/alter-mixed.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { dropDatabase } from '../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
@@ -80,7 +81,7 @@ type ReadRun = DropRun & { readonly utf8: Buffer; readonly encoding: OwnEncoding
 async function moveAndStore(
   run: ReadRun,
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop database' | 'drop columns' | 'alter' }>,
+  reading: Kept,
   opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision, encoding } = run;
@@ -107,13 +108,16 @@ async function moveAndStore(
   }
 }
 
+type Kept = Exclude<DropReading, { kind: 'other drop' | 'no drop' }>;
+
 /** Does it, in the transaction that is open, with whatever is needed to undo it. */
 export async function keep(
   connection: HiddenConnection,
-  reading: Extract<DropReading, { kind: 'drop' | 'drop database' | 'drop columns' | 'alter' }>,
+  reading: Kept,
   text: string,
   id: string,
   inTransaction: boolean,
+  bytesMax?: number,
 ): Promise<MoveOutcome> {
   switch (reading.kind) {
     case 'drop database':
@@ -121,7 +125,9 @@ export async function keep(
     case 'drop':
       return await moveDrop(connection, { text, drop: reading.drop, id });
     case 'drop columns':
-      return await dropColumns(connection, { text, drop: reading.drop, id });
+      return await dropColumns(connection, { text, drop: reading.drop, id, bytesMax });
+    case 'drop columns and more':
+      return await alterMixed(connection, { text, parts: reading, id, bytesMax });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
     default:

@@ -14,7 +14,7 @@ import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
-import { type RequestKey, requestKey, type Sent, textsSent, WAIT } from './sent.ts';
+import { type RequestKey, requestKey, type Sent, textsSent, UNREADABLE, WAIT } from './sent.ts';
 import { shownCall } from './sent-call.ts';
 import { shownText } from './shown-text.ts';
 import type { SessionState } from './state.ts';
@@ -283,7 +283,13 @@ function ended(approvalId: string | null, end: HoldOutcome, approved: Hold): End
 }
 
 function shown({ analysis, text, decision, parameters, sent }: ToHold): HeldText {
-  return { analysis, text, decision, parameters, bound: sent?.bound ?? null };
+  return { analysis, text: text ?? textSent(sent), decision, parameters, bound: sent?.bound ?? null };
+}
+
+/** Null where bytes of it are written in hexadecimal, or it is no text. */
+function textSent(sent: Sent | null): string | null {
+  if (sent === null || sent.text === null || sent.call !== undefined) return null;
+  return sent.text.includes(UNREADABLE) ? null : sent.text;
 }
 
 /** Whoever has approved it may have been told that there will be no snapshot. */

@@ -29,5 +29,6 @@ export function newEntry(
     rows: -1,
     sqlstate: null,
     transactionStatus: '?',
+    openId: -1,
   };
 }

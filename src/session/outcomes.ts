@@ -44,6 +44,7 @@ export class Outcomes {
       end: 'lost',
       durationMs: 0,
       rows: -1,
+      openId: -1,
     };
     this.state.services.audit.begin(reply.audit);
   }

@@ -43,7 +43,7 @@ export function boundValues(
 
 export interface HeldText {
   readonly analysis: Analysis;
-  /** Null where it is not to be shown, or was never read. */
+  /** With its secrets, which a preview does not show; null where it was never read. */
   readonly text: string | null;
   readonly decision: Hold;
   /** How many parameters, and what they are where the gateway has them. */
@@ -201,7 +201,7 @@ class Asking {
   }
 
   private problemOfText({ text, bound, parameters }: HeldText): string | null {
-    if (text === null) return 'its text is secret, or was not read';
+    if (text === null) return 'its text was not read';
     if (bound === null && parameters > 0) return 'its parameters are not known';
     return this.state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
   }

@@ -28,7 +28,7 @@ export interface Sent {
 }
 
 /** A character that is none in UTF-8 is read as this one. */
-const UNREADABLE = '\ufffd';
+export const UNREADABLE = '\ufffd';
 
 /** A text as it was sent, with the bytes that are no UTF-8 in hexadecimal, so that no two texts are one. */
 export function exactText(bytes: Buffer, start: number, end: number): string {

@@ -119,7 +119,7 @@ export function statementsSent(
   source: string | null,
   now: number,
 ): void {
-  if (analysis.touchesSession || state.settings.mayBePutBack)
+  if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched)
     applySessionEffects(state, analysis, reply, source);
   const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
@@ -216,7 +216,10 @@ function apply(
     case 'close-cursor':
       return null;
     case 'transaction':
-      if (!OPENS.has(effect.verb)) state.settings.transactionEnds();
+      if (!OPENS.has(effect.verb)) {
+        state.settings.transactionEnds();
+        state.literalsMayBePutBack();
+      }
       return null;
     default:
       return effect satisfies never;
@@ -232,7 +235,14 @@ function named(state: SessionState, name: string, value: PreparedStatement | nul
 /** They decide what an untyped literal is read as, which happens as its statement is prepared. */
 const LITERALS: ReadonlySet<string> = new Set([
   ...['datestyle', 'timezone', 'time zone', 'intervalstyle', 'timezone_abbreviations', 'array_nulls'],
-  ...['xmloption', 'transform_null_equals', 'lc_monetary', 'default_text_search_config'],
+  ...[
+    'xmloption',
+    'transform_null_equals',
+    'lc_monetary',
+    'default_text_search_config',
+    'client_encoding',
+    'names',
+  ],
 ]);
 
 function settingChanges(state: SessionState, name: string, value: string | null): void {

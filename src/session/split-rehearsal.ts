@@ -1,4 +1,5 @@
 import { newId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { planCapture } from '../snapshot/plan.ts';
@@ -12,6 +13,8 @@ import type { Part } from './split-text.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 const SAVEPOINT = 'holdfast_rehearsal';
+/** Columns that are dropped are copied twice, so that less is. */
+const COPIED_BYTES = LIMITS.trashRehearsalBytes;
 const SYNTAX_ERROR = '42601';
 
 /**
@@ -82,15 +85,13 @@ async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
   if (utf8 === null) return NOT_ASCII;
   const reading = await services.readDrop(utf8);
   if (reading.kind === 'other drop') return reading.reason;
-  // It would be copied twice.
-  if (reading.kind === 'drop columns') return `${SEVERAL}, one of which drops columns`;
   if (reading.kind === 'drop database') return `${SEVERAL}, one of which drops a database`;
   if (reading.kind === 'no drop') return 'what it drops is not understood';
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
   const encoding = new OwnEncoding(state, connection);
   try {
     await encoding.begin();
-    const outcome = await keep(connection, reading, utf8.toString('utf8'), newId('snap'), true);
+    const outcome = await keep(connection, reading, utf8.toString('utf8'), newId('snap'), true, COPIED_BYTES);
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);

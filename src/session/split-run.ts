@@ -226,7 +226,7 @@ function padded({ text, offset }: Part): Buffer {
 }
 
 function entryOf({ entry }: SplitRun, part: Part, decision: AuditEntry['decision']): AuditEntry {
-  return { ...entry, decision, statementIndex: part.first, startedAtMs: nowMs() };
+  return { ...entry, decision, statementIndex: part.first, startedAtMs: nowMs(), openId: -1 };
 }
 
 /** A statement that was refused before it was sent. */

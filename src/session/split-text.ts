@@ -20,12 +20,17 @@ import { problemOfNames } from './text-encoding.ts';
 
 /** What does the same in both. Only names that are here are believed to. */
 const OPERATIONS =
-  /^(?:select|select into|insert|upsert|update|delete|merge|truncate|lock|copy to|call|do|explain|explain analyze|set|show|set constraints|declare cursor|fetch|move|close|analyze|comment|grant|revoke|begin|commit|rollback|savepoint|release|rollback to|create table as|refresh materialized view|(?:create|alter|drop) (?:aggregate|cast|collation|column|constraint|default privileges|domain|domain constraint|function|index|materialized view|operator|policy|procedure|routine|rule|schema|sequence|statistics|table|trigger|type|view|attribute|default))$/;
+  /^(?:select|select into|insert|upsert|update|delete|merge|truncate|lock|listen|unlisten|notify|copy to|call|do|explain|explain analyze|set|show|set constraints|declare cursor|fetch|move|close|analyze|comment|grant|revoke|begin|commit|rollback|savepoint|release|rollback to|create table as|refresh materialized view|(?:create|alter|drop) (?:aggregate|cast|collation|column|constraint|default privileges|domain|domain constraint|function|index|materialized view|operator|policy|procedure|routine|rule|schema|sequence|statistics|table|trigger|type|view|attribute|default))$/;
 
 /** Settings that neither change how the rest is read, nor are told to the client, nor belong to the transaction. */
 const SETTINGS: ReadonlySet<string> = new Set([
   'statement_timeout',
   'lock_timeout',
+  'transaction_timeout',
+  'idle_in_transaction_session_timeout',
+  'idle_session_timeout',
+  'default_tablespace',
+  'default_table_access_method',
   'work_mem',
   'maintenance_work_mem',
   'client_min_messages',
@@ -46,7 +51,7 @@ function problemOfSeveral(state: SessionState, analysis: Analysis): string | nul
   const { statements } = analysis;
   if (statements.length > LIMITS.splitStatementsMax) return SEVERAL;
   for (const [index, statement] of statements.entries()) {
-    if (!mayBeSplit(statement, index, statements.length)) return besides(statement);
+    if (!mayBeSplit(statement, index, statements)) return besides(statement);
   }
   for (const single of singles(analysis)) {
     const decision = state.decide(single);
@@ -59,17 +64,21 @@ function problemOfSeveral(state: SessionState, analysis: Analysis): string | nul
 
 const besides = ({ operation }: StatementEffects) => `${SEVERAL}, one of which is ${operation}`;
 
-function mayBeSplit({ operations, session }: StatementEffects, index: number, count: number): boolean {
+function mayBeSplit(
+  { operations, session }: StatementEffects,
+  index: number,
+  all: readonly StatementEffects[],
+): boolean {
   if (!operations.every((operation) => OPERATIONS.test(operation))) return false;
-  return session.every((effect) => isAlike(effect, index, count));
+  return session.every((effect) => isAlike(effect, index, all));
 }
 
-function isAlike(effect: SessionEffect, index: number, count: number): boolean {
+function isAlike(effect: SessionEffect, index: number, all: readonly StatementEffects[]): boolean {
   switch (effect.kind) {
     case 'set':
       return SETTINGS.has(effect.name.toLowerCase());
     case 'transaction':
-      return isInPlace(effect.verb, index, count);
+      return isInPlace(effect.verb, all[index - 1], all[index + 1]);
     case 'schema-change':
     case 'opaque-code':
     case 'declare-cursor':
@@ -86,13 +95,18 @@ function isAlike(effect: SessionEffect, index: number, count: number): boolean {
   }
 }
 
-function isInPlace(verb: TransactionVerb, index: number, count: number): boolean {
+/** What stands between a COMMIT and the next BEGIN would be in a block of its own, which nobody has begun. */
+function isInPlace(
+  verb: TransactionVerb,
+  before: StatementEffects | undefined,
+  after: StatementEffects | undefined,
+): boolean {
   switch (verb) {
     case 'begin':
-      return index === 0;
+      return before === undefined || ENDS.has(verbOf(before));
     case 'commit':
     case 'rollback':
-      return index === count - 1;
+      return after === undefined || verbOf(after) === 'begin';
     case 'savepoint':
     case 'release':
     case 'rollback-to':
@@ -101,6 +115,8 @@ function isInPlace(verb: TransactionVerb, index: number, count: number): boolean
       return false;
   }
 }
+
+const ENDS: ReadonlySet<TransactionVerb | null> = new Set(['commit', 'rollback']);
 
 export function verbOf({ session }: StatementEffects): TransactionVerb | null {
   const effect = session.find(({ kind }) => kind === 'transaction');

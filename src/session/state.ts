@@ -128,7 +128,8 @@ export class SessionState {
   begunIn = -1;
   /** Moves on whenever what untyped literals are read as may have changed. */
   literalsEpoch = 0;
-  private literalsTouched = false;
+  /** Something that changes it may yet be put back, with its transaction or a part of one. */
+  literalsTouched = false;
   /** What may have ended the transaction has been executed since the status was told. */
   endsBlock = false;
   /**
@@ -240,6 +241,11 @@ export class SessionState {
   literalsChange(): void {
     this.literalsEpoch++;
     this.literalsTouched = true;
+  }
+
+  /** What ends a transaction, or a part of one, is sent. */
+  literalsMayBePutBack(): void {
+    if (this.literalsTouched) this.literalsEpoch++;
   }
 
   /** Code that the gateway has not read is sent; it may not be known to touch names. */

@@ -86,10 +86,15 @@ export function demandTable<T extends TableFacts>(manifest: OfTables<T>, asked: 
   if (table !== null) return table;
   if (manifest.dropped !== undefined && manifest.archive === undefined) {
     throw new HoldfastError('CONFLICT', 'the rows of what a DROP took are not in its snapshot', {
-      detail: 'They were moved, and not copied: they are in the schema holdfast_trash of the database.',
-      hint: 'holdfast undo brings them back.',
+      detail:
+        'They were moved, and not copied: they are in the schema holdfast_trash of the database until they are purged from it.',
+      hint: 'holdfast undo brings them back, or says when they were purged.',
     });
   }
+  if (manifest.tables.length === 0)
+    throw new HoldfastError('NOT_FOUND', 'the snapshot has no rows of tables', {
+      detail: 'What was dropped had none, or they were those of materialized views, which are not archived.',
+    });
   const several = manifest.tables.some(({ name }) => name === asked);
   const what = several
     ? `several tables ${asked}: say with its schema which`

@@ -9,8 +9,9 @@ export interface AlterStatement {
   readonly retyped: readonly { readonly name: string; readonly computed: boolean }[];
   /** Whether any part of it may take something away; otherwise it is not to be locked more than it locks itself. */
   readonly loses: boolean;
-  /** It adds columns, which an undo leaves there with what is in them by then. */
+  /** It adds columns, which an undo leaves there with what is in them by then; their names. */
   readonly adds: boolean;
+  readonly added: readonly string[];
   /** It drops an identity, and the sequence with it. */
   readonly unnumbers: boolean;
 }
@@ -69,8 +70,6 @@ export function readAlterTable(fields: Fields): AlterStatement | string {
   const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
   const kinds = commands.map((command) => String(command?.['subtype']));
   for (const [i, kind] of kinds.entries()) {
-    if (kind === 'AT_DropColumn')
-      return 'of what ALTER loses, dropped columns are kept only where it does nothing else';
     if (!REVERSIBLE.has(kind)) return `no undo is known of a part of it (${kind.slice('AT_'.length)})`;
     if (as(commands[i]?.['def'], 'PartitionCmd')?.['concurrent'] === true)
       return 'DETACH PARTITION … CONCURRENTLY cannot be run in a transaction';
@@ -80,7 +79,10 @@ export function readAlterTable(fields: Fields): AlterStatement | string {
     const computed = as(command?.['def'], 'ColumnDef')?.['raw_default'] !== undefined;
     return [{ name: text(command?.['name']) ?? '', computed }];
   });
+  const added = commands.flatMap((command, i) =>
+    kinds[i] === 'AT_AddColumn' ? (text(as(command?.['def'], 'ColumnDef')?.['colname']) ?? []) : [],
+  );
   const has = (kind: string) => kinds.includes(kind);
   const loses = kinds.some((kind) => !ADDING.has(kind));
-  return { table, retyped, loses, adds: has('AT_AddColumn'), unnumbers: has('AT_DropIdentity') };
+  return { table, retyped, loses, adds: has('AT_AddColumn'), added, unnumbers: has('AT_DropIdentity') };
 }

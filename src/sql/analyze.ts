@@ -96,11 +96,13 @@ function understood(tree: ParseResult, text: string, decoded: Decoded, facts: Te
   const stmts = tree.stmts ?? [];
   if (stmts.length === 0) return empty(text);
   const notes = { literalsRead: false };
+  const redaction = redact(text, true);
+  const unseenChars = redaction?.unseenChars ?? 0;
   let statements: StatementEffects[];
   try {
     let { catalogFirst } = facts;
     statements = stmts.map((raw, index) => {
-      const effects = statement(raw, index, stmts, decoded, { ...facts, catalogFirst }, notes);
+      const effects = statement(raw, index, stmts, decoded, { ...facts, catalogFirst }, notes, unseenChars);
       catalogFirst &&= !effects.session.some(losesCatalog);
       return effects;
     });
@@ -109,7 +111,7 @@ function understood(tree: ParseResult, text: string, decoded: Decoded, facts: Te
     // A mistake of ours is no reason to let a statement pass, nor to end the session that sent it.
     return notParsed('failed', `the analysis failed: ${String(error)}`, text);
   }
-  const redacted = redact(text, true);
+  const redacted = redaction?.text ?? null;
   const context = contextOf(text);
   const kind = unwrap(stmts[0]?.stmt)?.name ?? '';
   const literalInsensitive =
@@ -131,9 +133,11 @@ function statement(
   decoded: Decoded,
   facts: TextFacts,
   notes: { literalsRead: boolean },
+  unseenChars: number,
 ): StatementEffects {
   const walk = new Walk(GRAMMAR, facts.catalogFirst, notes);
   walk.visit(raw.stmt);
+  walk.unseen(unseenChars);
   const start = raw.stmt_location ?? 0;
   const next = all[index + 1]?.stmt_location ?? decoded.utf8.length;
   const length = raw.stmt_len ?? next - start;
@@ -147,7 +151,13 @@ function charactersOf(utf8: Uint8Array): number {
 }
 
 function empty(text: string): AnalysisOutcome {
-  const analysis = assemble('empty', '', [], redact(text, false), contextOf(text) ?? NO_CONTEXT);
+  const analysis = assemble(
+    'empty',
+    '',
+    [],
+    redact(text, false)?.text ?? null,
+    contextOf(text) ?? NO_CONTEXT,
+  );
   return { analysis, literalInsensitive: false };
 }
 
@@ -157,8 +167,10 @@ export function notParsed(status: AnalysisStatus, problem: string, text: string)
   const walk = new Walk(GRAMMAR, false, { literalsRead: false });
   walk.operation('unknown', 'critical', 'is not understood');
   walk.opaque('critical', 'is not understood');
+  const redaction = redact(text, false);
+  walk.unseen(redaction?.unseenChars ?? 0);
   const statements = [walk.finish(0, Buffer.byteLength(text))];
-  const redacted = redact(text, false);
+  const redacted = redaction?.text ?? null;
   // The grammar's messages quote the text, which may be the very secret that was masked.
   const said = redacted === null ? problem : problem.replace(/".*"/s, '"***"');
   return { analysis: assemble(status, said, statements, redacted, NO_CONTEXT), literalInsensitive: false };

@@ -9,6 +9,7 @@ import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
 import { type Reading, RecentTexts } from './recent-texts.ts';
 import { inexact, type WriteSlice } from './slice.ts';
+import type { ParseSlice } from './slice-check.ts';
 import { canonicalText, mayShare, readShape, shape } from './template.ts';
 import { sliceWrite } from './write-slice.ts';
 
@@ -104,10 +105,7 @@ export class AnalysisCache {
     await this.ready();
     const parser = this.#readyParser();
     if (parser === null || utf8.length > LIMITS.parseInlineBytes) return inexact('its text is too long');
-    const parse = (text: string) => {
-      const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
-      return outcome?.kind === 'tree' ? outcome.tree : null;
-    };
+    const parse = parsing(parser);
     const [raw, ...others] = parse(utf8.toString('utf8'))?.stmts ?? [];
     if (others.length > 0) return inexact('it is one of several statements in one text');
     return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
@@ -117,9 +115,10 @@ export class AnalysisCache {
   async readDrop(utf8: Buffer): Promise<DropReading> {
     await this.ready();
     const parser = this.#readyParser();
-    const outcome = utf8.length > LIMITS.parseInlineBytes ? null : parser?.parse(utf8);
-    const raw = outcome?.kind === 'tree' ? outcome.tree.stmts?.[0] : undefined;
-    return raw === undefined ? { kind: 'no drop' } : readDrop(raw);
+    if (parser === null || utf8.length > LIMITS.parseInlineBytes) return { kind: 'no drop' };
+    const parse = parsing(parser);
+    const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
+    return raw === undefined ? { kind: 'no drop' } : readDrop(raw, { utf8, parse });
   }
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
@@ -226,6 +225,13 @@ export class AnalysisCache {
  * The analysis of the shape itself, made from a text with made-up literals, so that it holds none of a
  * client's. It must say what the client's text says, or the shape is not shared.
  */
+function parsing(parser: Parser): ParseSlice {
+  return (text) => {
+    const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
+    return outcome?.kind === 'tree' ? outcome.tree : null;
+  };
+}
+
 function sharedAnalysis(
   parser: Parser,
   key: string,

@@ -1,4 +1,5 @@
 import type { RawStmt } from '@pgsql/types';
+import { alterInTwo, type TextOf } from './alter-parts.ts';
 import { type AlterStatement, readAlterTable } from './alter-target.ts';
 import type { RelationName } from './effects.ts';
 import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tree.ts';
@@ -16,10 +17,18 @@ export interface DropStatement {
   readonly cascade: boolean;
 }
 
-/** ALTER TABLE … DROP COLUMN, and nothing else in it. */
+/** ALTER TABLE … DROP COLUMN. */
 export interface DropColumns {
   readonly table: RelationName;
   readonly columns: readonly string[];
+}
+
+/** The same with other things in it, as two statements that are to be done one after the other. */
+export interface DropColumnsAndMore {
+  readonly drop: DropColumns;
+  readonly dropText: string;
+  readonly alter: AlterStatement;
+  readonly alterText: string;
 }
 
 export interface DropDatabase {
@@ -32,6 +41,7 @@ export type DropReading =
   | { readonly kind: 'drop database'; readonly drop: DropDatabase }
   | { readonly kind: 'drop'; readonly drop: DropStatement }
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
+  | ({ readonly kind: 'drop columns and more' } & DropColumnsAndMore)
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
@@ -47,12 +57,12 @@ const KINDS: Readonly<Record<string, DropKind>> = {
 
 const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
 
-export function readDrop(raw: RawStmt): DropReading {
+export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   const node = unwrap(raw.stmt);
   if (node === null) return { kind: 'no drop' };
   const { name, fields } = node;
   if (name === 'DropdbStmt') return readDropDatabase(fields);
-  if (name === 'AlterTableStmt') return readAlter(fields);
+  if (name === 'AlterTableStmt') return readAlter(fields, raw, of);
   if (name !== 'DropStmt') {
     return /^Drop/.test(name)
       ? other('only tables, views, sequences and schemas are kept')
@@ -82,13 +92,23 @@ function readDropDatabase(fields: Fields): DropReading {
   return { kind: 'drop database', drop: { name, ifExists, force: options.length > 0 } };
 }
 
-function readAlter(fields: Fields): DropReading {
+const isDropColumn = (command: Fields | null): boolean => command?.['subtype'] === 'AT_DropColumn';
+
+function readAlter(fields: Fields, raw: RawStmt, of: TextOf): DropReading {
   const table = relationOf(fields['relation']);
   const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
-  const columns = commands.map((each) => (each?.['subtype'] === 'AT_DropColumn' ? text(each['name']) : null));
+  const columns = commands.map((each) => (isDropColumn(each) ? text(each?.['name']) : null));
   const known = columns.filter((each) => each !== null);
   if (table !== null && fields['objtype'] === 'OBJECT_TABLE' && known.length === commands.length)
     return { kind: 'drop columns', drop: { table, columns: known } };
-  const alter = readAlterTable(fields);
+  const cmds = list(fields['cmds']).filter((item) => !isDropColumn(as(item, 'AlterTableCmd')));
+  const alter = readAlterTable({ ...fields, cmds });
+  if (typeof alter !== 'string' && known.length > 0) {
+    const [dropText, alterText] = alterInTwo(raw, of, isDropColumn) ?? [];
+    if (dropText === undefined || alterText === undefined)
+      return other('what it does beside dropping columns could not be told apart');
+    const drop = { table: alter.table, columns: known };
+    return { kind: 'drop columns and more', drop, dropText, alter, alterText };
+  }
   return typeof alter === 'string' ? other(alter) : { kind: 'alter', alter };
 }

@@ -65,9 +65,30 @@ function quoted(text: string, start: number, open: number, kind: TokenKind, esca
     if (c === '\\' && escapes) at += 2;
     else if (c !== quote) at++;
     else if (text[at + 1] === quote) at += 2;
-    else return { kind, start, end: at + 1, contentStart: open + 1, contentEnd: at, closed: true };
+    else {
+      const next = kind === 'literal' ? continuation(text, at + 1) : -1;
+      if (next < 0) return { kind, start, end: at + 1, contentStart: open + 1, contentEnd: at, closed: true };
+      at = next;
+    }
   }
   return { kind, start, end: text.length, contentStart: open + 1, contentEnd: text.length, closed: false };
+}
+
+/**
+ * Where a literal that was closed just in front goes on, in its own way of quoting, or -1 where it does not: behind white
+ * space and line comments with a line break among them.
+ */
+export function continuation(text: string, from: number): number {
+  let broken = false;
+  for (let at = from; at < text.length; ) {
+    const c = text.charCodeAt(at);
+    if (isSpace(c)) {
+      broken ||= c === 10 || c === 13;
+      at++;
+    } else if (c === 45 && text.charCodeAt(at + 1) === 45) at = lineComment(text, at).end;
+    else return c === 39 && broken ? at + 1 : -1;
+  }
+  return -1;
 }
 
 function dollar(text: string, start: number): Token {

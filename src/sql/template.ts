@@ -19,7 +19,7 @@ const CANONICAL: Readonly<Record<number, string>> = {
 };
 
 /** Literals with such a content are read in full, because they may hold a secret. */
-const SUSPECT = /passw|pwd|secret|:\/\//i;
+const SUSPECT = /passw|passphrase|pwd|secret|:\/\//i;
 
 // Classes of bytes, so that the scan decides with one look-up.
 const PLAIN = 0;

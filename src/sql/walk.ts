@@ -38,6 +38,8 @@ export const TRASH_SCHEMA = 'holdfast_trash';
 
 const PREDICATE_ORDER: readonly Predicate[] = ['not-applicable', 'cursor', 'scoped', 'tautology', 'none'];
 
+const MAKES_CODE = ['create function', 'create procedure'] as const;
+
 /** Walks the tree of one statement and gathers its effects. */
 export class Walk {
   readonly grammar: Grammar;
@@ -128,6 +130,13 @@ export class Walk {
   opaque(risk: Risk, reason: string): void {
     this.#opaque = true;
     this.raise(risk, reason);
+  }
+
+  /** Characters of the text that are masked as a secret and may be code. Whoever is to decide does not see what it does. */
+  unseen(chars: number): void {
+    if (chars === 0 || !(this.#opaque || MAKES_CODE.some((operation) => this.#operations.has(operation))))
+      return;
+    this.raise('critical', `keeps ${chars} characters as a secret, which may be code`);
   }
 
   read(relation: RelationName | null): void {

@@ -27,8 +27,12 @@ export interface ControlStore {
   /** Stored blocks, newest first. */
   readAudit(range: AuditRange): Promise<readonly StoredAuditBlock[]>;
 
-  /** Of a ticket: where one with the same key and terms is pending, that one stays, and is returned. */
-  insertApproval(row: ApprovalRow): Promise<ApprovalRow>;
+  /**
+   * Of a ticket: where one with the same key and terms is pending, that one stays, and is returned. The text is that of
+   * its statement where that is too long for the body.
+   */
+  insertApproval(row: ApprovalRow, text?: string | null): Promise<ApprovalRow>;
+  approvalText(id: string): Promise<string | null>;
   /** Resolves a pending approval; where another resolution came first, that one stands. Null: there is none. */
   resolveApproval(id: string, resolution: ApprovalResolution): Promise<ResolvedApproval | null>;
   /**
@@ -57,8 +61,12 @@ export interface ControlStore {
 
   /** From now on what happens is put into the outbox for these, and for no others; what waits for others is dropped. */
   keepWebhooks(names: readonly string[]): Promise<void>;
-  /** What a webhook has not been told yet, oldest first. */
-  outbox(webhook: string, limit: number): Promise<readonly OutboxRow[]>;
+  /** What a webhook is to be told next, oldest first: of each subject the oldest, where its time has come. */
+  outbox(webhook: string, nowMs: number, limit: number): Promise<readonly OutboxRow[]>;
+  /** When the time of the next comes; null where there is none. */
+  outboxDueMs(webhook: string): Promise<number | null>;
+  /** It was tried once more, and is not to be tried before that time. */
+  deferOutbox(seq: number, untilMs: number): Promise<void>;
   deleteOutbox(seqs: readonly number[]): Promise<void>;
   outboxSize(): Promise<number>;
 
@@ -120,7 +128,7 @@ export interface StoredAuditBlock {
   readonly bytes: Uint8Array;
 }
 
-/** A statement that was sent and has not ended, as a block of one event. */
+/** Statements that were sent and have not ended, as a block. It takes the place of the one with that id before. */
 export interface OpenAuditRecord {
   readonly id: number;
   readonly bytes: Uint8Array;
@@ -129,7 +137,7 @@ export interface OpenAuditRecord {
 export interface AuditWrite {
   readonly blocks: readonly AuditBlock[];
   readonly opened: readonly OpenAuditRecord[];
-  /** Those opened before, whose event is in `blocks`. */
+  /** Those opened before of which all events are in `blocks`. */
   readonly closed: readonly number[];
 }
 
@@ -241,6 +249,8 @@ export interface OutboxRow {
   readonly subject: string;
   readonly event: string;
   readonly createdAtMs: number;
+  /** How often it was tried and not taken. */
+  readonly tries: number;
   /** JSON. */
   readonly body: string;
 }

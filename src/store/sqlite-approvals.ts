@@ -8,6 +8,7 @@ import {
   PENDING,
   type ResolvedApproval,
 } from './control-store.ts';
+import { approvalTexts } from './sqlite-approval-texts.ts';
 import type { StoreCalls } from './sqlite-records.ts';
 
 /** Rows of before have no key: nothing can be run on them any more. */
@@ -36,6 +37,7 @@ export const APPROVALS_DDL = `
 type ApprovalCalls = Pick<
   StoreCalls,
   | 'insertApproval'
+  | 'approvalText'
   | 'resolveApproval'
   | 'voteApproval'
   | 'consumeGrant'
@@ -82,7 +84,8 @@ function approvalReads(database: DatabaseSync): Reads {
 function approvalWrites(
   database: DatabaseSync,
   { approval }: Reads,
-): Pick<ApprovalCalls, 'insertApproval' | 'resolveApproval' | 'consumeGrant' | 'detachApprovals'> {
+): Omit<ApprovalCalls, keyof Reads | 'voteApproval'> {
+  const texts = approvalTexts(database);
   const insert = database.prepare(
     `insert into approvals (id, state, mode, role, created_at_ms, expires_at_ms, resolved_at_ms, resolved_by, comment,
        binding_key, terms, grant_until_ms, consumed_at_ms, consumed_by, body)
@@ -108,7 +111,7 @@ function approvalWrites(
     `update approvals set mode = 'ticket' where state = '${PENDING}' and mode = 'live'`,
   );
   return {
-    insertApproval(row: ApprovalRow): ApprovalRow {
+    insertApproval(row: ApprovalRow, text: string | null = null): ApprovalRow {
       const isTicket = row.mode === 'ticket' && row.bindingKey !== null;
       const found = isTicket ? same.get(row.bindingKey, row.terms, row.createdAtMs) : undefined;
       if (found !== undefined) return approval(String(found['id']))!;
@@ -118,8 +121,10 @@ function approvalWrites(
         ...[id, state, mode, role, createdAtMs, expiresAtMs, resolvedAtMs, resolvedBy, comment],
         ...[bindingKey, terms, grantUntilMs, consumedAtMs, consumedBy, body],
       );
+      if (text !== null) texts.keep(id, text);
       return row;
     },
+    approvalText: (id) => texts.of(id),
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
       const row = approval(id);

@@ -38,7 +38,9 @@ export class AuditBlocks {
            (first_seq, last_seq, first_time_ms, last_time_ms, raw_bytes, encoding, bytes, hash)
          values (?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
-      open: database.prepare('insert into audit_open (id, bytes) values (?, ?) on conflict do nothing'),
+      open: database.prepare(
+        'insert into audit_open (id, bytes) values (?, ?) on conflict do update set bytes = excluded.bytes',
+      ),
       close: database.prepare('delete from audit_open where id = ?'),
       allOpen: database.prepare('select id, bytes from audit_open order by id'),
       last: database.prepare('select last_seq, hash from audit_blocks order by first_seq desc limit 1'),

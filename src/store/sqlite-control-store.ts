@@ -81,8 +81,12 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('markAnchored', head);
   }
 
-  insertApproval(row: ApprovalRow) {
-    return this.#call('insertApproval', row);
+  insertApproval(row: ApprovalRow, text: string | null = null) {
+    return this.#call('insertApproval', row, text);
+  }
+
+  approvalText(id: string) {
+    return this.#call('approvalText', id);
   }
 
   resolveApproval(id: string, resolution: ApprovalResolution) {
@@ -137,8 +141,16 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('keepWebhooks', names);
   }
 
-  outbox(webhook: string, limit: number) {
-    return this.#call('outbox', webhook, limit);
+  outbox(webhook: string, nowMs: number, limit: number) {
+    return this.#call('outbox', webhook, nowMs, limit);
+  }
+
+  outboxDueMs(webhook: string) {
+    return this.#call('outboxDueMs', webhook);
+  }
+
+  deferOutbox(seq: number, untilMs: number) {
+    return this.#call('deferOutbox', seq, untilMs);
   }
 
   deleteOutbox(seqs: readonly number[]) {

@@ -53,14 +53,50 @@ export const OUTBOX_SCHEMA = `
   end;
 `;
 
-type OutboxCalls = Pick<StoreCalls, 'keepWebhooks' | 'outbox' | 'deleteOutbox' | 'outboxSize'>;
+/**
+ * Each message waits for itself when it was not taken, so that one that is never taken keeps back no more than what comes
+ * behind it of its own subject. Votes are told where one does not suffice.
+ */
+export const OUTBOX_TRIES_SCHEMA = `
+  alter table outbox add column tries integer not null default 0;
+  alter table outbox add column next_at_ms real not null default 0;
+  create index outbox_by_subject on outbox (webhook, subject, seq);
+
+  create trigger outbox_approval_voted after insert on approval_votes begin ${votedMessage('new.approval_id')} end;
+  create trigger outbox_approval_revoted after update of verdict on approval_votes
+    when old.verdict <> new.verdict begin ${votedMessage('new.approval_id')} end;
+`;
+
+function votedMessage(approvalId: string): string {
+  return `
+    insert into outbox (webhook, id, subject, event, created_at_ms, body)
+    select w.name, 'evt_' || lower(hex(randomblob(10))), a.id, 'approval.voted', new.at_ms,
+           json_object('state', a.state, 'mode', a.mode, 'role', a.role, 'expires_at_ms', a.expires_at_ms,
+                       'by', null, 'comment', new.comment, 'verdict', new.verdict, 'voted_by', new.principal,
+                       'approved', (select count(distinct coalesce(v.person, v.principal)) from approval_votes v
+                                     where v.approval_id = a.id and v.verdict = 'approve'),
+                       'body', a.body)
+      from webhooks w, approvals a
+     where a.id = ${approvalId} and coalesce(json_extract(a.body, '$.approvalsNeeded'), 1) > 1;`;
+}
+
+type OutboxCalls = Pick<
+  StoreCalls,
+  'keepWebhooks' | 'outbox' | 'outboxDueMs' | 'deferOutbox' | 'deleteOutbox' | 'outboxSize'
+>;
+
+/** Of each subject the oldest. */
+const HEADS = `from outbox o where webhook = ? and not exists (
+  select 1 from outbox p where p.webhook = o.webhook and p.subject = o.subject and p.seq < o.seq)`;
 
 export function outboxCalls(database: DatabaseSync): OutboxCalls {
   const add = database.prepare('insert into webhooks (name) values (?) on conflict do nothing');
   const known = database.prepare('select name from webhooks');
   const remove = database.prepare('delete from webhooks where name = ?');
   const empty = database.prepare('delete from outbox where webhook = ?');
-  const read = database.prepare('select * from outbox where webhook = ? order by seq limit ?');
+  const read = database.prepare(`select * ${HEADS} and next_at_ms <= ? order by seq limit ?`);
+  const due = database.prepare(`select min(next_at_ms) as ms ${HEADS}`);
+  const defer = database.prepare('update outbox set tries = tries + 1, next_at_ms = ? where seq = ?');
   const done = database.prepare('delete from outbox where seq = ?');
   const count = database.prepare('select count(*) as n from outbox');
   return {
@@ -72,14 +108,22 @@ export function outboxCalls(database: DatabaseSync): OutboxCalls {
       }
       for (const name of names) add.run(name);
     },
-    outbox: (webhook, limit) =>
-      read.all(webhook, limit).map(
+    outboxDueMs(webhook) {
+      const ms = due.get(webhook)?.['ms'] ?? null;
+      return ms === null ? null : Number(ms);
+    },
+    deferOutbox(seq, untilMs) {
+      defer.run(untilMs, seq);
+    },
+    outbox: (webhook, nowMs, limit) =>
+      read.all(webhook, nowMs, limit).map(
         (row): OutboxRow => ({
           seq: Number(row['seq']),
           id: String(row['id']),
           subject: String(row['subject']),
           event: String(row['event']),
           createdAtMs: Number(row['created_at_ms']),
+          tries: Number(row['tries']),
           body: String(row['body']),
         }),
       ),

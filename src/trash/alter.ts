@@ -41,6 +41,8 @@ export interface AlterRequest {
   readonly text: string;
   readonly alter: AlterStatement;
   readonly id: string;
+  /** What it only adds is to be taken back as well. */
+  readonly keepsAll?: boolean;
 }
 
 const NOTHING_LOST = 'it takes nothing away';
@@ -77,7 +79,7 @@ async function attempt(
   const [mine] = root === undefined ? [] : await definitionsOf(session, [root[1]]);
   const untouched = root === undefined || mine === undefined || !mine.owned;
   // What the server refuses, or finds nothing to do for, it says itself.
-  if (untouched || !alter.loses) {
+  if (untouched || !(alter.loses || request.keepsAll === true)) {
     const run = await runDrop(connection, session, text, []);
     if (run.kind === 'refused') return run;
     if ((untouched && root !== undefined) || !sameRoots(await check(), precheck)) return CHANGED;
@@ -145,8 +147,9 @@ async function keep(kept: Kept): Promise<MoveOutcome | Changed> {
   const retyped = retypedIn(before, after, names);
   if (typeof retyped === 'string') return { kind: 'none', reason: retyped };
   const { columns, values } = retyped;
-  if (columns.length === 0 && changes.every((change) => change.before === null))
-    return harmless(run, NOTHING_LOST);
+  const onlyAdds = changes.every((change) => change.before === null);
+  const isKept = kept.request.keepsAll === true && changes.length > 0;
+  if (columns.length === 0 && onlyAdds && !isKept) return harmless(run, NOTHING_LOST);
   if (columns.some((column) => column.before?.['generated'] !== ''))
     return { kind: 'none', reason: 'it changes the type of a computed column' };
   if (columns.length > 0 && root!.rowSecurity)

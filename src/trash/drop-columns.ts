@@ -35,6 +35,8 @@ export interface ColumnsRequest {
   readonly text: string;
   readonly drop: DropColumns;
   readonly id: string;
+  /** Up to how large a table is copied, where not as ever. */
+  readonly bytesMax?: number | undefined;
 }
 
 /**
@@ -57,7 +59,7 @@ export async function dropColumns(
 async function attempt(
   connection: HiddenConnection,
   session: TrashSession,
-  { text, drop, id }: ColumnsRequest,
+  { text, drop, id, bytesMax }: ColumnsRequest,
 ): Promise<MoveOutcome | Changed> {
   const name = quoteQualified(drop.table.schema, drop.table.name);
   const check = () => precheckOf(session, [name], false);
@@ -93,7 +95,7 @@ async function attempt(
   if (root[2] === true && facts.strangers === null && !facts.table.related) {
     return (await differs()) ?? { kind: 'harmless', why: 'the table is temporary', tag, notices };
   }
-  const reason = problemToMove(precheck) ?? problemOf(facts);
+  const reason = problemToMove(precheck) ?? problemOf(facts, bytesMax);
   if (reason !== null) return { kind: 'none', reason };
   if (precheck.trash === null) for (const sql of MAKE_TRASH) await session.query(sql);
   const plan = await copyColumns(session, facts, id);
@@ -173,12 +175,14 @@ function sameObjects(some: Trial['gone'], others: Trial['gone']): boolean {
   return keys(some) === keys(others);
 }
 
-function problemOf({ table, columns, key, strangers }: ColumnFacts): string | null {
+function problemOf(
+  { table, columns, key, strangers }: ColumnFacts,
+  bytesMax: number = LIMITS.trashCopyBytes,
+): string | null {
   if (strangers !== null) return `it would take along ${strangers[0]}`;
   if (table.kind !== 'r' || table.related) return 'the table has partitions, parents or children';
   if (table.rowSecurity) return 'row security hides rows of the table from the role';
-  if (table.bytes > LIMITS.trashCopyBytes)
-    return `the table takes ${table.bytes} bytes, and is copied up to ${LIMITS.trashCopyBytes}`;
+  if (table.bytes > bytesMax) return `the table takes ${table.bytes} bytes, and is copied up to ${bytesMax}`;
   if (columns.some(({ identity }) => identity !== '')) return 'it drops an identity';
   if (key === null)
     return 'the table has no key of plain types that stays, by which values could be put back';

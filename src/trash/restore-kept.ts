@@ -8,7 +8,7 @@ import {
   retypeBack,
   retypedIn,
 } from './column-retype.ts';
-import { type Altered, type Change, changesBetween } from './definition-changes.ts';
+import { type Altered, type Change, changesBetween, describeChange } from './definition-changes.ts';
 import { named } from './definitions.ts';
 import { keepColumns } from './drop-columns.ts';
 import { MAKE_TRASH } from './move.ts';
@@ -122,8 +122,14 @@ async function keepingValues(again: Again, columns: readonly Change[]): Promise<
   return await planned(again, outcome, retypeBack(values), [object]);
 }
 
+/** What a dropped column takes along is kept with it. */
+const GOES_WITH_COLUMNS: ReadonlySet<string> = new Set(['columns', 'constraints', 'indexes']);
+
 async function keepingColumns(again: Again, gone: readonly Change[]): Promise<RestoreKept> {
-  const { session, dropped, options, id, before } = again;
+  const { session, dropped, options, id, before, changes } = again;
+  const others = changes.filter(({ section, after }) => after !== null || !GOES_WITH_COLUMNS.has(section));
+  if (others.length > 0)
+    return { kind: 'none', reason: `it drops columns, and changes ${describeChange(others[0]!)}` };
   await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await makeTrash(session);
   let outcome: RestoreOutcome | null = null;

@@ -157,8 +157,8 @@ export async function toldOfPurge<T extends UndoOutcome | UndoPreview>(
   const atMs = await purgedAtMs(store, folder);
   if (atMs === null) return outcome;
   const left = (await isArchived(store, folder))
-    ? 'its rows are in the archive: --into TABLE (into) puts them into a new table, and the definitions are shown with the snapshot'
-    : 'and is gone for good';
+    ? 'and does not come back as it was; its archive has the rows of tables, which --into TABLE (into) puts into a new one without keys and defaults, and the definitions as text, which holdfast snapshots show tells'
+    : 'and is gone for good: it was not archived';
   const reason = `what was dropped was purged from the trash on ${new Date(atMs).toISOString()}, ${left}`;
   return { kind: 'refused', problems: [{ table: '', reason }] };
 }

@@ -12,6 +12,7 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { NO_WEBHOOKS } from '../../src/config/webhooks.ts';
 import { PreviewResults } from '../../src/preview/results.ts';
 import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
@@ -119,6 +120,14 @@ export class AdminUnderTest {
       snapshots: this.#snapshots,
       events: this.events,
       restraints: this.restraints,
+      webhooks: {
+        current: () => NO_WEBHOOKS,
+        reload: async () => {
+          if (this.policyProblem !== null) throw this.policyProblem;
+          await store.keepWebhooks([]);
+          return NO_WEBHOOKS;
+        },
+      },
       metrics,
       tokens: () => this.tokens,
       oidc: () => null,

@@ -172,6 +172,7 @@ describe('every other error that is documented', () => {
   it('a policy that is not valid', async () => {
     admin.policyProblem = new HoldfastError('POLICY_INVALID', 'policy.yaml:3:5: unknown key "acton"');
     await meet('POST /v1/policy/reload', 422, ask(called('POST /v1/policy/reload')));
+    await meet('POST /v1/webhooks/reload', 422, ask(called('POST /v1/webhooks/reload')));
     admin.policyProblem = null;
     const replay = called('POST /v1/policy/replay');
     await meet(replay.name, 422, ask(replay, { body: { policy: 'mood: protect' } }));
@@ -185,12 +186,14 @@ describe('every other error that is documented', () => {
     for (const verb of ['approve', 'deny'])
       await meet(`POST /v1/approvals/{id}/${verb}`, 503, admin.ask('POST', `${path}/${verb}`, all));
     await meet('GET /v1/approvals/{id}', 503, admin.ask('GET', path, all));
+    await meet('GET /v1/approvals/{id}/statement', 503, admin.ask('GET', `${path}/statement`, all));
     const breakGlass = admin.ask('POST', `${path}/break-glass`, all, { reason: 'x' });
     await meet('POST /v1/approvals/{id}/break-glass', 503, breakGlass);
     for (const name of [
       'GET /v1/approvals',
       'GET /v1/audit',
       'POST /v1/policy/replay',
+      'POST /v1/webhooks/reload',
       'POST /v1/pause',
       'POST /v1/resume',
     ])

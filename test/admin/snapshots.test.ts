@@ -136,6 +136,18 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
     });
   });
 
+  it('keep the rows that are in the way from whoever may not see rows', async () => {
+    const asked = { name: 'restorer', scopes: ['undo:preview', 'undo:write'] };
+    const { token } = (await post('/v1/tokens', asked)).body as { token: string };
+    const ask = (path: string) =>
+      gateway.http(`/v1/snapshots/${updated}/${path}`, { method: 'POST', body: {}, token });
+    const { body, text } = await ask('undo/preview');
+    expect(body).toMatchObject({ tables: [{ conflicts: 2 }], conflicts: [], next: null });
+    const refused = await ask('undo');
+    expect(refused).toMatchObject({ status: 409, body: { tables: [{ conflicts: 2 }], conflicts: [] } });
+    expect(text + refused.text).not.toContain('newer');
+  });
+
   it('are undone, if nothing is in the way or it is said what to do about it', async () => {
     const refused = await post(`/v1/snapshots/${updated}/undo`);
     expect(refused).toMatchObject({
@@ -204,8 +216,12 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
   it('have each undo and removal in the audit, and in the metrics', async () => {
     const { body } = await gateway.http('/v1/audit?rule=admin');
     const { items } = body as { items: Record<string, unknown>[] };
-    const told = items.map(({ sql, end, rows, snapshot }) => [sql, end, rows, typeof snapshot]).reverse();
+    const told = items
+      .filter(({ operation }) => operation !== 'new token')
+      .map(({ sql, end, rows, snapshot }) => [sql, end, rows, typeof snapshot])
+      .reverse();
     expect(told).toEqual([
+      [`holdfast undo ${updated}`, 'failed', null, 'object'],
       [`holdfast undo ${updated}`, 'failed', null, 'object'],
       [`holdfast undo ${deleted}`, 'completed', 3, 'string'],
       [`holdfast undo ${deleted}`, 'failed', null, 'object'],
@@ -223,7 +239,7 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
       tables: ['public.item'],
       risk: 'critical',
     });
-    expect(await gateway.metric('holdfast_undos_total')).toBe(6);
+    expect(await gateway.metric('holdfast_undos_total')).toBe(7);
     expect(await gateway.metric('holdfast_snapshots_removed_total')).toBe(1);
   });
 });

@@ -93,6 +93,10 @@ describe('a held statement', () => {
     expect(Buffer.byteLength(approval.statement)).toBeLessThanOrEqual(LIMITS.auditTextBytes);
     expect(statement.startsWith(approval.statement)).toBe(true);
     expect(approval.statementSha256).toBe(createHash('sha256').update(statement).digest('hex'));
+    expect(statement.endsWith(approval.statementEnd)).toBe(true);
+    expect(LIMITS.approvalEndBytes - Buffer.byteLength(approval.statementEnd)).toBeOneOf([0, 1]);
+    expect(approval.statementBytes).toBe(Buffer.byteLength(statement));
+    expect(await desk.text(approval.id)).toBe(statement);
   });
 });
 

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BlockReader } from '../../src/audit/block-reader.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
 import type { RecordedEvent } from '../../src/audit/recorded-event.ts';
@@ -266,6 +267,54 @@ describe('a dangerous statement', () => {
     await log.flush();
     expect((await store.auditHead()).open).toHaveLength(0);
     expect(await all()).toHaveLength(3);
+  });
+
+  it('shares a record with others that were begun at about the same time, which is without those that end', async () => {
+    const runs = Array.from({ length: 5 }, (_, i) =>
+      graveEntry({ text: `delete from orders where id = ${i}` }),
+    );
+    const open = async () => {
+      await log.flush();
+      return (await store.auditHead()).open.map(({ id, bytes }) => `${id}: ${new BlockReader(bytes).events}`);
+    };
+    for (const run of runs) log.begin(run);
+    expect(await open()).toEqual(['1: 5']);
+    log.finish(runs[1]!);
+    log.finish(runs[4]!);
+    log.begin(graveEntry());
+    expect(await open()).toEqual(['1: 3', '2: 1']);
+    log.finish(runs[0]!);
+    // Used again while those that it shared a record with still run.
+    log.begin(runs[0]!);
+    expect(await open()).toEqual(['1: 2', '2: 1', '3: 1']);
+    log.finish(runs[2]!);
+    log.finish(runs[3]!);
+    expect(await open()).toEqual(['2: 1', '3: 1']);
+    await stop();
+    await start();
+    const ends = (await all()).map(({ end }) => end);
+    expect(ends.filter((end) => end === 'completed')).toHaveLength(5);
+    expect(ends.filter((end) => end === 'lost')).toHaveLength(2);
+    expect((await store.auditHead()).open).toHaveLength(0);
+  });
+
+  it('has a record of its own where it does not fit with others, and none is missing after a crash', async () => {
+    const begun = Array.from({ length: 20 }, (_, i) =>
+      graveEntry({ text: `${i} ${'x'.repeat(LIMITS.auditTextBytes)}` }),
+    );
+    const many = Array.from({ length: 4_000 }, () => graveEntry());
+    for (const each of [...begun, ...many]) log.begin(each);
+    await log.flush();
+    const { open } = await store.auditHead();
+    expect(open.length).toBeGreaterThan(1);
+    expect(open.reduce((sum, { bytes }) => sum + new BlockReader(bytes).events, 0)).toBe(4_020);
+    log.finish(many[0]!);
+    await log.flush();
+    // As after a crash: the log that has begun them says nothing more.
+    const next = await StoredAuditLog.open({ store, metrics, log: createLogger('error') });
+    expect((await store.auditHead()).open).toHaveLength(0);
+    expect((await store.auditHead()).lastSeq).toBe(4_020);
+    await next.close();
   });
 
   it('that still runs when the log closes is lost', async () => {

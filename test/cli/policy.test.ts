@@ -104,7 +104,7 @@ describe('policy replay', () => {
     events: 10,
     decided: 8,
     same: 6,
-    skipped: { no_text: 1, cut_text: 0, prepared_elsewhere: 1 },
+    skipped: { no_text: 1, cut_text: 0, masked_text: 0, prepared_elsewhere: 1 },
     changes: [{ ...change, count: 2, examples: [example] }],
     next,
   });

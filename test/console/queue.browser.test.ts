@@ -156,6 +156,59 @@ it('counts the approvals that a rule needs', async () => {
   expect((await under.fixture.approval(id))['state']).toBe('pending');
 });
 
+it('says before the last click what it would do, and afterwards what it has done', async () => {
+  const page = await under.signedIn();
+  const { client } = await held('delete from precious where id < 4');
+  await rows(page).first().click();
+  await page.getByText('postgres in postgres, tests, from 127.0.0.1').waitFor();
+  await page.keyboard.press('a');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('3 rows', { exact: true }).waitFor();
+  await dialog.getByText('yes: a snapshot of the rows is taken before it runs').waitFor();
+  await dialog.getByText('Then it runs at once, for its client waits.').waitFor();
+  await page.keyboard.press('Enter');
+  await client.untilReady();
+  await page.getByText('It is done: 3 rows').waitFor();
+  await page.getByRole('link', { name: 'Its snapshot, and its undo' }).click();
+  await page.getByText('3 rows as they were before a statement of postgres in postgres').waitFor();
+});
+
+it('says how much of a long statement is shown, and shows all of it', async () => {
+  const page = await under.signedIn();
+  const list = Array.from({ length: 20_000 }, (_, i) => i + 100).join(', ');
+  await held(`delete from precious where id in (${list}) or note = 'the very end'`);
+  await rows(page).first().click();
+  await page.getByText('Only the first 16 KiB of 126 KiB of the statement are shown').waitFor();
+  await page.keyboard.press('a');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('Only the first 16 KiB').waitFor();
+  expect(await dialog.getByRole('region', { name: 'Statement', exact: true }).textContent()).not.toContain(
+    'the very end',
+  );
+  await dialog.getByRole('region', { name: 'The end of the statement' }).getByText('the very end').waitFor();
+  await dialog.getByRole('button', { name: 'Show all of it' }).click();
+  await dialog.getByText('All of it: 126 KiB').waitFor();
+  expect(await dialog.getByRole('region', { name: 'Statement', exact: true }).textContent()).toContain(
+    `or note = 'the very end'`,
+  );
+});
+
+it('tells whoever has asked for it that somebody else has to approve', async () => {
+  const made = await under.fixture.gateway.http('/v1/tokens', {
+    method: 'POST',
+    body: { name: 'own', scopes: ['approval:read', 'approval:write'], roles: ['postgres'] },
+  });
+  const page = await under.signedIn('', {}, (made.body as { token: string }).token);
+  await held('delete from precious');
+  await rows(page).first().click();
+  await page.getByText('postgres has asked for it, which is a role of yours').waitFor();
+  expect(await page.getByRole('button', { name: 'Approve…' }).isDisabled()).toBe(true);
+  await page.keyboard.press('a');
+  await page.locator('.announcement', { hasText: 'somebody else has to approve it' }).waitFor();
+  expect(await page.getByRole('dialog').count()).toBe(0);
+  expect(await page.getByRole('button', { name: 'Deny…' }).isEnabled()).toBe(true);
+});
+
 it('shows what a statement hides, and takes none of it for a page', async () => {
   const page = await under.signedIn();
   await held(`delete from precious where note = '<img src=x onerror=alert(1)>\u202e'`, '<b>bold</b>');

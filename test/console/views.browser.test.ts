@@ -47,13 +47,17 @@ it('undoes in three steps: a preview, a trial, and in earnest', async () => {
   await page.getByText('Tried: all of it went well, and was taken back').waitFor();
   expect(await under.fixture.preciousRows()).toBe(7);
   await undo.click();
-  await page.getByText('Rows put back: 3; set back: 0; removed: 0.').waitFor();
+  await page.getByText('Rows that are gone and come back: 3').waitFor();
   await page.getByRole('button', { name: 'Undo', exact: true }).click();
   await page.getByText('The snapshot of this undo').waitFor();
   expect(await under.fixture.preciousRows()).toBe(10);
   await page.getByText('By token tests').waitFor();
   await page.getByText('The snapshot of this undo').click();
-  await page.getByText('Snapshot', { exact: true }).waitFor();
+  await page.getByRole('heading', { name: 'Snapshot: undo' }).waitFor();
+  await page.getByRole('link', { name: 'another snapshot' }).click();
+  await page.getByText('By token tests').waitFor();
+  await page.getByRole('button', { name: '1. Preview' }).click();
+  await page.getByText('it was undone already').waitFor();
 });
 
 it('shows the rows that have changed since, and leaves or overwrites them as it is told', async () => {
@@ -71,15 +75,15 @@ it('shows the rows that have changed since, and leaves or overwrites them as it 
     '9',
     'empty',
   ]);
-  await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
-  await page.getByText('Rows have changed since the statement; nothing was done').waitFor();
+  await page.getByText('Rows have changed since the statement, so that nothing would be done').waitFor();
+  expect(await page.getByRole('button', { name: '2. Try it, and take it back' }).isDisabled()).toBe(true);
   await page.getByLabel('Rows that have changed since').selectOption('skip');
   await page.getByRole('button', { name: '1. Preview' }).click();
   await conflict.waitFor();
   await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
   await page.getByText('Tried: all of it went well').waitFor();
   await page.getByRole('button', { name: '3. Undo…' }).click();
-  await page.getByText('1 that have changed since: left as they are.').waitFor();
+  await page.getByText('Rows that have changed since, and are left as they are: 1').waitFor();
   await page.getByRole('button', { name: 'Undo', exact: true }).click();
   await page.getByText('The snapshot of this undo').waitFor();
   expect(await rows('select id, note from precious where id > 8 order by id')).toEqual(['9|', '10|row 10']);
@@ -122,6 +126,73 @@ it('shows values as the database writes them, with all their digits', async () =
   await under.fixture.postgres.sql('drop table odd');
 });
 
+it('removes a snapshot for good, once somebody has written that', async () => {
+  const id = await snapshotOf('delete from precious where id < 4');
+  const page = await under.signedIn(`#/snapshots/${id}`);
+  await page.getByRole('button', { name: 'Verify its files' }).click();
+  await page.getByText('It is as it was written').waitFor();
+  await page.getByRole('button', { name: 'Remove it…' }).click();
+  await page.getByText('3 rows as they were before it are lost').waitFor();
+  const remove = page.getByRole('button', { name: 'Remove for good' });
+  expect(await remove.isDisabled()).toBe(true);
+  await page.getByLabel('Type “remove”').fill('remove');
+  await remove.click();
+  await page.getByText('The snapshot is removed.').waitFor();
+  expect(await page.locator(`a[href="#/snapshots/${id}"]`).count()).toBe(0);
+  expect((await under.fixture.gateway.http(`/v1/snapshots/${id}`)).status).toBe(404);
+});
+
+it('makes a token that is shown once, and revokes it', async () => {
+  const page = await under.signedIn('#/tokens');
+  await page.getByRole('button', { name: 'Make a token…' }).click();
+  await page.getByLabel('Name').fill('carla');
+  await page.getByRole('button', { name: 'Approver' }).click();
+  await page.getByLabel('Database roles of its own').fill('app, etl_*');
+  await page.getByRole('button', { name: 'Make it' }).click();
+  const secret = await page.getByLabel('Token', { exact: true }).inputValue();
+  expect(secret).toMatch(/^hf_/);
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'I have kept it' }).click();
+  await page.getByRole('row', { name: /carla .*approval:write.*app, etl_\*/ }).waitFor();
+  expect(await page.content()).not.toContain(secret);
+
+  const theirs = await under.signedIn('', {}, secret);
+  await theirs.getByText('Nothing waits.').waitFor();
+  expect(await theirs.getByRole('link', { name: 'Tokens' }).count()).toBe(0);
+  await theirs.goto(`${under.url}/#/overview`);
+  await theirs.getByText('Your token does not allow to see the quarantines.').waitFor();
+  expect(await theirs.getByRole('alert').count()).toBe(0);
+
+  await page.getByRole('button', { name: 'Revoke carla' }).click();
+  await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await page.getByText('The token carla is revoked.').waitFor();
+  await theirs.getByText('The gateway no longer takes this token.').waitFor();
+});
+
+it('asks no more for what waits where the token may not see it', async () => {
+  const made = await under.fixture.gateway.http('/v1/tokens', {
+    method: 'POST',
+    body: { name: 'watcher', scopes: ['metadata:read'] },
+  });
+  const { token } = made.body as { token: string };
+  let asked = 0;
+  const page = await under.page();
+  await page.clock.install();
+  page.on('request', (request) => {
+    if (request.url().includes('/v1/approvals')) asked += 1;
+  });
+  await page.goto(under.url);
+  await page.getByLabel('Token').fill(token);
+  await page.getByLabel('Token').press('Enter');
+  await page.getByText('has no scope approval:read').waitFor();
+  const before = asked;
+  await page.goto(`${under.url}/#/audit`);
+  await page.getByText('has no scope audit:read').waitFor();
+  await page.clock.fastForward(20_000);
+  expect(asked).toBe(before);
+  expect(await page.getByText('Looking every').count()).toBe(0);
+});
+
 it('finds in the audit what was decided in the queue', async () => {
   const page = await under.signedIn();
   const client = await under.fixture.client({ application_name: 'held' });
@@ -133,7 +204,7 @@ it('finds in the audit what was decided in the queue', async () => {
   await page.keyboard.press('Enter');
   await page.getByText('“not now”').waitFor();
   await client.untilReady();
-  await page.getByRole('link', { name: 'What became of it in the audit' }).click();
+  await page.getByRole('link', { name: 'All of it in the audit' }).click();
   const event = page.locator('.event', { hasText: 'delete from precious where id = 5' });
   await event.getByText('42501').waitFor();
   await event.locator('summary').click();
@@ -194,12 +265,13 @@ it('pauses and resumes, puts in quarantine and lifts it, and draws what happens 
   await page.getByRole('button', { name: 'Pause everything…' }).click();
   await page.getByLabel('Reason').fill('a fire drill');
   await page.getByRole('button', { name: 'Pause', exact: true }).click();
-  await page.getByText('“a fire drill”').waitFor();
+  await page.getByText('The gateway is paused by tests: “a fire drill”').waitFor();
   const client = await under.fixture.client();
   expect((await client.query('delete from precious where id = 1')).map(({ type }) => type)).toContain('E');
   await page.getByRole('button', { name: 'Resume…' }).click();
   await page.getByRole('button', { name: 'Resume', exact: true }).click();
   await page.getByText('Nothing is paused.').waitFor();
+  await page.getByText('The gateway is paused by tests').waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Put a role in quarantine…' }).click();
   await page.getByLabel('Role', { exact: true }).fill('agent_9');
   await page.getByLabel('Minutes').fill('5');
@@ -248,6 +320,7 @@ describe('what assistive technology needs', () => {
       [`#/snapshots/${id}`, '.undo'],
       ['#/policy', '.rule-names'],
       ['#/overview', '.facts'],
+      ['#/tokens', 'table'],
     ];
     for (const [at, sign] of views) {
       await page.goto(`${under.url}/${at}`);
@@ -260,6 +333,10 @@ describe('what assistive technology needs', () => {
     }
     await page.goto(`${under.url}/#/queue/${held}`);
     await page.getByRole('button', { name: 'Deny…' }).click();
+    await page.getByRole('dialog').waitFor();
+    expect(await wrongs(page)).toEqual([]);
+    await page.goto(`${under.url}/#/tokens`);
+    await page.getByRole('button', { name: 'Make a token…' }).click();
     await page.getByRole('dialog').waitFor();
     expect(await wrongs(page)).toEqual([]);
     client.destroy();

@@ -74,6 +74,18 @@ const TEXTS: readonly (readonly [sql: string, snapshots: number])[] = [
     2,
   ],
   ["grant select on item to public; comment on table item is 'a;b'; delete from item where id = 7", 1],
+  ["notify nobody, 'item'; listen me; delete from item where id = 1; unlisten me", 1],
+  [
+    "set default_tablespace = ''; set idle_in_transaction_session_timeout = 0; set default_table_access_method = heap; delete from item where id = 1",
+    1,
+  ],
+  // As migrations do.
+  ['drop view small; alter table item drop column note; insert into item values (40); select * from item', 2],
+  [
+    'delete from part where id < 9; alter table part drop column item, add column more int default 2, add constraint c check (more > 1); select * from part order by id',
+    2,
+  ],
+  ['alter table part add column more int, drop column item; select nothing from part', 1],
   // Errors, in each place.
   ['select 1/0; delete from item where id = 1', 0],
   ['delete from item where id = 1; select 1/0; delete from item where id = 2', 1],
@@ -112,6 +124,17 @@ const BLOCKS: readonly (readonly [before: string, sql: string, snapshots: number
   ],
   ['', 'begin; delete from item where id = 1; select 1/0; commit', 1],
   ['', 'begin; delete from item where id = 1', 1],
+  ['', 'begin; delete from item where id = 1; commit; begin; delete from item where id = 2; commit', 2],
+  [
+    '',
+    'begin; delete from item where id = 1; rollback; begin; update item set note = upper(note) where id < 4; end',
+    2,
+  ],
+  ['', 'begin; delete from item where id = 1; commit; begin; select 1/0; delete from item; commit', 1],
+  ['', 'begin; delete from item where id = 1; commit; begin; drop view small; drop table part', 3],
+  ['', 'begin; insert into late values (1, 2); commit; begin; delete from item where id = 1; commit', 0],
+  ['begin', 'delete from item where id = 1; commit; begin; delete from item where id = 2', 2],
+  ['', 'begin; drop view small; alter table item drop note, add other text; commit', 2],
   ['', 'begin; insert into late values (1, 2); delete from item where id = 1; commit', 1],
   ['begin', 'delete from item where id = 1; delete from item where id = 2', 2],
   ['begin', 'delete from item where id = 1; delete from item where id = 2; commit', 2],
@@ -194,9 +217,12 @@ describe.each([18, 15] as const)('a Query of several statements, on PostgreSQL %
     },
   );
 
-  it.each(BLOCKS)('is answered as it is directly in a block: %s %s', async (before, sql, snapshots) => {
-    expect(await both(before, sql)).toHaveLength(snapshots);
-  });
+  it.each(BLOCKS.filter((_, i) => version === 18 || i % 2 === 0))(
+    'is answered as it is directly in a block: %s %s',
+    async (before, sql, snapshots) => {
+      expect(await both(before, sql)).toHaveLength(snapshots);
+    },
+  );
 
   // Which no text of several is, but there is no better place to compare them.
   it.each([

@@ -22,7 +22,7 @@ export const EVERY_CHANGE = `
 mode: protect
 without_plan: block
 rules:
-  - { name: what changes, match: { operation: [update, delete, merge, truncate, upsert, "drop *"] }, action: snapshot }
+  - { name: what changes, match: { operation: [update, delete, merge, truncate, upsert, "drop *", "alter table"] }, action: snapshot }
   - { name: the rest, action: allow }
 `;
 

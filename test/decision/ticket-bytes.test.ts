@@ -292,6 +292,11 @@ describe('literals that were read when their statement was prepared', () => {
       ['commit'],
     ],
     ['a SET that fails', ['begin', "set datestyle = 'ISO, DMY'"], ['rollback']],
+    [
+      'a SET that a savepoint takes back',
+      ['begin', 'savepoint a', "set datestyle = 'ISO, DMY'"],
+      ['rollback to a'],
+    ],
   ])('by other settings than it would run with are not approved: %s', async (_, before, after) => {
     await prepare(client);
     const id = await ticketOf(client, ...bound);

@@ -116,11 +116,13 @@ describe('a webhook', () => {
     await store.insertRestraint({ id: 'pau_1', kind: 'pause', createdAtMs: 1, untilMs: null, body });
     notifier!.poke();
     await untilEmpty();
-    expect(said()).toEqual([
+    // They are of different subjects, which have no order.
+    const byType = [...receiver.received].sort((a, b) => a.body.type.localeCompare(b.body.type));
+    expect(byType.map(({ body }) => [body.type, body.data.id, body.data.state])).toEqual([
       ['approval.resolved', 'apr_1', 'denied'],
       ['pause.begun', 'pau_1', undefined],
     ]);
-    expect(receiver.received[1]!.body.data).toMatchObject({ reason: 'wrong deploy' });
+    expect(byType[1]!.body.data).toMatchObject({ reason: 'wrong deploy' });
   });
 
   it('that is no longer configured is forgotten', async () => {
@@ -187,6 +189,21 @@ describe('a receiver that is down', () => {
     }
   });
 
+  it('that refuses some messages for good is told all others', async () => {
+    const refused = Array.from({ length: 6 }, (_, i) => `apr_bad${i}`);
+    receiver.answer = ({ body }) => (refused.includes(body.data.id) ? 403 : 204);
+    await open([webhook()], { retryFromMs: 60_000, retryUpToMs: 60_000 });
+    await store.insertApproval(approvalRow('apr_first'));
+    for (const id of refused) await store.insertApproval(approvalRow(id));
+    const ids = Array.from({ length: 20 }, (_, i) => `apr_${i}`);
+    for (const id of ids) await ask(id);
+    await decide('apr_bad0', 'denied');
+    const had = () => receiver.received.map(({ body }) => body.data.id);
+    await expect.poll(() => ids.filter((id) => had().includes(id)).length, PATIENCE).toBe(20);
+    // What is behind one that was refused waits for it.
+    await expect.poll(() => store.outboxSize(), PATIENCE).toBe(7);
+  });
+
   it('keeps nothing from another', async () => {
     await open([webhook({ name: 'gone', url: 'http://127.0.0.1:1/' }), webhook()]);
     await ask('apr_1');
@@ -233,5 +250,105 @@ describe('what a receiver cannot do', () => {
     expect(logged.join()).toContain('status 500');
     for (const secret of ['T0SECRETPATH', 'secret words', KEY.toString('base64'), 'delete from orders'])
       expect(logged.join()).not.toContain(secret);
+  });
+});
+
+describe('votes', () => {
+  const vote = (principal: string, verdict: 'approve' | 'deny', needed: number) =>
+    store.voteApproval({
+      ...{ approvalId: 'apr_1', principal, person: principal, verdict, atMs: Date.now(), needed },
+      ...{ comment: 'seen', breakGlass: false, grantMs: 1000, session: 'ses_1' },
+    });
+
+  it('are told where several people have to approve, in order, and not again where nothing changes', async () => {
+    await open();
+    await store.insertApproval(approvalRow('apr_1', { approvalsNeeded: 2 }));
+    await vote('ana', 'approve', 2);
+    await vote('ana', 'approve', 2);
+    await vote('ben', 'approve', 2);
+    notifier!.poke();
+    await untilEmpty();
+    expect(receiver.received.map(({ body }) => [body.type, body.data.voted_by, body.data.approved])).toEqual([
+      ['approval.requested', undefined, undefined],
+      ['approval.voted', 'ana', 1],
+      ['approval.voted', 'ben', 2],
+      ['approval.resolved', undefined, undefined],
+    ]);
+    expect(receiver.received[1]!.body.data).toMatchObject({
+      ...{ id: 'apr_1', state: 'pending', verdict: 'approve', comment: 'seen', approvals_needed: 2 },
+    });
+  });
+
+  it('are told where somebody who has approved denies', async () => {
+    await open();
+    await store.insertApproval(approvalRow('apr_1', { approvalsNeeded: 2 }));
+    await vote('ana', 'approve', 2);
+    await vote('ana', 'deny', 2);
+    notifier!.poke();
+    await untilEmpty();
+    expect(receiver.received.map(({ body }) => [body.type, body.data.verdict ?? body.data.state])).toEqual([
+      ['approval.requested', 'pending'],
+      ['approval.voted', 'approve'],
+      ['approval.voted', 'deny'],
+      ['approval.resolved', 'denied'],
+    ]);
+  });
+
+  it('are not told where one suffices', async () => {
+    await open();
+    await store.insertApproval(approvalRow('apr_1', { approvalsNeeded: 1 }));
+    await vote('ana', 'approve', 1);
+    notifier!.poke();
+    await untilEmpty();
+    expect(said().map(([type]) => type)).toEqual(['approval.requested', 'approval.resolved']);
+  });
+});
+
+describe('webhooks that are read again', () => {
+  const use = (all: readonly Webhook[], terms: Partial<WebhookTerms> = {}) =>
+    notifier!.use({ all, terms: { ...TERMS, ...terms } });
+
+  it('are told from then on, and what one has not taken it is told at its new place', async () => {
+    const gone = webhook({ url: 'http://127.0.0.1:1/' });
+    await open([gone], { retryFromMs: 60_000, retryUpToMs: 60_000 });
+    await ask('apr_1');
+    await expect.poll(() => metrics.webhookMessages.cells[1], PATIENCE).toBe(1);
+    await use([webhook(), webhook({ name: 'new', url: `${receiver.url}?new` })], { retryFromMs: 5 });
+    await decide('apr_1', 'approved');
+    await expect.poll(() => receiver.received.length, PATIENCE).toBeGreaterThan(0);
+    // The one that is new was not there before.
+    expect(receiver.received.map(({ body }) => body.type)).toContain('approval.resolved');
+    expect(notifier!.webhooks.all.map(({ name }) => name)).toEqual(['oncall', 'new']);
+  });
+
+  it('wait for the receipt of what is under way to the old place', async () => {
+    receiver.delayMs = 300;
+    await open();
+    await ask('apr_1');
+    await expect.poll(() => receiver.received.length, PATIENCE).toBe(1);
+    const other = new Receiver();
+    await other.start();
+    await use([webhook({ url: other.url })]);
+    await decide('apr_1', 'denied');
+    await untilEmpty();
+    expect(said()).toEqual([['approval.requested', 'apr_1', 'pending']]);
+    expect(other.received.map(({ body }) => body.type)).toEqual(['approval.resolved']);
+    await other.stop();
+  });
+
+  it('go on as they were where they are as they were, or the store fails', async () => {
+    receiver.delayMs = 200;
+    await open();
+    await ask('apr_1');
+    await expect.poll(() => receiver.received.length, PATIENCE).toBe(1);
+    const began = performance.now();
+    await use([webhook()]);
+    expect(performance.now() - began).toBeLessThan(200);
+    store.failing = true;
+    await expect(use([])).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    store.failing = false;
+    expect(notifier!.webhooks.all).toHaveLength(1);
+    await untilEmpty();
+    expect(receiver.received).toHaveLength(1);
   });
 });

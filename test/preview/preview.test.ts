@@ -35,6 +35,10 @@ const SCHEMA = `
   create table defaulted (id int primary key, d int default stealthy(3), g int generated always as (id + 1) stored);
   create table ruled (id int); create rule r as on delete to ruled do instead nothing;
   insert into checked values (1); insert into indexed values (1); insert into defaulted values (1); insert into ruled values (1);
+  create view peeping as select stealthy(7) as i;
+  create table accounts (id int primary key, password text, hint text, salt int, owner text);
+  insert into accounts values (1, 'old', 'h', 2, 'eve'), (2, 'old', 'h', 2, 'ann'), (3, 'old', 'h', 2, 'bob');
+  create domain strict as int check (stealthy(value) > 0); create table strictly (id int, s strict); insert into strictly values (1, 1);
   select pg_advisory_unlock_all();
   analyze;`;
 
@@ -51,6 +55,20 @@ const SNEAKING: readonly (readonly [sql: string, reason: string])[] = [
   ['DELETE FROM customers WHERE id = stealthy(1)', 'stealthy'],
   ['WITH q AS (SELECT stealthy(1) AS i) DELETE FROM customers USING q WHERE id = q.i', 'stealthy'],
   ['DELETE FROM customers WHERE U&"n\\0061me" = \'c1\'', 'escapes'],
+  [
+    "DELETE FROM customers WHERE table_to_xml('peeping'::regclass, true, false, '') IS NOT NULL",
+    'table_to_xml',
+  ],
+  ["DELETE FROM customers WHERE schema_to_xml('public', true, false, '')::text <> ''", 'schema_to_xml'],
+  [
+    "UPDATE customers SET name = query_to_xml('select stealthy(1)', true, false, '')::text WHERE id = 1",
+    'query_to_xml',
+  ],
+  [
+    "DELETE FROM customers WHERE 'a' @@ ts_rewrite('a'::tsquery, 'select ''a''::tsquery, ''b''::tsquery from peeping')",
+    'ts_rewrite',
+  ],
+  ['DELETE FROM strictly t WHERE (json_populate_record(t, \'{"s": 2}\')).s = 2', 'stealthy'],
   ["DELETE FROM customers WHERE 'customers'::regclass::int = id AND random() < 2", 'random'],
 ];
 
@@ -149,6 +167,32 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     ]);
     expect(preview.parameters).toEqual({ count: 3, values: ['3', '1.5', 'x'] });
     expect(JSON.stringify(preview)).not.toContain('s1');
+  });
+
+  it('looks at a text with a secret as at any other, and shows no column that may hold it', async () => {
+    const commented = await of("DELETE FROM customers WHERE name = 'c1' /* pwd=x */");
+    expect(commented.rows).toEqual({ kind: 'exact', rows: 1 });
+    expect(commented.sample).toMatchObject({ rows: [{ before: ['1', null, null, '1.00'] }] });
+    expect(commented.cascades).toMatchObject({ kind: 'tree' });
+
+    const set = "UPDATE accounts SET password = 'hushed', hint = 'so hushed' WHERE id > 1 AND salt = 2";
+    const changed = await of(set);
+    expect(changed.rows).toEqual({ kind: 'exact', rows: 2 });
+    expect(changed.sample).toMatchObject({
+      after: 'computed',
+      rows: [
+        { before: ['2', null, null, null, 'ann'], after: ['2', null, null, null, 'ann'] },
+        { before: ['3', null, null, null, 'bob'], after: ['3', null, null, null, 'bob'] },
+      ],
+    });
+    const found = await of("DELETE FROM accounts WHERE password = 'old' OR id = 3");
+    expect(found.rows).toEqual({ kind: 'exact', rows: 3 });
+    const moved = await of("UPDATE accounts SET id = length('hushed'), owner = 'x' WHERE password = 'old'");
+    const hidden = [null, null, 'h', '2', null];
+    expect(moved.sample).toMatchObject({ rows: Array(3).fill({ before: hidden, after: hidden }) });
+    const refused = await of("UPDATE accounts SET salt = 'hushed', password = 'hushed'");
+    for (const preview of [commented, changed, found, moved, refused])
+      expect(JSON.stringify(preview)).not.toMatch(/hushed|old|s1/);
   });
 
   newest(

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import type { ApprovalRow, ApprovalVote, AuditBlock, ControlStore } from '../../src/store/control-store.ts';
 
 /** What an adapter's test gives: a store of its own that is empty, and the same one opened again. */
@@ -255,6 +256,24 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         expect(await ids('pending', 'apr_3', 4)).toBe('1');
         expect(await ids('approved', null, 4)).toBe('52');
       });
+    });
+
+    it('keeps the text of a long statement beside its approval', async () => {
+      await store.insertApproval(pending('apr_1'), 'delete from t -- and so on');
+      await store.insertApproval(pending('apr_2'));
+      await reopen();
+      expect(await store.approvalText('apr_1')).toBe('delete from t -- and so on');
+      expect(await store.approvalText('apr_2')).toBeNull();
+    });
+
+    it('lets go of the oldest of long texts, so that nobody fills it by asking', async () => {
+      const text = 'x'.repeat(LIMITS.approvalTextBytes);
+      const fit = LIMITS.approvalTextsBytes / LIMITS.approvalTextBytes;
+      const ids = Array.from({ length: fit + 1 }, (_, i) => `apr_${1000 + i}`);
+      for (const id of ids) await store.insertApproval(pending(id), text);
+      expect(await store.approvalText(ids[0]!)).toBeNull();
+      expect((await store.approvalText(ids[1]!))?.length).toBe(text.length);
+      expect(await store.approval(ids[0]!)).not.toBeNull();
     });
 
     describe('previews', () => {

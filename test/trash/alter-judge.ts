@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { newId } from '../../src/base/ids.ts';
-import { readDrop } from '../../src/sql/drop-target.ts';
 import type { Parser } from '../../src/sql/parser.ts';
 import { alterKept } from '../../src/trash/alter.ts';
+import { alterMixed } from '../../src/trash/alter-mixed.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
 import { type Dropped, restoreDropped } from '../../src/trash/restore.ts';
 import { type KeptRestore, type RestoreKept, restoreKept } from '../../src/trash/restore-kept.ts';
@@ -15,6 +15,7 @@ import { difference, dumpDatabase } from './catalog-dump.ts';
 import { undoneSince } from './changes-since.ts';
 import { randomAlter } from './random-alters.ts';
 import type { Case } from './random-run.ts';
+import { readingOf } from './reading.ts';
 
 /** Random ALTERs of random tables, judged one by one: what they leave, what they are answered with, and what comes back. */
 
@@ -22,14 +23,17 @@ export const CLEAN = `drop schema if exists public, holdfast_trash cascade; crea
   create domain positive as int check (value > 0); create function noticed() returns trigger language plpgsql as 'begin return new; end'`;
 
 export async function alterWith(client: RawClient, parser: Parser, sql: string): Promise<MoveOutcome> {
-  const parsed = parser.parse(Buffer.from(sql));
-  if (parsed.kind !== 'tree') throw new Error(`not parsed: ${sql}`);
-  const reading = readDrop(parsed.tree.stmts![0]!);
+  const reading = readingOf(parser, sql);
   if (reading.kind === 'other drop') return { kind: 'none', reason: reading.reason };
-  if (reading.kind !== 'alter') throw new Error(JSON.stringify(reading));
+  if (reading.kind !== 'alter' && reading.kind !== 'drop columns and more')
+    throw new Error(JSON.stringify(reading));
   await client.rows('begin');
-  const request = { text: sql, alter: reading.alter, id: newId('snap') };
-  const outcome = await alterKept(new HiddenClient(client), request);
+  const common = { text: sql, id: newId('snap') };
+  const connection = new HiddenClient(client);
+  const outcome =
+    reading.kind === 'alter'
+      ? await alterKept(connection, { ...common, alter: reading.alter })
+      : await alterMixed(connection, { ...common, parts: reading });
   await client.rows(outcome.kind === 'refused' ? 'rollback' : 'commit');
   return outcome;
 }

@@ -1,5 +1,4 @@
 import { newId } from '../../src/base/ids.ts';
-import { readDrop } from '../../src/sql/drop-target.ts';
 import type { Parser } from '../../src/sql/parser.ts';
 import { type MoveOutcome, moveDrop } from '../../src/trash/move.ts';
 import { type RestoreOutcome, restoreDropped } from '../../src/trash/restore.ts';
@@ -7,6 +6,7 @@ import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { fieldsOf, type RawClient } from '../support/raw-client.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
+import { readingOf } from './reading.ts';
 
 /** Drops as moves, compared with what a real DROP leaves, and after a restore with what was there before. */
 
@@ -28,9 +28,7 @@ export interface Judged {
 }
 
 export async function move(setting: Setting, sql: string): Promise<MoveOutcome> {
-  const outcome = setting.parser.parse(Buffer.from(sql));
-  if (outcome.kind !== 'tree') throw new Error(`not parsed: ${sql}`);
-  const reading = readDrop(outcome.tree.stmts![0]!);
+  const reading = readingOf(setting.parser, sql);
   if (reading.kind !== 'drop') return { kind: 'none', reason: reading.kind };
   const request = { text: sql, drop: reading.drop, id: newId('snap') };
   return await moveDrop(new HiddenClient(setting.client), request);

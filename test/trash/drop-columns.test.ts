@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { readDrop } from '../../src/sql/drop-target.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import { dropColumns } from '../../src/trash/drop-columns.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
@@ -13,6 +12,7 @@ import { RawClient } from '../support/raw-client.ts';
 import { restoreAndKeep } from './alter-judge.ts';
 import { messageOf, really } from './as-dropped.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
+import { readingOf } from './reading.ts';
 
 describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) => {
   let postgres: TestPostgres;
@@ -37,8 +37,7 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
   }
 
   async function drop(sql: string): Promise<MoveOutcome> {
-    const parsed = parser.parse(Buffer.from(sql));
-    const reading = readDrop((parsed.kind === 'tree' ? parsed.tree.stmts : [])![0]!);
+    const reading = readingOf(parser, sql);
     if (reading.kind !== 'drop columns') throw new Error(JSON.stringify(reading));
     await client.rows('begin');
     const outcome = await dropColumns(new HiddenClient(client), {

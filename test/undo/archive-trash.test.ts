@@ -7,7 +7,7 @@ import { openBlobStore } from '../../src/blobs/open.ts';
 import { archiveFolder } from '../../src/snapshot/archive.ts';
 import { manifestKey, readManifest } from '../../src/snapshot/manifest.ts';
 import { SealingStore } from '../../src/snapshot/sealing-store.ts';
-import { findSnapshot } from '../../src/snapshot/snapshots.ts';
+import { findSnapshot, inTrashKey } from '../../src/snapshot/snapshots.ts';
 import { TrashSweeper } from '../../src/trash-sweeper.ts';
 import { archiveDropped } from '../../src/undo/archive-trash.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
@@ -114,7 +114,9 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     expect(await inTrash()).toBe(0);
     expect(await cli('undo', id, '--yes')).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/was purged from the trash on .*, its rows are in the archive/),
+      err: expect.stringMatching(
+        /was purged from the trash on .*, and does not come back as it was; its archive has the rows/,
+      ),
     });
     const rows = await cli('snapshots', 'rows', id, '--table', 'part', '--json');
     expect(JSON.parse(rows.out)).toMatchObject({ total: 1, items: [{ i: 1, v: 'p' }] });
@@ -175,6 +177,30 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     expect(await inTrash()).toBe(1);
     expect((await cli('undo', id, '--yes')).code).toBe(0);
     expect(await direct.rows('select count(*) from app.big')).toEqual([['32000']]);
+  });
+
+  it('is purged by the beginning of an id, which says where there is nothing', async () => {
+    const { id, folder } = await dropped('drop view app.v');
+    const cut = id.slice(0, -2);
+    // As the versions did that made no marks.
+    await files.remove(inTrashKey(folder));
+    expect((await cli('trash', 'list')).out).toContain('nothing in the trash');
+    expect((await cli('undo', id, '--into', 'app.x', '--yes')).err).toMatch(
+      /not in its snapshot[\s\S]*until they are purged/,
+    );
+    expect((await cli('trash', 'purge', cut, '--dry-run')).out).toMatch(/1 object would be dropped/);
+    expect((await cli('trash', 'list')).out).toContain(id);
+    expect(await sweep(null)).toEqual([expect.stringMatching(/was archived/)]);
+    expect((await cli('undo', id, '--into', 'app.x', '--yes')).err).toContain('no rows of tables');
+    expect((await cli('trash', 'purge', cut)).out).toMatch(/1 object dropped/);
+    expect((await cli('undo', id, '--yes')).err).toContain('does not come back as it was');
+    expect((await cli('trash', 'purge', cut)).out).toContain(`${id}: nothing of it is in the trash`);
+    expect(await cli('trash', 'purge', 'snap_nothing')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('there is no snapshot'),
+    });
+    const other = await dropped('alter table app.big set (fillfactor = 50)');
+    expect((await cli('trash', 'purge', other.id)).err).toContain('has left nothing in the trash');
   });
 
   it('is made by one gateway at a time', async () => {

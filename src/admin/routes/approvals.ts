@@ -8,6 +8,7 @@ import {
 } from '../../approval/approval.ts';
 import type { Decider } from '../../approval/approver.ts';
 import type { Verdict } from '../../approval/desk.ts';
+import { LIMITS } from '../../base/limits.ts';
 import { formatRowsTolerance } from '../../policy/rows-tolerance.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
@@ -78,8 +79,13 @@ const approvalSchema = z
     database: z.string(),
     application: z.string().describe("The client's own word."),
     client: z.string(),
-    statement: z.string().describe('Passwords masked; cut where it is long.'),
-    statement_sha256: z.string(),
+    statement: z.string().describe('Passwords masked; cut where it is long: `/statement` has more of it.'),
+    statement_end: z.string().describe('How it ends, where it is cut; else empty.'),
+    statement_bytes: z
+      .int()
+      .nullable()
+      .describe('Of the whole; null is not known. It is cut where `statement` has fewer.'),
+    statement_sha256: z.string().describe('Of the whole.'),
     parameters: z.int().describe('How many parameters were bound.'),
     operation: z.string(),
     risk,
@@ -97,7 +103,9 @@ const query = z.strictObject({
 });
 
 const decision = z
-  .strictObject({ comment: z.string().max(2000).optional().describe('Kept, and told to the client.') })
+  .strictObject({
+    comment: z.string().max(2000).optional().describe('Kept; that of a denial is told to the client.'),
+  })
   .nullish();
 
 /** Who is held, and the word that lets go. */
@@ -131,9 +139,46 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
     },
     async ({ params }) => approvalJson(await approvals.get(params.id)),
   );
+  statementRoute(app, approvals);
   decisionRoute(app, approvals, 'approve', 'Let a held statement run');
   decisionRoute(app, approvals, 'deny', 'Refuse a held statement');
   breakGlassRoute(app, approvals);
+}
+
+/** Apart, so that lists of long statements stay short. */
+function statementRoute(app: AdminApp, approvals: AdminDeps['approvals']): void {
+  app.get(
+    '/v1/approvals/:id/statement',
+    {
+      config: { scope: 'approval:read' },
+      schema: {
+        summary: 'Show the statement of an approval, as much of it as is kept',
+        ...secured('approval:read'),
+        params: z.object({ id }),
+        response: {
+          200: z.object({
+            id,
+            statement: z.string().describe(`Passwords masked; cut at ${LIMITS.approvalTextBytes} bytes.`),
+            statement_bytes: z.int().nullable().describe('Of the whole; null is not known.'),
+            statement_sha256: z.string().describe('Of the whole.'),
+          }),
+          ...tokenProblems,
+          404: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ params }) => {
+      const { statementBytes, statementSha256 } = await approvals.get(params.id);
+      const statement = await approvals.text(params.id);
+      return {
+        id: params.id,
+        statement,
+        statement_bytes: statementBytes,
+        statement_sha256: statementSha256,
+      };
+    },
+  );
 }
 
 /** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. An
@@ -181,7 +226,7 @@ function breakGlassRoute(app: AdminApp, approvals: AdminDeps['approvals']): void
         ...secured('approval:break_glass'),
         params: z.object({ id }),
         body: z.strictObject({
-          reason: z.string().trim().min(1).max(2000).describe('Kept, told to the client, and logged.'),
+          reason: z.string().trim().min(1).max(2000).describe('Kept, and logged.'),
         }),
         response: {
           200: approvalSchema,
@@ -230,6 +275,8 @@ function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
     application: approval.application,
     client: approval.client,
     statement: approval.statement,
+    statement_end: approval.statementEnd,
+    statement_bytes: approval.statementBytes,
     statement_sha256: approval.statementSha256,
     parameters: approval.parameters,
     operation: approval.operation,

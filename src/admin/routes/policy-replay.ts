@@ -35,6 +35,7 @@ const answer = z
     skipped: z.object({
       no_text: z.int().describe('Function calls, and what was never read as text.'),
       cut_text: z.int().describe('Texts too long to be kept whole.'),
+      masked_text: z.int().describe('Texts with a part that is kept as a secret.'),
       prepared_elsewhere: z.int().describe('EXECUTE of what another text has prepared.'),
     }),
     changes: z

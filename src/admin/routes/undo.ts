@@ -3,8 +3,9 @@ import { LIMITS } from '../../base/limits.ts';
 import { broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
-import { problemSchema } from '../problems.ts';
+import { problemSchema, RequestProblem } from '../problems.ts';
 import { secured } from '../route-schema.ts';
+import { grants, type Token } from '../tokens.ts';
 import { databaseProblems, offset, snapshotId } from './snapshots.ts';
 
 const onConflict = z
@@ -118,7 +119,10 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         response: {
           200: z.object({
             tables: z.array(counts).readonly(),
-            conflicts: z.array(conflict).readonly(),
+            conflicts: z
+              .array(conflict)
+              .readonly()
+              .describe('Rows that are in the way; none without the scope snapshot:rows.'),
             next: z.string().nullable(),
             ...broughtBack,
           }),
@@ -127,7 +131,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         },
       },
     },
-    async ({ params, body }) => {
+    async ({ params, body, principal }) => {
       const {
         on_conflict = 'fail',
         triggers = 'fire',
@@ -143,11 +147,12 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         limit,
       });
       const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
-      const shown = from + conflicts.length;
+      const seen = seesRows(principal) ? conflicts : [];
+      const shown = from + seen.length;
       return {
         tables: tables.map(countsJson),
-        conflicts: conflicts.map(conflictJson),
-        next: conflicts.length > 0 && shown < total ? String(shown) : null,
+        conflicts: seen.map(conflictJson),
+        next: seen.length > 0 && shown < total ? String(shown) : null,
         ...broughtBackJson(dropped),
       };
     },
@@ -166,7 +171,9 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
     },
     async ({ params, body, principal, ip }) => {
       const requester = { name: principal?.name ?? 'unknown', client: ip };
-      const outcome = await snapshots.undo(params.id, askedOf(body), requester);
+      const outcome = await snapshots.undo(params.id, askedOf(body), requester).catch((error: unknown) => {
+        throw seesRows(principal) ? error : withoutRows(error);
+      });
       return {
         dry_run: outcome.dryRun,
         tables: outcome.tables.map(countsJson),
@@ -176,6 +183,16 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
       };
     },
   );
+}
+
+/** Conflicts are rows as they are in the database by now, read with the rights of `undo.connection`. */
+function seesRows(principal: Token | null): boolean {
+  return principal !== null && grants(principal, 'snapshot:rows');
+}
+
+function withoutRows(error: unknown): unknown {
+  if (!(error instanceof RequestProblem) || error.facts.conflicts === undefined) return error;
+  return new RequestProblem(error.problem, { ...error.facts, conflicts: [] });
 }
 
 function askedOf(body: z.infer<typeof undoBody>) {

@@ -27,11 +27,31 @@ export class ApiProblem extends Error {
   }
 }
 
-/** The gateway has not answered at all. */
-export class Unreachable extends Error {}
+/** The gateway has not answered at all, or not within the time that somebody may wait. */
+export class Unreachable extends Error {
+  readonly isSlow: boolean;
+
+  constructor(isSlow: boolean) {
+    super(isSlow ? 'The gateway takes too long to answer.' : 'The gateway does not answer.');
+    this.isSlow = isSlow;
+  }
+}
 
 /** Whether the gateway answers, and since when it has not. */
 export const lostSince = new Cell<number | null>(null);
+
+/** Tells when the gateway answers again. */
+export function onReturn(back: () => void): () => void {
+  let wasLost = lostSince.value !== null;
+  return lostSince.watch(() => {
+    const isBack = wasLost && lostSince.value === null;
+    wasLost = lostSince.value !== null;
+    if (isBack) back();
+  });
+}
+
+/** Whether it is to be asked for again by itself once the gateway is back. */
+export const isLost = (error: unknown): boolean => error instanceof Unreachable && !error.isSlow;
 
 /** How far the gateway's clock is ahead of this one, so that a time left is right on a machine that is late. */
 let skewMs = 0;
@@ -110,7 +130,7 @@ async function send(path: string, ask: Ask, secret: string | null): Promise<Resp
   } catch (error) {
     if (ask.signal?.aborted === true && ask.signal.reason?.name !== 'TimeoutError') throw error;
     if (lostSince.value === null) lostSince.set(Date.now());
-    throw new Unreachable('The gateway does not answer.');
+    throw new Unreachable(ask.signal?.aborted === true);
   }
 }
 
@@ -131,6 +151,10 @@ async function problemOf(response: Response): Promise<Problem> {
     return unnamed;
   }
 }
+
+/** Whether it is the token that lacks a right, so that to ask again changes nothing. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof ApiProblem && error.problem.status === 403;
 
 /** Whether what was thrown only says that the answer is no longer wanted. */
 export const isAborted = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';

@@ -1,5 +1,5 @@
 import { Cell } from '../state/cell.ts';
-import { ApiProblem, ask, askRaw, isAborted, token } from './client.ts';
+import { ApiProblem, ask, askRaw, isAborted, isForbidden, token } from './client.ts';
 import { readEvents, type ServerEvent } from './event-stream.ts';
 import type { Approval, Page } from './types.ts';
 
@@ -32,6 +32,8 @@ const LOOK_MS = 30_000;
 const GATHER_MS = 120;
 /** The gateway says something every five seconds. */
 const SILENCE_MS = 16_000;
+/** Rights change seldom. */
+const FORBIDDEN_MS = 60_000;
 const AGAIN_MS = 1000;
 const AGAIN_MS_MAX = 15_000;
 
@@ -103,7 +105,7 @@ class WaitingList {
     } catch (error) {
       if (isAborted(error) || this.#signal.aborted) return;
       waiting.set({ ...waiting.value, error, by: this.#by });
-      nextMs = POLL_MS;
+      nextMs = isForbidden(error) ? FORBIDDEN_MS : POLL_MS;
     } finally {
       this.#busy = false;
       const soon = this.#again;
@@ -147,8 +149,9 @@ async function listen(list: WaitingList, signal: AbortSignal): Promise<void> {
       if (error instanceof ApiProblem && (error.problem.status === 404 || error.problem.status === 403))
         return;
     } finally {
+      // Between the last event and now something may have happened.
+      if (list.hasEvents) list.lookIn(0);
       list.hasEvents = false;
-      list.lookIn(0);
     }
     failures += 1;
     await new Promise((resolve) => setTimeout(resolve, Math.min(AGAIN_MS * failures, AGAIN_MS_MAX)));

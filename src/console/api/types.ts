@@ -24,6 +24,10 @@ export interface Approval {
   readonly application: string;
   readonly client: string;
   readonly statement: string;
+  /** How it ends, where `statement` is cut. */
+  readonly statement_end?: string;
+  /** Of the whole, of which `statement` may be the beginning. */
+  readonly statement_bytes?: number | null;
   readonly statement_sha256: string;
   readonly parameters: number;
   readonly operation: string;
@@ -56,6 +60,9 @@ export interface Approval {
   };
   readonly drift?: readonly string[];
 }
+
+/** As much of its statement as the gateway keeps. */
+export type ApprovalText = Pick<Approval, 'id' | 'statement' | 'statement_bytes' | 'statement_sha256'>;
 
 export interface AuditEvent {
   readonly id: string;
@@ -279,4 +286,18 @@ export interface Status {
     readonly anchored_to: number;
     readonly anchor_problem: string | null;
   };
+}
+
+export interface ApiToken {
+  readonly name: string;
+  readonly source: 'file' | 'store' | 'oidc';
+  readonly scopes: readonly string[];
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly expires_at: string | null;
+}
+
+/** With the token itself, which no other answer has. */
+export interface MadeToken extends ApiToken {
+  readonly token: string;
 }

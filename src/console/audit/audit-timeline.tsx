@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import type { AuditEvent } from '../api/types.ts';
 import { ActionBadge, RiskBadge, StateBadge } from '../parts/badge.tsx';
 import { Facts, Names } from '../parts/facts.tsx';
+import { Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { duration, plural, wholeDay } from '../parts/words.ts';
@@ -83,7 +84,13 @@ function EventDetails({ event }: { readonly event: AuditEvent }) {
   return (
     <div class="event-details">
       {event.sql !== null && <SqlText sql={event.sql} />}
-      {event.sql_truncated && <p class="hint">The text was longer, and is cut.</p>}
+      {event.sql_truncated && (
+        <Notice tone="warning" title="The statement was longer: the audit keeps only this beginning of it">
+          <p>
+            SHA-256 of the whole: <code class="hash">{event.sql_sha256 ?? 'unknown'}</code>
+          </p>
+        </Notice>
+      )}
       <Facts
         facts={[
           { name: 'Decision', value: <Decision event={event} /> },
@@ -101,7 +108,7 @@ function EventDetails({ event }: { readonly event: AuditEvent }) {
           { name: 'Client', value: event.client },
           { name: 'Protocol', value: event.protocol },
           { name: 'Parameters', value: String(event.parameters) },
-          { name: 'Transaction after it', value: event.transaction_status },
+          { name: 'Transaction after it', value: transactionText(event.transaction_status) },
           { name: 'Context', value: context.join('; ') },
           { name: 'Approval', value: <Link view="queue" id={event.approval_id} /> },
           { name: 'Snapshot', value: <Snapshot snapshot={event.snapshot} /> },
@@ -119,6 +126,12 @@ function EventDetails({ event }: { readonly event: AuditEvent }) {
     </div>
   );
 }
+
+/** As ReadyForQuery has it. */
+const TRANSACTIONS: Readonly<Record<string, string>> = { I: 'none', T: 'open', E: 'open, and failed' };
+
+const transactionText = (status: string | null): string | null =>
+  status === null ? null : (TRANSACTIONS[status] ?? status);
 
 function Decision({ event: { action, would_be: wouldBe, rule, reason } }: { readonly event: AuditEvent }) {
   return (

@@ -24,7 +24,7 @@ export function AuditView({ query }: { readonly query: URLSearchParams }) {
       <AuditTimeline events={events} />
       {isAsking && <Loading what={events.length === 0 ? 'the audit' : 'older events'} />}
       {!isAsking && error === null && events.length === 0 && next === null && (
-        <p class="empty">No event matches.</p>
+        <p class="empty">{query.size === 0 ? 'Nothing is recorded yet.' : 'No event matches.'}</p>
       )}
       {!isAsking && events.length > 0 && (
         <p class="hint">

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ask, isAborted } from '../api/client.ts';
+import { ask, isAborted, isLost, onReturn } from '../api/client.ts';
 import type { AuditEvent, Page } from '../api/types.ts';
 
 interface Found {
@@ -42,6 +42,10 @@ export function useAuditSearch(query: string): AuditSearch {
     void go([], null);
     return () => abort.current?.abort();
   }, [query, round]);
+  const isGone = isLost(found.error);
+  useEffect(() => {
+    if (isGone) return onReturn(() => setRound((count) => count + 1));
+  }, [isGone]);
   return {
     ...found,
     older: () => void go(found.events, found.next),

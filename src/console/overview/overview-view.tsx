@@ -5,9 +5,10 @@ import { Facts } from '../parts/facts.tsx';
 import { Notice, Show } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
-import { bytes, duration, number, span } from '../parts/words.ts';
+import { bytes, duration, number, plural, span } from '../parts/words.ts';
 import { useCell } from '../state/cell.ts';
 import { useLoad } from '../state/load.ts';
+import { pause } from '../state/pause.ts';
 import { hrefOf } from '../state/route.ts';
 import { Chart } from './chart.tsx';
 import { liveNumbers } from './live-numbers.ts';
@@ -37,10 +38,14 @@ export function OverviewView() {
 
 function State({ status }: { readonly status: Status }) {
   const { audit, policy } = status;
+  const isPaused = useCell(pause) !== null;
   return (
     <>
       {status.ready ? (
-        <Notice tone="good" title="The gateway serves its clients" />
+        <Notice
+          tone={isPaused ? 'warning' : 'good'}
+          title={isPaused ? 'The gateway is up, and paused' : 'The gateway serves its clients'}
+        />
       ) : (
         <Notice tone="bad" title="The gateway cannot serve its clients">
           <ul>
@@ -63,7 +68,7 @@ function State({ status }: { readonly status: Status }) {
           { name: 'Policy', value: `${policy.mode}, ${policy.revision}` },
           {
             name: 'Audit',
-            value: `${number(audit.events)} events, ${bytes(audit.queue_bytes)} on their way`,
+            value: `${plural(audit.events, 'event')}${audit.queue_bytes > 0 ? `, ${bytes(audit.queue_bytes)} not stored yet` : ''}`,
           },
           { name: 'Listens at', value: status.listen },
           { name: 'Server behind', value: status.upstream },

@@ -1,24 +1,17 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ApiProblem, ask } from '../api/client.ts';
+import { ask, isForbidden } from '../api/client.ts';
 import { onServerEvent } from '../api/live.ts';
 import type { Page } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
 import { Notice, Show } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
+import { nameOf } from '../parts/words.ts';
 import { useCell } from '../state/cell.ts';
 import { type Loaded, useLoad } from '../state/load.ts';
+import { learnPause, type Paused } from '../state/pause.ts';
 import { mayDo, principal } from '../state/principal.ts';
 import { PauseDialog, QuarantineDialog, ReasonDialog } from './restraint-dialogs.tsx';
-
-interface Paused {
-  readonly paused: {
-    readonly id: string;
-    readonly reason: string;
-    readonly by: string;
-    readonly since: string;
-  } | null;
-}
 
 export interface Quarantine {
   readonly id: string;
@@ -35,7 +28,10 @@ type Asking = 'pause' | 'resume' | 'quarantine' | Quarantine | null;
 /** Who is stopped: everybody, by a pause, or a role, in quarantine; and letting go again. */
 export function Restraints() {
   const who = useCell(principal);
-  const [pause, reloadPause] = useLoad((signal) => ask<Paused>('/v1/pause', { signal }), []);
+  const [pause, reloadPause] = useLoad(
+    (signal) => ask<{ readonly paused: Paused | null }>('/v1/pause', { signal }),
+    [],
+  );
   const [quarantines, reloadQuarantines] = useLoad(
     (signal) => ask<Page<Quarantine>>('/v1/quarantine', { signal }),
     [],
@@ -44,6 +40,7 @@ export function Restraints() {
   const reload = () => {
     reloadPause();
     reloadQuarantines();
+    void learnPause();
   };
   useEffect(
     () =>
@@ -102,7 +99,7 @@ interface OptionalProps<T> {
 
 /** A token may not be allowed to see it, which is no failure. */
 function Optional<T>({ loaded, what, retry, children }: OptionalProps<T>) {
-  if (loaded.kind === 'failed' && loaded.error instanceof ApiProblem && loaded.error.problem.status === 403) {
+  if (loaded.kind === 'failed' && isForbidden(loaded.error)) {
     return <p class="hint">Your token does not allow to see {what}.</p>;
   }
   return (
@@ -113,7 +110,7 @@ function Optional<T>({ loaded, what, retry, children }: OptionalProps<T>) {
 }
 
 interface PauseProps {
-  readonly paused: Paused['paused'];
+  readonly paused: Paused | null;
   readonly may: boolean;
   readonly onAsk: (asking: Asking) => void;
 }
@@ -133,7 +130,7 @@ function Pause({ paused, may, onAsk }: PauseProps) {
     <Notice tone="bad" title="The gateway is paused: only what is safe runs">
       <p>
         “<Visible text={paused.reason} />
-        ”, by <Visible text={paused.by} />, since <Time at={paused.since} />
+        ”, by <Visible text={nameOf(paused.by)} />, since <Time at={paused.since} />
       </p>
       <button type="button" disabled={!may} onClick={() => onAsk('resume')}>
         Resume…
@@ -152,10 +149,10 @@ function Quarantines({ items, may, onAsk }: QuarantinesProps) {
   return (
     <>
       {items.map((one) => (
-        <Notice key={one.id} tone="warning" title={`In quarantine: ${nameOf(one)}`}>
+        <Notice key={one.id} tone="warning" title={`In quarantine: ${whoOf(one)}`}>
           <p>
             “<Visible text={one.reason} />
-            ”, by <Visible text={one.by} />, since <Time at={one.since} />
+            ”, by <Visible text={nameOf(one.by)} />, since <Time at={one.since} />
             {one.until === null ? ', until it is lifted' : ', until '}
             {one.until !== null && <Time at={one.until} />}
           </p>
@@ -174,6 +171,6 @@ function Quarantines({ items, may, onAsk }: QuarantinesProps) {
   );
 }
 
-function nameOf({ role, application }: Quarantine): string {
+function whoOf({ role, application }: Quarantine): string {
   return application === null ? role : `${role}, application ${application}`;
 }

@@ -7,10 +7,16 @@ export interface Fact {
   readonly value: ComponentChildren;
 }
 
+interface FactsProps {
+  readonly facts: readonly Fact[];
+  /** Beside each other, or one below the other where their values are sentences. */
+  readonly form?: 'grid' | 'list';
+}
+
 /** What is known of something, by name. What the gateway does not say is unknown, and never taken for nothing. */
-export function Facts({ facts }: { readonly facts: readonly Fact[] }) {
+export function Facts({ facts, form = 'grid' }: FactsProps) {
   return (
-    <dl class="facts">
+    <dl class={`facts facts-${form}`}>
       {facts.map(({ name, value }) => (
         <div key={name}>
           <dt>{name}</dt>

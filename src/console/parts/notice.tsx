@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { ApiProblem, Unreachable } from '../api/client.ts';
+import { ApiProblem, isForbidden, Unreachable } from '../api/client.ts';
 import type { Loaded } from '../state/load.ts';
 import { Visible } from './visible.tsx';
 
@@ -29,8 +29,9 @@ export function Failure({
   readonly retry?: (() => void) | undefined;
 }) {
   const { title, detail, hint, lines } = explained(error);
+  const isRefused = isForbidden(error);
   return (
-    <Notice tone="bad" title={title}>
+    <Notice tone={isRefused ? 'warning' : 'bad'} title={title}>
       {detail !== null && (
         <p>
           <Visible text={detail} />
@@ -46,7 +47,7 @@ export function Failure({
         </ul>
       )}
       {hint !== null && <p>{hint}</p>}
-      {retry !== undefined && (
+      {retry !== undefined && !isRefused && (
         <button type="button" onClick={retry}>
           Try again
         </button>
@@ -57,14 +58,18 @@ export function Failure({
 
 function explained(error: unknown) {
   if (error instanceof Unreachable) {
-    return { title: 'The gateway does not answer', detail: null, hint: 'It may be restarting.', lines: [] };
+    const title = error.isSlow ? 'The gateway takes too long to answer' : 'The gateway does not answer';
+    const hint = error.isSlow ? null : 'It may be restarting; this is asked for again when it is back.';
+    return { title, detail: null, hint, lines: [] };
   }
   if (!(error instanceof ApiProblem)) {
     const detail = error instanceof Error ? error.message : String(error);
     return { title: 'That did not work', detail, hint: null, lines: [] };
   }
   const { title, detail = null, hint = null, errors = [], problems = [] } = error.problem;
-  const lines = [...errors.map(({ field, message }) => `${field}: ${message}`), ...problems.flatMap(lineOf)];
+  const said = [...errors.map(({ field, message }) => `${field}: ${message}`), ...problems.flatMap(lineOf)];
+  // What is in the one sentence is not said again.
+  const lines = said.filter((line) => line !== detail);
   return { title, detail, hint, lines };
 }
 

@@ -5,6 +5,9 @@ const few = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
 export const number = (value: number): string => count.format(value);
 
+/** Who did something, as the gateway names them: a token is known by its name alone. */
+export const nameOf = (by: string): string => by.replace(/^token:/, '');
+
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${number(value)} ${value === 1 ? one : many}`;
 }

@@ -1,4 +1,5 @@
-import { askApproval } from '../api/live.ts';
+import { useEffect } from 'preact/hooks';
+import { askApproval, onServerEvent } from '../api/live.ts';
 import type { Approval } from '../api/types.ts';
 import { RiskBadge, StateBadge } from '../parts/badge.tsx';
 import { Facts, Names } from '../parts/facts.tsx';
@@ -6,12 +7,13 @@ import { Notice, Show } from '../parts/notice.tsx';
 import { Age, Left, Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { plural } from '../parts/words.ts';
-import { SqlText } from '../sql/sql-text.tsx';
 import { useCell } from '../state/cell.ts';
 import { useLoad } from '../state/load.ts';
-import { mayDo, principal } from '../state/principal.ts';
+import { mayDo, type Principal, principal } from '../state/principal.ts';
 import { hrefOf } from '../state/route.ts';
 import type { Verdict } from './decide-dialog.tsx';
+import { HeldStatement } from './held-statement.tsx';
+import { whyNotApprove } from './may-approve.ts';
 import { OtherFields } from './other-fields.tsx';
 import { Outcome, Votes } from './outcome.tsx';
 import { Preview } from './preview.tsx';
@@ -29,6 +31,14 @@ export function ApprovalDetail({ id, held, onDecide }: DetailProps) {
   const [loaded, reload] = useLoad(
     async (signal) => waits ?? (await askApproval(id, signal)),
     [id, waits !== null],
+  );
+  // A ticket that was approved is used later, and says so then.
+  useEffect(
+    () =>
+      onServerEvent(({ name, data }) => {
+        if (name === 'approval' && data.includes(`"${id}"`)) reload();
+      }),
+    [id],
   );
   const back = (
     <a class="back" href={hrefOf('queue')}>
@@ -61,22 +71,20 @@ interface StatementProps {
 function Statement({ approval, onDecide }: StatementProps) {
   const who = useCell(principal);
   const waits = approval.state === 'pending';
-  const may = mayDo(who, 'approval:write');
-  // Offered to those alone of whom it is known.
-  const breaks = who !== null && mayDo(who, 'approval:break_glass');
   return (
     <article class="statement">
       <h2>
         <RiskBadge risk={approval.risk} /> <StateBadge state={approval.state} /> {approval.operation}
       </h2>
+      <Asker approval={approval} />
       <p class="reason">
-        <strong>{approval.rule}</strong>
+        <span class="hint">Held by</span> {approval.rule}
         {approval.reason !== '' && `: ${approval.reason}`}
       </p>
-      <SqlText sql={approval.statement} />
+      <HeldStatement approval={approval} />
       <Warnings approval={approval} />
       {waits ? (
-        <Buttons approval={approval} may={may} breaks={breaks} onDecide={onDecide} />
+        <Buttons approval={approval} who={who} onDecide={onDecide} />
       ) : (
         <Outcome approval={approval} />
       )}
@@ -84,6 +92,30 @@ function Statement({ approval, onDecide }: StatementProps) {
       <ApprovalFacts approval={approval} />
       <OtherFields approval={approval} />
     </article>
+  );
+}
+
+/** Who has asked, on one line, since when, and how. */
+function Asker({ approval }: { readonly approval: Approval }) {
+  const { role, database, application, client, created_at, expires_at, state, mode } = approval;
+  return (
+    <p class="asker">
+      <strong>
+        <Visible text={role} />
+      </strong>{' '}
+      in{' '}
+      <strong>
+        <Visible text={database} />
+      </strong>
+      , <Visible text={`${application === '' ? '' : `${application}, `}from ${client}`} />
+      {state === 'pending' && (
+        <>
+          {' · '}
+          {mode === 'ticket' ? 'asked' : 'waits'} <Age at={created_at} />
+          {mode === 'ticket' ? ' ago' : ''}, <Left until={expires_at} />
+        </>
+      )}
+    </p>
   );
 }
 
@@ -104,7 +136,7 @@ function Warnings({ approval: { drift = [], binding } }: { readonly approval: Ap
         </Notice>
       )}
       {lost !== null && (
-        <Notice tone="warning" title="There will be no snapshot of it">
+        <Notice tone="warning" title="It could not be undone: there will be no snapshot of it">
           <p>
             <Visible text={lost} />
           </p>
@@ -114,13 +146,15 @@ function Warnings({ approval: { drift = [], binding } }: { readonly approval: Ap
   );
 }
 
-function Buttons({
-  approval,
-  may,
-  breaks,
-  onDecide,
-}: StatementProps & { readonly may: boolean; readonly breaks: boolean }) {
+interface ButtonsProps extends StatementProps {
+  readonly who: Principal | null;
+}
+
+function Buttons({ approval, who, onDecide }: ButtonsProps) {
   const { approvals_needed: needed, approved_by: by } = approval;
+  const whyNot = whyNotApprove(approval, who);
+  // Offered to those alone of whom it is known.
+  const breaks = who !== null && mayDo(who, 'approval:break_glass');
   return (
     <div class="decide">
       {needed > 1 && (
@@ -131,12 +165,22 @@ function Buttons({
       )}
       {approval.approvers != null && <p>By members of {approval.approvers.join(', ')}</p>}
       <Votes approval={approval} />
-      {!may && <Notice tone="warning">Your token has no scope approval:write.</Notice>}
+      {whyNot !== null && <Notice tone="warning">{whyNot}</Notice>}
       <div class="buttons">
-        <button type="button" class="primary" disabled={!may} onClick={() => onDecide('approve', approval)}>
+        <button
+          type="button"
+          class="primary"
+          disabled={whyNot !== null}
+          onClick={() => onDecide('approve', approval)}
+        >
           Approve… <kbd>a</kbd>
         </button>
-        <button type="button" class="danger" disabled={!may} onClick={() => onDecide('deny', approval)}>
+        <button
+          type="button"
+          class="danger"
+          disabled={!mayDo(who, 'approval:write')}
+          onClick={() => onDecide('deny', approval)}
+        >
           Deny… <kbd>d</kbd>
         </button>
         {breaks && (
@@ -144,9 +188,6 @@ function Buttons({
             Break the glass…
           </button>
         )}
-        <span class="left">
-          <Left until={approval.expires_at} />
-        </span>
       </div>
     </div>
   );

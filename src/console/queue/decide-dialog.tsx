@@ -8,21 +8,42 @@ import { Dialog } from '../parts/dialog.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { Left } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
-import { SqlText } from '../sql/sql-text.tsx';
+import { plural } from '../parts/words.ts';
 import { useCell } from '../state/cell.ts';
+import { Consequences } from './consequences.tsx';
+import { HeldStatement } from './held-statement.tsx';
 
 export type Verdict = 'approve' | 'deny' | 'break-glass';
 
 const WORDS = {
-  approve: { title: 'Approve this statement?', button: 'Approve', isDangerous: false },
-  deny: { title: 'Deny this statement?', button: 'Deny', isDangerous: true },
-  'break-glass': { title: 'Break the glass?', button: 'Let it run', isDangerous: true },
+  approve: {
+    title: 'Approve this statement?',
+    button: 'Approve',
+    label: 'Comment, kept with it (optional)',
+    isDangerous: false,
+  },
+  deny: {
+    title: 'Deny this statement?',
+    button: 'Deny',
+    label: 'Comment, kept with it and told to the client (optional)',
+    isDangerous: true,
+  },
+  'break-glass': {
+    title: 'Break the glass?',
+    button: 'Let it run',
+    label: 'Reason, kept in the audit',
+    isDangerous: true,
+  },
 } as const satisfies Record<Verdict, object>;
 
 interface DecideProps {
   readonly verdict: Verdict;
   readonly approval: Approval;
   readonly onClose: () => void;
+}
+
+interface WhatFollowsProps {
+  readonly approval: Approval;
 }
 
 /** The last look before a statement runs, or fails. It is bound to the statement that it shows. */
@@ -33,7 +54,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
   const { approvals } = useCell(waiting);
   const stillWaits = approvals?.some(({ id }) => id === approval.id) ?? true;
   const breaks = verdict === 'break-glass';
-  const { title, button, isDangerous } = WORDS[verdict];
+  const { title, button, label, isDangerous } = WORDS[verdict];
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     setAsking(true);
@@ -52,16 +73,16 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
     <Dialog title={title} onClose={onClose}>
       <p class="dialog-facts">
         <RiskBadge risk={approval.risk} />{' '}
-        <Visible text={`${approval.role}@${approval.database}, ${approval.client}`} />,{' '}
+        <Visible text={`${approval.role} in ${approval.database}, from ${approval.client}`} />,{' '}
         <Left until={approval.expires_at} />
       </p>
-      <SqlText sql={approval.statement} />
+      <HeldStatement approval={approval} />
+      {verdict !== 'deny' && <Consequences approval={approval} />}
+      {verdict === 'approve' && <WhatFollows approval={approval} />}
       {!stillWaits && !isAsking && <Notice tone="warning">It no longer waits.</Notice>}
       <form onSubmit={submit}>
         {breaks && <p>It runs at once, without anybody else's approval. The audit says so, loudly.</p>}
-        <label for="comment">
-          {breaks ? 'Reason, kept in the audit' : 'Comment, kept and told to the client (optional)'}
-        </label>
+        <label for="comment">{label}</label>
         <input
           id="comment"
           value={comment}
@@ -82,6 +103,22 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** What an approval brings about is not the same for all of them. */
+function WhatFollows({ approval: { approvals_needed: needed, approved_by: by, mode } }: WhatFollowsProps) {
+  const left = needed - by.length - 1;
+  const runs =
+    mode === 'ticket'
+      ? 'its client may run it once, by asking again'
+      : 'it runs at once, for its client waits';
+  return (
+    <p class="hint">
+      {left > 0
+        ? `It still needs ${plural(left, 'more approval', 'more approvals')}; then ${runs}.`
+        : `Then ${runs}.`}
+    </p>
   );
 }
 

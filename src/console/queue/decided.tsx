@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
+import { waiting } from '../api/live.ts';
 import type { Approval, Page } from '../api/types.ts';
 import { RiskBadge, StateBadge } from '../parts/badge.tsx';
 import { Show } from '../parts/notice.tsx';
@@ -7,16 +8,22 @@ import { type Cursors, Paging } from '../parts/paging.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { SqlLine } from '../sql/sql-text.tsx';
+import { useCell } from '../state/cell.ts';
 import { useLoad } from '../state/load.ts';
 import { hrefOf } from '../state/route.ts';
 
 /** What was held and no longer waits, the newest first, a page at a time. */
 export function Decided({ openId }: { readonly openId: string | null }) {
   const [cursors, setCursors] = useState<Cursors>([]);
+  // What no longer waits has become one of these.
+  const waits =
+    useCell(waiting)
+      .approvals?.map(({ id }) => id)
+      .join() ?? '';
   const [loaded, reload] = useLoad(
     (signal) =>
       ask<Page<Approval>>('/v1/approvals', { signal, query: { limit: 50, cursor: cursors.at(-1) } }),
-    [cursors.at(-1)],
+    [cursors.at(-1), waits],
   );
   return (
     <Show loaded={loaded} what="earlier statements" retry={reload}>

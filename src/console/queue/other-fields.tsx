@@ -19,6 +19,8 @@ const KNOWN: readonly string[] = [
   'application',
   'client',
   'statement',
+  'statement_end',
+  'statement_bytes',
   'statement_sha256',
   'parameters',
   'operation',

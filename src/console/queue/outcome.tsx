@@ -3,6 +3,7 @@ import { Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { hrefOf } from '../state/route.ts';
+import { Became } from './became.tsx';
 
 const OUTCOMES: Readonly<Record<string, string>> = {
   approved: 'Approved',
@@ -34,8 +35,9 @@ export function Outcome({ approval }: { readonly approval: Approval }) {
         </p>
       )}
       <Grant grant={approval.grant ?? null} />
+      {approval.grant?.consumed_at != null && <Became approval={approval} />}
       <p>
-        <a href={hrefOf('audit', null, { approval_id: id })}>What became of it in the audit</a>
+        <a href={hrefOf('audit', null, { approval_id: id })}>All of it in the audit</a>
       </p>
     </Notice>
   );

@@ -1,5 +1,4 @@
-import { useEffect } from 'preact/hooks';
-import { ApiProblem, ask } from '../api/client.ts';
+import { ApiProblem } from '../api/client.ts';
 import type { PreviewAnswer, StatementPreview } from '../api/preview.ts';
 import type { Approval } from '../api/types.ts';
 import { Facts } from '../parts/facts.tsx';
@@ -7,57 +6,32 @@ import { Failure, Loading, Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { bytes, number, plural } from '../parts/words.ts';
-import { useLoad } from '../state/load.ts';
+import type { Loaded } from '../state/load.ts';
+import { CanBeUndone } from './consequences.tsx';
 import { Rows, Unknown } from './known.tsx';
 import { Cascades, Locks, Triggers } from './preview-effects.tsx';
 import { Sample } from './preview-sample.tsx';
-
-const AGAIN_MS = 1000;
-/** Whoever only passes by asks for nothing. */
-const PAUSE_MS = 150;
-
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, PAUSE_MS);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
-}
+import { usePreview } from './use-preview.ts';
 
 /** What the statement would do, as far as the gateway could find out without doing it. */
 export function Preview({ approval }: { readonly approval: Approval }) {
-  const path = `/v1/approvals/${encodeURIComponent(approval.id)}/preview`;
-  const [loaded, reload] = useLoad(
-    async (signal) => {
-      await pause(signal);
-      return await ask<PreviewAnswer>(path, { signal });
-    },
-    [approval.id],
-  );
-  const isComing =
-    loaded.kind === 'ready' && loaded.value.state === 'pending' && approval.state === 'pending';
-  useEffect(() => {
-    if (!isComing) return;
-    const timer = setTimeout(reload, AGAIN_MS);
-    return () => clearTimeout(timer);
-  }, [isComing, loaded]);
+  const [loaded, reload] = usePreview(approval);
   return (
     <>
       <h3>What it would do</h3>
-      <Answer loaded={loaded} reload={reload} />
+      <Answer loaded={loaded} reload={reload} isToldAlready={approval.binding?.without_snapshot != null} />
     </>
   );
 }
 
-function Answer({
-  loaded,
-  reload,
-}: {
-  readonly loaded: ReturnType<typeof useLoad<PreviewAnswer>>[0];
+interface AnswerProps {
+  readonly loaded: Loaded<PreviewAnswer>;
   readonly reload: () => void;
-}) {
+  /** That there is no way back stands above already. */
+  readonly isToldAlready: boolean;
+}
+
+function Answer({ loaded, reload, isToldAlready }: AnswerProps) {
   if (loaded.kind === 'failed') {
     const isMissing = loaded.error instanceof ApiProblem && loaded.error.problem.status === 404;
     return isMissing ? (
@@ -68,16 +42,22 @@ function Answer({
   }
   if (loaded.value === null) return <Loading what="what it would do" />;
   const { state, preview } = loaded.value;
-  if (preview !== null) return <Found preview={preview} />;
+  if (preview !== null) return <Found preview={preview} isToldAlready={isToldAlready} />;
   if (state === 'pending') return <Loading what="what it would do" />;
   return <Unknown reason="the gateway has no preview of it" />;
 }
 
-function Found({ preview }: { readonly preview: StatementPreview }) {
-  const { rows, sample, cascades, triggers, locks, undo, parameters, computed_at, took_ms } = preview;
+interface FoundProps {
+  readonly preview: StatementPreview;
+  readonly isToldAlready: boolean;
+}
+
+function Found({ preview, isToldAlready }: FoundProps) {
+  const { rows, undo, parameters, computed_at, took_ms } = preview;
+  const nothing = sharedReason(preview);
   return (
     <div class="preview">
-      {undo.possible === 'no' && (
+      {undo.possible === 'no' && !isToldAlready && (
         <Notice tone="warning" title="It could not be undone">
           {undo.reason !== '' && (
             <p>
@@ -87,18 +67,48 @@ function Found({ preview }: { readonly preview: StatementPreview }) {
         </Notice>
       )}
       <Facts
+        form="list"
         facts={[
           { name: 'Rows', value: <Rows count={rows} /> },
-          { name: 'Can be undone', value: <Undo undo={undo} /> },
+          { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
+          ...(nothing === null
+            ? []
+            : [{ name: 'Sample, cascades, triggers', value: <Unknown reason={nothing} /> }]),
         ]}
       />
+      {nothing === null && <Effects preview={preview} />}
+      <h4>Tables</h4>
+      <Tables tables={preview.tables} />
+      <h4>Locks</h4>
+      {preview.locks.kind === 'unknown' ? (
+        <Unknown reason={preview.locks.reason} />
+      ) : (
+        <Locks locks={preview.locks} />
+      )}
+      <p class="hint">
+        Found out <Time at={computed_at} /> within {number(Math.round(took_ms))} ms, in a transaction that can
+        only read. It may be otherwise by the time it runs.
+      </p>
+    </div>
+  );
+}
+
+/** Why all of it is unknown, where that is one reason, which then is said once. */
+function sharedReason({ rows, sample, cascades, triggers }: StatementPreview): string | null {
+  if (rows.kind !== 'unknown' || sample.kind !== 'unknown') return null;
+  if (cascades.kind !== 'unknown' || triggers.kind !== 'unknown') return null;
+  const reasons = new Set([rows, sample, cascades, triggers].map(({ reason }) => reason));
+  return reasons.size === 1 ? rows.reason : null;
+}
+
+function Effects({ preview: { sample, cascades, triggers } }: { readonly preview: StatementPreview }) {
+  return (
+    <>
       <h4>
         Rows as they are{sample.kind === 'rows' && sample.after === 'computed' && ', and as they would be'}
       </h4>
       {sample.kind === 'unknown' ? <Unknown reason={sample.reason} /> : <Sample sample={sample} />}
-      <h4>Tables</h4>
-      <Tables tables={preview.tables} />
       <h4>What foreign keys would take along</h4>
       {cascades.kind === 'unknown' ? (
         <Unknown reason={cascades.reason} />
@@ -111,26 +121,7 @@ function Found({ preview }: { readonly preview: StatementPreview }) {
       ) : (
         <Triggers items={triggers.items} />
       )}
-      <h4>Locks</h4>
-      {locks.kind === 'unknown' ? <Unknown reason={locks.reason} /> : <Locks locks={locks} />}
-      <p class="hint">
-        Found out <Time at={computed_at} /> within {number(Math.round(took_ms))} ms, in a transaction that can
-        only read. It may be otherwise by the time it runs.
-      </p>
-    </div>
-  );
-}
-
-function Undo({ undo }: { readonly undo: StatementPreview['undo'] }) {
-  return (
-    <span>
-      <strong>{undo.possible}</strong>
-      {undo.reason !== '' && (
-        <>
-          : <Visible text={undo.reason} />
-        </>
-      )}
-    </span>
+    </>
   );
 }
 

@@ -1,14 +1,18 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { isLost } from '../api/client.ts';
 import { type Waiting, waiting } from '../api/live.ts';
 import type { Approval } from '../api/types.ts';
+import { announce } from '../parts/announce.tsx';
 import { Failure, Loading, Notice } from '../parts/notice.tsx';
 import { useCell } from '../state/cell.ts';
 import { useKeys } from '../state/keys.ts';
+import { mayDo, principal } from '../state/principal.ts';
 import { hrefOf, moveTo, route } from '../state/route.ts';
 import { ApprovalDetail } from './approval-detail.tsx';
 import { DecideDialog, type Verdict } from './decide-dialog.tsx';
 import { Decided } from './decided.tsx';
 import { KeysHelp } from './keys-help.tsx';
+import { whyNotApprove } from './may-approve.ts';
 import { QueueList } from './queue-list.tsx';
 
 interface Deciding {
@@ -107,7 +111,8 @@ function WaitingList({ held, rows, words, onWords }: WaitingListProps) {
           onInput={(event) => onWords(event.currentTarget.value)}
         />
       </label>
-      {held.error !== null && <Failure error={held.error} />}
+      {/* That the gateway does not answer stands at the top already. */}
+      {held.error !== null && !isLost(held.error) && <Failure error={held.error} />}
       {held.isCut && <Notice tone="warning">More statements wait than can be shown here.</Notice>}
       {rows.length > 0 && <QueueList rows={rows} />}
       {rows.length === 0 && (
@@ -151,7 +156,10 @@ function useQueueKeys({ rows, decide, help }: KeyFacts): void {
   };
   const ask = (verdict: Verdict) => (event: KeyboardEvent) => {
     const approval = rows.find((row) => row.id === currentId());
-    if (approval !== undefined && !event.repeat) decide(verdict, approval);
+    if (approval === undefined || event.repeat) return;
+    const whyNot = verdict === 'approve' ? whyNotApprove(approval, principal.value) : null;
+    if (whyNot === null && mayDo(principal.value, 'approval:write')) decide(verdict, approval);
+    else announce(whyNot ?? 'Your token has no scope approval:write.', 'bad');
   };
   useKeys({ j: () => move(1), k: () => move(-1), a: ask('approve'), d: ask('deny'), '?': help });
 }

@@ -12,6 +12,7 @@ import { SqlText } from '../sql/sql-text.tsx';
 import { useLoad } from '../state/load.ts';
 import { hrefOf } from '../state/route.ts';
 import { DroppedObjects } from './dropped-objects.tsx';
+import { Remove } from './remove.tsx';
 import { SnapshotRowsTable } from './snapshot-rows.tsx';
 import { Undo } from './undo.tsx';
 import { Verify } from './verify.tsx';
@@ -25,19 +26,51 @@ export function SnapshotDetail({ id }: { readonly id: string }) {
       <p>
         <a href={hrefOf('snapshots')}>← Snapshots</a>
       </p>
-      <h1>Snapshot</h1>
       <Show loaded={loaded} what="the snapshot" retry={reload}>
         {(snapshot) => (
           <>
+            <h1>Snapshot: {snapshot.statement.operation}</h1>
+            <Taken snapshot={snapshot} />
             <Marks snapshot={snapshot} />
             <SqlText sql={snapshot.statement.text} />
-            <SnapshotFacts snapshot={snapshot} />
             <Contents snapshot={snapshot} />
             <Undo snapshot={snapshot} onDone={reload} />
+            <h2 class="part">About it</h2>
+            <SnapshotFacts snapshot={snapshot} />
+            <div class="buttons snapshot-care">
+              <Verify id={id} />
+              <Remove snapshot={snapshot} />
+            </div>
           </>
         )}
       </Show>
     </>
+  );
+}
+
+/** What there was, of whom, and since when. */
+function Taken({ snapshot: { session, created_at, tables, statement } }: { readonly snapshot: Snapshot }) {
+  const rows = tables.reduce((sum, { before }) => sum + (before?.rows ?? 0), 0);
+  const undoes = /^holdfast undo (snap_[0-9a-z]+)$/.exec(statement.text)?.[1];
+  return (
+    <p>
+      {tables.length > 0 ? `${plural(rows, 'row')} as they were before ` : 'Taken before '}
+      {undoes === undefined ? (
+        'a statement of '
+      ) : (
+        <>
+          the undo of <a href={hrefOf('snapshots', undoes)}>another snapshot</a> as{' '}
+        </>
+      )}
+      <strong>
+        <Visible text={session.role} />
+      </strong>{' '}
+      in{' '}
+      <strong>
+        <Visible text={session.database} />
+      </strong>
+      , <Time at={created_at} />
+    </p>
   );
 }
 
@@ -74,45 +107,42 @@ function SnapshotFacts({ snapshot }: { readonly snapshot: Snapshot }) {
     folder,
   } = snapshot;
   return (
-    <>
-      <Facts
-        facts={[
-          { name: 'Taken', value: <Time at={created_at} /> },
-          { name: 'Role', value: session.role },
-          { name: 'Database', value: session.database },
-          { name: 'Application', value: session.application },
-          { name: 'Client', value: session.client },
-          { name: 'Operation', value: statement.operation },
-          {
-            name: 'Decision',
-            value: (
-              <span>
-                <RiskBadge risk={decision.risk} /> <Visible text={decision.rule} />
-              </span>
+    <Facts
+      facts={[
+        { name: 'Taken', value: <Time at={created_at} /> },
+        { name: 'Role', value: session.role },
+        { name: 'Database', value: session.database },
+        { name: 'Application', value: session.application },
+        { name: 'Client', value: session.client },
+        { name: 'Operation', value: statement.operation },
+        {
+          name: 'Decision',
+          value: (
+            <span>
+              <RiskBadge risk={decision.risk} /> <Visible text={decision.rule} />
+            </span>
+          ),
+        },
+        {
+          name: 'Approval',
+          value:
+            approval === null ? (
+              ''
+            ) : (
+              <a href={hrefOf('queue', approval)}>
+                <code>{approval}</code>
+              </a>
             ),
-          },
-          {
-            name: 'Approval',
-            value:
-              approval === null ? (
-                ''
-              ) : (
-                <a href={hrefOf('queue', approval)}>
-                  <code>{approval}</code>
-                </a>
-              ),
-          },
-          { name: 'Transaction', value: xid },
-          {
-            name: 'Server',
-            value: `PostgreSQL ${Math.floor(server.version_num / 10_000)}, ${server.encoding}`,
-          },
-          { name: 'Folder', value: folder },
-          { name: 'Id', value: <code>{id}</code> },
-        ]}
-      />
-      <Verify id={id} />
-    </>
+        },
+        { name: 'Transaction', value: xid },
+        {
+          name: 'Server',
+          value: `PostgreSQL ${Math.floor(server.version_num / 10_000)}, ${server.encoding}`,
+        },
+        { name: 'Folder', value: folder },
+        { name: 'Id', value: <code>{id}</code> },
+      ]}
+    />
   );
 }
 

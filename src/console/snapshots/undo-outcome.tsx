@@ -99,6 +99,15 @@ const KINDS: Readonly<Record<string, string>> = {
   gone: 'it is gone',
 };
 
+function Unshown() {
+  return (
+    <p class="hint">
+      Your token has no scope <code>snapshot:rows</code>, so that the rows which have changed since are not
+      shown.
+    </p>
+  );
+}
+
 interface ConflictsProps {
   readonly preview: UndoPreview;
   readonly path: string;
@@ -121,7 +130,7 @@ export function Conflicts({ preview, path, options }: ConflictsProps) {
       setError(thrown);
     }
   };
-  if (all.length === 0) return null;
+  if (all.length === 0) return summed(preview.tables).conflicts === 0 ? null : <Unshown />;
   return (
     <>
       <h3>Rows that have changed since the statement</h3>

@@ -4,6 +4,9 @@ import type { Snapshot, UndoCounts, UndoDone, UndoPreview } from '../api/types.t
 import { announce } from '../parts/announce.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
+import { Visible } from '../parts/visible.tsx';
+import { number } from '../parts/words.ts';
+import { SqlText } from '../sql/sql-text.tsx';
 import { useCell } from '../state/cell.ts';
 import { mayDo, principal } from '../state/principal.ts';
 import { hrefOf } from '../state/route.ts';
@@ -54,6 +57,7 @@ export function Undo({ snapshot, onDone }: { readonly snapshot: Snapshot; readon
   };
   const preview = () =>
     go(async () => {
+      setStep({ kind: 'start' });
       const found = await ask<UndoPreview>(`${path}/preview`, { method: 'POST', body: options });
       return { kind: 'previewed', preview: found };
     });
@@ -73,38 +77,44 @@ export function Undo({ snapshot, onDone }: { readonly snapshot: Snapshot; readon
       return { kind: 'done', done };
     });
 
+  // The gateway would refuse it: what is to become of those rows has to be said first.
+  const stops =
+    step.kind === 'previewed' &&
+    options.on_conflict === 'fail' &&
+    summed(step.preview.tables).conflicts + step.preview.conflicts.length > 0;
+
   return (
     <section class="undo" aria-label="Undo">
       <h2 class="part">Undo</h2>
       {!mayDo(who, 'undo:preview') && <Notice tone="warning">Your token has no scope undo:preview.</Notice>}
-      <UndoOptions options={options} onChange={change} />
-      <div class="buttons">
-        <button type="button" disabled={isAsking} onClick={() => void preview()}>
-          1. Preview
-        </button>
-        <button
-          type="button"
-          disabled={isAsking || (step.kind !== 'previewed' && step.kind !== 'tried')}
-          onClick={() => (step.kind === 'previewed' || step.kind === 'tried') && void tryIt(step.preview)}
-        >
-          2. Try it, and take it back
-        </button>
-        <button
-          type="button"
-          class="danger"
-          disabled={isAsking || step.kind !== 'tried'}
-          onClick={() => setConfirms(true)}
-        >
-          3. Undo…
-        </button>
-        {isAsking && <span role="status">Asking the database…</span>}
-      </div>
+      <UndoOptions
+        options={options}
+        isOver={snapshot.undone !== null || snapshot.rolled_back}
+        onChange={change}
+      />
+      <Steps
+        step={step}
+        stops={stops}
+        isAsking={isAsking}
+        onPreview={() => void preview()}
+        onTry={(found) => void tryIt(found)}
+        onUndo={() => setConfirms(true)}
+      />
       {error !== null && <UndoFailure error={error} />}
+      {stops && (
+        <Notice tone="warning" title="Rows have changed since the statement, so that nothing would be done">
+          <p>
+            They are shown below. Choose above to leave them as they are, or to overwrite them, and look at
+            the preview again.
+          </p>
+        </Notice>
+      )}
       <Shown step={step} options={options} path={path} />
       {confirms && step.kind === 'tried' && (
         <Confirm
           step={step}
           options={options}
+          snapshot={snapshot}
           onClose={() => setConfirms(false)}
           onConfirm={() => {
             setConfirms(false);
@@ -116,12 +126,53 @@ export function Undo({ snapshot, onDone }: { readonly snapshot: Snapshot; readon
   );
 }
 
+interface StepsProps {
+  readonly step: Step;
+  /** Of what the preview has found, so that the next step makes no sense. */
+  readonly stops: boolean;
+  readonly isAsking: boolean;
+  readonly onPreview: () => void;
+  readonly onTry: (found: UndoPreview) => void;
+  readonly onUndo: () => void;
+}
+
+/** Each step allows the next one. */
+function Steps({ step, stops, isAsking, onPreview, onTry, onUndo }: StepsProps) {
+  const found = step.kind === 'previewed' || step.kind === 'tried' ? step.preview : null;
+  return (
+    <div class="buttons">
+      <button
+        type="button"
+        class={step.kind === 'start' ? 'primary' : undefined}
+        disabled={isAsking}
+        onClick={onPreview}
+      >
+        1. Preview
+      </button>
+      <button
+        type="button"
+        class={step.kind === 'previewed' && !stops ? 'primary' : undefined}
+        disabled={isAsking || stops || found === null}
+        onClick={() => found !== null && onTry(found)}
+      >
+        2. Try it, and take it back
+      </button>
+      <button type="button" class="danger" disabled={isAsking || step.kind !== 'tried'} onClick={onUndo}>
+        3. Undo…
+      </button>
+      {isAsking && <span role="status">Asking the database…</span>}
+    </div>
+  );
+}
+
 interface OptionsProps {
   readonly options: Options;
+  /** It is undone already, or was rolled back. */
+  readonly isOver: boolean;
   readonly onChange: (changed: Partial<Options>) => void;
 }
 
-function UndoOptions({ options, onChange }: OptionsProps) {
+function UndoOptions({ options, isOver, onChange }: OptionsProps) {
   return (
     <div class="filter-row undo-options">
       <label>
@@ -145,14 +196,16 @@ function UndoOptions({ options, onChange }: OptionsProps) {
           <option value="skip">do not fire</option>
         </select>
       </label>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={options.force}
-          onChange={(event) => onChange({ force: event.currentTarget.checked })}
-        />
-        Also if it is undone already, or was rolled back
-      </label>
+      {(isOver || options.force) && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={options.force}
+            onChange={(event) => onChange({ force: event.currentTarget.checked })}
+          />
+          All the same, though it is undone already or was rolled back
+        </label>
+      )}
     </div>
   );
 }
@@ -213,15 +266,23 @@ function Done({ done }: { readonly done: UndoDone }) {
 interface ConfirmProps {
   readonly step: Extract<Step, { kind: 'tried' }>;
   readonly options: Options;
+  readonly snapshot: Snapshot;
   readonly onClose: () => void;
   readonly onConfirm: () => void;
 }
 
-function Confirm({ step, options, onClose, onConfirm }: ConfirmProps) {
+function Confirm({ step, options, snapshot, onClose, onConfirm }: ConfirmProps) {
   const { trial } = step;
   return (
     <Dialog title="Undo it?" onClose={onClose}>
-      <p>{sentence(trial.tables, options.on_conflict, trial.objects.length)}</p>
+      <SqlText sql={snapshot.statement.text} />
+      <p>In the database {snapshot.session.database}:</p>
+      <ul>
+        {changes(trial.tables, options.on_conflict, trial.objects.length).map((change) => (
+          <li key={change}>{change}</li>
+        ))}
+        <li>Triggers of the tables {options.triggers === 'fire' ? 'fire' : 'do not fire'}</li>
+      </ul>
       <p class="hint">
         It is done in one transaction, and only if all is as it was tried. The undo is snapshotted itself, so
         that it can be undone.
@@ -238,19 +299,24 @@ function Confirm({ step, options, onClose, onConfirm }: ConfirmProps) {
   );
 }
 
-function sentence(tables: readonly UndoCounts[], onConflict: OnConflict, objects: number): string {
-  if (objects > 0)
-    return `What was dropped comes back: ${objects === 1 ? 'one object' : `${objects} objects`}.`;
-  const all = summed(tables);
-  const conflicts =
-    all.conflicts === 0 ? '' : ` ${all.conflicts} that have changed since: ${ON_CONFLICT[onConflict]}.`;
-  return `Rows put back: ${all.put_back}; set back: ${all.set_back}; removed: ${all.removed}.${conflicts}`;
+/** What it changes, and nothing of what it does not. */
+function changes(tables: readonly UndoCounts[], onConflict: OnConflict, objects: number): string[] {
+  const { put_back, set_back, removed, conflicts } = summed(tables);
+  const said = [
+    ['Dropped objects that come back', objects],
+    ['Rows that are gone and come back', put_back],
+    ['Rows that become what they were', set_back],
+    ['Rows that the statement added, and that are removed', removed],
+    [`Rows that have changed since, and ${ON_CONFLICT[onConflict]}`, conflicts],
+  ] as const;
+  const changed = said.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${number(count)}`]));
+  return changed.length === 0 ? ['Nothing changes'] : changed;
 }
 
 const ON_CONFLICT = {
-  fail: 'nothing is done',
-  skip: 'left as they are',
-  overwrite: 'overwritten',
+  fail: 'stop it',
+  skip: 'are left as they are',
+  overwrite: 'are overwritten',
 } as const satisfies Record<OnConflict, string>;
 
 /** Conflicts are no failure: they say what to choose. */
@@ -272,6 +338,16 @@ function UndoFailure({ error }: { readonly error: unknown }) {
           The gateway needs <code>undo.connection</code>; <code>holdfast undo --connection</code> does
           without.
         </p>
+      </Notice>
+    );
+  }
+  if (error instanceof ApiProblem && error.problem.hint?.startsWith('force') === true) {
+    return (
+      <Notice tone="warning" title="It cannot be undone as things are">
+        <p>
+          <Visible text={error.message} />.
+        </p>
+        <p>With “all the same” above it is undone nevertheless.</p>
       </Notice>
     );
   }

@@ -32,11 +32,9 @@ export function Verify({ id }: { readonly id: string }) {
   };
   return (
     <>
-      <div class="buttons">
-        <button type="button" disabled={isAsking} onClick={() => void verify()}>
-          {isAsking ? 'Reading its files…' : 'Verify its files'}
-        </button>
-      </div>
+      <button type="button" disabled={isAsking} onClick={() => void verify()}>
+        {isAsking ? 'Reading its files…' : 'Verify its files'}
+      </button>
       {error !== null && <Failure error={error} />}
       {found !== null && (
         <Notice

@@ -6,9 +6,17 @@ import { highlight } from './highlight.ts';
 /** Longer texts are shown without colour from there on. */
 const COLOURED_MAX = 20_000;
 
+interface SqlTextProps {
+  readonly sql: string;
+  readonly label?: string;
+  /** It begins in the middle of something, whose colours are not known. */
+  readonly isPart?: boolean;
+}
+
 /** A statement as it was sent, with colours. */
-export function SqlText({ sql, label = 'Statement' }: { readonly sql: string; readonly label?: string }) {
-  const tokens = useMemo(() => highlight(sql.slice(0, COLOURED_MAX)), [sql]);
+export function SqlText({ sql, label = 'Statement', isPart = false }: SqlTextProps) {
+  const coloured = isPart ? 0 : COLOURED_MAX;
+  const tokens = useMemo(() => highlight(sql.slice(0, coloured)), [sql, coloured]);
   return (
     <Scroll class="sql" label={label}>
       <code>
@@ -17,7 +25,7 @@ export function SqlText({ sql, label = 'Statement' }: { readonly sql: string; re
             <Visible text={text} />
           </span>
         ))}
-        <Visible text={sql.slice(COLOURED_MAX)} />
+        <Visible text={sql.slice(coloured)} />
       </code>
     </Scroll>
   );

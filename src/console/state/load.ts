@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
-import { isAborted } from '../api/client.ts';
+import { isAborted, isLost, onReturn } from '../api/client.ts';
 
 /** Something that is asked of the API for a view; what was there before stays while it is asked again. */
 export type Loaded<T> =
@@ -27,5 +27,9 @@ export function useLoad<T>(
       });
     return () => abort.abort();
   }, [key, round]);
+  const waitsForReturn = loaded.kind === 'failed' && isLost(loaded.error);
+  useEffect(() => {
+    if (waitsForReturn) return onReturn(() => next((count) => count + 1));
+  }, [waitsForReturn]);
   return [loaded, useCallback(() => next((count) => count + 1), [])] as const;
 }

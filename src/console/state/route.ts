@@ -10,7 +10,7 @@ export interface Route {
   readonly query: URLSearchParams;
 }
 
-export const VIEWS = ['queue', 'audit', 'snapshots', 'policy', 'overview'] as const;
+export const VIEWS = ['queue', 'audit', 'snapshots', 'policy', 'overview', 'tokens'] as const;
 export type View = (typeof VIEWS)[number];
 
 export function parseRoute(hash: string): Route {

@@ -1,0 +1,94 @@
+import type { CascadeNode, PreviewAnswer, StatementPreview } from '../api/preview.ts';
+import type { Approval } from '../api/types.ts';
+import { Facts } from '../parts/facts.tsx';
+import { Loading } from '../parts/notice.tsx';
+import { Visible } from '../parts/visible.tsx';
+import type { Loaded } from '../state/load.ts';
+import { Rows, Unknown } from './known.tsx';
+import { usePreview } from './use-preview.ts';
+
+/** In short, for the last look: how much it changes, what goes along, and whether there is a way back. */
+export function Consequences({ approval }: { readonly approval: Approval }) {
+  const [loaded] = usePreview(approval);
+  const preview = loaded.value?.preview ?? null;
+  if (preview !== null) return <InShort preview={preview} />;
+  if (isFindingOut(loaded)) return <Loading what="what it would do" />;
+  return (
+    <Facts
+      form="list"
+      facts={[
+        { name: 'Rows', value: <Unknown reason="the gateway has no preview of it" /> },
+        { name: 'Can be undone', value: <WithoutPreview approval={approval} /> },
+      ]}
+    />
+  );
+}
+
+function isFindingOut(loaded: Loaded<PreviewAnswer>): boolean {
+  if (loaded.kind === 'failed') return false;
+  return loaded.kind === 'loading' || loaded.value.state === 'pending';
+}
+
+/** A preview that failed says nothing; a snapshot that cannot be taken is known without one. */
+function WithoutPreview({ approval }: { readonly approval: Approval }) {
+  const reason = approval.binding?.without_snapshot ?? null;
+  if (reason === null) return <Unknown reason="" />;
+  return (
+    <span>
+      <strong>no</strong>: <Visible text={reason} />
+    </span>
+  );
+}
+
+function InShort({ preview: { rows, cascades, triggers, undo } }: { readonly preview: StatementPreview }) {
+  return (
+    <Facts
+      form="list"
+      facts={[
+        { name: 'Rows', value: <Rows count={rows} /> },
+        ...(cascades.kind === 'tree' && cascades.nodes.length === 0
+          ? []
+          : [{ name: 'By foreign keys', value: <Along cascades={cascades} /> }]),
+        ...(triggers.kind === 'list' && triggers.items.length === 0
+          ? []
+          : [{ name: 'Triggers', value: <Fired triggers={triggers} /> }]),
+        { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
+      ]}
+    />
+  );
+}
+
+function Along({ cascades }: { readonly cascades: StatementPreview['cascades'] }) {
+  if (cascades.kind === 'unknown') return <Unknown reason={cascades.reason} />;
+  return (
+    <span>
+      {cascades.nodes.map((node: CascadeNode, i) => (
+        <span key={node.id}>
+          {i > 0 && '; '}
+          <code>
+            <Visible text={`${node.schema}.${node.table}`} />
+          </code>{' '}
+          {node.change === 'delete' ? 'loses' : 'changes'} <Rows count={node.rows} />
+        </span>
+      ))}
+    </span>
+  );
+}
+
+function Fired({ triggers }: { readonly triggers: StatementPreview['triggers'] }) {
+  if (triggers.kind === 'unknown') return <Unknown reason={triggers.reason} />;
+  return <Visible text={triggers.items.map(({ table, name }) => `${name} on ${table}`).join(', ')} />;
+}
+
+export function CanBeUndone({ undo }: { readonly undo: StatementPreview['undo'] }) {
+  return (
+    <span class={undo.possible === 'no' ? 'no-way-back' : undefined}>
+      <strong>{undo.possible}</strong>
+      {undo.reason !== '' && (
+        <>
+          : <Visible text={undo.reason} />
+        </>
+      )}
+    </span>
+  );
+}

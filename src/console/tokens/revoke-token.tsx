@@ -1,0 +1,47 @@
+import { useState } from 'preact/hooks';
+import { ask } from '../api/client.ts';
+import type { ApiToken } from '../api/types.ts';
+import { announce } from '../parts/announce.tsx';
+import { Dialog } from '../parts/dialog.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+
+interface RevokeProps {
+  readonly token: ApiToken;
+  readonly isOwn: boolean;
+  readonly onClose: () => void;
+}
+
+export function RevokeToken({ token: { name }, isOwn, onClose }: RevokeProps) {
+  const [isAsking, setAsking] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const revoke = async () => {
+    setAsking(true);
+    setError(null);
+    try {
+      await ask(`/v1/tokens/${encodeURIComponent(name)}`, { method: 'DELETE' });
+      announce(`The token ${name} is revoked.`);
+      onClose();
+    } catch (thrown) {
+      setError(thrown);
+      setAsking(false);
+    }
+  };
+  return (
+    <Dialog title={`Revoke the token ${name}?`} onClose={onClose}>
+      <p>
+        Whoever uses it is refused from then on, and streams that it has open end. It cannot be taken back:
+        another token would have to be made. What it has approved stays approved.
+      </p>
+      {isOwn && <Notice tone="warning" title="You are signed in by this token, and will be signed out" />}
+      {error !== null && <Failure error={error} />}
+      <div class="buttons">
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" class="danger" disabled={isAsking} onClick={() => void revoke()}>
+          Revoke
+        </button>
+      </div>
+    </Dialog>
+  );
+}
