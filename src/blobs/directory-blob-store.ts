@@ -29,8 +29,12 @@ export class DirectoryBlobStore implements BlobStore {
   readonly #writers = new Map<string, BlobWriter>();
   #closed = false;
 
-  constructor(directory: string, files: Files = nodeFiles) {
+  /** From where `putIfAbsent` writes; see put-thread.ts. */
+  readonly #puts: 'thread' | 'pool';
+
+  constructor(directory: string, files: Files = nodeFiles, puts: 'thread' | 'pool' = 'pool') {
     this.#files = files;
+    this.#puts = puts;
     this.#folder = new DurableFolder(directory, files);
   }
 
@@ -49,9 +53,8 @@ export class DirectoryBlobStore implements BlobStore {
     assertBlobKey(key);
     assert(bytes.length <= LIMITS.blobAtOnceBytes, 'what is put at once is short');
     return await this.#named(async () => {
-      // What a test watches is done where it is told.
       const created =
-        this.#files === nodeFiles
+        this.#puts === 'thread'
           ? await putThread.putIfAbsent(this.#folder.root, key, bytes)
           : await this.#folder.putIfAbsent(key, bytes);
       if (!created) return { kind: 'exists' };
