@@ -1,14 +1,14 @@
 #!/bin/bash
 # Installs, on Debian 12 and as root, what `npm run test:debian` and `npm run test:regress` need beyond npm:
-# PostgreSQL 15 with its clients, headers and source, PgBouncer, Prometheus, Ceph's S3 server, Chromium, and Python's drivers in a
-# virtual environment.
+# PostgreSQL 15 with its clients, headers and source, PgBouncer, Prometheus, Ceph's S3 server, Chromium, zsh and fish, and Python's
+# drivers in a virtual environment.
 # It may be run again at any time: what is there is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache=${CI_CACHE:-/var/cache/holdfast}
 requirements=test/clients/requirements.txt
-tools=(build-essential dpkg-dev patch pgbouncer prometheus python3-venv ceph-common ceph-mon ceph-osd radosgw chromium)
+tools=(build-essential dpkg-dev patch pgbouncer prometheus python3-venv ceph-common ceph-mon ceph-osd radosgw chromium zsh fish)
 
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
+import { ApprovalRetention } from './approval/retention.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile, readKeyFile, trustedKeys } from './audit/key-file.ts';
 import { StoredAuditLog } from './audit/log.ts';
@@ -92,6 +93,8 @@ async function start(
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
   const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const retention = new ApprovalRetention({ store, log, ageMs: config.approvalsRetentionMs });
+  stops.push(() => retention.close());
   const poke = () => notifier.poke();
   approvals.listen({ requested: poke, changed: poke, resolved: poke });
   restraints.listen(poke);
@@ -106,7 +109,7 @@ async function start(
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log);
-  const turns = new Turns(LIMITS.previewsAtOnceMax);
+  const turns = new Turns(LIMITS.previewsAtOnceMax, LIMITS.questionsAtOnceMax);
   approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
   const services: SessionServices = {
     analyzer,

@@ -289,6 +289,10 @@ export const LIMITS = {
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
 
+  /** How often old approvals are dropped, and how many in one commit. */
+  approvalDropMs: 3_600_000,
+  approvalDropRows: 200,
+
   // --- preview ---
   /** One question to the server for a preview, what it waits for a lock, and all of them together. */
   previewStatementMs: 1_500,
@@ -296,6 +300,9 @@ export const LIMITS = {
   previewTotalMs: 8_000,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
+  /** With those that count the rows of what has been approved, and how long these wait for their turn. */
+  questionsAtOnceMax: 8,
+  countTurnMs: 5_000,
   /** What a client that does not wait for an approval waits for the preview of it. */
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */

@@ -148,17 +148,38 @@ function baseUrl(text: string): URL {
   return url;
 }
 
+/** In the API's own words, which are the same for whoever uses the console. */
 function refused(status: number, body: unknown, base: URL): HoldfastError {
-  const said = isFields(body)
-    ? [body['title'], body['detail']].filter((part) => typeof part === 'string')
-    : [];
-  const facts = said.length > 0 ? { detail: printable(said.join(': ')) } : {};
+  const problem = isFields(body) ? body : {};
+  const [title, detail, hint] = ['title', 'detail', 'hint'].map((name) => fieldText(problem, name));
+  const facts = (said: readonly (string | undefined)[]) => {
+    const lines = [...said.filter((line) => line !== undefined && line !== ''), ...wrongFields(problem)];
+    return {
+      ...(lines.length === 0 ? {} : { detail: lines.join('\n') }),
+      ...(hint === undefined || hint === '' ? {} : { hint }),
+    };
+  };
+  const both = [[title, detail].filter(Boolean).join(': ')];
   if (status === 401)
-    return new HoldfastError('STATEMENT_DENIED', `${base.origin} does not know this token`, facts);
-  if (status === 403) return new HoldfastError('STATEMENT_DENIED', 'the token has no scope for this', facts);
-  if (status === 404) return new HoldfastError('NOT_FOUND', 'there is no such thing', facts);
-  return new HoldfastError('INTERNAL', `${base.origin} answered with status ${status}`, facts);
+    return new HoldfastError('STATEMENT_DENIED', `${base.origin} does not know this token`, facts(both));
+  if (status === 403)
+    return new HoldfastError('STATEMENT_DENIED', 'the token does not allow this', facts([detail || title]));
+  if (status === 404) return new HoldfastError('NOT_FOUND', detail || 'there is no such thing', facts([]));
+  if (status < 500 && title)
+    return new HoldfastError('INTERNAL', lowerFirst(title), facts([detail === title ? '' : detail]));
+  return new HoldfastError('INTERNAL', `${base.origin} answered with status ${status}`, facts(both));
 }
+
+/** Which fields of a request are not understood, a line each. */
+function wrongFields(problem: Fields): string[] {
+  const { errors } = problem;
+  if (!Array.isArray(errors)) return [];
+  return errors
+    .filter(isFields)
+    .map((error) => `${fieldText(error, 'field')}: ${fieldText(error, 'message')}`);
+}
+
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 
 export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

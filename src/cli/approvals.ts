@@ -3,9 +3,10 @@ import { showApproval } from './approvals-show.ts';
 import type { AddCommand } from './command.ts';
 import type { Io } from './io.ts';
 import { oneLine } from './printable.ts';
-import { alignRows, toJson } from './table.ts';
+import { alignRows, spanText, toJson } from './table.ts';
 
 const SQL_CHARS_MAX = 80;
+const RULE_CHARS_MAX = 40;
 
 export const addApprovals: AddCommand = (program, io) => {
   const approvals = program.command('approvals').description('statements that wait for a person');
@@ -21,7 +22,10 @@ export const addApprovals: AddCommand = (program, io) => {
     withAdminOptions(approvals.command(verb))
       .description(verb === 'approve' ? 'let a held statement run' : 'refuse a held statement')
       .argument('<id>', 'the id that the notice to the client names')
-      .option('--comment <text>', 'kept with the approval')
+      .option(
+        '--comment <text>',
+        verb === 'approve' ? 'kept with the approval' : 'kept with the approval, and told to the client',
+      )
       .action(
         async (id: string, options: AdminOptions & { comment?: string }) =>
           await resolve(verb, id, options, io),
@@ -30,7 +34,7 @@ export const addApprovals: AddCommand = (program, io) => {
   withAdminOptions(approvals.command('break-glass'))
     .description('let a held statement run in an emergency, alone')
     .argument('<id>', 'the id that the notice to the client names')
-    .requiredOption('--reason <text>', 'kept, told to the client, and logged')
+    .requiredOption('--reason <text>', 'kept, and logged')
     .action(
       async (id: string, options: AdminOptions & { reason: string }) => await breakGlass(id, options, io),
     );
@@ -50,8 +54,12 @@ async function list(options: AdminOptions & { state: string }, io: Io): Promise<
   else if (page.items.length === 0) io.out(state === undefined ? 'There are none.\n' : `None is ${state}.\n`);
   else
     io.out(
-      alignRows([['ID', 'STATE', 'ROLE', 'DATABASE', 'RISK', 'RULE', 'STATEMENT'], ...page.items.map(row)]),
+      alignRows([
+        ['ID', 'STATE', 'ASKED', 'LEFT', 'ROLE', 'DATABASE', 'RISK', 'RULE', 'STATEMENT'],
+        ...page.items.map((item) => row(item, Date.now(), io)),
+      ]),
     );
+  if (options.json !== true && page.next !== null) io.err('There are more; --json has where they go on.\n');
 }
 
 async function resolve(
@@ -68,8 +76,17 @@ async function resolve(
   );
 }
 
-function row(approval: Fields): string[] {
-  const cells = ['id', 'state', 'role', 'database', 'risk', 'rule'].map((name) => fieldText(approval, name));
+function row(approval: Fields, nowMs: number, io: Io): string[] {
+  const text = (name: string) => fieldText(approval, name);
   const statement = approval['statement'];
-  return [...cells, oneLine(typeof statement === 'string' ? statement : '', SQL_CHARS_MAX)];
+  const isPending = text('state') === 'pending';
+  return [
+    text('id'),
+    text('state'),
+    spanText(nowMs - Date.parse(text('created_at'))),
+    isPending ? spanText(Date.parse(text('expires_at')) - nowMs) : '-',
+    ...['role', 'database', 'risk'].map(text),
+    oneLine(text('rule'), RULE_CHARS_MAX),
+    oneLine(typeof statement === 'string' ? statement : '', io.terminal ? SQL_CHARS_MAX : SQL_CHARS_MAX * 2),
+  ];
 }

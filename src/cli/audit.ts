@@ -24,6 +24,13 @@ const FILTERS = [
   'text',
 ] as const;
 
+const ABOUT: Readonly<Record<string, string>> = {
+  since: 'only events from this time on, like 2026-01-31T12:00:00Z',
+  until: 'only events before this time',
+  text: 'only statements that have this in their text',
+  sqlstate: 'only events that ended with this SQLSTATE',
+};
+
 type Filters = Readonly<Partial<Record<(typeof FILTERS)[number], string>>>;
 type TailOptions = AdminOptions & Filters & { readonly lines: string; readonly follow?: boolean };
 
@@ -39,7 +46,8 @@ export const addAudit: AddCommand = (program, io, finish) => {
     .description('print the last events, the newest last')
     .addOption(new Option('-n, --lines <count>', 'how many').default('20'))
     .option('-f, --follow', 'go on with what comes, until Ctrl-C');
-  for (const filter of FILTERS) tail.option(`--${filter} <${filter}>`, `only events with this ${filter}`);
+  for (const filter of FILTERS)
+    tail.option(`--${filter} <${filter}>`, ABOUT[filter] ?? `only events with this ${filter}`);
   tail.action(async (options: TailOptions, command: Command) => {
     if (!/^[1-9]\d{0,2}$/.test(options.lines))
       command.error("error: option '--lines' takes a number from 1 to 999");

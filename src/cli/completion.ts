@@ -8,8 +8,15 @@ type Shell = (typeof SHELLS)[number];
 interface Place {
   /** `approvals list`, or nothing for the program itself. */
   readonly path: string;
-  readonly next: readonly { readonly word: string; readonly about: string }[];
+  readonly next: readonly Word[];
 }
+
+interface Word {
+  readonly word: string;
+  readonly about: string;
+}
+
+const isOption = ({ word }: Word): boolean => word.startsWith('--');
 
 const INSTALLING = `
 To have them in every shell:
@@ -75,15 +82,18 @@ complete -o default -F _holdfast holdfast
 }
 
 function zshScript(places: readonly Place[]): string {
+  const described = (words: readonly Word[]) =>
+    words.map(({ word, about }) => quoted(`${word.replaceAll(':', '\\:')}:${about}`)).join(' ');
   const cases = places.map(({ path, next }) => {
-    const words = next.map(({ word, about }) => quoted(`${word.replaceAll(':', '\\:')}:${about}`)).join(' ');
-    return `    ${quoted(path)}) next=(${words}) ;;`;
+    const commands = described(next.filter((one) => !isOption(one)));
+    const options = described(next.filter(isOption));
+    return `    ${quoted(path)}) commands=(${commands}) options=(${options}) ;;`;
   });
   return `#compdef holdfast
 # holdfast completion zsh
 _holdfast() {
-  local at="" word longer
-  local -a next
+  local at="" word longer found=1
+  local -a commands options
   for word in "\${(@)words[2,CURRENT-1]}"; do
     longer="\${at:+$at }$word"
     case "$longer" in
@@ -93,7 +103,10 @@ _holdfast() {
   case "$at" in
 ${cases.join('\n')}
   esac
-  _describe -o holdfast next || _files
+  _describe command commands && found=0
+  _describe -o option options && found=0
+  if (( found && ! $#commands )); then _files && found=0; fi
+  return found
 }
 if [ "\${funcstack[1]}" = _holdfast ]; then _holdfast "$@"; else compdef _holdfast holdfast; fi
 `;

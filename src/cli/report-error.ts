@@ -17,7 +17,8 @@ export function reportError(error: unknown, io: Io, debug: boolean): ExitCode {
   }
   io.err(`holdfast: ${printable(messageOf(error))}\n`);
   if (error instanceof HoldfastError) {
-    if (error.detail !== undefined) io.err(`  ${printable(error.detail)}\n`);
+    if (error.detail !== undefined)
+      for (const line of error.detail.split('\n')) io.err(`  ${printable(line.trim())}\n`);
     if (error.hint !== undefined) io.err(`  ${printable(error.hint)}\n`);
   }
   if (debug && error instanceof Error) io.err(`${error.stack ?? ''}\n`);

@@ -33,6 +33,15 @@ export function countText(count: number, what: string, plural = `${what}s`): str
   return `${count.toLocaleString('en-US')} ${count === 1 ? what : plural}`;
 }
 
+/** How long something is, in one unit: `12 s`, `5 min`, `3 h`, `2 d`; `-` where that is not known. */
+export function spanText(ms: number): string {
+  if (Number.isNaN(ms)) return '-';
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`;
+}
+
 export function toJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -72,6 +72,8 @@ export interface Config {
   /** Whether what lies in the trash is copied to the snapshots, and purged only when that has been done. */
   readonly trashArchive: boolean;
   readonly snapshotsRetention: { readonly ageMs: number | null; readonly bytes: number | null };
+  /** How long approvals that are over are kept, with what was shown of them. */
+  readonly approvalsRetentionMs: number;
   readonly audit: {
     /** Path of the private key that heads of the audit are signed with; made where there is none. */
     readonly signingKey: string;

@@ -32,6 +32,7 @@ const DEFAULTS = {
   webhooks: 'config/webhooks.yaml',
   store: { kind: 'sqlite', path: 'data/holdfast.db' },
   snapshots: { kind: 'file', directory: 'data/snapshots' },
+  approvalsRetentionDays: 90,
 } as const;
 
 /**
@@ -133,6 +134,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     previews: input.previews !== 'off',
     trashRetentionMs: daysInMs(input.trash?.retention_days),
     trashArchive: (input.trash?.archive ?? (input.undo?.connection === undefined ? 'off' : 'on')) === 'on',
+    approvalsRetentionMs: daysInMs(input.approvals?.retention_days ?? DEFAULTS.approvalsRetentionDays)!,
     audit: {
       signingKey: input.audit?.signing_key ?? besideStore(input.store ?? DEFAULTS.store),
       retentionMs: daysInMs(input.audit?.retention_days),

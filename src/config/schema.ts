@@ -95,6 +95,16 @@ export const configSchema = z
           .optional(),
       })
       .optional(),
+    approvals: z
+      .strictObject({
+        retention_days: z
+          .int()
+          .min(1)
+          .max(36_500)
+          .describe('Approvals that were over longer ago are dropped, with their previews; 90 unless told.')
+          .optional(),
+      })
+      .optional(),
     audit: z
       .strictObject({
         signing_key: path.describe("Private key that the audit's heads are signed with, PEM.").optional(),

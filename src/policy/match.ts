@@ -65,9 +65,16 @@ export function subjectOf(analysis: Analysis, effects: StatementEffects): Subjec
     opaque,
     codeOnly,
     anyTable: codeOnly || sweeps(effects, operations),
-    rows: effects.writes.length === 0 && !opaque && !sweeps(effects, operations) ? 0 : null,
+    rows: rowsOf(effects, opaque || sweeps(effects, operations)),
     context: analysis.context,
   };
+}
+
+/** Code that the statement runs may write as many as it likes. */
+function rowsOf({ writes, rowsMax }: StatementEffects, more: boolean): RowCount {
+  if (more) return { least: 0, most: null };
+  if (writes.length === 0) return { least: 0, most: 0 };
+  return { least: 0, most: writes.length === 1 ? (rowsMax ?? null) : null };
 }
 
 function sweeps({ reads, writes }: StatementEffects, operations: readonly string[]): boolean {

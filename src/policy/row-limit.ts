@@ -12,8 +12,11 @@ export interface RowLimit {
 export const ROW_LIMIT_PATTERN = /^(>=|<=|>|<|=)\s?(\d{1,15})$/;
 export const ROW_LIMIT_HINT = 'expected a comparison with a number of rows, like ">100" or "<=10"';
 
-/** How many rows a statement writes; null is not known, and never zero. */
-export type RowCount = number | null;
+/** Between how many rows a statement writes; `most` is null where nothing bounds them. */
+export interface RowCount {
+  readonly least: number;
+  readonly most: number | null;
+}
 
 export function parseRowLimit(text: string): RowLimit | null {
   const match = ROW_LIMIT_PATTERN.exec(text);
@@ -21,8 +24,18 @@ export function parseRowLimit(text: string): RowLimit | null {
 }
 
 export function matchRows(limit: RowLimit, count: RowCount): Certainty {
-  if (count === null) return 'possible';
-  return compare(limit, count) ? 'sure' : 'no';
+  const { least } = count;
+  const most = count.most ?? Number.POSITIVE_INFINITY;
+  const some = compare(limit, least) || compare(limit, most) || isBetween(limit, least, most);
+  if (!some) return 'no';
+  return compare(limit, least) && compare(limit, most) && (limit.comparison !== '=' || least === most)
+    ? 'sure'
+    : 'possible';
+}
+
+/** All others hold for one of the ends if for any between them. */
+function isBetween({ comparison, rows }: RowLimit, least: number, most: number): boolean {
+  return comparison === '=' && least <= rows && rows <= most;
 }
 
 function compare({ comparison, rows }: RowLimit, count: number): boolean {

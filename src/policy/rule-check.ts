@@ -75,7 +75,7 @@ export function warnAboutRule(rule: RuleInput, index: number): Finding[] {
       path: ['rules', index, 'match', 'rows'],
       atKey: false,
       message:
-        'how many rows a write changes is not known in this version, so that this rule allows no write',
+        'how many rows a write changes is known of INSERT … VALUES and of cursors alone, so that this rule allows no other write',
     });
   }
   return found;

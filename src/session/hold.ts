@@ -61,6 +61,7 @@ export class HoldDesk {
     if (!this.waiting || (this.asking && how === 'canceled')) return false;
     this.givenUp ??= how;
     this.statement?.end(how);
+    this.previews.giveUp();
     return true;
   }
 
@@ -161,7 +162,7 @@ export class HoldDesk {
     const end = this.unlessGivenUp(outcome);
     if (end.kind !== 'approved') return [ended(held.id, end, decision), []];
     const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
-    const drift = this.givenUp === null ? await held.driftOf(now) : [];
+    const drift = this.givenUp === null ? await held.driftOf(now).catch(noneIfGivenUp) : [];
     return [ended(held.id, this.unlessGivenUp(end), decision), drift];
   }
 
@@ -225,8 +226,15 @@ export class HoldDesk {
       timeoutMs: decision.timeoutMs,
       grantMs: decision.grantMs,
       drift,
-      countRows: () => this.previews.countNow(shown(held)),
+      countRows: () => this.countRows(held),
     };
+  }
+
+  private async countRows(held: ToHold): Promise<number | null> {
+    const rows = await this.previews.countNow(shown(held));
+    // Nobody is to be asked anew on behalf of a client that is gone.
+    if (this.givenUp !== null) throw new GivenUp();
+    return rows;
   }
 
   private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
@@ -245,6 +253,7 @@ export class HoldDesk {
   /** Null where the server discards what the client sends, who is told at once. */
   private async failure(cause: unknown, decision: Hold): Promise<Ended | null> {
     const { state } = this;
+    if (cause instanceof GivenUp) return ended(null, { kind: this.givenUp ?? 'canceled' }, decision);
     if (cause instanceof HiddenQueryEnded && cause.why === 'discarded') return null;
     if (cause instanceof HiddenQueryEnded) return ended(null, { kind: 'disconnected' }, decision);
     if (!(cause instanceof HiddenQueryError)) {
@@ -257,6 +266,14 @@ export class HoldDesk {
     state.failedUntold = false;
     return null;
   }
+}
+
+/** The client has given up while rows were counted for it. */
+class GivenUp extends Error {}
+
+function noneIfGivenUp(cause: unknown): readonly string[] {
+  if (cause instanceof GivenUp) return [];
+  throw cause;
 }
 
 /** No other request is the same that reads what nobody has looked at. */

@@ -5,6 +5,7 @@ import { computePreview, countNow } from '../preview/compute.ts';
 import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
 import type { PreviewRequest } from '../preview/request.ts';
 import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
+import type { TurnKind } from '../preview/turns.ts';
 import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
@@ -58,6 +59,7 @@ export interface HeldText {
 export class PreviewDesk {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
+  private counting: Asking | null = null;
 
   constructor(state: SessionState, hidden: HiddenQueries) {
     this.state = state;
@@ -68,15 +70,27 @@ export class PreviewDesk {
     return new HeldPreview(this.state, this.hidden, approvalId, held);
   }
 
-  /** How many rows the statement changes, exactly; null where that is not to be had in time. */
+  /** How many rows the statement changes, exactly; null where that is not to be had in time, or nobody wants it any more. */
   async countNow(held: HeldText): Promise<number | null> {
     const { previews } = this.state.services;
     if (previews === null) return null;
-    const asking = new Asking(this.state, this.hidden);
-    const counted = await asking
-      .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
-      .catch(() => null);
-    return typeof counted === 'number' ? counted : null;
+    const asking = new Asking(this.state, this.hidden, 'count');
+    this.counting = asking;
+    const late = setTimeout(() => asking.stopWaiting(), LIMITS.countTurnMs);
+    try {
+      const counted = await asking
+        .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
+        .catch(() => null);
+      return typeof counted === 'number' ? counted : null;
+    } finally {
+      clearTimeout(late);
+      this.counting = null;
+    }
+  }
+
+  /** Nobody waits for the count any more. */
+  giveUp(): void {
+    void this.counting?.stop();
   }
 }
 
@@ -86,7 +100,7 @@ export class HeldPreview {
   private readonly over: Promise<void>;
 
   constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
-    this.asking = new Asking(state, hidden);
+    this.asking = new Asking(state, hidden, 'preview');
     const { previews, log } = state.services;
     if (previews === null) {
       this.over = Promise.resolve();
@@ -132,15 +146,22 @@ export class HeldPreview {
 class Asking {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
+  private readonly kind: TurnKind;
   private isAsking = false;
   private isStopped = false;
   private sandbox: Sandbox | null = null;
   private readonly left = Promise.withResolvers<void>();
   private readonly free = Promise.withResolvers<void>();
 
-  constructor(state: SessionState, hidden: HiddenQueries) {
+  constructor(state: SessionState, hidden: HiddenQueries, kind: TurnKind) {
     this.state = state;
     this.hidden = hidden;
+    this.kind = kind;
+  }
+
+  /** What is under way goes on. */
+  stopWaiting(): void {
+    if (!this.isAsking) void this.stop();
   }
 
   async stop(): Promise<void> {
@@ -157,7 +178,8 @@ class Asking {
     const { previews } = this.state.services;
     const problem = this.problemOfText(held) ?? (await this.untilQuiet());
     if (problem !== null || previews === null) return unknown(problem ?? 'nothing is asked');
-    if (!(await previews.turns.take(this.left.promise))) return unknown(LEFT);
+    if (!(await previews.turns.take(this.kind, this.state.facts.role, this.left.promise)))
+      return unknown(LEFT);
     try {
       return await this.askNow(held, work);
     } finally {

@@ -15,6 +15,7 @@ import { GRAMMAR } from './grammar.ts';
 import type { Parser } from './parser.ts';
 import { tooDeep } from './prescan.ts';
 import { redact } from './redact.ts';
+import { rowsBoundOf } from './rows-bound.ts';
 import { losesCatalog } from './search-path.ts';
 import { unwrap } from './tree.ts';
 import { Walk } from './walk.ts';
@@ -137,6 +138,7 @@ function statement(
 ): StatementEffects {
   const walk = new Walk(GRAMMAR, facts.catalogFirst, notes);
   walk.visit(raw.stmt);
+  walk.rowsAtMost(rowsBoundOf(raw));
   walk.unseen(unseenChars);
   const start = raw.stmt_location ?? 0;
   const next = all[index + 1]?.stmt_location ?? decoded.utf8.length;

@@ -83,6 +83,8 @@ export interface StatementEffects {
   readonly functions: readonly string[];
   readonly predicate: Predicate;
   readonly session: readonly SessionEffect[];
+  /** How many rows it writes at most, where its text tells; not those that triggers, rules and foreign keys write. */
+  readonly rowsMax?: number;
   /** Bytes of the text where this statement starts and how long it is. */
   readonly startByte: number;
   readonly lengthBytes: number;

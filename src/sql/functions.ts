@@ -231,7 +231,12 @@ const TYPES: ReadonlySet<string> = new Set(
     tsrange tstzmultirange tstzrange tsvector txid_snapshot unknown uuid varbit varchar void xid xid8 xml`),
 );
 
-/** Whether pg_catalog has a base type, range or pseudo-type of this name. */
+/** Whether pg_catalog has a base type, range or pseudo-type of this name, or an array of one. */
 export function isCatalogType(name: string): boolean {
-  return TYPES.has(name);
+  return TYPES.has(name) || (name.startsWith('_') && TYPES.has(name.slice(1)));
+}
+
+/** Whether a row may be given where this type is declared: composite types of the user's, and what stands for any type. */
+export function mayTakeRow(name: string): boolean {
+  return !isCatalogType(name) || /^(?:any|record$)/.test(name);
 }

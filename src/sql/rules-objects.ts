@@ -1,4 +1,5 @@
 import type { Risk } from './effects.ts';
+import { catalogFunction } from './functions.ts';
 import {
   as,
   type Fields,
@@ -177,6 +178,13 @@ function annotate(walk: Walk, fields: Fields, operation: string, risk: Risk, rea
   touch(walk, fields['object'], naming);
 }
 
+/** One of the same name for other types is chosen where their arguments fit better, and the text of a read tells nothing. */
+export const OVERLOADS = "makes a function that may be taken for one of PostgreSQL's own";
+
+export function isCatalogFunction(parts: readonly string[]): boolean {
+  return catalogFunction(parts.at(-1) ?? '') !== undefined;
+}
+
 const DEFINITIONS: ReadonlySet<string> = new Set([
   'OBJECT_AGGREGATE',
   'OBJECT_OPERATOR',
@@ -194,6 +202,8 @@ export function define(walk: Walk, fields: Fields): void {
   if (!DEFINITIONS.has(String(fields['kind']))) walk.unknown('a kind of definition');
   const names = nameParts(fields['defnames']);
   walk.operation(`create ${words}`, 'low', `creates a ${words}`);
+  if (fields['kind'] === 'OBJECT_OPERATOR') walk.raise('high', 'makes code run wherever an operator is used');
+  if (fields['kind'] === 'OBJECT_AGGREGATE' && isCatalogFunction(names)) walk.raise('high', OVERLOADS);
   walk.guard(names.at(-2) ?? null);
   walk.schemaChange();
   // The functions of a base type are C code, and those of a text search parser and template as well.
@@ -237,6 +247,15 @@ export function alterDomain(walk: Walk, fields: Fields): void {
   walk.visit(fields['def']);
 }
 
+/** What its CHECK calls runs wherever a value is cast to it. */
+export function createDomain(walk: Walk, fields: Fields): void {
+  walk.notes.literalsRead = true;
+  walk.operation('create domain', 'low', 'creates a domain');
+  walk.schemaChange();
+  walk.guardAll(fields);
+  walk.visit(fields['constraints']);
+}
+
 export function createSchema(walk: Walk, fields: Fields): void {
   walk.operation('create schema', 'low', 'creates a schema');
   walk.schemaChange();
@@ -269,7 +288,6 @@ const FIXED: Readonly<Partial<Record<NodeName, readonly [operation: string, risk
   DropRoleStmt: ['drop role', 'critical', 'drops a role'],
   DropOwnedStmt: ['drop owned', 'critical', 'drops all that a role owns'],
   ReassignOwnedStmt: ['reassign owned', 'high', 'changes the owner of many objects'],
-  CreateDomainStmt: ['create domain', 'low', 'creates a domain'],
   CreateOpClassStmt: ['create operator class', 'critical', 'changes how an index compares'],
   CreateOpFamilyStmt: ['create operator family', 'critical', 'changes how an index compares'],
   AlterOpFamilyStmt: ['alter operator family', 'critical', 'changes how an index compares'],

@@ -279,9 +279,19 @@ export function rangeTableSample(walk: Walk, fields: Fields, name: NodeName): vo
 
 export function rangeFunction(walk: Walk, fields: Fields, name: NodeName): void {
   // Each function comes as a list of the call and its column definitions.
-  for (const item of list(fields['functions']))
-    walk.visit(list(as(item, 'List')?.['items']).filter(hasContent));
-  walk.descend(name, fields, ['functions']);
+  for (const item of list(fields['functions'])) {
+    const [call, ...definitions] = list(as(item, 'List')?.['items']).filter(hasContent);
+    walk.visit(call);
+    definedColumns(walk, definitions);
+  }
+  definedColumns(walk, list(fields['coldeflist']));
+  walk.descend(name, fields, ['functions', 'coldeflist']);
+}
+
+function definedColumns(walk: Walk, definitions: readonly unknown[]): void {
+  for (const item of definitions.flatMap((each) => as(each, 'List')?.['items'] ?? each))
+    valueType(walk, as(item, 'ColumnDef'));
+  walk.visit(definitions);
 }
 
 function hasContent(item: unknown): boolean {
@@ -293,10 +303,26 @@ export function caseExpr(walk: Walk, fields: Fields, name: NodeName): void {
   walk.descend(name, fields);
 }
 
-/** A cast runs code of the type's: a type that is not pg_catalog's is named, so that the catalog can be asked. */
-export function typeCast(walk: Walk, fields: Fields, name: NodeName): void {
-  const type = fields['typeName'];
+/**
+ * A cast, and a column made of JSON, XML or a function's rows, run code of the type's: one that is not pg_catalog's is
+ * named, so that the catalog can be asked.
+ */
+export function typedValue(walk: Walk, fields: Fields, name: NodeName): void {
+  valueType(walk, fields);
+  walk.descend(name, fields);
+}
+
+function valueType(walk: Walk, fields: Fields | null): void {
+  const type = fields?.['typeName'];
   if (isObject(type)) walk.castTo(nameParts(type['names']));
+}
+
+/** `(e).f` is `f(e)` where the value of `e` has no attribute `f`. */
+export function indirection(walk: Walk, fields: Fields, name: NodeName): void {
+  for (const part of list(fields['indirection'])) {
+    const attribute = stringOf(part);
+    if (attribute !== null) walk.attribute(attribute);
+  }
   walk.descend(name, fields);
 }
 

@@ -1,3 +1,5 @@
+import { mayTakeRow } from './functions.ts';
+import { isCatalogFunction, OVERLOADS } from './rules-objects.ts';
 import { assignmentFacts } from './settings.ts';
 import {
   as,
@@ -31,10 +33,24 @@ export function createFunction(walk: Walk, fields: Fields): void {
   walk.notes.literalsRead = true;
   walk.operation(words, replaces ? 'high' : 'low', replaces ? 'replaces a function' : 'creates a function');
   walk.schemaChange();
-  walk.guard(nameParts(fields['funcname']).at(-2) ?? null);
+  const names = nameParts(fields['funcname']);
+  walk.guard(names.at(-2) ?? null);
+  if (isCatalogFunction(names)) walk.raise('high', OVERLOADS);
+  if (mayReadAsColumn(list(fields['parameters'])))
+    walk.raise('high', 'makes a function that reads can call as if it were a column');
   for (const { name, arg } of options(fields['options'])) functionOption(walk, name, arg);
   // A body that is written as SQL is stored, not run: what it names counts as read, as in a view.
   walk.plan(fields['sql_body']);
+}
+
+/** Of a row `t`, `t.f` is `f(t)` where it has no column `f`: no read tells which. */
+function mayReadAsColumn(parameters: readonly unknown[]): boolean {
+  const [first, ...rest] = parameters
+    .map((each) => as(each, 'FunctionParameter') ?? {})
+    .filter(({ mode }) => mode !== 'FUNC_PARAM_OUT' && mode !== 'FUNC_PARAM_TABLE');
+  const type = first?.['argType'];
+  if (!isObject(type) || !mayTakeRow(nameParts(type['names']).at(-1) ?? '')) return false;
+  return rest.every(({ defexpr }) => defexpr !== undefined);
 }
 
 function functionOption(walk: Walk, name: string, arg: unknown): void {

@@ -2,7 +2,17 @@ import type { Risk, TransactionVerb } from './effects.ts';
 import { setting } from './rules-query.ts';
 import { TRUSTED_LANGUAGES } from './rules-server.ts';
 import { resetFacts } from './settings.ts';
-import { as, constantText, type Fields, isObject, list, options, relationOf, text } from './tree.ts';
+import {
+  as,
+  constantText,
+  type Fields,
+  isObject,
+  list,
+  nameParts,
+  options,
+  relationOf,
+  text,
+} from './tree.ts';
 import type { Walk } from './walk.ts';
 
 /** Statements about the session: transactions, settings, prepared statements, cursors, notifications. */
@@ -114,6 +124,8 @@ export function prepare(walk: Walk, fields: Fields): void {
   walk.operation('prepare', 'safe');
   walk.visit(fields['argtypes']);
   const inner = walk.apart();
+  // Whatever is given for the parameters is cast when it runs.
+  for (const type of list(fields['argtypes'])) inner.castTo(nameParts(as(type, 'TypeName')?.['names']));
   inner.visit(fields['query']);
   const effects = inner.finish(-1, -1);
   walk.effect({ kind: 'prepare', name: String(fields['name'] ?? ''), effects });

@@ -55,6 +55,7 @@ export class Walk {
   readonly #functions = new Set<string>();
   #risk: Risk = 'safe';
   #predicate: Predicate = 'not-applicable';
+  #rowsMax: number | null = null;
   #opaque = false;
   #planning = false;
 
@@ -189,6 +190,11 @@ export class Walk {
     else this.raise('critical', 'names too many relations or columns');
   }
 
+  /** Of the statement as a whole. */
+  rowsAtMost(rows: number | null): void {
+    this.#rowsMax = rows;
+  }
+
   predicate(predicate: Predicate): void {
     if (this.#planning) return;
     if (PREDICATE_ORDER.indexOf(predicate) > PREDICATE_ORDER.indexOf(this.#predicate))
@@ -232,6 +238,13 @@ export class Walk {
     else if (!this.catalogFirst) this.opaque('high', `calls ${name}, which search_path may have replaced`);
   }
 
+  /** An attribute of an expression, which is a call where the value has none of the name. */
+  attribute(name: string): void {
+    if (catalogFunction(name) !== undefined) return this.call([name]);
+    this.#named(name);
+    this.opaque('high', `reads ${name} of a value, which may call a function of that name`);
+  }
+
   operator(parts: readonly string[]): void {
     const name = parts.at(-1) ?? '';
     const schema = parts.at(-2) ?? null;
@@ -242,14 +255,20 @@ export class Walk {
     this.opaque('high', `uses the operator ${name}, whose code is not known`);
   }
 
-  /** A type of pg_catalog is harmless to cast to; of others the text tells only the name. */
+  /**
+   * A type of pg_catalog is harmless to cast to. Of others the text tells only the name: most have no code of their own, as
+   * enums and those of extensions have none that writes, so that a read with such a cast is still allowed, but is no read
+   * for sure.
+   */
   castTo(parts: readonly string[]): void {
     const name = parts.at(-1) ?? '';
     const schema = parts.at(-2) ?? null;
-    if (schema === 'pg_catalog' || (schema === null && this.catalogFirst && isCatalogType(name))) return;
+    if (schema === 'pg_catalog' || schema === 'information_schema') return;
+    const known = isCatalogType(name);
+    if (schema === null && this.catalogFirst && known) return;
     this.#named(`type(${schema === null ? name : `${schema}.${name}`})`);
-    if (!this.catalogFirst && isCatalogType(name))
-      this.opaque('high', `casts to ${name}, which may be replaced`);
+    if (!this.catalogFirst && known) this.opaque('high', `casts to ${name}, which may be replaced`);
+    else this.raise('low', `casts to ${name}, whose code is not known`);
   }
 
   #named(name: string): void {
@@ -271,6 +290,7 @@ export class Walk {
       columns: Object.freeze([...this.#columns.values()]),
       functions: Object.freeze([...this.#functions]),
       predicate: this.#predicate,
+      ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
       session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
       startByte,
       lengthBytes,

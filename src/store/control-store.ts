@@ -47,6 +47,11 @@ export interface ControlStore {
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
+  /**
+   * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is
+   * pending, or may still be run. Returns how many.
+   */
+  dropApprovals(beforeMs: number, limit: number): Promise<number>;
   /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
   setApprovalPreview(approvalId: string, body: string): Promise<void>;
   approvalPreview(approvalId: string): Promise<string | null>;

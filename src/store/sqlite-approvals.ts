@@ -45,6 +45,7 @@ type ApprovalCalls = Pick<
   | 'approval'
   | 'approvals'
   | 'approvalsOfKey'
+  | 'dropApprovals'
 >;
 
 type Row = Record<string, SQLOutputValue>;
@@ -54,7 +55,12 @@ const LAST_ID = '\u{10ffff}';
 
 export function approvalCalls(database: DatabaseSync): ApprovalCalls {
   const reads = approvalReads(database);
-  return { ...reads, ...approvalWrites(database, reads), ...voteCalls(database, reads) };
+  return {
+    ...reads,
+    ...approvalWrites(database, reads),
+    ...voteCalls(database, reads),
+    ...dropCalls(database),
+  };
 }
 
 type Reads = Pick<ApprovalCalls, 'approval' | 'approvals' | 'approvalsOfKey'>;
@@ -84,7 +90,7 @@ function approvalReads(database: DatabaseSync): Reads {
 function approvalWrites(
   database: DatabaseSync,
   { approval }: Reads,
-): Omit<ApprovalCalls, keyof Reads | 'voteApproval'> {
+): Omit<ApprovalCalls, keyof Reads | 'voteApproval' | 'dropApprovals'> {
   const texts = approvalTexts(database);
   const insert = database.prepare(
     `insert into approvals (id, state, mode, role, created_at_ms, expires_at_ms, resolved_at_ms, resolved_by, comment,
@@ -174,6 +180,29 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       }
       const row = approval(approvalId)!;
       return { changed: row.state !== PENDING, row };
+    },
+  };
+}
+
+/** What is kept of an approval, in whatever tables. */
+const PARTS = ['approval_votes', 'approval_previews', 'approval_texts'];
+
+function dropCalls(database: DatabaseSync): Pick<ApprovalCalls, 'dropApprovals'> {
+  const over = database.prepare(
+    `select id from approvals
+      where state <> '${PENDING}' and coalesce(resolved_at_ms, created_at_ms) < ?1
+        and coalesce(grant_until_ms, 0) < ?1 and coalesce(consumed_at_ms, 0) < ?1
+      order by id limit ?2`,
+  );
+  const drops = [
+    ...PARTS.map((table) => database.prepare(`delete from ${table} where approval_id = ?`)),
+    database.prepare('delete from approvals where id = ?'),
+  ];
+  return {
+    dropApprovals(beforeMs, limit) {
+      const ids = over.all(beforeMs, limit).map((row) => String(row['id']));
+      for (const id of ids) for (const drop of drops) drop.run(id);
+      return ids.length;
     },
   };
 }

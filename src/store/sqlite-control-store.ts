@@ -105,6 +105,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('detachApprovals', atMs);
   }
 
+  dropApprovals(beforeMs: number, limit: number) {
+    return this.#call('dropApprovals', beforeMs, limit);
+  }
+
   approvalsOfKey(key: string, limit: number) {
     return this.#call('approvalsOfKey', key, limit);
   }

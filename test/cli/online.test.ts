@@ -32,7 +32,9 @@ const event = (id: string, statement = 'select 1') => ({
 
 describe('approvals', () => {
   it('lists what is pending, fit for a terminal', async () => {
-    admin.answerWith(() => ({ body: { items: [APPROVAL], next: null } }));
+    const created_at = new Date(Date.now() - 200_000).toISOString();
+    const expires_at = new Date(Date.now() + 100_000).toISOString();
+    admin.answerWith(() => ({ body: { items: [{ ...APPROVAL, created_at, expires_at }], next: null } }));
     const { code, out } = await holdfast(['approvals'], { env: admin.env });
     expect(code).toBe(0);
     expect(admin.asked[0]).toMatchObject({
@@ -41,8 +43,8 @@ describe('approvals', () => {
     });
     expect(out).toBe(
       [
-        'ID    STATE    ROLE  DATABASE  RISK      RULE              STATEMENT',
-        'ap_1  pending  app   shop      critical  default:critical  delete from orders \\x1b[2J',
+        'ID    STATE    ASKED  LEFT   ROLE  DATABASE  RISK      RULE              STATEMENT',
+        'ap_1  pending  3 min  1 min  app   shop      critical  default:critical  delete ⏎ from orders \\x1b[2J',
         '',
       ].join('\n'),
     );
@@ -63,10 +65,9 @@ describe('approvals', () => {
     const { out } = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
     expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
       ...[
-        ['id', 'ap_1'],
+        ['approval', 'ap_1'],
         ['state', 'pending'],
-        ['role', 'app'],
-        ['database', 'shop'],
+        ['by', 'app in shop'],
         ['risk', 'critical'],
       ],
       ...[
@@ -86,8 +87,24 @@ describe('approvals', () => {
         [''],
       ],
     ]);
+    preview.rows = { kind: 'unknown', reason: 'a table is locked by others' } as never;
+    const unbound = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(unbound.out).toContain(
+      'unknown, because a table is locked by others; approved, it may change any number of rows',
+    );
     const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
     expect(JSON.parse(json.out)).toMatchObject({ id: 'ap_1', preview: { state: 'ready' } });
+  });
+
+  it('says what of a long statement is not shown, and how that ends', async () => {
+    const long = { statement: 'delete from a;', statement_end: 'drop table b', statement_bytes: 70_000 };
+    admin.answerWith(({ url }) =>
+      url.endsWith('/preview') ? { status: 404, body: {} } : { body: { ...APPROVAL, ...long } },
+    );
+    const { out } = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(out).toMatch(
+      /CUT: these are the first 14 B of 68\.4 KiB \(sha256 .*\nIt ends so:\n\n {2}drop table b\n$/s,
+    );
   });
 
   it('approves and denies with a comment', async () => {
@@ -153,8 +170,33 @@ describe('audit tail', () => {
 
 describe('status and policy reload', () => {
   it('show what the gateway says', async () => {
-    admin.answerWith(() => ({ body: { version: '1', sessions: { open: 2 } } }));
-    expect((await holdfast(['status'], { env: admin.env })).out).toBe('version        1\nsessions.open  2\n');
+    const policy = { mode: 'protect', rules: 1, revision: 'abc', file: 'p.yaml' };
+    const sessions = { open: 2, total: 5 };
+    const audit = { events: 9, failures: 1, anchored_to: 0, anchor_problem: 'the disk is full' };
+    const facts = { version: '1', uptime_s: 90, ready: true, listen: '[::]:6432', upstream: 'db:5432' };
+    const statements = { total: 7, held: 1 };
+    admin.answerWith(() => ({
+      body: { ...facts, paused: 'a fire \u001b[31m', quarantined: 1, sessions, statements, policy, audit },
+    }));
+    expect((await holdfast(['status'], { env: admin.env })).out).toBe(
+      [
+        'state        serves clients, but only what is safe',
+        'paused       a fire \\x1b[31m',
+        'quarantined  1 (holdfast quarantine lists them)',
+        'gateway      Holdfast 1, up for 1 min',
+        'clients      [::]:6432: 2 open, 5 in all',
+        'server       db:5432',
+        'statements   7 in all, 1 held now',
+        'policy       mode protect, 1 rule, revision abc, p.yaml',
+        'audit        9 events since its start, the newest are not anchored: the disk is full, 1 write FAILED',
+        '',
+      ].join('\n'),
+    );
+    admin.answerWith(() => ({ body: { ready: false, problems: ['the server does not answer'] } }));
+    expect((await holdfast(['status'], { env: admin.env })).out).toContain(
+      'cannot serve clients: the server does not answer',
+    );
+    admin.asked.length = 0;
     admin.answerWith(() => ({ body: { revision: 'abc' } }));
     expect((await holdfast(['policy', 'reload'], { env: admin.env })).out).toBe(
       'The policy is in force, revision abc.\n',
@@ -251,15 +293,25 @@ describe('what can go wrong', () => {
 
   it.each([
     [401, 'does not know this token'],
-    [403, 'the token has no scope for this'],
-    [404, 'there is no such thing'],
+    [403, 'holdfast: the token does not allow this\n  because \\x1b[31m'],
+    [404, 'holdfast: because \\x1b[31m'],
+    [409, 'holdfast: refused\n  because \\x1b[31m'],
     [500, 'answered with status 500'],
   ])('the answer is %i', async (status, message) => {
     admin.answerWith(() => ({ status, body: { title: 'Refused', detail: 'because \u001b[31m' } }));
     const { code, err } = await holdfast(['status'], { env: admin.env });
     expect(code).toBe(1);
     expect(err).toContain(message);
-    expect(err).toContain('Refused: because \\x1b[31m');
+    expect(err).toContain('because \\x1b[31m');
+  });
+
+  it('a field is not understood', async () => {
+    const errors = [{ field: 'scopes.0', message: 'expected one of those that there are' }];
+    admin.answerWith(() => ({ status: 400, body: { title: 'The request is not valid', errors } }));
+    const { err } = await holdfast(['token', 'new', 'ana', '--scope', 'approval'], { env: admin.env });
+    expect(err).toBe(
+      'holdfast: the request is not valid\n  scopes.0: expected one of those that there are\n',
+    );
   });
 
   it('something else than the admin API answers', async () => {

@@ -119,8 +119,8 @@ describe('policy replay', () => {
       [
         'newly held: 4 statements',
         '  4 × allow by default:low → hold by agents ask',
-        '      2031-01-01T00:00:00Z app@shop  insert into a',
-        '      2031-01-01T00:00:00Z app@shop  insert into a',
+        '      2031-01-01T00:00:00Z app@shop  insert ⏎ into a',
+        '      2031-01-01T00:00:00Z app@shop  insert ⏎ into a',
         '16 statements of 20 events decided again, 12 as before',
         'not decided: 2 without a text',
         'not decided: 2 that execute what was prepared elsewhere',

@@ -49,6 +49,7 @@ describe('without a file and variables', () => {
       admin: { listen: { host: '127.0.0.1', port: 8432 }, metrics: 'token' },
       store: { kind: 'sqlite', path: 'data/holdfast.db' },
       snapshots: { kind: 'file', directory: 'data/snapshots' },
+      approvalsRetentionMs: 90 * 24 * 60 * 60 * 1000,
       audit: { signingKey: 'data/audit-key.pem', retentionMs: null },
       log: { level: 'info' },
       startup: { replication: 'refuse' },

@@ -83,6 +83,14 @@ describe('a pause', () => {
       { action: 'block', end: 'blocked', sqlstate: '42501' },
     ]);
   });
+
+  it('refuses what reads by the code of a type or an operator, or of a function that is written as an attribute', async () => {
+    client = await fixture.client();
+    await ask('POST', '/v1/pause', { reason: 'wrong deploy' });
+    for (const sql of ["select 'a'::mood", 'select 1 @#@ 2', 'select (1).wipe'])
+      expect(errorOf(await client.query(sql)), sql).toMatchObject({ C: '42501' });
+    await ask('POST', '/v1/resume');
+  });
 });
 
 describe('a quarantine', () => {

@@ -313,6 +313,33 @@ describe('rows', () => {
     expect(decided(few, one({ writes: ['a.a'] }))).toBe('hold default:critical');
   });
 
+  it.each([
+    ['>100', 100, 'low'],
+    ['>100', 101, 'possible'],
+    ['>=100', 99, 'low'],
+    ['>=100', 100, 'possible'],
+    ['<10', 9, 'sure'],
+    ['<10', 10, 'possible'],
+    ['<=10', 10, 'sure'],
+    ['<=10', 11, 'possible'],
+    ['=3', 2, 'low'],
+    ['=3', 3, 'possible'],
+    ['=0', 1, 'possible'],
+    ['>=0', 5, 'sure'],
+  ])('%s of at most %d are %s', (limit, rowsMax, certainty) => {
+    const insert = one({ operation: 'insert', risk: 'low', writes: ['a.a'], rowsMax });
+    const block = rules(`{ name: r, match: { rows: "${limit}" }, action: block }`);
+    expect(decided(block, insert)).toBe(certainty === 'low' ? 'allow default:low' : 'block r');
+    const allow = rules(`{ name: r, match: { role: etl, rows: "${limit}" }, action: allow }`);
+    expect(decided(allow, insert)).toBe(certainty === 'sure' ? 'allow r' : 'allow default:low');
+    // Of what else it writes, or what runs with it, the text does not tell.
+    const two = one({ operation: 'insert', risk: 'low', writes: ['a.a', 'b.b'], rowsMax });
+    if (limit !== '>=0') expect(decided(allow, two)).toBe('allow default:low');
+    expect(decided(block, two)).toBe('block r');
+    const code = one({ operation: 'insert', risk: 'high', writes: ['a.a'], rowsMax, opaque: true });
+    expect(decided(block, code)).toBe('block r');
+  });
+
   it('are none where nothing is written', () => {
     expect(decided(BLOCK, one({ operation: 'select', risk: 'safe', reads: ['a.a'] }))).toBe(
       'allow default:safe',

@@ -32,6 +32,7 @@ interface Shape {
   readonly columns?: readonly string[];
   readonly functions?: readonly string[];
   readonly opaque?: boolean;
+  readonly rowsMax?: number;
 }
 
 export function statement(shape: Shape = {}): StatementEffects {
@@ -47,6 +48,7 @@ export function statement(shape: Shape = {}): StatementEffects {
     functions: shape.functions ?? [],
     predicate: 'not-applicable',
     session: shape.opaque === true ? [{ kind: 'opaque-code' }] : [],
+    ...(shape.rowsMax === undefined ? {} : { rowsMax: shape.rowsMax }),
     startByte: 0,
     lengthBytes: 0,
   };

@@ -75,6 +75,14 @@ export class HeldPreviews {
     await new Promise((resolve) => socket.on('error', resolve).on('close', resolve).end(request).resume());
   }
 
+  /** Waits until the server counts rows for long. */
+  async counting(): Promise<void> {
+    const sql = `select count(*) from pg_stat_activity where state = 'active' and query like '%generate_series%'
+      and pid <> pg_backend_pid()`;
+    for (let tries = 0; tries < 400; tries++) if ((await this.postgres.sql(sql))[0]![0] === '1') return;
+    throw new Error('nothing is counted');
+  }
+
   /** The client's machine goes. */
   leave(client: pg.Client): void {
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();

@@ -338,6 +338,32 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     });
   });
 
+  newest('asks nobody anew for a client that gives up while its rows are counted', async () => {
+    const agent = await held.client('agent');
+    await held.postgres.sql(
+      'create table if not exists knob (n int); delete from knob; insert into knob values (1)',
+    );
+    const slow =
+      'DELETE FROM customers WHERE id = 50 AND (SELECT count(*) FROM knob k, generate_series(1, k.n)) > 0';
+    const code = () =>
+      agent.query(slow).then(
+        () => 'done',
+        (error: { code?: string }) => error.code,
+      );
+    expect(await code()).toBe('HF001');
+    const id = await held.pending();
+    await held.gateway.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
+    await held.postgres.sql('update knob set n = 2000000000');
+    const running = code();
+    await held.counting();
+    await held.cancel(agent);
+    expect(await running).toBe('57014');
+    const { body } = await held.gateway.http('/v1/approvals?state=pending');
+    expect(body).toMatchObject({ items: [] });
+    const { body: approved } = await held.gateway.http(`/v1/approvals/${id}`);
+    expect(approved).toMatchObject({ grant: { consumed_at: null } });
+  });
+
   it('leaves a transaction of the client’s as it was', async () => {
     await client.query('BEGIN');
     await client.query("INSERT INTO customers VALUES (100, 'new', 's', 1)");

@@ -19,6 +19,35 @@ describe('the risk and the operation of a statement', () => {
   });
 });
 
+describe('how many rows a statement writes at most', () => {
+  test.each([
+    ['insert into t values (1)', 1],
+    ['insert into t values (1), (2), (3) on conflict do nothing returning *', 3],
+    ["insert into t values ('x'), ($1)", 2],
+    ['insert into t default values', 1],
+    ['insert into t values (1), (1) on conflict (a) do update set b = 1', 2],
+    ['insert into t (values (1), (2))', 2],
+    ['update t set a = 1 where current of c', 1],
+    ['delete from t where current of c', 1],
+    ['insert into t select 1', undefined],
+    ['insert into t select * from u', undefined],
+    ['insert into t values (1) union all select 1', undefined],
+    ['insert into t values (1), (2) limit 1', undefined],
+    ['with d as (delete from u returning 1) insert into t values (1)', undefined],
+    ['insert into t with w as (select 1) values (1)', undefined],
+    ['explain analyze insert into t values (1)', undefined],
+    ['update t set a = 1 where id = 1', undefined],
+    ['execute p(1)', undefined],
+    ['select 1', undefined],
+  ])('%s: %s', async (sql, rows) => {
+    const { statements } = await cache.analyzeText(sql);
+    expect(statements[0]?.rowsMax).toBe(rows);
+    // Once more, as its literals leave it.
+    const again = await cache.analyzeText(sql.replaceAll('1', '7'));
+    expect(again.statements[0]?.rowsMax).toBe(rows);
+  });
+});
+
 describe('a predicate that bounds nothing', () => {
   test.each(cases('tautologies.txt'))('delete … where %s', async (where) => {
     const { risk, statements } = await cache.analyzeText(`delete from t where ${where}`);

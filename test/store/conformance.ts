@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { ApprovalRow, ApprovalVote, AuditBlock, ControlStore } from '../../src/store/control-store.ts';
+import { approvalRow } from '../notify/rows.ts';
 
 /** What an adapter's test gives: a store of its own that is empty, and the same one opened again. */
 export interface StoreUnderTest {
@@ -274,6 +275,54 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       expect(await store.approvalText(ids[0]!)).toBeNull();
       expect((await store.approvalText(ids[1]!))?.length).toBe(text.length);
       expect(await store.approval(ids[0]!)).not.toBeNull();
+    });
+
+    describe('approvals that are over', () => {
+      const DAY_MS = 86_400_000;
+      const vote = (approvalId: string, atMs: number) =>
+        store.voteApproval({
+          ...{ approvalId, principal: 'ana', person: 'ana', verdict: 'approve', atMs, comment: null },
+          ...{ breakGlass: false, needed: 1, grantMs: 2 * DAY_MS, session: 'ses_1' },
+        });
+      const left = async () =>
+        (await store.approvals({ state: null, beforeId: null, limit: 100 })).map(({ id }) => id).reverse();
+
+      it('are dropped with all that is kept of them, oldest first, and no others', async () => {
+        const row = (id: string, changes: object = {}) =>
+          store.insertApproval(
+            { ...approvalRow(id), createdAtMs: 0, expiresAtMs: 100 * DAY_MS, ...changes },
+            'text',
+          );
+        await row('apr_1');
+        await store.resolveApproval('apr_1', { state: 'denied', atMs: 1, by: 'ana', comment: null });
+        await store.setApprovalPreview('apr_1', '{}');
+        await row('apr_2 pending');
+        await row('apr_3 may be run', { mode: 'ticket', bindingKey: 'k', terms: 't' });
+        await vote('apr_3 may be run', 1);
+        await row('apr_4 ran late', { mode: 'ticket', bindingKey: 'l', terms: 't' });
+        await vote('apr_4 ran late', 1);
+        expect(await store.consumeGrant('apr_4 ran late', DAY_MS, 'ses_2')).toBe(true);
+        await row('apr_5');
+        await store.resolveApproval('apr_5', { state: 'timeout', atMs: 2, by: null, comment: null });
+        await row('apr_6 lately');
+        await store.resolveApproval('apr_6 lately', {
+          state: 'denied',
+          atMs: DAY_MS,
+          by: 'ana',
+          comment: null,
+        });
+        expect(await store.dropApprovals(DAY_MS, 1)).toBe(1);
+        expect(await store.approvalPreview('apr_1')).toBeNull();
+        expect(await store.approvalText('apr_1')).toBeNull();
+        expect(await store.dropApprovals(DAY_MS, 10)).toBe(1);
+        expect(await store.dropApprovals(DAY_MS, 10)).toBe(0);
+        expect(await left()).toEqual(['apr_2 pending', 'apr_3 may be run', 'apr_4 ran late', 'apr_6 lately']);
+        expect(await store.dropApprovals(3 * DAY_MS, 10)).toBe(3);
+        expect(await left()).toEqual(['apr_2 pending']);
+        // Nothing of one that is gone comes back with its name.
+        await row('apr_3 may be run');
+        expect((await store.approval('apr_3 may be run'))?.votes).toEqual([]);
+      });
     });
 
     describe('previews', () => {

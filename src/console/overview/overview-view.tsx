@@ -68,7 +68,7 @@ function State({ status }: { readonly status: Status }) {
           { name: 'Policy', value: `${policy.mode}, ${policy.revision}` },
           {
             name: 'Audit',
-            value: `${plural(audit.events, 'event')}${audit.queue_bytes > 0 ? `, ${bytes(audit.queue_bytes)} not stored yet` : ''}`,
+            value: `${plural(audit.events, 'event')} since the start${audit.queue_bytes > 0 ? `, ${bytes(audit.queue_bytes)} not stored yet` : ''}`,
           },
           { name: 'Listens at', value: status.listen },
           { name: 'Server behind', value: status.upstream },

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { FirstOf } from './first-of.tsx';
 import { Visible } from './visible.tsx';
 
 export interface Fact {
@@ -33,6 +34,8 @@ function shown(value: ComponentChildren): ComponentChildren {
   return typeof value === 'string' ? <Visible text={value} /> : value;
 }
 
+const NAMES_MAX = 10;
+
 /** A list of names in one line. */
 export function Names({
   names,
@@ -43,15 +46,19 @@ export function Names({
 }) {
   if (names.length === 0) return <span class="unknown">{none}</span>;
   return (
-    <span>
-      {names.map((name, i) => (
-        <span key={name}>
-          {i > 0 && ', '}
-          <code>
-            <Visible text={name} />
-          </code>
+    <FirstOf items={names} max={NAMES_MAX}>
+      {(shown) => (
+        <span>
+          {shown.map((name, i) => (
+            <span key={name}>
+              {i > 0 && ', '}
+              <code>
+                <Visible text={name} />
+              </code>
+            </span>
+          ))}{' '}
         </span>
-      ))}
-    </span>
+      )}
+    </FirstOf>
   );
 }

@@ -3,9 +3,13 @@ import type { Approval } from '../api/types.ts';
 import { Facts } from '../parts/facts.tsx';
 import { Loading } from '../parts/notice.tsx';
 import { Visible } from '../parts/visible.tsx';
+import { number } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
-import { Rows, Unknown } from './known.tsx';
+import { OwnRows, SomeRows, Unknown } from './known.tsx';
 import { usePreview } from './use-preview.ts';
+
+/** There is little room for the last look. */
+const NAMED_MAX = 6;
 
 /** In short, for the last look: how much it changes, what goes along, and whether there is a way back. */
 export function Consequences({ approval }: { readonly approval: Approval }) {
@@ -13,11 +17,15 @@ export function Consequences({ approval }: { readonly approval: Approval }) {
   const preview = loaded.value?.preview ?? null;
   if (preview !== null) return <InShort preview={preview} />;
   if (isFindingOut(loaded)) return <Loading what="what it would do" />;
+  const reason = 'the gateway has no preview of it';
+  // Where it could not be asked for, there may be one all the same.
+  const rows =
+    loaded.kind === 'failed' ? <Unknown reason={reason} /> : <OwnRows count={{ kind: 'unknown', reason }} />;
   return (
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <Unknown reason="the gateway has no preview of it" /> },
+        { name: 'Rows', value: rows },
         { name: 'Can be undone', value: <WithoutPreview approval={approval} /> },
       ]}
     />
@@ -45,7 +53,7 @@ function InShort({ preview: { rows, cascades, triggers, undo } }: { readonly pre
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <Rows count={rows} /> },
+        { name: 'Rows', value: <OwnRows count={rows} /> },
         ...(cascades.kind === 'tree' && cascades.nodes.length === 0
           ? []
           : [{ name: 'By foreign keys', value: <Along cascades={cascades} /> }]),
@@ -62,15 +70,17 @@ function Along({ cascades }: { readonly cascades: StatementPreview['cascades'] }
   if (cascades.kind === 'unknown') return <Unknown reason={cascades.reason} />;
   return (
     <span>
-      {cascades.nodes.map((node: CascadeNode, i) => (
+      {cascades.nodes.slice(0, NAMED_MAX).map((node: CascadeNode, i) => (
         <span key={node.id}>
           {i > 0 && '; '}
           <code>
             <Visible text={`${node.schema}.${node.table}`} />
           </code>{' '}
-          {node.change === 'delete' ? 'loses' : 'changes'} <Rows count={node.rows} />
+          {node.change === 'delete' ? 'loses' : 'changes'} <SomeRows count={node.rows} />
         </span>
       ))}
+      {cascades.nodes.length > NAMED_MAX &&
+        `; and rows of ${number(cascades.nodes.length - NAMED_MAX)} more tables, which the preview names`}
     </span>
   );
 }

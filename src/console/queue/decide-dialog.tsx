@@ -98,7 +98,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
             Cancel
           </button>
           <button type="submit" class={isDangerous ? 'danger' : 'primary'} disabled={isAsking}>
-            {button}
+            {isAsking ? 'One moment…' : button}
           </button>
         </div>
       </form>

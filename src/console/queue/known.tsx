@@ -16,6 +16,16 @@ export function Unknown({ reason }: { readonly reason: string }) {
   );
 }
 
+/** Those of the statement itself: an approval is bound to their number where that is known to the last. */
+export function OwnRows({ count }: { readonly count: Count }) {
+  if (count.kind === 'exact') return <Rows count={count} />;
+  return (
+    <span>
+      <Rows count={count} />; <strong>approved, it may change any number of rows</strong>
+    </span>
+  );
+}
+
 export function Rows({ count }: { readonly count: Count }) {
   switch (count.kind) {
     case 'exact':
@@ -39,4 +49,19 @@ export function Rows({ count }: { readonly count: Count }) {
     default:
       return <Unknown reason="" />;
   }
+}
+
+/** As a part of a sentence: `loses 5 rows`. */
+export function SomeRows({ count }: { readonly count: Count }) {
+  if (count.kind !== 'unknown') return <Rows count={count} />;
+  return (
+    <span class="unknown">
+      an unknown number of rows
+      {count.reason !== '' && (
+        <>
+          , because <Visible text={count.reason} />
+        </>
+      )}
+    </span>
+  );
 }

@@ -1,7 +1,7 @@
 import type { BlockedSession, CascadeNode, StatementPreview } from '../api/preview.ts';
 import { Visible } from '../parts/visible.tsx';
 import { span } from '../parts/words.ts';
-import { Rows, Unknown } from './known.tsx';
+import { SomeRows, Unknown } from './known.tsx';
 
 export function Cascades({ nodes }: { readonly nodes: readonly CascadeNode[] }) {
   if (nodes.length === 0) return <p>Nothing.</p>;
@@ -24,7 +24,7 @@ function Branch({
           <code>
             <Visible text={`${node.schema}.${node.table}`} />
           </code>{' '}
-          {node.change === 'delete' ? 'loses' : 'changes'} <Rows count={node.rows} />{' '}
+          {node.change === 'delete' ? 'loses' : 'changes'} <SomeRows count={node.rows} />{' '}
           <span class="hint">
             by <Visible text={node.constraint} />
           </span>

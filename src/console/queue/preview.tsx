@@ -2,13 +2,14 @@ import { ApiProblem } from '../api/client.ts';
 import type { PreviewAnswer, StatementPreview } from '../api/preview.ts';
 import type { Approval } from '../api/types.ts';
 import { Facts } from '../parts/facts.tsx';
+import { FirstOf } from '../parts/first-of.tsx';
 import { Failure, Loading, Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { Visible } from '../parts/visible.tsx';
 import { bytes, number, plural } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
 import { CanBeUndone } from './consequences.tsx';
-import { Rows, Unknown } from './known.tsx';
+import { OwnRows, Unknown } from './known.tsx';
 import { Cascades, Locks, Triggers } from './preview-effects.tsx';
 import { Sample } from './preview-sample.tsx';
 import { usePreview } from './use-preview.ts';
@@ -69,7 +70,7 @@ function Found({ preview, isToldAlready }: FoundProps) {
       <Facts
         form="list"
         facts={[
-          { name: 'Rows', value: <Rows count={rows} /> },
+          { name: 'Rows', value: <OwnRows count={rows} /> },
           { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
           ...(nothing === null
@@ -125,21 +126,27 @@ function Effects({ preview: { sample, cascades, triggers } }: { readonly preview
   );
 }
 
+const TABLES_MAX = 10;
+
 function Tables({ tables }: { readonly tables: StatementPreview['tables'] }) {
   if (tables.length === 0) return <span class="unknown">none named</span>;
   return (
-    <ul class="plain-list">
-      {tables.map(({ schema, name, kind, cause, bytes: size, estimated_rows: about }) => (
-        <li key={`${schema}.${name}`}>
-          <code>
-            <Visible text={`${schema}.${name}`} />
-          </code>{' '}
-          {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'} ·{' '}
-          {size === null ? 'of unknown size' : bytes(size)}
-          {about !== null && `, about ${plural(about, 'row')}`}
-        </li>
-      ))}
-    </ul>
+    <FirstOf items={tables} max={TABLES_MAX}>
+      {(shown) => (
+        <ul class="plain-list">
+          {shown.map(({ schema, name, kind, cause, bytes: size, estimated_rows: about }) => (
+            <li key={`${schema}.${name}`}>
+              <code>
+                <Visible text={`${schema}.${name}`} />
+              </code>{' '}
+              {kind !== 'table' && kind} {cause === 'cascade' && '(by a foreign key)'} ·{' '}
+              {size === null ? 'of unknown size' : bytes(size)}
+              {about !== null && `, about ${plural(about, 'row')}`}
+            </li>
+          ))}
+        </ul>
+      )}
+    </FirstOf>
   );
 }
 

@@ -35,8 +35,10 @@ export function SqlText({ sql, label = 'Statement', isPart = false }: SqlTextPro
 export function SqlLine({ sql, charsMax = 160 }: { readonly sql: string; readonly charsMax?: number }) {
   const line = sql
     .slice(0, charsMax * 2)
-    .replace(/[ \t\r\n\f\v]+/g, ' ')
-    .trim();
+    .trim()
+    // What stands behind `--` before a line's end and after it is not the same.
+    .replace(/[ \t]*[\r\n][ \t\r\n\f\v]*/g, ' ⏎ ')
+    .replace(/[ \t\f\v]+/g, ' ');
   const cut = line.length > charsMax || sql.length > charsMax * 2;
   return (
     <span class="sql-line">

@@ -1,0 +1,32 @@
+import type { RawStmt } from '@pgsql/types';
+import { as, type Fields, isObject, list, unwrap } from './tree.ts';
+
+/**
+ * How many rows a statement writes at most, where its text alone bounds them: INSERT … VALUES has as many as it lists, of
+ * which some may be in conflict with others, and a cursor stands on one. Null where the text does not tell.
+ */
+export function rowsBoundOf(raw: RawStmt): number | null {
+  const node = unwrap(raw.stmt);
+  if (node === null || isObject(node.fields['withClause'])) return null;
+  switch (node.name) {
+    case 'InsertStmt':
+      return listedBy(node.fields);
+    case 'UpdateStmt':
+    case 'DeleteStmt':
+      return as(node.fields['whereClause'], 'CurrentOfExpr') === null ? null : 1;
+    default:
+      return null;
+  }
+}
+
+/** What a VALUES may have besides, and still give each of its rows once. */
+const LISTING: ReadonlySet<string> = new Set(['valuesLists', 'limitOption', 'op']);
+
+function listedBy({ selectStmt }: Fields): number | null {
+  // DEFAULT VALUES.
+  if (selectStmt === undefined) return 1;
+  const values = as(selectStmt, 'SelectStmt');
+  if (values === null || Object.keys(values).some((name) => !LISTING.has(name))) return null;
+  const rows = list(values['valuesLists']).length;
+  return rows === 0 ? null : rows;
+}
