@@ -18,7 +18,7 @@ interface Kept {
 export class EventHub {
   readonly #run = Date.now().toString(36);
   readonly #kept: Kept[] = [];
-  readonly #listeners = new Set<(frame: string) => void>();
+  readonly #listeners = new Map<(frame: string) => void, string>();
   #last = 0;
 
   publish({ event, data }: HubEvent): void {
@@ -26,7 +26,7 @@ export class EventHub {
     const frame = `id: ${this.#run}-${number}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     this.#kept.push({ number, frame });
     if (this.#kept.length > LIMITS.adminStreamEventsKept) this.#kept.shift();
-    for (const listener of this.#listeners) listener(frame);
+    for (const listener of this.#listeners.keys()) listener(frame);
   }
 
   /** What a stream begins with, given the last event that its reader has seen, if any. */
@@ -42,9 +42,13 @@ export class EventHub {
   }
 
   /** Calls back with each event, as it is sent, until the function that this returns is called. */
-  listen(listener: (frame: string) => void): () => void {
-    this.#listeners.add(listener);
+  listen(listener: (frame: string) => void, by = ''): () => void {
+    this.#listeners.set(listener, by);
     return () => this.#listeners.delete(listener);
+  }
+
+  listeningBy(by: string): number {
+    return [...this.#listeners.values()].filter((one) => one === by).length;
   }
 
   get listening(): number {

@@ -47,7 +47,11 @@ export class RecordedApprovals implements ApprovalsAdmin {
     };
     return await recordAction(this.#audit, action, async (entry) => {
       entry.approvalId = id;
-      return await this.#desk.decide(id, verdict, decider);
+      const approval = await this.#desk.decide(id, verdict, decider);
+      // What comes when all is decided is answered as it is, and counts for nothing.
+      if (!approval.votes.some((vote) => vote.principal === by && vote.verdict === verdict))
+        entry.text = `${action.text} (it was ${approval.state} already, so that this counts for nothing)`;
+      return approval;
     });
   }
 }

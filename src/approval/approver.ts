@@ -47,6 +47,7 @@ export function whyNotApprove(subject: Subject, decider: Decider): string | null
 /** The other name under which they have approved what still waits for somebody else, or null. */
 function otherName({ state, votes }: Subject, { by, person }: Decider): string | null {
   if (state !== 'pending') return null;
-  const own = votes.filter((vote) => vote.verdict === 'approve' && vote.person === person);
+  const isSame = (vote: Approval['votes'][number]) => vote.person.toLowerCase() === person.toLowerCase();
+  const own = votes.filter((vote) => vote.verdict === 'approve' && isSame(vote));
   return own.some(({ principal }) => principal === by) ? null : (own[0]?.principal ?? null);
 }

@@ -157,10 +157,15 @@ const NAMES_OF = (keys: string, relation: string) => `
      FROM pg_catalog.unnest(${keys}) WITH ORDINALITY k(n, i)
      JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) ${relation} AND a.attnum OPERATOR(pg_catalog.=) k.n)`;
 
+/** The OID of xml, of which the server sends another declaration than is stored. */
+const XML = `'142'::pg_catalog.oid`;
+
 const COLUMNS = `
   (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'name', a.attname, 'attribute', a.attnum, 'notNull', a.attnotnull, 'generated', a.attgenerated,
-      'identity', a.attidentity, 'hasDefault', a.atthasdef, 'binary', b.binary,
+      'identity', a.attidentity, 'hasDefault', a.atthasdef, 'binary', b.binary AND NOT b.xml,
+      'xml', CASE WHEN NOT b.xml THEN NULL
+        WHEN ${XML} OPERATOR(pg_catalog.=) ANY (ARRAY[a.atttypid, t.typbasetype]) AND t.typelem OPERATOR(pg_catalog.=) 0 THEN 'plain' ELSE 'within' END,
       'collation', CASE WHEN a.attcollation OPERATOR(pg_catalog.<>) t.typcollation
         THEN pg_catalog.quote_ident(ln.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(l.collname) END,
       'type', pg_catalog.jsonb_build_object('oid', a.atttypid::pg_catalog.int8, 'schema', tn.nspname, 'name', t.typname,
@@ -262,7 +267,8 @@ parts(root, oid) AS (
 ),
 binaries AS MATERIALIZED (
   SELECT p.root, pg_catalog.bool_and(t.typsend::pg_catalog.oid OPERATOR(pg_catalog.<>) 0
-                                 AND t.typreceive::pg_catalog.oid OPERATOR(pg_catalog.<>) 0) AS binary
+                                 AND t.typreceive::pg_catalog.oid OPERATOR(pg_catalog.<>) 0) AS binary,
+         pg_catalog.bool_or(t.oid OPERATOR(pg_catalog.=) ${XML}) AS xml
     FROM parts p JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.oid GROUP BY p.root
 )
 SELECT pg_catalog.jsonb_build_object(

@@ -32,6 +32,8 @@ export interface Column {
   readonly collation: string | null;
   /** Whether the type, and all that it is made of, can be sent and received in binary. */
   readonly binary: boolean;
+  /** It is xml, or a domain of it, or has xml within. */
+  readonly xml?: 'plain' | 'within' | null;
 }
 
 /** A unique index on plain columns without a condition. */

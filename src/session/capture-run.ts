@@ -16,17 +16,12 @@ import { Frontend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
+import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
-import {
-  type Again,
-  type CapturedPart,
-  type CaptureWay,
-  type Prepared,
-  StatementGate,
-} from './statement-gate.ts';
+import { StatementGate } from './statement-gate.ts';
 
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
@@ -107,20 +102,8 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
       const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
-      return {
-        plan,
-        capture,
-        writer,
-        folder,
-        facts,
-        way,
-        required,
-        hidden,
-        connection,
-        part,
-        again,
-        sharesSnapshot,
-      };
+      const snapshot = { plan, capture, writer, folder, facts, required };
+      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
@@ -198,7 +181,16 @@ const LOCKING = `DO LANGUAGE plpgsql ${BODY} BEGIN `;
 /** Older servers let nobody lock a table in a segment that has no BEGIN, except from within a function. */
 function lockingInSegment(plan: CapturePlan): CapturePlan {
   if (plan.lock === null || plan.lock.startsWith(LOCKING)) return plan;
-  return { ...plan, lock: `${LOCKING}${plan.lock}; END ${BODY}` };
+  return { ...plan, lock: lockInSegment(plan.lock) };
+}
+
+export function lockInSegment(lock: string): string {
+  return `${LOCKING}${lock}; END ${BODY}`;
+}
+
+/** It is about to run without. */
+export function isLeftOut(outcome: CaptureOutcome): boolean {
+  return outcome.kind === 'without' && outcome.begun !== true;
 }
 
 export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {

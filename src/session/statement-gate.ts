@@ -2,12 +2,9 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { type Capture, plainQuery } from '../snapshot/capture.ts';
-import type { ServerFacts } from '../snapshot/counts.ts';
-import type { CapturePlan } from '../snapshot/plan.ts';
+import { HiddenQueryError } from '../catalog/connection.ts';
+import { plainQuery } from '../snapshot/capture.ts';
 import { captureAfter, type Proof } from '../snapshot/prove.ts';
-import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import {
   decodeErrorFields,
   type ErrorFields,
@@ -17,49 +14,13 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
+import { approvedRowsOf, exceedsByCapture, exceedsByTag } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
-import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
+import type { Prepared, PreparedSnapshot } from './prepared.ts';
 import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
-
-/**
- * Whose transaction a captured statement runs in. `own`: a Query, in one that the gateway has begun and commits.
- * `block`: a Query, in the client's. `segment`: an Execute, in that of its segment.
- */
-export type CaptureWay = 'own' | 'block' | 'segment';
-
-/** What was captured of a statement that is about to run. */
-export interface Prepared {
-  readonly plan: CapturePlan;
-  readonly capture: Capture;
-  readonly writer: SnapshotWriter;
-  readonly folder: string;
-  readonly facts: (read: ServerFacts) => SnapshotFacts;
-  readonly way: CaptureWay;
-  readonly required: boolean;
-  readonly hidden: HiddenQueries;
-  /** Whose queries end as the way asks for. */
-  readonly connection: HiddenConnection;
-  /** It is one of several statements of a Query, which is answered as a whole by whoever sends them. */
-  readonly part: CapturedPart | null;
-  /** Captures it once more, in another transaction of ours; null where there is none to begin. */
-  readonly again: (() => Promise<Again | null>) | null;
-  /** The transaction is one of ours that reads by one snapshot, which the client has not asked for. */
-  readonly sharesSnapshot: boolean;
-}
-
-/** What is about to run once more, and what sends it. */
-export interface Again {
-  readonly prepared: Prepared;
-  readonly send: (gate: StatementGate) => void;
-}
-
-export interface CapturedPart {
-  /** What tells that it succeeded is kept from the client. */
-  readonly keepsTag: boolean;
-}
 
 const SERIALIZATION_FAILURE = '40001';
 
@@ -120,14 +81,14 @@ export class StatementGate {
    * round trip; where it fails, that fails with it.
    */
   sent(): void {
-    if (this.prepared.way !== 'own') return;
-    const proving = this.prove();
-    proving.catch(() => {});
-    this.proving = proving;
+    const { way, snapshot } = this.prepared;
+    if (way !== 'own' || snapshot === null) return;
+    this.proving = this.prove(snapshot);
+    this.proving.catch(() => {});
   }
 
-  private prove(): Promise<Proof> {
-    const { connection, plan, capture, writer } = this.prepared;
+  private prove({ plan, capture, writer }: PreparedSnapshot): Promise<Proof> {
+    const { connection } = this.prepared;
     return captureAfter(connection, plan, capture, () => this.tag ?? '', writer);
   }
 
@@ -159,7 +120,7 @@ export class StatementGate {
     this.entry.end = 'failed';
     this.entry.sqlstate = sqlstate;
     if (this.prepared.way !== 'segment') return true;
-    void this.prepared.writer.abort();
+    this.abort();
     this.release({ kind: 'told' });
     return true;
   }
@@ -167,13 +128,13 @@ export class StatementGate {
   /** It never runs. */
   discarded(): void {
     this.entry.end = 'not-run';
-    void this.prepared.writer.abort();
+    this.abort();
     this.end();
   }
 
   /** The connection went while the statement ran. */
   lost(): void {
-    void this.prepared.writer.abort();
+    this.abort();
     this.release({ kind: 'lost' });
   }
 
@@ -191,9 +152,9 @@ export class StatementGate {
   }
 
   private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending | null> {
-    const { way, writer, hidden, connection } = this.prepared;
+    const { way, hidden, connection } = this.prepared;
     if (this.tag === null || status !== 'T') {
-      void writer.abort();
+      this.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       const { untold } = this;
       if (untold === null) return { kind: 'told' };
@@ -202,14 +163,14 @@ export class StatementGate {
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
-      void writer.abort();
+      this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await this.failTransaction();
       return outcome.passes === true && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
     if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
-      void writer.abort();
+      this.abort();
       await connection.run(plainQuery('ROLLBACK'), () => {});
       return { kind: 'failed', error: auditFailedError() };
     }
@@ -223,7 +184,7 @@ export class StatementGate {
         this.entry.decision = noted(this.entry.decision, outcome.snapshotId, outcome.why);
         throw error;
       }
-      void writer.abort();
+      this.abort();
       return { kind: 'failed', error: nativeError(error) };
     }
   }
@@ -243,7 +204,7 @@ export class StatementGate {
     });
     await state.untilHiddenOver();
     if (next === null || state.transactionStatus !== 'T') {
-      if (next !== null) void next.prepared.writer.abort();
+      if (next !== null) void next.prepared.snapshot?.writer.abort();
       if (state.transactionStatus !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       return false;
     }
@@ -257,15 +218,16 @@ export class StatementGate {
 
   private mayRunAgain(): boolean {
     const { client } = this.state;
-    const { again, plan } = this.prepared;
-    if (again === null || plan.opaque || this.tries >= LIMITS.snapshotTriesMax) return false;
+    const { again, snapshot } = this.prepared;
+    if (again === null || snapshot === null || snapshot.plan.opaque) return false;
+    if (this.tries >= LIMITS.snapshotTriesMax) return false;
     return client.bytesOut === this.toldBytes && !client.socket.destroyed;
   }
 
   private async settleExecute(): Promise<Ending> {
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
-      void this.prepared.writer.abort();
+      this.abort();
       if (!this.state.discarding) await this.failTransaction();
     }
     return outcome;
@@ -294,18 +256,29 @@ export class StatementGate {
     return { kind: 'failed', error: snapshotFailedError(outcome.why) };
   }
 
+  private abort(): void {
+    void this.prepared.snapshot?.writer.abort();
+  }
+
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
-    const { plan, writer, facts, required, connection } = this.prepared;
+    const { snapshot, connection } = this.prepared;
+    const approved = approvedRowsOf(this.entry.decision);
+    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, snapshot !== null);
+    if (exceeds !== null) return { kind: 'failed', error: exceeds };
+    if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
+    const { plan, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
-      const proof = await (this.proving ?? this.prove());
+      const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
         if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
+      const more = approved === null ? null : exceedsByCapture(approved, proof.tables);
+      if (more !== null) return { kind: 'failed', error: more };
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
       if (none && plan.sequences.length === 0) {
         void writer.abort();
@@ -334,7 +307,7 @@ export class StatementGate {
   private async stored<T>(storing: Promise<T>): Promise<T> {
     const { patienceMs } = this.state.services.snapshots!;
     const late = () => {
-      void storing.catch(() => {}).then(() => this.prepared.writer.abort());
+      void storing.catch(() => {}).then(() => this.abort());
       return new Error(`it was not stored within ${patienceMs} ms`);
     };
     // Without the server nothing is going to be committed, and a stop does not wait for a storage that hangs.
@@ -350,7 +323,7 @@ export class StatementGate {
 
   private release(ending: Ending): void {
     const { state, entry } = this;
-    const { part } = this.prepared;
+    const { part, snapshot } = this.prepared;
     this.ending = ending;
     const isQuery = this.prepared.way !== 'segment';
     const parts: Buffer[] = [];
@@ -358,10 +331,10 @@ export class StatementGate {
       const complete = Buffer.from(`${this.tag ?? ''}\0`, 'latin1');
       entry.end = this.tag === null ? 'suspended' : 'completed';
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
-      entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
+      if (snapshot !== null) entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
       // Before anything is sent that ends the transaction.
-      if (ending.snapshotId !== null && this.prepared.way !== 'own')
-        state.fates.add(this.prepared.folder, isQuery);
+      if (ending.snapshotId !== null && snapshot !== null && this.prepared.way !== 'own')
+        state.fates.add(snapshot.folder, isQuery);
       if (part?.keepsTag !== true) {
         parts.push(
           this.tag === null

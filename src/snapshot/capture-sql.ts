@@ -39,13 +39,19 @@ export function from(relation: Relation, only = relation.kind !== 'partitioned t
   return `${only ? 'ONLY ' : ''}${quoteQualified(relation.schema, relation.name)}`;
 }
 
-/** What of a row is captured: where it is, and its columns, but for those that the server computes. */
+/**
+ * What of a row is captured: where it is, and its columns, but for those that the server computes. What is sent of xml
+ * has no declaration, or another than was stored; a cast leaves it as it is.
+ */
 export function capturedColumns(alias: string, columns: readonly Column[]): string {
   const name = quoteName(alias);
   return [
     `${name}.tableoid`,
     `${name}.ctid`,
-    ...columns.map((column) => `${name}.${quoteName(column.name)}`),
+    ...columns.map(({ name: column, xml }) => {
+      const value = `${name}.${quoteName(column)}`;
+      return xml === 'plain' ? `${value}::pg_catalog.text` : value;
+    }),
   ].join(', ');
 }
 

@@ -30,8 +30,11 @@ export function problemOfTexts(
   tables: readonly PlannedTable[],
   { textExact }: Pick<CatalogAnswer, 'textExact'>,
 ): string | null {
+  const columns = tables.flatMap((table) => table.columns);
+  const within = columns.find(({ xml }) => xml === 'within');
+  if (within !== undefined) return `${within.name} has xml within, of which the server does not send all`;
   if (textExact) return null;
-  const column = tables.flatMap(({ columns }) => columns).find(({ binary }) => !binary);
+  const column = columns.find(({ binary, xml }) => !binary && xml !== 'plain');
   if (column === undefined) return null;
   return `${column.name} has no binary form, and by DateStyle, IntervalStyle or extra_float_digits its text is not exact`;
 }

@@ -105,6 +105,7 @@ function approvalWrites(
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?
      where id = ? and state = '${PENDING}'`,
   );
+  const forget = database.prepare('delete from approval_previews where approval_id = ?');
   const consume = database.prepare(
     `update approvals set consumed_at_ms = ?, consumed_by = ?
      where id = ? and state = 'approved' and consumed_at_ms is null and grant_until_ms > ?`,
@@ -133,6 +134,8 @@ function approvalWrites(
     approvalText: (id) => texts.of(id),
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
+      // Nobody decides any more what the client itself has given up.
+      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) forget.run(id);
       const row = approval(id);
       return row === null ? null : { changed, row };
     },
@@ -167,7 +170,7 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
-      const people = new Set(given.map((each) => each.person)).size;
+      const people = new Set(given.map((each) => each.person.toLowerCase())).size;
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
       } else if (breakGlass || people >= vote.needed) {

@@ -305,7 +305,7 @@ const COLUMNS = `WITH RECURSIVE parts(root, oid) AS (
   SELECT coalesce(jsonb_agg(jsonb_build_object('name', a.attname, 'attribute', a.attnum,
       'type', jsonb_build_object('oid', t.oid::int8, 'schema', n.nspname, 'name', t.typname, 'modifier', a.atttypmod),
       'not_null', a.attnotnull, 'generated', a.attgenerated, 'identity', a.attidentity,
-      'format', CASE WHEN b.binary THEN 'binary' ELSE 'text' END) ORDER BY a.attnum), '[]')::text
+      'format', CASE WHEN b.binary AND t.oid <> 142 AND t.typbasetype <> 142 THEN 'binary' ELSE 'text' END) ORDER BY a.attnum), '[]')::text
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace JOIN binaries b ON b.root = a.atttypid
    WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
 

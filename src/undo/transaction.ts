@@ -42,6 +42,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, YMD',
   IntervalStyle: 'postgres',
+  xmloption: 'content',
   standard_conforming_strings: 'on',
   client_min_messages: 'warning',
   statement_timeout: '0',

@@ -69,9 +69,33 @@ describe('GET /v1/events', () => {
     await until(() => admin.events.listening === 0);
   });
 
+  it('ends where its token may do less than before', async () => {
+    const reader = await stream(admin.token(['approval:read', 'metadata:read'], 'weaker'));
+    await reader.events(1);
+    const token = admin.tokens.pop()!;
+    admin.tokens.push({ ...token, scopes: ['approval:read'] });
+    said(11);
+    await reader.ended;
+  });
+
+  it('has only so many of one reader, who keeps nobody else from it', async () => {
+    const token = admin.token(['approval:read'], 'greedy');
+    const readers = await Promise.all(
+      Array.from({ length: LIMITS.adminStreamsOfOneMax }, () => stream(token)),
+    );
+    expect((await admin.ask('GET', '/v1/events', token)).status).toBe(503);
+    const other = await stream(admin.token(['approval:read'], 'modest'));
+    for (const reader of [...readers, other]) reader.close();
+    await until(() => admin.events.listening === 0);
+  });
+
   it('has only so many readers', async () => {
     const token = admin.token(['approval:read']);
-    const readers = await Promise.all(Array.from({ length: LIMITS.adminStreamsMax }, () => stream(token)));
+    const all = LIMITS.adminStreamsMax / LIMITS.adminStreamsOfOneMax;
+    const tokens = Array.from({ length: all }, (_, n) => admin.token(['approval:read'], `reader ${n}`));
+    const readers = await Promise.all(
+      Array.from({ length: LIMITS.adminStreamsMax }, (_, n) => stream(tokens[n % all]!)),
+    );
     expect(await admin.ask('GET', '/v1/events', token)).toMatchObject({
       status: 503,
       body: { type: 'urn:holdfast:problem:unavailable' },

@@ -178,6 +178,21 @@ describe('whoever may make tokens', () => {
     expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(200);
   });
 
+  it('revokes no token that may do more', async () => {
+    const weak = makeToken('weak', ['token:write', 'audit:read']);
+    const like = makeToken('like', ['audit:read']);
+    const strong = makeToken('strong', ['*']);
+    admin.tokens.push(weak.token, like.token, strong.token);
+    const revoke = (name: string) => admin.ask('DELETE', `/v1/tokens/${name}`, weak.secret);
+    expect(await revoke('strong')).toMatchObject({
+      status: 403,
+      body: { detail: expect.stringContaining('*') },
+    });
+    expect((await revoke('like')).status).toBe(200);
+    admin.tokens.splice(admin.tokens.indexOf(weak.token), 1);
+    admin.tokens.splice(admin.tokens.indexOf(strong.token), 1);
+  });
+
   it('shows none again', async () => {
     const { body } = await make(all, {});
     const list = await admin.ask('GET', '/v1/tokens', all);

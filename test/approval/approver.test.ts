@@ -32,6 +32,9 @@ describe('somebody with two names', () => {
     expect(whyNotApprove(approval, two)).toBe(
       "two is the same person as one, who has approved it already: one has made the other's token, or somebody both",
     );
+    expect(whyNotApprove(approval, person('two', null, { person: 'Ana' }))).toMatch(
+      /is the same person as one/,
+    );
     expect(whyNotApprove(approval, person('one', null, { person: 'ana' }))).toBeNull();
     expect(whyNotApprove(approval, person('ben'))).toBeNull();
   });

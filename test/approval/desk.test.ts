@@ -318,6 +318,25 @@ describe('a ticket', () => {
     expect((await ask({ role: 'other', binding: { ...binding, key: 'more' } })).kind).toBe('answered');
   });
 
+  it('is not asked for and given up without end', async () => {
+    const giveUp = async (role: string) => {
+      const asked = await desk.request(wanted({ role }));
+      if (asked.kind !== 'waits') throw new Error(asked.kind);
+      asked.held.end('canceled');
+      await asked.held.outcome;
+    };
+    let times = 0;
+    const many = async () => {
+      for (; times < LIMITS.approvalsAtOnce * 2; times++) await giveUp('app');
+    };
+    await expect(many()).rejects.toMatchObject({
+      code: 'TOO_MANY_HELD',
+      message: 'the role app has asked for too many approvals lately',
+    });
+    expect(times).toBeGreaterThanOrEqual(LIMITS.approvalsAtOnce);
+    await giveUp('other');
+  });
+
   it('may change as many rows as those who approved were shown, or about as many', async () => {
     desk.takeRowsFrom(async () => 100);
     for (const [rows, kind] of [

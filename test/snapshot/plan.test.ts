@@ -15,7 +15,7 @@ const SCHEMA = `
   SET search_path = s;
   CREATE TABLE t (id int PRIMARY KEY, n int, name text);
   CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE);
-  CREATE TABLE bare (a int, b text);
+  CREATE TABLE bare (a int, b text); CREATE TABLE letters (x xml[]);
   INSERT INTO t SELECT i, i % 5, 'row ' || i FROM generate_series(1, 20) i;
   INSERT INTO child SELECT i, i FROM generate_series(1, 10) i;
   INSERT INTO bare SELECT i % 3, 'same' FROM generate_series(1, 9) i;
@@ -115,6 +115,8 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ['UPDATE t SET id = DEFAULT', 'the new key is not a plain expression'],
       ['UPDATE t SET id = bare.a FROM bare WHERE bare.a = t.n', 'the new key comes from other rows'],
       ['UPDATE t SET n = 1 FROM bare WHERE CURRENT OF c', 'other tables stand beside its WHERE CURRENT OF'],
+      ['DELETE FROM letters', 'x has xml within'],
+      ['TRUNCATE letters', 'x has xml within'],
       ['DELETE FROM no_such_table', 'its target does not exist'],
       [
         "INSERT INTO t VALUES (1, 2, 'x') ON CONFLICT (name) DO UPDATE SET n = 1",

@@ -28,6 +28,9 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
         throw new RequestProblem('unavailable', { detail: 'too many streams are open' });
       }
       const principal = request.principal!;
+      if (events.listeningBy(principal.name) >= LIMITS.adminStreamsOfOneMax) {
+        throw new RequestProblem('unavailable', { detail: `${principal.name} has too many streams open` });
+      }
       const watchesStatus = grants(principal, 'metadata:read');
       reply.hijack();
       const { raw } = reply;
@@ -47,7 +50,10 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
       };
       beat();
       const timer = setInterval(beat, LIMITS.adminStreamBeatMs).unref();
-      const leave = events.listen((frame) => (holds(principal, deps) ? send(frame) : raw.end()));
+      const leave = events.listen(
+        (frame) => (holds(principal, deps) ? send(frame) : raw.end()),
+        principal.name,
+      );
       raw.once('close', () => {
         clearInterval(timer);
         leave();
@@ -56,9 +62,10 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
   );
 }
 
-/** Whether a token has neither ended nor been taken away since the stream was opened. */
+/** Whether a token has neither ended nor been taken away, in whole or in part, since the stream was opened. */
 function holds(principal: Token, deps: Pick<AdminDeps, 'tokens' | 'oidc'>): boolean {
   if (principal.expiresAtMs !== null && Date.now() >= principal.expiresAtMs) return false;
   if (principal.source === 'oidc') return deps.oidc() !== null;
-  return deps.tokens().some(({ sha256 }) => sha256 === principal.sha256);
+  const now = deps.tokens().find(({ sha256 }) => sha256 === principal.sha256);
+  return now !== undefined && String(now.scopes) === String(principal.scopes);
 }

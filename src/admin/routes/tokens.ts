@@ -94,10 +94,24 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       },
     },
     async ({ params: { name }, principal, ip }) => {
+      checkRevocation(
+        principal!,
+        principals.list().find((token) => token.name === name),
+      );
       await principals.revoke(name, `token:${principal!.name}`, ip);
       return { revoked: name };
     },
   );
+}
+
+/** Who may do less does not lock out who may do more; that one has been made by the other changes nothing. */
+function checkRevocation(by: Token, token: Token | undefined): void {
+  if (token === undefined || grantsEverything(by)) return;
+  const lacking = token.scopes.find((scope) => !by.scopes.includes(scope));
+  if (lacking === undefined) return;
+  throw new RequestProblem('forbidden', {
+    detail: `${token.name} has ${lacking}, which ${by.name} does not`,
+  });
 }
 
 function checkGift(
