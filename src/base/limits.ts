@@ -276,6 +276,8 @@ export const LIMITS = {
   approvalsAtOnce: 1_200,
   approvalsPerS: 5,
   approvalsRolesMax: 10_000,
+  /** Of each statement in a list. */
+  approvalListChars: 1_000,
   /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
   approvalTextBytes: 1024 * 1024,
   /** Of all such texts together; beyond, the oldest are let go. */

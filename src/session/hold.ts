@@ -242,7 +242,7 @@ export class HoldDesk {
   private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
     if (sent?.call !== undefined) return shownCall(sent.call, called);
     // A character that nobody could read would hide what is there.
-    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text));
+    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text), sent);
   }
 
   /** A transaction that waits keeps its locks from others, and its snapshot from being cleared away. */
