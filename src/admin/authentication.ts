@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { nowMs } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import { Rates } from '../base/rates.ts';
 import type { AdminDeps } from './deps.ts';
 import { RequestProblem } from './problems.ts';
-import { RequestRates } from './request-rates.ts';
 import { findToken, grants, type RouteScope, type Token } from './tokens.ts';
 import { WrongTokens } from './wrong-tokens.ts';
 
@@ -21,7 +22,11 @@ declare module 'fastify' {
 /** The hook that lets a request through to its route, or throws the problem with it. */
 export function authenticator(deps: Pick<AdminDeps, 'tokens' | 'oidc' | 'hostNames'>) {
   const wrongTokens = new WrongTokens();
-  const rates = new RequestRates();
+  const rates = new Rates({
+    atOnce: LIMITS.adminRequestsAtOnce,
+    perS: LIMITS.adminRequestsPerS,
+    namesMax: LIMITS.adminPrincipalsMax,
+  });
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (deps.hostNames === 'loopback' && !isLoopbackName(request.host)) {
       throw new RequestProblem('misdirected-request', { detail: 'use 127.0.0.1 or localhost' });

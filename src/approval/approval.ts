@@ -145,6 +145,8 @@ export interface HeldStatement {
    * else has run it on the approval that was waited for, so that it is to be asked for again.
    */
   readonly outcome: Promise<HoldOutcome | null>;
+  /** How many rows those who decided were shown; null where that was not exact. */
+  rowsShown(): Promise<number | null>;
   /** How it would differ from what was asked for if it ran now; it is to be asked for again where that is anything. */
   driftOf(now: NewApproval): Promise<readonly string[]>;
   /** The client gave up; does nothing once the hold has ended. */
@@ -155,7 +157,7 @@ export interface HeldStatement {
 export type Asked =
   | { readonly kind: 'waits'; readonly id: string; readonly isNew: boolean; readonly held: HeldStatement }
   /** `approval` is what was approved, and is used up now. */
-  | { readonly kind: 'granted'; readonly approval: Approval }
+  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: number | null }
   | {
       readonly kind: 'answered';
       readonly id: string;

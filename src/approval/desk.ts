@@ -4,6 +4,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { Rates } from '../base/rates.ts';
 import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
 import type {
   Approval,
@@ -71,6 +72,11 @@ export class StoredApprovalDesk implements ApprovalDesk {
   readonly #pending = new Map<string, Pending>();
   readonly #ofRole = new Map<string, number>();
   readonly #listeners = new Set<ApprovalListener>();
+  readonly #rates = new Rates({
+    atOnce: LIMITS.approvalsAtOnce,
+    perS: LIMITS.approvalsPerS,
+    namesMax: LIMITS.approvalsRolesMax,
+  });
   #base = '';
   /** Requests that are on their way to the store, which count against the limit as well. */
   #asking = 0;
@@ -120,7 +126,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     switch (precedent.kind) {
       case 'granted':
         this.#tell((listener) => listener.changed?.(precedent.approval));
-        return { kind: 'granted', approval: precedent.approval };
+        return { kind: 'granted', approval: precedent.approval, rowsShown: precedent.rowsShown };
       case 'denied':
         return {
           kind: 'answered',
@@ -251,12 +257,22 @@ export class StoredApprovalDesk implements ApprovalDesk {
 
   #refuseTooMany(role: string): void {
     const ofAll = this.#pending.size + this.#asking >= LIMITS.approvalsPendingMax;
-    if (!ofAll && (this.#ofRole.get(role) ?? 0) < LIMITS.approvalsPendingOfRoleMax) return;
+    if (!ofAll && (this.#ofRole.get(role) ?? 0) < LIMITS.approvalsPendingOfRoleMax)
+      return this.#refuseTooOften(role);
     throw new HoldfastError(
       'TOO_MANY_HELD',
       `too many statements${ofAll ? '' : ` of the role ${role}`} are waiting for approval`,
       { hint: 'Try again when some of them have been decided.' },
     );
+  }
+
+  /** What is asked for and given up at once is kept as well, and would fill the disk. */
+  #refuseTooOften(role: string): void {
+    const waitS = this.#rates.take(role, nowMs());
+    if (waitS === 0) return;
+    throw new HoldfastError('TOO_MANY_HELD', `the role ${role} has asked for too many approvals lately`, {
+      hint: `Try again in ${waitS} s.`,
+    });
   }
 
   /** For one that was asked for before, and of which nothing has been decided. */
@@ -298,7 +314,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
     waiters.add(resolve);
     const end = (how: 'canceled' | 'disconnected') => void this.#end(id, how);
-    return { id, outcome: promise, driftOf: (now) => this.#precedents.drift(approval, now), end };
+    return { id, outcome: promise, ...this.#comparing(approval), end };
   }
 
   /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
@@ -317,7 +333,13 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const end = (kind: 'canceled' | 'disconnected') => {
       if (waiters.delete(resolve)) resolve({ kind });
     };
-    return { id, outcome: promise.then(use), driftOf: (now) => this.#precedents.drift(approval, now), end };
+    return { id, outcome: promise.then(use), ...this.#comparing(approval), end };
+  }
+
+  #comparing(approval: Approval): Pick<HeldStatement, 'driftOf' | 'rowsShown'> {
+    const precedents = this.#precedents;
+    const driftOf = (now: NewApproval) => precedents.drift(approval, now);
+    return { driftOf, rowsShown: () => precedents.rowsShown(approval) };
   }
 
   /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */

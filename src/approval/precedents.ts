@@ -8,7 +8,7 @@ import { approvalOf } from './stored-approval.ts';
 
 /** What has come of the same request before; `overtaken` are those that nobody need decide any more. */
 export type Precedent = { readonly overtaken: readonly string[] } & (
-  | { readonly kind: 'granted'; readonly approval: Approval }
+  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: number | null }
   | { readonly kind: 'denied'; readonly approval: Approval }
   | { readonly kind: 'pending'; readonly approval: Approval }
   /** Nothing that helps; `drift` is why not what has been approved. */
@@ -44,10 +44,11 @@ export class Precedents {
       } else if (differs.length === 0 && isDeniedLately(earlier)) {
         return { kind: 'denied', approval: earlier, overtaken };
       } else if (isGranted(earlier)) {
-        const all = differs.length > 0 ? differs : await this.#driftOfRows(earlier, wanted);
+        const shown = differs.length > 0 ? null : await this.rowsShown(earlier);
+        const all = differs.length > 0 ? differs : await driftFrom(shown, wanted);
         if (all.length === 0) {
           const used = await this.#use(earlier, wanted);
-          if (used !== null) return { kind: 'granted', approval: used, overtaken };
+          if (used !== null) return { kind: 'granted', approval: used, rowsShown: shown, overtaken };
         } else if (drift.length === 0) drift = all;
       }
     }
@@ -57,15 +58,7 @@ export class Precedents {
   /** How what was approved differs from what is wanted now; no rows are counted where something else does already. */
   async drift(approved: Approval, wanted: NewApproval): Promise<readonly string[]> {
     const drift = driftOf(approved, wanted);
-    return drift.length > 0 ? drift : await this.#driftOfRows(approved, wanted);
-  }
-
-  async #driftOfRows(approved: Approval, wanted: NewApproval): Promise<readonly string[]> {
-    const shown = await this.rowsShown(approved);
-    if (shown === null) return [];
-    const rows = (await wanted.countRows?.()) ?? null;
-    const drift = driftOfRows(shown, rows, wanted.binding.rowsTolerance);
-    return drift === null ? [] : [drift];
+    return drift.length > 0 ? drift : await driftFrom(await this.rowsShown(approved), wanted);
   }
 
   /** Null where another has used it meanwhile. */
@@ -74,6 +67,13 @@ export class Precedents {
     if (!(await this.#store.consumeGrant(earlier.id, consumedAtMs, sessionId))) return null;
     return { ...earlier, grant: { ...earlier.grant!, consumedAtMs, consumedBy: sessionId } };
   }
+}
+
+async function driftFrom(shown: number | null, wanted: NewApproval): Promise<readonly string[]> {
+  if (shown === null) return [];
+  const rows = (await wanted.countRows?.()) ?? null;
+  const drift = driftOfRows(shown, rows, wanted.binding.rowsTolerance);
+  return drift === null ? [] : [drift];
 }
 
 function isOpenTicket({ state, mode, expiresAtMs }: Approval): boolean {

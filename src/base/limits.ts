@@ -268,6 +268,12 @@ export const LIMITS = {
   approvalsPendingMax: 10_000,
   /** Of one role, so that a program in a loop leaves room for others. */
   approvalsPendingOfRoleMax: 1_000,
+  /** What a role may newly ask for at once and for ever, since all of it is kept; roles of which that is remembered. */
+  approvalsAtOnce: 1_200,
+  approvalsPerS: 5,
+  approvalsRolesMax: 10_000,
+  /** Of each statement in a list. */
+  approvalListChars: 1_000,
   /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
   approvalTextBytes: 1024 * 1024,
   /** Of all such texts together; beyond, the oldest are let go. */

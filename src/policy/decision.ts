@@ -37,6 +37,12 @@ export type RowsTolerance =
   | { readonly unit: 'percent'; readonly percent: number }
   | { readonly unit: 'rows'; readonly rows: number };
 
+/** How many rows were approved. */
+export interface ApprovedRows {
+  readonly rows: number;
+  readonly tolerance: RowsTolerance;
+}
+
 /** How a statement is held, and who may let it go. */
 export interface HoldTerms {
   readonly mode: HoldMode;
@@ -76,6 +82,8 @@ export interface Hold extends Ground, HoldTerms {
   readonly withoutPlan?: WithoutPlan;
   /** As of a Snapshot, once the statement has been approved. */
   readonly taken?: string;
+  /** Once it has been approved, and what those who did were shown was exact. */
+  readonly approvedRows?: ApprovedRows;
 }
 export interface Block extends Ground {
   readonly action: 'block';

@@ -1,4 +1,4 @@
-import type { RowsTolerance } from './decision.ts';
+import type { ApprovedRows, RowsTolerance } from './decision.ts';
 
 export const ROWS_TOLERANCE_HINT = 'expected a number of rows, like 100, or a share of them, like "10%"';
 
@@ -17,6 +17,11 @@ export function formatRowsTolerance(tolerance: RowsTolerance): string {
 export function isWithin(tolerance: RowsTolerance, approvedRows: number, rows: number): boolean {
   const allowed = tolerance.unit === 'rows' ? tolerance.rows : (approvedRows * tolerance.percent) / 100;
   return Math.abs(rows - approvedRows) <= allowed;
+}
+
+/** How many it may be at most. */
+export function mostRows({ rows, tolerance }: ApprovedRows): number {
+  return rows + (tolerance.unit === 'rows' ? tolerance.rows : (rows * tolerance.percent) / 100);
 }
 
 /** Which of the two lets fewer rows differ; a share and a number are compared by what they say of a thousand rows. */

@@ -389,14 +389,9 @@ export class BackendMessages {
   }
 
   private parameterStatus(body: Buffer): ReplyVerdict {
-    const { state } = this;
     const parameter = decodeParameterStatus(body);
-    if (state.encodingAside !== null && parameter?.name === 'client_encoding') {
-      state.encodingAside = parameter.value;
-      return 'skip';
-    }
-    if (parameter !== null) state.parameterChanged(parameter.name, parameter.value);
-    return 'forward';
+    if (parameter === null) return 'forward';
+    return this.state.parameterChanged(parameter.name, parameter.value) ? 'forward' : 'skip';
   }
 }
 

@@ -103,7 +103,8 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
       const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
-      return { plan, capture, writer, folder, facts, way, required, hidden, connection, part, again };
+      const snapshot = { plan, capture, writer, folder, facts, required };
+      return { snapshot, way, hidden, connection, part, again };
     } catch (error) {
       void writer.abort();
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
@@ -159,7 +160,16 @@ const LOCKING = `DO LANGUAGE plpgsql ${BODY} BEGIN `;
 /** Older servers let nobody lock a table in a segment that has no BEGIN, except from within a function. */
 function lockingInSegment(plan: CapturePlan): CapturePlan {
   if (plan.lock === null || plan.lock.startsWith(LOCKING)) return plan;
-  return { ...plan, lock: `${LOCKING}${plan.lock}; END ${BODY}` };
+  return { ...plan, lock: lockInSegment(plan.lock) };
+}
+
+export function lockInSegment(lock: string): string {
+  return `${LOCKING}${lock}; END ${BODY}`;
+}
+
+/** It is about to run without. */
+export function isLeftOut(outcome: CaptureOutcome): boolean {
+  return outcome.kind === 'without' && outcome.begun !== true;
 }
 
 export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {

@@ -7,10 +7,13 @@ import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { ApprovedPortals } from './approved-portals.ts';
+import { isWatched } from './approved-rows.ts';
+import { watchExecute } from './approved-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
 import type { Doubts } from './doubts.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
 import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
@@ -47,6 +50,7 @@ function typesAt(bytes: Buffer, start: number, end: number): string {
 /** What the messages of the extended query protocol mean to the session. */
 export class ExtendedMessages {
   private readonly state: SessionState;
+  private readonly hidden: HiddenQueries;
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
   private readonly records: CommitRecord;
@@ -57,12 +61,14 @@ export class ExtendedMessages {
 
   constructor(
     state: SessionState,
+    hidden: HiddenQueries,
     holds: HoldDesk,
     snapshots: SnapshotDesk,
     records: CommitRecord,
     doubts: Doubts,
   ) {
     this.state = state;
+    this.hidden = hidden;
     this.holds = holds;
     this.snapshots = snapshots;
     this.records = records;
@@ -231,7 +237,7 @@ export class ExtendedMessages {
     const name = this.key(bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
     const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
-    if (captured !== null && captured.kind !== 'unplanned') return this.run(captured);
+    if (captured !== null && captured.kind !== 'unplanned') return this.run(captured, name);
     const { bound } = this.state;
     if (bound !== null && bound.name !== name) {
       const beside = this.besideBound(Frontend.Execute);
@@ -270,6 +276,10 @@ export class ExtendedMessages {
       } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     this.executes(analysis);
+    if (isWatched(portal.decision, analysis) && !this.ran.has(portal)) {
+      const watched = watchExecute(state, this.hidden, entry);
+      return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
+    }
     if (this.records.isAwaited(Frontend.Execute, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     const reply = this.state.replies.push(ReplyKind.Execute);
@@ -312,12 +322,17 @@ export class ExtendedMessages {
   }
 
   /** A write runs whole at the first Execute of its portal, and what comes by another is what was left of its rows. */
-  private run(captured: Captured): Verdict {
+  private run(captured: Captured, name: string): Verdict {
     const { bound } = this.state;
     this.state.bound = null;
     if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned') {
       this.ran.add(bound.portal);
       this.approved.hasRun(bound.portal);
+    }
+    const watched = bound === null && captured.kind === 'taken' ? this.state.portals.lookup(name) : null;
+    if (watched !== null && watched !== UNSETTLED) {
+      this.ran.add(watched);
+      this.approved.hasRun(watched);
     }
     return runCaptured(this.state, Frontend.Execute, captured);
   }

@@ -3,6 +3,8 @@ import { nowMs } from '../base/clock.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { isWatched } from './approved-rows.ts';
+import { watchQuery } from './approved-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
@@ -60,7 +62,14 @@ export class FrontendMessages {
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
-    this.extended = new ExtendedMessages(state, this.holds, this.snapshots, this.records, this.doubts);
+    this.extended = new ExtendedMessages(
+      state,
+      this.hidden,
+      this.holds,
+      this.snapshots,
+      this.records,
+      this.doubts,
+    );
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -255,6 +264,10 @@ export class FrontendMessages {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
       const capture = this.snapshots.capture(utf8, entry, decision);
       return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, capture));
+    }
+    if (isWatched(decision, analysis)) {
+      const watched = watchQuery(this.state, this.hidden, entry);
+      return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, watched));
     }
     if (this.records.isAwaited(Frontend.Query, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));

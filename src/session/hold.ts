@@ -120,7 +120,8 @@ export class HoldDesk {
       case 'granted': {
         const { id, resolvedBy, comment } = asked.approval;
         const approved = { kind: 'approved', by: resolvedBy ?? 'unknown', comment } as const;
-        return [ended(id, this.unlessGivenUp(approved), asApproved(decision, asked.approval)), []];
+        const to = withRows(asApproved(decision, asked.approval), asked.rowsShown);
+        return [ended(id, this.unlessGivenUp(approved), to), []];
       }
       case 'waits':
         return await this.wait(held, key, wanted, asked.held, preview, circumstances.idleMs);
@@ -163,7 +164,8 @@ export class HoldDesk {
     if (end.kind !== 'approved') return [ended(held.id, end, decision), []];
     const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
     const drift = this.givenUp === null ? await held.driftOf(now).catch(noneIfGivenUp) : [];
-    return [ended(held.id, this.unlessGivenUp(end), decision), drift];
+    const rows = await held.rowsShown();
+    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rows)), drift];
   }
 
   private async circumstances({ analysis, read, sent }: ToHold): Promise<Circumstances> {
@@ -240,7 +242,7 @@ export class HoldDesk {
   private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
     if (sent?.call !== undefined) return shownCall(sent.call, called);
     // A character that nobody could read would hide what is there.
-    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text));
+    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text), sent);
   }
 
   /** A transaction that waits keeps its locks from others, and its snapshot from being cleared away. */
@@ -307,6 +309,12 @@ function shown({ analysis, text, decision, parameters, sent }: ToHold): HeldText
 function textSent(sent: Sent | null): string | null {
   if (sent === null || sent.text === null || sent.call !== undefined) return null;
   return sent.text.includes(UNREADABLE) ? null : sent.text;
+}
+
+/** It is to change no more rows than these when it runs. */
+function withRows(decision: Hold, rows: number | null): Hold {
+  if (rows === null) return decision;
+  return Object.freeze({ ...decision, approvedRows: { rows, tolerance: decision.rowsTolerance } });
 }
 
 /** Whoever has approved it may have been told that there will be no snapshot. */

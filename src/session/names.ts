@@ -134,6 +134,16 @@ export class Names<T extends object> {
     return slot.unanswered > 0 ? UNSETTLED : slot.made;
   }
 
+  /** Keys of all that are named, also of what is asked for. */
+  names(): readonly string[] {
+    return [...this.named.keys()];
+  }
+
+  /** Whether SQL text of an earlier segment, not answered yet, may have changed any name. */
+  get unsettled(): boolean {
+    return this.unansweredSql > this.openSql;
+  }
+
   /** As `lookup`, where it does no harm to be wrong for a moment. */
   peek(name: string): T | null {
     const slot = name === '' ? this.unnamed : this.named.get(name);

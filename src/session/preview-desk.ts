@@ -12,10 +12,10 @@ import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { parametersOf } from './bound-parameters.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
 import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
-import { parametersOf } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { NOT_UTF8 } from './text-encoding.ts';
 

@@ -220,6 +220,21 @@ export function driftError(reason: string, exceeds: boolean): ErrorFields {
   );
 }
 
+export function approvedRowsError(rows: string, approved: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement taken back because it changed more rows than were approved',
+    `${rows}, and ${approved} were approved.`,
+    'Run it again, so that people are asked about what it changes by now.',
+  );
+}
+
+export function uncountedRowsError(why: string): ErrorFields {
+  const message =
+    'statement refused because it could not be seen whether it changes the rows that were approved';
+  return error('STATEMENT_BLOCKED', message, `${why}.`, 'Send a Sync in front of it, and run it again.');
+}
+
 export function snapshotFailedError(reason: string): ErrorFields {
   return error(
     'SNAPSHOT_FAILED',

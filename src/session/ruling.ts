@@ -164,7 +164,11 @@ function decided(
     return { kind: 'refuse', decision: noted(refused, null, reason), error, approvalId, holdMs };
   };
   const askFor = (asked: Hold): Ruling => {
-    if (held !== null && isApproved(held, asked)) return { kind: 'run', decision: asked, approvalId, holdMs };
+    if (held !== null && isApproved(held, asked)) {
+      const { approvedRows } = held.approved;
+      const decision = approvedRows === undefined ? asked : Object.freeze({ ...asked, approvedRows });
+      return { kind: 'run', decision, approvalId, holdMs };
+    }
     return { kind: 'wait', until: holds.hold({ analysis, decision: asked, text, parameters, read, sent }) };
   };
   switch (decision.action) {

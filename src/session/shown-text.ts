@@ -1,5 +1,7 @@
 import type { Analysis } from '../sql/effects.ts';
+import { preparedForCode } from './code-prepared.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
+import { type Sent, textsSent } from './sent.ts';
 import type { SessionState } from './state.ts';
 import { executedNames } from './understanding.ts';
 
@@ -9,6 +11,7 @@ export function shownText(
   read: Analysis,
   analysis: Analysis,
   text: string | null,
+  sent: Sent | null,
 ): string {
   const parts = [analysis.redacted ?? text ?? ''];
   for (const name of executedNames(read)) {
@@ -16,13 +19,15 @@ export function shownText(
     const known = key === null ? null : state.statements.lookup(key);
     parts.push(executedText(name, known === UNSETTLED ? null : known));
   }
+  for (const [name, known] of preparedForCode(state, read, textsSent(state, read, sent)) ?? [])
+    parts.push(executedText(name, known, 'may be run by its code'));
   return parts.join('\n\n');
 }
 
-function executedText(name: string, known: PreparedStatement | null): string {
+function executedText(name: string, known: PreparedStatement | null, how = 'runs'): string {
   const text = known?.analysis.redacted ?? known?.text ?? known?.source ?? null;
   // A name may hold what would end a comment.
-  const runs = `-- EXECUTE ${JSON.stringify(name)} runs`;
+  const runs = `-- EXECUTE ${JSON.stringify(name)} ${how}`;
   if (known === null || text === null) return `${runs} what the gateway has not seen prepared.`;
   const types = declaredTypes(known.types);
   return `${runs}${types.length === 0 ? '' : `, with parameters of the types ${types.join(', ')} (pg_type.oid)`}:\n${text}`;

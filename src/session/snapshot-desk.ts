@@ -2,16 +2,14 @@ import type { AuditEntry } from '../audit/event.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import {
-  type CapturePlan,
-  type PlanRequest,
-  planCapture,
-  type StatementParameters,
-} from '../snapshot/plan.ts';
+import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
+import { isWatched } from './approved-rows.ts';
+import { watchExecute, watchQuery } from './approved-run.ts';
+import { parametersOf } from './bound-parameters.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
@@ -19,6 +17,7 @@ import {
   captureRead,
   captureRows,
   failure,
+  isLeftOut,
   withoutPlan,
 } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
@@ -129,7 +128,9 @@ export class SnapshotDesk {
 
   /** For a Query of that text. */
   async capture(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<Captured> {
-    return { entry, ...(await this.patiently(() => this.captureQuery(text, entry, decision))) };
+    const outcome = await this.patiently(() => this.captureQuery(text, entry, decision));
+    const watches = isLeftOut(outcome) && isWatched(decision, entry.analysis);
+    return watches ? await watchQuery(this.state, this.hidden, entry) : { entry, ...outcome };
   }
 
   /** For an Execute of the portal, whose Bind has been planned. */
@@ -145,7 +146,9 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry)) };
+    const concluded = await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry);
+    const watches = isLeftOut(concluded) && isWatched(bound.decision, entry.analysis);
+    return watches ? await watchExecute(this.state, this.hidden, entry) : { entry, ...concluded };
   }
 
   /** For an Execute that drops something, before the client's Sync behind it is sent. */
@@ -388,11 +391,3 @@ const UNTRANSLATABLE = '22P05';
 const FLUSH = encodeFlush();
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
-
-/** Null where their number is not that of the statement, which the server refuses at the Bind. */
-export function parametersOf(bind: Bind, types: readonly number[]): StatementParameters | null {
-  const { parameters: values, parameterFormats } = bind;
-  if (values.length !== types.length) return null;
-  const format = (i: number) => parameterFormats[parameterFormats.length === 1 ? 0 : i] ?? 0;
-  return { types, values, formats: values.map((_, i) => (format(i) === 1 ? 1 : 0)) };
-}

@@ -346,9 +346,13 @@ export class SessionState {
     this.boundPolicy = this.boundTo.forSession(this.facts);
   }
 
-  /** The server has told a setting's value. */
-  parameterChanged(name: string, value: string): void {
-    if (this.parameters.size >= LIMITS.parametersMax && !this.parameters.has(name)) return;
+  /** The server has told a setting's value; false where that is of a query of our own, and nothing to the client. */
+  parameterChanged(name: string, value: string): boolean {
+    if (this.encodingAside !== null && name === 'client_encoding') {
+      this.encodingAside = value;
+      return false;
+    }
+    if (this.parameters.size >= LIMITS.parametersMax && !this.parameters.has(name)) return true;
     this.parameters.set(name, value);
     if (name === 'application_name') {
       this.facts = { ...this.facts, application: value };
@@ -357,6 +361,7 @@ export class SessionState {
     }
     if (name === 'search_path') this.epoch++;
     this.settings.told(name, value);
+    return true;
   }
 
   /** A statement is sent that sets the search_path; null for one that the text does not tell. */

@@ -16,6 +16,7 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
+import { approvedRowsOf, exceedsByCapture, exceedsByTag } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
@@ -29,14 +30,20 @@ import type { SessionState } from './state.ts';
 export type CaptureWay = 'own' | 'block' | 'segment';
 
 /** What was captured of a statement that is about to run. */
-export interface Prepared {
+export interface PreparedSnapshot {
   readonly plan: CapturePlan;
   readonly capture: Capture;
   readonly writer: SnapshotWriter;
   readonly folder: string;
   readonly facts: (read: ServerFacts) => SnapshotFacts;
-  readonly way: CaptureWay;
   readonly required: boolean;
+}
+
+/** A statement that is about to run, and is looked at before what it does is committed. */
+export interface Prepared {
+  /** Null where only its rows are counted, against those that were approved. */
+  readonly snapshot: PreparedSnapshot | null;
+  readonly way: CaptureWay;
   readonly hidden: HiddenQueries;
   /** Whose queries end as the way asks for. */
   readonly connection: HiddenConnection;
@@ -145,20 +152,20 @@ export class StatementGate {
     this.entry.end = 'failed';
     this.entry.sqlstate = sqlstate;
     if (this.prepared.way !== 'segment') return;
-    void this.prepared.writer.abort();
+    this.abort();
     this.release({ kind: 'told' });
   }
 
   /** It never runs. */
   discarded(): void {
     this.entry.end = 'not-run';
-    void this.prepared.writer.abort();
+    this.abort();
     this.end();
   }
 
   /** The connection went while the statement ran. */
   lost(): void {
-    void this.prepared.writer.abort();
+    this.abort();
     this.release({ kind: 'lost' });
   }
 
@@ -176,22 +183,22 @@ export class StatementGate {
   }
 
   private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending | null> {
-    const { way, writer, hidden, connection } = this.prepared;
+    const { way, hidden, connection } = this.prepared;
     if (this.tag === null || status !== 'T') {
-      void writer.abort();
+      this.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       return { kind: 'told' };
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
-      void writer.abort();
+      this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await this.failTransaction();
       return outcome.passes === true && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
     if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
-      void writer.abort();
+      this.abort();
       await connection.run(plainQuery('ROLLBACK'), () => {});
       return { kind: 'failed', error: auditFailedError() };
     }
@@ -205,7 +212,7 @@ export class StatementGate {
         this.entry.decision = noted(this.entry.decision, outcome.snapshotId, outcome.why);
         throw error;
       }
-      void writer.abort();
+      this.abort();
       return { kind: 'failed', error: nativeError(error) };
     }
   }
@@ -216,8 +223,9 @@ export class StatementGate {
    */
   private async runsAgain(): Promise<boolean> {
     const { state } = this;
-    const { again, plan, connection } = this.prepared;
-    if (again === null || plan.opaque || this.tries >= LIMITS.snapshotTriesMax) return false;
+    const { again, snapshot, connection } = this.prepared;
+    if (again === null || snapshot === null || snapshot.plan.opaque || this.tries >= LIMITS.snapshotTriesMax)
+      return false;
     if (state.client.bytesOut !== this.toldBytes || state.client.socket.destroyed) return false;
     this.tries++;
     const next = await again().catch((error: unknown) => {
@@ -226,7 +234,7 @@ export class StatementGate {
     });
     await state.untilHiddenOver();
     if (next === null || state.transactionStatus !== 'T') {
-      if (next !== null) void next.prepared.writer.abort();
+      if (next !== null) void next.prepared.snapshot?.writer.abort();
       if (state.transactionStatus !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       return false;
     }
@@ -240,7 +248,7 @@ export class StatementGate {
   private async settleExecute(): Promise<Ending> {
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
-      void this.prepared.writer.abort();
+      this.abort();
       if (!this.state.discarding) await this.failTransaction();
     }
     return outcome;
@@ -269,9 +277,18 @@ export class StatementGate {
     return { kind: 'failed', error: snapshotFailedError(outcome.why) };
   }
 
+  private abort(): void {
+    void this.prepared.snapshot?.writer.abort();
+  }
+
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
-    const { plan, capture, writer, facts, required, connection } = this.prepared;
+    const { snapshot, connection } = this.prepared;
+    const approved = approvedRowsOf(this.entry.decision);
+    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, snapshot !== null);
+    if (exceeds !== null) return { kind: 'failed', error: exceeds };
+    if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
+    const { plan, capture, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
       const [proof, server] = await Promise.all([
@@ -284,6 +301,8 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
+      const more = approved === null ? null : exceedsByCapture(approved, proof.tables);
+      if (more !== null) return { kind: 'failed', error: more };
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
       if (none && plan.sequences.length === 0) {
         void writer.abort();
@@ -308,7 +327,7 @@ export class StatementGate {
   private async stored<T>(storing: Promise<T>): Promise<T> {
     const { patienceMs } = this.state.services.snapshots!;
     const late = () => {
-      void storing.catch(() => {}).then(() => this.prepared.writer.abort());
+      void storing.catch(() => {}).then(() => this.abort());
       return new Error(`it was not stored within ${patienceMs} ms`);
     };
     // Without the server nothing is going to be committed, and a stop does not wait for a storage that hangs.
@@ -324,7 +343,7 @@ export class StatementGate {
 
   private release(ending: Ending): void {
     const { state, entry } = this;
-    const { part } = this.prepared;
+    const { part, snapshot } = this.prepared;
     this.ending = ending;
     const isQuery = this.prepared.way !== 'segment';
     const parts: Buffer[] = [];
@@ -332,10 +351,10 @@ export class StatementGate {
       const complete = Buffer.from(`${this.tag ?? ''}\0`, 'latin1');
       entry.end = this.tag === null ? 'suspended' : 'completed';
       entry.rows = this.tag === null ? -1 : rowsOfCommandTag(complete, 0, complete.length);
-      entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
+      if (snapshot !== null) entry.decision = noted(entry.decision, ending.snapshotId, ending.why);
       // Before anything is sent that ends the transaction.
-      if (ending.snapshotId !== null && this.prepared.way !== 'own')
-        state.fates.add(this.prepared.folder, isQuery);
+      if (ending.snapshotId !== null && snapshot !== null && this.prepared.way !== 'own')
+        state.fates.add(snapshot.folder, isQuery);
       if (part?.keepsTag !== true) {
         parts.push(
           this.tag === null

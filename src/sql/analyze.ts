@@ -18,7 +18,7 @@ import { redact } from './redact.ts';
 import { rowsBoundOf } from './rows-bound.ts';
 import { losesCatalog } from './search-path.ts';
 import { unwrap } from './tree.ts';
-import { Walk } from './walk.ts';
+import { type TextNotes, Walk } from './walk.ts';
 
 /** An analysis, and whether it holds for every text of the same shape, whatever its literals are. */
 export interface AnalysisOutcome {
@@ -96,14 +96,13 @@ function decode(bytes: Uint8Array, facts: TextFacts): Decoding {
 function understood(tree: ParseResult, text: string, decoded: Decoded, facts: TextFacts): AnalysisOutcome {
   const stmts = tree.stmts ?? [];
   if (stmts.length === 0) return empty(text);
-  const notes = { literalsRead: false };
   const redaction = redact(text, true);
-  const unseenChars = redaction?.unseenChars ?? 0;
+  const notes = { literalsRead: false, unseenChars: redaction?.unseenChars ?? 0 };
   let statements: StatementEffects[];
   try {
     let { catalogFirst } = facts;
     statements = stmts.map((raw, index) => {
-      const effects = statement(raw, index, stmts, decoded, { ...facts, catalogFirst }, notes, unseenChars);
+      const effects = statement(raw, index, stmts, decoded, { ...facts, catalogFirst }, notes);
       catalogFirst &&= !effects.session.some(losesCatalog);
       return effects;
     });
@@ -133,13 +132,11 @@ function statement(
   all: readonly RawStmt[],
   decoded: Decoded,
   facts: TextFacts,
-  notes: { literalsRead: boolean },
-  unseenChars: number,
+  notes: TextNotes,
 ): StatementEffects {
   const walk = new Walk(GRAMMAR, facts.catalogFirst, notes);
   walk.visit(raw.stmt);
   walk.rowsAtMost(rowsBoundOf(raw));
-  walk.unseen(unseenChars);
   const start = raw.stmt_location ?? 0;
   const next = all[index + 1]?.stmt_location ?? decoded.utf8.length;
   const length = raw.stmt_len ?? next - start;
@@ -166,11 +163,11 @@ function empty(text: string): AnalysisOutcome {
 /** What is not understood is one unknown statement. */
 export function notParsed(status: AnalysisStatus, problem: string, text: string): AnalysisOutcome {
   assert(status !== 'parsed' && status !== 'empty', 'a text that was not understood says so');
-  const walk = new Walk(GRAMMAR, false, { literalsRead: false });
+  const redaction = redact(text, false);
+  const notes = { literalsRead: false, unseenChars: redaction?.unseenChars ?? 0 };
+  const walk = new Walk(GRAMMAR, false, notes);
   walk.operation('unknown', 'critical', 'is not understood');
   walk.opaque('critical', 'is not understood');
-  const redaction = redact(text, false);
-  walk.unseen(redaction?.unseenChars ?? 0);
   const statements = [walk.finish(0, Buffer.byteLength(text))];
   const redacted = redaction?.text ?? null;
   // The grammar's messages quote the text, which may be the very secret that was masked.

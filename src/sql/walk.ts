@@ -32,6 +32,8 @@ export interface Grammar {
 export interface TextNotes {
   /** A conclusion came from the value of a literal, so it holds for this very text only. */
   literalsRead: boolean;
+  /** Characters of it that are masked as a secret and may be code. */
+  readonly unseenChars: number;
 }
 
 export const TRASH_SCHEMA = 'holdfast_trash';
@@ -133,8 +135,9 @@ export class Walk {
     this.raise(risk, reason);
   }
 
-  /** Characters of the text that are masked as a secret and may be code. Whoever is to decide does not see what it does. */
-  unseen(chars: number): void {
+  /** Whoever is to decide does not see what code does of which a part may be masked. */
+  #tellUnseen(): void {
+    const { unseenChars: chars } = this.notes;
     if (chars === 0 || !(this.#opaque || MAKES_CODE.some((operation) => this.#operations.has(operation))))
       return;
     this.raise('critical', `keeps ${chars} characters as a secret, which may be code`);
@@ -277,6 +280,7 @@ export class Walk {
   }
 
   finish(startByte: number, lengthBytes: number): StatementEffects {
+    this.#tellUnseen();
     if (this.#opaque) this.#session.push({ kind: 'opaque-code' });
     const operations = [...this.#operations];
     const reasons = [...this.#reasons].sort((a, b) => RISKS.indexOf(b[1]) - RISKS.indexOf(a[1]));

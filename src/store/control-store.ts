@@ -46,6 +46,7 @@ export interface ControlStore {
   detachApprovals(atMs: number): Promise<{ readonly detached: number; readonly abandoned: number }>;
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
+  /** Their statements are cut at LIMITS.approvalListChars, and have no end. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
   /**
    * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is

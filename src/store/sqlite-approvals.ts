@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { LIMITS } from '../base/limits.ts';
 import {
   type ApprovalPage,
   type ApprovalResolution,
@@ -65,12 +66,20 @@ export function approvalCalls(database: DatabaseSync): ApprovalCalls {
 
 type Reads = Pick<ApprovalCalls, 'approval' | 'approvals' | 'approvalsOfKey'>;
 
+/**
+ * For lists, whose statements are cut: so it is here, beside the thread that everybody waits for, that long ones are read.
+ * Where nobody knows how long the whole is, nobody could tell that it is cut.
+ */
+const BRIEF = `select *, case when length(body) > ${LIMITS.approvalListChars} and json_valid(body)
+    and json_extract(body, '$.statementBytes') is not null
+  then json_set(body, '$.statementEnd', '', '$.statement',
+    substr(json_extract(body, '$.statement'), 1, ${LIMITS.approvalListChars})) end as brief
+  from approvals`;
+
 function approvalReads(database: DatabaseSync): Reads {
   const one = database.prepare('select * from approvals where id = ?');
-  const all = database.prepare('select * from approvals where id < ? order by id desc limit ?');
-  const inState = database.prepare(
-    'select * from approvals where state = ? and id < ? order by id desc limit ?',
-  );
+  const all = database.prepare(`${BRIEF} where id < ? order by id desc limit ?`);
+  const inState = database.prepare(`${BRIEF} where state = ? and id < ? order by id desc limit ?`);
   const ofKey = database.prepare('select * from approvals where binding_key = ? order by id desc limit ?');
   const votes = database.prepare('select * from approval_votes where approval_id = ? order by at_ms');
   const read = (row: Row): ApprovalRow => approvalRow(row, votes.all(String(row['id'])).map(voteRow));
@@ -105,6 +114,7 @@ function approvalWrites(
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?
      where id = ? and state = '${PENDING}'`,
   );
+  const forget = database.prepare('delete from approval_previews where approval_id = ?');
   const consume = database.prepare(
     `update approvals set consumed_at_ms = ?, consumed_by = ?
      where id = ? and state = 'approved' and consumed_at_ms is null and grant_until_ms > ?`,
@@ -133,6 +143,8 @@ function approvalWrites(
     approvalText: (id) => texts.of(id),
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
+      // Nobody decides any more what the client itself has given up.
+      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) forget.run(id);
       const row = approval(id);
       return row === null ? null : { changed, row };
     },
@@ -232,7 +244,7 @@ function approvalRow(row: Row, votes: readonly ApprovalVoteRow[]): ApprovalRow {
     consumedAtMs: numberOrNull(row['consumed_at_ms']),
     consumedBy: textOrNull(row['consumed_by']),
     votes,
-    body: String(row['body']),
+    body: String(row['brief'] ?? row['body']),
   };
 }
 

@@ -12,8 +12,12 @@ export const PREVIEWS_SCHEMA = `
 export function previewCalls(
   database: DatabaseSync,
 ): Pick<StoreCalls, 'setApprovalPreview' | 'approvalPreview'> {
+  // Whoever asks and gives up at once, again and again, leaves no previews behind.
   const set = database.prepare(
-    'insert into approval_previews (approval_id, body) values (?, ?) on conflict (approval_id) do update set body = excluded.body',
+    `insert into approval_previews (approval_id, body)
+     select ?1, ?2
+      where not exists (select 1 from approvals where id = ?1 and state in ('canceled', 'disconnected'))
+     on conflict (approval_id) do update set body = excluded.body`,
   );
   const get = database.prepare('select body from approval_previews where approval_id = ?');
   return {

@@ -318,6 +318,35 @@ describe('a ticket', () => {
     expect((await ask({ role: 'other', binding: { ...binding, key: 'more' } })).kind).toBe('answered');
   });
 
+  it('has the beginning of a long statement in lists, and all of it by itself', async () => {
+    const statement = `delete from orders /* ${'€'.repeat(5_000)} */`;
+    const id = await idOf(ask({ statement, binding: { ...binding, key: 'long' } }));
+    const { items } = await desk.list({ state: 'pending', before: null, limit: 1 });
+    expect(items).toMatchObject([{ id, statement: statement.slice(0, 1_000), statementEnd: '' }]);
+    expect(items[0]!.statementBytes).toBe(Buffer.byteLength(statement));
+    expect((await desk.get(id)).statement).toBe(statement);
+    expect((await ask({ statement, binding: { ...binding, key: 'long' } })).kind).toBe('answered');
+  });
+
+  it('is not asked for and given up without end', async () => {
+    const giveUp = async (role: string) => {
+      const asked = await desk.request(wanted({ role }));
+      if (asked.kind !== 'waits') throw new Error(asked.kind);
+      asked.held.end('canceled');
+      await asked.held.outcome;
+    };
+    let times = 0;
+    const many = async () => {
+      for (; times < LIMITS.approvalsAtOnce * 2; times++) await giveUp('app');
+    };
+    await expect(many()).rejects.toMatchObject({
+      code: 'TOO_MANY_HELD',
+      message: 'the role app has asked for too many approvals lately',
+    });
+    expect(times).toBeGreaterThanOrEqual(LIMITS.approvalsAtOnce);
+    await giveUp('other');
+  });
+
   it('may change as many rows as those who approved were shown, or about as many', async () => {
     desk.takeRowsFrom(async () => 100);
     for (const [rows, kind] of [

@@ -1,8 +1,8 @@
 /**
- * `npm run bench:session -- [--transactions 500000] [--rounds 5] [simple] [extended] [prepared]`: what a session costs
- * of itself, without sockets and without a server: pgbench's SELECT and the server's answer to it, through both
- * streams, with the real analyzer, the default policy and the real audit but for its disk. Nanoseconds of CPU a
- * transaction; on a noisy machine the least of the rounds is the one to compare.
+ * `npm run bench:session -- [--transactions 100000] [--rounds 5] [--sessions 64] [select] [tpcb/prepared] …`: what
+ * sessions cost of themselves, without sockets and without a server: pgbench's transactions and the server's answers to
+ * them, through both streams, with the real analyzer, the default policy and the real audit but for its disk.
+ * Nanoseconds of CPU a transaction; on a noisy machine the least of the rounds is the one to compare.
  */
 import { parseArgs } from 'node:util';
 import { StoredAuditLog } from '../../src/audit/log.ts';
@@ -23,40 +23,98 @@ import * as fe from '../support/frontend-messages.ts';
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    transactions: { type: 'string', default: '500000' },
+    transactions: { type: 'string', default: '100000' },
     rounds: { type: 'string', default: '5' },
+    sessions: { type: 'string', default: '64' },
   },
 });
-const SESSIONS = 16;
-const KEYS = 900_000;
-const SELECT = 'SELECT abalance FROM pgbench_accounts WHERE aid = ';
+const VARIANTS = 512;
 
-const bind = (statement: string): Buffer => fe.bind({ statement, parameters: ['123456'] });
-const run = [fe.describe('P'), fe.execute(), fe.sync()];
-const ANSWER = Buffer.concat([
-  fe.message('T', fe.int16(1), fe.cstring('abalance'), Buffer.alloc(18)),
-  fe.message('D', fe.int16(1), fe.int32(1), Buffer.from('0')),
-  fe.message('C', fe.cstring('SELECT 1')),
-  fe.message('Z', Buffer.from('I')),
-]);
+interface Statement {
+  /** `$name` stands for a value that differs every time. */
+  readonly text: string;
+  readonly tag: string;
+  readonly status: 'I' | 'T';
+  readonly row?: true;
+}
+
+const SELECT = 'SELECT abalance FROM pgbench_accounts WHERE aid = $aid';
+/** pgbench's own. */
+const WORKLOADS: Record<string, readonly Statement[]> = {
+  select: [{ text: SELECT, tag: 'SELECT 1', status: 'I', row: true }],
+  tpcb: [
+    { text: 'BEGIN', tag: 'BEGIN', status: 'T' },
+    update('accounts', 'abalance', 'aid'),
+    { text: SELECT, tag: 'SELECT 1', status: 'T', row: true },
+    update('tellers', 'tbalance', 'tid'),
+    update('branches', 'bbalance', 'bid'),
+    {
+      text: 'INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES ($tid, $bid, $aid, $delta, CURRENT_TIMESTAMP)',
+      tag: 'INSERT 0 1',
+      status: 'T',
+    },
+    { text: 'END', tag: 'COMMIT', status: 'I' },
+  ],
+};
+const TABLES = ['accounts', 'tellers', 'branches', 'history'].map((name) => `"pgbench_${name}"`);
+const PROTOCOLS = ['simple', 'extended', 'prepared'];
+
+function update(table: string, balance: string, key: string): Statement {
+  const text = `UPDATE pgbench_${table} SET ${balance} = ${balance} + $delta WHERE ${key} = $${key}`;
+  return { text, tag: 'UPDATE 1', status: 'T' };
+}
+
+function values(turn: number): Readonly<Record<string, string>> {
+  return {
+    aid: String(1 + ((turn * 104_729) % 1_000_000)),
+    tid: String(1 + ((turn * 31) % 100)),
+    bid: String(1 + (turn % 10)),
+    delta: String(-5_000 + ((turn * 7_919) % 10_000)),
+  };
+}
+
+/** The text with numbers for its parameters, and their names in the order of the numbers. */
+function parameterized(text: string): { readonly text: string; readonly names: readonly string[] } {
+  const names: string[] = [];
+  const numbered = text.replace(/\$(\w+)/g, (_, name: string) => `$${names.push(name)}`);
+  return { text: numbered, names };
+}
+
+/** One round trip: what the client may send, and what the server answers. */
+interface Step {
+  readonly sends: readonly Buffer[];
+  readonly answer: Buffer;
+}
+
+function stepOf({ text, tag, status, row }: Statement, protocol: string, name: string): Step {
+  const sends = Array.from({ length: VARIANTS }, (_, turn) => {
+    const given = values(turn);
+    if (protocol === 'simple')
+      return fe.query(`${text.replace(/\$(\w+)/g, (_, name: string) => given[name]!)};`);
+    const { text: numbered, names } = parameterized(text);
+    const statement = protocol === 'prepared' ? name : '';
+    const bind = fe.bind({ statement, parameters: names.map((name) => given[name]!) });
+    const parse = protocol === 'prepared' ? [] : [fe.parse('', numbered)];
+    return Buffer.concat([...parse, bind, fe.describe('P'), fe.execute(), fe.sync()]);
+  });
+  const rows = [
+    fe.message('T', fe.int16(1), fe.cstring('abalance'), Buffer.alloc(18)),
+    fe.message('D', fe.int16(1), fe.int32(1), Buffer.from('0')),
+  ];
+  const described = row ? rows : protocol === 'simple' ? [] : [fe.message('n')];
+  const made = { simple: [], extended: [PARSED, BOUND], prepared: [BOUND] }[protocol] ?? [];
+  return {
+    sends,
+    answer: Buffer.concat([...made, ...described, fe.message('C', fe.cstring(tag)), ready(status)]),
+  };
+}
+
 const PARSED = fe.message('1');
 const BOUND = fe.message('2');
 
-/** What the client sends and what the server answers. `keyAt` is where a literal stands that differs every time. */
-const PROTOCOLS: Record<string, { readonly send: Buffer; readonly answer: Buffer; readonly keyAt: number }> =
-  {
-    simple: { send: fe.query(`${SELECT}123456;`), answer: ANSWER, keyAt: 5 + SELECT.length },
-    extended: {
-      send: Buffer.concat([fe.parse('', `${SELECT}$1`), bind(''), ...run]),
-      answer: Buffer.concat([PARSED, BOUND, ANSWER]),
-      keyAt: -1,
-    },
-    prepared: {
-      send: Buffer.concat([bind('P0_0'), ...run]),
-      answer: Buffer.concat([BOUND, ANSWER]),
-      keyAt: -1,
-    },
-  };
+function ready(status: 'I' | 'T'): Buffer {
+  return fe.message('Z', Buffer.from(status));
+}
 
 const metrics = new Metrics();
 const log = createLogger('warn');
@@ -73,6 +131,11 @@ const services = {
   metrics,
   log,
   statementBytesMax: 1024 * 1024,
+  restraints: { of: () => null, attempted() {} },
+  catalog: null,
+  snapshots: null,
+  previews: null,
+  recordsFirst: false,
 } as unknown as SessionServices;
 
 interface Streams {
@@ -98,55 +161,63 @@ function openSession(index: number): Streams {
   const parameters = new Map([
     ['client_encoding', 'UTF8'],
     ['standard_conforming_strings', 'on'],
+    // As PostgreSQL 18 tells it; of others it is asked once a session.
+    ['search_path', '"$user", public'],
   ]);
   const identity = { id: `s${index}`, ...facts };
   const startup = { searchPath: null, replication: false };
   const state = new SessionState(services, sink(), sink(), identity, facts, parameters, startup);
   const frontend = new FrontendStream(state, new FrontendMessages(state));
   const backend = new BackendStream(state, new BackendMessages(state));
-  const prepare = Buffer.concat([fe.parse('P0_0', `${SELECT}$1`), fe.sync()]);
-  frontend.receive(prepare, prepare.length);
-  const prepared = Buffer.concat([PARSED, fe.message('Z', Buffer.from('I'))]);
-  backend.receive(prepared, prepared.length);
+  state.written.learn(new Map(TABLES.map((name) => [name, 'none'])));
+  for (const [workload, statements] of Object.entries(WORKLOADS)) {
+    for (const [i, { text }] of statements.entries()) {
+      const prepare = Buffer.concat([fe.parse(`${workload}_${i}`, parameterized(text).text), fe.sync()]);
+      frontend.receive(prepare, prepare.length);
+      const prepared = Buffer.concat([PARSED, ready('I')]);
+      backend.receive(prepared, prepared.length);
+    }
+  }
   return { frontend, backend };
 }
 
-/** Writes another key of six digits each time, so that no text comes twice in a row. */
-function changeKey(send: Buffer, at: number, turn: number): void {
-  let key = 100_000 + ((turn * 7919) % KEYS);
-  for (let digit = at + 5; digit >= at; digit--) {
-    send[digit] = 48 + (key % 10);
-    key = Math.floor(key / 10);
-  }
-}
-
-async function measure(sessions: readonly Streams[], name: string): Promise<number> {
-  const { send, answer, keyAt } = PROTOCOLS[name]!;
+/** All sessions are in the same step at a time, so that each finds little of its own in the processor's cache. */
+async function measure(sessions: readonly Streams[], steps: readonly Step[]): Promise<number> {
   const transactions = Number(options.transactions);
   const before = process.cpuUsage();
-  for (let turn = 0; turn < transactions; turn++) {
-    const { frontend, backend } = sessions[turn % SESSIONS]!;
-    if (keyAt >= 0) changeKey(send, keyAt, turn);
-    frontend.receive(send, send.length);
-    backend.receive(answer, answer.length);
+  for (let turn = 0; turn < transactions; turn += sessions.length) {
+    for (const { sends, answer } of steps) {
+      for (let i = 0; i < sessions.length; i++) {
+        const send = sends[(turn + i * 7) % VARIANTS]!;
+        sessions[i]!.frontend.receive(send, send.length);
+      }
+      for (const { frontend, backend } of sessions) {
+        if (frontend.isWaiting) throw new Error('a statement is held, or asked about');
+        backend.receive(answer, answer.length);
+      }
+    }
     // Timers and writes of the audit have their turn, as they have between reads of sockets.
-    if (turn % 256 === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
   }
   const { user, system } = process.cpuUsage(before);
   return ((user + system) * 1000) / transactions;
 }
 
-const sessions = Array.from({ length: SESSIONS }, (_, index) => openSession(index));
-const names = positionals.length > 0 ? positionals : Object.keys(PROTOCOLS);
-for (const name of names) if (!(name in PROTOCOLS)) throw new Error(`there is no protocol ${name}`);
-const results = new Map<string, number[]>(names.map((name) => [name, []]));
+const sessions = Array.from({ length: Number(options.sessions) }, (_, index) => openSession(index));
+const all = Object.keys(WORKLOADS).flatMap((workload) => PROTOCOLS.map((each) => `${workload}/${each}`));
+const names =
+  positionals.length > 0 ? all.filter((name) => positionals.some((part) => name.includes(part))) : all;
+const points = names.map((name) => {
+  const [workload, protocol] = name.split('/') as [string, string];
+  const steps = WORKLOADS[workload]!.map((each, i) => stepOf(each, protocol, `${workload}_${i}`));
+  return { name, steps, results: [] as number[] };
+});
 for (let round = 0; round < Number(options.rounds); round++) {
-  for (const name of names) results.get(name)!.push(await measure(sessions, name));
+  for (const { steps, results } of points) results.push(await measure(sessions, steps));
 }
 console.log('ns of CPU a transaction: least of the rounds (all of them, in order)');
-for (const [name, all] of results) {
-  console.log(
-    `${name.padEnd(9)} ${Math.min(...all).toFixed(0)} (${all.map((ns) => ns.toFixed(0)).join(', ')})`,
-  );
+for (const { name, results } of points) {
+  const inOrder = results.map((ns) => ns.toFixed(0)).join(', ');
+  console.log(`${name.padEnd(15)} ${Math.min(...results).toFixed(0)} (${inOrder})`);
 }
 process.exit(0);

@@ -102,6 +102,29 @@ it('does nothing where the rows are no longer those that were tried', async () =
   expect(await under.fixture.preciousRows()).toBe(8);
 });
 
+it('says what to choose where the tables’ own triggers stand in the way of an undo', async () => {
+  await under.fixture.postgres.sql(
+    `create table parent (id int primary key, children int default 0);
+     create table child (id int primary key, parent_id int references parent on delete cascade);
+     create function count_children() returns trigger language plpgsql as
+       $$ begin update parent set children = children + 1 where id = coalesce(new.parent_id, old.parent_id); return null; end $$;
+     insert into parent select i from generate_series(1, 3) i;
+     insert into child select i, i from generate_series(1, 3) i;
+     create trigger counted after insert or delete on child for each row execute function count_children();`,
+  );
+  const id = await snapshotOf('delete from parent where id < 3');
+  const page = await under.signedIn(`#/snapshots/${id}`);
+  for (const triggers of ['fire', 'skip'] as const) {
+    await page.getByLabel('Triggers of the tables').selectOption(triggers);
+    await page.getByRole('button', { name: '1. Preview' }).click();
+    await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+    const sign =
+      triggers === 'fire' ? 'Choose above that triggers do not fire' : 'Tried: all of it went well';
+    await page.getByText(sign).waitFor();
+  }
+  await under.fixture.postgres.sql('drop table child, parent; drop function count_children');
+});
+
 it('shows values as the database writes them, with all their digits', async () => {
   await under.fixture.postgres.sql(
     `create table odd (id bigint primary key, many numeric, nothing text, empty text, moment timestamptz);

@@ -121,6 +121,7 @@ class StubApprovals implements ApprovalDesk {
         id,
         outcome: promise,
         driftOf: async () => [],
+        rowsShown: async () => null,
         end: (kind) => this.isDeciding || resolve({ kind }),
       },
     };

@@ -51,7 +51,10 @@ describe('every kind of node', () => {
       { Query: {} },
       { SelectStmt: { newField: { NoSuchNode: {} } } },
     ]) {
-      const walk = new Walk(GRAMMAR, DEFAULT_TEXT_FACTS.catalogFirst, { literalsRead: false });
+      const walk = new Walk(GRAMMAR, DEFAULT_TEXT_FACTS.catalogFirst, {
+        literalsRead: false,
+        unseenChars: 0,
+      });
       walk.visit(tree);
       const effects = walk.finish(0, 0);
       expect(effects.risk).toBe('critical');
@@ -60,7 +63,7 @@ describe('every kind of node', () => {
   });
 
   test('inside an unwrapped field that is not known makes the statement unknown', () => {
-    const walk = new Walk(GRAMMAR, true, { literalsRead: false });
+    const walk = new Walk(GRAMMAR, true, { literalsRead: false, unseenChars: 0 });
     walk.visit({ SelectStmt: { novelty: { relname: 't' } } });
     expect(walk.finish(0, 0).risk).toBe('critical');
   });
@@ -90,7 +93,7 @@ describe('every member of the enumerations that decide', () => {
 
   test.each(probes)('%s is known, and a new member is not', (name, probe) => {
     const operations = (member: string) => {
-      const walk = new Walk(GRAMMAR, true, { literalsRead: false });
+      const walk = new Walk(GRAMMAR, true, { literalsRead: false, unseenChars: 0 });
       walk.visit(probe(member));
       return walk.finish(0, 0).operations;
     };
@@ -114,7 +117,7 @@ describe('every member of the enumerations that decide', () => {
     ['TransactionStmt', { kind: 'TRANS_STMT_NEW' }],
     ['RenameStmt', { renameType: 'OBJECT_NEW' }],
   ])('%s with a new subtype is critical', (name, fields) => {
-    const walk = new Walk(GRAMMAR, true, { literalsRead: false });
+    const walk = new Walk(GRAMMAR, true, { literalsRead: false, unseenChars: 0 });
     walk.visit({ [name]: fields });
     expect(walk.finish(0, 0).operations).toContain('unknown');
     expect(walk.risk).toBe('critical');

@@ -132,6 +132,11 @@ describe('a mask hides no code', () => {
     expect(statements[0]?.reasons).toContain('keeps 23 characters as a secret, which may be code');
   });
 
+  test('what a PREPARE keeps for later tells it too', async () => {
+    const { statements } = await cache.analyzeText("prepare p as select run(password => 'delete from p')");
+    expect(statements[0]?.session[0]).toMatchObject({ kind: 'prepare', effects: { risk: 'critical' } });
+  });
+
   test('one secret in code makes it no more dangerous than it is', async () => {
     const { risk } = await cache.analyzeText("do $$ begin alter role x password 'hunter2'; end $$");
     expect(risk).toBe('high');

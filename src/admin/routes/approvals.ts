@@ -115,7 +115,7 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
     {
       config: { scope: 'approval:read' },
       schema: {
-        summary: 'List approvals, the newest first',
+        summary: `List approvals, the newest first, with up to ${LIMITS.approvalListChars} characters of each statement`,
         ...secured('approval:read'),
         querystring: query,
         response: { 200: pageOf(approvalSchema), ...tokenProblems, 503: problemSchema },

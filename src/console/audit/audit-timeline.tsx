@@ -63,7 +63,7 @@ function Event({ event }: { readonly event: AuditEvent }) {
             {action !== 'allow' && <ActionBadge action={action} />}
             {end !== 'completed' && <span class={`badge state-${STATES[end] ?? end}`}>{end}</span>}
             <span class="row-who">
-              <Visible text={`${role}@${database}`} />
+              <Visible text={database === '' ? role : `${role}@${database}`} />
             </span>
             <span class="row-time">
               {sqlstate !== null && `${sqlstate} `}

@@ -1,5 +1,6 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
+import { askApproval } from '../api/live.ts';
 import type { Approval, ApprovalText } from '../api/types.ts';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { bytes } from '../parts/words.ts';
@@ -8,8 +9,15 @@ import { SqlText } from '../sql/sql-text.tsx';
 const encoder = new TextEncoder();
 const lengthOf = (text: string): number => encoder.encode(text).length;
 
+/** Lists have no more than the beginning of a statement, and not its end. */
+function isBrief({ statement, statement_bytes: whole, statement_end: end }: Approval): boolean {
+  return (whole ?? null) !== null && (end ?? '') === '' && lengthOf(statement) < whole!;
+}
+
 /** The statement, and how much of it that is: nobody is to approve what they do not know of. */
-export function HeldStatement({ approval }: { readonly approval: Approval }) {
+export function HeldStatement({ approval: listed }: { readonly approval: Approval }) {
+  const [detail, setDetail] = useState<Approval | null>(null);
+  const approval = detail?.id === listed.id ? detail : listed;
   const [more, setMore] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [isAsking, setAsking] = useState(false);
@@ -18,6 +26,14 @@ export function HeldStatement({ approval }: { readonly approval: Approval }) {
   const whole = approval.statement_bytes ?? null;
   const shownBytes = lengthOf(shown);
   const isCut = whole !== null && shownBytes < whole;
+  useEffect(() => {
+    if (!isBrief(listed)) return;
+    const abort = new AbortController();
+    askApproval(listed.id, abort.signal).then(setDetail, (thrown: unknown) => {
+      if (!abort.signal.aborted) setError(thrown);
+    });
+    return () => abort.abort();
+  }, [listed.id]);
   const showMore = async () => {
     setAsking(true);
     setError(null);

@@ -100,7 +100,7 @@ export function Undo({ snapshot, onDone }: { readonly snapshot: Snapshot; readon
         onTry={(found) => void tryIt(found)}
         onUndo={() => setConfirms(true)}
       />
-      {error !== null && <UndoFailure error={error} />}
+      {error !== null && <UndoFailure error={error} triggers={options.triggers} />}
       {stops && (
         <Notice tone="warning" title="Rows have changed since the statement, so that nothing would be done">
           <p>
@@ -320,7 +320,12 @@ const ON_CONFLICT = {
 } as const satisfies Record<OnConflict, string>;
 
 /** Conflicts are no failure: they say what to choose. */
-function UndoFailure({ error }: { readonly error: unknown }) {
+interface UndoFailureProps {
+  readonly error: unknown;
+  readonly triggers: Options['triggers'];
+}
+
+function UndoFailure({ error, triggers }: UndoFailureProps) {
   if (error instanceof ApiProblem && error.kind === 'undo-conflicts') {
     return (
       <>
@@ -351,5 +356,19 @@ function UndoFailure({ error }: { readonly error: unknown }) {
       </Notice>
     );
   }
-  return <Failure error={error} />;
+  const mayBeTriggers =
+    triggers === 'fire' && error instanceof ApiProblem && error.message.includes('a trigger');
+  return (
+    <>
+      <Failure error={error} />
+      {mayBeTriggers && (
+        <Notice title="The tables' own triggers may be the cause">
+          <p>
+            What they once did to these tables is in the snapshot as well, and need not be done again. Choose
+            above that triggers do not fire, and look at the preview again.
+          </p>
+        </Notice>
+      )}
+    </>
+  );
 }

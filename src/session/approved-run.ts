@@ -1,0 +1,122 @@
+import type { AuditEntry } from '../audit/event.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
+import { textColumns } from '../catalog/row.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import type { RelationName } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import { approvedRowsOf, exceeding } from './approved-rows.ts';
+import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { uncountedRowsError } from './refusal.ts';
+import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { Captured } from './snapshot-desk.ts';
+import type { SessionState } from './state.ts';
+import { type CaptureWay, type Prepared, StatementGate } from './statement-gate.ts';
+
+const AFTER_COPY = 'It follows a COPY of which it is not clear what it has swallowed';
+
+/** A Query, in a transaction of ours where the client has none. */
+export async function watchQuery(
+  state: SessionState,
+  hidden: HiddenQueries,
+  entry: AuditEntry,
+): Promise<Captured> {
+  return { entry, ...(await watchedQuery(state, hidden, entry)) };
+}
+
+async function watchedQuery(
+  state: SessionState,
+  hidden: HiddenQueries,
+  entry: AuditEntry,
+): Promise<CaptureOutcome> {
+  if (state.inImplicitBlock || state.replies.segmentOpen)
+    return { kind: 'refused', error: uncountedRowsError('It follows messages that no Sync has ended') };
+  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+  if (state.copyingIn) return { kind: 'discarded' };
+  if (!state.owesNothing()) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
+  if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
+  const connection = hidden.ending('sync');
+  const opened = state.transactionStatus === 'I';
+  try {
+    if (opened) await connection.run(plainQuery('BEGIN'), () => {});
+    const refusal = await refusalOfTruncate(connection, entry, (lock) => lock);
+    if (refusal === null) return taken(state, hidden, connection, entry, opened ? 'own' : 'block');
+    if (opened) await connection.run(plainQuery('ROLLBACK'), () => {});
+    return { kind: 'refused', error: refusal };
+  } catch (error) {
+    if (opened && state.transactionStatus !== 'I')
+      await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
+    return failed(error, entry);
+  }
+}
+
+/** An Execute, in the transaction of its segment. */
+export async function watchExecute(
+  state: SessionState,
+  hidden: HiddenQueries,
+  entry: AuditEntry,
+): Promise<Captured> {
+  return { entry, ...(await watchedExecute(state, hidden, entry)) };
+}
+
+async function watchedExecute(
+  state: SessionState,
+  hidden: HiddenQueries,
+  entry: AuditEntry,
+): Promise<CaptureOutcome> {
+  await untilSegmentFits(state);
+  if (state.copyingIn || state.discarding) return { kind: 'discarded' };
+  if (!segmentFits(state)) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
+  const connection = hidden.ending('flush');
+  try {
+    const refusal = await refusalOfTruncate(connection, entry, lockInSegment);
+    if (refusal !== null) return { kind: 'refused', error: refusal };
+    return taken(state, hidden, connection, entry, 'segment');
+  } catch (error) {
+    return failed(error, entry);
+  }
+}
+
+function taken(
+  state: SessionState,
+  hidden: HiddenQueries,
+  connection: HiddenConnection,
+  entry: AuditEntry,
+  way: CaptureWay,
+): CaptureOutcome {
+  const prepared: Prepared = { snapshot: null, way, hidden, connection, part: null, again: null };
+  return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
+}
+
+function failed(error: unknown, { decision, analysis }: AuditEntry): CaptureOutcome {
+  if (decision.action !== 'hold') throw error;
+  return failure(error, { ...decision, snapshot: 'required' }, analysis);
+}
+
+/** A TRUNCATE tells no number, and so is counted under the lock that it takes. */
+async function refusalOfTruncate(
+  connection: HiddenConnection,
+  { decision, analysis }: AuditEntry,
+  locking: (lock: string) => string,
+): Promise<ErrorFields | null> {
+  const approved = approvedRowsOf(decision);
+  const [statement] = analysis.statements;
+  if (approved === null || statement?.operation !== 'truncate') return null;
+  const tables = statement.writes.map(nameOf);
+  const lock = locking(`LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`);
+  await connection.run(plainQuery(lock), () => {});
+  const counts = tables.map((table) => `(SELECT pg_catalog.count(*) FROM ${table})`);
+  let rows = 0;
+  await connection.run(plainQuery(`SELECT ${counts.join(', ')}`), (row) => {
+    rows = textColumns(row).reduce((sum, count) => sum + Number(count), 0);
+  });
+  return exceeding(approved, rows);
+}
+
+function nameOf({ schema, name }: RelationName): string {
+  return schema === null ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
