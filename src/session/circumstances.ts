@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { ALL_OBJECTS } from '../catalog/all-objects.ts';
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
 import type { AskedName, Catalog } from '../catalog/catalog.ts';
 import { type CalledFunctions, type CodeBehind, codeBehind, settingsIn } from '../catalog/code-behind.ts';
 import type { HiddenConnection, HiddenQuery } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
+import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -100,11 +102,13 @@ export async function readCircumstances(
   const read = settingsIn(texts, (sent?.bound ?? null) !== null, called.names);
   const tables = readTables(connection, catalog, state.facts.database, analysis, read.names, called);
   tables.catch(() => {});
+  const all = takesAlong(analysis, text) ? readAllObjects(connection) : Promise.resolve([]);
+  all.catch(() => {});
   const told = [...(await settings)];
   const name = told.pop() ?? null;
   const [runsAs, searchPath, idle, ...rest] = told;
   const { seen, code } = await tables;
-  const schema = JSON.stringify([rest, seen, code.versions]);
+  const schema = JSON.stringify([rest, seen, code.versions, await all]);
   return {
     runsAs: runsAs ?? null,
     searchPath: searchPath ?? null,
@@ -113,6 +117,28 @@ export async function readCircumstances(
     readsUnknownSetting: read.isUnknown || code.readsUnknownSetting,
     idleMs: idleMsOf(idle ?? null),
   };
+}
+
+/** What has all that it changes in its text, where that does not say CASCADE. */
+const NAMES_ALL =
+  /^(?:drop|alter) (?:table|view|materialized view|index|sequence|trigger|policy|rule|statistics|foreign table)$/;
+const TAKES_ALONG = /^(?:drop|alter|grant|revoke|reassign|unknown)\b/;
+const CASCADES = /cascade/i;
+
+/** Whether it may concern objects that its text does not name. */
+function takesAlong({ statements }: Analysis, text: string | null): boolean {
+  const mayCascade = text === null || CASCADES.test(text);
+  return statements.some(({ operations }) =>
+    operations.some((one) => TAKES_ALONG.test(one) && (mayCascade || !NAMES_ALL.test(one))),
+  );
+}
+
+async function readAllObjects(connection: HiddenConnection): Promise<readonly (string | null)[]> {
+  let told: readonly (string | null)[] = [];
+  await connection.run(plainQuery(ALL_OBJECTS), (row) => {
+    told = textColumns(row);
+  });
+  return told;
 }
 
 /** A word in a comment makes nothing of it but that the segment is ended. */

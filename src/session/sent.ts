@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Decision } from '../policy/decision.ts';
-import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { legibleText } from '../wire/byte-text.ts';
 import { preparedForCode } from './code-prepared.ts';
@@ -122,6 +122,7 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
     return none('the gateway does not have all of its text', 'Send its text itself, by a Query or a Parse.');
   const { literalsEpoch = state.literalsEpoch } = sent;
   if (literalsEpoch !== state.literalsEpoch && hasLiterals(sent.text)) return OTHER_LITERALS;
+  if (read.statements.some(runsLater)) return CURSOR;
   if (read.statements.some(({ predicate }) => predicate === 'cursor'))
     return none('it changes the row that a cursor stands at', 'Name the row by its key.');
   const texts = [sent.text];
@@ -160,6 +161,17 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
   return { kind: 'key', key: hash.digest('hex') };
 }
 
+/** The query of a cursor runs as it is fetched, or at the COMMIT, with the names, rights and settings of then. */
+function runsLater({ risk, session }: StatementEffects): boolean {
+  return risk !== 'safe' && session.some(({ kind }) => kind === 'declare-cursor');
+}
+
+const CURSOR: RequestKey = {
+  kind: 'unseen',
+  why: 'it runs only when its cursor is fetched, by what its names mean then',
+  hint: 'Send the query itself.',
+};
+
 const OTHER_LITERALS: RequestKey = {
   kind: 'unseen',
   why: 'settings that its literals were read by, such as DateStyle, may have changed since it was prepared',
@@ -184,7 +196,7 @@ function readingOf({ encoding, standardConformingStrings }: TextFacts): readonly
 /** A statement without parameters is the same however it comes. */
 function addParameters(hash: Hash, types: string, { parameterFormats: formats, parameters }: Bind): void {
   if (parameters.length === 0) return;
-  hash.update(types, 'latin1');
+  hash.update(`${types.length} ${types} ${parameters.length} `, 'latin1');
   for (const [i, value] of parameters.entries()) {
     const format = formats[formats.length === 1 ? 0 : i] ?? 0;
     hash.update(`\n${format} ${value === null ? 'null' : value.length} `);

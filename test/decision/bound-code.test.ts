@@ -7,7 +7,8 @@ const POLICY = `
 mode: protect
 hold: { mode: auto, grant_for: 10m }
 rules:
-  - { name: all asks, match: { application: [agent], operation: [select, insert, do] }, action: hold, hold: { mode: ticket } }
+  - { name: all asks, match: { application: [agent], operation: [select, insert, do, declare cursor, drop schema, drop table, drop owned, grant role] }, action: hold, snapshot: off, hold: { mode: ticket } }
+  - { name: waits, match: { application: [waits] , risk: [high, critical] }, action: hold, hold: { mode: live } }
 `;
 
 /** Code that harms nobody, until it is replaced; `beside` has nothing to do with any statement here. */
@@ -121,6 +122,39 @@ describe.each([15, 18] as const)(
       expect(await fixture.preciousRows()).toBe(10);
       await client.terminate();
     });
+
+    it.each([
+      ['DROP SCHEMA', 'drop schema scratch cascade', 'create table scratch.important (id int)'],
+      ['CASCADE', 'drop table based cascade', 'create view over_based as select * from based'],
+      ['DROP OWNED', 'drop owned by lowly', 'alter table given owner to lowly'],
+      ['GRANT of a role', 'grant grp to lowly', 'grant pg_write_all_data to grp'],
+    ])('and takes along, or hands on, no more than it would have: %s', async (_, text, change) => {
+      await fixture.postgres.sql(`drop role if exists lowly, grp; create role lowly; create role grp;
+      create schema if not exists scratch; drop table if exists based, given; create table based (id int); create table given (id int)`);
+      const client = await fixture.client({ application_name: 'agent' });
+      const { id } = await ticketOf(client, text);
+      await fixture.resolve(id, 'approve');
+      await fixture.postgres.sql(change);
+      const again = await ticketOf(client, text);
+      expect(again.id).not.toBe(id);
+      await fixture.resolve(again.id, 'approve');
+      await fixture.postgres.sql('create temporary table passing (id int)');
+      expect(errorsOf(await client.query(text))).toEqual([]);
+      await fixture.postgres.sql('drop owned by lowly, grp; drop role lowly, grp');
+      await client.terminate();
+    });
+
+    it.each(['ticket', 'live'])(
+      'and no cursor is approved that runs what may do harm, by a hold that is %s',
+      async (mode) => {
+        const client = await fixture.client({ application_name: mode === 'live' ? 'waits' : 'agent' });
+        await client.query('begin');
+        const errors = errorsOf(await client.query('declare c cursor for select below()'));
+        expect(errors).toMatchObject([{ C: '42501', H: expect.stringContaining('Send the query itself') }]);
+        expect(errors[0]!['D']).toMatch(/runs only when its cursor is fetched/);
+        await client.terminate();
+      },
+    );
 
     it('prepared statements that code may run by an EXECUTE in a string', async () => {
       const text = "do ' begin execute ''execute q''; end '";
