@@ -104,7 +104,7 @@ async function start(
   stops.push(() => analyzer.close());
 
   const key = readKeyFile(config.audit.signingKey);
-  const blobs = new SealingStore(openBlobStore(config.snapshots), key);
+  const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
   stops.push(() => blobs.close());
 
   const catalog = new Catalog();

@@ -45,7 +45,12 @@ export interface AdminDeps {
 }
 
 export interface ApprovalsAdmin {
-  list(filter: { state: ApprovalState | null; before: string | null; limit: number }): Promise<ApprovalList>;
+  list(filter: {
+    state: ApprovalState | null;
+    before: string | null;
+    limit: number;
+    spread: boolean;
+  }): Promise<ApprovalList>;
   get(id: string): Promise<Approval>;
   text(id: string): Promise<string>;
   decide(id: string, verdict: Verdict, decider: Decider, client: string): Promise<Approval>;

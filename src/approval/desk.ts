@@ -207,11 +207,23 @@ export class StoredApprovalDesk implements ApprovalDesk {
     state: ApprovalState | null;
     before: string | null;
     limit: number;
+    spread?: boolean;
   }): Promise<ApprovalList> {
     const { state, before, limit } = filter;
+    if (filter.spread === true) return await this.#spread(limit);
     const rows = await this.#deps.store.approvals({ state, beforeId: before, limit: limit + 1 });
     const items = rows.slice(0, limit).map(approvalOf);
     return { items, next: rows.length > limit ? items.at(-1)!.id : null };
+  }
+
+  /** Of what is pending as many of each role; where that is not all, there is no way to go on. */
+  async #spread(limit: number): Promise<ApprovalList> {
+    const page = { state: 'pending', beforeId: null, limit, spread: true };
+    const items = (await this.#deps.store.approvals(page)).map(approvalOf);
+    return {
+      items,
+      next: this.#pending.size > items.length && items.length === limit ? items.at(-1)!.id : null,
+    };
   }
 
   /** Ends all holds: none of the statements runs now. What is pending can still be approved, for the next run. */

@@ -207,7 +207,11 @@ export const LIMITS = {
 
   // --- snapshot ---
   /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
+  /** Above so many the capture of a statement that comes alone locks none, where one snapshot keeps them as well. */
+  snapshotRowsLocked: 20_000,
   snapshotBlockBytes: 256 * 1024,
+  /** How many of them may wait to be compressed. */
+  snapshotBlocksAhead: 4,
   /** What lies in the manifest itself, so that a small snapshot is one file: rows of so many bytes, compressed to so many. */
   snapshotInlineRawBytes: 32 * 1024,
   snapshotInlineBytes: 8 * 1024,

@@ -18,6 +18,7 @@ import { directoryError, unlessAbsent } from './directory-errors.ts';
 import { readFile, walk } from './directory-read.ts';
 import { DurableFolder, type FileHandle, type Files, writeAll } from './durable-folder.ts';
 import { probeStore, sweepProbes } from './probe.ts';
+import { putThread } from './put-thread.ts';
 import { notFound, verified } from './verified.ts';
 
 /** Blobs as files below one folder, the key being the path. */
@@ -28,8 +29,12 @@ export class DirectoryBlobStore implements BlobStore {
   readonly #writers = new Map<string, BlobWriter>();
   #closed = false;
 
-  constructor(directory: string, files: Files = nodeFiles) {
+  /** From where `putIfAbsent` writes; see put-thread.ts. */
+  readonly #puts: 'thread' | 'pool';
+
+  constructor(directory: string, files: Files = nodeFiles, puts: 'thread' | 'pool' = 'pool') {
     this.#files = files;
+    this.#puts = puts;
     this.#folder = new DurableFolder(directory, files);
   }
 
@@ -48,17 +53,11 @@ export class DirectoryBlobStore implements BlobStore {
     assertBlobKey(key);
     assert(bytes.length <= LIMITS.blobAtOnceBytes, 'what is put at once is short');
     return await this.#named(async () => {
-      const { path, handle } = await this.#folder.openUnfinished();
-      try {
-        await writeAll(handle, bytes);
-        await handle.sync();
-      } catch (error) {
-        await handle.close().catch(() => {});
-        await this.#folder.discard(path);
-        throw error;
-      }
-      await handle.close();
-      if (!(await this.#folder.publishIfAbsent(path, key))) return { kind: 'exists' };
+      const created =
+        this.#puts === 'thread'
+          ? await putThread.putIfAbsent(this.#folder.root, key, bytes)
+          : await this.#folder.putIfAbsent(key, bytes);
+      if (!created) return { kind: 'exists' };
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       return { kind: 'created', summary: { bytes: bytes.length, sha256 } };
     });

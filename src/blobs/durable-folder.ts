@@ -59,8 +59,23 @@ export class DurableFolder {
     await this.#syncUpwards(dirname(this.pathOf(key)));
   }
 
+  /** Writes a whole file, unless there is one. Whether it did so is durable then. */
+  async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
+    const { path, handle } = await this.openUnfinished();
+    try {
+      await writeAll(handle, bytes);
+      await handle.sync();
+    } catch (error) {
+      await handle.close().catch(() => {});
+      await this.discard(path);
+      throw error;
+    }
+    await handle.close();
+    return await this.#publishIfAbsent(path, key);
+  }
+
   /** False where there is something; that is durable then as well. */
-  async publishIfAbsent(unfinished: string, key: string): Promise<boolean> {
+  async #publishIfAbsent(unfinished: string, key: string): Promise<boolean> {
     let created = true;
     try {
       await this.#place(key, (path) => this.#files.link(unfinished, path));

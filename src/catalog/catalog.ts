@@ -1,7 +1,14 @@
 import { LIMITS } from '../base/limits.ts';
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
 import type { HiddenConnection } from './connection.ts';
-import { DESCRIBE, FINGERPRINT, LOOKUP } from './queries.ts';
+import {
+  DESCRIBE,
+  fingerprintQuery,
+  LACKS_NOTHING,
+  type Lacking,
+  lookupQuery,
+  NO_OWN_CODE,
+} from './queries.ts';
 import { quoteQualified } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import type { Relation } from './relation.ts';
@@ -36,6 +43,8 @@ export interface Basis {
   /** The relations, as a parameter. */
   readonly oids: Buffer;
   readonly fingerprint: string;
+  /** What none of them has, so that it is not looked for. */
+  readonly lacking: Lacking;
 }
 
 export interface CatalogAnswer {
@@ -70,6 +79,8 @@ interface LookupRow {
   readonly circumstances: string;
   readonly counts: boolean;
   readonly catalogFirst: boolean;
+  /** Whether there are operators or casts that are not PostgreSQL's own, of which more has to be asked then. */
+  readonly mayOwnCode: boolean;
   readonly textExact: boolean;
   readonly oneSnapshot: boolean;
   readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
@@ -89,7 +100,7 @@ export class Catalog {
   async ask(connection: HiddenConnection, question: CatalogQuestion): Promise<CatalogAnswer> {
     const key = keyOf(question);
     const known = this.#known.get(key);
-    const found = await lookup(connection, question, known?.oids ?? NOTHING_KNOWN);
+    const found = await lookup(connection, question, known);
     const roots = found.oids ?? [];
     const functions = question.functions.map((asked, i): FunctionFacts => {
       const facts = found.functions?.[i];
@@ -108,7 +119,9 @@ export class Catalog {
       functions,
       basis: current,
       counts: found.counts,
-      catalogFirst: found.catalogFirst,
+      catalogFirst:
+        found.catalogFirst &&
+        (!found.mayOwnCode || (await texts(connection, NO_OWN_CODE, [], []))[0] === 'true'),
       textExact: found.textExact,
       oneSnapshot: found.oneSnapshot,
     };
@@ -128,8 +141,11 @@ export class Catalog {
 }
 
 /** What the basis of an answer would be by now. */
-export async function fingerprintNow(connection: HiddenConnection, { oids }: Basis): Promise<string> {
-  const rows = await texts(connection, FINGERPRINT, [OID_ARRAY_OID], [oids]);
+export async function fingerprintNow(
+  connection: HiddenConnection,
+  { oids, lacking }: Basis,
+): Promise<string> {
+  const rows = await texts(connection, fingerprintQuery(lacking), [OID_ARRAY_OID], [oids]);
   return rows[0] ?? '';
 }
 
@@ -149,17 +165,20 @@ function holds(known: Known, found: LookupRow, roots: readonly (number | null)[]
 
 async function lookup(
   connection: HiddenConnection,
-  question: CatalogQuestion,
-  oids: Buffer,
+  { relations, functions }: CatalogQuestion,
+  known: Basis | undefined,
 ): Promise<LookupRow> {
-  const parameters = [
-    textArray(question.relations.map(({ schema, name }) => quoteQualified(schema, name))),
-    oids,
-    textArray(question.functions.map(({ schema }) => schema)),
-    textArray(question.functions.map(({ name }) => name)),
-  ];
-  const types = [TEXT_ARRAY_OID, OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID];
-  const rows = await texts(connection, LOOKUP, types, parameters);
+  const names = textArray(relations.map(({ schema, name }) => quoteQualified(schema, name)));
+  const parameters = [names, known?.oids ?? NOTHING_KNOWN];
+  const types = [TEXT_ARRAY_OID, OID_ARRAY_OID];
+  const asksFunctions = functions.length > 0;
+  if (asksFunctions) {
+    parameters.push(textArray(functions.map(({ schema }) => schema)));
+    parameters.push(textArray(functions.map(({ name }) => name)));
+    types.push(TEXT_ARRAY_OID, TEXT_ARRAY_OID);
+  }
+  const sql = lookupQuery(relations.length, known?.lacking ?? LACKS_NOTHING, asksFunctions);
+  const rows = await texts(connection, sql, types, parameters);
   return JSON.parse(rows[0] ?? '{}') as LookupRow;
 }
 
@@ -174,7 +193,16 @@ async function describe(
   const rows = await texts(connection, DESCRIBE, [OID_ARRAY_OID, BOOL_OID], [oidArray(found), all]);
   const fingerprint = rows.pop() ?? '';
   const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
-  return { roots, circumstances, fingerprint, oids: oidArray([...relations.keys()]), relations };
+  const lacking = lackedByAll([...relations.values()]);
+  return { roots, circumstances, fingerprint, oids: oidArray([...relations.keys()]), lacking, relations };
+}
+
+function lackedByAll(relations: readonly Relation[]): Lacking {
+  return {
+    triggers: relations.every(({ lacking }) => lacking.triggers),
+    rules: relations.every(({ lacking }) => lacking.rules),
+    rowSecurity: relations.every(({ lacking }) => lacking.rowSecurity),
+  };
 }
 
 const BOOL_OID = 16;

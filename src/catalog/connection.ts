@@ -9,6 +9,8 @@ export interface HiddenQuery {
   readonly parameterFormats: readonly (0 | 1)[];
   /** As Bind has them: none, one for all, or one for each column. */
   readonly resultFormats: readonly (0 | 1)[];
+  /** It is broken off when so many rows have come. */
+  readonly rowsMax?: number;
 }
 
 export interface ResultColumn {
@@ -23,21 +25,28 @@ export interface ResultColumn {
 export interface HiddenResult {
   readonly columns: readonly ResultColumn[];
   readonly tag: string;
+  /** There may be more rows than `rowsMax`. */
+  readonly brokenOff?: boolean;
+}
+
+/** Takes the body of each DataRow, which is valid, and may be written to, only during the call. */
+export interface RowTaker {
+  /** A returned promise stops the reading until it settles. */
+  (row: Buffer): void | Promise<void>;
+  /**
+   * Takes as many whole DataRow messages as it can at once of those that stand in `bytes[at, end)`, and gives where it
+   * stopped: so that what comes in millions is not called for one by one.
+   */
+  many?(bytes: Buffer, at: number, end: number): number;
 }
 
 export interface HiddenConnection {
   /** Whether calls may overlap: their queries are then sent at once and run in order, which saves round trips. */
   readonly overlaps?: boolean;
   /**
-   * Runs one query without ending anything that the client has open. `onRow` gets the body of each DataRow, which
-   * is valid, and may be written to, only during the call; a returned promise stops the reading until it settles.
-   * `onNotice` gets the body of each NoticeResponse, likewise. Rejects with HiddenQueryError.
+   * Runs one query without ending anything that the client has open. `onNotice` gets the body of each NoticeResponse, likewise. Rejects with HiddenQueryError.
    */
-  run(
-    query: HiddenQuery,
-    onRow: (row: Buffer) => void | Promise<void>,
-    onNotice?: (notice: Buffer) => void,
-  ): Promise<HiddenResult>;
+  run(query: HiddenQuery, onRow: RowTaker, onNotice?: (notice: Buffer) => void): Promise<HiddenResult>;
 }
 
 /** The server refused one of the gateway's own queries, which leaves the transaction failed. */

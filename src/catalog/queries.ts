@@ -35,36 +35,54 @@ closure(oid) AS (
 )`;
 
 /**
- * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
- * one transaction a row may have several versions of one xmin, which their places tell apart.
+ * What relations have none of as long as their rows of pg_class stay the same, which the first trigger or rule and the
+ * switch of row security change: then it need not be looked for.
  */
-export function fingerprint(oids: string): string {
+export interface Lacking {
+  readonly triggers: boolean;
+  readonly rules: boolean;
+  readonly rowSecurity: boolean;
+}
+
+export const LACKS_NOTHING: Lacking = Object.freeze({ triggers: false, rules: false, rowSecurity: false });
+
+/**
+ * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
+ * one transaction a row may have several versions of one xmin, which their places tell apart. What they lack gives no
+ * rows, so that it is the same however much of that is left out.
+ */
+export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): string {
   const versions = (letter: string, table: string, of: string, id: string) =>
     `SELECT pg_catalog.concat('${letter}', ${id}, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.${table} x
       WHERE x.${of} OPERATOR(pg_catalog.=) ANY (${oids})`;
   const parts = [
-    versions('c', 'pg_class', 'oid', 'x.oid'),
+    versions('c', 'pg_class', 'oid', "x.oid, ' ', x.relnamespace::pg_catalog.regnamespace"),
     versions('a', 'pg_attribute', 'attrelid', "x.attrelid, ' ', x.attnum"),
     versions('n', 'pg_constraint', 'conrelid', 'x.oid'),
-    versions('t', 'pg_trigger', 'tgrelid', 'x.oid'),
-    versions('r', 'pg_rewrite', 'ev_class', 'x.oid'),
-    versions('p', 'pg_policy', 'polrelid', 'x.oid'),
     versions('x', 'pg_index', 'indrelid', 'x.indexrelid'),
-    versions('i', 'pg_inherits', 'inhparent', "x.inhparent, ' ', x.inhrelid"),
-    versions('j', 'pg_inherits', 'inhrelid', "x.inhparent, ' ', x.inhrelid"),
-    `SELECT pg_catalog.concat('f', x.oid, ' ', x.xmin, ' ', x.ctid)
+    `${versions('i', 'pg_inherits', 'inhparent', "x.inhparent, ' ', x.inhrelid")} OR x.inhrelid OPERATOR(pg_catalog.=) ANY (${oids})`,
+  ];
+  if (!lacking.triggers) {
+    parts.push(
+      versions('t', 'pg_trigger', 'tgrelid', 'x.oid'),
+      `SELECT pg_catalog.concat('f', x.oid, ' ', x.xmin, ' ', x.ctid)
        FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint x ON x.oid OPERATOR(pg_catalog.=) g.tgconstraint
       WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY (${oids})`,
-    `SELECT pg_catalog.concat('s', k.oid, ' ', n.nspname)
-       FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.relnamespace
-      WHERE k.oid OPERATOR(pg_catalog.=) ANY (${oids})`,
-  ];
+    );
+  }
+  if (!lacking.rules) parts.push(versions('r', 'pg_rewrite', 'ev_class', 'x.oid'));
+  if (!lacking.rowSecurity) {
+    // Where it is switched off, policies do nothing.
+    parts.push(`${versions('p', 'pg_policy', 'polrelid', 'x.oid')} AND EXISTS (
+      SELECT FROM pg_catalog.pg_class k WHERE k.oid OPERATOR(pg_catalog.=) x.polrelid AND k.relrowsecurity)`);
+  }
   return `(SELECT pg_catalog.md5(pg_catalog.string_agg(v.version, ',' ORDER BY v.version))
     FROM (${parts.join('\nUNION ALL ')}) v(version))`;
 }
 
 /** Whether what is known of relations ($1) still holds. */
-export const FINGERPRINT = `SELECT ${fingerprint('$1::pg_catalog.oid[]')}`;
+export const fingerprintQuery = (lacking: Lacking): string =>
+  `SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking)}`;
 
 /** A type of PostgreSQL's own; what is made after initdb has a larger OID. */
 const isSystem = (type: string) =>
@@ -87,15 +105,39 @@ const OWN_CASTS = `EXISTS (SELECT FROM pg_catalog.pg_cast k
    WHERE k.oid OPERATOR(pg_catalog.>=) 16384 AND k.castfunc OPERATOR(pg_catalog.>=) 16384
      AND ${isSystem('k.castsource')} AND ${isSystem('k.casttarget')})`;
 
+/** Whether neither is there, of a database that has operators or casts of its own. */
+export const NO_OWN_CODE = `SELECT (NOT ${OWN_OPERATORS} AND NOT ${OWN_CASTS})::pg_catalog.text`;
+
+const SCHEMA_HOLDS = `pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
+               WHERE p.proname OPERATOR(pg_catalog.=) f.name::pg_catalog.name
+                 AND CASE WHEN f.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid)
+                          ELSE s.nspname OPERATOR(pg_catalog.=) f.schema::pg_catalog.name END`;
+
+const FUNCTIONS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'volatility', (SELECT pg_catalog.max(CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 2
+                                            WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 1 ELSE 0 END)
+                       FROM ${SCHEMA_HOLDS}),
+      'own', (SELECT pg_catalog.bool_or(s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog')
+                FROM ${SCHEMA_HOLDS})) ORDER BY f.i)
+    FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
+         WITH ORDINALITY f(schema, name, i))`;
+
+const OID_OF_ONE =
+  'pg_catalog.jsonb_build_array(pg_catalog.to_regclass(($1::pg_catalog.text[])[1])::pg_catalog.oid::pg_catalog.int8)';
+const OIDS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
+             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i))`;
+/** No session has more than one schema of temporary tables on its path. */
+const SCHEMAS = '(pg_catalog.current_schemas(true))';
+
 /**
  * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
- * holds, and what functions ($3 their schemas, $4 their names) may do. One round trip.
+ * holds, and what functions ($3 their schemas, $4 their names; left out where there are none) may do. One round trip, and
+ * no more tables than have to be: planning it costs the server more than running it.
  */
-export const LOOKUP = `
+export const lookupQuery = (names: number, lacking: Lacking, asksFunctions: boolean): string => `
 SELECT pg_catalog.jsonb_build_object(
-  'oids', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
-             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i)),
-  'fingerprint', ${fingerprint('$2::pg_catalog.oid[]')},
+  'oids', ${names === 1 ? OID_OF_ONE : OIDS},
+  'fingerprint', ${fingerprint('$2::pg_catalog.oid[]', lacking)},
   'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
                                         pg_catalog.current_setting('row_security')),
   'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
@@ -103,23 +145,11 @@ SELECT pg_catalog.jsonb_build_object(
   'textExact', pg_catalog.current_setting('DateStyle') OPERATOR(pg_catalog.~) '^ISO'
     AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.<>) 'sql_standard'
     AND pg_catalog.current_setting('extra_float_digits')::pg_catalog.int4 OPERATOR(pg_catalog.>) 0,
-  'catalogFirst', coalesce((SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY s(name, i)
-     WHERE s.name OPERATOR(pg_catalog.!~) '^pg_temp_' ORDER BY s.i LIMIT 1) OPERATOR(pg_catalog.=) 'pg_catalog', false)
-    AND NOT ${OWN_OPERATORS} AND NOT ${OWN_CASTS},
-  'functions', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-      'volatility', (SELECT pg_catalog.max(CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 2
-                                            WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 1 ELSE 0 END)
-                       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
-                      WHERE p.proname OPERATOR(pg_catalog.=) f.name::pg_catalog.name
-                        AND CASE WHEN f.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid)
-                                 ELSE s.nspname OPERATOR(pg_catalog.=) f.schema::pg_catalog.name END),
-      'own', (SELECT pg_catalog.bool_or(s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog')
-                FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
-               WHERE p.proname OPERATOR(pg_catalog.=) f.name::pg_catalog.name
-                 AND CASE WHEN f.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid)
-                          ELSE s.nspname OPERATOR(pg_catalog.=) f.schema::pg_catalog.name END)) ORDER BY f.i)
-    FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
-         WITH ORDINALITY f(schema, name, i))
+  'catalogFirst', coalesce(${SCHEMAS}[CASE WHEN ${SCHEMAS}[1]::pg_catalog.text OPERATOR(pg_catalog.~) '^pg_temp_' THEN 2 ELSE 1 END]
+    OPERATOR(pg_catalog.=) 'pg_catalog', false),
+  'mayOwnCode', EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384)
+    OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.oid OPERATOR(pg_catalog.>=) 16384),
+  'functions', ${asksFunctions ? FUNCTIONS : 'NULL'}
 )::pg_catalog.text`;
 
 const NAMES_OF = (keys: string, relation: string) => `
@@ -253,6 +283,8 @@ SELECT pg_catalog.jsonb_build_object(
     'rowSecurity', pg_catalog.row_security_active(c.oid),
     'select', pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'),
     'update', pg_catalog.has_any_column_privilege(c.oid, 'UPDATE'),
+    'lacking', pg_catalog.jsonb_build_object('triggers', NOT c.relhastriggers, 'rules', NOT c.relhasrules,
+      'rowSecurity', NOT c.relrowsecurity),
     'sequences', ${SEQUENCES}, 'ownCode', ${OWN_CODE},
     'estimatedRows', c.reltuples, 'estimatedBytes', c.relpages::pg_catalog.int8 OPERATOR(pg_catalog.*) 8192)::pg_catalog.text
   FROM found c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

@@ -1,3 +1,5 @@
+import type { Lacking } from './queries.ts';
+
 /** What the database says about a relation, as far as the rows in it are concerned. */
 
 export type RelationKind =
@@ -108,6 +110,8 @@ export interface Relation {
   readonly triggers: readonly Trigger[];
   /** Events that a rule rewrites: `update`, `insert`, `delete`. */
   readonly rules: readonly string[];
+  /** What it surely has none of, as long as its row in pg_class stays the same. */
+  readonly lacking: Lacking;
   /** Whether row security hides rows from the current role. */
   readonly rowSecurity: boolean;
   readonly select: boolean;

@@ -7,11 +7,12 @@ import type { ErrorFields } from '../wire/backend.ts';
 import { approvedRowsOf, exceeding } from './approved-rows.ts';
 import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import type { CaptureWay, Prepared } from './prepared.ts';
 import { uncountedRowsError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { type CaptureWay, type Prepared, StatementGate } from './statement-gate.ts';
+import { StatementGate } from './statement-gate.ts';
 
 const AFTER_COPY = 'It follows a COPY of which it is not clear what it has swallowed';
 
@@ -84,7 +85,15 @@ function taken(
   entry: AuditEntry,
   way: CaptureWay,
 ): CaptureOutcome {
-  const prepared: Prepared = { snapshot: null, way, hidden, connection, part: null, again: null };
+  const prepared: Prepared = {
+    snapshot: null,
+    way,
+    hidden,
+    connection,
+    part: null,
+    again: null,
+    sharesSnapshot: false,
+  };
   return { kind: 'taken', gate: new StatementGate(state, prepared, entry) };
 }
 

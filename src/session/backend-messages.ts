@@ -278,10 +278,11 @@ export class BackendMessages {
     if (state.fates.areOpen && head !== null) this.doubtFates(head);
     if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
     const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
-    const verdict = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
+    const told = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.outcomes.finish(head, poisoned ? 'blocked' : 'failed', reported);
-    (head.gate ?? head.part)?.failed(sqlstate);
+    const verdict = head.gate?.failed(sqlstate, body) === false ? 'skip' : told;
+    if (head.gate === null) head.part?.failed(sqlstate);
     switch (head.kind) {
       case ReplyKind.Query:
       case ReplyKind.FunctionCall:

@@ -63,9 +63,10 @@ export class BackendStream {
   /** Takes what the server sent; `bytes[0, length)` is the upstream's read buffer. */
   receive(bytes: Buffer, length: number): void {
     if (this.broken) return;
-    if (this.state.hiddenQueued > 0 || this.hidden.isPaused) {
-      // Whoever takes the rows of a hidden query may keep one until it is stored.
-      this.receiveHidden(Buffer.from(bytes.subarray(0, length)));
+    if (this.hidden.isPaused) {
+      this.putAside(bytes, 0, length);
+      // Whatever has let it be read on, the row is not taken yet.
+      this.state.upstream.pause();
       return;
     }
     if (this.gatheredBytes === 0) this.consume(bytes, 0, length);
@@ -76,17 +77,6 @@ export class BackendStream {
   /** Reads the server on, if nothing else stands against it. */
   relax(): void {
     if (!this.hidden.isPaused && this.state.client.writable) this.state.upstream.resume();
-  }
-
-  private receiveHidden(bytes: Buffer): void {
-    if (this.hidden.isPaused) {
-      this.putAside(bytes, 0, bytes.length);
-      // Whatever has let it be read on, the row is not taken yet.
-      this.state.upstream.pause();
-      return;
-    }
-    this.receiveOwn(bytes);
-    this.afterBytes();
   }
 
   private afterBytes(): void {
@@ -205,9 +195,9 @@ export class BackendStream {
     this.afterBytes();
   }
 
-  /** Keeps bytes of our own for when what is waited for has happened. */
+  /** Keeps bytes for when what is waited for has happened. */
   private putAside(bytes: Buffer, at: number, end: number): void {
-    if (at < end) this.putBy.push(bytes.subarray(at, end));
+    if (at < end) this.putBy.push(Buffer.from(bytes.subarray(at, end)));
   }
 
   private receiveOwn(bytes: Buffer): void {

@@ -4,8 +4,9 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { captureBefore, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
+import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
@@ -15,18 +16,12 @@ import { Frontend } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
+import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
 import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
-import {
-  type Again,
-  type CapturedPart,
-  type CaptureWay,
-  type Prepared,
-  type ServerFacts,
-  StatementGate,
-} from './statement-gate.ts';
+import { StatementGate } from './statement-gate.ts';
 
 /** What has come of the capture of a statement that has not run yet. */
 export type CaptureOutcome =
@@ -71,6 +66,8 @@ export interface CaptureRun {
   readonly part: CapturedPart | null;
   /** Nobody waits for it any more. */
   readonly gaveUp: () => boolean;
+  /** Rows are locked however many there are. */
+  readonly locksAll?: true;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -83,6 +80,7 @@ export async function captureRows(run: CaptureRun, known: CapturePlan | null): P
 async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<Prepared | CaptureOutcome> {
   const { state, connection, services, request, decision } = run;
   let plan = known;
+  let sharesSnapshot = false;
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
       const planned = await planCapture(connection, services.catalog, request);
@@ -95,8 +93,9 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
     const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+    const rowsMax = mayShareSnapshot(run, plan) && !sharesSnapshot ? LIMITS.snapshotRowsLocked : 0;
     try {
-      const capture = await captureBefore(connection, plan, writer);
+      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
@@ -104,9 +103,15 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       const required = decision.snapshot === 'required';
       const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
-      return { snapshot, way, hidden, connection, part, again };
+      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
+      if (error instanceof ManyRows) {
+        sharesSnapshot = true;
+        plan = null;
+        await beginAnew(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+        continue;
+      }
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
       services.catalog.invalidate(request.scope);
       plan = null;
@@ -114,12 +119,28 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   }
 }
 
+/**
+ * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
+ * told of could not be taken back should the statement come upon one that others have changed since.
+ */
+function mayShareSnapshot({ way, part, locksAll, text }: CaptureRun, plan: CapturePlan): boolean {
+  if (way !== 'own' || part !== null || locksAll === true) return false;
+  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
+}
+
+async function beginAnew(connection: HiddenConnection, begin: string): Promise<void> {
+  await together(
+    connection,
+    ['ROLLBACK', begin].map((sql) => async () => await connection.run(plainQuery(sql), () => {})),
+  );
+}
+
 /** Begins anew with a Query whose transaction, which was ours, has been rolled back. */
 async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false }, null);
+  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true }, null);
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();

@@ -66,7 +66,10 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
     return null;
   }
   reply.gate = captured.gate;
-  return { kind: 'gate', until: captured.gate.over, behind: isQuery ? null : FLUSH };
+  // So that it is durable by the time that the statement has run.
+  void state.services.audit.whenRecorded(entry.session);
+  const { gate } = captured;
+  return { kind: 'gate', until: gate.over, behind: isQuery ? null : FLUSH, sent: () => gate.sent() };
 }
 
 /** A Query that is not sent, because what it asks for has been done; nothing is under way that its answer could pass. */

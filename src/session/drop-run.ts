@@ -20,7 +20,7 @@ import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } f
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { OwnEncoding } from './own-encoding.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
-import { readServerFacts } from './statement-gate.ts';
+import { readServerFacts } from './server-facts.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;

@@ -168,6 +168,7 @@ export class FrontendStream {
       if (verdict.kind === 'gate') {
         this.forward(bytes, run, messageEnd);
         if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
+        verdict.sent();
         this.waitBehind(verdict.until);
         this.putAside(bytes, messageEnd, end);
         return;
@@ -252,6 +253,7 @@ export class FrontendStream {
     } else if (verdict.kind === 'gate') {
       this.state.upstream.write(message);
       if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
+      verdict.sent();
       this.waitBehind(verdict.until);
     } else if (verdict.kind === 'whole') {
       this.gathered = message;

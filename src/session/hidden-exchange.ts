@@ -4,6 +4,7 @@ import {
   HiddenQueryError,
   type HiddenResult,
   type ResultColumn,
+  type RowTaker,
 } from '../catalog/connection.ts';
 import { decodeErrorFields, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
@@ -17,8 +18,6 @@ import { Backend, Frontend } from '../wire/message-type.ts';
  */
 export type HiddenEnd = 'flush' | 'sync';
 
-export type RowTaker = (row: Buffer) => void | Promise<void>;
-
 /** Reads the replies to something of the gateway's own, which is one entry of the replies queue. */
 export interface Exchange {
   /** What the server says besides is for the client. */
@@ -29,6 +28,8 @@ export interface Exchange {
   notice(body: Buffer): void;
   fail(error: unknown): void;
   row(body: Buffer): void | Promise<void>;
+  /** Takes what it can at once of the rows that stand there, whole, and gives where it stopped. */
+  rows?(bytes: Buffer, at: number, end: number): number;
   receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding';
 }
 
@@ -65,7 +66,7 @@ export function encodeHidden(
       resultFormats,
     }),
     encodeDescribe('P', name),
-    encodeExecute(name, 0),
+    encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
     encodeClose('S', name),
     end === 'sync' ? SYNC : FLUSH,
@@ -115,6 +116,7 @@ export class HiddenExchange implements Exchange {
   private tag = '';
   private settled = false;
   private completed = false;
+  private brokenOff = false;
   /** What the server has refused it with, told once the server is ready again and it is known how that left it. */
   private refused: HiddenQueryError | null = null;
   private resolve!: (result: HiddenResult) => void;
@@ -169,6 +171,16 @@ export class HiddenExchange implements Exchange {
     }
   }
 
+  rows(bytes: Buffer, at: number, end: number): number {
+    if (this.settled || this.onRow.many === undefined) return at;
+    try {
+      return this.onRow.many(bytes, at, end);
+    } catch (error) {
+      this.fail(error);
+      return at;
+    }
+  }
+
   notice(body: Buffer): void {
     if (!this.settled) this.onNotice(body);
   }
@@ -181,6 +193,10 @@ export class HiddenExchange implements Exchange {
         return 'more';
       case Backend.CommandComplete:
         this.tag = body.toString('latin1', 0, body.length - 1);
+        this.completed = true;
+        return 'more';
+      case Backend.PortalSuspended:
+        this.brokenOff = true;
         this.completed = true;
         return 'more';
       case Backend.CloseComplete:
@@ -206,7 +222,8 @@ export class HiddenExchange implements Exchange {
   private finish(): 'over' {
     if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
-    this.resolve({ columns: this.columns, tag: this.tag });
+    const { columns, tag } = this;
+    this.resolve(this.brokenOff ? { columns, tag, brokenOff: true } : { columns, tag });
     return 'over';
   }
 }

@@ -5,6 +5,7 @@ import {
   type HiddenQuery,
   HiddenQueryError,
   type HiddenResult,
+  type RowTaker,
 } from '../catalog/connection.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
@@ -17,7 +18,6 @@ import {
   HiddenExchange,
   HiddenQueryEnded,
   ParseExchange,
-  type RowTaker,
   SyncExchange,
   type TextRead,
 } from './hidden-exchange.ts';

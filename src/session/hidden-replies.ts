@@ -46,7 +46,12 @@ export class HiddenReplies {
     const messageEnd = at + length + 1;
     const start = at + HEADER_BYTES;
     if (messageEnd <= end) {
-      this.deliver(bytes[at]!, bytes.subarray(start, messageEnd));
+      if (bytes[at] === Backend.DataRow) {
+        const taken = this.state.replies.head!.exchange!.rows?.(bytes, at, end) ?? at;
+        if (taken > at) return taken;
+      }
+      // Whoever takes a row may keep it until it is stored, which what the link has read into does not.
+      this.deliver(bytes[at]!, Buffer.from(bytes.subarray(start, messageEnd)));
       return messageEnd;
     }
     this.gatheredType = bytes[at]!;

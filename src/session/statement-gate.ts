@@ -2,13 +2,11 @@ import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { withinMs } from '../base/deadline.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { textColumns } from '../catalog/row.ts';
-import { type Capture, plainQuery } from '../snapshot/capture.ts';
-import type { CapturePlan } from '../snapshot/plan.ts';
-import { captureAfter } from '../snapshot/prove.ts';
-import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import { HiddenQueryError } from '../catalog/connection.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import { captureAfter, type Proof } from '../snapshot/prove.ts';
 import {
+  decodeErrorFields,
   type ErrorFields,
   encodeErrorResponse,
   encodeMessage,
@@ -18,69 +16,13 @@ import {
 import { Backend } from '../wire/message-type.ts';
 import { approvedRowsOf, exceedsByCapture, exceedsByTag } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
-import type { HiddenQueries } from './hidden-queries.ts';
 import { noted } from './noted.ts';
+import type { Prepared, PreparedSnapshot } from './prepared.ts';
 import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
 
-/**
- * Whose transaction a captured statement runs in. `own`: a Query, in one that the gateway has begun and commits.
- * `block`: a Query, in the client's. `segment`: an Execute, in that of its segment.
- */
-export type CaptureWay = 'own' | 'block' | 'segment';
-
-/** What was captured of a statement that is about to run. */
-export interface PreparedSnapshot {
-  readonly plan: CapturePlan;
-  readonly capture: Capture;
-  readonly writer: SnapshotWriter;
-  readonly folder: string;
-  readonly facts: (read: ServerFacts) => SnapshotFacts;
-  readonly required: boolean;
-}
-
-/** A statement that is about to run, and is looked at before what it does is committed. */
-export interface Prepared {
-  /** Null where only its rows are counted, against those that were approved. */
-  readonly snapshot: PreparedSnapshot | null;
-  readonly way: CaptureWay;
-  readonly hidden: HiddenQueries;
-  /** Whose queries end as the way asks for. */
-  readonly connection: HiddenConnection;
-  /** It is one of several statements of a Query, which is answered as a whole by whoever sends them. */
-  readonly part: CapturedPart | null;
-  /** Captures it once more, in another transaction of ours; null where there is none to begin. */
-  readonly again: (() => Promise<Again | null>) | null;
-}
-
-/** What is about to run once more, and what sends it. */
-export interface Again {
-  readonly prepared: Prepared;
-  readonly send: (gate: StatementGate) => void;
-}
-
-export interface CapturedPart {
-  /** What tells that it succeeded is kept from the client. */
-  readonly keepsTag: boolean;
-}
-
-export interface ServerFacts {
-  readonly versionNum: number;
-  readonly encoding: string;
-  readonly xid: string;
-}
-
-const SERVER_FACTS = `SELECT pg_catalog.current_setting('server_version_num'),
-  pg_catalog.current_setting('client_encoding'), pg_catalog.pg_current_xact_id()::pg_catalog.text`;
-
-export async function readServerFacts(connection: HiddenConnection): Promise<ServerFacts> {
-  let texts: readonly (string | null)[] = [];
-  await connection.run(plainQuery(SERVER_FACTS), (row) => {
-    texts = textColumns(row);
-  });
-  const [version, encoding, xid] = texts;
-  return { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
-}
+const SERIALIZATION_FAILURE = '40001';
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -117,6 +59,9 @@ export class StatementGate {
   private readonly entry: AuditEntry;
   /** Null until the statement has run, and where it has but its portal has rows left. */
   tag: string | null = null;
+  private proving: Promise<Proof> | null = null;
+  /** What the server has refused it with, and the client has not been told. */
+  private untold: ErrorFields | null = null;
   /** Null until it is over. */
   ending: Ending | null = null;
   private end!: () => void;
@@ -129,6 +74,22 @@ export class StatementGate {
     this.over = new Promise((resolve) => {
       this.end = resolve;
     });
+  }
+
+  /**
+   * The statement has been sent. In a transaction of ours what proves its capture is asked right behind it, which saves a
+   * round trip; where it fails, that fails with it.
+   */
+  sent(): void {
+    const { way, snapshot } = this.prepared;
+    if (way !== 'own' || snapshot === null) return;
+    this.proving = this.prove(snapshot);
+    this.proving.catch(() => {});
+  }
+
+  private prove({ plan, capture, writer }: PreparedSnapshot): Promise<Proof> {
+    const { connection } = this.prepared;
+    return captureAfter(connection, plan, capture, () => this.tag ?? '', writer);
   }
 
   /** A Query's statement has run; its CommandComplete is kept from the client for now. */
@@ -147,13 +108,21 @@ export class StatementGate {
     this.conclude(this.settleExecute());
   }
 
-  /** The server has refused the statement, which the client is told as it is. */
-  failed(sqlstate: string | null): void {
+  /**
+   * The server has refused the statement, which the client is told as it is. False where it is not, because only the
+   * snapshot that it shares with its capture was in the way.
+   */
+  failed(sqlstate: string | null, body: Buffer): boolean {
+    if (sqlstate === SERIALIZATION_FAILURE && this.prepared.sharesSnapshot && this.mayRunAgain()) {
+      this.untold = decodeErrorFields(body) ?? {};
+      return false;
+    }
     this.entry.end = 'failed';
     this.entry.sqlstate = sqlstate;
-    if (this.prepared.way !== 'segment') return;
+    if (this.prepared.way !== 'segment') return true;
     this.abort();
     this.release({ kind: 'told' });
+    return true;
   }
 
   /** It never runs. */
@@ -187,7 +156,10 @@ export class StatementGate {
     if (this.tag === null || status !== 'T') {
       this.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
-      return { kind: 'told' };
+      const { untold } = this;
+      if (untold === null) return { kind: 'told' };
+      this.untold = null;
+      return (await this.runsAgain()) ? null : { kind: 'failed', error: untold };
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
@@ -223,10 +195,8 @@ export class StatementGate {
    */
   private async runsAgain(): Promise<boolean> {
     const { state } = this;
-    const { again, snapshot, connection } = this.prepared;
-    if (again === null || snapshot === null || snapshot.plan.opaque || this.tries >= LIMITS.snapshotTriesMax)
-      return false;
-    if (state.client.bytesOut !== this.toldBytes || state.client.socket.destroyed) return false;
+    const { again, connection } = this.prepared;
+    if (again === null || !this.mayRunAgain()) return false;
     this.tries++;
     const next = await again().catch((error: unknown) => {
       if (error instanceof HiddenQueryEnded) throw error;
@@ -242,7 +212,16 @@ export class StatementGate {
     this.tag = null;
     this.toldBytes = state.client.bytesOut;
     next.send(this);
+    this.sent();
     return true;
+  }
+
+  private mayRunAgain(): boolean {
+    const { client } = this.state;
+    const { again, snapshot } = this.prepared;
+    if (again === null || snapshot === null || snapshot.plan.opaque) return false;
+    if (this.tries >= LIMITS.snapshotTriesMax) return false;
+    return client.bytesOut === this.toldBytes && !client.socket.destroyed;
   }
 
   private async settleExecute(): Promise<Ending> {
@@ -288,13 +267,10 @@ export class StatementGate {
     const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, snapshot !== null);
     if (exceeds !== null) return { kind: 'failed', error: exceeds };
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
-    const { plan, capture, writer, facts, required } = snapshot;
+    const { plan, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
     try {
-      const [proof, server] = await Promise.all([
-        captureAfter(connection, plan, capture, this.tag ?? '', writer),
-        readServerFacts(connection),
-      ]);
+      const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
         if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
@@ -308,8 +284,12 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
+      const server = proof.server.xid === '' ? await readServerFacts(connection) : proof.server;
+      const storing = this.stored(writer.finish(plan, proof.tables, facts(server)));
+      // Where the record fails, that tells why.
+      storing.catch(() => {});
       if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
-      const manifest = await this.stored(writer.finish(plan, proof.tables, facts(server)));
+      const manifest = await storing;
       return { kind: 'done', snapshotId: manifest.id, why: '' };
     } catch (error) {
       if (error instanceof HiddenQueryEnded) {

@@ -34,7 +34,13 @@ export type Verdict =
   /** The server breaks off at the message's header, in its own words. */
   | { readonly kind: 'break' }
   /** The message goes on as it is, then `behind`, and nothing behind it is looked at before that. */
-  | { readonly kind: 'gate'; readonly until: Promise<void>; readonly behind: Buffer | null }
+  | {
+      readonly kind: 'gate';
+      readonly until: Promise<void>;
+      readonly behind: Buffer | null;
+      /** Called when the message has been sent. */
+      readonly sent: () => void;
+    }
   /** A Bind that is there in part has to be there whole to be decided. */
   | { readonly kind: 'whole' }
   /** `ahead` are bytes of ours that are sent to the server before the wait. */

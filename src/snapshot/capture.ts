@@ -2,16 +2,19 @@ import { fingerprintNow } from '../catalog/catalog.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import type { OwnedSequence } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
-import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
+import { type HiddenConnection, type HiddenQuery, type RowTaker, together } from './connection.ts';
 import { type CountsReading, NOTHING_READ, readCounts } from './counts.ts';
 import { lastCommand } from './look.ts';
 import type { ManifestSequence } from './manifest.ts';
-import { PLACE_AT, Places, tableOf, withoutPlace } from './places.ts';
+import { eachRow, PLACE_AT, Places, tableOf, tupleAt, withoutPlace } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable, StatementParameters } from './plan.ts';
 
 /** Takes the rows of one file, as tuples of PGCOPY; each is valid only during the call. */
 export interface TableSink {
   write(row: Buffer): void | Promise<void>;
+  /** Whether a tuple of so many bytes would be taken at once, and takes it then, from where it stands in others. */
+  fits?(bytes: number): boolean;
+  take?(bytes: Buffer, start: number, end: number): void;
 }
 
 /** Opens a file when its first row comes. */
@@ -36,19 +39,17 @@ export async function captureBefore(
   connection: HiddenConnection,
   plan: CapturePlan,
   sinks: SnapshotSinks,
-  places: Places = new Places(),
+  places: Places = new Places(needsPlaces(plan) ? undefined : 0),
+  rowsMax = 0,
 ): Promise<Capture> {
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
   if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
   const rows = new Map<number, number>();
   const files = new Files(plan, sinks, 'before');
   const read = plan.sources.map((source) => async () => {
-    await connection.run(sourceQuery(source, plan.parameters), (row) => {
-      const table = tableOf(row);
-      rows.set(table, (rows.get(table) ?? 0) + 1);
-      places.add(table, row, PLACE_AT);
-      return files.write(table, row);
-    });
+    const query = { ...sourceQuery(source, plan.parameters), rowsMax };
+    const { brokenOff } = await connection.run(query, capturing(files, rows, places));
+    if (brokenOff === true) throw new ManyRows();
   });
   // A row lock gives the transaction its number, which the counts say had none before.
   let counts = NOTHING_READ;
@@ -64,6 +65,46 @@ export async function captureBefore(
   const lastCommands = await readLastCommands(connection, plan, counts);
   await together(connection, read);
   return { counts, rows, places, lastCommands };
+}
+
+/** What was deleted for its own values alone is proved by its count, and has no newer versions to be found. */
+function needsPlaces({ ownRowOnly, tables }: CapturePlan): boolean {
+  return !ownRowOnly || tables.some(({ changes }) => changes.some((change) => change !== 'delete'));
+}
+
+/** Takes rows into the files of their tables, and notes how many and where they were. */
+function capturing(files: Files, rows: Map<number, number>, places: Places): RowTaker {
+  const one = (row: Buffer) => {
+    const table = tableOf(row);
+    rows.set(table, (rows.get(table) ?? 0) + 1);
+    places.add(table, row, PLACE_AT);
+    return files.write(table, row);
+  };
+  const many = (bytes: Buffer, at: number, end: number) => {
+    let current = 0;
+    let sink: TableSink | null = null;
+    let count = 0;
+    const noteCount = () => {
+      if (count > 0) rows.set(current, (rows.get(current) ?? 0) + count);
+      count = 0;
+    };
+    const stopped = eachRow(bytes, at, end, (table, body, rowEnd) => {
+      if (table !== current || sink === null) {
+        noteCount();
+        current = table;
+        sink = files.of(table);
+      }
+      // What is not taken is looked at once more by itself, and has to be what it was.
+      if (sink.fits?.(rowEnd - body) !== true) return false;
+      places.add(table, bytes, body + PLACE_AT);
+      sink.take?.(bytes, tupleAt(bytes, body), rowEnd);
+      count++;
+      return true;
+    });
+    noteCount();
+    return stopped;
+  };
+  return Object.assign(one, { many });
 }
 
 async function readSequences(
@@ -128,6 +169,9 @@ export async function isAltered(connection: HiddenConnection, { bases }: Capture
   return now.some((fingerprint, i) => fingerprint !== bases[i]!.fingerprint);
 }
 
+/** More rows than were to be locked. */
+export class ManyRows extends Error {}
+
 /** Something came in between, such as a new partition, so that the plan is no longer true: plan again. */
 export class StalePlan extends Error {
   constructor(reason: string) {
@@ -150,6 +194,10 @@ export class Files {
   }
 
   write(oid: number, row: Buffer): void | Promise<void> {
+    return this.of(oid).write(withoutPlace(row));
+  }
+
+  of(oid: number): TableSink {
     let sink = this.#open.get(oid);
     if (sink === undefined) {
       const table = this.#tables.get(oid);
@@ -157,6 +205,6 @@ export class Files {
       sink = this.#sinks.open(table, this.#image);
       this.#open.set(oid, sink);
     }
-    return sink.write(withoutPlace(row));
+    return sink;
   }
 }

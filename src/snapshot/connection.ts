@@ -4,5 +4,6 @@ export {
   HiddenQueryError,
   type HiddenResult,
   type ResultColumn,
+  type RowTaker,
   together,
 } from '../catalog/connection.ts';

@@ -16,10 +16,17 @@ export interface CountsReading {
   readonly others: ReadonlyMap<string, Counts>;
   /** What this transaction has locked as only those do that alter or empty it, beyond the plan. */
   readonly locked: ReadonlySet<string>;
-  /** What texts are sent in. */
-  readonly encoding: string;
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
+  readonly server: ServerFacts;
+}
+
+export interface ServerFacts {
+  readonly versionNum: number;
+  /** What texts are sent in. */
+  readonly encoding: string;
+  /** The transaction's number; empty as long as it has changed nothing. */
+  readonly xid: string;
 }
 
 export const NO_COUNTS: Counts = Object.freeze({ inserted: 0, updated: 0, deleted: 0 });
@@ -28,13 +35,16 @@ export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
   locked: new Set<string>(),
-  encoding: '',
   wrote: false,
+  server: Object.freeze({ versionNum: 0, encoding: '', xid: '' }),
 });
 
-const COLUMNS = ['inserted', 'updated', 'deleted']
-  .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(c.oid)::pg_catalog.text`)
-  .join(', ');
+const countsOf = (oid: string): string =>
+  ['inserted', 'updated', 'deleted']
+    .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(${oid})::pg_catalog.text`)
+    .join(', ');
+
+const COLUMNS = countsOf('c.oid');
 
 const PLANNED = `SELECT c.oid::pg_catalog.text, '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
@@ -76,15 +86,45 @@ const NEWER = `SELECT '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
 
 const WATCHED = [OTHERS, NEWER, LOCKED].map((part) => ` UNION ALL ${part}`).join('');
 
-const WROTE = `SELECT 'wrote', pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
-  pg_catalog.current_setting('client_encoding'), '', ''`;
+const SERVER = `pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+  pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('server_version_num')`;
+
+const WROTE = `SELECT 'wrote', ${SERVER}, ''`;
+
+/** One row has columns for so many tables. */
+const TABLES_ALONGSIDE = 100;
 
 export async function readCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
+  const { tables, watchesAll } = plan;
+  return watchesAll || tables.length > TABLES_ALONGSIDE
+    ? await readManyCounts(connection, plan)
+    : await readFewCounts(connection, plan);
+}
+
+/** In one row, without a table to select from: planning the other query takes the server longer than to run it. */
+async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
+  const oids = plan.tables.map(({ oid }) => oid);
+  const sql = `SELECT ${[SERVER, ...oids.map((oid) => countsOf(`${oid}::pg_catalog.oid`))].join(', ')}`;
+  const tables = new Map<number, Counts>();
+  let { wrote, server } = NOTHING_READ;
+  const query = { sql, parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };
+  await connection.run(query, (row) => {
+    const [xid = null, encoding, version, ...numbers] = textColumns(row);
+    wrote = xid !== null;
+    server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
+    for (const [i, oid] of oids.entries()) {
+      const [inserted = 0, updated = 0, deleted = 0] = numbers.slice(i * 3, i * 3 + 3).map(Number);
+      tables.set(oid, { inserted, updated, deleted });
+    }
+  });
+  return { tables, others: new Map(), locked: new Set(), wrote, server };
+}
+
+async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<string, Counts>();
   const locked = new Set<string>();
-  let encoding = '';
-  let wrote = false;
+  let { wrote, server } = NOTHING_READ;
   const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? WATCHED : ''}`;
   await connection.run(
     {
@@ -99,13 +139,13 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
       const [inserted = 0, updated = 0, deleted = 0] = numbers.map(Number);
       if (oid === 'wrote') {
         wrote = name !== null;
-        encoding = numbers[0] ?? '';
+        server = { versionNum: Number(numbers[1]), encoding: numbers[0] ?? '', xid: name ?? '' };
       } else if (oid === 'locked') locked.add(name!);
       else if (oid === '') others.set(name!, { inserted, updated, deleted });
       else tables.set(Number(oid), { inserted, updated, deleted });
     },
   );
-  return { tables, others, locked, encoding, wrote };
+  return { tables, others, locked, wrote, server };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {

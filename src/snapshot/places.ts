@@ -65,6 +65,46 @@ export function tableOf(row: Buffer): number {
   return row.readUInt32BE(TABLE_AT);
 }
 
+const DATA_ROW = 0x44;
+const HEADER_BYTES = 5;
+
+/**
+ * Goes through whole DataRow messages in `bytes[at, end)` and gives where it stopped: at what is none, at one that is
+ * not all there, or that `take` does not take. It gets the table, where the row's body begins, and where it ends.
+ */
+export function eachRow(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  take: (table: number, body: number, end: number) => boolean,
+): number {
+  while (end - at >= HEADER_BYTES + PLACE_END && bytes[at] === DATA_ROW) {
+    const next = at + 1 + int32At(bytes, at + 1);
+    const body = at + HEADER_BYTES;
+    if (next > end || next < body + PLACE_END) return at;
+    assert(
+      int32At(bytes, body + 2) === 4 && int32At(bytes, body + 10) === TID_BYTES,
+      'a captured row begins with its place',
+    );
+    if (!take(int32At(bytes, body + TABLE_AT) >>> 0, body, next)) return at;
+    at = next;
+  }
+  return at;
+}
+
+/** As Buffer.readInt32BE, which checks its arguments again for each of millions of rows. */
+function int32At(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** Makes the row whose body begins there a tuple of PGCOPY, as `withoutPlace` does, and gives where that begins. */
+export function tupleAt(bytes: Buffer, body: number): number {
+  const count = ((bytes[body]! << 8) | bytes[body + 1]!) - 2;
+  bytes[body + PLACE_END - 2] = count >> 8;
+  bytes[body + PLACE_END - 1] = count & 0xff;
+  return body + PLACE_END - 2;
+}
+
 /** The row without its place: a tuple of PGCOPY. The new count is written over the last bytes of the place. */
 export function withoutPlace(row: Buffer): Buffer {
   const count = row.readInt16BE(0) - 2;

@@ -60,6 +60,7 @@ export function planTruncate(
     bases: [answer.basis],
     opaque,
     watchesAll: opaque || answer.oneSnapshot,
+    keptBy: 'locks',
     ownRowOnly: true,
     countedByTag: false,
   });

@@ -8,6 +8,7 @@ import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
+import { keptBySnapshot } from './kept.ts';
 import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
@@ -69,9 +70,17 @@ export interface CapturePlan {
   readonly watchesAll: boolean;
   /** The condition looks at the row alone, so that it holds as long as the row is locked. */
   readonly ownRowOnly: boolean;
+  /** What keeps rows as they were captured until the statement changes them. */
+  readonly keptBy: KeptBy;
   /** Whether the command tag counts the rows of the target alone, and nothing else reaches them. */
   readonly countedByTag: boolean;
 }
+
+/**
+ * `locks`: of the rows. `snapshot`: the transaction reads by one snapshot, and the statement fails with 40001 at a row
+ * that others have changed since. `locks or snapshot`: the latter would do, in a transaction that reads so.
+ */
+export type KeptBy = 'locks' | 'snapshot' | 'locks or snapshot';
 
 /** One query: a table's OID and ctid in binary, then the columns. */
 export interface CaptureSource {
@@ -262,11 +271,22 @@ function planRows(
     first(groups, (group) => problemOfGroup(group, seed, graph, answer.relations));
   if (problem !== null) return none(problem);
   const tables: PlannedTable[] = [];
-  const sources = groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, tables));
+  const locking = groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, tables));
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = hasTriggers(tables, answer.relations) || runsOwnCode(slice, tables, target, answer);
   if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
+  const ownRowOnly =
+    slice.kind === 'rows' &&
+    slice.ownRowOnly &&
+    !opaque &&
+    knowsAllCode(tables, answer) &&
+    answer.functions.every(givesTheSame);
+  const keptBy = ownRowOnly ? keptBySnapshot(slice, tables, graph, seed, answer) : 'locks';
+  const sources =
+    keptBy === 'snapshot'
+      ? groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, [], true))
+      : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
@@ -278,12 +298,8 @@ function planRows(
     bases: viewBasis === null ? [answer.basis] : [viewBasis, answer.basis],
     opaque,
     watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
-    ownRowOnly:
-      slice.kind === 'rows' &&
-      slice.ownRowOnly &&
-      !opaque &&
-      knowsAllCode(tables, answer) &&
-      answer.functions.every(givesTheSame),
+    ownRowOnly,
+    keptBy,
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
 }
@@ -299,6 +315,7 @@ function sourcesOf(
   seed: Seed,
   relations: Relations,
   tables: PlannedTable[],
+  isKept = false,
 ): CaptureSource[] {
   const inherited = group.relation.kind === 'table' && group.stored.length > 1;
   const searched = inherited ? group.stored : [group.relation];
@@ -316,7 +333,7 @@ function sourcesOf(
     return {
       sql:
         sql === null
-          ? seed.direct!(capturedColumns(seed.reference, columns), lock)
+          ? seed.direct!(capturedColumns(seed.reference, columns), isKept ? null : lock)
           : rowsAt(relation, only, columns, { clauses: sql.clauses, places }, lock),
       from: from(relation, only),
       columns,

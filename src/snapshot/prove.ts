@@ -11,6 +11,7 @@ import {
   NO_COUNTS,
   NOTHING_READ,
   readCounts,
+  type ServerFacts,
 } from './counts.ts';
 import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
 import { tableOf } from './places.ts';
@@ -26,7 +27,7 @@ export interface TableProof {
 }
 
 export type Proof =
-  | { readonly kind: 'proved'; readonly tables: readonly TableProof[] }
+  | { readonly kind: 'proved'; readonly tables: readonly TableProof[]; readonly server: ServerFacts }
   /** What was captured is not what was changed; `exceeds` where trying again would not help. */
   | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true };
 
@@ -45,7 +46,7 @@ export async function captureAfter(
   connection: HiddenConnection,
   plan: CapturePlan,
   capture: Capture,
-  commandTag: string,
+  commandTag: string | (() => string),
   sinks: SnapshotSinks,
 ): Promise<Proof> {
   try {
@@ -63,14 +64,14 @@ export async function captureAfter(
     if (altered) throw new Drift('a table, or what belongs to it, was altered meanwhile');
     refuseOthers(capture.counts, counts);
     refuseOtherTexts(capture.counts, counts);
-    if (plan.operation === 'truncate') return await proveEmpty(connection, plan, capture);
+    if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
     const tables: TableProof[] = [];
     for (const table of plan.tables) {
       const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
       tables.push(await proveTable(context, table, counted));
     }
-    compareWithTag(plan, tables, commandTag);
-    return { kind: 'proved', tables };
+    compareWithTag(plan, tables, typeof commandTag === 'string' ? commandTag : commandTag());
+    return { kind: 'proved', tables, server: counts.server };
   } catch (error) {
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
     if (error instanceof Drift) return { kind: 'drift', reason: error.message };
@@ -214,12 +215,12 @@ function refuseOthers(before: CountsReading, after: CountsReading): void {
 
 /** The images before and after are read by one encoding. */
 function refuseOtherTexts(before: CountsReading, after: CountsReading): void {
-  if (before.encoding === after.encoding) return;
-  throw new Excess(`it changed the encoding of texts from ${before.encoding} to ${after.encoding}`);
+  const [was, is] = [before.server.encoding, after.server.encoding];
+  if (was !== is) throw new Excess(`it changed the encoding of texts from ${was} to ${is}`);
 }
 
 /** The lock was taken before the rows were read, so that they are all there were. */
-async function proveEmpty(connection: HiddenConnection, plan: CapturePlan, capture: Capture): Promise<Proof> {
+async function proveEmpty({ connection, plan, capture }: Context, server: ServerFacts): Promise<Proof> {
   let left = '';
   await connection.run(plainQuery(anyRowLeft(plan.tables)), (row) => {
     left = textColumns(row)[0] ?? '';
@@ -229,7 +230,7 @@ async function proveEmpty(connection: HiddenConnection, plan: CapturePlan, captu
     const before = capture.rows.get(table.oid) ?? 0;
     return { table, before, after: 0, counted: { ...NO_COUNTS, deleted: before } };
   });
-  return { kind: 'proved', tables };
+  return { kind: 'proved', tables, server };
 }
 
 const TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;

@@ -1,12 +1,26 @@
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { createZstdCompress, type ZstdCompress, constants as zlib, zstdCompressSync } from 'node:zlib';
+import type { TransformOptions } from 'node:stream';
+import {
+  createZstdCompress,
+  type ZstdCompress,
+  type ZstdOptions,
+  constants as zlib,
+  zstdCompressSync,
+} from 'node:zlib';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
 
 /** A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space. */
 const ZSTD = { [zlib.ZSTD_c_compressionLevel]: 1 };
+
+/** Some blocks may wait, so that rows are read while others are compressed. */
+const STREAM: ZstdOptions & TransformOptions = {
+  chunkSize: LIMITS.snapshotBlockBytes,
+  writableHighWaterMark: LIMITS.snapshotBlocksAhead * LIMITS.snapshotBlockBytes,
+  params: ZSTD,
+};
 
 /**
  * Writes the rows of one table to a blob as they come. Rows are gathered in a block, since compressing each by
@@ -25,6 +39,8 @@ export class RowFileWriter {
   #rows = 0;
   #rawBytes = 0;
   #failure: unknown = null;
+  /** Blocks that have been compressed, to be filled again. */
+  readonly #spare: Buffer[] = [];
 
   private constructor(store: BlobStore, key: string, blockBytes: number) {
     this.#store = store;
@@ -57,6 +73,18 @@ export class RowFileWriter {
       return;
     }
     return this.#writeLarge(row);
+  }
+
+  /** Whether a row of so many bytes can be taken at once. */
+  fits(bytes: number): boolean {
+    return this.#failure === null && bytes <= this.#block.length - this.#filled;
+  }
+
+  /** Takes a row that fits, from where it stands in others. */
+  take(bytes: Buffer, start: number, end: number): void {
+    this.#rows++;
+    this.#rawBytes += end - start;
+    this.#filled += bytes.copy(this.#block, this.#filled, start, end);
   }
 
   /** Resolves when the blob is durable, or at once with what is inline. */
@@ -92,7 +120,7 @@ export class RowFileWriter {
       this.#failure ??= error;
       throw error;
     });
-    const zstd = createZstdCompress({ chunkSize: LIMITS.snapshotBlockBytes, params: ZSTD });
+    const zstd = createZstdCompress(STREAM);
     const stored = this.#stream(blob, zstd);
     // The failure is kept, and told by the next call.
     stored.catch(() => {});
@@ -139,9 +167,12 @@ export class RowFileWriter {
     if (this.#failure !== null) throw this.#failure;
     const block = this.#block.subarray(0, this.#filled);
     // The compressor works on the block in another thread, so that the next rows need one of their own.
-    this.#block = Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
+    this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
     this.#filled = 0;
-    if (!zstd.write(block)) await Promise.race([once(zstd, 'drain'), stored]);
+    const taken = () => {
+      if (block.buffer.byteLength === LIMITS.snapshotBlockBytes) this.#spare.push(Buffer.from(block.buffer));
+    };
+    if (!zstd.write(block, taken)) await Promise.race([once(zstd, 'drain'), stored]);
     if (this.#failure !== null) throw this.#failure;
   }
 

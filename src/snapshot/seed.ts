@@ -11,7 +11,7 @@ export interface Seed {
   /** One for each change. */
   readonly seeds: readonly SeedSql[];
   /** The whole query of the rows themselves, their columns given; null where they are found through a view. */
-  readonly direct: ((columns: string, lock: RowLock) => string) | null;
+  readonly direct: ((columns: string, lock: RowLock | null) => string) | null;
   readonly reference: string;
   readonly inserts: boolean;
   /** Why it cannot be told beforehand which rows get another key, or null. */
@@ -56,7 +56,7 @@ export function seedOf(
     direct: viaView
       ? null
       : (columns, lock) =>
-          `${clause}SELECT ${columns} ${rest(where)} ${lock} OF ${quoteName(slice.target.reference)}`,
+          `${clause}SELECT ${columns} ${rest(where)}${lock === null ? '' : ` ${lock} OF ${quoteName(slice.target.reference)}`}`,
     reference: slice.target.reference,
     inserts: slice.kind === 'upsert' || slice.inserts,
     keyProblem: (edge) => keyProblem(slice, target, functions, edge),

@@ -3,6 +3,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
+import { discardManifest } from './discard-manifest.ts';
 import {
   type Manifest,
   type ManifestSequence,
@@ -77,6 +78,8 @@ export class SnapshotWriter implements SnapshotSinks {
         });
         return this.#patiently(first);
       },
+      fits: (bytes) => writer?.fits(bytes) === true,
+      take: (bytes, start, end) => writer!.take(bytes, start, end),
     };
   }
 
@@ -137,11 +140,18 @@ export class SnapshotWriter implements SnapshotSinks {
     for (const { writer } of this.#files) await writer.then((opened) => opened.abort()).catch(() => {});
     // A manifest that is on its way would come after its files had gone.
     await this.#finishing?.catch(() => {});
-    try {
-      // A manifest never names files that are gone.
-      if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));
-      for (const { blob } of this.#finished) await this.#store.remove(blob);
-    } catch {}
+    await this.#takeAway().catch(() => {
+      if (!this.#manifestMayBeThere) return;
+      // A storage that is down for a while: what cannot be removed yet is marked.
+      const discarding = discardManifest(this.#store, this.#folder, Promise.resolve());
+      void discarding.then(() => this.#takeAway()).catch(() => {});
+    });
+  }
+
+  /** A manifest never names files that are gone. */
+  async #takeAway(): Promise<void> {
+    if (this.#manifestMayBeThere) await this.#store.remove(manifestKey(this.#folder));
+    for (const { blob } of this.#finished) await this.#store.remove(blob);
   }
 }
 

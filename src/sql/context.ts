@@ -1,5 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
+import { connectionSecrets } from './connection-secrets.ts';
 import { tokens } from './lexer.ts';
+import { MASK } from './redact.ts';
 
 /**
  * The pairs of a context comment, as sqlcommenter writes them: a comment at the end or the start of the text
@@ -29,9 +31,15 @@ function parsePairs(comment: string): Readonly<Record<string, string>> | null {
     const [whole, key, value] = match;
     rest = rest.slice(whole.length);
     if (key!.length > LIMITS.contextBytes || value!.length > LIMITS.contextBytes) return null;
-    pairs[decodePercent(key!)] = decodePercent(value!.replace(/\\(.)/g, '$1'));
+    const name = decodePercent(key!);
+    pairs[name] = withoutSecret(name, decodePercent(value!.replace(/\\(.)/g, '$1')));
   }
   return count === 0 ? null : Object.freeze(pairs);
+}
+
+/** Pairs stand in the audit beside the text, in which they are masked. */
+function withoutSecret(name: string, value: string): string {
+  return connectionSecrets(`${name}=${value}`, 'comment').length > 0 ? MASK : value;
 }
 
 function decodePercent(value: string): string {

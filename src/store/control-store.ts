@@ -229,6 +229,8 @@ export interface ApprovalPage {
   /** Only those older than the one with this id. */
   readonly beforeId: string | null;
   readonly limit: number;
+  /** As many of each role, the oldest of each first, instead of the newest of all; with a state. */
+  readonly spread?: boolean;
 }
 
 /** A pause or a quarantine. */

@@ -80,6 +80,15 @@ function approvalReads(database: DatabaseSync): Reads {
   const one = database.prepare('select * from approvals where id = ?');
   const all = database.prepare(`${BRIEF} where id < ? order by id desc limit ?`);
   const inState = database.prepare(`${BRIEF} where state = ? and id < ? order by id desc limit ?`);
+  // The oldest of each role, then the second of each: no role's many keep those of others from being seen.
+  const spread = database.prepare(
+    `${BRIEF} where id in (
+       select id from (
+         select id, row_number() over (partition by role order by id) as turn
+           from approvals where state = ? and id < ?
+       ) order by turn, id limit ?)
+     order by id desc`,
+  );
   const ofKey = database.prepare('select * from approvals where binding_key = ? order by id desc limit ?');
   const votes = database.prepare('select * from approval_votes where approval_id = ? order by at_ms');
   const read = (row: Row): ApprovalRow => approvalRow(row, votes.all(String(row['id'])).map(voteRow));
@@ -88,8 +97,9 @@ function approvalReads(database: DatabaseSync): Reads {
       const row = one.get(id);
       return row === undefined ? null : read(row);
     },
-    approvals({ state, beforeId, limit }: ApprovalPage): readonly ApprovalRow[] {
+    approvals({ state, beforeId, limit, spread: isSpread }: ApprovalPage): readonly ApprovalRow[] {
       const before = beforeId ?? LAST_ID;
+      if (isSpread === true) return spread.all(state, before, limit).map(read);
       return (state === null ? all.all(before, limit) : inState.all(state, before, limit)).map(read);
     },
     approvalsOfKey: (key, limit) => ofKey.all(key, limit).map(read),

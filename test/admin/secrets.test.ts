@@ -82,6 +82,9 @@ it('no secret is in any answer, in the log, in a message or in the store', async
   const { token } = made as { token: string };
   expect(answers.pop()).toContain(token);
 
+  // The page and what it loads, where it has been built.
+  const { text: page } = await ask('/', { token: null });
+  for (const [, path] of page.matchAll(/(?:src|href)="(\/[^"]+)"/g)) await ask(path!, { token: null });
   await ask('/v1/whoami', { token: HIDDEN.wrongToken });
   await ask(`/v1/whoami?token=${token}`, { token });
   await ask(`/v1/approvals/${token}`, { token });

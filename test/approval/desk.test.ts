@@ -328,6 +328,20 @@ describe('a ticket', () => {
     expect((await ask({ statement, binding: { ...binding, key: 'long' } })).kind).toBe('answered');
   });
 
+  it('is seen by whoever decides, however many another role has', async () => {
+    for (let i = 0; i < 5; i++) await ask({ role: 'app', binding: { ...binding, key: `before ${i}` } });
+    const first = await idOf(ask({ role: 'ann', binding: { ...binding, key: 'ann' } }));
+    for (let i = 0; i < 5; i++) await ask({ role: 'agent', binding: { ...binding, key: `behind ${i}` } });
+    const seen = async (limit: number) =>
+      await desk.list({ state: 'pending', before: null, limit, spread: true });
+    const { items, next } = await seen(5);
+    expect(items.map(({ role }) => role)).toEqual(['agent', 'agent', 'ann', 'app', 'app']);
+    expect(items[2]!.id).toBe(first);
+    expect(next).not.toBeNull();
+    expect((await seen(11)).next).toBeNull();
+    expect((await seen(50)).items).toHaveLength(11);
+  });
+
   it('is not asked for and given up without end', async () => {
     const giveUp = async (role: string) => {
       const asked = await desk.request(wanted({ role }));

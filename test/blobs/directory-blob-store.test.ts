@@ -11,19 +11,25 @@ import type { FileHandle, Files } from '../../src/blobs/durable-folder.ts';
 import { all, blobStoreConformance } from '../conformance/blobs.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
-blobStoreConformance(
-  'directory',
-  async () => {
-    const folder = await temporaryFolder();
-    const root = join(folder.path, 'data', 'snapshots');
-    return {
-      open: () => new DirectoryBlobStore(root),
-      unfinished: async () => (await readdir(join(root, '.unfinished')).catch(() => [])).length,
-      remove: folder.remove,
-    };
-  },
-  { largeBytes: 200 * 1024 * 1024, memoryBytes: 64 * 1024 * 1024, entries: 300 },
-);
+for (const puts of ['pool', 'thread'] as const) {
+  blobStoreConformance(
+    puts === 'pool' ? 'directory' : 'directory, small blobs put from a thread',
+    async () => {
+      const folder = await temporaryFolder();
+      const root = join(folder.path, 'data', 'snapshots');
+      return {
+        open: () => new DirectoryBlobStore(root, undefined, puts),
+        unfinished: async () => (await readdir(join(root, '.unfinished')).catch(() => [])).length,
+        remove: folder.remove,
+      };
+    },
+    {
+      largeBytes: (puts === 'pool' ? 200 : 20) * 1024 * 1024,
+      memoryBytes: 64 * 1024 * 1024,
+      entries: puts === 'pool' ? 300 : 30,
+    },
+  );
+}
 
 /** What was done to the file system, in order, with paths from the root; and what is to fail. */
 class WatchedFiles {
@@ -258,9 +264,9 @@ describe('the directory', () => {
     await expect(store.putIfAbsent('a/c', Buffer.from('x'))).rejects.toMatchObject({ code: 'BLOBS_FAILED' });
   });
 
-  it('says at once that it cannot be written', async () => {
+  it.each(['pool', 'thread'] as const)('says at once that it cannot be written (%s)', async (puts) => {
     await writeFile(join(folder.path, 'data'), 'a file');
-    await expect(new DirectoryBlobStore(root).probe()).rejects.toMatchObject({
+    await expect(new DirectoryBlobStore(root, undefined, puts).probe()).rejects.toMatchObject({
       code: 'BLOBS_REFUSED',
       message: `a file stands where a folder of ${root} has to be`,
     });

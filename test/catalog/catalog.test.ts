@@ -181,6 +181,55 @@ describe.each([15, 18] as const)('the catalog of PostgreSQL %i', (version) => {
     }
   });
 
+  it('sees every kind of change, the first of it and the next', async () => {
+    await client.rows('commit');
+    await postgres.sql('create schema moved; create table plain (x int); create table heir (x int)');
+    const places = ['public', 'moved', 'again'];
+    for (const change of [
+      'create rule r as on delete to plain do also nothing',
+      'create rule s as on update to plain do also nothing',
+      'create trigger t after delete on plain execute function noted()',
+      'create trigger u after update on plain execute function noted()',
+      'alter table plain disable trigger t',
+      'alter table plain enable row level security',
+      'create policy p on plain',
+      'alter policy p on plain using (x > 1)',
+      'create table below () inherits (plain)',
+      'alter table heir inherit plain',
+      'alter table heir no inherit plain',
+      'alter table plain add constraint positive check (x > 0)',
+      'alter table plain alter x set default 1',
+      'alter table plain set schema moved',
+      'alter schema moved rename to again',
+    ]) {
+      await client.rows('begin');
+      await relation('plain', places[0]);
+      await client.rows('commit');
+      await postgres.sql(change);
+      if (/schema (?:moved|again)|rename/.test(change)) places.shift();
+      await client.rows('begin');
+      const seen = connection.runs;
+      await relation('plain', places[0]);
+      expect(connection.runs - seen, change).toBe(2);
+      await relation('plain', places[0]);
+      expect(connection.runs - seen, `known again after ${change}`).toBe(3);
+      await client.rows('commit');
+    }
+    await client.rows('begin');
+  });
+
+  it('says of operators and casts of the database what they are', async () => {
+    const answerOf = async () => (await catalog.ask(connection, asked('parent'))).catalogFirst;
+    expect(await answerOf()).toBe(true);
+    await client.rows(`savepoint s; create function odd(int, int) returns bool language sql as 'select true';
+      create operator public.~~~ (leftarg = int, rightarg = int, function = odd)`);
+    expect(await answerOf()).toBe(false);
+    await client.rows('set local search_path = pg_temp');
+    expect(await answerOf()).toBe(true);
+    await client.rows('rollback to s');
+    expect(await answerOf()).toBe(true);
+  });
+
   it("knows the role's privileges and row security", async () => {
     await client.rows('savepoint s; set local role reader');
     expect(await relation('parent')).toMatchObject({ select: true, update: true, rowSecurity: false });

@@ -12,13 +12,21 @@ import { Parser } from '../../src/sql/parser.ts';
 import { sliceOf } from '../snapshot/exactness.ts';
 import { StubServices } from './stub-services.ts';
 
-/** Where a storage hangs for ever: as it opens a file, takes bytes of it, makes it durable, or takes the manifest. */
-export type Stall = 'create' | 'write' | 'finish' | 'manifest';
+/** Where a storage hangs: as it opens a file, takes bytes of it, makes it durable, or takes the manifest. */
+export type Stall = 'create' | 'write' | 'finish' | 'manifest' | 'late manifest';
 
 const NEVER = new Promise<never>(() => {});
 
 class StallingStore implements BlobStore {
   stall: Stall | null = null;
+  /** Those that have been there. */
+  manifests = 0;
+  /** So many removals fail. */
+  removals = 0;
+  /** A manifest is on its way. */
+  readonly reached = Promise.withResolvers<void>();
+  /** Ends the wait of manifests that come late. */
+  readonly late = Promise.withResolvers<void>();
   /** Whether anything waits to be made durable. */
   stalled = false;
   private readonly inner: DirectoryBlobStore;
@@ -41,13 +49,21 @@ class StallingStore implements BlobStore {
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array) {
-    return this.stall === 'manifest' ? await NEVER : await this.inner.putIfAbsent(key, bytes);
+    this.reached.resolve();
+    if (this.stall === 'late manifest') await this.late.promise;
+    if (this.stall === 'manifest') return await NEVER;
+    const put = await this.inner.putIfAbsent(key, bytes);
+    this.manifests++;
+    return put;
   }
 
   read = (...given: Parameters<BlobStore['read']>) => this.inner.read(...given);
   stat = async (key: string) => await this.inner.stat(key);
   list = (prefix: string) => this.inner.list(prefix);
-  remove = async (key: string) => await this.inner.remove(key);
+  remove = async (key: string) => {
+    if (this.removals-- > 0) throw new Error('the storage removes nothing now');
+    await this.inner.remove(key);
+  };
   sweepOrphans = async (olderThanMs: number) => await this.inner.sweepOrphans(olderThanMs);
   probe = async () => await this.inner.probe();
   close = async () => await this.inner.close();

@@ -72,6 +72,36 @@ describe('a storage that hangs', () => {
     },
   );
 
+  it.each([0, 1])(
+    'takes a manifest away that comes after its record has failed, at the %i. time',
+    async (failing) => {
+      const own = await SnapshotSession.start(postgres.port, 10_000);
+      const kept = async () => {
+        const keys: string[] = [];
+        for await (const { key } of own.store.list('snapshots/')) {
+          if (!key.endsWith('/rolled-back.json')) keys.push(key);
+        }
+        return keys;
+      };
+      own.store.stall = 'late manifest';
+      own.audit.whenRecorded = async () => {
+        await own.store.reached.promise;
+        return false;
+      };
+      const unrecorded = await RawClient.open(own.port);
+      expect(errorsOf(await unrecorded.query(REMOVE))).toMatchObject([{ C: '58030' }]);
+      expect(await rows()).toBe(100);
+      own.store.removals = failing;
+      own.store.late.resolve();
+      await eventually('it has come', () => (own.store.manifests === 1 ? null : 'it has not'));
+      await eventually('nothing of it', async () =>
+        (await kept()).length === 0 ? null : (await kept()).join(),
+      );
+      await unrecorded.terminate();
+      await own.stop();
+    },
+  );
+
   it('does not keep a stop waiting, which records what it cuts first', async () => {
     const patient = await SnapshotSession.start(postgres.port, 60_000);
     patient.store.stall = 'finish';

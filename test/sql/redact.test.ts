@@ -57,6 +57,13 @@ describe('what is masked', () => {
     expect((await cache.analyzeText(text)).redacted).toBeNull();
   });
 
+  test('a pair of the context comment', async () => {
+    const text = "select 1 /* job='load', password='hunter2', db='postgres%3A%2F%2Fu%3Ahunter2%40h' */";
+    const { context, redacted } = await cache.analyzeText(text);
+    expect(context).toEqual({ job: 'load', password: '***', db: '***' });
+    expect(redacted).not.toContain("password='hunter2'");
+  });
+
   test('an error of the grammar does not quote what was masked', async () => {
     const { problem, redacted } = await cache.analyzeText('alter role x password hunter2');
     expect(`${problem} ${redacted}`).not.toContain('hunter2');

@@ -100,6 +100,12 @@ const query = z.strictObject({
   state: z.enum(APPROVAL_STATES).optional(),
   limit,
   cursor: id.optional(),
+  spread: z
+    .literal('role')
+    .optional()
+    .describe(
+      'Of all that is pending as many of each role, the oldest of each, where there are more than `limit`. There is no `cursor` then, and `next` says no more than that there are others.',
+    ),
 });
 
 const decision = z
@@ -121,8 +127,18 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
         response: { 200: pageOf(approvalSchema), ...tokenProblems, 503: problemSchema },
       },
     },
-    async ({ query: { state, cursor, limit } }) => {
-      const list = await approvals.list({ state: state ?? null, before: cursor ?? null, limit });
+    async ({ query: { state, cursor, limit, spread } }) => {
+      const isSpread = spread === 'role';
+      if (isSpread && (cursor !== undefined || (state ?? 'pending') !== 'pending'))
+        throw new RequestProblem('bad-request', {
+          detail: 'spread goes with no cursor, and with no state but pending',
+        });
+      const list = await approvals.list({
+        state: state ?? null,
+        before: cursor ?? null,
+        limit,
+        spread: isSpread,
+      });
       return { items: list.items.map(approvalJson), next: list.next };
     },
   );

@@ -116,7 +116,7 @@ class WaitingList {
 
   async #ask(): Promise<void> {
     const response = await askRaw('/v1/approvals', {
-      query: { state: 'pending', limit: WAITING_MAX },
+      query: { state: 'pending', spread: 'role', limit: WAITING_MAX },
       signal: AbortSignal.any([this.#signal, AbortSignal.timeout(20_000)]),
       headers: this.#etag === null ? {} : { 'if-none-match': this.#etag },
     });
