@@ -34,11 +34,13 @@ const wordsOf = (code: string) => {
   const words = `pg_catalog.regexp_split_to_table(pg_catalog.concat(${text}, ' ', pg_catalog.lower(${text})), '${NO_WORD}+')`;
   const word = `(SELECT DISTINCT s.word::pg_catalog.name FROM ${words} s(word)) w(word)`;
   return `SELECT ${CLASS.function}::pg_catalog.oid, f.oid, true FROM ${word}
-      JOIN pg_catalog.pg_proc f ON f.proname OPERATOR(pg_catalog.=) w.word AND f.oid OPERATOR(pg_catalog.>=) 16384
+      CROSS JOIN LATERAL (SELECT x.oid FROM pg_catalog.pg_proc x
+        WHERE x.proname OPERATOR(pg_catalog.=) w.word AND x.oid OPERATOR(pg_catalog.>=) 16384 OFFSET 0) f
     UNION ALL
     SELECT ${CLASS.relation}::pg_catalog.oid, k.oid, true FROM ${word}
-      JOIN pg_catalog.pg_class k ON k.relname OPERATOR(pg_catalog.=) w.word AND k.oid OPERATOR(pg_catalog.>=) 16384
-       AND k.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'v', 'm', 'p', 'f']::pg_catalog."char"[])`;
+      CROSS JOIN LATERAL (SELECT x.oid FROM pg_catalog.pg_class x
+        WHERE x.relname OPERATOR(pg_catalog.=) w.word AND x.oid OPERATOR(pg_catalog.>=) 16384
+          AND x.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'v', 'm', 'p', 'f']::pg_catalog."char"[]) OFFSET 0) k`;
 };
 
 /**
