@@ -141,7 +141,8 @@ SELECT pg_catalog.jsonb_build_object(
   'circumstances', pg_catalog.concat_ws('/', CURRENT_USER, pg_catalog.current_setting('session_replication_role'),
                                         pg_catalog.current_setting('row_security')),
   'counts', pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on',
-  'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
+  'oneSnapshot', pg_catalog.current_setting('transaction_isolation')
+    OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']),
   'textExact', pg_catalog.current_setting('DateStyle') OPERATOR(pg_catalog.~) '^ISO'
     AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.<>) 'sql_standard'
     AND pg_catalog.current_setting('extra_float_digits')::pg_catalog.int4 OPERATOR(pg_catalog.>) 0,

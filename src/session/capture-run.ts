@@ -5,6 +5,8 @@ import { nowMs } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
+import { quoteQualified } from '../catalog/quote.ts';
+import { textColumns } from '../catalog/row.ts';
 import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
@@ -81,6 +83,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   const { state, connection, services, request, decision } = run;
   let plan = known;
   let sharesSnapshot = false;
+  let mayShare = run.locksAll !== true;
   for (let attempt = 1; ; attempt++) {
     if (plan === null) {
       const planned = await planCapture(connection, services.catalog, request);
@@ -93,7 +96,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
     const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
-    const rowsMax = mayShareSnapshot(run, plan) && !sharesSnapshot ? LIMITS.snapshotRowsLocked : 0;
+    const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
     try {
       const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
@@ -107,9 +110,9 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
-        sharesSnapshot = true;
-        plan = null;
-        await beginAnew(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+        plan = await planByOneSnapshot(run, plan);
+        sharesSnapshot = plan !== null;
+        mayShare = false;
         continue;
       }
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
@@ -123,15 +126,54 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
  * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
  * told of could not be taken back should the statement come upon one that others have changed since.
  */
-function mayShareSnapshot({ way, part, locksAll, text }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null || locksAll === true) return false;
+function mayShareSnapshot({ way, part, text }: CaptureRun, plan: CapturePlan): boolean {
+  if (way !== 'own' || part !== null) return false;
   return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
 }
 
-async function beginAnew(connection: HiddenConnection, begin: string): Promise<void> {
+/**
+ * A plan in a transaction that reads by one snapshot. The tables are locked as the statement will lock them before that is
+ * taken: what others alter or empty until then it shows, and afterwards they wait. Null, in a transaction that reads as the
+ * client's would, where that cannot be had.
+ */
+async function planByOneSnapshot(
+  { connection, services, request }: CaptureRun,
+  { tables }: CapturePlan,
+): Promise<CapturePlan | null> {
+  const names = tables.map(({ schema, name }) => `ONLY ${quoteQualified(schema, name)}`);
+  const lock = `LOCK TABLE ${names.join(', ')} IN ROW EXCLUSIVE MODE`;
+  try {
+    await beginAnew(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ', lock);
+    const planned = await planCapture(connection, services.catalog, request);
+    if (planned.kind === 'exact' && planned.plan.keptBy === 'snapshot') {
+      if (await locksAllOf(connection, planned.plan)) return planned.plan;
+    }
+  } catch (error) {
+    // Rights on some columns alone do not let a table be locked.
+    if (!(error instanceof HiddenQueryError)) throw error;
+  }
+  await beginAnew(connection, 'BEGIN');
+  return null;
+}
+
+/** Names may mean other tables by the time that they are locked. */
+async function locksAllOf(connection: HiddenConnection, { tables }: CapturePlan): Promise<boolean> {
+  const oids = new Set(tables.map(({ oid }) => oid));
+  const sql = `SELECT pg_catalog.count(DISTINCT l.relation) FROM pg_catalog.pg_locks l
+    WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted
+      AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
+      AND l.relation OPERATOR(pg_catalog.=) ANY ('{${[...oids].join(',')}}'::pg_catalog.oid[])`;
+  let locked = '';
+  await connection.run(plainQuery(sql), (row) => {
+    locked = textColumns(row)[0] ?? '';
+  });
+  return locked === String(oids.size);
+}
+
+async function beginAnew(connection: HiddenConnection, ...begins: readonly string[]): Promise<void> {
   await together(
     connection,
-    ['ROLLBACK', begin].map((sql) => async () => await connection.run(plainQuery(sql), () => {})),
+    ['ROLLBACK', ...begins].map((sql) => async () => await connection.run(plainQuery(sql), () => {})),
   );
 }
 

@@ -23,7 +23,8 @@ SELECT pg_catalog.jsonb_build_object(
                      WHERE evtenabled OPERATOR(pg_catalog.<>) 'D'),
   'trash', (SELECT pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
               FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'holdfast_trash'),
-  'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed',
+  'oneSnapshot', pg_catalog.current_setting('transaction_isolation')
+    OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']),
   'trashOwner', (SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_namespace n CROSS JOIN pg_database d
                   WHERE n.nspname OPERATOR(pg_catalog.=) 'holdfast_trash' AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
                     AND NOT pg_catalog.pg_has_role(n.nspowner, d.datdba, 'USAGE')

@@ -111,6 +111,66 @@ describe.each([15, 18] as const)('a statement that changes very many rows of Pos
     },
   );
 
+  it.each([
+    [
+      'a new column',
+      `alter table many add column c text default 'kept'; alter table many alter column c drop default`,
+      MANY,
+    ],
+    ['another type', 'alter table many alter column id type bigint', MANY],
+    ['other rows', `truncate many; insert into many select i, 'new' from generate_series(1, 100) i`, 100],
+  ])('sees %s that others give the table before it begins anew', async (_, change, rows) => {
+    const altering = await RawClient.open(taken.fixture.postgres.port);
+    await other.rows('begin; select from many where id = 10000 for update');
+    const deleted = client.query('delete from many where id > 0');
+    await untilItWaits();
+    const altered = altering.query(`begin; ${change}; select pg_sleep(0.5); commit`);
+    await eventually('the change waits', async () => {
+      const waiting = await other.rows(
+        `select count(*) from pg_locks where not granted and locktype = 'relation'`,
+      );
+      return waiting[0]![0] === '1' ? null : 'it does not';
+    });
+    await other.rows('rollback');
+    const messages = await deleted;
+    await altered;
+    await altering.terminate();
+    expect(tagOf(messages)).toBe(`DELETE ${rows}`);
+    expect(await rowsLeft()).toBe(0);
+    const [snapshot] = await taken.all();
+    expect(snapshot).toMatchObject({ tables: [{ before: { rows } }] });
+    const columns = snapshot!.tables[0]!.columns.map(({ name }) => name);
+    expect(columns).toEqual(change.includes('add column') ? ['id', 'note', 'c'] : ['id', 'note']);
+  });
+
+  it.each(['read uncommitted', 'read committed'])(
+    'locks its rows in a transaction that is %s',
+    async (level) => {
+      await client.query(`begin isolation level ${level}`);
+      await other.rows(`begin; select from many where id = 2 for update`);
+      const deleted = client.query('delete from many where id < 4');
+      await untilItWaits();
+      const locked = await taken.fixture.postgres.sql(
+        'select id from many where id < 4 for update skip locked',
+      );
+      expect(locked).not.toContainEqual(['1']);
+      await other.rows(`update many set note = 'newer' where id = 2; commit`);
+      expect(tagOf(await deleted)).toBe('DELETE 3');
+      await client.query('rollback');
+    },
+  );
+
+  it('is captured of a role that may change some columns alone', async () => {
+    await other.rows(
+      'drop role if exists narrow; create role narrow login; grant select, update (note) on many to narrow',
+    );
+    const narrow = await taken.fixture.client({ user: 'narrow' });
+    expect(tagOf(await narrow.query(`update many set note = 'x' where id > 0`))).toBe(`UPDATE ${MANY}`);
+    await narrow.terminate();
+    expect(await taken.all()).toMatchObject([{ tables: [{ before: { rows: MANY } }] }]);
+    await other.rows('revoke all on many from narrow; drop role narrow');
+  });
+
   it('says what is wrong as it would directly, and is not run twice for it', async () => {
     await other.rows(`alter table many add check (note <> 'bad')`);
     const wanted = errorsOf(await other.query(`update many set note = 'bad'`));
