@@ -9,7 +9,7 @@ interface Waiting {
 /**
  * Puts small blobs into folders from a thread of its own, one for the process. To make one durable takes about fifteen
  * calls to the file system, of which only the syncs last; through Node's thread pool each would cost two changes of
- * thread, together several times as long as the disk.
+ * thread, together several times as long as the disk. Several that wait are synced side by side.
  *
  * States: *idle*, without a thread or with one that keeps no process alive; *working*, while puts wait for answers. A
  * thread that fails rejects these, and the next put starts another.
@@ -26,7 +26,9 @@ class PutThread {
       const worker = this.#started();
       this.#waiting.set(id, { resolve, reject });
       worker.ref();
-      worker.postMessage({ id, root, key, bytes } satisfies PutMessage);
+      // A copy of its own, since a short Buffer would take all the memory along that it shares with others.
+      const own = Uint8Array.from(bytes);
+      worker.postMessage({ id, root, key, bytes: own } satisfies PutMessage, [own.buffer]);
     });
   }
 

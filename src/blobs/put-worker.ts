@@ -1,8 +1,8 @@
-import fs from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { codeOf } from './directory-errors.ts';
-import { DurableFolder, type Files } from './durable-folder.ts';
+import { DurableFolder } from './durable-folder.ts';
+import { waitingFiles } from './waiting-files.ts';
 
 /** The body of the thread that puts small blobs; see put-thread.ts. */
 export interface PutMessage {
@@ -16,41 +16,22 @@ export type PutAnswer =
   | { readonly id: number; readonly ok: true; readonly created: boolean }
   | { readonly id: number; readonly ok: false; readonly message: string; readonly code: string | undefined };
 
-/** Calls that wait where they are made: this thread has nothing else to do meanwhile. */
-const WAITING = {
-  mkdir: async (path: string, options: fs.MakeDirectoryOptions) => fs.mkdirSync(path, options),
-  rename: async (from: string, to: string) => fs.renameSync(from, to),
-  link: async (from: string, to: string) => fs.linkSync(from, to),
-  unlink: async (path: string) => fs.unlinkSync(path),
-  rmdir: async (path: string) => fs.rmdirSync(path),
-  readdir: async (path: string) => fs.readdirSync(path),
-  stat: async (path: string, options?: fs.StatSyncOptions) => fs.statSync(path, options),
-  open: async (path: string, flags: string, mode?: number) => {
-    const descriptor = fs.openSync(path, flags, mode);
-    return {
-      write: async (bytes: Uint8Array, at: number, length: number) => ({
-        bytesWritten: fs.writeSync(descriptor, bytes, at, length),
-      }),
-      sync: async () => fs.fsyncSync(descriptor),
-      close: async () => fs.closeSync(descriptor),
-    };
-  },
-} as unknown as Files;
-
 assert(parentPort !== null, 'this file is the body of a worker thread');
 const port = parentPort;
 const folders = new Map<string, DurableFolder>();
+let underWay = 0;
+const files = waitingFiles(() => underWay > 1);
 
 function folderOf(root: string): DurableFolder {
   let folder = folders.get(root);
   if (folder === undefined) {
-    folder = new DurableFolder(root, WAITING);
+    folder = new DurableFolder(root, files);
     folders.set(root, folder);
   }
   return folder;
 }
 
-port.on('message', ({ id, root, key, bytes }: PutMessage) => {
+function put({ id, root, key, bytes }: PutMessage): void {
   const tell = (answer: PutAnswer) => port.postMessage(answer);
   folderOf(root)
     .putIfAbsent(key, bytes)
@@ -58,5 +39,16 @@ port.on('message', ({ id, root, key, bytes }: PutMessage) => {
     .catch((error: unknown) => {
       const message = error instanceof Error ? error.message : String(error);
       tell({ id, ok: false, message, code: codeOf(error) });
-    });
+    })
+    .finally(() => underWay--);
+}
+
+port.on('message', (first: PutMessage) => {
+  // A put that waits for the disk lets nobody see those behind it, so that all are taken before the first begins.
+  const waiting = [first];
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    waiting.push(next.message as PutMessage);
+  }
+  underWay += waiting.length;
+  for (const message of waiting) put(message);
 });
