@@ -126,11 +126,12 @@ export class BlockWriter {
       lastTimeMs: this.#lastTimeMs,
       bytes,
     };
-    this.#restart();
+    this.discard();
     return block;
   }
 
-  #restart(): void {
+  /** Begins the next block without what there is of this one. */
+  discard(): void {
     this.#events = 0;
     this.#entries = 0;
     this.#dictionaryLength = 0;

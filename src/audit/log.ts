@@ -3,7 +3,7 @@ import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import type { AuditWrite, ControlStore, OpenAuditRecord } from '../store/control-store.ts';
+import type { AuditWrite, ControlStore } from '../store/control-store.ts';
 import { lostBlock } from './block-reader.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Dictionary } from './dictionary.ts';
@@ -146,7 +146,8 @@ export class StoredAuditLog implements AuditLog {
 
   /** Records what is still open as lost, and waits until all is durable, or the store has failed for too long. */
   async close(): Promise<void> {
-    const running = this.#begun.filter(({ openId }) => openId === 0);
+    // An object that is used again may have begun twice since the last seal, and has ended once.
+    const running = new Set(this.#begun.filter(({ openId }) => openId === 0));
     for (const entry of [...this.#open.running(), ...running]) {
       entry.end = 'lost';
       this.finish(entry);
@@ -181,16 +182,18 @@ export class StoredAuditLog implements AuditLog {
     this.#pump();
   }
 
-  /** Moves what was gathered to the queue. */
+  /** Moves what was gathered to the queue: all of it, or where something throws, nothing. */
   #seal(): void {
-    const { opened, closed } = this.#recordOpen();
-    if (this.#block.events === 0 && opened.length === 0 && closed.length === 0) return;
+    const recording = this.#open.encode(this.#begun);
+    const blocks = this.#block.events > 0 ? [this.#block.seal(this.#nextSeq)] : [];
+    this.#open.keep(recording);
+    if (this.#begun.length > 0) this.#begun = [];
+    this.#sealedBegins = this.#begins;
+    const { opened, closed } = recording;
+    if (blocks.length === 0 && opened.length === 0 && closed.length === 0) return;
     const { metrics } = this.#deps;
-    const blocks = [];
-    if (this.#block.events > 0) {
-      const block = this.#block.seal(this.#nextSeq);
+    for (const block of blocks) {
       this.#nextSeq = block.lastSeq + 1;
-      blocks.push(block);
       metrics.auditBlocks++;
       metrics.auditEvents += block.lastSeq - block.firstSeq + 1;
     }
@@ -199,13 +202,6 @@ export class StoredAuditLog implements AuditLog {
     this.#queuedBytes += sizeOf(write);
     metrics.auditQueueBytes = this.#queuedBytes;
     this.#updateSaturated();
-  }
-
-  #recordOpen(): { readonly opened: readonly OpenAuditRecord[]; readonly closed: readonly number[] } {
-    this.#sealedBegins = this.#begins;
-    const begun = this.#begun;
-    if (begun.length > 0) this.#begun = [];
-    return this.#open.record(begun);
   }
 
   #pump(): void {

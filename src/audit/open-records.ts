@@ -3,10 +3,17 @@ import { BlockWriter } from './block-writer.ts';
 import type { Dictionary } from './dictionary.ts';
 import type { AuditEntry } from './event.ts';
 
-/** Statements that had begun and not ended when a block was sealed, which the store has as one record. */
+/** Statements that have begun and not ended, which the store has as one record. */
 interface Group {
   readonly id: number;
-  entries: readonly AuditEntry[];
+  readonly entries: readonly AuditEntry[];
+}
+
+/** What the store is to be told, and the groups that there are once it is. */
+export interface Recording {
+  readonly opened: readonly OpenAuditRecord[];
+  readonly closed: readonly number[];
+  readonly groups: readonly Group[];
 }
 
 /**
@@ -19,7 +26,7 @@ export class OpenRecords {
   readonly #writer: BlockWriter;
   readonly #groups = new Map<number, Group>();
   /** Groups of which some have ended since they were recorded. */
-  readonly #changed = new Set<Group>();
+  readonly #changed = new Set<number>();
   #lastId: number;
 
   constructor(dictionary: Dictionary, lastId: number) {
@@ -29,58 +36,67 @@ export class OpenRecords {
 
   /** A statement of that record has ended, or is begun anew, and its `openId` says so by the next seal. */
   left(id: number): void {
-    const group = this.#groups.get(id);
-    if (group !== undefined) this.#changed.add(group);
+    if (this.#groups.has(id)) this.#changed.add(id);
   }
 
   *running(): Iterable<AuditEntry> {
-    for (const group of [...this.#groups.values()]) yield* stillIn(group);
+    for (const group of this.#groups.values()) yield* stillIn(group);
   }
 
-  /** What the store is to have by now, with those that have begun since the last time and have not ended. */
-  record(begun: readonly AuditEntry[]): {
-    readonly opened: readonly OpenAuditRecord[];
-    readonly closed: readonly number[];
-  } {
+  /**
+   * What the store is to have by now, with those that have begun since the last time and have not ended. Nothing
+   * changes before `keep`, so that whoever fails in between may ask again.
+   */
+  encode(begun: readonly AuditEntry[]): Recording {
+    // Of a call that threw, something may be left there.
+    this.#writer.discard();
     const opened: OpenAuditRecord[] = [];
     const closed: number[] = [];
-    for (const group of this.#changed) {
-      group.entries = stillIn(group);
-      if (group.entries.length > 0) opened.push(this.#encode(group));
-      else {
-        this.#groups.delete(group.id);
-        closed.push(group.id);
+    const groups: Group[] = [];
+    const fresh: AuditEntry[] = [];
+    for (const id of this.#changed) {
+      const running = stillIn(this.#groups.get(id)!);
+      if (running.length === 0) {
+        closed.push(id);
+        continue;
       }
+      // Each may have a snapshot of its own by now, which all that were recorded together may have no room for.
+      const { bytes, next } = this.#encodeFrom(running, 0);
+      opened.push({ id, bytes });
+      groups.push({ id, entries: running.slice(0, next) });
+      for (let i = next; i < running.length; i++) fresh.push(running[i]!);
+    }
+    // An object that is used again may be here twice.
+    for (const entry of new Set(begun)) if (entry.openId === 0) fresh.push(entry);
+    for (let from = 0, id = this.#lastId + 1; from < fresh.length; id++) {
+      const { bytes, next } = this.#encodeFrom(fresh, from);
+      opened.push({ id, bytes });
+      groups.push({ id, entries: fresh.slice(from, next) });
+      from = next;
+    }
+    return { opened, closed, groups };
+  }
+
+  /** The recording is on its way to the store. */
+  keep({ closed, groups }: Recording): void {
+    for (const id of closed) this.#groups.delete(id);
+    for (const group of groups) {
+      this.#groups.set(group.id, group);
+      this.#lastId = Math.max(this.#lastId, group.id);
+      for (const entry of group.entries) entry.openId = group.id;
     }
     this.#changed.clear();
-    let entries: AuditEntry[] = [];
-    for (const entry of begun) {
-      // An object that is used again may be here twice.
-      if (entry.openId !== 0) continue;
-      if (!this.#writer.append(asBegun(entry))) {
-        opened.push(this.#open(entries));
-        entries = [];
-        if (!this.#writer.append(asBegun(entry))) throw new Error('one event fits an empty block');
-      }
-      entry.openId = this.#lastId + 1;
-      entries.push(entry);
-    }
-    if (entries.length > 0) opened.push(this.#open(entries));
-    return { opened, closed };
   }
 
-  /** Makes the record of those that have been written. */
-  #open(entries: readonly AuditEntry[]): OpenAuditRecord {
-    const id = ++this.#lastId;
-    this.#groups.set(id, { id, entries });
-    return { id, bytes: this.#writer.seal(0).bytes };
-  }
-
-  #encode({ id, entries }: Group): OpenAuditRecord {
-    for (const entry of entries) {
-      if (!this.#writer.append(asBegun(entry))) throw new Error('what is left of a record fits a block');
-    }
-    return { id, bytes: this.#writer.seal(0).bytes };
+  /** The record of as many as fit one, and where the next begins. */
+  #encodeFrom(
+    entries: readonly AuditEntry[],
+    from: number,
+  ): { readonly bytes: Uint8Array; readonly next: number } {
+    let next = from;
+    while (next < entries.length && this.#writer.append(asBegun(entries[next]!))) next++;
+    if (next === from) throw new Error('one event fits an empty block');
+    return { bytes: this.#writer.seal(0).bytes, next };
   }
 }
 
