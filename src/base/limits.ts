@@ -206,9 +206,9 @@ export const LIMITS = {
   splitBytes: 4 * 1024 * 1024,
 
   // --- snapshot ---
-  /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   /** Above so many the capture of a statement that comes alone locks none, where one snapshot keeps them as well. */
   snapshotRowsLocked: 20_000,
+  /** Rows are compressed in blocks of this; a few of them are what one capture holds in memory. */
   snapshotBlockBytes: 256 * 1024,
   /** How many of them may wait to be compressed. */
   snapshotBlocksAhead: 4,

@@ -118,6 +118,9 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
       services.catalog.invalidate(request.scope);
       plan = null;
+      // By the same snapshot the catalog would say the same again.
+      if (sharesSnapshot) await beginAnew(connection, 'BEGIN');
+      sharesSnapshot = false;
     }
   }
 }

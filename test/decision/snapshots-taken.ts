@@ -60,7 +60,8 @@ export class SnapshotsTaken {
 
   /** Removes all snapshots. */
   clear(): void {
-    rmSync(join(this.folder, 'snapshots'), { recursive: true, force: true });
+    // What was rolled back is taken away in the background.
+    rmSync(join(this.folder, 'snapshots'), { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
   }
 
   /** All snapshots that are there, in the order in which they were taken, each whole. */
