@@ -2,6 +2,7 @@ import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import type { Metrics } from './base/metrics.ts';
+import { Recurring } from './base/recurring.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import { type Expired, expire, type Retention } from './snapshot/retention.ts';
 import { removeSnapshot } from './snapshot/snapshots.ts';
@@ -17,30 +18,21 @@ export interface SnapshotSweeperDeps {
 /** Removes snapshots that are too old or too many, and what dead processes have left, at the start and from time to time. */
 export class SnapshotSweeper {
   readonly #deps: SnapshotSweeperDeps;
-  readonly #timer: NodeJS.Timeout;
-  #underWay: Promise<void> | null = null;
-  #stopped = false;
+  readonly #recurring: Recurring;
 
   constructor(deps: SnapshotSweeperDeps, everyMs: number = LIMITS.snapshotSweepMs) {
     this.#deps = deps;
-    this.#timer = setInterval(() => void this.sweep(), everyMs);
-    this.#timer.unref();
-    void this.sweep();
+    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
-  /** It never rejects; what fails is tried again at the next time. */
+  /** Never rejects; what fails is tried again at the next time. */
   sweep(): Promise<void> {
-    this.#underWay ??= this.#sweep().finally(() => {
-      this.#underWay = null;
-    });
-    return this.#underWay;
+    return this.#recurring.now();
   }
 
   /** Resolves when nothing is under way any more, which ends before its next removal. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer);
-    this.#stopped = true;
-    await this.#underWay;
+  close(): Promise<void> {
+    return this.#recurring.close();
   }
 
   async #sweep(): Promise<void> {
@@ -48,7 +40,7 @@ export class SnapshotSweeper {
     const removed = { age: 0, size: 0, 'rolled back': 0, leftover: 0, bytes: 0 };
     try {
       const kept = await expire(store, retention, Date.now(), async (expired) => {
-        if (this.#stopped) throw new Stopped();
+        if (this.#recurring.stopped) throw new Stopped();
         await this.#remove(expired);
         removed[expired.reason]++;
         removed.bytes += expired.bytes;

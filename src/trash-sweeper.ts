@@ -1,6 +1,7 @@
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
+import { Recurring } from './base/recurring.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import type { DroppedSnapshot } from './snapshot/dropped.ts';
 import type { TrustedKeys } from './snapshot/manifest-seal.ts';
@@ -34,30 +35,21 @@ export interface TrashSweeperDeps {
  */
 export class TrashSweeper {
   readonly #deps: TrashSweeperDeps;
-  readonly #timer: NodeJS.Timeout;
-  #underWay: Promise<void> | null = null;
-  #stopped = false;
+  readonly #recurring: Recurring;
 
   constructor(deps: TrashSweeperDeps, everyMs: number = LIMITS.snapshotSweepMs) {
     this.#deps = deps;
-    this.#timer = setInterval(() => void this.sweep(), everyMs);
-    this.#timer.unref();
-    void this.sweep();
+    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
-  /** It never rejects; what fails is tried again at the next time. */
+  /** Never rejects; what fails is tried again at the next time. */
   sweep(): Promise<void> {
-    this.#underWay ??= this.#sweep().finally(() => {
-      this.#underWay = null;
-    });
-    return this.#underWay;
+    return this.#recurring.now();
   }
 
   /** Resolves when nothing is under way any more, which ends before its next purge. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer);
-    this.#stopped = true;
-    await this.#underWay;
+  close(): Promise<void> {
+    return this.#recurring.close();
   }
 
   async #sweep(): Promise<void> {
@@ -70,7 +62,7 @@ export class TrashSweeper {
         archivedOnly: archive,
         keys,
         connect: (database) => connectForUndo(withDatabase(connection, database)),
-        wanted: () => !this.#stopped,
+        wanted: () => !this.#recurring.stopped,
         attend: async (session, snapshot) => await this.#attend(session, snapshot, nowMs),
         doing: (snapshot, work) =>
           recordAction(audit, actionOf(snapshot.id, summaryOf(snapshot.manifest)), work),
@@ -108,7 +100,7 @@ export class TrashSweeper {
     if ((await purgeable(trashSession(session), { id, objects: manifest.dropped.objects })).length === 0)
       return false;
     try {
-      const stopped = () => this.#stopped;
+      const stopped = () => this.#recurring.stopped;
       const { kind, tables, rows } = await archiveDropped({ store, keys, stopped }, session, snapshot);
       if (kind === 'archived') log.info({ snapshot: id, tables, rows }, 'what a DROP has moved was archived');
       return true;

@@ -4,8 +4,8 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import { Rates } from '../base/rates.ts';
 import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
+import { Admission } from './admission.ts';
 import type {
   Approval,
   ApprovalDesk,
@@ -70,16 +70,9 @@ export class StoredApprovalDesk implements ApprovalDesk {
   readonly #deps: ApprovalDeskDeps;
   readonly #precedents: Precedents;
   readonly #pending = new Map<string, Pending>();
-  readonly #ofRole = new Map<string, number>();
   readonly #listeners = new Set<ApprovalListener>();
-  readonly #rates = new Rates({
-    atOnce: LIMITS.approvalsAtOnce,
-    perS: LIMITS.approvalsPerS,
-    namesMax: LIMITS.approvalsRolesMax,
-  });
+  readonly #admission = new Admission();
   #base = '';
-  /** Requests that are on their way to the store, which count against the limit as well. */
-  #asking = 0;
   #closed = false;
 
   /** For what an earlier run left pending nobody waits any more: it can be approved, and run by asking again. */
@@ -244,17 +237,9 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 
   async #ask(approval: Approval, wanted: NewApproval): Promise<Asked> {
-    this.#refuseTooMany(approval.role);
-    this.#asking++;
-    let row: Awaited<ReturnType<ControlStore['insertApproval']>>;
-    try {
-      row = await this.#deps.store.insertApproval(
-        rowOf(approval, wanted.grantMs),
-        longText(wanted.statement),
-      );
-    } finally {
-      this.#asking--;
-    }
+    const row = await this.#admission.whileAsking(approval.role, nowMs(), () =>
+      this.#deps.store.insertApproval(rowOf(approval, wanted.grantMs), longText(wanted.statement)),
+    );
     // Somebody else may have asked for the same at the same moment.
     if (row.id !== approval.id) return this.#answered(approvalOf(row), wanted);
     const pending = this.#expect(approval);
@@ -265,26 +250,6 @@ export class StoredApprovalDesk implements ApprovalDesk {
         : { kind: 'waits', id: approval.id, isNew: true, held: this.#wait(approval, pending) };
     if (this.#closed) this.#drop(approval.id, { kind: 'failed', error: shuttingDown() });
     return asked;
-  }
-
-  #refuseTooMany(role: string): void {
-    const ofAll = this.#pending.size + this.#asking >= LIMITS.approvalsPendingMax;
-    if (!ofAll && (this.#ofRole.get(role) ?? 0) < LIMITS.approvalsPendingOfRoleMax)
-      return this.#refuseTooOften(role);
-    throw new HoldfastError(
-      'TOO_MANY_HELD',
-      `too many statements${ofAll ? '' : ` of the role ${role}`} are waiting for approval`,
-      { hint: 'Try again when some of them have been decided.' },
-    );
-  }
-
-  /** What is asked for and given up at once is kept as well, and would fill the disk. */
-  #refuseTooOften(role: string): void {
-    const waitS = this.#rates.take(role, nowMs());
-    if (waitS === 0) return;
-    throw new HoldfastError('TOO_MANY_HELD', `the role ${role} has asked for too many approvals lately`, {
-      hint: `Try again in ${waitS} s.`,
-    });
   }
 
   /** For one that was asked for before, and of which nothing has been decided. */
@@ -315,7 +280,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const timer = setTimeout(() => void this.#end(id, 'timeout'), leftMs).unref();
     const pending: Pending = { role, timer, waiters: new Set() };
     this.#pending.set(id, pending);
-    this.#ofRole.set(role, (this.#ofRole.get(role) ?? 0) + 1);
+    this.#admission.add(role);
     this.#deps.metrics.statementsHeld = this.#pending.size;
     return pending;
   }
@@ -381,9 +346,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     const pending = this.#pending.get(id);
     if (pending === undefined) return false;
     this.#pending.delete(id);
-    const left = (this.#ofRole.get(pending.role) ?? 1) - 1;
-    if (left > 0) this.#ofRole.set(pending.role, left);
-    else this.#ofRole.delete(pending.role);
+    this.#admission.remove(pending.role);
     this.#deps.metrics.statementsHeld = this.#pending.size;
     clearTimeout(pending.timer);
     for (const settle of pending.waiters) settle(outcome);

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
+import { Recurring } from '../base/recurring.ts';
 import type { ControlStore } from '../store/control-store.ts';
 
 export interface ApprovalRetentionDeps {
@@ -15,31 +16,22 @@ export interface ApprovalRetentionDeps {
  */
 export class ApprovalRetention {
   readonly #deps: ApprovalRetentionDeps;
-  readonly #timer: NodeJS.Timeout;
   #failing = false;
-  #closed = false;
-  #underWay: Promise<void> | null = null;
+  readonly #recurring: Recurring;
 
   constructor(deps: ApprovalRetentionDeps, everyMs: number = LIMITS.approvalDropMs) {
     this.#deps = deps;
-    this.#timer = setInterval(() => void this.sweep(), everyMs);
-    this.#timer.unref();
-    void this.sweep();
+    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
   /** Never rejects; what fails is tried again at the next time. */
   sweep(): Promise<void> {
-    this.#underWay ??= this.#sweep().finally(() => {
-      this.#underWay = null;
-    });
-    return this.#underWay;
+    return this.#recurring.now();
   }
 
   /** To be called with the store still open. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#timer);
-    await this.#underWay;
+  close(): Promise<void> {
+    return this.#recurring.close();
   }
 
   async #sweep(): Promise<void> {
@@ -48,7 +40,7 @@ export class ApprovalRetention {
       const beforeMs = Date.now() - ageMs;
       let all = 0;
       // A part at a time, since the thread that drops them is the one that writes the audit.
-      for (let dropped = 1; dropped > 0 && !this.#closed; all += dropped)
+      for (let dropped = 1; dropped > 0 && !this.#recurring.stopped; all += dropped)
         dropped = await store.dropApprovals(beforeMs, LIMITS.approvalDropRows);
       if (all > 0) log.info({ approvals: all }, 'old approvals are dropped');
       this.#failing = false;

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
+import { Recurring } from '../base/recurring.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import { type SigningKey, signCut } from './signed-head.ts';
 
@@ -17,31 +18,22 @@ export interface AuditRetentionDeps {
  */
 export class AuditRetention {
   readonly #deps: AuditRetentionDeps;
-  readonly #timer: NodeJS.Timeout;
   #failing = false;
-  #closed = false;
-  #underWay: Promise<void> | null = null;
+  readonly #recurring: Recurring;
 
   constructor(deps: AuditRetentionDeps, everyMs: number = LIMITS.auditDropMs) {
     this.#deps = deps;
-    this.#timer = setInterval(() => void this.sweep(), everyMs);
-    this.#timer.unref();
-    void this.sweep();
+    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
   /** Never rejects; what fails is tried again at the next time. */
   sweep(): Promise<void> {
-    this.#underWay ??= this.#sweep().finally(() => {
-      this.#underWay = null;
-    });
-    return this.#underWay;
+    return this.#recurring.now();
   }
 
   /** To be called with the store still open. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#timer);
-    await this.#underWay;
+  close(): Promise<void> {
+    return this.#recurring.close();
   }
 
   async #sweep(): Promise<void> {
@@ -50,7 +42,7 @@ export class AuditRetention {
       const beforeMs = Date.now() - ageMs;
       let dropped: number | null = null;
       // A part at a time, since the thread that drops them is the one that writes the audit.
-      while (!this.#closed) {
+      while (!this.#recurring.stopped) {
         const end = await store.auditEndBefore(beforeMs, LIMITS.auditDropRows);
         if (end === null) break;
         await store.cutAudit(signCut({ ...end, time: new Date().toISOString() }, key));
