@@ -49,6 +49,8 @@ export interface Token {
   readonly person: string;
   /** Who has made it, as the audit has it; null where it stands in the file or comes from an issuer. */
   readonly madeBy?: string | null;
+  /** Why it is refused whatever its time, or null. */
+  readonly endedBecause?: string | null;
   /** Where it stands; what an issuer vouches for stands nowhere. */
   readonly source: 'file' | 'store' | 'oidc';
 }
@@ -87,10 +89,14 @@ export function findToken(secret: string, tokens: readonly Token[], nowMs: numbe
   for (const token of tokens) {
     const expected = Buffer.from(token.sha256, 'hex');
     const same = expected.length === hash.length && timingSafeEqual(expected, hash);
-    const holds = token.expiresAtMs === null || nowMs < token.expiresAtMs;
-    if (same && holds) found = token;
+    if (same && holds(token, nowMs)) found = token;
   }
   return found;
+}
+
+/** Whether it has neither expired nor been ended. */
+export function holds({ expiresAtMs, endedBecause }: Token, nowMs: number): boolean {
+  return (expiresAtMs === null || nowMs < expiresAtMs) && (endedBecause ?? null) === null;
 }
 
 export function grants(token: Token, scope: RouteScope): boolean {

@@ -78,7 +78,7 @@ export interface ControlStore {
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
-  deleteToken(name: string): Promise<void>;
+  deleteTokens(names: readonly string[]): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -275,6 +275,8 @@ export interface TokenRow {
   readonly createdBy: string;
   /** Whom it is of; null is of an earlier version, which did not say. */
   readonly person: string | null;
+  /** Of the token that has made it; null where none has, where it is an issuer's, and of an earlier version. */
+  readonly makerSha256: string | null;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

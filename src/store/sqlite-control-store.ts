@@ -169,8 +169,8 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('insertToken', token);
   }
 
-  deleteToken(name: string) {
-    return this.#call('deleteToken', name);
+  deleteTokens(names: readonly string[]) {
+    return this.#call('deleteTokens', names);
   }
 
   tokens() {

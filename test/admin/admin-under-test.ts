@@ -37,6 +37,7 @@ export class AdminUnderTest {
   /** Keeps what is made beside the tokens of the tests. */
   readonly principals: TokensAdmin = {
     list: () => this.tokens,
+    madeWith: () => [],
     create: async ({ name, scopes, expiresAtMs, ...lists }) => {
       this.#failTokens();
       if (this.tokens.some((token) => token.name === name))
@@ -51,6 +52,7 @@ export class AdminUnderTest {
       const index = this.tokens.findIndex((token) => token.name === name);
       if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
       this.tokens.splice(index, 1);
+      return [];
     },
   };
   /** Tokens cannot be stored while this is set. */

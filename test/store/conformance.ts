@@ -365,6 +365,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           groups: ['dba'],
           createdBy: 'token:admin',
           person: 'ana',
+          makerSha256: 'ef',
         };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
@@ -374,19 +375,24 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           scopes: ['audit:read', 'metrics:read'],
           expiresAtMs: 9,
           person: null,
+          makerSha256: null,
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9, person: null },
+          {
+            ...token,
+            ...{ name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
+            ...{ person: null, makerSha256: null },
+          },
           token,
         ]);
       });
 
       it('keeps none that was deleted', async () => {
         const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
-        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast', person: null });
-        await store.deleteToken('ops');
-        await store.deleteToken('nobody');
+        const maker = { createdBy: 'holdfast', person: null, makerSha256: null };
+        await store.insertToken({ ...token, roles: [], groups: [], ...maker });
+        await store.deleteTokens(['nobody', 'ops']);
         expect(await store.tokens()).toEqual([]);
       });
 
