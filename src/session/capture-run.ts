@@ -152,12 +152,17 @@ async function planByOneSnapshot(
       if (await locksAllOf(connection, planned.plan)) return planned.plan;
     }
   } catch (error) {
-    // Rights on some columns alone do not let a table be locked.
-    if (!(error instanceof HiddenQueryError)) throw error;
+    if (!(error instanceof HiddenQueryError && NOT_LOCKED.has(error.sqlstate))) throw error;
   }
   await beginAnew(connection, 'BEGIN');
   return null;
 }
+
+/**
+ * Rights on some columns alone do not let a table be locked, and by now there may be none of the name. What ends the wait,
+ * such as a client that cancels, ends the statement.
+ */
+const NOT_LOCKED: ReadonlySet<string> = new Set(['42501', '42P01', '3F000']);
 
 /** Names may mean other tables by the time that they are locked. */
 async function locksAllOf(connection: HiddenConnection, { tables }: CapturePlan): Promise<boolean> {
