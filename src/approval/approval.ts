@@ -64,6 +64,8 @@ export interface Vote {
   readonly principal: string;
   /** Who that is, under whatever name. */
   readonly person: string;
+  /** Who their issuer says that they are; null where none does. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;

@@ -157,6 +157,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
       approvalId: id,
       principal: decider.by,
       person: decider.person,
+      subject: decider.subject,
       verdict,
       atMs: nowMs(),
       comment: decider.comment,

@@ -194,6 +194,8 @@ export interface ApprovalVoteRow {
   readonly principal: string;
   /** Who that is: under two names they are counted once. */
   readonly person: string;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -275,6 +277,8 @@ export interface TokenRow {
   readonly createdBy: string;
   /** Whom it is of; null is of an earlier version, which did not say. */
   readonly person: string | null;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
   /** Of the token that has made it; null where none has, where it is an issuer's, and of an earlier version. */
   readonly makerSha256: string | null;
 }
