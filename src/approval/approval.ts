@@ -83,7 +83,10 @@ export interface Grant {
 
 /** What an approval is good for, besides the statement, the role and the database. */
 export interface Binding {
-  /** SHA-256 of the statement, its parameters, role and database: what the same request has again. Null: it has none. */
+  /**
+   * Hash of the statement, its parameters, role and database: what the same request has again. With a secret as soon as
+   * it is stored. Null: it has none.
+   */
   readonly key: string | null;
   /** Whose rights the session has, where that is not who logged in; null where the server was not asked. */
   readonly runsAs: string | null;
