@@ -15,7 +15,6 @@ import {
   NEEDLESS,
   none,
   problemOfTexts,
-  sourceCount,
 } from './plan-parts.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
@@ -131,7 +130,7 @@ function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): C
     changes: ['truncate'],
     key: bestKey(relation)?.columns ?? null,
     columns,
-    source: sourceCount(tables),
+    source: tables.length,
     direct: relation.select,
     mayGainRows: false,
   });
