@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
+import { RequestKeys } from './approval/request-keys.ts';
 import { ApprovalRetention } from './approval/retention.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile, readKeyFile, trustedKeys } from './audit/key-file.ts';
@@ -92,7 +93,9 @@ async function start(
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const key = readKeyFile(config.audit.signingKey);
+  const keys = RequestKeys.from(key.privateKey);
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, keys, paused });
   const retention = new ApprovalRetention({ store, log, ageMs: config.approvalsRetentionMs });
   stops.push(() => retention.close());
   const poke = () => notifier.poke();
@@ -103,7 +106,6 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
-  const key = readKeyFile(config.audit.signingKey);
   const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
   stops.push(() => blobs.close());
 

@@ -40,7 +40,7 @@ export class Principals implements TokensAdmin {
     // Those that have ended count as well: the file lets people in again, and nobody else is to be.
     if (principals.all.length === 0 && principals.oidc === null) {
       const { secret, token } = makeToken('admin', ['*']);
-      const row = { ...token, createdAtMs: Date.now(), createdBy: 'holdfast', makerSha256: null };
+      const row = { ...token, createdAtMs: Date.now(), createdBy: 'holdfast', ...NO_MAKER };
       await deps.store.insertToken(row);
       principals.#stored = [row];
       principals.made = secret;
@@ -83,12 +83,12 @@ export class Principals implements TokensAdmin {
   }
 
   async create(wanted: WantedToken, by: string, client: string): Promise<MadeToken> {
-    const { name, scopes, expiresAtMs, roles, groups, person, makerSha256 } = wanted;
+    const { name, scopes, expiresAtMs, roles, groups, person, subject, makerSha256 } = wanted;
     const { store, audit } = this.#deps;
     if (name.startsWith(OIDC_PREFIX) || this.all.some((token) => token.name === name)) {
       throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     }
-    const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person });
+    const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person, subject });
     const text = `new token ${name} with ${scopes.join(', ')}`;
     const action = {
       operation: 'new token',
@@ -99,7 +99,7 @@ export class Principals implements TokensAdmin {
       by,
       client,
     } as const;
-    const row = { ...made.token, createdAtMs: Date.now(), createdBy: by, makerSha256 };
+    const row = { ...made.token, createdAtMs: Date.now(), createdBy: by, subject, makerSha256 };
     await recordAction(audit, action, async () => {
       if (!(await store.insertToken(row))) throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     });
@@ -180,6 +180,8 @@ export class Principals implements TokensAdmin {
 }
 
 const GONE = 'gone';
+
+const NO_MAKER = { subject: null, makerSha256: null } as const;
 
 /** What changes when the file does. */
 function stateOf(path: string | null): string {

@@ -38,7 +38,7 @@ const line = (name: string, secret: string) =>
 const names = (principals: Principals) => principals.all.map(({ name }) => name);
 const WANTED = {
   ...{ scopes: ['audit:read'], expiresAtMs: null, roles: ['app'], groups: ['dba'], person: 'anna' },
-  makerSha256: null,
+  ...{ subject: null, makerSha256: null },
 };
 const { makerSha256: _unsaid, ...GIVEN } = WANTED;
 

@@ -64,6 +64,7 @@ export interface WantedToken {
   readonly groups: readonly string[];
   /** Whom it is for. */
   readonly person: string;
+  readonly subject: string | null;
   /** Of the token that makes it; null where that is an issuer's, which is another one each time. */
   readonly makerSha256: string | null;
 }

@@ -85,7 +85,7 @@ function earlier(one: number | null, other: number | null): number | null {
   return one === null || other === null ? (one ?? other) : Math.min(one, other);
 }
 
-type Owner = Pick<Token, 'roles' | 'person'>;
+type Owner = Pick<Token, 'roles' | 'person' | 'subject'>;
 
 /** Rows of an earlier version only name their maker. Of one that is gone, all that it has made is one person's. */
 function ownerOf(
@@ -94,15 +94,19 @@ function ownerOf(
   ofFile: readonly Token[],
   seen: readonly string[] = [row.name],
 ): Owner {
-  const { name, roles, person } = row;
+  const { name, roles, person, subject } = row;
   const by = makerOf(row);
-  if (person !== null || by === null) return { roles, person: person ?? name };
-  const gone = { roles: [], person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by };
+  if (person !== null || by === null) return { roles, person: person ?? name, subject };
+  const gone: Owner = {
+    subject: null,
+    roles: [],
+    person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by,
+  };
   const maker = seen.includes(by) ? undefined : rows.find((one) => one.name === by);
   const above =
     maker === undefined
       ? (ofFile.find((one) => one.name === by) ?? gone)
       : ownerOf(maker, rows, ofFile, [...seen, by]);
   const owned = new Set([...roles, ...above.roles, by, above.person]);
-  return { roles: [...owned], person: above.person };
+  return { roles: [...owned], person: above.person, subject: above.subject ?? null };
 }

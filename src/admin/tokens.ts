@@ -47,6 +47,8 @@ export interface Token {
    * theirs, whatever they may do besides: only the file and the issuer tell two people apart.
    */
   readonly person: string;
+  /** Who that is to their issuer, which names neither change nor share; null or nothing where no issuer knows them. */
+  readonly subject?: string | null;
   /** Who has made it, as the audit has it; null where it stands in the file or comes from an issuer. */
   readonly madeBy?: string | null;
   /** Why it is refused whatever its time, or null. */
@@ -65,16 +67,21 @@ export interface MadeToken {
   readonly token: Token;
 }
 
+type TokenOwner = Pick<Token, 'roles' | 'groups' | 'person' | 'subject'>;
+
 export function makeToken(
   name: string,
   scopes: readonly string[],
   expiresAtMs: number | null = null,
-  { roles = [], groups = [], person = name }: Partial<Pick<Token, 'roles' | 'groups' | 'person'>> = {},
+  { roles = [], groups = [], person = name, subject = null }: Partial<TokenOwner> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
   return {
     secret,
-    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, person, source: 'store' },
+    token: {
+      ...{ name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, person, subject },
+      source: 'store',
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  RenewedKey,
   RestraintLift,
   RestraintRow,
   SignedCut,
@@ -103,6 +104,14 @@ export class SqliteControlStore implements ControlStore {
 
   detachApprovals(atMs: number) {
     return this.#call('detachApprovals', atMs);
+  }
+
+  otherKeys(prefix: string, nowMs: number) {
+    return this.#call('otherKeys', prefix, nowMs);
+  }
+
+  renewKeys(prefix: string, renewed: readonly RenewedKey[]) {
+    return this.#call('renewKeys', prefix, renewed);
   }
 
   dropApprovals(beforeMs: number, limit: number) {

@@ -6,6 +6,7 @@ import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
 import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
+import { RequestKeys } from '../../src/approval/request-keys.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
@@ -86,7 +87,10 @@ export class AdminUnderTest {
     const { metrics } = this;
     this.store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
-    this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
+    this.approvals = await StoredApprovalDesk.open({
+      ...{ store: this.store, metrics, log },
+      keys: new RequestKeys(Buffer.alloc(32)),
+    });
     const { store, audit } = this;
     this.previews = new PreviewResults(store, log);
     this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });

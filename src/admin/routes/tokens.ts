@@ -18,6 +18,10 @@ const tokenSchema = z
     person: z
       .string()
       .describe('Whom its approvals count for: the maker of a token of the store, and so on.'),
+    subject: z
+      .string()
+      .nullable()
+      .describe('The issuer and the subject that these are of; null where no issuer knows them.'),
     made_by: z.string().nullable().describe('Who has made it, where it is of the store.'),
     ended_because: z
       .string()
@@ -77,10 +81,10 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       checkGift(maker, scopes, groups, expiresAtMs);
       // What somebody must not approve, a token that they make for themselves must not either.
       const roles = [...new Set([...maker.roles, maker.name, maker.person, ...body.roles])];
-      const { person } = maker;
+      const { person, subject = null } = maker;
       // An issuer's is another one each time.
       const makerSha256 = maker.source === 'oidc' ? null : maker.sha256;
-      const asked = { name, scopes, groups, roles, expiresAtMs, person, makerSha256 };
+      const asked = { name, scopes, groups, roles, expiresAtMs, person, subject, makerSha256 };
       const { secret, token } = await principals.create(asked, `token:${maker.name}`, ip);
       return { token: secret, ...tokenJson(token) };
     },
@@ -157,7 +161,7 @@ function checkGift(
 
 function tokenJson(token: Token): z.infer<typeof tokenSchema> {
   const { name, source, scopes, roles, groups, expiresAtMs, person } = token;
-  const { madeBy: made_by = null, endedBecause: ended_because = null } = token;
+  const { subject = null, madeBy: made_by = null, endedBecause: ended_because = null } = token;
   const expires_at = expiresAtMs === null ? null : timeText(expiresAtMs);
-  return { name, source, scopes, roles, groups, expires_at, person, made_by, ended_because };
+  return { name, source, scopes, roles, groups, expires_at, person, subject, made_by, ended_because };
 }
