@@ -1,7 +1,7 @@
 import { APPROVAL_TEXTS_SCHEMA } from './sqlite-approval-texts.ts';
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
 import { OUTBOX_SCHEMA, OUTBOX_TRIES_SCHEMA } from './sqlite-outbox.ts';
-import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
+import { PREVIEWS_SCHEMA, ROW_SETS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import { MAKERS_SCHEMA, PERSONS_SCHEMA, PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
 
@@ -95,4 +95,5 @@ export const MIGRATIONS: readonly string[] = [
   MAKERS_SCHEMA,
   APPROVAL_TEXTS_SCHEMA,
   OUTBOX_TRIES_SCHEMA,
+  ROW_SETS_SCHEMA,
 ];
