@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
+import { RequestKeys } from './approval/request-keys.ts';
 import { ApprovalRetention } from './approval/retention.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile, readKeyFile, trustedKeys } from './audit/key-file.ts';
@@ -25,6 +26,7 @@ import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { PreviewResults } from './preview/results.ts';
+import { RowSetSeal } from './preview/row-set-seal.ts';
 import { Turns } from './preview/turns.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
@@ -92,7 +94,9 @@ async function start(
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const key = readKeyFile(config.audit.signingKey);
+  const keys = RequestKeys.from(key.privateKey);
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, keys, paused });
   const retention = new ApprovalRetention({ store, log, ageMs: config.approvalsRetentionMs });
   stops.push(() => retention.close());
   const poke = () => notifier.poke();
@@ -103,12 +107,11 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
-  const key = readKeyFile(config.audit.signingKey);
   const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
   stops.push(() => blobs.close());
 
   const catalog = new Catalog();
-  const previews = new PreviewResults(store, log);
+  const previews = new PreviewResults(store, log, RowSetSeal.from(key.privateKey));
   const turns = new Turns(LIMITS.previewsAtOnceMax, LIMITS.questionsAtOnceMax);
   approvals.takeRowsFrom(({ id }) => previews.rowsShown(id));
   const services: SessionServices = {

@@ -65,6 +65,8 @@ export interface Vote {
   readonly principal: string;
   /** Who that is, under whatever name. */
   readonly person: string;
+  /** Who their issuer says that they are; null where none does. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -82,7 +84,10 @@ export interface Grant {
 
 /** What an approval is good for, besides the statement, the role and the database. */
 export interface Binding {
-  /** SHA-256 of the statement, its parameters, role and database: what the same request has again. Null: it has none. */
+  /**
+   * Hash of the statement, its parameters, role and database: what the same request has again. With a secret as soon as
+   * it is stored. Null: it has none.
+   */
   readonly key: string | null;
   /** Whose rights the session has, where that is not who logged in; null where the server was not asked. */
   readonly runsAs: string | null;

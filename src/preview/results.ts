@@ -1,9 +1,10 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
-import { decodeRowSet, encodeRowSet, type KnownRows, type RowSet } from '../policy/row-set.ts';
+import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import { boundBy, type Preview, type RowsBound, unknown } from './preview.ts';
+import type { RowSetSeal } from './row-set-seal.ts';
 import { withOlderWithheld } from './withheld.ts';
 
 /** `none`: the approval is of a time that made no previews, or its gateway ended before there was one. */
@@ -23,15 +24,18 @@ export interface PreviewSink {
 export class PreviewResults implements PreviewSink {
   readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>;
   readonly #log: Pick<Logger, 'warn'>;
+  readonly #seal: RowSetSeal;
   readonly #pending = new Set<string>();
   readonly #listeners = new Set<(approvalId: string) => void>();
 
   constructor(
     store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>,
     log: Pick<Logger, 'warn'>,
+    seal: RowSetSeal,
   ) {
     this.#store = store;
     this.#log = log;
+    this.#seal = seal;
   }
 
   /** Tells of each preview as it is there. */
@@ -48,7 +52,7 @@ export class PreviewResults implements PreviewSink {
       await this.#store.setApprovalPreview(
         approvalId,
         bounded(preview),
-        set === null ? null : encodeRowSet(set),
+        set === null ? null : this.#seal.seal(approvalId, set),
       );
     } catch (err) {
       this.#log.warn({ err, approval: approvalId }, 'a preview could not be stored');
@@ -73,7 +77,7 @@ export class PreviewResults implements PreviewSink {
     const { rows } = found.preview.rows;
     if (found.preview.rows_bound !== 'set') return { rows, set: null };
     const stored = await this.#store.approvalRowSet(approvalId);
-    const set = stored === null ? null : decodeRowSet(stored);
+    const set = stored === null ? null : this.#seal.open(approvalId, stored);
     if (set === null)
       throw new HoldfastError('STORE_FAILED', `which rows ${approvalId} is about cannot be read`);
     return { rows, set };

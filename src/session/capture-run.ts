@@ -181,12 +181,17 @@ async function planByOneSnapshot(
       if (await locksAllOf(connection, planned.plan)) return planned.plan;
     }
   } catch (error) {
-    // Rights on some columns alone do not let a table be locked.
-    if (!(error instanceof HiddenQueryError)) throw error;
+    if (!(error instanceof HiddenQueryError && NOT_LOCKED.has(error.sqlstate))) throw error;
   }
   await beginAnew(connection, 'BEGIN');
   return null;
 }
+
+/**
+ * Rights on some columns alone do not let a table be locked, and by now there may be none of the name. What ends the wait,
+ * such as a client that cancels, ends the statement.
+ */
+const NOT_LOCKED: ReadonlySet<string> = new Set(['42501', '42P01', '3F000']);
 
 /** Names may mean other tables by the time that they are locked. */
 async function locksAllOf(connection: HiddenConnection, { tables }: CapturePlan): Promise<boolean> {
@@ -307,7 +312,10 @@ export function factsOf(
     statement: {
       // What is no UTF-8 is Latin-1 by then.
       text: analysis.redacted ?? text.toString(isUtf8(text) ? 'utf8' : 'latin1'),
-      sha256: createHash('sha256').update(text).digest('hex'),
+      // By a hash of what is masked, it could be guessed.
+      sha256: createHash('sha256')
+        .update(analysis.redacted ?? text)
+        .digest('hex'),
       operation: analysis.operation,
       parameters: entry.parameters,
     },

@@ -44,6 +44,10 @@ export interface ControlStore {
   consumeGrant(id: string, atMs: number, by: string): Promise<boolean>;
   /** Nobody waits any more for what is pending: those with a key become tickets, the others are abandoned. */
   detachApprovals(atMs: number): Promise<{ readonly detached: number; readonly abandoned: number }>;
+  /** Those with a key that does not begin like that, pending or to be run still. */
+  otherKeys(prefix: string, nowMs: number): Promise<readonly StoredKey[]>;
+  /** Gives them these keys, and takes away all others that do not begin like that. */
+  renewKeys(prefix: string, renewed: readonly RenewedKey[]): Promise<void>;
   approval(id: string): Promise<ApprovalRow | null>;
   /** Newest first. */
   /** Their statements are cut at LIMITS.approvalListChars, and have no end. */
@@ -82,7 +86,7 @@ export interface ControlStore {
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
-  deleteToken(name: string): Promise<void>;
+  deleteTokens(names: readonly string[]): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -198,6 +202,8 @@ export interface ApprovalVoteRow {
   readonly principal: string;
   /** Who that is: under two names they are counted once. */
   readonly person: string;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -279,6 +285,21 @@ export interface TokenRow {
   readonly createdBy: string;
   /** Whom it is of; null is of an earlier version, which did not say. */
   readonly person: string | null;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
+  /** Of the token that has made it; null where none has, where it is an issuer's, and of an earlier version. */
+  readonly makerSha256: string | null;
+}
+
+/** What a request is known again by, of an approval. */
+export interface StoredKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+export interface RenewedKey {
+  readonly id: string;
+  readonly key: string | null;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

@@ -9,6 +9,7 @@ import {
   PENDING,
   type ResolvedApproval,
 } from './control-store.ts';
+import { countPeople } from './people.ts';
 import { approvalTexts } from './sqlite-approval-texts.ts';
 import type { StoreCalls } from './sqlite-records.ts';
 
@@ -168,8 +169,8 @@ function approvalWrites(
 
 function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCalls, 'voteApproval'> {
   const insert = database.prepare(
-    `insert into approval_votes (approval_id, principal, person, verdict, at_ms, comment, break_glass)
-     values (?, ?, ?, ?, ?, ?, ?)
+    `insert into approval_votes (approval_id, principal, person, subject, verdict, at_ms, comment, break_glass)
+     values (?, ?, ?, ?, ?, ?, ?, ?)
      on conflict (approval_id, principal) do update
        set verdict = excluded.verdict, at_ms = excluded.at_ms, comment = excluded.comment,
            break_glass = excluded.break_glass
@@ -181,18 +182,17 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
   );
   return {
     voteApproval(vote: ApprovalVote): ResolvedApproval | null {
-      const { approvalId, principal, person, verdict, atMs, comment, breakGlass } = vote;
+      const { approvalId, principal, person, subject, verdict, atMs, comment, breakGlass } = vote;
       const before = approval(approvalId);
       if (before === null) return null;
       const isOpen = before.state === PENDING && (before.expiresAtMs ?? Number.POSITIVE_INFINITY) > atMs;
       if (!isOpen) return { changed: false, row: before };
-      insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
+      insert.run(approvalId, principal, person, subject, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
-      const people = new Set(given.map((each) => each.person.toLowerCase())).size;
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
-      } else if (breakGlass || people >= vote.needed) {
+      } else if (breakGlass || countPeople(given) >= vote.needed) {
         // Whoever waits for it runs it now; a ticket may be run later, once.
         const isTicket = before.mode === 'ticket';
         const { by, comment: said } = joined(given);
@@ -263,6 +263,7 @@ function voteRow(row: Row): ApprovalVoteRow {
     approvalId: String(row['approval_id']),
     principal: String(row['principal']),
     person: String(row['person'] ?? row['principal']),
+    subject: textOrNull(row['subject']),
     verdict: row['verdict'] === 'deny' ? 'deny' : 'approve',
     atMs: Number(row['at_ms']),
     comment: textOrNull(row['comment']),

@@ -8,6 +8,7 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  RenewedKey,
   RestraintLift,
   RestraintRow,
   SignedCut,
@@ -105,6 +106,14 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('detachApprovals', atMs);
   }
 
+  otherKeys(prefix: string, nowMs: number) {
+    return this.#call('otherKeys', prefix, nowMs);
+  }
+
+  renewKeys(prefix: string, renewed: readonly RenewedKey[]) {
+    return this.#call('renewKeys', prefix, renewed);
+  }
+
   dropApprovals(beforeMs: number, limit: number) {
     return this.#call('dropApprovals', beforeMs, limit);
   }
@@ -173,8 +182,8 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('insertToken', token);
   }
 
-  deleteToken(name: string) {
-    return this.#call('deleteToken', name);
+  deleteTokens(names: readonly string[]) {
+    return this.#call('deleteTokens', names);
   }
 
   tokens() {

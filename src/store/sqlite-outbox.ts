@@ -67,13 +67,22 @@ export const OUTBOX_TRIES_SCHEMA = `
     when old.verdict <> new.verdict begin ${votedMessage('new.approval_id')} end;
 `;
 
-function votedMessage(approvalId: string): string {
+/** Who votes is told apart as they are counted. */
+export const OUTBOX_SUBJECTS_SCHEMA = `
+  drop trigger outbox_approval_voted;
+  drop trigger outbox_approval_revoted;
+  create trigger outbox_approval_voted after insert on approval_votes begin ${votedMessage('new.approval_id', 'coalesce(v.subject, v.person, v.principal)')} end;
+  create trigger outbox_approval_revoted after update of verdict on approval_votes
+    when old.verdict <> new.verdict begin ${votedMessage('new.approval_id', 'coalesce(v.subject, v.person, v.principal)')} end;
+`;
+
+function votedMessage(approvalId: string, who = 'coalesce(v.person, v.principal)'): string {
   return `
     insert into outbox (webhook, id, subject, event, created_at_ms, body)
     select w.name, 'evt_' || lower(hex(randomblob(10))), a.id, 'approval.voted', new.at_ms,
            json_object('state', a.state, 'mode', a.mode, 'role', a.role, 'expires_at_ms', a.expires_at_ms,
                        'by', null, 'comment', new.comment, 'verdict', new.verdict, 'voted_by', new.principal,
-                       'approved', (select count(distinct coalesce(v.person, v.principal)) from approval_votes v
+                       'approved', (select count(distinct ${who}) from approval_votes v
                                      where v.approval_id = a.id and v.verdict = 'approve'),
                        'body', a.body)
       from webhooks w, approvals a

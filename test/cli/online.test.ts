@@ -268,12 +268,14 @@ describe('token', () => {
       expires_at: null,
     };
     admin.answerWith(({ method }) => ({
-      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot' },
+      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot', with_it: ['ci', 'x'] },
     }));
     expect((await holdfast(['token'], { env: admin.env })).out).toBe(
-      'NAME  SOURCE  PERSON  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   ops     *       -      -       -\n',
+      'NAME  SOURCE  PERSON  SCOPES  ROLES  GROUPS  EXPIRES  ENDED\nbot   store   ops     *       -      -       -        -\n',
     );
-    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe('bot is revoked.\n');
+    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe(
+      'bot is revoked, and with it what it has made: ci, x.\n',
+    );
     expect(admin.asked[1]).toMatchObject({ method: 'DELETE', url: '/v1/tokens/b%2Ft' });
   });
 });

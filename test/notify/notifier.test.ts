@@ -256,7 +256,15 @@ describe('what a receiver cannot do', () => {
 describe('votes', () => {
   const vote = (principal: string, verdict: 'approve' | 'deny', needed: number) =>
     store.voteApproval({
-      ...{ approvalId: 'apr_1', principal, person: principal, verdict, atMs: Date.now(), needed },
+      ...{
+        approvalId: 'apr_1',
+        principal,
+        person: principal,
+        subject: null,
+        verdict,
+        atMs: Date.now(),
+        needed,
+      },
       ...{ comment: 'seen', breakGlass: false, grantMs: 1000, session: 'ses_1' },
     });
 

@@ -213,6 +213,32 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
       });
 
+      it('tells two people of one name apart by their subjects, and knows one by them under another name', async () => {
+        await store.insertApproval(ticket('apr_1'));
+        const three = { needed: 3 };
+        await store.voteApproval(vote('ana (7)', { ...three, person: 'ana', subject: 'i 7' }));
+        const renamed = { ...three, person: 'bella', subject: 'i 7' };
+        expect((await store.voteApproval(vote('bella (7)', renamed)))?.changed).toBe(false);
+        const other = { ...three, person: 'ana', subject: 'i 8' };
+        expect((await store.voteApproval(vote('ana (8)', other)))?.changed).toBe(false);
+        expect(await store.voteApproval(vote('ben', three))).toMatchObject({
+          row: { state: 'approved', votes: { length: 4 } },
+        });
+        // Without a subject nobody can tell which of the two it is.
+        await store.insertApproval(ticket('apr_2', { bindingKey: 'two' }));
+        for (const [name, said] of [
+          ['ana (7)', { person: 'ana', subject: 'i 7' }],
+          ['ana (8)', { person: 'ana', subject: 'i 8' }],
+          ['ana', { person: 'Ana' }],
+        ] as const) {
+          const voted = await store.voteApproval(vote(name, { approvalId: 'apr_2', ...three, ...said }));
+          expect(voted?.changed).toBe(false);
+        }
+        expect((await store.voteApproval(vote('ben', { approvalId: 'apr_2', ...three })))?.changed).toBe(
+          false,
+        );
+      });
+
       it('lets one denial suffice, and break-glass alone, but nothing after its time', async () => {
         for (const id of ['apr_1', 'apr_2', 'apr_3'])
           await store.insertApproval(ticket(id, { bindingKey: id }));
@@ -281,7 +307,15 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       const DAY_MS = 86_400_000;
       const vote = (approvalId: string, atMs: number) =>
         store.voteApproval({
-          ...{ approvalId, principal: 'ana', person: 'ana', verdict: 'approve', atMs, comment: null },
+          ...{
+            approvalId,
+            principal: 'ana',
+            person: 'ana',
+            subject: null,
+            verdict: 'approve',
+            atMs,
+            comment: null,
+          },
           ...{ breakGlass: false, needed: 1, grantMs: 2 * DAY_MS, session: 'ses_1' },
         });
       const left = async () =>
@@ -370,6 +404,8 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           groups: ['dba'],
           createdBy: 'token:admin',
           person: 'ana',
+          subject: 'https://login.example 7',
+          makerSha256: 'ef',
         };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
@@ -379,19 +415,25 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           scopes: ['audit:read', 'metrics:read'],
           expiresAtMs: 9,
           person: null,
+          subject: null,
+          makerSha256: null,
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9, person: null },
+          {
+            ...token,
+            ...{ name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
+            ...{ person: null, subject: null, makerSha256: null },
+          },
           token,
         ]);
       });
 
       it('keeps none that was deleted', async () => {
         const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
-        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast', person: null });
-        await store.deleteToken('ops');
-        await store.deleteToken('nobody');
+        const maker = { createdBy: 'holdfast', person: null, subject: null, makerSha256: null };
+        await store.insertToken({ ...token, roles: [], groups: [], ...maker });
+        await store.deleteTokens(['nobody', 'ops']);
         expect(await store.tokens()).toEqual([]);
       });
 
@@ -458,6 +500,7 @@ function vote(principal: string, changes: Partial<ApprovalVote> = {}): ApprovalV
     approvalId: 'apr_1',
     principal,
     person: principal,
+    subject: null,
     verdict: 'approve',
     atMs: 5,
     comment: `by ${principal}`,

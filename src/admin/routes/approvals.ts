@@ -264,8 +264,8 @@ function breakGlassRoute(app: AdminApp, approvals: AdminDeps['approvals']): void
 function deciderOf(principal: Token | null, comment: string | null, breakGlass: boolean): Decider {
   // Routes with a scope have a principal; without one it would be nobody's decision.
   if (principal === null) throw new RequestProblem('unauthorized');
-  const { name: by, person, roles, groups } = principal;
-  return { by, person, comment, roles, groups, breakGlass };
+  const { name: by, person, subject = null, roles, groups } = principal;
+  return { by, person, subject, comment, roles, groups, breakGlass };
 }
 
 function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {
