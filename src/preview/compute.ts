@@ -41,7 +41,7 @@ export async function computePreview(
   request: PreviewRequest,
 ): Promise<Computed> {
   const began = performance.now();
-  const parameters = await parameterValues(sandbox, request.parameters);
+  const parameters = await parameterValues(sandbox, request.parameters, request.text);
   const nothing = (reason: string): Computed => ({
     preview: nothingKnown(reason, undoBeforehand(request) ?? { ...NOT_ASKED, reason }, parameters),
     set: null,
