@@ -284,7 +284,9 @@ export function factsOf(
       // What is no UTF-8 is Latin-1 by then.
       text: analysis.redacted ?? text.toString(isUtf8(text) ? 'utf8' : 'latin1'),
       // By a hash of what is masked, it could be guessed.
-      sha256: createHash('sha256').update(analysis.redacted ?? text).digest('hex'),
+      sha256: createHash('sha256')
+        .update(analysis.redacted ?? text)
+        .digest('hex'),
       operation: analysis.operation,
       parameters: entry.parameters,
     },
