@@ -4,6 +4,7 @@ import { type CascadeGraph, type ChangedRows, type Relations, storedIn } from '.
 import { mayChangeKeys, type RowGroup } from './group.ts';
 import type { CaptureSource, Cause, PlannedTable } from './plan.ts';
 import { captured, formatsOf } from './plan-parts.ts';
+import { identityOf } from './row-identity.ts';
 import type { Seed } from './seed.ts';
 
 /** The queries that read the rows of a plan, and the tables that store them. */
@@ -89,6 +90,7 @@ function planned(
     cause: causeOf(reaching, graph),
     changes: [...changes],
     key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,
+    ...(own && !isReachedAgain(group, graph) ? { identity: identityOf(graph.nodes[0]!.relation) } : {}),
     columns: captured(searched).map((column) => ownColumn(table, column)),
     source,
     direct: table.select,

@@ -92,6 +92,8 @@ export interface PlannedTable {
   readonly cause: Cause;
   readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
   readonly key: readonly string[] | null;
+  /** Where all rows of its source are the statement's own: the columns that tell which they are. */
+  readonly identity?: readonly string[];
   /** What a row of the files holds, in this order: all columns but generated ones. */
   readonly columns: readonly Column[];
   /** The index of its source. */
