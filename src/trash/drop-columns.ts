@@ -5,7 +5,7 @@ import type { DropColumns } from '../sql/drop-target.ts';
 import { makeCopy } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { type ColumnValues, giveRestBack, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
-import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
+import { comment, grants, named, optionList, TRASH_SCHEMA } from './definitions.ts';
 import {
   CHANGED,
   type Changed,
@@ -259,6 +259,9 @@ function propertiesOf(at: string, owner: string, column: ColumnFacts['columns'][
     ...(hasDefault ? [`${alter} SET DEFAULT ${column.expression}`] : []),
     ...(column.notNull ? [`${alter} SET NOT NULL`] : []),
     ...(column.storage === null ? [] : [`${alter} SET STORAGE ${column.storage}`]),
+    ...(column.compression === null ? [] : [`${alter} SET COMPRESSION ${column.compression}`]),
+    ...(column.statistics === null ? [] : [`${alter} SET STATISTICS ${column.statistics}`]),
+    ...(column.options === null ? [] : [`${alter} SET (${optionList(column.options)})`]),
     ...comment(`COLUMN ${at}.${name}`, column.comment),
     ...grants(at, owner, true, column.acl, column.name),
   ];

@@ -62,7 +62,7 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
       'with all that it has',
       `create table "T x" (id int primary key, "C c" varchar(9) collate "C" not null default 'd' check ("C c" <> ''), n numeric, unique ("C c", n));
        insert into "T x" select g, 'v' || g, g / 3.0 from generate_series(1, 500) g; create index "I i" on "T x" (lower("C c")) where n > 2; comment on index "I i" is 'i';
-       comment on column "T x"."C c" is 'c'; grant select ("C c") on "T x" to reader with grant option; alter table "T x" alter "C c" set storage external`,
+       comment on column "T x"."C c" is 'c'; grant select ("C c") on "T x" to reader with grant option; alter table "T x" alter "C c" set storage external, alter "C c" set compression pglz, alter "C c" set statistics 7, alter "C c" set (n_distinct = -0.5)`,
       'alter table "T x" drop column "C c", drop "n"',
       'select id, "C c", n from "T x" order by 1',
     ],
