@@ -11,9 +11,24 @@ export type PreviewFound =
   | { readonly state: 'none' }
   | { readonly state: 'ready'; readonly preview: Preview };
 
+/** Asks the server once more; null where nobody waits by then. */
+type AskAgain = () => Promise<Preview | null>;
+
+/**
+ * What has come of asking once more. `idle`: no session waits for it that could be asked. `busy`: one is being asked
+ * already. `kept`: the rows could not be counted, so that what was counted before stands.
+ */
+export type AskedAgain =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'kept'; readonly reason: string };
+
 /** What the session hands previews to. */
 export interface PreviewSink {
   begin(approvalId: string): void;
+  /** It can be asked for once more as long as it waits. Returns what takes that back. */
+  offer(approvalId: string, again: AskAgain): () => void;
   /** Resolves when it is kept. */
   finish(approvalId: string, preview: Preview): Promise<void>;
 }
@@ -24,6 +39,8 @@ export class PreviewResults implements PreviewSink {
   readonly #log: Pick<Logger, 'warn'>;
   readonly #pending = new Set<string>();
   readonly #listeners = new Set<(approvalId: string) => void>();
+  readonly #offered = new Map<string, AskAgain>();
+  readonly #busy = new Set<string>();
 
   constructor(
     store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>,
@@ -40,6 +57,33 @@ export class PreviewResults implements PreviewSink {
 
   begin(approvalId: string): void {
     this.#pending.add(approvalId);
+  }
+
+  offer(approvalId: string, again: AskAgain): () => void {
+    this.#offered.set(approvalId, again);
+    return () => {
+      if (this.#offered.get(approvalId) === again) this.#offered.delete(approvalId);
+    };
+  }
+
+  /** What there is stays until the new one is there: an approval is bound to what is kept. */
+  async again(approvalId: string): Promise<AskedAgain> {
+    const ask = this.#offered.get(approvalId);
+    if (ask === undefined) return { kind: 'idle' };
+    if (this.#pending.has(approvalId) || this.#busy.has(approvalId)) return { kind: 'busy' };
+    this.#busy.add(approvalId);
+    try {
+      const before = exactRows(await this.find(approvalId));
+      const found = await ask();
+      if (found === null || this.#offered.get(approvalId) !== ask) return { kind: 'idle' };
+      const { rows } = found;
+      if (before !== null && rows.kind !== 'exact')
+        return { kind: 'kept', reason: 'reason' in rows ? rows.reason : 'there are too many to be counted' };
+      await this.finish(approvalId, found);
+      return { kind: 'ready' };
+    } finally {
+      this.#busy.delete(approvalId);
+    }
   }
 
   async finish(approvalId: string, preview: Preview): Promise<void> {
