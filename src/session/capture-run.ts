@@ -11,10 +11,12 @@ import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capt
 import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
@@ -96,9 +98,17 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
     const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+    const approved = approvedRowsOf(run.entry.decision);
+    const witness = approved === null ? null : witnessOf(approved, plan);
     const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
     try {
-      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
+      const sinks = witness === null ? writer : witnessing(writer, witness);
+      const capture = await captureBefore(connection, plan, sinks, undefined, rowsMax);
+      const error = approved === null ? null : await refusalOfCaptured(connection, approved, witness);
+      if (error !== null) {
+        void writer.abort();
+        return { kind: 'refused', error };
+      }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
@@ -106,7 +116,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       const required = decision.snapshot === 'required';
       const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
-      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
+      return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
@@ -123,6 +133,25 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       sharesSnapshot = false;
     }
   }
+}
+
+/** Tells the rows that are captured from each other; null where others are captured with them. */
+function witnessOf({ set }: LocatedRows, { tables }: CapturePlan): RowHashes | null {
+  const own = tables.filter(({ cause }) => cause.kind === 'target');
+  const isAlone = own.every(({ identity }) => identity !== undefined);
+  return set !== null && isAlone ? new RowHashes(set.salt, LIMITS.rowHashesMax) : null;
+}
+
+/** Why the rows that have been captured, and are locked, are not those that were approved. */
+async function refusalOfCaptured(
+  connection: HiddenConnection,
+  approved: LocatedRows,
+  witness: RowHashes | null,
+): Promise<ErrorFields | null> {
+  if (witness === null && (approved.set === null || approved.lookups.length === 0)) return null;
+  const now = witness === null ? await locatedRows(connection, approved, 'query') : witness.set();
+  const compared = comparedWith(approved, now);
+  return 'refusal' in compared ? compared.refusal : null;
 }
 
 /**

@@ -229,6 +229,24 @@ export function approvedRowsError(rows: string, approved: string): ErrorFields {
   );
 }
 
+export function tooManyRowsError(rows: string, approved: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because it would change more rows than were approved',
+    `${rows}, and ${approved} were approved. Nothing of the statement took effect.`,
+    'Run it again, so that people are asked about what it changes by now.',
+  );
+}
+
+export function otherRowsError(drift: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because the rows that it would change are not those that were approved',
+    `${drift.slice(0, 1).toUpperCase()}${drift.slice(1)}. Nothing of the statement took effect.`,
+    'Run it again, so that people are asked about what it changes by now.',
+  );
+}
+
 export function uncountedRowsError(why: string): ErrorFields {
   const message =
     'statement refused because it could not be seen whether it changes the rows that were approved';

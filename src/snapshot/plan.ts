@@ -26,6 +26,7 @@ import {
 } from './plan-parts.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
+import { identityOf } from './row-identity.ts';
 import { type Seed, seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
@@ -103,6 +104,8 @@ export interface PlannedTable {
   readonly cause: Cause;
   readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
   readonly key: readonly string[] | null;
+  /** Where all rows of its source are the statement's own: the columns that tell which they are. */
+  readonly identity?: readonly string[];
   /** What a row of the files holds, in this order: all columns but generated ones. */
   readonly columns: readonly Column[];
   /** The index of its source. */
@@ -369,6 +372,7 @@ function planned(
     cause: causeOf(reaching, graph),
     changes: [...changes],
     key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,
+    ...(own && !isReachedAgain(group, graph) ? { identity: identityOf(graph.nodes[0]!.relation) } : {}),
     columns: captured(searched).map((column) => ownColumn(table, column)),
     source,
     direct: table.select,

@@ -49,17 +49,20 @@ export interface ControlStore {
   /** Gives them these keys, and takes away all others that do not begin like that. */
   renewKeys(prefix: string, renewed: readonly RenewedKey[]): Promise<void>;
   approval(id: string): Promise<ApprovalRow | null>;
-  /** Newest first. */
-  /** Their statements are cut at LIMITS.approvalListChars, and have no end. */
+  /** Newest first. Their statements are cut at LIMITS.approvalListChars, and have no end. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
   /**
    * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is
    * pending, or may still be run. Returns how many.
    */
   dropApprovals(beforeMs: number, limit: number): Promise<number>;
-  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
-  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  /**
+   * Keeps what approvers are shown beside the approval, as JSON, in the place of what is there; `rowSet` is which rows the
+   * statement would change, as its own code writes it.
+   */
+  setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null): Promise<void>;
   approvalPreview(approvalId: string): Promise<string | null>;
+  approvalRowSet(approvalId: string): Promise<Uint8Array | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
@@ -75,6 +78,8 @@ export interface ControlStore {
   outbox(webhook: string, nowMs: number, limit: number): Promise<readonly OutboxRow[]>;
   /** When the time of the next comes; null where there is none. */
   outboxDueMs(webhook: string): Promise<number | null>;
+  /** All that waits for another attempt is to be tried at once, as if it never had been. */
+  retryOutbox(webhook: string): Promise<void>;
   /** It was tried once more, and is not to be tried before that time. */
   deferOutbox(seq: number, untilMs: number): Promise<void>;
   deleteOutbox(seqs: readonly number[]): Promise<void>;

@@ -303,6 +303,39 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       expect(await store.approval(ids[0]!)).not.toBeNull();
     });
 
+    it('lets go of what is over first, and then of what is of those who have asked for most', async () => {
+      const text = 'x'.repeat(LIMITS.approvalTextBytes);
+      const fit = LIMITS.approvalTextsBytes / LIMITS.approvalTextBytes;
+      await store.insertApproval({ ...pending('apr_1'), role: 'app' }, 'delete from t');
+      await store.insertApproval({ ...pending('apr_2'), role: 'old' }, 'delete from u');
+      const denied = { state: 'denied', atMs: 1, by: 'ana', comment: null };
+      await store.resolveApproval('apr_2', denied);
+      const ids = Array.from({ length: fit + 1 }, (_, i) => `apr_${1000 + i}`);
+      for (const id of ids.slice(0, fit - 1))
+        await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      expect(await store.approvalText('apr_2')).toBe('delete from u');
+      for (const id of ids.slice(fit - 1)) await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      const kept = await Promise.all(
+        ['apr_1', 'apr_2', ids[0]!, ids.at(-1)!].map((id) => store.approvalText(id)),
+      );
+      expect(kept.map((each) => each?.slice(0, 13) ?? null)).toEqual([
+        'delete from t',
+        null,
+        null,
+        'xxxxxxxxxxxxx',
+      ]);
+    });
+
+    it('keeps no text for a client that has given up', async () => {
+      for (const state of ['canceled', 'disconnected', 'denied']) {
+        await store.insertApproval(pending(`apr_${state}`), 'delete from t');
+        await store.resolveApproval(`apr_${state}`, { state, atMs: 1, by: null, comment: null });
+      }
+      expect(await store.approvalText('apr_canceled')).toBeNull();
+      expect(await store.approvalText('apr_disconnected')).toBeNull();
+      expect(await store.approvalText('apr_denied')).toBe('delete from t');
+    });
+
     describe('approvals that are over', () => {
       const DAY_MS = 86_400_000;
       const vote = (approvalId: string, atMs: number) =>
@@ -329,7 +362,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           );
         await row('apr_1');
         await store.resolveApproval('apr_1', { state: 'denied', atMs: 1, by: 'ana', comment: null });
-        await store.setApprovalPreview('apr_1', '{}');
+        await store.setApprovalPreview('apr_1', '{}', Buffer.from('rows'));
         await row('apr_2 pending');
         await row('apr_3 may be run', { mode: 'ticket', bindingKey: 'k', terms: 't' });
         await vote('apr_3 may be run', 1);
@@ -347,6 +380,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
         expect(await store.dropApprovals(DAY_MS, 1)).toBe(1);
         expect(await store.approvalPreview('apr_1')).toBeNull();
+        expect(await store.approvalRowSet('apr_1')).toBeNull();
         expect(await store.approvalText('apr_1')).toBeNull();
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(1);
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(0);
@@ -361,9 +395,13 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('previews', () => {
       it('are kept beside the approval, the last one alone', async () => {
-        await store.setApprovalPreview('apr_1', '{"a":1}');
-        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await store.setApprovalPreview('apr_1', '{"a":1}', Buffer.from('one'));
+        await store.setApprovalPreview('apr_1', '{"a":2}', Buffer.from('two'));
+        await store.setApprovalPreview('apr_3', '{}', null);
         await reopen();
+        expect(Buffer.from((await store.approvalRowSet('apr_1'))!).toString()).toBe('two');
+        expect(await store.approvalRowSet('apr_2')).toBeNull();
+        expect(await store.approvalRowSet('apr_3')).toBeNull();
         expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
         expect(await store.approvalPreview('apr_2')).toBeNull();
       });
