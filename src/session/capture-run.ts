@@ -21,7 +21,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
-import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { driftError, holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -114,7 +114,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      const again = isOwn(run) ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
       return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
@@ -125,15 +125,31 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
         mayShare = false;
         continue;
       }
-      if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      const isOld = readsOldCatalog(plan);
+      const isMisnamed = isOld && isOfNames(error);
+      if (!(error instanceof StalePlan || isMisnamed) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      // By the same snapshot the catalog would say the same again.
+      if (isOld) {
+        if (isMisnamed && !isOwn(run)) throw new HiddenQueryError(driftError('a table was altered', false));
+        if (!isOwn(run)) throw error;
+        await beginAnew(connection, 'BEGIN');
+      }
       services.catalog.invalidate(request.scope);
       plan = null;
-      // By the same snapshot the catalog would say the same again.
-      if (sharesSnapshot) await beginAnew(connection, 'BEGIN');
       sharesSnapshot = false;
     }
   }
 }
+
+/** Whether it is all that its transaction does, which is one of ours. */
+const isOwn = ({ way, part }: CaptureRun): boolean => way === 'own' && part === null;
+
+/** Whether it rests on what the catalog said when its transaction began to read. */
+const readsOldCatalog = ({ bases }: CapturePlan): boolean => bases.some(({ kept }) => kept === true);
+
+/** Whether the server knows names no longer, or types that they had. */
+const isOfNames = (error: unknown): boolean =>
+  error instanceof HiddenQueryError && error.sqlstate.startsWith('42');
 
 /** Tells the rows that are captured from each other; null where others are captured with them. */
 function witnessOf({ set }: LocatedRows, { tables }: CapturePlan): RowHashes | null {
@@ -158,9 +174,9 @@ async function refusalOfCaptured(
  * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
  * told of could not be taken back should the statement come upon one that others have changed since.
  */
-function mayShareSnapshot({ way, part, text }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null) return false;
-  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
+function mayShareSnapshot(run: CaptureRun, plan: CapturePlan): boolean {
+  if (!isOwn(run)) return false;
+  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(run.text.toString('latin1'));
 }
 
 /**
@@ -287,6 +303,7 @@ export function failure(error: unknown, decision: Capturing, analysis: Analysis)
   }
   const why = error instanceof Error ? error.message : String(error);
   if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  if (error instanceof StalePlan) return { kind: 'refused', error: driftError(why, false) };
   return { kind: 'refused', error: snapshotFailedError(why) };
 }
 

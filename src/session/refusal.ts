@@ -202,7 +202,7 @@ export function nativeError({ fields, sqlstate }: HiddenQueryError, operation = 
   return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 
-export function driftError(reason: string, exceeds: boolean): ErrorFields {
+export function driftError(reason: string, exceeds: boolean, ownCode = false): ErrorFields {
   const detail = `What was captured is not what was changed: ${reason}. The statement was taken back.`;
   if (exceeds) {
     return error(
@@ -216,7 +216,9 @@ export function driftError(reason: string, exceeds: boolean): ErrorFields {
     'SNAPSHOT_DRIFT',
     'could not prove the snapshot because of concurrent changes',
     detail,
-    'Run the transaction again.',
+    ownCode
+      ? 'Run the transaction again. If it fails in the same way, its triggers or functions change more than can be captured.'
+      : 'Run the transaction again.',
   );
 }
 

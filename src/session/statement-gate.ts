@@ -274,7 +274,10 @@ export class StatementGate {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
-        if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
+        if (required) {
+          const error = driftError(proof.reason, exceeds, proof.ownCode);
+          return { kind: 'failed', error, passes: !exceeds };
+        }
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }

@@ -15,7 +15,6 @@ import {
   NEEDLESS,
   none,
   problemOfTexts,
-  sourceCount,
 } from './plan-parts.ts';
 import { identityOf } from './row-identity.ts';
 
@@ -140,7 +139,7 @@ function wholeTable(
     key: bestKey(relation)?.columns ?? null,
     ...(group.nodes.length === 1 && cause.kind === 'target' ? { identity: identityOf(named!.relation) } : {}),
     columns,
-    source: sourceCount(tables),
+    source: tables.length,
     direct: relation.select,
     mayGainRows: false,
   });
