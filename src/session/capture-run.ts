@@ -7,8 +7,9 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
-import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { type Capture, captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
+import { foreseePlan, isForeseen } from '../snapshot/foresee.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
@@ -70,6 +71,18 @@ export interface CaptureRun {
   readonly gaveUp: () => boolean;
   /** Rows are locked however many there are. */
   readonly locksAll?: true;
+  /** The server is reading the statement in this transaction, which locks its target as the statement will. */
+  readonly readAhead?: boolean;
+}
+
+/** A capture that is under way, and what it will be a part of. */
+interface Begun {
+  readonly plan: CapturePlan;
+  readonly id: string;
+  readonly createdAtMs: number;
+  readonly folder: string;
+  readonly writer: SnapshotWriter;
+  readonly capture: Promise<Capture>;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -85,20 +98,39 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   let sharesSnapshot = false;
   let mayShare = run.locksAll !== true;
   for (let attempt = 1; ; attempt++) {
+    let begun: Begun | null = null;
     if (plan === null) {
-      const planned = await planCapture(connection, services.catalog, request);
+      const foreseen =
+        attempt === 1 && run.readAhead === true ? foreseePlan(services.catalog, request) : null;
+      const planning = planCapture(connection, services.catalog, request);
+      // It is sent along with what tells whether the plan is still true.
+      if (foreseen !== null && mayBeginEarly(run, foreseen)) begun = beginCapture(run, foreseen, mayShare);
+      const planned = await planning.catch((error: unknown) => whyNotPlanned(error, begun));
+      if (planned === null) {
+        await beginAnew(connection, 'BEGIN');
+        continue;
+      }
+      const asForeseen = planned.kind === 'exact' && isForeseen(planned.plan, foreseen);
+      if (begun !== null && !asForeseen) {
+        void begun.writer.abort();
+        if (planned.kind === 'exact') await beginAnew(connection, 'BEGIN');
+        begun = null;
+      }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-      plan = planned.plan;
+      // What was known before the server read the statement, and is true behind that, stays so.
+      plan = asForeseen && planned.plan.keptByTargetLock ? { ...planned.plan, bases: [] } : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
-    const id = newId('snap');
-    const createdAtMs = Date.now();
-    const folder = snapshotFolder(id, createdAtMs);
-    const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
-    const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
+    const {
+      id,
+      createdAtMs,
+      folder,
+      writer,
+      capture: capturing,
+    } = begun ?? beginCapture(run, plan, mayShare);
     try {
-      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
+      const capture = await capturing;
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
@@ -124,6 +156,45 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     }
   }
 }
+
+function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boolean): Begun {
+  const { connection, services } = run;
+  const id = newId('snap');
+  const createdAtMs = Date.now();
+  const folder = snapshotFolder(id, createdAtMs);
+  const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+  const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
+  const capture = captureBefore(connection, plan, writer, undefined, rowsMax);
+  // It may have been given up by the time that it fails.
+  capture.catch(() => {});
+  return { plan, id, createdAtMs, folder, writer, capture };
+}
+
+/**
+ * Whether rows may be captured before it is known that the plan is true: where that can be taken back, since what fails
+ * does so in a transaction of ours, and where it runs nobody's code.
+ */
+function mayBeginEarly({ way, part }: CaptureRun, plan: CapturePlan): boolean {
+  if (way !== 'own' || part !== null || !plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
+  return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);
+}
+
+/** Null where the plan could not be told only because a capture by another had failed before. */
+async function whyNotPlanned(error: unknown, begun: Begun | null): Promise<null> {
+  if (begun === null) throw error;
+  void begun.writer.abort();
+  if (!(error instanceof HiddenQueryError) || error.sqlstate !== IN_FAILED_TRANSACTION) throw error;
+  const first = await begun.capture.then(
+    () => error,
+    (why: unknown) => why,
+  );
+  if (!(first instanceof HiddenQueryError) || first.sqlstate === IN_FAILED_TRANSACTION) throw error;
+  if (first.sqlstate === QUERY_CANCELED) throw first;
+  return null;
+}
+
+const IN_FAILED_TRANSACTION = '25P02';
+const QUERY_CANCELED = '57014';
 
 /**
  * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
@@ -190,7 +261,7 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true }, null);
+  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true, readAhead: false }, null);
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();
@@ -284,7 +355,9 @@ export function factsOf(
       // What is no UTF-8 is Latin-1 by then.
       text: analysis.redacted ?? text.toString(isUtf8(text) ? 'utf8' : 'latin1'),
       // By a hash of what is masked, it could be guessed.
-      sha256: createHash('sha256').update(analysis.redacted ?? text).digest('hex'),
+      sha256: createHash('sha256')
+        .update(analysis.redacted ?? text)
+        .digest('hex'),
       operation: analysis.operation,
       parameters: entry.parameters,
     },

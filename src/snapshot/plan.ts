@@ -3,26 +3,30 @@ import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalo
 import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
 import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
-import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
+import { type CascadeGraph, followCascades, type Relations } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
 import { keptBySnapshot } from './kept.ts';
-import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
+import { givesTheSame, hasTriggers, knowsAllCode, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
+import { remembered } from './plan-memory.ts';
 import {
   areTemporary,
   captured,
+  causeOf,
   exact,
   first,
   formatsOf,
   isAscii,
   NEEDLESS,
   none,
+  ownColumn,
   problemOfTexts,
   sourceCount,
+  storesIn,
 } from './plan-parts.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
@@ -74,6 +78,8 @@ export interface CapturePlan {
   readonly keptBy: KeptBy;
   /** Whether the command tag counts the rows of the target alone, and nothing else reaches them. */
   readonly countedByTag: boolean;
+  /** What it rests on stays so as long as its only table is locked as the statement locks it. */
+  readonly keptByTargetLock: boolean;
 }
 
 /**
@@ -244,11 +250,21 @@ async function planTable(
   return problem === null ? planned : none(problem);
 }
 
-function planRows(
-  slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+export function planRows(
+  slice: RowsSlice | UpsertSlice,
   answer: CatalogAnswer,
   parameters: StatementParameters,
   viewBasis: Basis | null = null,
+): PlanOutcome {
+  if (viewBasis !== null) return planAnew(slice, answer, parameters, viewBasis);
+  return remembered(slice, answer, parameters, () => planAnew(slice, answer, parameters, null));
+}
+
+function planAnew(
+  slice: RowsSlice | UpsertSlice,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+  viewBasis: Basis | null,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
   if (target === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
@@ -288,6 +304,7 @@ function planRows(
       ? groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, [], true))
       : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
+  const countedByTag = ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph);
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,
@@ -300,7 +317,10 @@ function planRows(
     watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
     ownRowOnly,
     keptBy,
-    countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
+    countedByTag,
+    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count.
+    keptByTargetLock:
+      countedByTag && viewBasis === null && answer.relations.size === 1 && target.kind === 'table',
   });
 }
 
@@ -374,26 +394,4 @@ function planned(
     direct: table.select,
     mayGainRows: inserts || moves || ways > 1 || table.triggers.length > 0,
   };
-}
-
-function storesIn(node: ChangedRows, table: Relation, relations: Relations): boolean {
-  return storedIn(node.relation, node.only, relations).some(({ oid }) => oid === table.oid);
-}
-
-/** A partition may number its columns in another way than what it is a part of. */
-function ownColumn(table: Relation, column: Column): Column {
-  return table.columns.find(({ name }) => name === column.name) ?? column;
-}
-
-function causeOf(nodes: readonly ChangedRows[], graph: CascadeGraph): Cause {
-  const nearest = nodes.reduce((a, b) => (b.level < a.level ? b : a));
-  if (nearest.level === 0) return { kind: 'target' };
-  const edge = graph.edges.find(({ to }) => to === nearest.id)!;
-  return { kind: 'cascade', constraint: edge.reference.name, level: nearest.level };
-}
-
-function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {
-  return tables.some(({ oid, changes }) =>
-    relations.get(oid)?.triggers.some(({ events }) => events.some((event) => changes.includes(event))),
-  );
 }
