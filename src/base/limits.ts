@@ -283,7 +283,7 @@ export const LIMITS = {
   approvalListChars: 1_000,
   /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
   approvalTextBytes: 1024 * 1024,
-  /** Of all such texts together; beyond, the oldest are let go. */
+  /** Of all such texts together; beyond, those that are over go, and the oldest of the roles that have most. */
   approvalTextsBytes: 64 * 1024 * 1024,
   /** Of a text that is cut its end is shown as well, so that nothing is hidden behind much of nothing. */
   approvalEndBytes: 4 * 1024,

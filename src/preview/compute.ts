@@ -32,7 +32,7 @@ export async function computePreview(
   request: PreviewRequest,
 ): Promise<Preview> {
   const began = performance.now();
-  const parameters = await parameterValues(sandbox, request.parameters);
+  const parameters = await parameterValues(sandbox, request.parameters, request.text);
   const nothing = (reason: string) =>
     nothingKnown(reason, undoBeforehand(request) ?? { ...NOT_ASKED, reason }, parameters);
   const { analysis } = request;

@@ -261,7 +261,8 @@ export class ExtendedMessages {
       entry.decision = heldBack.decision;
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
-    if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
+    const isFirst = !this.ran.has(portal);
+    if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
         if (captured === null && answer?.outcome?.kind !== 'held') {
@@ -276,7 +277,8 @@ export class ExtendedMessages {
       } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
     }
     this.executes(analysis);
-    if (isWatched(portal.decision, analysis) && !this.ran.has(portal)) {
+    // What was decided of it only now may be an approval of so many rows.
+    if (isFirst && isWatched(entry.decision, analysis)) {
       const watched = watchExecute(state, this.hidden, entry);
       return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
     }

@@ -49,8 +49,7 @@ export interface ControlStore {
   /** Gives them these keys, and takes away all others that do not begin like that. */
   renewKeys(prefix: string, renewed: readonly RenewedKey[]): Promise<void>;
   approval(id: string): Promise<ApprovalRow | null>;
-  /** Newest first. */
-  /** Their statements are cut at LIMITS.approvalListChars, and have no end. */
+  /** Newest first. Their statements are cut at LIMITS.approvalListChars, and have no end. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
   /**
    * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is
@@ -75,6 +74,8 @@ export interface ControlStore {
   outbox(webhook: string, nowMs: number, limit: number): Promise<readonly OutboxRow[]>;
   /** When the time of the next comes; null where there is none. */
   outboxDueMs(webhook: string): Promise<number | null>;
+  /** All that waits for another attempt is to be tried at once, as if it never had been. */
+  retryOutbox(webhook: string): Promise<void>;
   /** It was tried once more, and is not to be tried before that time. */
   deferOutbox(seq: number, untilMs: number): Promise<void>;
   deleteOutbox(seqs: readonly number[]): Promise<void>;

@@ -11,6 +11,7 @@ import {
 } from './control-store.ts';
 import { countPeople } from './people.ts';
 import { approvalTexts } from './sqlite-approval-texts.ts';
+import { COUNT_IN_OUTBOX } from './sqlite-outbox.ts';
 import type { StoreCalls } from './sqlite-records.ts';
 
 /** Rows of before have no key: nothing can be run on them any more. */
@@ -155,7 +156,10 @@ function approvalWrites(
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
       // Nobody decides any more what the client itself has given up.
-      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) forget.run(id);
+      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) {
+        forget.run(id);
+        texts.forget(id);
+      }
       const row = approval(id);
       return row === null ? null : { changed, row };
     },
@@ -180,6 +184,7 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?, grant_until_ms = ?,
        consumed_at_ms = ?, consumed_by = ? where id = ?`,
   );
+  const tellCount = database.prepare(COUNT_IN_OUTBOX);
   return {
     voteApproval(vote: ApprovalVote): ResolvedApproval | null {
       const { approvalId, principal, person, subject, verdict, atMs, comment, breakGlass } = vote;
@@ -190,9 +195,11 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       insert.run(approvalId, principal, person, subject, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
+      const people = countPeople(given);
+      tellCount.run(people, approvalId);
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
-      } else if (breakGlass || countPeople(given) >= vote.needed) {
+      } else if (breakGlass || people >= vote.needed) {
         // Whoever waits for it runs it now; a ticket may be run later, once.
         const isTicket = before.mode === 'ticket';
         const { by, comment: said } = joined(given);

@@ -162,6 +162,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('outboxDueMs', webhook);
   }
 
+  retryOutbox(webhook: string) {
+    return this.#call('retryOutbox', webhook);
+  }
+
   deferOutbox(seq: number, untilMs: number) {
     return this.#call('deferOutbox', seq, untilMs);
   }

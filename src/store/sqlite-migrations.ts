@@ -1,6 +1,11 @@
 import { APPROVAL_TEXTS_SCHEMA } from './sqlite-approval-texts.ts';
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
-import { OUTBOX_SCHEMA, OUTBOX_SUBJECTS_SCHEMA, OUTBOX_TRIES_SCHEMA } from './sqlite-outbox.ts';
+import {
+  OUTBOX_COUNTS_SCHEMA,
+  OUTBOX_SCHEMA,
+  OUTBOX_SUBJECTS_SCHEMA,
+  OUTBOX_TRIES_SCHEMA,
+} from './sqlite-outbox.ts';
 import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import {
@@ -103,4 +108,5 @@ export const MIGRATIONS: readonly string[] = [
   OUTBOX_TRIES_SCHEMA,
   MAKER_HASHES_SCHEMA,
   SUBJECTS_SCHEMA + OUTBOX_SUBJECTS_SCHEMA,
+  OUTBOX_COUNTS_SCHEMA,
 ];

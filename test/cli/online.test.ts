@@ -96,6 +96,51 @@ describe('approvals', () => {
     expect(JSON.parse(json.out)).toMatchObject({ id: 'ap_1', preview: { state: 'ready' } });
   });
 
+  it('shows rows as they are and as they would be, and what is kept from whoever looks', async () => {
+    const column = (name: string, changes: object = {}) => ({
+      name,
+      masked: false,
+      withheld: null,
+      ...changes,
+    });
+    const sample = {
+      ...{ kind: 'rows', table: 'orders', after: 'computed', after_reason: null, more: true },
+      columns: [
+        ...[column('id'), column('note'), column('card', { masked: true })],
+        ...[column('total', { withheld: 'parameters' }), column('tax', { withheld: 'mask' })],
+      ],
+      rows: [
+        { before: ['1', 'a\u001b[2J', null, '5', '6'], after: ['1', null, null, null, null] },
+        { before: ['2', 'NULL', null, '5', '6'], after: ['2', '(masked)', null, null, null] },
+      ],
+    };
+    const preview = { rows: { kind: 'exact', rows: 12 }, sample };
+    admin.answerWith(({ url }) => ({
+      body: url.endsWith('/preview') ? { state: 'ready', preview } : APPROVAL,
+    }));
+    const show = async () => (await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env })).out;
+    expect(await show()).toContain(`
+rows of orders, 2 of more, as they are → as they would be:
+  id  note                 card      total                  tax
+  1   a\\x1b[2J → NULL      (masked)  5 → (from parameters)  6 → (masked)
+  2   "NULL" → "(masked)"  (masked)  5 → (from parameters)  6 → (masked)
+`);
+    Object.assign(sample, {
+      after: 'removed',
+      more: false,
+      rows: [{ before: ['1', 'a', null, '5', '6'], after: null }],
+    });
+    expect(await show()).toContain(`
+rows of orders, all 1, would be gone:
+  id  note  card      total  tax
+  1   a     (masked)  5      6
+`);
+    Object.assign(preview, { sample: { kind: 'unknown', reason: 'a table is locked' } });
+    expect(await show()).toContain('\nrows: unknown, because a table is locked\n');
+    const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
+    expect(JSON.parse(json.out).preview.preview).toEqual(preview);
+  });
+
   it('says what of a long statement is not shown, and how that ends', async () => {
     const long = { statement: 'delete from a;', statement_end: 'drop table b', statement_bytes: 70_000 };
     admin.answerWith(({ url }) =>

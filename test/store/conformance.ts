@@ -303,6 +303,39 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       expect(await store.approval(ids[0]!)).not.toBeNull();
     });
 
+    it('lets go of what is over first, and then of what is of those who have asked for most', async () => {
+      const text = 'x'.repeat(LIMITS.approvalTextBytes);
+      const fit = LIMITS.approvalTextsBytes / LIMITS.approvalTextBytes;
+      await store.insertApproval({ ...pending('apr_1'), role: 'app' }, 'delete from t');
+      await store.insertApproval({ ...pending('apr_2'), role: 'old' }, 'delete from u');
+      const denied = { state: 'denied', atMs: 1, by: 'ana', comment: null };
+      await store.resolveApproval('apr_2', denied);
+      const ids = Array.from({ length: fit + 1 }, (_, i) => `apr_${1000 + i}`);
+      for (const id of ids.slice(0, fit - 1))
+        await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      expect(await store.approvalText('apr_2')).toBe('delete from u');
+      for (const id of ids.slice(fit - 1)) await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      const kept = await Promise.all(
+        ['apr_1', 'apr_2', ids[0]!, ids.at(-1)!].map((id) => store.approvalText(id)),
+      );
+      expect(kept.map((each) => each?.slice(0, 13) ?? null)).toEqual([
+        'delete from t',
+        null,
+        null,
+        'xxxxxxxxxxxxx',
+      ]);
+    });
+
+    it('keeps no text for a client that has given up', async () => {
+      for (const state of ['canceled', 'disconnected', 'denied']) {
+        await store.insertApproval(pending(`apr_${state}`), 'delete from t');
+        await store.resolveApproval(`apr_${state}`, { state, atMs: 1, by: null, comment: null });
+      }
+      expect(await store.approvalText('apr_canceled')).toBeNull();
+      expect(await store.approvalText('apr_disconnected')).toBeNull();
+      expect(await store.approvalText('apr_denied')).toBe('delete from t');
+    });
+
     describe('approvals that are over', () => {
       const DAY_MS = 86_400_000;
       const vote = (approvalId: string, atMs: number) =>
