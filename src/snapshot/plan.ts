@@ -318,10 +318,15 @@ function planAnew(
     ownRowOnly,
     keptBy,
     countedByTag,
-    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count.
-    keptByTargetLock:
-      countedByTag && viewBasis === null && answer.relations.size === 1 && target.kind === 'table',
+    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count. What is
+    // read by one snapshot may be older than the lock.
+    keptByTargetLock: countedByTag && !answer.oneSnapshot && viewBasis === null && isAlone(target, answer),
   });
+}
+
+/** A table without descendants, which nothing refers to that would follow a change. */
+function isAlone({ kind }: Relation, { relations }: CatalogAnswer): boolean {
+  return kind === 'table' && relations.size === 1;
 }
 
 /** Whether foreign keys lead to rows of the statement's own tables. */
