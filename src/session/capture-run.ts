@@ -2,25 +2,31 @@ import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
-import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
-import { type Capture, captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
 import { foreseePlan, isForeseen } from '../snapshot/foresee.ts';
-import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
-import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import {
+  type Begun,
+  beginCapture,
+  isOwn,
+  mayBeginEarly,
+  refusalOfCaptured,
+  whyNotPlanned,
+} from './begun-capture.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
-import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { driftError, holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -75,16 +81,6 @@ export interface CaptureRun {
   readonly readAhead?: boolean;
 }
 
-/** A capture that is under way, and what it will be a part of. */
-interface Begun {
-  readonly plan: CapturePlan;
-  readonly id: string;
-  readonly createdAtMs: number;
-  readonly folder: string;
-  readonly writer: SnapshotWriter;
-  readonly capture: Promise<Capture>;
-}
-
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
 export async function captureRows(run: CaptureRun, known: CapturePlan | null): Promise<CaptureOutcome> {
   const prepared = await prepareRows(run, known);
@@ -122,23 +118,23 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       plan = asForeseen && planned.plan.keptByTargetLock ? { ...planned.plan, bases: [] } : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
-    const {
-      id,
-      createdAtMs,
-      folder,
-      writer,
-      capture: capturing,
-    } = begun ?? beginCapture(run, plan, mayShare);
+    begun ??= beginCapture(run, plan, mayShare);
+    const { id, createdAtMs, folder, writer } = begun;
     try {
-      const capture = await capturing;
+      const capture = await begun.capture;
+      const error = await refusalOfCaptured(run, begun);
+      if (error !== null) {
+        void writer.abort();
+        return { kind: 'refused', error };
+      }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      const again = isOwn(run) ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
-      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
+      return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
@@ -147,63 +143,28 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
         mayShare = false;
         continue;
       }
-      if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      const isOld = readsOldCatalog(plan);
+      const isMisnamed = isOld && isOfNames(error);
+      if (!(error instanceof StalePlan || isMisnamed) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      // By the same snapshot the catalog would say the same again.
+      if (isOld) {
+        if (isMisnamed && !isOwn(run)) throw new HiddenQueryError(driftError('a table was altered', false));
+        if (!isOwn(run)) throw error;
+        await beginAnew(connection, 'BEGIN');
+      }
       services.catalog.invalidate(request.scope);
       plan = null;
-      // By the same snapshot the catalog would say the same again.
-      if (sharesSnapshot) await beginAnew(connection, 'BEGIN');
       sharesSnapshot = false;
     }
   }
 }
 
-function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boolean): Begun {
-  const { connection, services } = run;
-  const id = newId('snap');
-  const createdAtMs = Date.now();
-  const folder = snapshotFolder(id, createdAtMs);
-  const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
-  const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
-  const capture = captureBefore(connection, plan, writer, undefined, rowsMax);
-  // It may have been given up by the time that it fails.
-  capture.catch(() => {});
-  return { plan, id, createdAtMs, folder, writer, capture };
-}
+/** Whether it rests on what the catalog said when its transaction began to read. */
+const readsOldCatalog = ({ bases }: CapturePlan): boolean => bases.some(({ kept }) => kept === true);
 
-/**
- * Whether rows may be captured before it is known that the plan is true: where that can be taken back, since what fails
- * does so in a transaction of ours, and where it runs nobody's code.
- */
-function mayBeginEarly({ way, part }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null || !plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
-  return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);
-}
-
-/** Null where the plan could not be told only because a capture by another had failed before. */
-async function whyNotPlanned(error: unknown, begun: Begun | null): Promise<null> {
-  if (begun === null) throw error;
-  void begun.writer.abort();
-  if (!(error instanceof HiddenQueryError) || error.sqlstate !== IN_FAILED_TRANSACTION) throw error;
-  const first = await begun.capture.then(
-    () => error,
-    (why: unknown) => why,
-  );
-  if (!(first instanceof HiddenQueryError) || first.sqlstate === IN_FAILED_TRANSACTION) throw error;
-  if (first.sqlstate === QUERY_CANCELED) throw first;
-  return null;
-}
-
-const IN_FAILED_TRANSACTION = '25P02';
-const QUERY_CANCELED = '57014';
-
-/**
- * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
- * told of could not be taken back should the statement come upon one that others have changed since.
- */
-function mayShareSnapshot({ way, part, text }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null) return false;
-  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
-}
+/** Whether the server knows names no longer, or types that they had. */
+const isOfNames = (error: unknown): boolean =>
+  error instanceof HiddenQueryError && error.sqlstate.startsWith('42');
 
 /**
  * A plan in a transaction that reads by one snapshot. The tables are locked as the statement will lock them before that is
@@ -329,6 +290,7 @@ export function failure(error: unknown, decision: Capturing, analysis: Analysis)
   }
   const why = error instanceof Error ? error.message : String(error);
   if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  if (error instanceof StalePlan) return { kind: 'refused', error: driftError(why, false) };
   return { kind: 'refused', error: snapshotFailedError(why) };
 }
 

@@ -1,7 +1,6 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import type { Relations } from './cascade.ts';
 import type { PlannedTable } from './plan.ts';
 
 /** Whose code a statement runs, and what that may do. */
@@ -34,11 +33,4 @@ const BY_TIME: ReadonlySet<string> = new Set(
 /** Whether a function gives the same for the same row as long as the transaction lasts. */
 export function givesTheSame({ name, volatility }: CatalogAnswer['functions'][number]): boolean {
   return volatility === 'immutable' || BY_TIME.has(name);
-}
-
-/** Whether a trigger fires by what is done to the tables. */
-export function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {
-  return tables.some(({ oid, changes }) =>
-    relations.get(oid)?.triggers.some(({ events }) => events.some((event) => changes.includes(event))),
-  );
 }

@@ -1,7 +1,6 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
-import { type CascadeGraph, type ChangedRows, type Relations, storedIn } from './cascade.ts';
-import type { CapturePlan, Cause, PlannedTable, PlanOutcome } from './plan.ts';
+import type { CapturePlan, PlannedTable, PlanOutcome } from './plan.ts';
 
 /** What plans of all kinds are made of. */
 
@@ -23,7 +22,8 @@ export function areTemporary(
   tables: readonly PlannedTable[],
   { relations }: Pick<CatalogAnswer, 'relations'>,
 ): boolean {
-  return tables.every(({ oid }) => relations.get(oid)?.temporary);
+  // A whole without parts may have some by the time that the statement runs.
+  return tables.length > 0 && tables.every(({ oid }) => relations.get(oid)?.temporary);
 }
 
 /** Why what can only be sent as text would not be read back as it was, or null. */
@@ -38,10 +38,6 @@ export function problemOfTexts(
   const column = columns.find(({ binary, xml }) => !binary && xml !== 'plain');
   if (column === undefined) return null;
   return `${column.name} has no binary form, and by DateStyle, IntervalStyle or extra_float_digits its text is not exact`;
-}
-
-export function sourceCount(tables: readonly PlannedTable[]): number {
-  return (tables.at(-1)?.source ?? -1) + 1;
 }
 
 export function exact(plan: CapturePlan): PlanOutcome {
@@ -65,20 +61,4 @@ export function first<T>(items: readonly T[], problem: (item: T) => string | nul
 export function isAscii(words: unknown): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is that of ASCII.
   return /^[\x00-\x7f]*$/.test(JSON.stringify(words));
-}
-
-export function storesIn(node: ChangedRows, table: Relation, relations: Relations): boolean {
-  return storedIn(node.relation, node.only, relations).some(({ oid }) => oid === table.oid);
-}
-
-/** A partition may number its columns in another way than what it is a part of. */
-export function ownColumn(table: Relation, column: Column): Column {
-  return table.columns.find(({ name }) => name === column.name) ?? column;
-}
-
-export function causeOf(nodes: readonly ChangedRows[], graph: CascadeGraph): Cause {
-  const nearest = nodes.reduce((a, b) => (b.level < a.level ? b : a));
-  if (nearest.level === 0) return { kind: 'target' };
-  const edge = graph.edges.find(({ to }) => to === nearest.id)!;
-  return { kind: 'cascade', constraint: edge.reference.name, level: nearest.level };
 }
