@@ -27,7 +27,8 @@ import type { Webhooks } from './notify/webhook.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
-import { exactRows, PreviewResults } from './preview/results.ts';
+import { PreviewResults } from './preview/results.ts';
+import { RowSetSeal } from './preview/row-set-seal.ts';
 import { Turns } from './preview/turns.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
@@ -112,9 +113,9 @@ async function start(
   stops.push(() => blobs.close());
 
   const catalog = new Catalog();
-  const previews = new PreviewResults(store, log);
+  const previews = new PreviewResults(store, log, RowSetSeal.from(key.privateKey));
   const turns = new Turns(LIMITS.previewsAtOnceMax, LIMITS.questionsAtOnceMax);
-  approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
+  approvals.takeRowsFrom(({ id }) => previews.rowsShown(id));
   const services: SessionServices = {
     analyzer,
     policy,

@@ -313,6 +313,11 @@ export const LIMITS = {
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */
   previewCountRows: 1_000_000,
+  /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
+  rowsIdentifiedMax: 100_000,
+  /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */
+  rowHashesMax: 8_192,
+  rowSaltBytes: 16,
   previewSampleRows: 5,
   previewSampleColumns: 32,
   /** Of one value that is shown. */

@@ -1,8 +1,10 @@
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
+import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { ControlStore } from '../store/control-store.ts';
-import type { Preview } from './preview.ts';
-import { unknown } from './preview.ts';
+import { boundBy, type Preview, type RowsBound, unknown } from './preview.ts';
+import type { RowSetSeal } from './row-set-seal.ts';
 import { withOlderWithheld } from './withheld.ts';
 
 /** `none`: the approval is of a time that made no previews, or its gateway ended before there was one. */
@@ -14,23 +16,26 @@ export type PreviewFound =
 /** What the session hands previews to. */
 export interface PreviewSink {
   begin(approvalId: string): void;
-  /** Resolves when it is kept. */
-  finish(approvalId: string, preview: Preview): Promise<void>;
+  /** Resolves when it is kept, with which rows it is about. */
+  finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void>;
 }
 
 /** The previews of approvals: those that are being made by this gateway, and those that are kept. */
 export class PreviewResults implements PreviewSink {
-  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>;
+  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>;
   readonly #log: Pick<Logger, 'warn'>;
+  readonly #seal: RowSetSeal;
   readonly #pending = new Set<string>();
   readonly #listeners = new Set<(approvalId: string) => void>();
 
   constructor(
-    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>,
+    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>,
     log: Pick<Logger, 'warn'>,
+    seal: RowSetSeal,
   ) {
     this.#store = store;
     this.#log = log;
+    this.#seal = seal;
   }
 
   /** Tells of each preview as it is there. */
@@ -42,9 +47,13 @@ export class PreviewResults implements PreviewSink {
     this.#pending.add(approvalId);
   }
 
-  async finish(approvalId: string, preview: Preview): Promise<void> {
+  async finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void> {
     try {
-      await this.#store.setApprovalPreview(approvalId, bounded(preview));
+      await this.#store.setApprovalPreview(
+        approvalId,
+        bounded(preview),
+        set === null ? null : this.#seal.seal(approvalId, set),
+      );
     } catch (err) {
       this.#log.warn({ err, approval: approvalId }, 'a preview could not be stored');
     } finally {
@@ -57,8 +66,27 @@ export class PreviewResults implements PreviewSink {
     if (this.#pending.has(approvalId)) return { state: 'pending' };
     const body = await this.#store.approvalPreview(approvalId);
     if (body === null) return { state: 'none' };
-    return { state: 'ready', preview: withOlderWithheld(JSON.parse(body) as Preview) };
+    const preview = withOlderWithheld(JSON.parse(body) as Preview);
+    return { state: 'ready', preview: { ...preview, rows_bound: boundBefore(preview) } };
   }
+
+  /** The rows of the statement itself, where they were counted to the last. */
+  async rowsShown(approvalId: string): Promise<KnownRows | null> {
+    const found = await this.find(approvalId);
+    if (found.state !== 'ready' || found.preview.rows.kind !== 'exact') return null;
+    const { rows } = found.preview.rows;
+    if (found.preview.rows_bound !== 'set') return { rows, set: null };
+    const stored = await this.#store.approvalRowSet(approvalId);
+    const set = stored === null ? null : this.#seal.open(approvalId, stored);
+    if (set === null)
+      throw new HoldfastError('STORE_FAILED', `which rows ${approvalId} is about cannot be read`);
+    return { rows, set };
+  }
+}
+
+/** Earlier versions bound their number alone. */
+function boundBefore({ rows, rows_bound: bound }: Preview): RowsBound {
+  return bound === undefined ? boundBy({ rows, set: null }) : bound;
 }
 
 /** Without what takes most room, where it is too large to be kept. */
@@ -82,9 +110,4 @@ function bounded(preview: Preview): string {
     locks: left,
     parameters: { ...preview.parameters, values: null },
   });
-}
-
-/** Of the statement itself, where they were counted to the last. */
-export function exactRows(found: PreviewFound): number | null {
-  return found.state === 'ready' && found.preview.rows.kind === 'exact' ? found.preview.rows.rows : null;
 }

@@ -1,8 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
 import { ownCopy } from '../base/own-copy.ts';
 import type { Hold } from '../policy/decision.ts';
-import { computePreview, countNow } from '../preview/compute.ts';
-import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
+import { type Computed, computePreview, type RowsNow, rowsNow } from '../preview/compute.ts';
+import { nothingKnown, type Unknown, unknown } from '../preview/preview.ts';
 import type { PreviewRequest } from '../preview/request.ts';
 import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
 import type { TurnKind } from '../preview/turns.ts';
@@ -70,18 +70,21 @@ export class PreviewDesk {
     return new HeldPreview(this.state, this.hidden, approvalId, held);
   }
 
-  /** How many rows the statement changes, exactly; null where that is not to be had in time, or nobody wants it any more. */
-  async countNow(held: HeldText): Promise<number | null> {
+  /**
+   * The rows that the statement changes, counted to the last; null where that is not to be had in time, or nobody wants it
+   * any more. With a salt they are told from each other.
+   */
+  async rowsNow(held: HeldText, salt: Uint8Array | null): Promise<RowsNow | null> {
     const { previews } = this.state.services;
     if (previews === null) return null;
     const asking = new Asking(this.state, this.hidden, 'count');
     this.counting = asking;
     const late = setTimeout(() => asking.stopWaiting(), LIMITS.countTurnMs);
     try {
-      const counted = await asking
-        .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
+      const found = await asking
+        .ask(held, (sandbox, request) => rowsNow(sandbox, previews.sources, request, salt))
         .catch(() => null);
-      return typeof counted === 'number' ? counted : null;
+      return found === null || 'kind' in found ? null : found;
     } finally {
       clearTimeout(late);
       this.counting = null;
@@ -110,8 +113,8 @@ export class HeldPreview {
     this.over = this.asking
       .ask(held, (sandbox, request) => computePreview(sandbox, previews.sources, request))
       .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)))
-      .then((found) => ('kind' in found ? emptyPreview(state, held, found.reason) : found))
-      .then((preview) => previews.results.finish(approvalId, preview))
+      .then((found) => ('kind' in found ? nothingComputed(state, held, found.reason) : found))
+      .then(({ preview, set }) => previews.results.finish(approvalId, preview, set))
       .catch((err: unknown) => log.warn({ err, approval: approvalId }, 'a preview was not kept'));
   }
 
@@ -285,8 +288,8 @@ function whyNoSnapshot({ services }: SessionState, decision: Hold): string | nul
   return services.snapshots === null ? 'the gateway takes no snapshots (snapshots_taken)' : whyNone(decision);
 }
 
-function emptyPreview(state: SessionState, { decision, parameters }: HeldText, reason: string): Preview {
+function nothingComputed(state: SessionState, { decision, parameters }: HeldText, reason: string): Computed {
   const why = whyNoSnapshot(state, decision);
   const undo = { possible: why === null ? ('unknown' as const) : ('no' as const), reason: why ?? reason };
-  return nothingKnown(reason, undo, { count: parameters, values: null });
+  return { preview: nothingKnown(reason, undo, { count: parameters, values: null }), set: null };
 }

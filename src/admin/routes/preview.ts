@@ -132,6 +132,12 @@ const preview = z.object({
   computed_at: z.string(),
   took_ms: z.number(),
   rows: count.describe('Rows of the tables that the statement names.'),
+  rows_bound: z
+    .enum(['set', 'number'])
+    .nullable()
+    .describe(
+      'What of these rows an approval is bound to, within the tolerance: `set` which they are, `number` only how many. Null: neither is known, so that it may change any.',
+    ),
   tables: z
     .array(
       z.object({

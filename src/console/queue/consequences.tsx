@@ -48,12 +48,16 @@ function WithoutPreview({ approval }: { readonly approval: Approval }) {
   );
 }
 
-function InShort({ preview: { rows, cascades, triggers, undo } }: { readonly preview: StatementPreview }) {
+function InShort({
+  preview: { rows, rows_bound: bound, cascades, triggers, undo },
+}: {
+  readonly preview: StatementPreview;
+}) {
   return (
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <OwnRows count={rows} /> },
+        { name: 'Rows', value: <OwnRows count={rows} bound={bound} /> },
         ...(cascades.kind === 'tree' && cascades.nodes.length === 0
           ? []
           : [{ name: 'By foreign keys', value: <Along cascades={cascades} /> }]),

@@ -70,7 +70,7 @@ function Found({ preview, isToldAlready }: FoundProps) {
       <Facts
         form="list"
         facts={[
-          { name: 'Rows', value: <OwnRows count={rows} /> },
+          { name: 'Rows', value: <OwnRows count={rows} bound={preview.rows_bound} /> },
           { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
           ...(nothing === null
