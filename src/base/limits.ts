@@ -307,6 +307,8 @@ export const LIMITS = {
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  /** What whoever asks for a preview once more waits for it; the gateway goes on. */
+  previewAgainMs: 9_500,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
   /** With those that count the rows of what has been approved, and how long these wait for their turn. */
