@@ -65,7 +65,8 @@ function votes(approval: Fields): string {
   );
   const members = groups === '' ? '' : `, by members of ${groups}`;
   if (needed === '' || (needed === '1' && by === '' && members === '')) return '';
-  const given = by === '' ? 0 : by!.split(',').length;
+  const all = approval['approved_by'];
+  const given = Array.isArray(all) ? all.length : 0;
   return `${given} of ${needed}${by === '' ? '' : ` (${by})`}${members}`;
 }
 
