@@ -4,6 +4,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import type { KnownRows } from '../policy/row-set.ts';
 import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
 import { Admission } from './admission.ts';
 import type {
@@ -35,8 +36,8 @@ export interface ApprovalList {
   readonly next: string | null;
 }
 
-/** How many rows those who decided were told that it would change; null where nobody knew. */
-export type RowsShown = (approval: Approval) => Promise<number | null>;
+/** The rows that those who decided were told that it would change; null where nobody knew. */
+export type RowsShown = (approval: Approval) => Promise<KnownRows | null>;
 
 export interface ApprovalDeskDeps {
   readonly store: ControlStore;

@@ -2,24 +2,31 @@ import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
-import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
-import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
-import { snapshotFolder } from '../snapshot/manifest.ts';
+import { foreseePlan, isForeseen } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
-import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import {
+  type Begun,
+  beginCapture,
+  isOwn,
+  mayBeginEarly,
+  refusalOfCaptured,
+  whyNotPlanned,
+} from './begun-capture.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
-import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { driftError, holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -70,6 +77,8 @@ export interface CaptureRun {
   readonly gaveUp: () => boolean;
   /** Rows are locked however many there are. */
   readonly locksAll?: true;
+  /** The server is reading the statement in this transaction, which locks its target as the statement will. */
+  readonly readAhead?: boolean;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -85,28 +94,47 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   let sharesSnapshot = false;
   let mayShare = run.locksAll !== true;
   for (let attempt = 1; ; attempt++) {
+    let begun: Begun | null = null;
     if (plan === null) {
-      const planned = await planCapture(connection, services.catalog, request);
+      const foreseen =
+        attempt === 1 && run.readAhead === true ? foreseePlan(services.catalog, request) : null;
+      const planning = planCapture(connection, services.catalog, request);
+      // It is sent along with what tells whether the plan is still true.
+      if (foreseen !== null && mayBeginEarly(run, foreseen)) begun = beginCapture(run, foreseen, mayShare);
+      const planned = await planning.catch((error: unknown) => whyNotPlanned(error, begun));
+      if (planned === null) {
+        await beginAnew(connection, 'BEGIN');
+        continue;
+      }
+      const asForeseen = planned.kind === 'exact' && isForeseen(planned.plan, foreseen);
+      if (begun !== null && !asForeseen) {
+        void begun.writer.abort();
+        if (planned.kind === 'exact') await beginAnew(connection, 'BEGIN');
+        begun = null;
+      }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-      plan = planned.plan;
+      // What was known before the server read the statement, and is true behind that, stays so.
+      plan = asForeseen && planned.plan.keptByTargetLock ? { ...planned.plan, bases: [] } : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
-    const id = newId('snap');
-    const createdAtMs = Date.now();
-    const folder = snapshotFolder(id, createdAtMs);
-    const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
-    const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
+    begun ??= beginCapture(run, plan, mayShare);
+    const { id, createdAtMs, folder, writer } = begun;
     try {
-      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
+      const capture = await begun.capture;
+      const error = await refusalOfCaptured(run, begun);
+      if (error !== null) {
+        void writer.abort();
+        return { kind: 'refused', error };
+      }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      const again = isOwn(run) ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
-      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
+      return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
@@ -115,24 +143,28 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
         mayShare = false;
         continue;
       }
-      if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      const isOld = readsOldCatalog(plan);
+      const isMisnamed = isOld && isOfNames(error);
+      if (!(error instanceof StalePlan || isMisnamed) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      // By the same snapshot the catalog would say the same again.
+      if (isOld) {
+        if (isMisnamed && !isOwn(run)) throw new HiddenQueryError(driftError('a table was altered', false));
+        if (!isOwn(run)) throw error;
+        await beginAnew(connection, 'BEGIN');
+      }
       services.catalog.invalidate(request.scope);
       plan = null;
-      // By the same snapshot the catalog would say the same again.
-      if (sharesSnapshot) await beginAnew(connection, 'BEGIN');
       sharesSnapshot = false;
     }
   }
 }
 
-/**
- * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
- * told of could not be taken back should the statement come upon one that others have changed since.
- */
-function mayShareSnapshot({ way, part, text }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null) return false;
-  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
-}
+/** Whether it rests on what the catalog said when its transaction began to read. */
+const readsOldCatalog = ({ bases }: CapturePlan): boolean => bases.some(({ kept }) => kept === true);
+
+/** Whether the server knows names no longer, or types that they had. */
+const isOfNames = (error: unknown): boolean =>
+  error instanceof HiddenQueryError && error.sqlstate.startsWith('42');
 
 /**
  * A plan in a transaction that reads by one snapshot. The tables are locked as the statement will lock them before that is
@@ -190,7 +222,7 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true }, null);
+  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true, readAhead: false }, null);
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();
@@ -258,6 +290,7 @@ export function failure(error: unknown, decision: Capturing, analysis: Analysis)
   }
   const why = error instanceof Error ? error.message : String(error);
   if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  if (error instanceof StalePlan) return { kind: 'refused', error: driftError(why, false) };
   return { kind: 'refused', error: snapshotFailedError(why) };
 }
 

@@ -56,9 +56,13 @@ export interface ControlStore {
    * pending, or may still be run. Returns how many.
    */
   dropApprovals(beforeMs: number, limit: number): Promise<number>;
-  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
-  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  /**
+   * Keeps what approvers are shown beside the approval, as JSON, in the place of what is there; `rowSet` is which rows the
+   * statement would change, as its own code writes it.
+   */
+  setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null): Promise<void>;
   approvalPreview(approvalId: string): Promise<string | null>;
+  approvalRowSet(approvalId: string): Promise<Uint8Array | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 

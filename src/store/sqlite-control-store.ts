@@ -130,8 +130,12 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvals', page);
   }
 
-  setApprovalPreview(approvalId: string, body: string) {
-    return this.#call('setApprovalPreview', approvalId, body);
+  setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null) {
+    return this.#call('setApprovalPreview', approvalId, body, rowSet);
+  }
+
+  approvalRowSet(approvalId: string) {
+    return this.#call('approvalRowSet', approvalId);
   }
 
   approvalPreview(approvalId: string) {

@@ -6,7 +6,7 @@ import {
   OUTBOX_SUBJECTS_SCHEMA,
   OUTBOX_TRIES_SCHEMA,
 } from './sqlite-outbox.ts';
-import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
+import { PREVIEWS_SCHEMA, ROW_SETS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
 import {
   MAKER_HASHES_SCHEMA,
@@ -109,4 +109,5 @@ export const MIGRATIONS: readonly string[] = [
   MAKER_HASHES_SCHEMA,
   SUBJECTS_SCHEMA + OUTBOX_SUBJECTS_SCHEMA,
   OUTBOX_COUNTS_SCHEMA,
+  ROW_SETS_SCHEMA,
 ];

@@ -15,6 +15,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { NO_WEBHOOKS } from '../../src/config/webhooks.ts';
 import { PreviewResults } from '../../src/preview/results.ts';
+import { RowSetSeal } from '../../src/preview/row-set-seal.ts';
 import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
@@ -92,7 +93,7 @@ export class AdminUnderTest {
       keys: new RequestKeys(Buffer.alloc(32)),
     });
     const { store, audit } = this;
-    this.previews = new PreviewResults(store, log);
+    this.previews = new PreviewResults(store, log, new RowSetSeal(Buffer.alloc(32)));
     this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));

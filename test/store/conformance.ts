@@ -362,7 +362,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           );
         await row('apr_1');
         await store.resolveApproval('apr_1', { state: 'denied', atMs: 1, by: 'ana', comment: null });
-        await store.setApprovalPreview('apr_1', '{}');
+        await store.setApprovalPreview('apr_1', '{}', Buffer.from('rows'));
         await row('apr_2 pending');
         await row('apr_3 may be run', { mode: 'ticket', bindingKey: 'k', terms: 't' });
         await vote('apr_3 may be run', 1);
@@ -380,6 +380,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
         expect(await store.dropApprovals(DAY_MS, 1)).toBe(1);
         expect(await store.approvalPreview('apr_1')).toBeNull();
+        expect(await store.approvalRowSet('apr_1')).toBeNull();
         expect(await store.approvalText('apr_1')).toBeNull();
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(1);
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(0);
@@ -394,9 +395,13 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('previews', () => {
       it('are kept beside the approval, the last one alone', async () => {
-        await store.setApprovalPreview('apr_1', '{"a":1}');
-        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await store.setApprovalPreview('apr_1', '{"a":1}', Buffer.from('one'));
+        await store.setApprovalPreview('apr_1', '{"a":2}', Buffer.from('two'));
+        await store.setApprovalPreview('apr_3', '{}', null);
         await reopen();
+        expect(Buffer.from((await store.approvalRowSet('apr_1'))!).toString()).toBe('two');
+        expect(await store.approvalRowSet('apr_2')).toBeNull();
+        expect(await store.approvalRowSet('apr_3')).toBeNull();
         expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
         expect(await store.approvalPreview('apr_2')).toBeNull();
       });
