@@ -141,6 +141,9 @@ export const LIMITS = {
   auditRefuseMs: 2_000,
 
   // --- catalog and snapshot ---
+  /** Slices of statements with parameters that are kept, and the longest text of one. */
+  slicesKept: 512,
+  slicedTextBytes: 2 * 1024,
   /** Questions to catalogs whose answers are kept. */
   catalogAnswersMax: 2_048,
   /** Relations that one statement may reach; beyond there is no exact plan. */

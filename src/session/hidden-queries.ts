@@ -119,7 +119,7 @@ export class HiddenQueries {
     reply.exchange = exchange;
     state.replies.segmentOpen = end === 'flush';
     state.hiddenQueued++;
-    state.upstream.write(bytes);
+    state.upstream.writeSoon(bytes);
   }
 
   private async run(
