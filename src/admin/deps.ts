@@ -87,7 +87,7 @@ export type RestraintsAdmin = Pick<
 export interface WebhooksAdmin {
   current(): Webhooks;
   /** Throws what is wrong with the file, and then keeps those that it has. */
-  reload(): Promise<Webhooks>;
+  reload(by: string): Promise<Webhooks>;
 }
 
 export interface PolicyAdmin {
