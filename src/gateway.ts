@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import type { WebhooksAdmin } from './admin/deps.ts';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
 import { RequestKeys } from './approval/request-keys.ts';
@@ -18,6 +19,7 @@ import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
+import { followUsual, USUAL_FILES } from './config/usual-files.ts';
 import { loadWebhooksFile, NO_WEBHOOKS } from './config/webhooks.ts';
 import { listenError } from './listen-error.ts';
 import { Notifier, type NotifierDeps } from './notify/notifier.ts';
@@ -158,8 +160,9 @@ async function start(
     approvals,
     previews,
     restraints,
-    webhooks: { current: () => notifier.webhooks, reload: () => reloadWebhooks(config, notifier, log) },
+    webhooks: reloadableWebhooks(config, notifier, log),
     policy,
+    policyFile: followUsual('policy', config.policy),
     analyzer,
     metrics,
     log,
@@ -242,11 +245,11 @@ function lookAfterTrash(
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
-  const webhooks = readWebhooks(config, parts.log);
+  const webhooks = readWebhooks(config.webhooks, parts.log);
   return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 
-function readWebhooks({ webhooks: path }: Config, log: Pick<Logger, 'warn'>): Webhooks {
+function readWebhooks(path: string | null, log: Pick<Logger, 'warn'>): Webhooks {
   if (path === null) return NO_WEBHOOKS;
   const webhooks = loadWebhooksFile(path);
   if ((statSync(path).mode & 0o077) !== 0)
@@ -254,13 +257,22 @@ function readWebhooks({ webhooks: path }: Config, log: Pick<Logger, 'warn'>): We
   return webhooks;
 }
 
-/** Throws what is wrong with the file, and then those that were told before are told. */
-async function reloadWebhooks(config: Config, notifier: Notifier, log: Logger): Promise<Webhooks> {
-  if (config.webhooks === null) return notifier.webhooks;
-  const webhooks = readWebhooks(config, log);
-  await notifier.use(webhooks);
-  log.info({ webhooks: webhooks.all.map(({ name }) => name) }, 'the webhooks were read again');
-  return webhooks;
+function reloadableWebhooks(config: Config, notifier: Notifier, log: Logger): WebhooksAdmin {
+  const fileNow = followUsual('webhooks', config.webhooks);
+  return {
+    current: () => notifier.webhooks,
+    async reload(by) {
+      const file = fileNow();
+      if (file === null) {
+        log.info({ by, file: USUAL_FILES.webhooks }, 'there is no file to read webhooks from');
+        return notifier.webhooks;
+      }
+      const webhooks = readWebhooks(file, log);
+      await notifier.use(webhooks);
+      log.info({ by, webhooks: webhooks.all.map(({ name }) => name) }, 'the webhooks were read again');
+      return webhooks;
+    },
+  };
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

@@ -18,7 +18,7 @@ import type { MadeToken, Token } from './tokens.ts';
 export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
-  readonly previews: Pick<PreviewResults, 'find'>;
+  readonly previews: Pick<PreviewResults, 'find' | 'again'>;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
   /** What those who watch are told of. */
@@ -87,7 +87,7 @@ export type RestraintsAdmin = Pick<
 export interface WebhooksAdmin {
   current(): Webhooks;
   /** Throws what is wrong with the file, and then keeps those that it has. */
-  reload(): Promise<Webhooks>;
+  reload(by: string): Promise<Webhooks>;
 }
 
 export interface PolicyAdmin {

@@ -110,7 +110,7 @@ export const LIMITS = {
   auditQueueBytes: 32 * 1024 * 1024,
 
   /** How long a search may look before it answers with what it has found and a cursor to go on from. */
-  auditSearchMs: 5_000,
+  auditSearchMs: 1_000,
   /** The same of snapshots. */
   snapshotSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
@@ -141,6 +141,9 @@ export const LIMITS = {
   auditRefuseMs: 2_000,
 
   // --- catalog and snapshot ---
+  /** Slices of statements with parameters that are kept, and the longest text of one. */
+  slicesKept: 512,
+  slicedTextBytes: 2 * 1024,
   /** Questions to catalogs whose answers are kept. */
   catalogAnswersMax: 2_048,
   /** Relations that one statement may reach; beyond there is no exact plan. */
@@ -304,6 +307,8 @@ export const LIMITS = {
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  /** What whoever asks for a preview once more waits for it; the gateway goes on. */
+  previewAgainMs: 9_500,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
   /** With those that count the rows of what has been approved, and how long these wait for their turn. */
@@ -315,6 +320,8 @@ export const LIMITS = {
   previewCountRows: 1_000_000,
   /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
   rowsIdentifiedMax: 100_000,
+  /** Of their keys, or of whole rows where they have none. */
+  rowsIdentifiedBytes: 16 * 1024 * 1024,
   /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */
   rowHashesMax: 8_192,
   rowSaltBytes: 16,

@@ -3,6 +3,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { ControlStore } from '../store/control-store.ts';
+import type { Computed } from './compute.ts';
 import { boundBy, type Preview, type RowsBound, unknown } from './preview.ts';
 import type { RowSetSeal } from './row-set-seal.ts';
 import { withOlderWithheld } from './withheld.ts';
@@ -13,9 +14,24 @@ export type PreviewFound =
   | { readonly state: 'none' }
   | { readonly state: 'ready'; readonly preview: Preview };
 
+/** Asks the server once more; null where nobody waits by then. */
+type AskAgain = () => Promise<Computed | null>;
+
+/**
+ * What has come of asking once more. `idle`: no session waits for it that could be asked. `busy`: one is being asked
+ * already. `kept`: the rows could not be counted, so that what was counted before stands.
+ */
+export type AskedAgain =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'kept'; readonly reason: string };
+
 /** What the session hands previews to. */
 export interface PreviewSink {
   begin(approvalId: string): void;
+  /** It can be asked for once more as long as it waits. Returns what takes that back. */
+  offer(approvalId: string, again: AskAgain): () => void;
   /** Resolves when it is kept, with which rows it is about. */
   finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void>;
 }
@@ -27,6 +43,8 @@ export class PreviewResults implements PreviewSink {
   readonly #seal: RowSetSeal;
   readonly #pending = new Set<string>();
   readonly #listeners = new Set<(approvalId: string) => void>();
+  readonly #offered = new Map<string, AskAgain>();
+  readonly #busy = new Set<string>();
 
   constructor(
     store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>,
@@ -45,6 +63,32 @@ export class PreviewResults implements PreviewSink {
 
   begin(approvalId: string): void {
     this.#pending.add(approvalId);
+  }
+
+  offer(approvalId: string, again: AskAgain): () => void {
+    this.#offered.set(approvalId, again);
+    return () => {
+      if (this.#offered.get(approvalId) === again) this.#offered.delete(approvalId);
+    };
+  }
+
+  /** What there is stays until the new one is there: an approval is bound to what is kept. */
+  async again(approvalId: string): Promise<AskedAgain> {
+    const ask = this.#offered.get(approvalId);
+    if (ask === undefined) return { kind: 'idle' };
+    if (this.#pending.has(approvalId) || this.#busy.has(approvalId)) return { kind: 'busy' };
+    this.#busy.add(approvalId);
+    try {
+      const before = await this.find(approvalId);
+      const found = await ask();
+      if (found === null || this.#offered.get(approvalId) !== ask) return { kind: 'idle' };
+      const why = before.state === 'ready' ? whyWorse(before.preview, found) : null;
+      if (why !== null) return { kind: 'kept', reason: why };
+      await this.finish(approvalId, found.preview, found.set);
+      return { kind: 'ready' };
+    } finally {
+      this.#busy.delete(approvalId);
+    }
   }
 
   async finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void> {
@@ -80,8 +124,16 @@ export class PreviewResults implements PreviewSink {
     const set = stored === null ? null : this.#seal.open(approvalId, stored);
     if (set === null)
       throw new HoldfastError('STORE_FAILED', `which rows ${approvalId} is about cannot be read`);
-    return { rows, set };
+    // What is kept may have been replaced meanwhile.
+    return { rows: set.count, set };
   }
+}
+
+/** Why an approval would be bound to less than before, or null. */
+function whyWorse(before: Preview, { preview: { rows }, set }: Computed): string | null {
+  if (before.rows.kind !== 'exact') return null;
+  if (rows.kind !== 'exact') return 'reason' in rows ? rows.reason : 'there are too many to be counted';
+  return before.rows_bound === 'set' && set === null ? 'they cannot be told from each other any more' : null;
 }
 
 /** Earlier versions bound their number alone. */

@@ -16,7 +16,7 @@ import { parametersOf } from './bound-parameters.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
 import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
-import type { SessionState } from './state.ts';
+import type { PreviewServices, SessionState } from './state.ts';
 import { NOT_UTF8 } from './text-encoding.ts';
 
 const FLUSH = encodeFlush();
@@ -97,29 +97,49 @@ export class PreviewDesk {
   }
 }
 
-/** One preview, made while the hold lasts. */
+/** The preview of one statement, made while the hold lasts, and again where somebody asks for that. */
 export class HeldPreview {
-  private readonly asking: Asking;
+  private readonly state: SessionState;
+  private readonly held: HeldText;
+  private asking: Asking;
+  private isStopped = false;
   private readonly over: Promise<void>;
+  private readonly withdraw: () => void;
 
   constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
+    this.state = state;
+    this.held = held;
     this.asking = new Asking(state, hidden, 'preview');
     const { previews, log } = state.services;
     if (previews === null) {
       this.over = Promise.resolve();
+      this.withdraw = () => {};
       return;
     }
     previews.results.begin(approvalId);
-    this.over = this.asking
-      .ask(held, (sandbox, request) => computePreview(sandbox, previews.sources, request))
-      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)))
-      .then((found) => ('kind' in found ? nothingComputed(state, held, found.reason) : found))
+    this.over = this.computed(previews)
       .then(({ preview, set }) => previews.results.finish(approvalId, preview, set))
       .catch((err: unknown) => log.warn({ err, approval: approvalId }, 'a preview was not kept'));
+    this.withdraw = previews.results.offer(approvalId, async () => {
+      await this.over;
+      if (this.isStopped) return null;
+      this.asking = new Asking(state, hidden, 'preview');
+      return await this.computed(previews);
+    });
+  }
+
+  private async computed({ sources }: PreviewServices): Promise<Computed> {
+    const { state, held } = this;
+    const found = await this.asking
+      .ask(held, (sandbox, request) => computePreview(sandbox, sources, request))
+      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)));
+    return 'kind' in found ? nothingComputed(state, held, found.reason) : found;
   }
 
   /** The hold is over. Resolves when the connection is the client's again. */
   async stop(): Promise<void> {
+    this.isStopped = true;
+    this.withdraw();
     await this.asking.stop();
   }
 

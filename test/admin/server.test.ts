@@ -42,6 +42,7 @@ const ROUTES: readonly [
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
   ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
+  ['POST', '/v1/approvals/apr_0/preview', 'approval:write', 404],
   ['GET', '/v1/approvals/apr_0/statement', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],

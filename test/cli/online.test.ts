@@ -38,7 +38,7 @@ describe('approvals', () => {
     const { code, out } = await holdfast(['approvals'], { env: admin.env });
     expect(code).toBe(0);
     expect(admin.asked[0]).toMatchObject({
-      url: '/v1/approvals?state=pending',
+      url: '/v1/approvals?state=pending&spread=role&limit=1000',
       authorization: 'Bearer sesame',
     });
     expect(out).toBe(
@@ -50,9 +50,37 @@ describe('approvals', () => {
     );
   });
 
+  it('goes on where a list has ended, and says how', async () => {
+    const list = async (...args: string[]) => {
+      const { err } = await holdfast(['approvals', ...args], { env: admin.env });
+      return [admin.asked.at(-1)!.url, err];
+    };
+    admin.answerWith(() => ({ body: { items: [APPROVAL], next: 'ap_1' } }));
+    expect(await list()).toEqual([
+      '/v1/approvals?state=pending&spread=role&limit=1000',
+      expect.stringContaining('of the roles that wait for most'),
+    ]);
+    expect(await list('--cursor', 'ap_1', '--limit', '5')).toEqual([
+      '/v1/approvals?state=pending&limit=5&cursor=ap_1',
+      expect.stringContaining('--cursor ap_1 goes on'),
+    ]);
+    expect(await list('--state', 'all')).toEqual([
+      '/v1/approvals',
+      expect.stringContaining('--cursor ap_1 goes on'),
+    ]);
+  });
+
+  it('counts who has approved by heads, whatever their names have in them', async () => {
+    const body = { ...APPROVAL, approvals_needed: 2, approved_by: ['Smith, Anna'] };
+    admin.answerWith(({ url }) => (url.endsWith('/preview') ? { status: 404, body: {} } : { body }));
+    const { out } = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(out).toMatch(/approvals +1 of 2 \(Smith, Anna\)/);
+  });
+
   it('shows one, with what is known of what it would do and what is not', async () => {
     const preview = {
       rows: { kind: 'exact', rows: 12 },
+      rows_bound: 'set',
       cascades: { kind: 'tree', nodes: [{ table: 'items', rows: { kind: 'at_least', rows: 100 } }] },
       triggers: { kind: 'list', items: [] },
       locks: { kind: 'unknown', reason: 'it took too long' },
@@ -87,6 +115,9 @@ describe('approvals', () => {
         [''],
       ],
     ]);
+    preview.rows_bound = 'number';
+    const numbered = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(numbered.out).toContain('12; approved, it may change as many others');
     preview.rows = { kind: 'unknown', reason: 'a table is locked by others' } as never;
     const unbound = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
     expect(unbound.out).toContain(
