@@ -7,8 +7,9 @@ import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { askNames } from './code-prepared.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { isAsciiName, type PreparedStatement, UNSETTLED } from './names.ts';
+import { type PreparedStatement, UNSETTLED } from './names.ts';
 import { nativeError } from './refusal.ts';
 import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
@@ -17,9 +18,6 @@ import type { Answer, Verdict } from './verdict.ts';
 
 const SETTINGS = plainQuery(`SELECT pg_catalog.current_setting('client_encoding'),
   pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path')`);
-
-/** Those that PREPARE has made, also in code; what a Parse has made was always seen. */
-const NAMES = plainQuery('SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql');
 
 type Question = 'settings' | 'names';
 
@@ -158,9 +156,9 @@ export class Doubts {
   private async answer(question: Question): Promise<void> {
     const { state } = this;
     await this.asking(async (connection) => {
-      const asked: Promise<void>[] = [];
+      const asked: Promise<unknown>[] = [];
       if (state.settings.inDoubt) asked.push(this.askSettings(connection));
-      if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
+      if (question === 'names' && state.namesDoubted) asked.push(askNames(state, connection));
       await Promise.all(asked);
     });
   }
@@ -203,29 +201,6 @@ export class Doubts {
     const { segmentOpen } = state.replies;
     const place = segmentOpen ? 'segment' : state.transactionStatus === 'I' ? 'idle' : 'transaction';
     if (state.settings.answered(encoding, standardStrings, path, place)) state.epoch++;
-  }
-
-  private async askNames(connection: HiddenConnection): Promise<void> {
-    const { state } = this;
-    const made = new Map<string | null, string | null>();
-    await connection.run(NAMES, (row) => {
-      const [name, text] = textColumns(row);
-      made.set(this.keyOf(name ?? ''), text ?? null);
-    });
-    if (made.has(null)) state.statements.forgetNamed();
-    for (const [key, text] of made) {
-      const known = key === null ? null : state.statements.peek(key);
-      // A Parse made what is known, or another PREPARE than the one that was seen.
-      if (known !== null && (known.text !== null || text === null || known.source !== text))
-        state.statements.forget(key!);
-    }
-    state.namesDoubted = false;
-  }
-
-  /** Null for a name of which it is not known how the server has put it for us. */
-  private keyOf(name: string): string | null {
-    if (isAsciiName(name) || this.state.textFacts.encoding === 'utf8') return this.state.sqlNameKey(name);
-    return null;
   }
 }
 
