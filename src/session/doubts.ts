@@ -7,6 +7,7 @@ import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { askSettings } from './asked-settings.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { isAsciiName, type PreparedStatement, UNSETTLED } from './names.ts';
 import { nativeError } from './refusal.ts';
@@ -14,9 +15,6 @@ import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
-
-const SETTINGS = plainQuery(`SELECT pg_catalog.current_setting('client_encoding'),
-  pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path')`);
 
 /** Those that PREPARE has made, also in code; what a Parse has made was always seen. */
 const NAMES = plainQuery('SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql');
@@ -159,7 +157,7 @@ export class Doubts {
     const { state } = this;
     await this.asking(async (connection) => {
       const asked: Promise<void>[] = [];
-      if (state.settings.inDoubt) asked.push(this.askSettings(connection));
+      if (state.settings.inDoubt) asked.push(askSettings(state, connection));
       if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
       await Promise.all(asked);
     });
@@ -186,23 +184,9 @@ export class Doubts {
   /** Names are looked up in the path of the moment, which has to be known for the answer to last. */
   private async askTables(connection: HiddenConnection, analysis: Analysis): Promise<void> {
     const { settings, written } = this.state;
-    if (settings.knownPath === null) await this.askSettings(connection);
+    if (settings.knownPath === null) await askSettings(this.state, connection);
     const unknown = settings.facts.catalogFirst ? written.unknown(analysis, nowMs()) : [];
     if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
-  }
-
-  private async askSettings(connection: HiddenConnection): Promise<void> {
-    const { state } = this;
-    let told: readonly (string | null)[] = [];
-    await connection.run(SETTINGS, (row) => {
-      told = textColumns(row);
-    });
-    const [encoding, standardStrings, path] = told;
-    if (typeof encoding !== 'string' || typeof standardStrings !== 'string' || typeof path !== 'string')
-      return;
-    const { segmentOpen } = state.replies;
-    const place = segmentOpen ? 'segment' : state.transactionStatus === 'I' ? 'idle' : 'transaction';
-    if (state.settings.answered(encoding, standardStrings, path, place)) state.epoch++;
   }
 
   private async askNames(connection: HiddenConnection): Promise<void> {
