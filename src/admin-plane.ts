@@ -14,6 +14,7 @@ import type { Metrics } from './base/metrics.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import type { Config } from './config/config.ts';
 import { formatEndpoint, isLoopback } from './config/endpoint.ts';
+import { USUAL_FILES } from './config/usual-files.ts';
 import { listenError } from './listen-error.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicyHolder } from './policy/holder.ts';
@@ -44,6 +45,8 @@ export interface AdminPlaneDeps {
   readonly restraints: StoredRestraints;
   readonly webhooks: WebhooksAdmin;
   readonly policy: PolicyHolder;
+  /** Where it is to be read from again; null where it is built in. */
+  policyFile(): string | null;
   readonly analyzer: AnalysisCache;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -77,7 +80,7 @@ export async function startAdmin(deps: AdminPlaneDeps): Promise<AdminPlane> {
       reload: async () => {
         await tryReload(deps, 'policy', () => reloadPolicy(deps));
         await tryReload(deps, 'tokens', () => tokens.reload());
-        await tryReload(deps, 'webhooks', () => deps.webhooks.reload());
+        await tryReload(deps, 'webhooks', () => deps.webhooks.reload('SIGHUP'));
       },
       close,
     };
@@ -156,10 +159,14 @@ function tellOfApprovals(events: EventHub, approvals: StoredApprovalDesk): void 
 
 /** Throws what is wrong with the file; the built-in policy has none and is always current. */
 function reloadPolicy(deps: AdminPlaneDeps) {
-  const { config, policy, metrics, log } = deps;
-  if (config.policy === null) return policy.current;
+  const { policy, metrics, log } = deps;
+  const file = deps.policyFile();
+  if (file === null) {
+    log.info({ file: USUAL_FILES.policy }, 'there is no file to read a policy from; the built-in one stays');
+    return policy.current;
+  }
   try {
-    const loaded = policy.reloadFrom(config.policy);
+    const loaded = policy.reloadFrom(file);
     metrics.policyReloads++;
     log.info({ revision: loaded.revision, mode: loaded.mode }, 'policy reloaded');
     return loaded;

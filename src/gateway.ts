@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import type { WebhooksAdmin } from './admin/deps.ts';
 import { type AdminPlane, startAdmin } from './admin-plane.ts';
 import { StoredApprovalDesk } from './approval/desk.ts';
+import { RequestKeys } from './approval/request-keys.ts';
 import { ApprovalRetention } from './approval/retention.ts';
 import { CHAIN_URL } from './audit/chain.ts';
 import { openKeyFile, readKeyFile, trustedKeys } from './audit/key-file.ts';
@@ -17,6 +19,7 @@ import { openBlobStore } from './blobs/open.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
+import { followUsual, USUAL_FILES } from './config/usual-files.ts';
 import { loadWebhooksFile, NO_WEBHOOKS } from './config/webhooks.ts';
 import { listenError } from './listen-error.ts';
 import { Notifier, type NotifierDeps } from './notify/notifier.ts';
@@ -24,7 +27,8 @@ import type { Webhooks } from './notify/webhook.ts';
 import { packageVersion } from './package-version.ts';
 import { PolicyHolder } from './policy/holder.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
-import { exactRows, PreviewResults } from './preview/results.ts';
+import { PreviewResults } from './preview/results.ts';
+import { RowSetSeal } from './preview/row-set-seal.ts';
 import { Turns } from './preview/turns.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import { Listener } from './session/listener.ts';
@@ -92,7 +96,9 @@ async function start(
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
   stops.push(async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
-  const approvals = await StoredApprovalDesk.open({ store, metrics, log, paused });
+  const key = readKeyFile(config.audit.signingKey);
+  const keys = RequestKeys.from(key.privateKey);
+  const approvals = await StoredApprovalDesk.open({ store, metrics, log, keys, paused });
   const retention = new ApprovalRetention({ store, log, ageMs: config.approvalsRetentionMs });
   stops.push(() => retention.close());
   const poke = () => notifier.poke();
@@ -103,14 +109,13 @@ async function start(
   await analyzer.ready();
   stops.push(() => analyzer.close());
 
-  const key = readKeyFile(config.audit.signingKey);
   const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
   stops.push(() => blobs.close());
 
   const catalog = new Catalog();
-  const previews = new PreviewResults(store, log);
+  const previews = new PreviewResults(store, log, RowSetSeal.from(key.privateKey));
   const turns = new Turns(LIMITS.previewsAtOnceMax, LIMITS.questionsAtOnceMax);
-  approvals.takeRowsFrom(async ({ id }) => exactRows(await previews.find(id)));
+  approvals.takeRowsFrom(({ id }) => previews.rowsShown(id));
   const services: SessionServices = {
     analyzer,
     policy,
@@ -155,8 +160,9 @@ async function start(
     approvals,
     previews,
     restraints,
-    webhooks: { current: () => notifier.webhooks, reload: () => reloadWebhooks(config, notifier, log) },
+    webhooks: reloadableWebhooks(config, notifier, log),
     policy,
+    policyFile: followUsual('policy', config.policy),
     analyzer,
     metrics,
     log,
@@ -239,11 +245,11 @@ function lookAfterTrash(
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {
-  const webhooks = readWebhooks(config, parts.log);
+  const webhooks = readWebhooks(config.webhooks, parts.log);
   return Notifier.open({ ...parts, webhooks, publicUrl: config.admin.publicUrl });
 }
 
-function readWebhooks({ webhooks: path }: Config, log: Pick<Logger, 'warn'>): Webhooks {
+function readWebhooks(path: string | null, log: Pick<Logger, 'warn'>): Webhooks {
   if (path === null) return NO_WEBHOOKS;
   const webhooks = loadWebhooksFile(path);
   if ((statSync(path).mode & 0o077) !== 0)
@@ -251,13 +257,22 @@ function readWebhooks({ webhooks: path }: Config, log: Pick<Logger, 'warn'>): We
   return webhooks;
 }
 
-/** Throws what is wrong with the file, and then those that were told before are told. */
-async function reloadWebhooks(config: Config, notifier: Notifier, log: Logger): Promise<Webhooks> {
-  if (config.webhooks === null) return notifier.webhooks;
-  const webhooks = readWebhooks(config, log);
-  await notifier.use(webhooks);
-  log.info({ webhooks: webhooks.all.map(({ name }) => name) }, 'the webhooks were read again');
-  return webhooks;
+function reloadableWebhooks(config: Config, notifier: Notifier, log: Logger): WebhooksAdmin {
+  const fileNow = followUsual('webhooks', config.webhooks);
+  return {
+    current: () => notifier.webhooks,
+    async reload(by) {
+      const file = fileNow();
+      if (file === null) {
+        log.info({ by, file: USUAL_FILES.webhooks }, 'there is no file to read webhooks from');
+        return notifier.webhooks;
+      }
+      const webhooks = readWebhooks(file, log);
+      await notifier.use(webhooks);
+      log.info({ by, webhooks: webhooks.all.map(({ name }) => name) }, 'the webhooks were read again');
+      return webhooks;
+    },
+  };
 }
 
 async function listening(listener: Listener, where: string): Promise<number> {

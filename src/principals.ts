@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { TokensAdmin, WantedToken } from './admin/deps.ts';
+import { madeTokens, madeWith } from './admin/made-tokens.ts';
 import { OIDC_PREFIX, OidcVerifier } from './admin/oidc.ts';
 import { type MadeToken, makeToken, type Token } from './admin/tokens.ts';
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
@@ -26,7 +27,7 @@ export class Principals implements TokensAdmin {
   /** Why the file as it stands does not count, or null. */
   problem: string | null = null;
   readonly #deps: PrincipalsDeps;
-  #stored: readonly Token[] = [];
+  #stored: readonly TokenRow[] = [];
   #file: PrincipalsFile = NO_PRINCIPALS;
   #fileSeen = '';
   #all: readonly Token[] = [];
@@ -34,14 +35,14 @@ export class Principals implements TokensAdmin {
 
   static async open(deps: PrincipalsDeps): Promise<Principals> {
     const principals = new Principals(deps);
-    const rows = await deps.store.tokens();
+    principals.#stored = await deps.store.tokens();
     principals.reload();
-    principals.#stored = rows.map((row) => tokenOf(row, rows, principals.#file.tokens));
-    principals.#gather();
+    // Those that have ended count as well: the file lets people in again, and nobody else is to be.
     if (principals.all.length === 0 && principals.oidc === null) {
       const { secret, token } = makeToken('admin', ['*']);
-      await deps.store.insertToken({ ...token, createdAtMs: Date.now(), createdBy: 'holdfast' });
-      principals.#stored = [{ ...token, madeBy: 'holdfast' }];
+      const row = { ...token, createdAtMs: Date.now(), createdBy: 'holdfast', ...NO_MAKER };
+      await deps.store.insertToken(row);
+      principals.#stored = [row];
       principals.made = secret;
       principals.#gather();
     }
@@ -77,13 +78,17 @@ export class Principals implements TokensAdmin {
     return this.all;
   }
 
+  madeWith(name: string): readonly string[] {
+    return madeWith(name, this.#stored);
+  }
+
   async create(wanted: WantedToken, by: string, client: string): Promise<MadeToken> {
-    const { name, scopes, expiresAtMs, roles, groups, person } = wanted;
+    const { name, scopes, expiresAtMs, roles, groups, person, subject, makerSha256 } = wanted;
     const { store, audit } = this.#deps;
     if (name.startsWith(OIDC_PREFIX) || this.all.some((token) => token.name === name)) {
       throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     }
-    const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person });
+    const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person, subject });
     const text = `new token ${name} with ${scopes.join(', ')}`;
     const action = {
       operation: 'new token',
@@ -94,25 +99,31 @@ export class Principals implements TokensAdmin {
       by,
       client,
     } as const;
+    const row = { ...made.token, createdAtMs: Date.now(), createdBy: by, subject, makerSha256 };
     await recordAction(audit, action, async () => {
-      const row = { ...made.token, createdAtMs: Date.now(), createdBy: by };
       if (!(await store.insertToken(row))) throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
     });
-    this.#stored = [...this.#stored, { ...made.token, madeBy: by }];
+    this.#stored = [...this.#stored, row];
     this.#gather();
     return made;
   }
 
-  /** It is refused from now on, also where the store cannot be told: until the next start. */
-  async revoke(name: string, by: string, client: string): Promise<void> {
+  /**
+   * It is refused from now on, and all that it has made, also where the store cannot be told: until the next start.
+   * Resolves with the names of what it has made.
+   */
+  async revoke(name: string, by: string, client: string): Promise<readonly string[]> {
     const token = this.all.find((one) => one.name === name);
     if (token === undefined) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
     if (token.source !== 'store') {
       throw new HoldfastError('CONFLICT', `${name} stands in ${this.#deps.path}; remove it there`);
     }
-    this.#stored = this.#stored.filter((one) => one !== token);
+    const made = madeWith(name, this.#stored);
+    const names = [name, ...made];
+    this.#stored = this.#stored.filter((one) => !names.includes(one.name));
     this.#gather();
-    const text = `revoke token ${name}`;
+    const along = made.length === 0 ? '' : `, and what it has made: ${made.join(', ')}`;
+    const text = `revoke token ${name}${along}`;
     const action = {
       operation: 'revoke token',
       text,
@@ -122,7 +133,8 @@ export class Principals implements TokensAdmin {
       by,
       client,
     } as const;
-    await recordAction(this.#deps.audit, action, () => this.#deps.store.deleteToken(name));
+    await recordAction(this.#deps.audit, action, () => this.#deps.store.deleteTokens(names));
+    return made;
   }
 
   #load(path: string | null): PrincipalsFile {
@@ -150,14 +162,26 @@ export class Principals implements TokensAdmin {
   }
 
   #gather(): void {
-    this.#all = [...this.#file.tokens, ...this.#stored];
+    const { tokens: ofFile, oidc } = this.#file;
+    const ended = this.#namesEnded();
+    this.#all = [...ofFile, ...madeTokens(this.#stored, { ofFile, issuer: oidc !== null })];
+    const now = this.#namesEnded();
+    if (String(now) !== String(ended)) {
+      this.#deps.log.info(
+        { tokens: now },
+        'these tokens are refused, since those that have made them are no more',
+      );
+    }
+  }
+
+  #namesEnded(): readonly string[] {
+    return this.#all.filter(({ endedBecause }) => (endedBecause ?? null) !== null).map(({ name }) => name);
   }
 }
 
 const GONE = 'gone';
 
-/** Before the name of a token, in what it has done. */
-const TOKEN_PREFIX = 'token:';
+const NO_MAKER = { subject: null, makerSha256: null } as const;
 
 /** What changes when the file does. */
 function stateOf(path: string | null): string {
@@ -165,32 +189,4 @@ function stateOf(path: string | null): string {
   return stats === undefined
     ? GONE
     : `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.ctimeMs}`;
-}
-
-function tokenOf(row: TokenRow, rows: readonly TokenRow[], ofFile: readonly Token[]): Token {
-  const { name, sha256, scopes, expiresAtMs, groups, createdBy: madeBy } = row;
-  const owner = ownerOf(row, rows, ofFile);
-  return { name, sha256, scopes, expiresAtMs, groups, ...owner, source: 'store', madeBy };
-}
-
-type Owner = Pick<Token, 'roles' | 'person'>;
-
-/** Rows of an earlier version only name their maker. Of one that is gone, all that it has made is one person's. */
-function ownerOf(
-  row: TokenRow,
-  rows: readonly TokenRow[],
-  ofFile: readonly Token[],
-  seen: readonly string[] = [row.name],
-): Owner {
-  const { name, roles, person, createdBy } = row;
-  const by = createdBy.startsWith(TOKEN_PREFIX) ? createdBy.slice(TOKEN_PREFIX.length) : null;
-  if (person !== null || by === null) return { roles, person: person ?? name };
-  const gone = { roles: [], person: by.startsWith(OIDC_PREFIX) ? by.slice(OIDC_PREFIX.length) : by };
-  const maker = seen.includes(by) ? undefined : rows.find((one) => one.name === by);
-  const above =
-    maker === undefined
-      ? (ofFile.find((one) => one.name === by) ?? gone)
-      : ownerOf(maker, rows, ofFile, [...seen, by]);
-  const owned = new Set([...roles, ...above.roles, by, above.person]);
-  return { roles: [...owned], person: above.person };
 }

@@ -1,4 +1,5 @@
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
+import { agreedMs } from './base/clock.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import type { Metrics } from './base/metrics.ts';
@@ -39,7 +40,7 @@ export class SnapshotSweeper {
     const { store, retention, metrics, log } = this.#deps;
     const removed = { age: 0, size: 0, 'rolled back': 0, leftover: 0, bytes: 0 };
     try {
-      const kept = await expire(store, retention, Date.now(), async (expired) => {
+      const kept = await expire(store, retention, agreedMs(), async (expired) => {
         if (this.#recurring.stopped) throw new Stopped();
         await this.#remove(expired);
         removed[expired.reason]++;

@@ -1,4 +1,5 @@
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
+import { agreedMs } from './base/clock.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Recurring } from './base/recurring.ts';
@@ -54,7 +55,7 @@ export class TrashSweeper {
 
   async #sweep(): Promise<void> {
     const { store, audit, log, connection, keys, archive } = this.#deps;
-    const nowMs = Date.now();
+    const nowMs = agreedMs();
     try {
       const { purged, failures } = await purgeTrash({
         store,

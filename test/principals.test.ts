@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findToken, hashToken } from '../src/admin/tokens.ts';
 import { StoredAuditLog } from '../src/audit/log.ts';
+import { AuditQuery } from '../src/audit/query.ts';
 import { createLogger } from '../src/base/log.ts';
 import { Metrics } from '../src/base/metrics.ts';
 import { Principals } from '../src/principals.ts';
@@ -35,7 +36,25 @@ const open = (file: string | null = path) => Principals.open({ path: file, store
 const line = (name: string, secret: string) =>
   `  - { name: ${name}, sha256: ${hashToken(secret)}, scopes: [audit:read] }\n`;
 const names = (principals: Principals) => principals.all.map(({ name }) => name);
-const WANTED = { scopes: ['audit:read'], expiresAtMs: null, roles: ['app'], groups: ['dba'], person: 'anna' };
+const WANTED = {
+  ...{ scopes: ['audit:read'], expiresAtMs: null, roles: ['app'], groups: ['dba'], person: 'anna' },
+  ...{ subject: null, makerSha256: null },
+};
+const { makerSha256: _unsaid, ...GIVEN } = WANTED;
+
+/** Made with one of `principals`, as the route does it. */
+async function makeWith(
+  principals: Principals,
+  maker: string,
+  name: string,
+  changes: object = {},
+): Promise<string> {
+  const makerSha256 = principals.all.find((token) => token.name === maker)!.sha256;
+  const wanted = { ...WANTED, name, makerSha256, ...changes };
+  return (await principals.create(wanted, `token:${maker}`, '')).secret;
+}
+const found = (principals: Principals, secret: string, nowMs = 0) =>
+  findToken(secret, principals.all, nowMs)?.name;
 
 describe('tokens of the file', () => {
   it('come and go with it, without a restart', async () => {
@@ -88,7 +107,7 @@ describe('tokens of the store', () => {
     const principals = await open(null);
     const { secret } = await principals.create({ name: 'bert', ...WANTED }, 'token:admin', '');
     for (const one of [principals, await open(null)]) {
-      expect(findToken(secret, one.all, 0)).toMatchObject({ name: 'bert', ...WANTED });
+      expect(findToken(secret, one.all, 0)).toMatchObject({ name: 'bert', ...GIVEN });
     }
     await principals.revoke('bert', 'token:admin', '');
     for (const one of [principals, await open(null)]) expect(findToken(secret, one.all, 0)).toBeNull();
@@ -134,6 +153,108 @@ describe('tokens of the store', () => {
     await expect(principals.revoke('bert', 'x', '')).rejects.toMatchObject(failed);
     expect(names(principals)).toEqual(['admin']);
     expect(findToken(secret, principals.all, 0)).toBeNull();
+  });
+});
+
+describe('what a token has made', () => {
+  it('is revoked with it, all the way down, which the audit says', async () => {
+    const principals = await open(null);
+    const bert = await makeWith(principals, 'admin', 'bert');
+    const carl = await makeWith(principals, 'bert', 'carl');
+    const dora = await makeWith(principals, 'carl', 'dora');
+    const other = await makeWith(principals, 'admin', 'other');
+    expect(await principals.revoke('bert', 'token:admin', '')).toEqual(['carl', 'dora']);
+    for (const one of [principals, await open(null)]) {
+      expect([bert, carl, dora, other].map((secret) => found(one, secret))).toEqual([
+        ...[undefined, undefined, undefined, 'other'],
+      ]);
+      expect(names(one)).toEqual(['admin', 'other']);
+    }
+    await audit.flush();
+    const query = new AuditQuery({ store, log: audit });
+    const page = await query.search({ filter: {}, cursor: null, limit: 1 });
+    await query.close();
+    expect(JSON.stringify(page)).toContain('revoke token bert, and what it has made: carl, dora');
+  });
+
+  it('does not come back with another token of that name', async () => {
+    const principals = await open(null);
+    await makeWith(principals, 'admin', 'bert');
+    const { sha256: makerSha256 } = principals.all.find(({ name }) => name === 'bert')!;
+    await principals.revoke('bert', 'token:admin', '');
+    // One that was being made meanwhile.
+    const { secret } = await principals.create({ ...WANTED, name: 'late', makerSha256 }, 'token:bert', '');
+    expect(found(principals, secret)).toBeUndefined();
+    await makeWith(principals, 'admin', 'bert');
+    for (const one of [principals, await open(null)]) {
+      expect(found(one, secret)).toBeUndefined();
+      expect(one.all.find(({ name }) => name === 'late')?.endedBecause).toMatch(/bert.* is no more/);
+    }
+  });
+
+  it('is refused while the one of the file is not there, or stands for another secret', async () => {
+    const withAnna = `tokens:\n${line('anna', 'a')}`;
+    writeFileSync(path, withAnna);
+    const principals = await open();
+    const bert = await makeWith(principals, 'anna', 'bert');
+    const carl = await makeWith(principals, 'bert', 'carl');
+    const both = () => [found(principals, bert), found(principals, carl)];
+    expect(both()).toEqual(['bert', 'carl']);
+    for (const text of ['tokens: []', `tokens:\n${line('anna', 'another')}`, null]) {
+      if (text === null) rmSync(path);
+      else writeFileSync(path, text);
+      expect([text, ...both()]).toEqual([text, undefined, undefined]);
+    }
+    expect(logged.join()).toContain('those that have made them are no more');
+    expect((await open()).made, 'nobody is let in by a restart').toBeNull();
+    // A slip of whoever edits the file costs nobody their token.
+    writeFileSync(path, withAnna);
+    expect(both()).toEqual(['bert', 'carl']);
+  });
+
+  it('expires with it, also where its time was made shorter since', async () => {
+    const until = (day: string) => `${line('anna', 'a').replace(' }', `, expires: ${day} }`)}`;
+    writeFileSync(path, `tokens:\n${until('2031-01-02')}`);
+    const principals = await open();
+    const bert = await makeWith(principals, 'anna', 'bert', { expiresAtMs: Date.parse('2031-01-02') });
+    const carl = await makeWith(principals, 'bert', 'carl');
+    const dayBefore = Date.parse('2031-01-01T12:00:00Z');
+    expect([bert, carl].map((secret) => found(principals, secret, dayBefore))).toEqual(['bert', 'carl']);
+    expect(found(principals, carl, Date.parse('2031-01-02'))).toBeUndefined();
+    writeFileSync(path, `tokens:\n${until('2031-01-01')}`);
+    expect([bert, carl].map((secret) => found(principals, secret, dayBefore))).toEqual([
+      undefined,
+      undefined,
+    ]);
+    expect(principals.all.map(({ expiresAtMs }) => expiresAtMs)).toEqual(
+      Array(3).fill(Date.parse('2031-01-01')),
+    );
+  });
+
+  it('of an earlier version has ended where its maker has', async () => {
+    const row = { ...WANTED, person: null };
+    await store.insertToken({
+      ...row,
+      name: 'first',
+      sha256: hashToken('f'),
+      createdAtMs: 5,
+      createdBy: 'holdfast',
+    });
+    for (const [name, createdBy, createdAtMs] of [
+      ['child', 'token:first', 6],
+      ['of an older one', 'token:first', 4],
+      ['orphan', 'token:gone', 6],
+      ['of an issuer', 'token:oidc:anna', 6],
+      ['chicken', 'token:egg', 6],
+      ['egg', 'token:chicken', 6],
+    ] as const) {
+      await store.insertToken({ ...row, name, sha256: hashToken(name), createdBy, createdAtMs });
+    }
+    const { all } = await open(null);
+    expect(all.filter((token) => token.endedBecause === null).map(({ name }) => name)).toEqual([
+      'child',
+      'first',
+    ]);
   });
 });
 

@@ -1,5 +1,9 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { createLogger } from '../src/base/log.ts';
+import { Metrics } from '../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../src/blobs/directory-blob-store.ts';
+import { SnapshotSweeper } from '../src/snapshot-sweeper.ts';
+import { ChainedStore } from './audit/chained-store.ts';
 import { holdfast } from './cli/support.ts';
 import { putSnapshot } from './snapshot/old-snapshots.ts';
 import { temporaryFolder } from './store/temporary-folder.ts';
@@ -32,11 +36,35 @@ afterAll(async () => {
   await folder?.remove();
 });
 
-async function left(): Promise<string[]> {
+async function left(of = store): Promise<string[]> {
   const found = new Set<string>();
-  for await (const { key } of store.list('snapshots/')) found.add(key.split('/')[4]!);
+  for await (const { key } of of.list('snapshots/')) found.add(key.split('/')[4]!);
   return [...found];
 }
+
+it('a clock that is a year ahead for a moment makes nothing old', async () => {
+  const audit = await ChainedStore.create();
+  await audit.start();
+  const own = await temporaryFolder();
+  const blobs = new DirectoryBlobStore(own.path);
+  const id = await putSnapshot(blobs, Date.now() - 2 * DAY_MS, { directory: own.path });
+  const wall = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * DAY_MS);
+  try {
+    const sweeper = new SnapshotSweeper({
+      ...{ store: blobs, retention: { ageMs: 30 * DAY_MS, bytes: null }, audit: audit.log },
+      ...{ metrics: new Metrics(), log: createLogger('silent') },
+    });
+    await sweeper.sweep();
+    await sweeper.close();
+    expect(await left(blobs)).toEqual([id]);
+  } finally {
+    wall.mockRestore();
+    await audit.stop();
+    await audit.remove();
+    await blobs.close();
+    await own.remove();
+  }
+});
 
 it('holdfast snapshots prune says what would go, and has it go', async () => {
   const args = ['snapshots', 'prune', '--snapshots', folder.path];

@@ -18,7 +18,7 @@ import type { MadeToken, Token } from './tokens.ts';
 export interface AdminDeps {
   readonly audit: { search(page: AuditPage): Promise<AuditPageFound> };
   readonly approvals: ApprovalsAdmin;
-  readonly previews: Pick<PreviewResults, 'find'>;
+  readonly previews: Pick<PreviewResults, 'find' | 'again'>;
   readonly policy: PolicyAdmin;
   readonly snapshots: SnapshotsAdmin;
   /** What those who watch are told of. */
@@ -64,13 +64,19 @@ export interface WantedToken {
   readonly groups: readonly string[];
   /** Whom it is for. */
   readonly person: string;
+  readonly subject: string | null;
+  /** Of the token that makes it; null where that is an issuer's, which is another one each time. */
+  readonly makerSha256: string | null;
 }
 
 /** Tokens as they are made and taken away; `by` is who does, from the address `client`. */
 export interface TokensAdmin {
   list(): readonly Token[];
   create(wanted: WantedToken, by: string, client: string): Promise<MadeToken>;
-  revoke(name: string, by: string, client: string): Promise<void>;
+  /** The names of what a token has made, and these in turn. */
+  madeWith(name: string): readonly string[];
+  /** Resolves with the names of what it has made, which goes with it. */
+  revoke(name: string, by: string, client: string): Promise<readonly string[]>;
 }
 
 export type RestraintsAdmin = Pick<
@@ -81,7 +87,7 @@ export type RestraintsAdmin = Pick<
 export interface WebhooksAdmin {
   current(): Webhooks;
   /** Throws what is wrong with the file, and then keeps those that it has. */
-  reload(): Promise<Webhooks>;
+  reload(by: string): Promise<Webhooks>;
 }
 
 export interface PolicyAdmin {

@@ -79,7 +79,7 @@ export class OidcVerifier {
         audience,
         algorithms: ALGORITHMS,
         clockTolerance: LIMITS.oidcClockToleranceS,
-        requiredClaims: ['exp', 'iat', nameClaim],
+        requiredClaims: ['exp', 'iat', 'sub', nameClaim],
         maxTokenAge: LIMITS.oidcTokenAgeS,
       });
       return principalOf(payload, this.settings, secret);
@@ -161,15 +161,16 @@ function isOfToken(error: unknown): boolean {
 }
 
 function principalOf(payload: JWTPayload, settings: OidcSettings, secret: string): Token | null {
-  const name = payload[settings.nameClaim];
+  const { [settings.nameClaim]: name, sub } = payload;
   const given = valuesAt(payload, settings.roleClaim);
-  if (given === null || typeof name !== 'string' || !/^[^\p{Cc}]{1,200}$/u.test(name)) return null;
+  if (given === null || !isName(name) || !isName(sub)) return null;
   const roles = settings.roles.filter(({ role }) => given.includes(role));
   const all = (of: (role: OidcRole) => readonly string[]) => [...new Set(roles.flatMap(of))];
   return {
-    name: OIDC_PREFIX + name,
+    name: OIDC_PREFIX + (settings.nameClaim === 'sub' ? name : `${name} (${inBrackets(sub)})`),
     // Whoever asks as a role of that name, or has a token of it, is the same.
     person: name,
+    subject: `${settings.issuer} ${sub}`,
     sha256: createHash('sha256').update(secret).digest('hex'),
     scopes: all(({ scopes }) => scopes),
     expiresAtMs: payload.exp! * 1000,
@@ -177,6 +178,15 @@ function principalOf(payload: JWTPayload, settings: OidcSettings, secret: string
     groups: all(({ groups }) => groups),
     source: 'oidc',
   };
+}
+
+function isName(claim: unknown): claim is string {
+  return typeof claim === 'string' && /^[^\p{Cc}]{1,200}$/u.test(claim);
+}
+
+/** Behind a name that others may have as well, so that no two people have both; nobody ends the brackets early. */
+function inBrackets(sub: string): string {
+  return sub.replace(/[%()\s]/gu, (one) => `%${one.codePointAt(0)!.toString(16)}`);
 }
 
 /** The texts at a place like `realm_access.roles`; null where it is not there. */

@@ -22,7 +22,7 @@ import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { policyReplayRoute } from './routes/policy-replay.ts';
-import { previewRoute } from './routes/preview.ts';
+import { previewRoutes } from './routes/preview.ts';
 import { pauseRoutes, quarantineRoutes } from './routes/restraints.ts';
 import { signInRoute } from './routes/sign-in.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
@@ -90,7 +90,7 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
     tokenRoutes(typed, deps);
     eventsRoute(typed, deps);
     approvalRoutes(typed, deps);
-    previewRoute(typed, deps);
+    previewRoutes(typed, deps);
     auditRoute(typed, deps);
     analyzeRoute(typed, deps);
     policyRoutes(typed, deps);

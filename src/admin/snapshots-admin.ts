@@ -52,6 +52,8 @@ export interface PreviewAsked {
   /** What the undo is to do about triggers. */
   readonly triggers: 'fire' | 'skip';
   readonly force: boolean;
+  /** Whether rows may be told, as they are in the database by now, read with the rights of `undo.connection`. */
+  readonly seesRows: boolean;
   /** Which of the conflicts. */
   readonly from: number;
   readonly limit: number;
@@ -70,6 +72,8 @@ export interface UndoAsked {
   readonly table: Name | null;
   /** Also where it is undone already, or its statement was rolled back. */
   readonly force: boolean;
+  /** As in PreviewAsked. */
+  readonly seesRows: boolean;
 }
 
 export type UndoDone = Extract<UndoOutcome, { kind: 'done' }> & {

@@ -21,13 +21,14 @@ import { undoneBy } from '../snapshot/undo-mark.ts';
 import { changesOf } from '../undo/compare.ts';
 import { withDatabase } from '../undo/connection-url.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
-import { conflictJson, countsJson } from '../undo/outcome-json.ts';
+import { conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
 import { ownSnapshotOf } from '../undo/own-facts.ts';
 import { connectForUndo, type PgSession } from '../undo/pg-session.ts';
 import { purgeTrash, type TrashPurged } from '../undo/purge-trash.ts';
 import { restoreInto } from '../undo/restore-into.ts';
 import { type RowsShown, showRows } from '../undo/show-rows.ts';
 import { previewUndo, takesOwnSnapshot, undo } from '../undo/undo.ts';
+import { withoutRows } from '../undo/without-rows.ts';
 import { RequestProblem } from './problems.ts';
 import type {
   PreviewAsked,
@@ -105,13 +106,14 @@ export class StoredSnapshots implements SnapshotsAdmin {
     return { table: tableName(table), total, rows, next };
   }
 
-  async preview(id: string, { onConflict, triggers, force, from, limit }: PreviewAsked) {
+  async preview(id: string, { onConflict, triggers, force, seesRows, from, limit }: PreviewAsked) {
     const { manifest, folder } = await this.#findBelieved(id);
     const marking = { folder, by: '', force };
     const options = { onConflict, triggers, marking, page: { from, max: limit } };
-    const preview: UndoPreview = await this.#connected(manifest, (session) =>
+    const found: UndoPreview = await this.#connected(manifest, (session) =>
       previewUndo({ ...this.#deps, manifest, session }, options),
     );
+    const preview = seesRows ? found : withoutRows(found);
     return preview.kind === 'preview' ? preview : endWith(preview);
   }
 
@@ -187,15 +189,16 @@ export class StoredSnapshots implements SnapshotsAdmin {
 
   async #undo(
     { manifest, folder }: Found,
-    { onConflict, triggers, dryRun, expected, snapshot, into, table, force }: UndoAsked,
+    { onConflict, triggers, dryRun, expected, snapshot, into, table, force, seesRows }: UndoAsked,
     { name, client }: Requester,
     own: { id: string | null } | null,
   ): Promise<UndoOutcome> {
     const { version } = this.#deps;
+    const told = (outcome: UndoOutcome) => (seesRows ? outcome : withoutRows(outcome));
     return await this.#connected(manifest, async (session) => {
       const request = { ...this.#deps, manifest, session };
       if (into !== null)
-        return await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) });
+        return told(await restoreInto(request, { into, dryRun, ...(table === null ? {} : { table }) }));
       const taken =
         snapshot && takesOwnSnapshot(manifest)
           ? await ownSnapshotOf(manifest, session, { version, client, name: `token ${name}` })
@@ -211,7 +214,7 @@ export class StoredSnapshots implements SnapshotsAdmin {
       const isKept =
         manifest.dropped !== undefined || (outcome.kind === 'done' && changesOf(outcome.tables) > 0);
       if (own !== null && outcome.kind === 'done' && !dryRun && isKept) own.id = taken?.facts.id ?? null;
-      return outcome;
+      return told(outcome);
     });
   }
 
@@ -315,7 +318,7 @@ function endWith(outcome: Exclude<UndoOutcome, { kind: 'done' }>): never {
       throw new RequestProblem('undo-refused', {
         detail: detail.join('; '),
         ...(outcome.problems.some(({ forceable }) => forceable === true) ? { hint: FORCE } : {}),
-        problems: [...outcome.problems],
+        problems: outcome.problems.map(problemJson),
       });
     }
     case 'failed': {

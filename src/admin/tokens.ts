@@ -47,8 +47,12 @@ export interface Token {
    * theirs, whatever they may do besides: only the file and the issuer tell two people apart.
    */
   readonly person: string;
+  /** Who that is to their issuer, which names neither change nor share; null or nothing where no issuer knows them. */
+  readonly subject?: string | null;
   /** Who has made it, as the audit has it; null where it stands in the file or comes from an issuer. */
   readonly madeBy?: string | null;
+  /** Why it is refused whatever its time, or null. */
+  readonly endedBecause?: string | null;
   /** Where it stands; what an issuer vouches for stands nowhere. */
   readonly source: 'file' | 'store' | 'oidc';
 }
@@ -63,16 +67,21 @@ export interface MadeToken {
   readonly token: Token;
 }
 
+type TokenOwner = Pick<Token, 'roles' | 'groups' | 'person' | 'subject'>;
+
 export function makeToken(
   name: string,
   scopes: readonly string[],
   expiresAtMs: number | null = null,
-  { roles = [], groups = [], person = name }: Partial<Pick<Token, 'roles' | 'groups' | 'person'>> = {},
+  { roles = [], groups = [], person = name, subject = null }: Partial<TokenOwner> = {},
 ): MadeToken {
   const secret = PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
   return {
     secret,
-    token: { name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, person, source: 'store' },
+    token: {
+      ...{ name, sha256: hashToken(secret), scopes, expiresAtMs, roles, groups, person, subject },
+      source: 'store',
+    },
   };
 }
 
@@ -87,10 +96,14 @@ export function findToken(secret: string, tokens: readonly Token[], nowMs: numbe
   for (const token of tokens) {
     const expected = Buffer.from(token.sha256, 'hex');
     const same = expected.length === hash.length && timingSafeEqual(expected, hash);
-    const holds = token.expiresAtMs === null || nowMs < token.expiresAtMs;
-    if (same && holds) found = token;
+    if (same && holds(token, nowMs)) found = token;
   }
   return found;
+}
+
+/** Whether it has neither expired nor been ended. */
+export function holds({ expiresAtMs, endedBecause }: Token, nowMs: number): boolean {
+  return (expiresAtMs === null || nowMs < expiresAtMs) && (endedBecause ?? null) === null;
 }
 
 export function grants(token: Token, scope: RouteScope): boolean {

@@ -1,4 +1,5 @@
 import type { RowsTolerance } from '../policy/decision.ts';
+import type { KnownRows } from '../policy/row-set.ts';
 import type { Risk } from '../sql/effects.ts';
 
 export const APPROVAL_STATES = [
@@ -64,6 +65,8 @@ export interface Vote {
   readonly principal: string;
   /** Who that is, under whatever name. */
   readonly person: string;
+  /** Who their issuer says that they are; null where none does. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -81,7 +84,10 @@ export interface Grant {
 
 /** What an approval is good for, besides the statement, the role and the database. */
 export interface Binding {
-  /** SHA-256 of the statement, its parameters, role and database: what the same request has again. Null: it has none. */
+  /**
+   * Hash of the statement, its parameters, role and database: what the same request has again. With a secret as soon as
+   * it is stored. Null: it has none.
+   */
   readonly key: string | null;
   /** Whose rights the session has, where that is not who logged in; null where the server was not asked. */
   readonly runsAs: string | null;
@@ -133,8 +139,11 @@ export type NewApproval = Pick<
   readonly grantMs: number;
   /** Why what has been approved of it already does not suffice. */
   readonly drift?: readonly string[];
-  /** How many rows it would change now, as far as that can be known; asked where others have been approved. */
-  readonly countRows?: () => Promise<number | null>;
+  /**
+   * The rows that it would change now, as far as they can be known; asked where others have been approved. With the salt of
+   * these they are told from each other, and without it only counted.
+   */
+  readonly findRows?: (salt: Uint8Array | null) => Promise<KnownRows | null>;
 };
 
 /** A statement being held, as its session sees it. */
@@ -145,8 +154,8 @@ export interface HeldStatement {
    * else has run it on the approval that was waited for, so that it is to be asked for again.
    */
   readonly outcome: Promise<HoldOutcome | null>;
-  /** How many rows those who decided were shown; null where that was not exact. */
-  rowsShown(): Promise<number | null>;
+  /** The rows that those who decided were told of; null where not even their number was exact. */
+  rowsShown(): Promise<KnownRows | null>;
   /** How it would differ from what was asked for if it ran now; it is to be asked for again where that is anything. */
   driftOf(now: NewApproval): Promise<readonly string[]>;
   /** The client gave up; does nothing once the hold has ended. */
@@ -157,7 +166,7 @@ export interface HeldStatement {
 export type Asked =
   | { readonly kind: 'waits'; readonly id: string; readonly isNew: boolean; readonly held: HeldStatement }
   /** `approval` is what was approved, and is used up now. */
-  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: number | null }
+  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: KnownRows | null }
   | {
       readonly kind: 'answered';
       readonly id: string;

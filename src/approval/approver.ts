@@ -1,5 +1,6 @@
 import { compileGlob } from '../policy/glob.ts';
-import type { Approval } from './approval.ts';
+import { isSamePerson, type Person } from '../store/people.ts';
+import type { Approval, Vote } from './approval.ts';
 
 /** Somebody who may own database roles. */
 export interface Owner {
@@ -11,7 +12,7 @@ export interface Owner {
 }
 
 /** Who decides. */
-export interface Decider extends Owner {
+export interface Decider extends Owner, Person {
   readonly comment: string | null;
   readonly groups: readonly string[];
   /** In an emergency: alone, whatever number and groups the rule asks for. */
@@ -35,19 +36,24 @@ export function whyNotApprove(subject: Subject, decider: Decider): string | null
     if (owns === 'name') return `${by} has asked for it, and nobody approves what they have asked for`;
     if (owns === 'role') return `${by} owns the role ${asking}, which has asked for it`;
   }
-  const before = breakGlass ? null : otherName(subject, decider);
+  const before = breakGlass ? null : otherVote(subject, decider);
   if (before !== null)
-    return `${by} is the same person as ${before}, who has approved it already: one has made the other's token, or somebody both`;
+    return `${by} is the same person as ${before.principal}, who has approved it already: ${why(before, decider)}`;
   if (breakGlass || approvers === null || approvers.some((group) => groups.includes(group))) return null;
   return approvers.length === 0
     ? 'two rules ask for approvers of groups that have none in common, so that nobody may approve it'
     : `it is for members of ${approvers.join(', ')} to approve`;
 }
 
-/** The other name under which they have approved what still waits for somebody else, or null. */
-function otherName({ state, votes }: Subject, { by, person }: Decider): string | null {
+/** What they have approved under another name while it waits for somebody else, or null. */
+function otherVote({ state, votes }: Subject, decider: Decider): Vote | null {
   if (state !== 'pending') return null;
-  const isSame = (vote: Approval['votes'][number]) => vote.person.toLowerCase() === person.toLowerCase();
-  const own = votes.filter((vote) => vote.verdict === 'approve' && isSame(vote));
-  return own.some(({ principal }) => principal === by) ? null : (own[0]?.principal ?? null);
+  const own = votes.filter((vote) => vote.verdict === 'approve' && isSamePerson(vote, decider));
+  return own.some(({ principal }) => principal === decider.by) ? null : (own[0] ?? null);
+}
+
+function why(before: Person, { subject }: Person): string {
+  return subject !== null && before.subject === subject
+    ? 'their issuer knows both as one'
+    : "one has made the other's token, or somebody both";
 }

@@ -4,6 +4,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import type { KnownRows } from '../policy/row-set.ts';
 import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
 import { Admission } from './admission.ts';
 import type {
@@ -17,6 +18,7 @@ import type {
 } from './approval.ts';
 import { type Decider, whyNotApprove } from './approver.ts';
 import { Precedents } from './precedents.ts';
+import type { RequestKeys } from './request-keys.ts';
 import { approvalOf, longText, newApproval, rowOf, storedApproval } from './stored-approval.ts';
 
 export type Verdict = 'approve' | 'deny';
@@ -34,13 +36,14 @@ export interface ApprovalList {
   readonly next: string | null;
 }
 
-/** How many rows those who decided were told that it would change; null where nobody knew. */
-export type RowsShown = (approval: Approval) => Promise<number | null>;
+/** The rows that those who decided were told that it would change; null where nobody knew. */
+export type RowsShown = (approval: Approval) => Promise<KnownRows | null>;
 
 export interface ApprovalDeskDeps {
   readonly store: ControlStore;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly keys: RequestKeys;
   /** Why nothing is to be approved now, or null. */
   readonly paused?: () => string | null;
 }
@@ -77,6 +80,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
 
   /** For what an earlier run left pending nobody waits any more: it can be approved, and run by asking again. */
   static async open(deps: ApprovalDeskDeps): Promise<StoredApprovalDesk> {
+    await renewKeys(deps);
     const { detached, abandoned } = await deps.store.detachApprovals(nowMs());
     if (detached > 0) deps.log.info({ approvals: detached }, 'statements that were held have become tickets');
     if (abandoned > 0) deps.log.info({ approvals: abandoned }, 'approvals of an earlier run are abandoned');
@@ -112,8 +116,9 @@ export class StoredApprovalDesk implements ApprovalDesk {
     this.#precedents.rowsShown = shown;
   }
 
-  async request(wanted: NewApproval): Promise<Asked> {
+  async request(asked: NewApproval): Promise<Asked> {
     if (this.#closed) throw shuttingDown();
+    const wanted = this.#keyed(asked);
     const precedent = await this.#precedents.of(wanted);
     for (const id of precedent.overtaken) await this.#end(id, 'superseded');
     switch (precedent.kind) {
@@ -157,6 +162,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
       approvalId: id,
       principal: decider.by,
       person: decider.person,
+      subject: decider.subject,
       verdict,
       atMs: nowMs(),
       comment: decider.comment,
@@ -227,6 +233,12 @@ export class StoredApprovalDesk implements ApprovalDesk {
     } finally {
       for (const id of [...this.#pending.keys()]) this.#drop(id, { kind: 'failed', error: shuttingDown() });
     }
+  }
+
+  #keyed(wanted: NewApproval): NewApproval {
+    const { key } = wanted.binding;
+    if (key === null) return wanted;
+    return { ...wanted, binding: { ...wanted.binding, key: this.#deps.keys.stored(key) } };
   }
 
   #mayApprove(approval: Approval, decider: Decider): void {
@@ -378,6 +390,21 @@ export class StoredApprovalDesk implements ApprovalDesk {
   #tell(about: (listener: ApprovalListener) => void): void {
     for (const listener of this.#listeners) about(listener);
   }
+}
+
+/** What an earlier run has stored by other keys: those of an earlier version go on, those of another secret end. */
+async function renewKeys({ store, keys, log }: ApprovalDeskDeps): Promise<void> {
+  const renewed = (await store.otherKeys(keys.prefix, nowMs())).map(({ id, key }) => ({
+    id,
+    key: keys.renewed(key),
+  }));
+  await store.renewKeys(keys.prefix, renewed);
+  const lost = renewed.filter(({ key }) => key === null).length;
+  if (lost > 0)
+    log.info(
+      { approvals: lost },
+      'approvals cannot be used any more, since the key of the audit is another one',
+    );
 }
 
 function notFound(id: string): HoldfastError {

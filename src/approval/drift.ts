@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { RowsTolerance } from '../policy/decision.ts';
-import { formatRowsTolerance, isWithin } from '../policy/rows-tolerance.ts';
 import { worseRisk } from '../sql/effects.ts';
 import type { Approval } from './approval.ts';
 
@@ -40,19 +38,6 @@ export function driftOf(approved: Circumstances, asked: Circumstances): string[]
   if (now.withoutSnapshot !== null && then.withoutSnapshot === null)
     drift.push(`there will be no snapshot of it, because ${now.withoutSnapshot}`);
   return drift;
-}
-
-/** How the rows differ; null is not known, which is as good as what was approved only where that was not known either. */
-export function driftOfRows(
-  approvedRows: number | null,
-  rows: number | null,
-  tolerance: RowsTolerance,
-): string | null {
-  if (approvedRows === null) return null;
-  if (rows === null) return `how many rows it would change is not known now; it was ${approvedRows}`;
-  if (isWithin(tolerance, approvedRows, rows)) return null;
-  const allowed = formatRowsTolerance(tolerance);
-  return `it would change ${rows} rows, not ${approvedRows}, which is more than ${allowed} apart`;
 }
 
 /** Whether they differ in what others may do to the tables, and in nothing that the session itself has set. */

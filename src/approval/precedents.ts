@@ -1,14 +1,16 @@
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { KnownRows } from '../policy/row-set.ts';
+import { driftOfRows } from '../policy/rows-drift.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import type { Approval, NewApproval } from './approval.ts';
 import type { RowsShown } from './desk.ts';
-import { driftOf, driftOfRows, isOvertaken } from './drift.ts';
+import { driftOf, isOvertaken } from './drift.ts';
 import { approvalOf } from './stored-approval.ts';
 
 /** What has come of the same request before; `overtaken` are those that nobody need decide any more. */
 export type Precedent = { readonly overtaken: readonly string[] } & (
-  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: number | null }
+  | { readonly kind: 'granted'; readonly approval: Approval; readonly rowsShown: KnownRows | null }
   | { readonly kind: 'denied'; readonly approval: Approval }
   | { readonly kind: 'pending'; readonly approval: Approval }
   /** Nothing that helps; `drift` is why not what has been approved. */
@@ -69,9 +71,9 @@ export class Precedents {
   }
 }
 
-async function driftFrom(shown: number | null, wanted: NewApproval): Promise<readonly string[]> {
+async function driftFrom(shown: KnownRows | null, wanted: NewApproval): Promise<readonly string[]> {
   if (shown === null) return [];
-  const rows = (await wanted.countRows?.()) ?? null;
+  const rows = (await wanted.findRows?.(shown.set?.salt ?? null)) ?? null;
   const drift = driftOfRows(shown, rows, wanted.binding.rowsTolerance);
   return drift === null ? [] : [drift];
 }

@@ -1,3 +1,4 @@
+import { agreedMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { Recurring } from '../base/recurring.ts';
@@ -37,7 +38,7 @@ export class ApprovalRetention {
   async #sweep(): Promise<void> {
     const { store, ageMs, log } = this.#deps;
     try {
-      const beforeMs = Date.now() - ageMs;
+      const beforeMs = agreedMs() - ageMs;
       let all = 0;
       // A part at a time, since the thread that drops them is the one that writes the audit.
       for (let dropped = 1; dropped > 0 && !this.#recurring.stopped; all += dropped)

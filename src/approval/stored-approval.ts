@@ -8,7 +8,7 @@ import { APPROVAL_STATES, type Approval, type Binding, type NewApproval } from '
 import { termsOf } from './drift.ts';
 
 export function newApproval(wanted: NewApproval, drift: readonly string[]): Approval {
-  const { timeoutMs, grantMs: _, drift: _drift, countRows: _count, ...asked } = wanted;
+  const { timeoutMs, grantMs: _, drift: _drift, findRows: _find, ...asked } = wanted;
   const createdAtMs = nowMs();
   return {
     ...asked,

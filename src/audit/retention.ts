@@ -1,3 +1,4 @@
+import { agreedMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { Recurring } from '../base/recurring.ts';
@@ -39,7 +40,7 @@ export class AuditRetention {
   async #sweep(): Promise<void> {
     const { store, key, ageMs, log } = this.#deps;
     try {
-      const beforeMs = Date.now() - ageMs;
+      const beforeMs = agreedMs() - ageMs;
       let dropped: number | null = null;
       // A part at a time, since the thread that drops them is the one that writes the audit.
       while (!this.#recurring.stopped) {

@@ -39,3 +39,9 @@ export const nowMs = clockOf(
   () => performance.now(),
   () => Date.now(),
 );
+
+/**
+ * For what is dropped for good because it is old: the time by the clock of the machine, as far as ours agrees. One that is
+ * ahead for a moment is not believed, nor ours where the process began with one that was wrong and has been set right since.
+ */
+export const agreedMs = (): number => Math.min(nowMs(), Date.now());

@@ -288,7 +288,7 @@ export const LIMITS = {
   approvalListChars: 1_000,
   /** Text of a held statement kept for those who decide; what is beyond nobody can look at, and the console says so. */
   approvalTextBytes: 1024 * 1024,
-  /** Of all such texts together; beyond, the oldest are let go. */
+  /** Of all such texts together; beyond, those that are over go, and the oldest of the roles that have most. */
   approvalTextsBytes: 64 * 1024 * 1024,
   /** Of a text that is cut its end is shown as well, so that nothing is hidden behind much of nothing. */
   approvalEndBytes: 4 * 1024,
@@ -312,6 +312,8 @@ export const LIMITS = {
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  /** What whoever asks for a preview once more waits for it; the gateway goes on. */
+  previewAgainMs: 9_500,
   /** Previews that are made at a time; with more the server would be busy with those. */
   previewsAtOnceMax: 4,
   /** With those that count the rows of what has been approved, and how long these wait for their turn. */
@@ -321,6 +323,11 @@ export const LIMITS = {
   previewTicketMs: 2_000,
   /** Rows that are counted; more are told as at least so many. */
   previewCountRows: 1_000_000,
+  /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
+  rowsIdentifiedMax: 100_000,
+  /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */
+  rowHashesMax: 8_192,
+  rowSaltBytes: 16,
   previewSampleRows: 5,
   previewSampleColumns: 32,
   /** Of one value that is shown. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import nodeFiles from 'node:fs/promises';
 import { assert } from '../base/assert.ts';
+import { agreedMs } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { assertBlobKey, assertBlobPrefix } from './blob-key.ts';
@@ -100,7 +101,7 @@ export class DirectoryBlobStore implements BlobStore {
   }
 
   async sweepOrphans(olderThanMs: number): Promise<number> {
-    const beforeMs = Date.now() - olderThanMs;
+    const beforeMs = agreedMs() - olderThanMs;
     const files = await this.#named(() => this.#folder.sweep(beforeMs, new Set(this.#writers.keys())));
     return files + (await sweepProbes(this, beforeMs));
   }

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { ownCopy } from '../base/own-copy.ts';
 import type { PutAnswer, PutMessage } from './put-worker.ts';
 
 interface Waiting {
@@ -26,9 +27,9 @@ class PutThread {
       const worker = this.#started();
       this.#waiting.set(id, { resolve, reject });
       worker.ref();
-      // A copy of its own, since a short Buffer would take all the memory along that it shares with others.
-      const own = Uint8Array.from(bytes);
-      worker.postMessage({ id, root, key, bytes: own } satisfies PutMessage, [own.buffer]);
+      // A short Buffer would take all the memory along that it shares with others.
+      const own = ownCopy(bytes);
+      worker.postMessage({ id, root, key, bytes: own } satisfies PutMessage, [own.buffer as ArrayBuffer]);
     });
   }
 

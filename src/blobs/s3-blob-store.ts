@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3';
 import { assert } from '../base/assert.ts';
+import { agreedMs } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { assertBlobKey, assertBlobPrefix, isBlobKey } from './blob-key.ts';
@@ -124,7 +125,7 @@ export class S3BlobStore implements BlobStore {
   }
 
   async sweepOrphans(olderThanMs: number): Promise<number> {
-    const beforeMs = Date.now() - olderThanMs;
+    const beforeMs = agreedMs() - olderThanMs;
     let removed = 0;
     for await (const upload of this.#unfinishedUploads()) {
       if (upload.begunAtMs >= beforeMs || this.#uploads.has(upload.UploadId)) continue;

@@ -3,6 +3,7 @@ import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-para
 import type { HiddenConnection } from './connection.ts';
 import {
   DESCRIBE,
+  fingerprintOfOldQuery,
   fingerprintQuery,
   LACKS_NOTHING,
   type Lacking,
@@ -45,6 +46,8 @@ export interface Basis {
   readonly fingerprint: string;
   /** What none of them has, so that it is not looked for. */
   readonly lacking: Lacking;
+  /** It was read by a snapshot that the transaction keeps, so that what others alter meanwhile does not show in it. */
+  readonly kept?: true;
 }
 
 export interface CatalogAnswer {
@@ -117,7 +120,7 @@ export class Catalog {
       roots,
       relations: current.relations,
       functions,
-      basis: current,
+      basis: found.oneSnapshot ? { ...current, kept: true } : current,
       counts: found.counts,
       catalogFirst:
         found.catalogFirst &&
@@ -143,9 +146,10 @@ export class Catalog {
 /** What the basis of an answer would be by now. */
 export async function fingerprintNow(
   connection: HiddenConnection,
-  { oids, lacking }: Basis,
+  { oids, lacking, kept }: Basis,
 ): Promise<string> {
-  const rows = await texts(connection, fingerprintQuery(lacking), [OID_ARRAY_OID], [oids]);
+  const sql = kept === true ? fingerprintOfOldQuery(lacking) : fingerprintQuery(lacking);
+  const rows = await texts(connection, sql, [OID_ARRAY_OID], [oids]);
   return rows[0] ?? '';
 }
 

@@ -63,12 +63,35 @@ export class HiddenQueryError extends Error {
   }
 }
 
+/** In a transaction that has failed. */
+const ABORTED = '25P02';
+
+/**
+ * What has failed first is why. It fails what was sent behind it too, and of that may be heard before it is, since both are
+ * told with what was read at once.
+ */
+async function firstFailure<T>(running: readonly Promise<T>[]): Promise<T[]> {
+  try {
+    return await Promise.all(running);
+  } catch (error) {
+    if (error instanceof HiddenQueryError && error.sqlstate !== ABORTED) throw error;
+    // All has come that is going to be heard of by the next turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    const heard = running.map((each) => Promise.race([each, UNHEARD]).then(nothing, (why: unknown) => why));
+    const reasons = (await Promise.all(heard)).filter((why) => why instanceof HiddenQueryError);
+    throw reasons.find(({ sqlstate }) => sqlstate !== ABORTED) ?? reasons[0] ?? error;
+  }
+}
+
+const UNHEARD = Promise.resolve();
+const nothing = (): null => null;
+
 /** Runs steps that do not depend on each other: at once where the connection can, else one after the other. */
 export async function together<T>(
   connection: HiddenConnection,
   steps: readonly (() => Promise<T>)[],
 ): Promise<T[]> {
-  if (connection.overlaps === true) return await Promise.all(steps.map((step) => step()));
+  if (connection.overlaps === true) return await firstFailure(steps.map((step) => step()));
   const out: T[] = [];
   for (const step of steps) out.push(await step());
   return out;

@@ -84,6 +84,28 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): str
 export const fingerprintQuery = (lacking: Lacking): string =>
   `SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking)}`;
 
+/** A transaction's number in full, as those near the snapshot's are. */
+const IN_FULL = (xid: string) => `(s.next OPERATOR(pg_catalog.-) 2147483648 OPERATOR(pg_catalog.+)
+  ((${xid}::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-) (s.next OPERATOR(pg_catalog.%) 4294967296)
+    OPERATOR(pg_catalog.+) 6442450944) OPERATOR(pg_catalog.%) 4294967296))`;
+
+/**
+ * The same in a transaction that reads the catalog by an old snapshot, while statements go by what it says now: a row
+ * that others have put another in the place of since is seen as it was, and tells so itself. It differs then.
+ */
+export const fingerprintOfOldQuery = (lacking: Lacking): string => `
+WITH s AS (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 AS next),
+gone(xid) AS MATERIALIZED (
+  SELECT x.xmax FROM pg_catalog.pg_class x
+   WHERE x.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) AND x.xmax OPERATOR(pg_catalog.<>) 0
+  UNION ALL
+  SELECT x.xmax FROM pg_catalog.pg_attribute x
+   WHERE x.attrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) AND x.xmax OPERATOR(pg_catalog.<>) 0)
+SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking)} OPERATOR(pg_catalog.||)
+  CASE WHEN EXISTS (SELECT FROM gone g CROSS JOIN s
+    WHERE pg_catalog.pg_xact_status(${IN_FULL('g.xid')}::pg_catalog.text::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed')
+  THEN ' and another since' ELSE '' END`;
+
 /** A type of PostgreSQL's own; what is made after initdb has a larger OID. */
 const isSystem = (type: string) =>
   `(${type} OPERATOR(pg_catalog.>) 0 AND ${type} OPERATOR(pg_catalog.<) 16384)`;

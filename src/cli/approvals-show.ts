@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import { AdminClient, type AdminOptions, type Fields, fieldText, isFields } from './admin-client.ts';
+import { sampleText } from './approval-sample.ts';
 import type { Io } from './io.ts';
 import { printable } from './printable.ts';
 import { alignRows, sizeText, spanText, toJson } from './table.ts';
@@ -17,6 +18,7 @@ export async function showApproval(id: string, options: AdminOptions, io: Io): P
   if (options.json === true) return io.out(toJson({ ...approval, preview }));
   const rows = [...askedRows(approval, Date.now()), ...previewRows(preview), ...decidedRows(approval)];
   io.out(alignRows(rows.filter(([, text]) => text !== '') as string[][]));
+  io.out(sampleText(preview?.['preview'], io.terminal ? io.columns : null));
   io.out(`\n${indented(rawText(approval, 'statement'))}${whatIsCut(approval)}`);
 }
 
@@ -63,7 +65,8 @@ function votes(approval: Fields): string {
   );
   const members = groups === '' ? '' : `, by members of ${groups}`;
   if (needed === '' || (needed === '1' && by === '' && members === '')) return '';
-  const given = by === '' ? 0 : by!.split(',').length;
+  const all = approval['approved_by'];
+  const given = Array.isArray(all) ? all.length : 0;
   return `${given} of ${needed}${by === '' ? '' : ` (${by})`}${members}`;
 }
 

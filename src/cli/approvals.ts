@@ -7,13 +7,23 @@ import { alignRows, spanText, toJson } from './table.ts';
 
 const SQL_CHARS_MAX = 80;
 const RULE_CHARS_MAX = 40;
+/** As many as the API gives at a time. */
+const PENDING_MAX = '1000';
+
+interface ListOptions extends AdminOptions {
+  readonly state: string;
+  readonly limit?: string;
+  readonly cursor?: string;
+}
 
 export const addApprovals: AddCommand = (program, io) => {
   const approvals = program.command('approvals').description('statements that wait for a person');
   withAdminOptions(approvals.command('list', { isDefault: true }))
     .description('list what waits')
     .option('--state <state>', 'pending, approved, denied, … or all', 'pending')
-    .action(async (options: AdminOptions & { state: string }) => await list(options, io));
+    .option('--limit <count>', 'how many; of what is pending 1000, else 50')
+    .option('--cursor <id>', 'go on behind this one, to those that were asked for before')
+    .action(async (options: ListOptions) => await list(options, io));
   withAdminOptions(approvals.command('show'))
     .description('show what waits, and what it would do')
     .argument('<id>', 'the id that the notice to the client names')
@@ -46,10 +56,15 @@ async function breakGlass(id: string, options: AdminOptions & { reason: string }
   io.out(options.json === true ? toJson(approval) : `${oneLine(id, 100)} ${fieldText(approval, 'state')}\n`);
 }
 
-async function list(options: AdminOptions & { state: string }, io: Io): Promise<void> {
+/** What is pending is listed role by role, so that none hides what the others wait for by asking much. */
+async function list({ limit, cursor, ...options }: ListOptions, io: Io): Promise<void> {
   const client = new AdminClient(options, io);
   const state = options.state === 'all' ? undefined : options.state;
-  const page = await client.getPage('/v1/approvals', { state });
+  const isSpread = state === 'pending' && cursor === undefined;
+  const page = await client.getPage(
+    '/v1/approvals',
+    isSpread ? { state, spread: 'role', limit: limit ?? PENDING_MAX } : { state, limit, cursor },
+  );
   if (options.json === true) io.out(toJson(page));
   else if (page.items.length === 0) io.out(state === undefined ? 'There are none.\n' : `None is ${state}.\n`);
   else
@@ -59,7 +74,12 @@ async function list(options: AdminOptions & { state: string }, io: Io): Promise<
         ...page.items.map((item) => row(item, Date.now(), io)),
       ]),
     );
-  if (options.json !== true && page.next !== null) io.err('There are more; --json has where they go on.\n');
+  if (options.json === true || page.next === null) return;
+  io.err(
+    isSpread
+      ? 'There are more, of the roles that wait for most; decide some of these, and they are listed.\n'
+      : `There are more; --cursor ${oneLine(page.next, 100)} goes on with them.\n`,
+  );
 }
 
 async function resolve(

@@ -12,7 +12,7 @@ interface NewOptions extends AdminOptions {
   readonly expires?: string;
 }
 
-const COLUMNS = ['name', 'source', 'person', 'scopes', 'roles', 'groups', 'expires_at'];
+const COLUMNS = ['name', 'source', 'person', 'scopes', 'roles', 'groups', 'expires_at', 'ended_because'];
 
 export const addToken: AddCommand = (program, io) => {
   const token = program.command('token').description('who may use the admin API');
@@ -28,20 +28,26 @@ export const addToken: AddCommand = (program, io) => {
     .option('--expires <when>', 'a duration like 30d, a date, or a time with its zone')
     .action(async (name: string, options: NewOptions) => await make(name, options, io));
   withAdminOptions(token.command('revoke'))
-    .description('take a token away, at once')
+    .description('take a token away, and all that it has made, at once')
     .argument('<name>')
     .action(async (name: string, options: AdminOptions) => {
       const answer = await new AdminClient(options, io).delete(`/v1/tokens/${encodeURIComponent(name)}`);
-      io.out(options.json === true ? toJson(answer) : `${fieldText(answer, 'revoked')} is revoked.\n`);
+      io.out(options.json === true ? toJson(answer) : revokedText(answer));
     });
 };
+
+function revokedText(answer: Fields): string {
+  const along = fieldText(answer, 'with_it');
+  const and = along === '' ? '' : `, and with it what it has made: ${along.replaceAll(',', ', ')}`;
+  return `${fieldText(answer, 'revoked')} is revoked${and}.\n`;
+}
 
 async function list(options: AdminOptions, io: Io): Promise<void> {
   const page = await new AdminClient(options, io).getPage('/v1/tokens', {});
   if (options.json === true) io.out(toJson(page));
   else {
     const rows = page.items.map((item) => COLUMNS.map((column) => fieldText(item, column) || '-'));
-    const titles = COLUMNS.map((column) => column.replace('_at', '').toUpperCase());
+    const titles = COLUMNS.map((column) => column.replace(/_at|_because/, '').toUpperCase());
     io.out(alignRows([titles, ...rows]));
   }
 }

@@ -95,12 +95,13 @@ async function run(
 ): Promise<TrashPurged & { readonly retentionMs: number | null; readonly named: readonly string[] }> {
   return await withStore(options, io, async ({ store, config }) => {
     const named: string[] = [];
-    for (const id of ids) named.push(await namedDrop(store, id));
+    for (const id of ids) named.push(await namedDrop(store, id, what === 'purge'));
     const wanted = choose(() => config().trashRetentionMs, named);
     const { trashRetentionMs: retentionMs, trashArchive } = config();
     const found = await purgeTrash({
       store,
       dryRun: what !== 'purge',
+      named,
       archivedOnly: what !== 'list' && trashArchive && options.unarchived !== true,
       keys: what === 'list' ? null : trustedKeys(config().audit),
       connect: (database) => connectTo(options, config(), database, io),
@@ -110,15 +111,15 @@ async function run(
   });
 }
 
-/** Its whole id. One of before there were marks gets its mark here, so that it is found. */
-async function namedDrop(store: BlobStore, asked: string): Promise<string> {
+/** Its whole id. One of before there were marks gets its mark here, where anything is to be written at all. */
+async function namedDrop(store: BlobStore, asked: string, marking: boolean): Promise<string> {
   const { id, folder } = await findSnapshot(store, asked);
   const { dropped } = await readManifest(store, folder);
   if (dropped === undefined || dropped.objects.length === 0)
     throw new HoldfastError('CONFLICT', `${id} has left nothing in the trash`, {
       hint: 'holdfast trash list has those that have.',
     });
-  await markInTrash(store, folder);
+  if (marking) await markInTrash(store, folder);
   return id;
 }
 

@@ -4,7 +4,7 @@ import { demandTable } from '../snapshot/summary.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
-import { broughtBackJson, conflictJson, countsJson } from '../undo/outcome-json.ts';
+import { broughtBackJson, conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
 import type { AdminOptions } from './admin-client.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -270,7 +270,7 @@ function outcomeJson(outcome: UndoOutcome, own: string | null): object {
         conflicts: outcome.conflicts.map(conflictJson),
       };
     case 'refused':
-      return { outcome: 'refused', problems: outcome.problems };
+      return { outcome: 'refused', problems: outcome.problems.map(problemJson) };
     case 'failed': {
       const { step, table, reason, sqlstate } = outcome;
       return { outcome: 'failed', step, table, reason, sqlstate };

@@ -14,6 +14,7 @@ import { type ConfigInput, configSchema } from './schema.ts';
 import type { StoreTarget } from './storage.ts';
 import { checkPair, readPem } from './tls-files.ts';
 import type { UpstreamUrl } from './upstream.ts';
+import { USUAL_FILES } from './usual-files.ts';
 
 export interface ConfigSources {
   readonly file?: string;
@@ -27,9 +28,7 @@ const daysInMs = (days: number | undefined): number | null => (days === undefine
 const DEFAULTS = {
   listen: { host: '127.0.0.1', port: 6432 },
   adminListen: { host: '127.0.0.1', port: 8432 },
-  tokens: 'config/tokens.yaml',
-  policy: 'config/policy.yaml',
-  webhooks: 'config/webhooks.yaml',
+  ...USUAL_FILES,
   store: { kind: 'sqlite', path: 'data/holdfast.db' },
   snapshots: { kind: 'file', directory: 'data/snapshots' },
   approvalsRetentionDays: 90,

@@ -24,6 +24,7 @@ export class Courier {
   #poked = true;
   #failures = 0;
   #finishing = false;
+  #isNew = true;
 
   constructor(deps: NotifierDeps, webhook: Webhook, terms: WebhookTerms) {
     this.#deps = deps;
@@ -66,21 +67,26 @@ export class Courier {
   async #round(): Promise<number> {
     const { store, metrics } = this.#deps;
     const { name } = this.#webhook;
-    const next = await store.outbox(name, Date.now(), LIMITS.webhookRequestsMax);
+    if (this.#isNew) {
+      // What waits does so by the terms, and for the receiver, of before.
+      await store.retryOutbox(name);
+      this.#isNew = false;
+    }
+    const next = await store.outbox(name, nowMs(), LIMITS.webhookRequestsMax);
     metrics.outboxMessages = await store.outboxSize();
     if (next.length === 0) {
       this.#failures = 0;
       const dueMs = await store.outboxDueMs(name);
       return dueMs === null
         ? LIMITS.outboxLookMs
-        : Math.max(1, Math.min(dueMs - Date.now(), LIMITS.outboxLookMs));
+        : Math.max(1, Math.min(dueMs - nowMs(), LIMITS.outboxLookMs));
     }
     const ends = await Promise.all(next.map(async (row) => ({ row, end: await this.#tell(row) })));
     await store.deleteOutbox(ends.filter(({ end }) => end === 'over').map(({ row }) => row.seq));
     if (this.#stop.signal.aborted) return 0;
     const failed = ends.flatMap(({ row, end }) => (end === 'over' ? [] : [{ row, end }]));
     for (const { row, end } of failed)
-      await store.deferOutbox(row.seq, Date.now() + retryMs(this.#terms, row.tries + 1, end.retryAfterMs));
+      await store.deferOutbox(row.seq, nowMs() + retryMs(this.#terms, row.tries + 1, end.retryAfterMs));
     const isWell = failed.length < ends.length || failed.some(({ end }) => end.refused);
     this.#failures = isWell ? 0 : this.#failures + 1;
     if (this.#failures === 0) return 0;

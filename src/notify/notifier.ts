@@ -8,7 +8,7 @@ import type { Webhook, Webhooks, WebhookTerms } from './webhook.ts';
 export interface NotifierDeps {
   readonly store: Pick<
     ControlStore,
-    'keepWebhooks' | 'outbox' | 'outboxDueMs' | 'deferOutbox' | 'deleteOutbox' | 'outboxSize'
+    'keepWebhooks' | 'outbox' | 'outboxDueMs' | 'retryOutbox' | 'deferOutbox' | 'deleteOutbox' | 'outboxSize'
   >;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;

@@ -1,4 +1,5 @@
 import type { Risk } from '../sql/effects.ts';
+import type { KnownRows } from './row-set.ts';
 
 /** Who runs a statement and from where. `application` is the client's word and unauthenticated. */
 export interface SessionFacts {
@@ -37,9 +38,8 @@ export type RowsTolerance =
   | { readonly unit: 'percent'; readonly percent: number }
   | { readonly unit: 'rows'; readonly rows: number };
 
-/** How many rows were approved. */
-export interface ApprovedRows {
-  readonly rows: number;
+/** The rows that were approved. */
+export interface ApprovedRows extends KnownRows {
   readonly tolerance: RowsTolerance;
 }
 

@@ -15,13 +15,17 @@ export function formatRowsTolerance(tolerance: RowsTolerance): string {
 
 /** Whether so many rows are what was approved as that many. */
 export function isWithin(tolerance: RowsTolerance, approvedRows: number, rows: number): boolean {
-  const allowed = tolerance.unit === 'rows' ? tolerance.rows : (approvedRows * tolerance.percent) / 100;
-  return Math.abs(rows - approvedRows) <= allowed;
+  return Math.abs(rows - approvedRows) <= allowedApart(tolerance, approvedRows);
+}
+
+/** How many rows may be others, or more, or fewer. */
+export function allowedApart(tolerance: RowsTolerance, approvedRows: number): number {
+  return tolerance.unit === 'rows' ? tolerance.rows : (approvedRows * tolerance.percent) / 100;
 }
 
 /** How many it may be at most. */
 export function mostRows({ rows, tolerance }: ApprovedRows): number {
-  return rows + (tolerance.unit === 'rows' ? tolerance.rows : (rows * tolerance.percent) / 100);
+  return rows + allowedApart(tolerance, rows);
 }
 
 /** Which of the two lets fewer rows differ; a share and a number are compared by what they say of a thousand rows. */

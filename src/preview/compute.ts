@@ -1,12 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Catalog } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { StatementEffects } from '../sql/effects.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import { type RowLookup, wholeLookups } from './identify.ts';
 import { blockedBy, bystanders, lockOf } from './locks.ts';
-import { countOwnRows, ownRows } from './own-rows.ts';
+import { findOwnRows, ownRows } from './own-rows.ts';
 import { parameterValues } from './parameters.ts';
-import { type Locks, nothingKnown, type Preview, unknown } from './preview.ts';
+import { boundBy, type Locks, nothingKnown, type Preview, type RowCount, unknown } from './preview.ts';
 import type { PreviewRequest, PreviewSubject } from './request.ts';
 import type { Sandbox } from './sandbox.ts';
 import { tablesOf } from './tables.ts';
@@ -25,16 +28,24 @@ const WRITES: ReadonlySet<string> = new Set(['update', 'delete', 'merge', 'inser
 
 const NOT_ASKED = { possible: 'unknown', reason: 'it was not asked' } as const;
 
+/** What approvers are shown, and which rows it is about, which is nobody's to read. */
+export interface Computed {
+  readonly preview: Preview;
+  readonly set: RowSet | null;
+}
+
 /** What there is to know of a statement before it runs. Only where the connection is lost does it reject. */
 export async function computePreview(
   sandbox: Sandbox,
   sources: PreviewSources,
   request: PreviewRequest,
-): Promise<Preview> {
+): Promise<Computed> {
   const began = performance.now();
-  const parameters = await parameterValues(sandbox, request.parameters);
-  const nothing = (reason: string) =>
-    nothingKnown(reason, undoBeforehand(request) ?? { ...NOT_ASKED, reason }, parameters);
+  const parameters = await parameterValues(sandbox, request.parameters, request.text);
+  const nothing = (reason: string): Computed => ({
+    preview: nothingKnown(reason, undoBeforehand(request) ?? { ...NOT_ASKED, reason }, parameters),
+    set: null,
+  });
   const { analysis } = request;
   const [effects, ...others] = analysis.statements;
   if (analysis.status !== 'parsed' || effects === undefined) return nothing('its text is not understood');
@@ -42,15 +53,17 @@ export async function computePreview(
   const subject = await subjectOf(sandbox, sources, request, effects);
   if ('kind' in subject) return nothing(subject.reason);
   const { slice, targets, answer } = subject;
+  const salt = randomBytes(LIMITS.rowSaltBytes);
   const found =
     slice.kind === 'rows' || slice.kind === 'upsert'
-      ? await ownRows(sandbox, subject, slice)
-      : await wholeTables(sandbox, subject);
+      ? await ownRows(sandbox, subject, slice, salt)
+      : await wholeTables(sandbox, subject, salt);
   const related = [...new Set([...targets, ...(found.changes ?? []).map(({ relation }) => relation)])];
   const unseen = found.rows.kind === 'unknown' ? found.rows.reason : 'its rows are not known';
-  return {
+  const preview: Preview = {
     computed_at: new Date().toISOString(),
     rows: found.rows,
+    rows_bound: boundBy(found),
     tables: await tablesOf(sandbox, related.slice(0, LIMITS.previewTablesMax), targets),
     sample: found.sample,
     cascades: found.cascades,
@@ -60,24 +73,37 @@ export async function computePreview(
     parameters,
     took_ms: Math.round(performance.now() - began),
   };
+  return { preview, set: found.set };
 }
 
-/** The exact number of its own rows, or null. */
-export async function countNow(
+/** Its own rows as they are now, and how they are asked for once more. */
+export interface RowsNow extends KnownRows {
+  readonly lookups: readonly RowLookup[];
+}
+
+/** As many as there are to the last, or null; which they are as well where a salt is given. */
+export async function rowsNow(
   sandbox: Sandbox,
   sources: PreviewSources,
   request: PreviewRequest,
-): Promise<number | null> {
+  salt: Uint8Array | null,
+): Promise<RowsNow | null> {
   const [effects, ...others] = request.analysis.statements;
   if (request.analysis.status !== 'parsed' || effects === undefined || others.length > 0) return null;
   const subject = await subjectOf(sandbox, sources, request, effects);
   if ('kind' in subject) return null;
   const { slice } = subject;
-  const rows =
-    slice.kind === 'rows' || slice.kind === 'upsert'
-      ? await countOwnRows(sandbox, subject, slice)
-      : (await wholeTables(sandbox, subject)).rows;
-  return rows.kind === 'exact' ? rows.rows : null;
+  if (slice.kind === 'rows' || slice.kind === 'upsert') {
+    const { count, set, lookup } = await findOwnRows(sandbox, subject, slice, salt);
+    return known(count, set, lookup === null ? [] : [lookup]);
+  }
+  const { rows, set } = await wholeTables(sandbox, subject, salt);
+  return known(rows, set, slice.kind === 'truncate' ? wholeLookups(subject) : []);
+}
+
+function known(count: RowCount, set: RowSet | null, lookups: readonly RowLookup[]): RowsNow | null {
+  if (count.kind !== 'exact') return null;
+  return { rows: count.rows, set, lookups: set === null ? [] : lookups };
 }
 
 async function subjectOf(

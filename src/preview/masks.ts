@@ -4,6 +4,7 @@ import { bestKey, type Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
 import { matchColumn } from '../policy/name-pattern.ts';
+import { secretParameters } from '../sql/secret-parameters.ts';
 import { wordsOf } from './purity.ts';
 import type { PreviewRequest } from './request.ts';
 
@@ -25,12 +26,19 @@ SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
 export interface Masks {
   /** The policy's. */
   readonly columns: readonly ColumnPattern[];
-  /** The names in a text that has a secret, which is not to be shown as a row's value; null where it has none. */
+  /**
+   * The names in a text that has a secret, which is not to be shown as a row's value; none where only its parameters have
+   * one, and null where neither has.
+   */
   readonly besideSecret: ReadonlySet<string> | null;
 }
 
+const NO_NAMES: ReadonlySet<string> = new Set();
+
 export function masksOf({ masks, analysis, text }: PreviewRequest): Masks {
-  return { columns: masks, besideSecret: analysis.redacted === null ? null : new Set(wordsOf(text)) };
+  const besideSecret =
+    analysis.redacted !== null ? new Set(wordsOf(text)) : secretParameters(text).size > 0 ? NO_NAMES : null;
+  return { columns: masks, besideSecret };
 }
 
 const SECRET_NAME = /pass|pwd|secret|token|credential|api_?key/i;

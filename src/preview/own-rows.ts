@@ -3,8 +3,9 @@ import { followCascades } from '../snapshot/cascade.ts';
 import { type Seed, seedOf } from '../snapshot/seed.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
 import { cascadeTree } from './cascade-tree.ts';
+import { identifyAt, type OwnRows, ownLookup, type RowLookup } from './identify.ts';
 import { masksOf } from './masks.ts';
-import { type RowCount, unknown } from './preview.ts';
+import { unknown } from './preview.ts';
 import {
   problemOfCode,
   problemOfCondition,
@@ -14,25 +15,30 @@ import {
   wordsOf,
 } from './purity.ts';
 import { type FoundRows, nothingFound, type PreviewSubject } from './request.ts';
-import { countOf, countOrEstimate, estimateRows } from './rows.ts';
+import { countOrEstimate, estimateRows } from './rows.ts';
 import { afterOf, sampleRows } from './sample.ts';
 import type { Sandbox } from './sandbox.ts';
 
-/** How many rows it changes, counted and nothing else. */
-export async function countOwnRows(
+/** Which rows it changes, or how many, and nothing else; a lookup of them where they may be asked for once more. */
+export async function findOwnRows(
   sandbox: Sandbox,
   { request, effects, answer, targets }: PreviewSubject,
   slice: RowsSlice | UpsertSlice,
-): Promise<RowCount> {
+  salt: Uint8Array | null,
+): Promise<OwnRows & { readonly lookup: RowLookup | null }> {
+  const none = (reason: string) => ({ count: unknown(reason), set: null, lookup: null });
   const [target] = targets;
-  if (target === undefined) return unknown('its target does not exist');
+  if (target === undefined) return none('its target does not exist');
   if (target.kind !== 'table' && target.kind !== 'partitioned table')
-    return unknown(`${target.name} is a ${target.kind}`);
+    return none(`${target.name} is a ${target.kind}`);
   const seed = seedOf(slice, target, answer.functions, false);
-  if ('problem' in seed) return unknown(seed.problem);
+  if ('problem' in seed) return none(seed.problem);
   const reading = await problems(sandbox, request.text, target.oid, readNames(effects));
   const problem = problemOfCode(slice, answer) ?? problemOfCondition(slice.functions, answer) ?? reading.read;
-  return await countOf(sandbox, problem, placesOfAll(seed), request.parameters);
+  const { parameters } = request;
+  const lookup = ownLookup(slice, target, answer.relations, seed, parameters);
+  const found = await identifyAt(sandbox, lookup, salt, problem, placesOfAll(seed), parameters);
+  return { ...found, lookup };
 }
 
 function placesOfAll({ seeds }: Seed): string {
@@ -44,6 +50,7 @@ export async function ownRows(
   sandbox: Sandbox,
   { request, effects, answer, targets }: PreviewSubject,
   slice: RowsSlice | UpsertSlice,
+  salt: Uint8Array,
 ): Promise<FoundRows> {
   const { parameters, text } = request;
   const [target] = targets;
@@ -63,7 +70,8 @@ export async function ownRows(
   const only = target.kind === 'table' && (slice.target.only || target.children.length === 0);
   const graph = followCascades(target, only, seed.changes, answer.relations);
   const places = placesOfAll(seed);
-  const count = await countOf(sandbox, problem, places, parameters);
+  const lookup = ownLookup(slice, target, answer.relations, seed, parameters);
+  const { count, set } = await identifyAt(sandbox, lookup, salt, problem, places, parameters);
   const sampled = {
     target,
     places,
@@ -76,6 +84,7 @@ export async function ownRows(
   };
   return {
     rows: countOrEstimate(count, estimate),
+    set,
     sample: problem === null ? await sandbox.step((each) => sampleRows(each, sampled)) : unknown(problem),
     cascades: await cascadeTree(sandbox, graph, seed, parameters, problem),
     changes: graph.nodes,

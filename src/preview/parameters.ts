@@ -1,6 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
+import { MASK } from '../sql/redact.ts';
+import { secretParameters } from '../sql/secret-parameters.ts';
 import type { Parameters } from './preview.ts';
 import { withParameters } from './rows.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -9,7 +11,11 @@ import type { Sandbox } from './sandbox.ts';
 const SYSTEM_OIDS = 16_384;
 
 /** The values of the client's parameters as the server writes them. */
-export async function parameterValues(sandbox: Sandbox, given: StatementParameters): Promise<Parameters> {
+export async function parameterValues(
+  sandbox: Sandbox,
+  given: StatementParameters,
+  text: string,
+): Promise<Parameters> {
   const count = given.values.length;
   if (count === 0) return { count, values: [] };
   if (count > LIMITS.previewParametersMax || given.types.some((oid) => oid === 0 || oid >= SYSTEM_OIDS))
@@ -24,5 +30,7 @@ export async function parameterValues(sandbox: Sandbox, given: StatementParamete
     });
     return found;
   });
-  return { count, values: 'kind' in values ? null : values };
+  if ('kind' in values) return { count, values: null };
+  const secrets = secretParameters(text);
+  return { count, values: values.map((value, i) => (secrets.has(i + 1) ? MASK : value)) };
 }

@@ -1,3 +1,5 @@
+import type { RowSet } from '../policy/row-set.ts';
+
 /**
  * What whoever decides on a held statement is shown of it, as it is kept and as the API gives it. Nothing in it is
  * taken for zero that is not known: it is `unknown` then, with the reason.
@@ -7,6 +9,8 @@ export interface Preview {
   readonly took_ms: number;
   /** Rows of its own targets. */
   readonly rows: RowCount;
+  /** What of the rows an approval is bound to: which they are, only how many, or nothing. */
+  readonly rows_bound: RowsBound;
   readonly tables: readonly PreviewTable[];
   readonly sample: Sample;
   readonly cascades: Cascades;
@@ -29,6 +33,13 @@ export type RowCount =
   /** The server's guess, and why there is no count. */
   | { readonly kind: 'estimate'; readonly rows: number; readonly reason: string }
   | Unknown;
+
+export type RowsBound = 'set' | 'number' | null;
+
+export function boundBy({ rows, set }: { readonly rows: RowCount; readonly set: RowSet | null }): RowsBound {
+  if (rows.kind !== 'exact') return null;
+  return set === null ? 'number' : 'set';
+}
 
 export interface PreviewTable {
   readonly schema: string;
@@ -146,6 +157,7 @@ export function nothingKnown(reason: string, undo: Undo, parameters: Parameters)
     computed_at: new Date().toISOString(),
     took_ms: 0,
     rows: why,
+    rows_bound: null,
     tables: [],
     sample: why,
     cascades: why,

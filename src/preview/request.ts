@@ -1,6 +1,7 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
+import type { RowSet } from '../policy/row-set.ts';
 import type { ChangedRows } from '../snapshot/cascade.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis, StatementEffects } from '../sql/effects.ts';
@@ -32,6 +33,8 @@ export interface PreviewSubject {
 /** What is found of the rows. */
 export interface FoundRows {
   readonly rows: RowCount;
+  /** Which they are; null where that is not known. */
+  readonly set: RowSet | null;
   readonly sample: Sample;
   readonly cascades: Cascades;
   /** How rows of which relations change, the targets' first; null where that is not known. */
@@ -42,5 +45,5 @@ export interface FoundRows {
 
 export function nothingFound(reason: string): FoundRows {
   const why = unknown(reason);
-  return { rows: why, sample: why, cascades: why, changes: null, besides: null };
+  return { rows: why, set: null, sample: why, cascades: why, changes: null, besides: null };
 }

@@ -1,8 +1,11 @@
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
+import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { ControlStore } from '../store/control-store.ts';
-import type { Preview } from './preview.ts';
-import { unknown } from './preview.ts';
+import type { Computed } from './compute.ts';
+import { boundBy, type Preview, type RowsBound, unknown } from './preview.ts';
+import type { RowSetSeal } from './row-set-seal.ts';
 import { withOlderWithheld } from './withheld.ts';
 
 /** `none`: the approval is of a time that made no previews, or its gateway ended before there was one. */
@@ -11,26 +14,46 @@ export type PreviewFound =
   | { readonly state: 'none' }
   | { readonly state: 'ready'; readonly preview: Preview };
 
+/** Asks the server once more; null where nobody waits by then. */
+type AskAgain = () => Promise<Computed | null>;
+
+/**
+ * What has come of asking once more. `idle`: no session waits for it that could be asked. `busy`: one is being asked
+ * already. `kept`: the rows could not be counted, so that what was counted before stands.
+ */
+export type AskedAgain =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'kept'; readonly reason: string };
+
 /** What the session hands previews to. */
 export interface PreviewSink {
   begin(approvalId: string): void;
-  /** Resolves when it is kept. */
-  finish(approvalId: string, preview: Preview): Promise<void>;
+  /** It can be asked for once more as long as it waits. Returns what takes that back. */
+  offer(approvalId: string, again: AskAgain): () => void;
+  /** Resolves when it is kept, with which rows it is about. */
+  finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void>;
 }
 
 /** The previews of approvals: those that are being made by this gateway, and those that are kept. */
 export class PreviewResults implements PreviewSink {
-  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>;
+  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>;
   readonly #log: Pick<Logger, 'warn'>;
+  readonly #seal: RowSetSeal;
   readonly #pending = new Set<string>();
   readonly #listeners = new Set<(approvalId: string) => void>();
+  readonly #offered = new Map<string, AskAgain>();
+  readonly #busy = new Set<string>();
 
   constructor(
-    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview'>,
+    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>,
     log: Pick<Logger, 'warn'>,
+    seal: RowSetSeal,
   ) {
     this.#store = store;
     this.#log = log;
+    this.#seal = seal;
   }
 
   /** Tells of each preview as it is there. */
@@ -42,9 +65,39 @@ export class PreviewResults implements PreviewSink {
     this.#pending.add(approvalId);
   }
 
-  async finish(approvalId: string, preview: Preview): Promise<void> {
+  offer(approvalId: string, again: AskAgain): () => void {
+    this.#offered.set(approvalId, again);
+    return () => {
+      if (this.#offered.get(approvalId) === again) this.#offered.delete(approvalId);
+    };
+  }
+
+  /** What there is stays until the new one is there: an approval is bound to what is kept. */
+  async again(approvalId: string): Promise<AskedAgain> {
+    const ask = this.#offered.get(approvalId);
+    if (ask === undefined) return { kind: 'idle' };
+    if (this.#pending.has(approvalId) || this.#busy.has(approvalId)) return { kind: 'busy' };
+    this.#busy.add(approvalId);
     try {
-      await this.#store.setApprovalPreview(approvalId, bounded(preview));
+      const before = await this.find(approvalId);
+      const found = await ask();
+      if (found === null || this.#offered.get(approvalId) !== ask) return { kind: 'idle' };
+      const why = before.state === 'ready' ? whyWorse(before.preview, found) : null;
+      if (why !== null) return { kind: 'kept', reason: why };
+      await this.finish(approvalId, found.preview, found.set);
+      return { kind: 'ready' };
+    } finally {
+      this.#busy.delete(approvalId);
+    }
+  }
+
+  async finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void> {
+    try {
+      await this.#store.setApprovalPreview(
+        approvalId,
+        bounded(preview),
+        set === null ? null : this.#seal.seal(approvalId, set),
+      );
     } catch (err) {
       this.#log.warn({ err, approval: approvalId }, 'a preview could not be stored');
     } finally {
@@ -57,8 +110,34 @@ export class PreviewResults implements PreviewSink {
     if (this.#pending.has(approvalId)) return { state: 'pending' };
     const body = await this.#store.approvalPreview(approvalId);
     if (body === null) return { state: 'none' };
-    return { state: 'ready', preview: withOlderWithheld(JSON.parse(body) as Preview) };
+    const preview = withOlderWithheld(JSON.parse(body) as Preview);
+    return { state: 'ready', preview: { ...preview, rows_bound: boundBefore(preview) } };
   }
+
+  /** The rows of the statement itself, where they were counted to the last. */
+  async rowsShown(approvalId: string): Promise<KnownRows | null> {
+    const found = await this.find(approvalId);
+    if (found.state !== 'ready' || found.preview.rows.kind !== 'exact') return null;
+    const { rows } = found.preview.rows;
+    if (found.preview.rows_bound !== 'set') return { rows, set: null };
+    const stored = await this.#store.approvalRowSet(approvalId);
+    const set = stored === null ? null : this.#seal.open(approvalId, stored);
+    if (set === null)
+      throw new HoldfastError('STORE_FAILED', `which rows ${approvalId} is about cannot be read`);
+    return { rows, set };
+  }
+}
+
+/** Why an approval would be bound to less than before, or null. */
+function whyWorse(before: Preview, { preview: { rows }, set }: Computed): string | null {
+  if (before.rows.kind !== 'exact') return null;
+  if (rows.kind !== 'exact') return 'reason' in rows ? rows.reason : 'there are too many to be counted';
+  return before.rows_bound === 'set' && set === null ? 'they cannot be told from each other any more' : null;
+}
+
+/** Earlier versions bound their number alone. */
+function boundBefore({ rows, rows_bound: bound }: Preview): RowsBound {
+  return bound === undefined ? boundBy({ rows, set: null }) : bound;
 }
 
 /** Without what takes most room, where it is too large to be kept. */
@@ -82,9 +161,4 @@ function bounded(preview: Preview): string {
     locks: left,
     parameters: { ...preview.parameters, values: null },
   });
-}
-
-/** Of the statement itself, where they were counted to the last. */
-export function exactRows(found: PreviewFound): number | null {
-  return found.state === 'ready' && found.preview.rows.kind === 'exact' ? found.preview.rows.rows : null;
 }

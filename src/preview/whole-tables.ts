@@ -2,6 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { from, placesOf } from '../snapshot/capture-sql.ts';
 import { NO_PARAMETERS } from '../snapshot/plan.ts';
+import { identifyRows, isAlone, wholeLookups } from './identify.ts';
 import { masksOf } from './masks.ts';
 import { type CascadeNode, type RowCount, unknown } from './preview.ts';
 import { problemOfReading } from './purity.ts';
@@ -11,7 +12,11 @@ import { sampleRows } from './sample.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** All rows of the tables that a TRUNCATE or DROP takes, and those that an ALTER or its like looks at. */
-export async function wholeTables(sandbox: Sandbox, subject: PreviewSubject): Promise<FoundRows> {
+export async function wholeTables(
+  sandbox: Sandbox,
+  subject: PreviewSubject,
+  salt: Uint8Array | null,
+): Promise<FoundRows> {
   const { effects, slice, targets } = subject;
   if (slice.kind === 'cursor') return nothingFound('only the server knows the row that a cursor stands on');
   const empties = slice.kind === 'truncate' || effects.operation === 'drop table';
@@ -23,11 +28,19 @@ export async function wholeTables(sandbox: Sandbox, subject: PreviewSubject): Pr
   }
   if (targets.length === 0) return nothingFound('its target does not exist');
   const carried = slice.kind === 'truncate' && slice.cascade ? referrers(subject) : [];
-  const counts = await countAll(sandbox, [...targets, ...carried.map(({ relation }) => relation)]);
+  const along = carried.map(({ relation }) => relation);
+  const problem = await problemOf(sandbox, [...targets, ...along]);
   const [first] = targets;
-  const problem = counts.problem;
+  const countOwn = async () =>
+    added(await countAll(sandbox, problem, targets, (each) => isAlone(each, slice, subject.answer.roots)));
+  const own =
+    problem === null && empties && salt !== null
+      ? await identifyRows(sandbox, wholeLookups(subject), salt, countOwn)
+      : { count: await countOwn(), set: null };
+  const counts = await countAll(sandbox, problem, along, () => false);
   return {
-    rows: added(counts.rows.slice(0, targets.length)),
+    rows: own.count,
+    set: own.set,
     sample:
       problem === null
         ? await sandbox.step((connection) =>
@@ -52,7 +65,7 @@ export async function wholeTables(sandbox: Sandbox, subject: PreviewSubject): Pr
       slice.kind === 'truncate'
         ? {
             kind: 'tree',
-            nodes: carried.map((node, i) => nodeOf(node, i, carried, counts.rows[targets.length + i]!)),
+            nodes: carried.map((node, i) => nodeOf(node, i, carried, counts[i]!)),
           }
         : unknown(`what goes along with ${effects.operation} is told by the server when it runs`),
     changes:
@@ -113,30 +126,35 @@ function nodeOf(
   };
 }
 
-async function countAll(
-  sandbox: Sandbox,
-  relations: readonly Relation[],
-): Promise<{ readonly problem: string | null; readonly rows: readonly RowCount[] }> {
+async function problemOf(sandbox: Sandbox, relations: readonly Relation[]): Promise<string | null> {
   const asked = await sandbox.step((connection) =>
     problemOfReading(
       connection,
       relations.map(({ oid }) => oid),
     ),
   );
-  const problem = asked === null || typeof asked === 'string' ? asked : asked.reason;
+  return asked === null || typeof asked === 'string' ? asked : asked.reason;
+}
+
+async function countAll(
+  sandbox: Sandbox,
+  problem: string | null,
+  relations: readonly Relation[],
+  isAlone: (relation: Relation) => boolean,
+): Promise<readonly RowCount[]> {
   const rows: RowCount[] = [];
   for (const relation of relations) {
     const count =
       problem === null
         ? await sandbox.step(async (connection): Promise<RowCount> => {
-            const query = `SELECT ${placesOf('r')} FROM ${from(relation, false)} r`;
+            const query = `SELECT ${placesOf('r')} FROM ${from(relation, isAlone(relation))} r`;
             const [found] = await countRows(connection, '', [query], NO_PARAMETERS, LIMITS.previewCountRows);
             return found ?? unknown('the server did not say');
           })
         : unknown(problem);
     rows.push(count.kind === 'unknown' ? byStatistics(relation, count.reason) : count);
   }
-  return { problem, rows };
+  return rows;
 }
 
 function byStatistics({ estimatedRows }: Relation, reason: string): RowCount {

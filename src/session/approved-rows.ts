@@ -1,45 +1,104 @@
+import { LIMITS } from '../base/limits.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
 import type { ApprovedRows, Decision } from '../policy/decision.ts';
-import { formatRowsTolerance, mostRows } from '../policy/rows-tolerance.ts';
+import { differenceOf, type RowSet } from '../policy/row-set.ts';
+import { driftOfSet } from '../policy/rows-drift.ts';
+import { allowedApart, formatRowsTolerance, mostRows } from '../policy/rows-tolerance.ts';
+import type { RowLookup } from '../preview/identify.ts';
 import type { TableProof } from '../snapshot/prove.ts';
+import { gatherRows, RowHashes } from '../snapshot/row-identity.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { approvedRowsError } from './refusal.ts';
+import { approvedRowsError, otherRowsError, tooManyRowsError } from './refusal.ts';
 
 /**
- * How many rows a statement would change is counted before it runs on an approval, and may not be as many by then:
- * whoever keeps a lock that it waits for has time to add some. So it is looked at once it has run, in a transaction that is
- * not committed before.
+ * Which rows a statement would change, and how many, is looked at before it runs on an approval, and may be otherwise by
+ * then: whoever keeps a lock that it waits for has time to change that. So the rows are locked and looked at again in its
+ * own transaction, and how many they were once it has run; before that nothing is committed.
  */
 
-export function approvedRowsOf(decision: Decision): ApprovedRows | null {
-  return decision.action === 'hold' ? (decision.approvedRows ?? null) : null;
+/** With how they are asked for once more; nothing where it is not known which they are. */
+export interface LocatedRows extends ApprovedRows {
+  readonly lookups: readonly RowLookup[];
+}
+
+/** What a hold has ended with, which is the only place that they come from. */
+export function approvedRowsOf(decision: Decision): LocatedRows | null {
+  return decision.action === 'hold' ? ((decision.approvedRows as LocatedRows | undefined) ?? null) : null;
 }
 
 const COUNTED_BY_TAG = /^(?:UPDATE|DELETE) (\d+)$/;
-const WATCHED: ReadonlySet<string> = new Set(['update', 'delete', 'truncate']);
+const COUNTED: ReadonlySet<string> = new Set(['update', 'delete', 'truncate']);
 
 /** Whether what it changes can be told without a capture. */
-export function isWatched(decision: Decision, { statements }: Analysis): boolean {
-  if (approvedRowsOf(decision) === null || statements.length !== 1) return false;
-  return WATCHED.has(statements[0]!.operation);
+export function isWatched(decision: Decision, analysis: Analysis): boolean {
+  const approved = approvedRowsOf(decision);
+  if (approved === null || analysis.statements.length !== 1) return false;
+  return isCounted(analysis) || approved.lookups.length > 0;
+}
+
+/** Whether it tells how many rows it has changed, and no others besides; or empties tables, which are counted before. */
+export function isCounted({ statements }: Analysis): boolean {
+  return COUNTED.has(statements[0]?.operation ?? '');
+}
+
+/** Its rows as they were under their locks. */
+export interface SeenRows {
+  readonly count: number;
+  /** How many more it may change, which have come since. */
+  readonly spare: number;
+}
+
+export type Compared = { readonly refusal: ErrorFields } | { readonly seen: SeenRows | null };
+
+/** Why what it is about to change is not what was approved, as the client is told; else how much more may come. */
+export function comparedWith(approved: ApprovedRows, now: RowSet | number): Compared {
+  const { set, tolerance } = approved;
+  if (set === null) return { seen: null };
+  const rows = typeof now === 'number' ? now : now.count;
+  if (typeof now === 'number' || rows > mostRows(approved))
+    return { refusal: tooManyRowsError(`It would change ${rows} rows`, words(approved)) };
+  const drift = driftOfSet(set, now, tolerance);
+  if (drift !== null) return { refusal: otherRowsError(drift) };
+  const spare = allowedApart(tolerance, set.count) - differenceOf(set, now).added.most;
+  return { seen: { count: now.count, spare } };
+}
+
+/** Asks for its rows once more; where they are far too many only how many have come. */
+export async function locatedRows(
+  connection: HiddenConnection,
+  approved: LocatedRows,
+  which: 'query' | 'locking',
+): Promise<RowSet | number> {
+  const rows = new RowHashes(approved.set!.salt, LIMITS.rowHashesMax);
+  const rowsMax = Math.max(Math.floor(mostRows(approved)), LIMITS.rowsIdentifiedMax);
+  const queries = approved.lookups.map((lookup) => ({ ...lookup[which], rowsMax: rowsMax + 1 }));
+  return (await gatherRows(connection, queries, rows, rowsMax)) ?? rows.count;
 }
 
 /** Fewer may have been kept back by triggers. The tag is null where an Execute has not fetched all. */
 export function exceedsByTag(
   approved: ApprovedRows,
   tag: string | null,
-  isCaptured: boolean,
+  seen: SeenRows | null,
+  mayBeUntold: boolean,
 ): ErrorFields | null {
   if (tag === null) {
-    if (isCaptured) return null;
+    if (mayBeUntold) return null;
     return approvedRowsError('How many it changed is not told to who fetches them in parts', words(approved));
   }
   const rows = COUNTED_BY_TAG.exec(tag);
-  return rows === null ? null : exceeding(approved, Number(rows[1]));
+  if (rows === null) return null;
+  const changed = Number(rows[1]);
+  if (seen === null || changed <= seen.count + seen.spare) return exceeding(approved, changed);
+  const others = `${changed - seen.count} of the ${changed} rows that it changed came while it waited`;
+  return approvedRowsError(others, words(approved));
 }
 
 export function exceedsByCapture(approved: ApprovedRows, tables: readonly TableProof[]): ErrorFields | null {
   const own = tables.filter(({ table }) => table.cause.kind === 'target');
+  // Rows that foreign keys lead to in the same tables were counted by themselves.
+  if (own.some(({ table }) => table.identity === undefined)) return null;
   return exceeding(
     approved,
     own.reduce((sum, { before }) => sum + before, 0),

@@ -2,9 +2,17 @@ import type { AuditEntry } from '../audit/event.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import type { RelationName } from '../sql/effects.ts';
+import type { RelationName, StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { approvedRowsOf, exceeding } from './approved-rows.ts';
+import {
+  approvedRowsOf,
+  type Compared,
+  comparedWith,
+  exceeding,
+  type LocatedRows,
+  locatedRows,
+  type SeenRows,
+} from './approved-rows.ts';
 import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { CaptureWay, Prepared } from './prepared.ts';
@@ -40,10 +48,11 @@ async function watchedQuery(
   const opened = state.transactionStatus === 'I';
   try {
     if (opened) await connection.run(plainQuery('BEGIN'), () => {});
-    const refusal = await refusalOfTruncate(connection, entry, (lock) => lock);
-    if (refusal === null) return taken(state, hidden, connection, entry, opened ? 'own' : 'block');
+    const looked = await lookBefore(connection, entry, (lock) => lock);
+    if ('seen' in looked)
+      return taken(state, hidden, connection, entry, opened ? 'own' : 'block', looked.seen);
     if (opened) await connection.run(plainQuery('ROLLBACK'), () => {});
-    return { kind: 'refused', error: refusal };
+    return { kind: 'refused', error: looked.refusal };
   } catch (error) {
     if (opened && state.transactionStatus !== 'I')
       await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
@@ -70,9 +79,9 @@ async function watchedExecute(
   if (!segmentFits(state)) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
   const connection = hidden.ending('flush');
   try {
-    const refusal = await refusalOfTruncate(connection, entry, lockInSegment);
-    if (refusal !== null) return { kind: 'refused', error: refusal };
-    return taken(state, hidden, connection, entry, 'segment');
+    const looked = await lookBefore(connection, entry, lockInSegment);
+    if ('refusal' in looked) return { kind: 'refused', error: looked.refusal };
+    return taken(state, hidden, connection, entry, 'segment', looked.seen);
   } catch (error) {
     return failed(error, entry);
   }
@@ -84,9 +93,11 @@ function taken(
   connection: HiddenConnection,
   entry: AuditEntry,
   way: CaptureWay,
+  seen: SeenRows | null,
 ): CaptureOutcome {
   const prepared: Prepared = {
     snapshot: null,
+    seen,
     way,
     hidden,
     connection,
@@ -102,15 +113,34 @@ function failed(error: unknown, { decision, analysis }: AuditEntry): CaptureOutc
   return failure(error, { ...decision, snapshot: 'required' }, analysis);
 }
 
-/** A TRUNCATE tells no number, and so is counted under the lock that it takes. */
-async function refusalOfTruncate(
+/** What it is about to change, looked at under the locks that it will take. */
+async function lookBefore(
   connection: HiddenConnection,
   { decision, analysis }: AuditEntry,
   locking: (lock: string) => string,
-): Promise<ErrorFields | null> {
+): Promise<Compared> {
   const approved = approvedRowsOf(decision);
   const [statement] = analysis.statements;
-  if (approved === null || statement?.operation !== 'truncate') return null;
+  if (approved === null || statement === undefined) return { seen: null };
+  if (statement.operation === 'truncate') {
+    const refusal = await refusalOfTruncate(connection, approved, statement, locking);
+    if (refusal !== null) return { refusal };
+  }
+  if (approved.set === null || approved.lookups.length === 0) return { seen: null };
+  let compared = comparedWith(approved, await locatedRows(connection, approved, 'locking'));
+  // Behind a lock the server looks at the locked row as it is by now, and at all others as they were.
+  if ('seen' in compared && approved.lookups.some(({ readsOthers }) => readsOthers))
+    compared = comparedWith(approved, await locatedRows(connection, approved, 'query'));
+  return compared;
+}
+
+/** A TRUNCATE tells no number, and so is counted under the lock that it takes. */
+async function refusalOfTruncate(
+  connection: HiddenConnection,
+  approved: LocatedRows,
+  statement: StatementEffects,
+  locking: (lock: string) => string,
+): Promise<ErrorFields | null> {
   const tables = statement.writes.map(nameOf);
   const lock = locking(`LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`);
   await connection.run(plainQuery(lock), () => {});

@@ -17,7 +17,7 @@ import { ASYNCHRONOUS } from './hidden-replies.ts';
 import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
 import type { PlainPart } from './plain-part.ts';
-import { endsSegment, type Reply, ReplyKind } from './replies.ts';
+import { endsSegment, isSync, type Reply, ReplyKind } from './replies.ts';
 import { discardedAll } from './session-effects.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
@@ -395,8 +395,4 @@ export class BackendMessages {
     if (parameter === null) return 'forward';
     return this.state.parameterChanged(parameter.name, parameter.value) ? 'forward' : 'skip';
   }
-}
-
-function isSync(reply: Reply): boolean {
-  return reply.kind === ReplyKind.Sync;
 }

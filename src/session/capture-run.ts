@@ -11,15 +11,17 @@ import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capt
 import type { ServerFacts } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
 import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
-import { holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { driftError, holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -96,17 +98,25 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
     const createdAtMs = Date.now();
     const folder = snapshotFolder(id, createdAtMs);
     const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+    const approved = approvedRowsOf(run.entry.decision);
+    const witness = approved === null ? null : witnessOf(approved, plan);
     const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
     try {
-      const capture = await captureBefore(connection, plan, writer, undefined, rowsMax);
+      const sinks = witness === null ? writer : witnessing(writer, witness);
+      const capture = await captureBefore(connection, plan, sinks, undefined, rowsMax);
+      const error = approved === null ? null : await refusalOfCaptured(connection, approved, witness);
+      if (error !== null) {
+        void writer.abort();
+        return { kind: 'refused', error };
+      }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
       const { way, hidden, part } = run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const again = way === 'own' && part === null ? () => prepareAgain(run) : null;
+      const again = isOwn(run) ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
-      return { snapshot, way, hidden, connection, part, again, sharesSnapshot };
+      return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
       if (error instanceof ManyRows) {
@@ -115,23 +125,58 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
         mayShare = false;
         continue;
       }
-      if (!(error instanceof StalePlan) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      const isOld = readsOldCatalog(plan);
+      const isMisnamed = isOld && isOfNames(error);
+      if (!(error instanceof StalePlan || isMisnamed) || attempt >= LIMITS.snapshotPlansMax) throw error;
+      // By the same snapshot the catalog would say the same again.
+      if (isOld) {
+        if (isMisnamed && !isOwn(run)) throw new HiddenQueryError(driftError('a table was altered', false));
+        if (!isOwn(run)) throw error;
+        await beginAnew(connection, 'BEGIN');
+      }
       services.catalog.invalidate(request.scope);
       plan = null;
-      // By the same snapshot the catalog would say the same again.
-      if (sharesSnapshot) await beginAnew(connection, 'BEGIN');
       sharesSnapshot = false;
     }
   }
+}
+
+/** Whether it is all that its transaction does, which is one of ours. */
+const isOwn = ({ way, part }: CaptureRun): boolean => way === 'own' && part === null;
+
+/** Whether it rests on what the catalog said when its transaction began to read. */
+const readsOldCatalog = ({ bases }: CapturePlan): boolean => bases.some(({ kept }) => kept === true);
+
+/** Whether the server knows names no longer, or types that they had. */
+const isOfNames = (error: unknown): boolean =>
+  error instanceof HiddenQueryError && error.sqlstate.startsWith('42');
+
+/** Tells the rows that are captured from each other; null where others are captured with them. */
+function witnessOf({ set }: LocatedRows, { tables }: CapturePlan): RowHashes | null {
+  const own = tables.filter(({ cause }) => cause.kind === 'target');
+  const isAlone = own.every(({ identity }) => identity !== undefined);
+  return set !== null && isAlone ? new RowHashes(set.salt, LIMITS.rowHashesMax) : null;
+}
+
+/** Why the rows that have been captured, and are locked, are not those that were approved. */
+async function refusalOfCaptured(
+  connection: HiddenConnection,
+  approved: LocatedRows,
+  witness: RowHashes | null,
+): Promise<ErrorFields | null> {
+  if (witness === null && (approved.set === null || approved.lookups.length === 0)) return null;
+  const now = witness === null ? await locatedRows(connection, approved, 'query') : witness.set();
+  const compared = comparedWith(approved, now);
+  return 'refusal' in compared ? compared.refusal : null;
 }
 
 /**
  * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
  * told of could not be taken back should the statement come upon one that others have changed since.
  */
-function mayShareSnapshot({ way, part, text }: CaptureRun, plan: CapturePlan): boolean {
-  if (way !== 'own' || part !== null) return false;
-  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(text.toString('latin1'));
+function mayShareSnapshot(run: CaptureRun, plan: CapturePlan): boolean {
+  if (!isOwn(run)) return false;
+  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(run.text.toString('latin1'));
 }
 
 /**
@@ -152,12 +197,17 @@ async function planByOneSnapshot(
       if (await locksAllOf(connection, planned.plan)) return planned.plan;
     }
   } catch (error) {
-    // Rights on some columns alone do not let a table be locked.
-    if (!(error instanceof HiddenQueryError)) throw error;
+    if (!(error instanceof HiddenQueryError && NOT_LOCKED.has(error.sqlstate))) throw error;
   }
   await beginAnew(connection, 'BEGIN');
   return null;
 }
+
+/**
+ * Rights on some columns alone do not let a table be locked, and by now there may be none of the name. What ends the wait,
+ * such as a client that cancels, ends the statement.
+ */
+const NOT_LOCKED: ReadonlySet<string> = new Set(['42501', '42P01', '3F000']);
 
 /** Names may mean other tables by the time that they are locked. */
 async function locksAllOf(connection: HiddenConnection, { tables }: CapturePlan): Promise<boolean> {
@@ -256,6 +306,7 @@ export function failure(error: unknown, decision: Capturing, analysis: Analysis)
   }
   const why = error instanceof Error ? error.message : String(error);
   if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  if (error instanceof StalePlan) return { kind: 'refused', error: driftError(why, false) };
   return { kind: 'refused', error: snapshotFailedError(why) };
 }
 
@@ -281,7 +332,10 @@ export function factsOf(
     statement: {
       // What is no UTF-8 is Latin-1 by then.
       text: analysis.redacted ?? text.toString(isUtf8(text) ? 'utf8' : 'latin1'),
-      sha256: createHash('sha256').update(text).digest('hex'),
+      // By a hash of what is masked, it could be guessed.
+      sha256: createHash('sha256')
+        .update(analysis.redacted ?? text)
+        .digest('hex'),
       operation: analysis.operation,
       parameters: entry.parameters,
     },

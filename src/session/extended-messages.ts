@@ -264,7 +264,8 @@ export class ExtendedMessages {
       entry.decision = heldBack.decision;
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
-    if (this.snapshots.takes(portal.decision) && !this.ran.has(portal)) {
+    const isFirst = !this.ran.has(portal);
+    if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
         if (captured === null && answer?.outcome?.kind !== 'held') {
@@ -288,7 +289,8 @@ export class ExtendedMessages {
       return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, again));
     }
     this.executes(analysis);
-    if (isWatched(portal.decision, analysis) && !this.ran.has(portal)) {
+    // What was decided of it only now may be an approval of so many rows.
+    if (isFirst && isWatched(entry.decision, analysis)) {
       const watched = watchExecute(state, this.hidden, entry);
       return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
     }

@@ -5,8 +5,11 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Hold } from '../policy/decision.ts';
+import type { KnownRows } from '../policy/row-set.ts';
+import type { RowsNow } from '../preview/compute.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeErrorResponse, encodeNoticeResponse } from '../wire/backend.ts';
+import type { LocatedRows } from './approved-rows.ts';
 import { type Circumstances, readCircumstances } from './circumstances.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
@@ -45,6 +48,8 @@ export class HoldDesk {
   private readonly hidden: HiddenQueries;
   private readonly previews: PreviewDesk;
   private statement: HeldStatement | null = null;
+  /** Its rows, as they were last looked for. */
+  private found: RowsNow | null = null;
   private waiting = false;
   /** The server is asked something, so that it is for the server to end what is to be cancelled. */
   private asking = false;
@@ -70,6 +75,7 @@ export class HoldDesk {
     const began = nowMs();
     this.waiting = true;
     this.givenUp = null;
+    this.found = null;
     try {
       const key = requestKey(this.state, held.read, held.sent);
       let ended: Ended | null = null;
@@ -86,6 +92,7 @@ export class HoldDesk {
       this.waiting = false;
       this.asking = false;
       this.statement = null;
+      this.found = null;
     }
   }
 
@@ -120,7 +127,7 @@ export class HoldDesk {
       case 'granted': {
         const { id, resolvedBy, comment } = asked.approval;
         const approved = { kind: 'approved', by: resolvedBy ?? 'unknown', comment } as const;
-        const to = withRows(asApproved(decision, asked.approval), asked.rowsShown);
+        const to = withRows(asApproved(decision, asked.approval), asked.rowsShown, this.found);
         return [ended(id, this.unlessGivenUp(approved), to), []];
       }
       case 'waits':
@@ -165,7 +172,7 @@ export class HoldDesk {
     const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
     const drift = this.givenUp === null ? await held.driftOf(now).catch(noneIfGivenUp) : [];
     const rows = await held.rowsShown();
-    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rows)), drift];
+    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rows, this.found)), drift];
   }
 
   private async circumstances({ analysis, read, sent }: ToHold): Promise<Circumstances> {
@@ -228,12 +235,13 @@ export class HoldDesk {
       timeoutMs: decision.timeoutMs,
       grantMs: decision.grantMs,
       drift,
-      countRows: () => this.countRows(held),
+      findRows: (salt) => this.findRows(held, salt),
     };
   }
 
-  private async countRows(held: ToHold): Promise<number | null> {
-    const rows = await this.previews.countNow(shown(held));
+  private async findRows(held: ToHold, salt: Uint8Array | null): Promise<RowsNow | null> {
+    const rows = await this.previews.rowsNow(shown(held), salt);
+    this.found = rows;
     // Nobody is to be asked anew on behalf of a client that is gone.
     if (this.givenUp !== null) throw new GivenUp();
     return rows;
@@ -311,10 +319,15 @@ function textSent(sent: Sent | null): string | null {
   return sent.text.includes(UNREADABLE) ? null : sent.text;
 }
 
-/** It is to change no more rows than these when it runs. */
-function withRows(decision: Hold, rows: number | null): Hold {
-  if (rows === null) return decision;
-  return Object.freeze({ ...decision, approvedRows: { rows, tolerance: decision.rowsTolerance } });
+/** It is to change these rows, and no others, when it runs. */
+function withRows(decision: Hold, shown: KnownRows | null, found: RowsNow | null): Hold {
+  if (shown === null) return decision;
+  const approvedRows: LocatedRows = {
+    ...shown,
+    tolerance: decision.rowsTolerance,
+    lookups: shown.set === null ? [] : (found?.lookups ?? []),
+  };
+  return Object.freeze({ ...decision, approvedRows });
 }
 
 /** Whoever has approved it may have been told that there will be no snapshot. */

@@ -3,6 +3,7 @@ import type { Capture } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
 import type { SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { SeenRows } from './approved-rows.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { StatementGate } from './statement-gate.ts';
 
@@ -26,6 +27,8 @@ export interface PreparedSnapshot {
 export interface Prepared {
   /** Null where only its rows are counted, against those that were approved. */
   readonly snapshot: PreparedSnapshot | null;
+  /** The rows that it was approved for, as they were seen where nothing is captured. */
+  readonly seen: SeenRows | null;
   readonly way: CaptureWay;
   readonly hidden: HiddenQueries;
   /** Whose queries end as the way asks for. */

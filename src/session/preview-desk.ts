@@ -1,8 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
 import { ownCopy } from '../base/own-copy.ts';
 import type { Hold } from '../policy/decision.ts';
-import { computePreview, countNow } from '../preview/compute.ts';
-import { nothingKnown, type Preview, type Unknown, unknown } from '../preview/preview.ts';
+import { type Computed, computePreview, type RowsNow, rowsNow } from '../preview/compute.ts';
+import { nothingKnown, type Unknown, unknown } from '../preview/preview.ts';
 import type { PreviewRequest } from '../preview/request.ts';
 import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
 import type { TurnKind } from '../preview/turns.ts';
@@ -16,7 +16,7 @@ import { parametersOf } from './bound-parameters.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
 import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
-import type { SessionState } from './state.ts';
+import type { PreviewServices, SessionState } from './state.ts';
 import { NOT_UTF8 } from './text-encoding.ts';
 
 const FLUSH = encodeFlush();
@@ -70,18 +70,21 @@ export class PreviewDesk {
     return new HeldPreview(this.state, this.hidden, approvalId, held);
   }
 
-  /** How many rows the statement changes, exactly; null where that is not to be had in time, or nobody wants it any more. */
-  async countNow(held: HeldText): Promise<number | null> {
+  /**
+   * The rows that the statement changes, counted to the last; null where that is not to be had in time, or nobody wants it
+   * any more. With a salt they are told from each other.
+   */
+  async rowsNow(held: HeldText, salt: Uint8Array | null): Promise<RowsNow | null> {
     const { previews } = this.state.services;
     if (previews === null) return null;
     const asking = new Asking(this.state, this.hidden, 'count');
     this.counting = asking;
     const late = setTimeout(() => asking.stopWaiting(), LIMITS.countTurnMs);
     try {
-      const counted = await asking
-        .ask(held, (sandbox, request) => countNow(sandbox, previews.sources, request))
+      const found = await asking
+        .ask(held, (sandbox, request) => rowsNow(sandbox, previews.sources, request, salt))
         .catch(() => null);
-      return typeof counted === 'number' ? counted : null;
+      return found === null || 'kind' in found ? null : found;
     } finally {
       clearTimeout(late);
       this.counting = null;
@@ -94,29 +97,49 @@ export class PreviewDesk {
   }
 }
 
-/** One preview, made while the hold lasts. */
+/** The preview of one statement, made while the hold lasts, and again where somebody asks for that. */
 export class HeldPreview {
-  private readonly asking: Asking;
+  private readonly state: SessionState;
+  private readonly held: HeldText;
+  private asking: Asking;
+  private isStopped = false;
   private readonly over: Promise<void>;
+  private readonly withdraw: () => void;
 
   constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
+    this.state = state;
+    this.held = held;
     this.asking = new Asking(state, hidden, 'preview');
     const { previews, log } = state.services;
     if (previews === null) {
       this.over = Promise.resolve();
+      this.withdraw = () => {};
       return;
     }
     previews.results.begin(approvalId);
-    this.over = this.asking
-      .ask(held, (sandbox, request) => computePreview(sandbox, previews.sources, request))
-      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)))
-      .then((found) => ('kind' in found ? emptyPreview(state, held, found.reason) : found))
-      .then((preview) => previews.results.finish(approvalId, preview))
+    this.over = this.computed(previews)
+      .then(({ preview, set }) => previews.results.finish(approvalId, preview, set))
       .catch((err: unknown) => log.warn({ err, approval: approvalId }, 'a preview was not kept'));
+    this.withdraw = previews.results.offer(approvalId, async () => {
+      await this.over;
+      if (this.isStopped) return null;
+      this.asking = new Asking(state, hidden, 'preview');
+      return await this.computed(previews);
+    });
+  }
+
+  private async computed({ sources }: PreviewServices): Promise<Computed> {
+    const { state, held } = this;
+    const found = await this.asking
+      .ask(held, (sandbox, request) => computePreview(sandbox, sources, request))
+      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)));
+    return 'kind' in found ? nothingComputed(state, held, found.reason) : found;
   }
 
   /** The hold is over. Resolves when the connection is the client's again. */
   async stop(): Promise<void> {
+    this.isStopped = true;
+    this.withdraw();
     await this.asking.stop();
   }
 
@@ -285,8 +308,8 @@ function whyNoSnapshot({ services }: SessionState, decision: Hold): string | nul
   return services.snapshots === null ? 'the gateway takes no snapshots (snapshots_taken)' : whyNone(decision);
 }
 
-function emptyPreview(state: SessionState, { decision, parameters }: HeldText, reason: string): Preview {
+function nothingComputed(state: SessionState, { decision, parameters }: HeldText, reason: string): Computed {
   const why = whyNoSnapshot(state, decision);
   const undo = { possible: why === null ? ('unknown' as const) : ('no' as const), reason: why ?? reason };
-  return nothingKnown(reason, undo, { count: parameters, values: null });
+  return { preview: nothingKnown(reason, undo, { count: parameters, values: null }), set: null };
 }

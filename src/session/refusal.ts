@@ -202,7 +202,7 @@ export function nativeError({ fields, sqlstate }: HiddenQueryError, operation = 
   return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 
-export function driftError(reason: string, exceeds: boolean): ErrorFields {
+export function driftError(reason: string, exceeds: boolean, ownCode = false): ErrorFields {
   const detail = `What was captured is not what was changed: ${reason}. The statement was taken back.`;
   if (exceeds) {
     return error(
@@ -216,7 +216,9 @@ export function driftError(reason: string, exceeds: boolean): ErrorFields {
     'SNAPSHOT_DRIFT',
     'could not prove the snapshot because of concurrent changes',
     detail,
-    'Run the transaction again.',
+    ownCode
+      ? 'Run the transaction again. If it fails in the same way, its triggers or functions change more than can be captured.'
+      : 'Run the transaction again.',
   );
 }
 
@@ -225,6 +227,24 @@ export function approvedRowsError(rows: string, approved: string): ErrorFields {
     'STATEMENT_BLOCKED',
     'statement taken back because it changed more rows than were approved',
     `${rows}, and ${approved} were approved.`,
+    'Run it again, so that people are asked about what it changes by now.',
+  );
+}
+
+export function tooManyRowsError(rows: string, approved: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because it would change more rows than were approved',
+    `${rows}, and ${approved} were approved. Nothing of the statement took effect.`,
+    'Run it again, so that people are asked about what it changes by now.',
+  );
+}
+
+export function otherRowsError(drift: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because the rows that it would change are not those that were approved',
+    `${drift.slice(0, 1).toUpperCase()}${drift.slice(1)}. Nothing of the statement took effect.`,
     'Run it again, so that people are asked about what it changes by now.',
   );
 }

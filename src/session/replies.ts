@@ -164,3 +164,7 @@ export class ReplyQueue {
     this.first = 0;
   }
 }
+
+export function isSync(reply: Reply): boolean {
+  return reply.kind === ReplyKind.Sync;
+}

@@ -161,9 +161,12 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
   return { kind: 'key', key: hash.digest('hex') };
 }
 
-/** The query of a cursor runs as it is fetched, or at the COMMIT, with the names, rights and settings of then. */
-function runsLater({ risk, session }: StatementEffects): boolean {
-  return risk !== 'safe' && session.some(({ kind }) => kind === 'declare-cursor');
+/**
+ * The query of a cursor runs as it is fetched, or at the COMMIT, with the names, rights and settings of then. One that seems
+ * only to read may read a view, which calls what it will be by then.
+ */
+function runsLater({ session }: StatementEffects): boolean {
+  return session.some(({ kind }) => kind === 'declare-cursor');
 }
 
 const CURSOR: RequestKey = {

@@ -14,7 +14,7 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { approvedRowsOf, exceedsByCapture, exceedsByTag } from './approved-rows.ts';
+import { approvedRowsOf, exceedsByCapture, exceedsByTag, isCounted } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -262,9 +262,10 @@ export class StatementGate {
 
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
-    const { snapshot, connection } = this.prepared;
+    const { snapshot, connection, seen } = this.prepared;
     const approved = approvedRowsOf(this.entry.decision);
-    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, snapshot !== null);
+    const mayBeUntold = snapshot !== null || !isCounted(this.entry.analysis);
+    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, seen, mayBeUntold);
     if (exceeds !== null) return { kind: 'failed', error: exceeds };
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
     const { plan, writer, facts, required } = snapshot;
@@ -273,7 +274,10 @@ export class StatementGate {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
-        if (required) return { kind: 'failed', error: driftError(proof.reason, exceeds), passes: !exceeds };
+        if (required) {
+          const error = driftError(proof.reason, exceeds, proof.ownCode);
+          return { kind: 'failed', error, passes: !exceeds };
+        }
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }

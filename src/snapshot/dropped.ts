@@ -14,18 +14,19 @@ export interface DroppedSnapshot {
 const KEY = /^(snapshots\/\d{4}\/\d\d\/\d\d\/([^/]+))\/([^/]+)$/;
 
 /**
- * Those that may have something in the trash still, the oldest first: they are marked so, and not as rolled back,
- * brought back or purged, so that no others are read. What cannot be read is told.
+ * Those that may have something in the trash still, the oldest first: they are marked so, or named as those of before
+ * there were marks, and not as rolled back, brought back or purged, so that no others are read. What cannot be read is told.
  */
 export async function* droppedSnapshots(
   store: BlobStore,
   wanted: (id: string, createdAtMs: number) => boolean,
   read: (folder: string) => Promise<Manifest>,
   onUnreadable: (id: string, error: unknown) => void,
+  named: readonly string[] = [],
 ): AsyncIterable<DroppedSnapshot> {
   for await (const { id, folder, has } of folders(store)) {
     const createdAtMs = timesOfIds(id)?.firstMs;
-    const isOpen = has.manifest && has.mark && !has.more;
+    const isOpen = has.manifest && (has.mark || named.includes(id)) && !has.more;
     if (!isOpen || createdAtMs === undefined || !wanted(id, createdAtMs)) continue;
     let manifest: Manifest;
     try {

@@ -55,5 +55,5 @@ export function lastCommand(table: PlannedTable, source: CaptureSource): string 
 /** Whether any of the tables still has a row. */
 export function anyRowLeft(tables: readonly PlannedTable[]): string {
   const each = tables.map(({ schema, name }) => `EXISTS (SELECT FROM ONLY ${quoteQualified(schema, name)})`);
-  return `SELECT CASE WHEN ${each.join(' OR ')} THEN '1' ELSE '0' END`;
+  return `SELECT CASE WHEN ${['false', ...each].join(' OR ')} THEN '1' ELSE '0' END`;
 }

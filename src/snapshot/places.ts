@@ -53,7 +53,7 @@ export class Places {
 }
 
 /** Bytes of a DataRow's body before the columns: their count, the table's OID and the ctid, each with its length. */
-const PLACE_END = 20;
+export const PLACE_END = 20;
 const TABLE_AT = 6;
 export const PLACE_AT = 14;
 

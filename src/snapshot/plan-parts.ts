@@ -22,7 +22,8 @@ export function areTemporary(
   tables: readonly PlannedTable[],
   { relations }: Pick<CatalogAnswer, 'relations'>,
 ): boolean {
-  return tables.every(({ oid }) => relations.get(oid)?.temporary);
+  // A whole without parts may have some by the time that the statement runs.
+  return tables.length > 0 && tables.every(({ oid }) => relations.get(oid)?.temporary);
 }
 
 /** Why what can only be sent as text would not be read back as it was, or null. */
@@ -37,10 +38,6 @@ export function problemOfTexts(
   const column = columns.find(({ binary, xml }) => !binary && xml !== 'plain');
   if (column === undefined) return null;
   return `${column.name} has no binary form, and by DateStyle, IntervalStyle or extra_float_digits its text is not exact`;
-}
-
-export function sourceCount(tables: readonly PlannedTable[]): number {
-  return (tables.at(-1)?.source ?? -1) + 1;
 }
 
 export function exact(plan: CapturePlan): PlanOutcome {

@@ -15,8 +15,8 @@ import {
   NEEDLESS,
   none,
   problemOfTexts,
-  sourceCount,
 } from './plan-parts.ts';
+import { identityOf } from './row-identity.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
 
@@ -41,7 +41,7 @@ export function planTruncate(
   if (problem !== null) return none(problem);
   const tables: PlannedTable[] = [];
   const sources = groups.flatMap((group) =>
-    group.stored.map((relation) => wholeTable(relation, causeOf(group, causes), tables)),
+    group.stored.map((relation) => wholeTable(relation, group, causes, tables)),
   );
   const sequences = slice.restartsSequences ? ownedBy(nodes, answer) : [];
   const hidden = sequences.find(({ select }) => !select);
@@ -121,8 +121,15 @@ function causeOf({ nodes }: RowGroup, causes: ReadonlyMap<Relation, Cause>): Cau
   return causes.get(nearest.relation)!;
 }
 
-function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): CaptureSource {
+function wholeTable(
+  relation: Relation,
+  group: RowGroup,
+  causes: ReadonlyMap<Relation, Cause>,
+  tables: PlannedTable[],
+): CaptureSource {
   const columns = captured(relation);
+  const cause = causeOf(group, causes);
+  const [named] = group.nodes;
   tables.push({
     oid: relation.oid,
     schema: relation.schema,
@@ -130,8 +137,9 @@ function wholeTable(relation: Relation, cause: Cause, tables: PlannedTable[]): C
     cause,
     changes: ['truncate'],
     key: bestKey(relation)?.columns ?? null,
+    ...(group.nodes.length === 1 && cause.kind === 'target' ? { identity: identityOf(named!.relation) } : {}),
     columns,
-    source: sourceCount(tables),
+    source: tables.length,
     direct: relation.select,
     mayGainRows: false,
   });

@@ -1,32 +1,21 @@
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
-import { bestKey, type Column, type OwnedSequence, type Relation } from '../catalog/relation.ts';
+import type { Column, OwnedSequence, Relation } from '../catalog/relation.ts';
 import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
-import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
-import { type CascadeGraph, type ChangedRows, followCascades, type Relations, storedIn } from './cascade.ts';
+import { followCascades, type Relations } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
-import { groupOverlapping, mayChangeKeys, type RowGroup } from './group.ts';
+import { groupOverlapping } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
 import { keptBySnapshot } from './kept.ts';
 import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
-import {
-  areTemporary,
-  captured,
-  exact,
-  first,
-  formatsOf,
-  isAscii,
-  NEEDLESS,
-  none,
-  problemOfTexts,
-  sourceCount,
-} from './plan-parts.ts';
+import { areTemporary, exact, first, isAscii, NEEDLESS, none, problemOfTexts } from './plan-parts.ts';
+import { allSources, isReachedAgain } from './plan-sources.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
-import { type Seed, seedOf } from './seed.ts';
+import { seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
 export type PlanOutcome =
@@ -103,6 +92,8 @@ export interface PlannedTable {
   readonly cause: Cause;
   readonly changes: readonly ('update' | 'delete' | 'insert' | 'truncate')[];
   readonly key: readonly string[] | null;
+  /** Where all rows of its source are the statement's own: the columns that tell which they are. */
+  readonly identity?: readonly string[];
   /** What a row of the files holds, in this order: all columns but generated ones. */
   readonly columns: readonly Column[];
   /** The index of its source. */
@@ -271,7 +262,7 @@ function planRows(
     first(groups, (group) => problemOfGroup(group, seed, graph, answer.relations));
   if (problem !== null) return none(problem);
   const tables: PlannedTable[] = [];
-  const locking = groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, tables));
+  const locking = allSources(groups, graph, seed, answer.relations, tables);
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = hasTriggers(tables, answer.relations) || runsOwnCode(slice, tables, target, answer);
@@ -284,9 +275,7 @@ function planRows(
     answer.functions.every(givesTheSame);
   const keptBy = ownRowOnly ? keptBySnapshot(slice, tables, graph, seed, answer) : 'locks';
   const sources =
-    keptBy === 'snapshot'
-      ? groups.flatMap((group) => sourcesOf(group, graph, seed, answer.relations, [], true))
-      : locking;
+    keptBy === 'snapshot' ? allSources(groups, graph, seed, answer.relations, [], true) : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
@@ -302,94 +291,6 @@ function planRows(
     keptBy,
     countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
   });
-}
-
-/** Whether foreign keys lead to rows of the statement's own tables. */
-function isReachedAgain(group: RowGroup, graph: CascadeGraph): boolean {
-  return graph.edges.some(({ to }) => group.nodes.some(({ id }) => id === to));
-}
-
-function sourcesOf(
-  group: RowGroup,
-  graph: CascadeGraph,
-  seed: Seed,
-  relations: Relations,
-  tables: PlannedTable[],
-  isKept = false,
-): CaptureSource[] {
-  const inherited = group.relation.kind === 'table' && group.stored.length > 1;
-  const searched = inherited ? group.stored : [group.relation];
-  const own = group.nodes.every(({ level }) => level === 0);
-  const statementAlone = own && seed.direct !== null && !inherited && !isReachedAgain(group, graph);
-  const sql = statementAlone ? null : cascadeSql(graph, seed.seeds);
-  const places = group.nodes.map(({ id }) => sql?.places(id)).join('\n UNION ');
-  const lock = mayChangeKeys(group) ? 'FOR UPDATE' : 'FOR NO KEY UPDATE';
-  return searched.map((relation): CaptureSource => {
-    const columns = captured(relation);
-    const stored = inherited ? [relation] : group.stored;
-    const only = relation.kind !== 'partitioned table';
-    const source = sourceCount(tables);
-    for (const table of stored) tables.push(planned(table, relation, group, graph, seed, source, relations));
-    return {
-      sql:
-        sql === null
-          ? seed.direct!(capturedColumns(seed.reference, columns), isKept ? null : lock)
-          : rowsAt(relation, only, columns, { clauses: sql.clauses, places }, lock),
-      from: from(relation, only),
-      columns,
-      resultFormats: formatsOf(columns),
-      tables: stored.map(({ oid }) => oid),
-    };
-  });
-}
-
-function planned(
-  table: Relation,
-  searched: Relation,
-  group: RowGroup,
-  graph: CascadeGraph,
-  seed: Seed,
-  source: number,
-  relations: Relations,
-): PlannedTable {
-  const reaching = group.nodes.filter((node) => storesIn(node, table, relations));
-  const own = reaching.some(({ level }) => level === 0);
-  const inserts = own && seed.inserts;
-  const moves =
-    searched.kind === 'partitioned table' && reaching.some(({ change }) => change.kind === 'update');
-  const ways = graph.edges.filter(({ to }) => reaching.some(({ id }) => id === to)).length + (own ? 1 : 0);
-  const changes = new Set<PlannedTable['changes'][number]>(reaching.map(({ change }) => change.kind));
-  if (inserts) changes.add('insert');
-  // A row that moves to another partition is deleted in one and inserted in the other, as far as triggers see.
-  if (moves) changes.add('insert').add('delete');
-  return {
-    oid: table.oid,
-    schema: table.schema,
-    name: table.name,
-    cause: causeOf(reaching, graph),
-    changes: [...changes],
-    key: (bestKey(table) ?? bestKey(searched))?.columns ?? null,
-    columns: captured(searched).map((column) => ownColumn(table, column)),
-    source,
-    direct: table.select,
-    mayGainRows: inserts || moves || ways > 1 || table.triggers.length > 0,
-  };
-}
-
-function storesIn(node: ChangedRows, table: Relation, relations: Relations): boolean {
-  return storedIn(node.relation, node.only, relations).some(({ oid }) => oid === table.oid);
-}
-
-/** A partition may number its columns in another way than what it is a part of. */
-function ownColumn(table: Relation, column: Column): Column {
-  return table.columns.find(({ name }) => name === column.name) ?? column;
-}
-
-function causeOf(nodes: readonly ChangedRows[], graph: CascadeGraph): Cause {
-  const nearest = nodes.reduce((a, b) => (b.level < a.level ? b : a));
-  if (nearest.level === 0) return { kind: 'target' };
-  const edge = graph.edges.find(({ to }) => to === nearest.id)!;
-  return { kind: 'cascade', constraint: edge.reference.name, level: nearest.level };
 }
 
 function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {

@@ -28,8 +28,11 @@ export interface TableProof {
 
 export type Proof =
   | { readonly kind: 'proved'; readonly tables: readonly TableProof[]; readonly server: ServerFacts }
-  /** What was captured is not what was changed; `exceeds` where trying again would not help. */
-  | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true };
+  /**
+   * What was captured is not what was changed; `exceeds` where trying again would not help, `ownCode` where it might not,
+   * because code of the user's ran.
+   */
+  | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true; readonly ownCode?: true };
 
 class Drift extends Error {}
 
@@ -74,7 +77,10 @@ export async function captureAfter(
     return { kind: 'proved', tables, server: counts.server };
   } catch (error) {
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
-    if (error instanceof Drift) return { kind: 'drift', reason: error.message };
+    if (error instanceof Drift) {
+      const { message: reason } = error;
+      return plan.opaque ? { kind: 'drift', reason, ownCode: true } : { kind: 'drift', reason };
+    }
     throw error;
   }
 }
@@ -107,7 +113,10 @@ async function proveTable(context: Context, table: PlannedTable, counted: Counts
   const before = context.capture.rows.get(table.oid) ?? 0;
   const ended = counted.updated + counted.deleted;
   const drift = (what: string) => new Drift(`${table.schema}.${table.name}: ${what}`);
-  if (before > ended) throw drift(`${before} rows were captured, but only ${ended} changed`);
+  if (before > ended) {
+    await refuseKeptBack(context, table, before - ended);
+    throw drift(`${before} rows were captured, but only ${ended} changed`);
+  }
   if (isNone(counted)) return { table, before, after: 0, counted };
   const made = counted.updated + counted.inserted;
   const followed =
@@ -129,6 +138,16 @@ async function proveTable(context: Context, table: PlannedTable, counted: Counts
   // Each row that has a newer version is gone from its place.
   if (!(followed && after === before)) await proveGone(context, table, before, drift);
   return { table, before, after, counted };
+}
+
+/** Rows that were locked, and are what they were, are those that triggers keep back, which they will do again. */
+async function refuseKeptBack(context: Context, table: PlannedTable, missing: number): Promise<void> {
+  if (!context.plan.opaque || !context.capture.places.complete) return;
+  const kept = await countSurvivors(context, table);
+  if (kept !== missing) return;
+  throw new Excess(
+    `${table.schema}.${table.name}: ${kept} of the captured rows were left as they are, and triggers ran`,
+  );
 }
 
 function describe({ inserted, updated, deleted }: Counts): string {
@@ -169,20 +188,8 @@ async function search({ connection, plan, capture, files }: Context, table: Plan
   return rows;
 }
 
-async function proveGone(
-  { connection, plan, capture }: Context,
-  table: PlannedTable,
-  before: number,
-  drift: (what: string) => Drift,
-): Promise<void> {
-  if (before === 0) return;
-  // Locked rows for which the condition holds by themselves: as many are gone, and they can be no others.
-  if (plan.ownRowOnly) return;
-  if (!capture.places.complete) {
-    throw new Excess(
-      `${table.schema}.${table.name}: too many rows to prove that the ones captured are the ones changed`,
-    );
-  }
+/** How many of the captured rows still stand where they stood. */
+async function countSurvivors({ connection, plan, capture }: Context, table: PlannedTable): Promise<number> {
   const sql = survivors(table, plan.sources[table.source]!);
   let left = 0;
   for (const batch of capture.places.batches(table.oid)) {
@@ -190,6 +197,25 @@ async function proveGone(
       left += Number(textColumns(row)[0]);
     });
   }
+  return left;
+}
+
+async function proveGone(
+  context: Context,
+  table: PlannedTable,
+  before: number,
+  drift: (what: string) => Drift,
+): Promise<void> {
+  if (before === 0) return;
+  const { plan, capture } = context;
+  // Locked rows for which the condition holds by themselves: as many are gone, and they can be no others.
+  if (plan.ownRowOnly) return;
+  if (!capture.places.complete) {
+    throw new Excess(
+      `${table.schema}.${table.name}: too many rows to prove that the ones captured are the ones changed`,
+    );
+  }
+  const left = await countSurvivors(context, table);
   if (left > 0) throw drift(`${left} of the captured rows did not change, and others did`);
 }
 
@@ -237,7 +263,8 @@ const TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;
 
 function compareWithTag(plan: CapturePlan, tables: readonly TableProof[], commandTag: string): void {
   const affected = TAG.exec(commandTag)?.[1];
-  if (affected === undefined || !plan.countedByTag) return;
+  // Where code of the user's runs, each table is proved to the row, and the tag leaves out what triggers do instead.
+  if (affected === undefined || !plan.countedByTag || plan.opaque) return;
   const captured = tables
     .filter(({ table }) => table.cause.kind === 'target')
     .reduce((sum, { before }) => sum + before, 0);

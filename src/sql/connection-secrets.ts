@@ -17,6 +17,11 @@ const SECRET_PAIRS: ReadonlySet<string> = new Set([
   'scram_server_key',
 ]);
 
+/** Also of what is not libpq's, such as user_password. */
+function isSecret(name: string): boolean {
+  return SECRET_PAIRS.has(name) || name.endsWith('_password');
+}
+
 /** Of what is nothing but two or more of libpq's pairs, which no SQL is; null of anything else. */
 export function conninfoSecrets(text: string): readonly Stretch[] | null {
   const stretches: Stretch[] = [];
@@ -26,11 +31,11 @@ export function conninfoSecrets(text: string): readonly Stretch[] | null {
   while (at < length) {
     PAIR.lastIndex = at;
     const match = PAIR.exec(text);
-    if (match === null || !PAIR_NAMES.has(match[1]!)) return null;
+    if (match === null || !(PAIR_NAMES.has(match[1]!) || isSecret(match[1]!))) return null;
     at = PAIR.lastIndex;
     pairs++;
     const value = match[2]!;
-    if (SECRET_PAIRS.has(match[1]!) && value !== '')
+    if (isSecret(match[1]!) && value !== '')
       stretches.push({
         start: at - value.length,
         end: at,

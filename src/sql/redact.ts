@@ -1,3 +1,4 @@
+import { NAMES_SECRETS } from './secret-names.ts';
 import { SUSPECT, secretStretches } from './secret-stretches.ts';
 
 /** What stands for a secret in every log, event and answer. */
@@ -18,9 +19,9 @@ export interface Redaction {
  * sign of a secret goes.
  */
 export function redact(text: string, understood: boolean): Redaction | null {
-  if (SUSPECT.test(text)) return understood ? withoutSecrets(text) : withoutRest(text);
-  if (understood || !CREDENTIAL_STATEMENT.test(text)) return null;
-  return keepUpTo(text, text.search(/['$]/), '');
+  if (!understood && SUSPECT.test(text)) return withoutRest(text);
+  if (!understood && CREDENTIAL_STATEMENT.test(text)) return keepUpTo(text, text.search(/['$]/), '');
+  return SUSPECT.test(text) || NAMES_SECRETS.test(text) ? withoutSecrets(text) : null;
 }
 
 function withoutSecrets(text: string): Redaction | null {
@@ -29,10 +30,11 @@ function withoutSecrets(text: string): Redaction | null {
   let out = '';
   let done = 0;
   let unseenChars = 0;
-  for (const { start, end, mayBeCode } of stretches) {
+  const notStored = stretches.filter(({ isStored }) => isStored !== true).length;
+  for (const { start, end, mayBeCode, isStored } of stretches) {
     out += text.slice(done, start) + (mayBeCode ? countedMask(end - start) : MASK);
     // Words that say nothing each by itself may be put together.
-    if (mayBeCode || stretches.length > 1) unseenChars += end - start;
+    if (isStored !== true && (mayBeCode || notStored > 1)) unseenChars += end - start;
     done = end;
   }
   return { text: out + text.slice(done), unseenChars };

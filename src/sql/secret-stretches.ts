@@ -1,7 +1,10 @@
 import { LIMITS } from '../base/limits.ts';
 import { connectionSecrets, conninfoSecrets } from './connection-secrets.ts';
+import { jsonSecrets } from './json-secrets.ts';
 import { type Token, tokens } from './lexer.ts';
 import { type LiteralContent, literalContent } from './literal-content.ts';
+import { NAMES_SECRETS } from './secret-names.ts';
+import { type SecretPlace, SecretPlaces } from './secret-places.ts';
 import { looksLikeCode, type Stretch } from './stretch.ts';
 
 interface Found {
@@ -34,10 +37,12 @@ const SQL_BEGINS =
  * as the lexer has them, and never reaches beyond its end.
  */
 export function secretStretches(text: string): readonly Stretch[] {
-  return inCode(text, 0).stretches;
+  const places = new SecretPlaces();
+  const { stretches } = inCode(text, 0, places);
+  return places.onlyStores ? stretches : stretches.map((one) => ({ ...one, isStored: false }));
 }
 
-function inCode(text: string, depth: number): Found {
+function inCode(text: string, depth: number, places = new SecretPlaces()): Found {
   const stretches: Stretch[] = [];
   const place = new Place();
   let secret = false;
@@ -51,18 +56,23 @@ function inCode(text: string, depth: number): Found {
     }
     if (token.kind === 'literal') {
       const isCode = place.isCode;
-      if ((secret || leads) && !isCode) {
+      const held = places.place;
+      if ((held === 'value' || held === 'part') && !isCode && !leads && token.closed) {
+        stretches.push({ ...wholeContent(text, token), isStored: held === 'value' && depth === 0 });
+      } else if ((secret || leads) && !isCode) {
         const whole = wholeContent(text, token);
         // What only may be what the word is meant for, a secret or not.
         stretches.push({ ...whole, mayBeCode: leads || whole.mayBeCode });
         if (!token.closed) leads = true;
       } else {
         const inside = inLiteral(text, token, isCode, depth);
-        addAll(stretches, inside.stretches);
+        addAll(stretches, merged([...inside.stretches, ...inJson(text, token, isCode, held, depth)]));
+
         if (inside.leads && (depth > 0 || TELLS_SHAPE.test(text.slice(token.contentStart, token.contentEnd))))
           leads = true;
       }
       place.pass('');
+      places.pass(token, '');
       continue;
     }
     const word = text.slice(token.start, token.end).toLowerCase();
@@ -71,6 +81,7 @@ function inCode(text: string, depth: number): Found {
     else if (word === '%' && secret && depth > 0) leads = true;
     secret = leadsToSecret(token, word, secret);
     place.pass(token.kind === 'quoted-name' ? '"' : word);
+    places.pass(token, word);
   }
   return { stretches, leads: leads || secret };
 }
@@ -98,9 +109,14 @@ class Place {
 
 /** An equals sign or the like keeps what came before it. */
 function leadsToSecret({ kind }: Token, word: string, before: boolean): boolean {
-  if (kind === 'word') return SECRET_WORDS.has(word) || (before && /^(to|as|by|is)$/.test(word));
-  if (kind === 'quoted-name') return SECRET_WORDS.has(word.slice(1, -1));
+  if (kind === 'word') return isSecretWord(word) || (before && /^(to|as|by|is)$/.test(word));
+  if (kind === 'quoted-name') return isSecretWord(word.slice(1, -1));
   return before && /^[=:>(,]$/.test(word);
+}
+
+/** `user_password` is one as well; `token` and its like are in a text for many reasons. */
+function isSecretWord(word: string): boolean {
+  return SECRET_WORDS.has(word) || /_(?:password|passwd|pwd|passphrase)$/.test(word);
 }
 
 function wholeContent(text: string, { contentStart: start, contentEnd: end }: Token): Stretch {
@@ -110,7 +126,7 @@ function wholeContent(text: string, { contentStart: start, contentEnd: end }: To
 /** A literal may itself be SQL with a secret in it, or a connection string. */
 function inLiteral(text: string, token: Token, isCode: boolean, depth: number): Found {
   const content = literalContent(text, token);
-  if (!SUSPECT.test(content.text)) return NOTHING;
+  if (!SUSPECT.test(content.text) && !NAMES_SECRETS.test(content.text)) return NOTHING;
   if (depth >= LIMITS.secretDepth)
     return { stretches: [{ ...wholeContent(text, token), mayBeCode: true }], leads: false };
   if (isCode) return { stretches: mapped(inCode(content.text, depth + 1).stretches, content), leads: false };
@@ -118,6 +134,21 @@ function inLiteral(text: string, token: Token, isCode: boolean, depth: number): 
   const { stretches, leads } =
     isSql && depth > 0 ? inCode(content.text, depth + 1) : inData(content.text, isSql, depth + 1);
   return { stretches: mapped(stretches, content), leads };
+}
+
+/** A value of a column that is JSON is no more than that. */
+function inJson(
+  text: string,
+  token: Token,
+  isCode: boolean,
+  held: SecretPlace,
+  depth: number,
+): readonly Stretch[] {
+  if (isCode || !NAMES_SECRETS.test(text.slice(token.contentStart, token.contentEnd))) return [];
+  const content = literalContent(text, token);
+  if (!/^\s*[{[]/.test(content.text)) return [];
+  const isStored = held === 'plain-value' && depth === 0;
+  return mapped(jsonSecrets(content.text), content).map((one) => ({ ...one, isStored }));
 }
 
 function inData(text: string, isSql: boolean, depth: number): Found {
@@ -129,15 +160,11 @@ function inData(text: string, isSql: boolean, depth: number): Found {
 }
 
 function mapped(stretches: readonly Stretch[], { placeOf }: LiteralContent): readonly Stretch[] {
-  return stretches.map(({ start, end, mayBeCode }) => ({
-    start: placeOf(start),
-    end: placeOf(end),
-    mayBeCode,
-  }));
+  return stretches.map((one) => ({ ...one, start: placeOf(one.start), end: placeOf(one.end) }));
 }
 
 function shifted(stretches: readonly Stretch[], by: number): readonly Stretch[] {
-  return stretches.map(({ start, end, mayBeCode }) => ({ start: start + by, end: end + by, mayBeCode }));
+  return stretches.map((one) => ({ ...one, start: one.start + by, end: one.end + by }));
 }
 
 function addAll(to: Stretch[], stretches: readonly Stretch[]): void {
@@ -152,7 +179,9 @@ function merged(stretches: readonly Stretch[]): readonly Stretch[] {
     if (last === undefined || one.start >= last.end) out.push(one);
     else {
       const end = Math.max(last.end, one.end);
-      out[out.length - 1] = { start: last.start, end, mayBeCode: last.mayBeCode || one.mayBeCode };
+      const isStored = last.isStored === true && one.isStored === true;
+      const mayBeCode = last.mayBeCode || one.mayBeCode;
+      out[out.length - 1] = { start: last.start, end, mayBeCode, isStored };
     }
   }
   return out;

@@ -4,6 +4,8 @@ export interface Stretch {
   readonly end: number;
   /** Whether it may as well be code, of which whoever reads the text has to be told. */
   readonly mayBeCode: boolean;
+  /** It is surely stored, and not run. */
+  readonly isStored?: boolean;
 }
 
 const SECRET_CHARS_MAX = 128;

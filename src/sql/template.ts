@@ -19,7 +19,8 @@ const CANONICAL: Readonly<Record<number, string>> = {
 };
 
 /** Literals with such a content are read in full, because they may hold a secret. */
-const SUSPECT = /passw|passphrase|pwd|secret|:\/\//i;
+const SUSPECT =
+  /passw|passphrase|pwd|secret|:\/\/|token|(?:api|private|access|encryption)[_-]?key|credential/i;
 
 // Classes of bytes, so that the scan decides with one look-up.
 const PLAIN = 0;
@@ -213,8 +214,8 @@ function literalEnd(bytes: Buffer, start: number, end: number): number {
       continue;
     }
     if (c === 0 || c === 92) return -1;
-    // What a secret in a literal cannot do without: password=…, user:…@host, a nested quote of some kind.
-    if (c === 61 || c === 64 || c === 36) suspect = true;
+    // What a secret in a literal cannot do without: password=…, user:…@host, a nested quote of some kind, a key of JSON.
+    if (c === 61 || c === 64 || c === 36 || c === 34) suspect = true;
     literalHigh |= c;
     at++;
   }

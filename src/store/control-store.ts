@@ -44,18 +44,25 @@ export interface ControlStore {
   consumeGrant(id: string, atMs: number, by: string): Promise<boolean>;
   /** Nobody waits any more for what is pending: those with a key become tickets, the others are abandoned. */
   detachApprovals(atMs: number): Promise<{ readonly detached: number; readonly abandoned: number }>;
+  /** Those with a key that does not begin like that, pending or to be run still. */
+  otherKeys(prefix: string, nowMs: number): Promise<readonly StoredKey[]>;
+  /** Gives them these keys, and takes away all others that do not begin like that. */
+  renewKeys(prefix: string, renewed: readonly RenewedKey[]): Promise<void>;
   approval(id: string): Promise<ApprovalRow | null>;
-  /** Newest first. */
-  /** Their statements are cut at LIMITS.approvalListChars, and have no end. */
+  /** Newest first. Their statements are cut at LIMITS.approvalListChars, and have no end. */
   approvals(page: ApprovalPage): Promise<readonly ApprovalRow[]>;
   /**
    * Drops so many of those that were over before that time, oldest first, with all that is kept of them; none that is
    * pending, or may still be run. Returns how many.
    */
   dropApprovals(beforeMs: number, limit: number): Promise<number>;
-  /** Keeps what approvers are shown beside the approval, as JSON, in the place of what is there. */
-  setApprovalPreview(approvalId: string, body: string): Promise<void>;
+  /**
+   * Keeps what approvers are shown beside the approval, as JSON, in the place of what is there; `rowSet` is which rows the
+   * statement would change, as its own code writes it.
+   */
+  setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null): Promise<void>;
   approvalPreview(approvalId: string): Promise<string | null>;
+  approvalRowSet(approvalId: string): Promise<Uint8Array | null>;
   /** Those that were asked for under that key, newest first. */
   approvalsOfKey(key: string, limit: number): Promise<readonly ApprovalRow[]>;
 
@@ -71,6 +78,8 @@ export interface ControlStore {
   outbox(webhook: string, nowMs: number, limit: number): Promise<readonly OutboxRow[]>;
   /** When the time of the next comes; null where there is none. */
   outboxDueMs(webhook: string): Promise<number | null>;
+  /** All that waits for another attempt is to be tried at once, as if it never had been. */
+  retryOutbox(webhook: string): Promise<void>;
   /** It was tried once more, and is not to be tried before that time. */
   deferOutbox(seq: number, untilMs: number): Promise<void>;
   deleteOutbox(seqs: readonly number[]): Promise<void>;
@@ -78,7 +87,7 @@ export interface ControlStore {
 
   /** False where a token of that name is there already. */
   insertToken(token: TokenRow): Promise<boolean>;
-  deleteToken(name: string): Promise<void>;
+  deleteTokens(names: readonly string[]): Promise<void>;
   tokens(): Promise<readonly TokenRow[]>;
 
   meta(key: string): Promise<string | null>;
@@ -194,6 +203,8 @@ export interface ApprovalVoteRow {
   readonly principal: string;
   /** Who that is: under two names they are counted once. */
   readonly person: string;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
   readonly verdict: 'approve' | 'deny';
   readonly atMs: number;
   readonly comment: string | null;
@@ -275,6 +286,21 @@ export interface TokenRow {
   readonly createdBy: string;
   /** Whom it is of; null is of an earlier version, which did not say. */
   readonly person: string | null;
+  /** Of an issuer's, who that is whatever the name; null of others, and of an earlier version. */
+  readonly subject: string | null;
+  /** Of the token that has made it; null where none has, where it is an issuer's, and of an earlier version. */
+  readonly makerSha256: string | null;
+}
+
+/** What a request is known again by, of an approval. */
+export interface StoredKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+export interface RenewedKey {
+  readonly id: string;
+  readonly key: string | null;
 }
 
 /** The state of an approval that nobody and nothing has resolved. */

@@ -9,7 +9,9 @@ import {
   PENDING,
   type ResolvedApproval,
 } from './control-store.ts';
+import { countPeople } from './people.ts';
 import { approvalTexts } from './sqlite-approval-texts.ts';
+import { COUNT_IN_OUTBOX } from './sqlite-outbox.ts';
 import type { StoreCalls } from './sqlite-records.ts';
 
 /** Rows of before have no key: nothing can be run on them any more. */
@@ -154,7 +156,10 @@ function approvalWrites(
     resolveApproval(id: string, to: ApprovalResolution): ResolvedApproval | null {
       const changed = resolve.run(to.state, to.atMs, to.by, to.comment, id).changes === 1;
       // Nobody decides any more what the client itself has given up.
-      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) forget.run(id);
+      if (changed && (to.state === 'canceled' || to.state === 'disconnected')) {
+        forget.run(id);
+        texts.forget(id);
+      }
       const row = approval(id);
       return row === null ? null : { changed, row };
     },
@@ -168,8 +173,8 @@ function approvalWrites(
 
 function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCalls, 'voteApproval'> {
   const insert = database.prepare(
-    `insert into approval_votes (approval_id, principal, person, verdict, at_ms, comment, break_glass)
-     values (?, ?, ?, ?, ?, ?, ?)
+    `insert into approval_votes (approval_id, principal, person, subject, verdict, at_ms, comment, break_glass)
+     values (?, ?, ?, ?, ?, ?, ?, ?)
      on conflict (approval_id, principal) do update
        set verdict = excluded.verdict, at_ms = excluded.at_ms, comment = excluded.comment,
            break_glass = excluded.break_glass
@@ -179,17 +184,19 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?, grant_until_ms = ?,
        consumed_at_ms = ?, consumed_by = ? where id = ?`,
   );
+  const tellCount = database.prepare(COUNT_IN_OUTBOX);
   return {
     voteApproval(vote: ApprovalVote): ResolvedApproval | null {
-      const { approvalId, principal, person, verdict, atMs, comment, breakGlass } = vote;
+      const { approvalId, principal, person, subject, verdict, atMs, comment, breakGlass } = vote;
       const before = approval(approvalId);
       if (before === null) return null;
       const isOpen = before.state === PENDING && (before.expiresAtMs ?? Number.POSITIVE_INFINITY) > atMs;
       if (!isOpen) return { changed: false, row: before };
-      insert.run(approvalId, principal, person, verdict, atMs, comment, breakGlass ? 1 : 0);
+      insert.run(approvalId, principal, person, subject, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');
-      const people = new Set(given.map((each) => each.person.toLowerCase())).size;
+      const people = countPeople(given);
+      tellCount.run(people, approvalId);
       if (verdict === 'deny') {
         resolve.run('denied', atMs, principal, comment, null, null, null, approvalId);
       } else if (breakGlass || people >= vote.needed) {
@@ -263,6 +270,7 @@ function voteRow(row: Row): ApprovalVoteRow {
     approvalId: String(row['approval_id']),
     principal: String(row['principal']),
     person: String(row['person'] ?? row['principal']),
+    subject: textOrNull(row['subject']),
     verdict: row['verdict'] === 'deny' ? 'deny' : 'approve',
     atMs: Number(row['at_ms']),
     comment: textOrNull(row['comment']),

@@ -8,6 +8,7 @@ import type {
   AuditRange,
   AuditWrite,
   ControlStore,
+  RenewedKey,
   RestraintLift,
   RestraintRow,
   SignedCut,
@@ -105,6 +106,14 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('detachApprovals', atMs);
   }
 
+  otherKeys(prefix: string, nowMs: number) {
+    return this.#call('otherKeys', prefix, nowMs);
+  }
+
+  renewKeys(prefix: string, renewed: readonly RenewedKey[]) {
+    return this.#call('renewKeys', prefix, renewed);
+  }
+
   dropApprovals(beforeMs: number, limit: number) {
     return this.#call('dropApprovals', beforeMs, limit);
   }
@@ -121,8 +130,12 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvals', page);
   }
 
-  setApprovalPreview(approvalId: string, body: string) {
-    return this.#call('setApprovalPreview', approvalId, body);
+  setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null) {
+    return this.#call('setApprovalPreview', approvalId, body, rowSet);
+  }
+
+  approvalRowSet(approvalId: string) {
+    return this.#call('approvalRowSet', approvalId);
   }
 
   approvalPreview(approvalId: string) {
@@ -153,6 +166,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('outboxDueMs', webhook);
   }
 
+  retryOutbox(webhook: string) {
+    return this.#call('retryOutbox', webhook);
+  }
+
   deferOutbox(seq: number, untilMs: number) {
     return this.#call('deferOutbox', seq, untilMs);
   }
@@ -169,8 +186,8 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('insertToken', token);
   }
 
-  deleteToken(name: string) {
-    return this.#call('deleteToken', name);
+  deleteTokens(names: readonly string[]) {
+    return this.#call('deleteTokens', names);
   }
 
   tokens() {

@@ -1,9 +1,20 @@
 import { APPROVAL_TEXTS_SCHEMA } from './sqlite-approval-texts.ts';
 import { APPROVALS_DDL } from './sqlite-approvals.ts';
-import { OUTBOX_SCHEMA, OUTBOX_TRIES_SCHEMA } from './sqlite-outbox.ts';
-import { PREVIEWS_SCHEMA } from './sqlite-previews.ts';
+import {
+  OUTBOX_COUNTS_SCHEMA,
+  OUTBOX_SCHEMA,
+  OUTBOX_SUBJECTS_SCHEMA,
+  OUTBOX_TRIES_SCHEMA,
+} from './sqlite-outbox.ts';
+import { PREVIEWS_SCHEMA, ROW_SETS_SCHEMA } from './sqlite-previews.ts';
 import { RESTRAINTS_SCHEMA } from './sqlite-restraints.ts';
-import { MAKERS_SCHEMA, PERSONS_SCHEMA, PRINCIPALS_SCHEMA } from './sqlite-tokens.ts';
+import {
+  MAKER_HASHES_SCHEMA,
+  MAKERS_SCHEMA,
+  PERSONS_SCHEMA,
+  PRINCIPALS_SCHEMA,
+  SUBJECTS_SCHEMA,
+} from './sqlite-tokens.ts';
 
 /** Marks the file as Holdfast's, in the header where `file(1)` and others look for it: "HFST". */
 export const APPLICATION_ID = 0x48465354;
@@ -95,4 +106,8 @@ export const MIGRATIONS: readonly string[] = [
   MAKERS_SCHEMA,
   APPROVAL_TEXTS_SCHEMA,
   OUTBOX_TRIES_SCHEMA,
+  MAKER_HASHES_SCHEMA,
+  SUBJECTS_SCHEMA + OUTBOX_SUBJECTS_SCHEMA,
+  OUTBOX_COUNTS_SCHEMA,
+  ROW_SETS_SCHEMA,
 ];

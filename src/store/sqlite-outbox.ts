@@ -67,14 +67,40 @@ export const OUTBOX_TRIES_SCHEMA = `
     when old.verdict <> new.verdict begin ${votedMessage('new.approval_id')} end;
 `;
 
-function votedMessage(approvalId: string): string {
+/** Who votes is told apart as they are counted. */
+export const OUTBOX_SUBJECTS_SCHEMA = `
+  drop trigger outbox_approval_voted;
+  drop trigger outbox_approval_revoted;
+  create trigger outbox_approval_voted after insert on approval_votes begin ${votedMessage('new.approval_id', 'coalesce(v.subject, v.person, v.principal)')} end;
+  create trigger outbox_approval_revoted after update of verdict on approval_votes
+    when old.verdict <> new.verdict begin ${votedMessage('new.approval_id', 'coalesce(v.subject, v.person, v.principal)')} end;
+`;
+
+/** Which of those who vote are the same person is no matter of SQL: whoever counts them says it in the same transaction. */
+export const OUTBOX_COUNTS_SCHEMA = `
+  drop trigger outbox_approval_voted;
+  drop trigger outbox_approval_revoted;
+  create trigger outbox_approval_voted after insert on approval_votes begin ${votedMessage('new.approval_id', null)} end;
+  create trigger outbox_approval_revoted after update of verdict on approval_votes
+    when old.verdict <> new.verdict begin ${votedMessage('new.approval_id', null)} end;
+`;
+
+/** How many people have approved, in the messages that say nothing of it yet. */
+export const COUNT_IN_OUTBOX = `update outbox set body = json_set(body, '$.approved', ?)
+  where webhook in (select name from webhooks) and subject = ? and event = 'approval.voted'
+    and json_extract(body, '$.approved') is null`;
+
+function votedMessage(approvalId: string, who: string | null = 'coalesce(v.person, v.principal)'): string {
+  const approved =
+    who === null
+      ? 'null'
+      : `(select count(distinct ${who}) from approval_votes v where v.approval_id = a.id and v.verdict = 'approve')`;
   return `
     insert into outbox (webhook, id, subject, event, created_at_ms, body)
     select w.name, 'evt_' || lower(hex(randomblob(10))), a.id, 'approval.voted', new.at_ms,
            json_object('state', a.state, 'mode', a.mode, 'role', a.role, 'expires_at_ms', a.expires_at_ms,
                        'by', null, 'comment', new.comment, 'verdict', new.verdict, 'voted_by', new.principal,
-                       'approved', (select count(distinct coalesce(v.person, v.principal)) from approval_votes v
-                                     where v.approval_id = a.id and v.verdict = 'approve'),
+                       'approved', ${approved},
                        'body', a.body)
       from webhooks w, approvals a
      where a.id = ${approvalId} and coalesce(json_extract(a.body, '$.approvalsNeeded'), 1) > 1;`;
@@ -82,7 +108,7 @@ function votedMessage(approvalId: string): string {
 
 type OutboxCalls = Pick<
   StoreCalls,
-  'keepWebhooks' | 'outbox' | 'outboxDueMs' | 'deferOutbox' | 'deleteOutbox' | 'outboxSize'
+  'keepWebhooks' | 'outbox' | 'outboxDueMs' | 'retryOutbox' | 'deferOutbox' | 'deleteOutbox' | 'outboxSize'
 >;
 
 /** Of each subject the oldest. */
@@ -96,6 +122,9 @@ export function outboxCalls(database: DatabaseSync): OutboxCalls {
   const empty = database.prepare('delete from outbox where webhook = ?');
   const read = database.prepare(`select * ${HEADS} and next_at_ms <= ? order by seq limit ?`);
   const due = database.prepare(`select min(next_at_ms) as ms ${HEADS}`);
+  const retry = database.prepare(
+    'update outbox set tries = 0, next_at_ms = 0 where webhook = ? and tries > 0',
+  );
   const defer = database.prepare('update outbox set tries = tries + 1, next_at_ms = ? where seq = ?');
   const done = database.prepare('delete from outbox where seq = ?');
   const count = database.prepare('select count(*) as n from outbox');
@@ -111,6 +140,9 @@ export function outboxCalls(database: DatabaseSync): OutboxCalls {
     outboxDueMs(webhook) {
       const ms = due.get(webhook)?.['ms'] ?? null;
       return ms === null ? null : Number(ms);
+    },
+    retryOutbox(webhook) {
+      retry.run(webhook);
     },
     deferOutbox(seq, untilMs) {
       defer.run(untilMs, seq);

@@ -9,24 +9,34 @@ export const PREVIEWS_SCHEMA = `
   ) strict, without rowid;
 `;
 
+/** Which rows each was about; those of before have their number alone, in the body. */
+export const ROW_SETS_SCHEMA = `
+  alter table approval_previews add column row_set blob;
+`;
+
 export function previewCalls(
   database: DatabaseSync,
-): Pick<StoreCalls, 'setApprovalPreview' | 'approvalPreview'> {
+): Pick<StoreCalls, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'> {
   // Whoever asks and gives up at once, again and again, leaves no previews behind.
   const set = database.prepare(
-    `insert into approval_previews (approval_id, body)
-     select ?1, ?2
+    `insert into approval_previews (approval_id, body, row_set)
+     select ?1, ?2, ?3
       where not exists (select 1 from approvals where id = ?1 and state in ('canceled', 'disconnected'))
-     on conflict (approval_id) do update set body = excluded.body`,
+     on conflict (approval_id) do update set body = excluded.body, row_set = excluded.row_set`,
   );
   const get = database.prepare('select body from approval_previews where approval_id = ?');
+  const rowSet = database.prepare('select row_set from approval_previews where approval_id = ?');
   return {
-    setApprovalPreview(approvalId, body) {
-      set.run(approvalId, body);
+    setApprovalPreview(approvalId, body, rowSet) {
+      set.run(approvalId, body, rowSet);
     },
     approvalPreview(approvalId) {
       const row = get.get(approvalId);
       return row === undefined ? null : String(row['body']);
+    },
+    approvalRowSet(approvalId) {
+      const found = rowSet.get(approvalId)?.['row_set'];
+      return found instanceof Uint8Array ? found : null;
     },
   };
 }

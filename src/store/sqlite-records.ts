@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { ControlStore } from './control-store.ts';
+import { approvalKeyCalls } from './sqlite-approval-keys.ts';
 import { approvalCalls } from './sqlite-approvals.ts';
 import type { AuditBlocks } from './sqlite-audit-blocks.ts';
 import { auditCutCalls } from './sqlite-audit-cut.ts';
@@ -25,6 +26,7 @@ export function sqliteRecords(database: DatabaseSync, audit: AuditBlocks): Store
     ...auditCutCalls(database),
     ...signedHeadCalls(database),
     ...approvalCalls(database),
+    ...approvalKeyCalls(database),
     ...restraintCalls(database),
     ...outboxCalls(database),
     ...previewCalls(database),

@@ -19,24 +19,37 @@ export const MAKERS_SCHEMA = `
   update tokens set person = null where created_by like 'token:%';
 `;
 
+/** What an earlier version has written does not say which secret has made it. */
+export const MAKER_HASHES_SCHEMA = `
+  alter table tokens add column maker_sha256 text;
+`;
+
+/** Whoever an issuer vouches for was known by a name alone, which may change. */
+export const SUBJECTS_SCHEMA = `
+  alter table tokens add column subject text;
+  alter table approval_votes add column subject text;
+`;
+
 export function tokenCalls(
   database: DatabaseSync,
-): Pick<StoreCalls, 'insertToken' | 'deleteToken' | 'tokens'> {
+): Pick<StoreCalls, 'insertToken' | 'deleteTokens' | 'tokens'> {
   const insert = database.prepare(
-    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms, roles, "groups", created_by, person)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`,
+    `insert into tokens (name, sha256, scopes, created_at_ms, expires_at_ms, roles, "groups", created_by, person, maker_sha256, subject)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`,
   );
   const remove = database.prepare('delete from tokens where name = ?');
   const all = database.prepare('select * from tokens order by name');
   return {
     insertToken(token: TokenRow): boolean {
-      const { name, sha256, scopes, createdAtMs, expiresAtMs, roles, groups, createdBy, person } = token;
+      const { name, sha256, scopes, createdAtMs, expiresAtMs, roles, groups, createdBy } = token;
+      const { person, makerSha256, subject } = token;
       const [given, owned, member] = [scopes, roles, groups].map((list) => JSON.stringify(list));
       const row = [name, sha256, given!, createdAtMs, expiresAtMs, owned!, member!, createdBy, person];
-      return insert.run(...row).changes === 1;
+      return insert.run(...row, makerSha256, subject).changes === 1;
     },
-    deleteToken(name: string): void {
-      remove.run(name);
+    // All calls of a commit stand or fall together, and so do these.
+    deleteTokens(names: readonly string[]): void {
+      for (const name of names) remove.run(name);
     },
     tokens: () => all.all().map(tokenRow),
   };
@@ -55,5 +68,7 @@ function tokenRow(row: Record<string, SQLOutputValue>): TokenRow {
     groups: list('groups'),
     createdBy: String(row['created_by']),
     person: row['person'] === null ? null : String(row['person']),
+    subject: row['subject'] === null ? null : String(row['subject']),
+    makerSha256: row['maker_sha256'] === null ? null : String(row['maker_sha256']),
   };
 }

@@ -22,7 +22,13 @@ export interface Dropped {
 export interface RestoreConflict {
   readonly what: string;
   readonly reason: string;
+  /** The same for those who may not see rows, where the reason has the server's words, which may have values of them. */
+  readonly bareReason?: string;
 }
+
+/** What the server has refused, with its words. */
+const refusedBy = (what: string, reason: string): RestoreConflict => ({ what, reason, bareReason: REFUSED });
+export const REFUSED = 'the database refused it';
 
 export type RestoreOutcome =
   | {
@@ -99,7 +105,7 @@ export async function restoreDropped(
     await session.query('BEGIN');
     const reason = await takenBack(session, () => session.query(sql));
     await session.query('COMMIT');
-    if (reason !== null) late.push({ what, reason });
+    if (reason !== null) late.push(refusedBy(what, reason));
   }
   return { ...outcome, lacking: [...outcome.lacking, ...late] };
 }
@@ -218,12 +224,12 @@ async function run(
       } catch (error) {
         const reason = session.refusal(error);
         if (reason === null) throw error;
-        return { what, reason };
+        return refusedBy(what, reason);
       }
       continue;
     }
     const reason = await takenBack(session, () => session.query(sql));
-    if (reason !== null) lacking.push({ what, reason });
+    if (reason !== null) lacking.push(refusedBy(what, reason));
     else if (as !== undefined) lacking.push({ what, reason: `${as} had given them, and now the owner has` });
   }
   return null;

@@ -1,5 +1,6 @@
 import type { Conflict, TableCounts } from './compare.ts';
 import type { BroughtBack } from './outcome.ts';
+import type { Problem } from './undo-table.ts';
 
 /** Counts and conflicts as the API and `holdfast undo --json` give them. */
 export function countsJson({ table, putBack, setBack, removed, already, conflicts }: TableCounts) {
@@ -8,6 +9,10 @@ export function countsJson({ table, putBack, setBack, removed, already, conflict
 
 export function conflictJson({ table, undoing, kind, before, after, current }: Conflict) {
   return { table, undoing: UNDOING[undoing], kind, before, after, current };
+}
+
+export function problemJson({ table, reason, forceable }: Problem) {
+  return { table, reason, ...(forceable === true ? { forceable } : {}) };
 }
 
 /** Of the undo of a DROP; of all others nothing, rather than no fields. */

@@ -27,13 +27,19 @@ export type UndoOutcome =
       readonly step: UndoStep;
       readonly table: string | null;
       readonly reason: string;
+      /** The same for those who may not see rows, where the reason has the server's words, which may have values of them. */
+      readonly bareReason?: string;
       readonly sqlstate: string | null;
     };
 
 export interface BroughtBack {
   readonly objects: readonly { readonly kind: string; readonly schema: string; readonly name: string }[];
   /** What is not back, or not as it was, although all else is. */
-  readonly lacking: readonly { readonly what: string; readonly reason: string }[];
+  readonly lacking: readonly {
+    readonly what: string;
+    readonly reason: string;
+    readonly bareReason?: string;
+  }[];
   /** What was known beforehand to come back otherwise than it was. */
   readonly notes: readonly string[];
 }

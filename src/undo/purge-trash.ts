@@ -14,6 +14,8 @@ export interface PurgeTrash {
   /** Opens a connection to this database, as a role that may drop what is in its trash. */
   connect(database: string): Promise<UndoSession & { close(): Promise<void> }>;
   readonly wanted: (id: string, createdAtMs: number) => boolean;
+  /** Ids that are looked at though nothing marks them: those of before there were marks. */
+  readonly named?: readonly string[];
   /** With which the manifests have to be signed; null where they are only listed. */
   readonly keys: TrustedKeys | null;
   /** Whether those that are asked about stay. */
@@ -66,6 +68,7 @@ export async function purgeTrash(request: PurgeTrash): Promise<TrashPurged> {
       wanted,
       (folder) => readTrusted(request, folder),
       fail,
+      request.named,
     )) {
       const { database } = snapshot.manifest.session;
       if (!sessions.has(database)) {

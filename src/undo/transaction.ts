@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { REFUSED } from '../trash/restore.ts';
 import { type Progress, UndoEnded, type UndoOutcome, type UndoStep } from './outcome.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
 
@@ -96,10 +97,11 @@ async function commit(session: UndoSession, where: Whereabouts): Promise<void> {
 function outcomeOf(error: unknown, { step, table }: Whereabouts): UndoEnded['outcome'] {
   if (error instanceof UndoEnded) return error.outcome;
   if (error instanceof UndoQueryError) {
-    const { message, detail, sqlstate, schema, table: name } = error.refusal;
+    const { message, detail, sqlstate, schema, table: name, constraint } = error.refusal;
     const at = name === null ? table : `${schema}.${name}`;
     const reason = detail === null ? message : `${message}: ${detail}`;
-    return { kind: 'failed', step, table: at, reason, sqlstate } satisfies UndoOutcome;
+    const bareReason = constraint === null ? REFUSED : `${REFUSED} by the constraint ${constraint}`;
+    return { kind: 'failed', step, table: at, reason, bareReason, sqlstate } satisfies UndoOutcome;
   }
   if (error instanceof HoldfastError && error.code.startsWith('BLOB')) {
     const reason = error.detail === undefined ? error.message : `${error.message}: ${error.detail}`;

@@ -5,6 +5,7 @@ import { markEmptied, purgedAtMs } from '../snapshot/snapshots.ts';
 import { madeAnew } from '../trash/made-anew.ts';
 import {
   obstacles,
+  REFUSED,
   type RestoreConflict,
   type RestoreOptions,
   type RestoreOutcome,
@@ -74,7 +75,7 @@ export async function undoDrop(
   const lacking = [...outcome.dropped.lacking];
   for (const { sql, what } of stepsAfter(all)) {
     const reason = await doAfterwards(session, sql);
-    if (reason !== null) lacking.push({ what, reason });
+    if (reason !== null) lacking.push({ what, reason, bareReason: REFUSED });
   }
   return { ...outcome, dropped: { ...outcome.dropped, lacking } };
 }
@@ -87,8 +88,15 @@ async function restoreAndKeep(
 ): Promise<RestoreOutcome> {
   const restored = await restoreKept(trashSession(session), dropped, options, own.id);
   if (restored.kind === 'none') {
-    const reason = `what the undo changes could not be brought back again, because ${restored.reason}; undo without a snapshot of it`;
-    refuse({ table: '', reason });
+    const [what, advice] = [
+      'what the undo changes could not be brought back again',
+      'undo without a snapshot of it',
+    ];
+    refuse({
+      table: '',
+      reason: `${what}, because ${restored.reason}; ${advice}`,
+      bareReason: `${what}; ${advice}`,
+    });
   }
   const { outcome, kept } = restored;
   if (kept !== null && outcome.kind === 'restored') await own.finish(await droppedOf(session, kept));
@@ -192,7 +200,7 @@ async function demandDatabase(
 }
 
 function refuseFor(conflicts: readonly RestoreConflict[]): never {
-  refuse(...conflicts.map(({ what, reason }) => ({ table: what, reason })));
+  refuse(...conflicts.map(({ what, ...why }) => ({ table: what, ...why })));
 }
 
 function broughtBack(

@@ -45,6 +45,8 @@ export interface KeyColumn {
 export interface Problem {
   readonly table: string;
   readonly reason: string;
+  /** The same for those who may not see rows, where the reason has the server's words, which may have values of them. */
+  readonly bareReason?: string;
   /** It is no matter of what can be done, and may be forced. */
   readonly forceable?: true;
 }

@@ -6,6 +6,7 @@ import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
 import { StoredSnapshots } from '../../src/admin/stored-snapshots.ts';
 import { makeToken, type Scope, type Token } from '../../src/admin/tokens.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
+import { RequestKeys } from '../../src/approval/request-keys.ts';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { AuditQuery } from '../../src/audit/query.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
@@ -14,6 +15,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { NO_WEBHOOKS } from '../../src/config/webhooks.ts';
 import { PreviewResults } from '../../src/preview/results.ts';
+import { RowSetSeal } from '../../src/preview/row-set-seal.ts';
 import { StoredRestraints } from '../../src/restraint/restraints.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { analysis, decision } from '../audit/statements.ts';
@@ -37,6 +39,7 @@ export class AdminUnderTest {
   /** Keeps what is made beside the tokens of the tests. */
   readonly principals: TokensAdmin = {
     list: () => this.tokens,
+    madeWith: () => [],
     create: async ({ name, scopes, expiresAtMs, ...lists }) => {
       this.#failTokens();
       if (this.tokens.some((token) => token.name === name))
@@ -51,6 +54,7 @@ export class AdminUnderTest {
       const index = this.tokens.findIndex((token) => token.name === name);
       if (index < 0) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
       this.tokens.splice(index, 1);
+      return [];
     },
   };
   /** Tokens cannot be stored while this is set. */
@@ -84,9 +88,12 @@ export class AdminUnderTest {
     const { metrics } = this;
     this.store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
     this.audit = await StoredAuditLog.open({ store: this.store, metrics, log });
-    this.approvals = await StoredApprovalDesk.open({ store: this.store, metrics, log });
+    this.approvals = await StoredApprovalDesk.open({
+      ...{ store: this.store, metrics, log },
+      keys: new RequestKeys(Buffer.alloc(32)),
+    });
     const { store, audit } = this;
-    this.previews = new PreviewResults(store, log);
+    this.previews = new PreviewResults(store, log, new RowSetSeal(Buffer.alloc(32)));
     this.restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: null });
     this.#query = new AuditQuery({ store: this.store, log: this.audit });
     this.#blobs = new DirectoryBlobStore(join(folder.path, 'snapshots'));

@@ -34,7 +34,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
 };
 
 /** These need a database or a damaged snapshot, and are met in test/admin/snapshots.test.ts and test/undo. */
-const ELSEWHERE = /^\S+ \/v1\/(snapshots|trash)\b.* (404|409|422|502|503)$|\/preview (404|503)$/;
+const ELSEWHERE = /^\S+ \/v1\/(snapshots|trash)\b.* (404|409|422|502|503)$|\/preview (404|409|503)$/;
 
 let admin: AdminUnderTest;
 let all: string;

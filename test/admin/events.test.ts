@@ -113,6 +113,8 @@ it('GET /v1/whoami says who asks', async () => {
     scopes: ['metrics:read'],
     roles: [],
     groups: [],
+    person: 'prometheus',
+    subject: null,
     expires_at: null,
   });
 });

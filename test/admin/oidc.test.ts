@@ -118,7 +118,20 @@ describe('a token of the issuer', () => {
 
   it('is of the same person as a token or a role of that name', async () => {
     const principal = await verifier.verify(await issuer.token());
-    expect(principal).toMatchObject({ name: 'oidc:anna', person: 'anna' });
+    expect(principal).toMatchObject({ name: 'oidc:anna', person: 'anna', subject: `${issuer.url} anna` });
+  });
+
+  it('by a name that may change or be shared is told apart by its subject', async () => {
+    const byMail = new OidcVerifier(settings({ nameClaim: 'email' }));
+    const of = async (email: string, sub: string | undefined) =>
+      await byMail.verify(await issuer.token({ email, ...{ sub } } as JWTPayload));
+    expect(await of('anna', '7')).toMatchObject({
+      ...{ name: 'oidc:anna (7)', person: 'anna', subject: `${issuer.url} 7` },
+    });
+    expect((await of('anna', '8'))?.name).toBe('oidc:anna (8)');
+    expect((await of('anna', '8) (9'))?.name).toBe('oidc:anna (8%29%20%289)');
+    expect(await of('anna', undefined), 'nobody could tell who it is').toBeNull();
+    expect(await of('anna', 'a\u001b[2J')).toBeNull();
   });
 
   it('with no role that is known may do nothing', async () => {

@@ -42,6 +42,7 @@ const ROUTES: readonly [
   ['GET', '/v1/approvals', 'approval:read', 200],
   ['GET', '/v1/approvals/apr_0', 'approval:read', 404],
   ['GET', '/v1/approvals/apr_0/preview', 'approval:read', 404],
+  ['POST', '/v1/approvals/apr_0/preview', 'approval:write', 404],
   ['GET', '/v1/approvals/apr_0/statement', 'approval:read', 404],
   ['POST', '/v1/approvals/apr_0/approve', 'approval:write', 404],
   ['POST', '/v1/approvals/apr_0/deny', 'approval:write', 404, { comment: 'no' }],
@@ -198,7 +199,7 @@ describe('whoever may make tokens', () => {
     const list = await admin.ask('GET', '/v1/tokens', all);
     expect(list.body.items.map(({ name }: { name: string }) => name)).toEqual(['ops', 'bot']);
     expect(list.text).not.toMatch(/hf_|sha256|[0-9a-f]{64}/);
-    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot' });
+    expect((await admin.ask('DELETE', '/v1/tokens/bot', all)).body).toEqual({ revoked: 'bot', with_it: [] });
     expect((await admin.ask('GET', '/v1/audit', body.token)).status).toBe(401);
   });
 });

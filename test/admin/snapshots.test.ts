@@ -148,6 +148,38 @@ describe.each([15, 18] as const)('snapshots over HTTP, on PostgreSQL %i', (versi
     expect(text + refused.text).not.toContain('newer');
   });
 
+  it('keep what the database says of rows from whoever may not see them', async () => {
+    const token = gateway.addToken('undoer', { scopes: ['undo:write'] });
+    const undo = async (...as: string[]) =>
+      await gateway.http(`/v1/snapshots/${deleted}/undo`, {
+        ...{ method: 'POST', body: { dry_run: true } },
+        ...(as[0] === undefined ? {} : { token: as[0] }),
+      });
+    const refusals = [
+      [`alter table item add constraint no_seven check (name <> 'item 7') not valid`, '23514', 'no_seven'],
+      [
+        `create function shout() returns trigger language plpgsql as $$
+           begin raise exception 'the row of % is not to come back', new.name; end $$;
+         create trigger shout before insert on item for each row execute function shout()`,
+        'P0001',
+        '',
+      ],
+    ] as const;
+    for (const [sql, sqlstate, constraint] of refusals) {
+      await postgres.sql(sql);
+      const whole = await undo();
+      expect(whole).toMatchObject({ status: 502, body: { sqlstate } });
+      expect(whole.text).toContain('item 7');
+      const bare = await undo(token);
+      expect(bare).toMatchObject({ status: 502, body: { sqlstate, problems: [{ step: 'apply' }] } });
+      expect(bare.text).toContain('snapshot:rows');
+      expect(bare.text).toContain(constraint);
+      expect(bare.text).not.toContain('item 7');
+      await postgres.sql('alter table item drop constraint if exists no_seven');
+    }
+    await postgres.sql('drop function shout() cascade');
+  });
+
   it('are undone, if nothing is in the way or it is said what to do about it', async () => {
     const refused = await post(`/v1/snapshots/${updated}/undo`);
     expect(refused).toMatchObject({
@@ -265,5 +297,36 @@ it('undo over HTTP says what to set where it is not configured', async () => {
     expect(await fixture.preciousRows()).toBe(9);
   } finally {
     await fixture.stop();
+  }
+});
+
+it('the undo of a change of type keeps values from whoever may not see rows', async () => {
+  const postgres = await startPostgres({ version: 18 });
+  const gateway = await startGateway({
+    upstreamPort: postgres.port,
+    policy: 'mode: protect\nrules: [{ name: all, match: { role: ["*"] }, action: snapshot }]\n',
+    environment: { HOLDFAST_SNAPSHOTS_TAKEN: 'on', HOLDFAST_UNDO_CONNECTION: postgres.url('') },
+  });
+  try {
+    await postgres.sql('create table price (id int primary key, of int); insert into price values (1, 12)');
+    const client = await RawClient.open(gateway.port);
+    await client.query('alter table price alter of type numeric');
+    await client.terminate();
+    await postgres.sql(`insert into price values (704170, 1.5)`);
+    const { items } = (await gateway.http('/v1/snapshots')).body as { items: { id: string }[] };
+    const path = `/v1/snapshots/${items[0]!.id}/undo`;
+    const whole = await gateway.http(path, { method: 'POST', body: {} });
+    expect(whole).toMatchObject({ status: 409, body: { type: 'urn:holdfast:problem:undo-refused' } });
+    expect(whole.text).toContain('704170');
+    const token = gateway.addToken('undoer', { scopes: ['undo:write'] });
+    const bare = await gateway.http(path, { method: 'POST', body: {}, token });
+    expect(bare).toMatchObject({
+      status: 409,
+      body: { problems: [{ reason: expect.stringContaining('snapshot:rows') }] },
+    });
+    expect(bare.text).not.toContain('704170');
+  } finally {
+    await gateway.stop();
+    await postgres.stop();
   }
 });

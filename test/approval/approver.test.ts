@@ -23,7 +23,14 @@ describe('somebody owns a role', () => {
 });
 
 describe('somebody with two names', () => {
-  const vote = { principal: 'one', person: 'ana', verdict: 'approve', atMs: 0, comment: null } as const;
+  const vote = {
+    principal: 'one',
+    person: 'ana',
+    subject: null,
+    verdict: 'approve',
+    atMs: 0,
+    comment: null,
+  } as const;
   const asked = { role: 'app', binding: BINDING, approvers: null, state: 'pending' } as const;
   const approval = { ...asked, votes: [{ ...vote, breakGlass: false }] };
   const two = person('two', null, { person: 'ana' });
@@ -37,6 +44,18 @@ describe('somebody with two names', () => {
     );
     expect(whyNotApprove(approval, person('one', null, { person: 'ana' }))).toBeNull();
     expect(whyNotApprove(approval, person('ben'))).toBeNull();
+  });
+
+  it('is known by their subject, whatever they are called by now', () => {
+    const known = { ...approval, votes: [{ ...approval.votes[0]!, subject: 'i 7' }] };
+    const asks = (by: string, who: string, subject: string | null) =>
+      whyNotApprove(known, person(by, null, { person: who, subject }));
+    expect(asks('bella', 'bella', 'i 7')).toBe(
+      'bella is the same person as one, who has approved it already: their issuer knows both as one',
+    );
+    expect(asks('bella', 'bella', 'j 7')).toBeNull();
+    expect(asks('other', 'ana', 'i 8'), 'another of that name').toBeNull();
+    expect(asks('other', 'ana', null), 'who may be the same').toMatch(/is the same person as one/);
   });
 
   it('may break the glass, and hear what has been decided', () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Asked, NewApproval } from '../../src/approval/approval.ts';
 import { StoredApprovalDesk } from '../../src/approval/desk.ts';
+import { RequestKeys } from '../../src/approval/request-keys.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
@@ -14,6 +15,7 @@ import { BINDING, hold, person, wanted } from './wanted.ts';
 const SAID = { by: 'ops', comment: 'checked with Ana' };
 const OPS = person(SAID.by, SAID.comment);
 const log = createLogger('silent');
+const keys = new RequestKeys(Buffer.alloc(32, 1));
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let store: FaultyStore;
@@ -24,7 +26,7 @@ beforeEach(async () => {
   folder = await temporaryFolder();
   store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
   metrics = new Metrics();
-  desk = await StoredApprovalDesk.open({ store, metrics, log });
+  desk = await StoredApprovalDesk.open({ store, metrics, log, keys });
 });
 afterEach(async () => {
   store.failing = false;
@@ -206,7 +208,7 @@ describe('the desk', () => {
 
   it('abandons what an earlier run left pending without a key', async () => {
     const held = await hold(desk);
-    const next = await StoredApprovalDesk.open({ store, metrics: new Metrics(), log });
+    const next = await StoredApprovalDesk.open({ store, metrics: new Metrics(), log, keys });
     expect((await next.get(held.id)).state).toBe('abandoned');
     await expect(next.decide(held.id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
   });
@@ -294,17 +296,69 @@ describe('a ticket', () => {
     await desk.decide(held.id, 'approve', person('ana'));
     await desk.close();
     expect(await held.outcome).toMatchObject({ kind: 'failed', error: { code: 'SHUTTING_DOWN' } });
-    desk = await StoredApprovalDesk.open({ store, metrics, log });
+    desk = await StoredApprovalDesk.open({ store, metrics, log, keys });
     expect(desk.pending).toBe(1);
     await desk.decide(held.id, 'approve', person('ben'));
     expect(await ask({ approvalsNeeded: 2 })).toMatchObject({ kind: 'granted', approval: { id: held.id } });
+  });
+
+  describe('is known again by what only this installation can compute', () => {
+    // As the session makes it: anybody could, for each password that they try.
+    const hashed = {
+      ...binding,
+      key: createHash('sha256').update("alter role app password 'hunter2'").digest('hex'),
+    };
+    const restart = async (secret: RequestKeys) => {
+      await desk.close();
+      desk = await StoredApprovalDesk.open({ store, metrics, log, keys: secret });
+    };
+
+    it('and not by the hash of what was sent', async () => {
+      const id = await idOf(ask({ binding: hashed }));
+      const row = (await store.approval(id))!;
+      expect(row.bindingKey).toMatch(/^[0-9a-f]{8}:[0-9a-f]{64}$/);
+      expect(JSON.stringify(row)).not.toContain(hashed.key);
+    });
+
+    it('where an earlier version has stored the hash, pending and granted', async () => {
+      const [pending, granted, over] = [
+        await idOf(ask({ binding: hashed })),
+        await idOf(ask({ binding: { ...hashed, key: 'granted' } })),
+        await idOf(ask({ binding: { ...hashed, key: 'over' } })),
+      ];
+      await desk.decide(granted, 'approve', OPS);
+      await desk.decide(over, 'deny', OPS);
+      const plain = { [pending]: hashed.key, [granted]: 'granted', [over]: 'over' };
+      // Every key begins with nothing, so that no other is taken away.
+      await store.renewKeys(
+        '',
+        Object.entries(plain).map(([id, key]) => ({ id, key })),
+      );
+      expect((await store.approval(pending))?.bindingKey).toBe(hashed.key);
+      await restart(keys);
+      expect(await idOf(ask({ binding: hashed }))).toBe(pending);
+      expect(await ask({ binding: { ...hashed, key: 'granted' } })).toMatchObject({
+        kind: 'granted',
+        approval: { id: granted },
+      });
+      expect((await store.approval(over))?.bindingKey, 'nobody needs it').toBeNull();
+      for (const id of [pending, granted, over])
+        expect(JSON.stringify(await store.approval(id))).not.toContain(`"${plain[id]}"`);
+    });
+
+    it('and ends where the secret is another one, to be asked for anew', async () => {
+      const id = await idOf(ask({ binding: hashed }));
+      await restart(new RequestKeys(Buffer.alloc(32, 2)));
+      expect((await desk.get(id)).state).toBe('abandoned');
+      expect(await idOf(ask({ binding: hashed }))).not.toBe(id);
+    });
   });
 
   it('that has run out of time is so after a restart too', async () => {
     const id = await idOf(ask({ timeoutMs: 30 }));
     await desk.close();
     await new Promise((resolve) => setTimeout(resolve, 40));
-    desk = await StoredApprovalDesk.open({ store, metrics, log });
+    desk = await StoredApprovalDesk.open({ store, metrics, log, keys });
     await expect(desk.decide(id, 'approve', OPS)).rejects.toMatchObject({ code: 'CONFLICT' });
     expect((await desk.get(id)).state).toBe('timeout');
   });
@@ -362,7 +416,7 @@ describe('a ticket', () => {
   });
 
   it('may change as many rows as those who approved were shown, or about as many', async () => {
-    desk.takeRowsFrom(async () => 100);
+    desk.takeRowsFrom(async () => ({ rows: 100, set: null }));
     for (const [rows, kind] of [
       [90, 'granted'],
       [110, 'granted'],
@@ -372,7 +426,10 @@ describe('a ticket', () => {
     ] as const) {
       const request = { binding: { ...binding, key: `of ${rows}` } };
       await desk.decide(await idOf(ask(request)), 'approve', OPS);
-      const again = await ask({ ...request, countRows: async () => rows });
+      const again = await ask({
+        ...request,
+        findRows: async () => (rows === null ? null : { rows, set: null }),
+      });
       expect([rows, again.kind]).toEqual([rows, kind]);
       if (again.kind === 'answered') expect((await desk.get(again.id)).drift).toHaveLength(1);
     }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { ApprovalRetention } from '../../src/approval/retention.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
@@ -33,6 +33,13 @@ it('drops approvals that were over long ago, however many there are, and goes on
     expect(await count()).toBe(450);
     await retention.sweep();
     expect(await count()).toBe(1);
+    // A clock that is a year ahead for a moment makes nothing old.
+    await store.insertApproval(approvalRow('apr_new'));
+    await store.resolveApproval('apr_new', { state: 'denied', atMs: Date.now(), by: 'ana', comment: null });
+    const wall = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * DAY_MS);
+    await retention.sweep();
+    wall.mockRestore();
+    expect(await count()).toBe(2);
     expect(logged.join()).toContain('"approvals":449');
   } finally {
     await retention.close();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openKeyFile, readKeyFile } from '../../src/audit/key-file.ts';
 import { AuditRetention } from '../../src/audit/retention.ts';
 import { signCut, signHead } from '../../src/audit/signed-head.ts';
@@ -72,6 +72,14 @@ describe('records that are older than they are kept', () => {
     audit.log.finish(entry());
     await audit.stop();
     expect(await audit.verify()).toMatchObject({ lastSeq: 41, faultCount: 0 });
+  });
+
+  it('stay where the clock of the machine is a year ahead for a moment', async () => {
+    await writeDays(2);
+    const wall = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * DAY_MS);
+    await keepDays(5).finally(() => wall.mockRestore());
+    await audit.stop();
+    expect(await audit.verify()).toMatchObject({ cut: null, records: 20, faultCount: 0 });
   });
 
   it('stay where nothing is old', async () => {

@@ -1,5 +1,7 @@
-import { expect, it } from 'vitest';
-import { clockOf } from '../../src/base/clock.ts';
+import { afterEach, expect, it, vi } from 'vitest';
+import { agreedMs, clockOf, nowMs } from '../../src/base/clock.ts';
+
+afterEach(() => void vi.restoreAllMocks());
 
 it('follows the clock of the machine forwards once it stays ahead, and never runs backwards', () => {
   let elapsed = 0;
@@ -29,4 +31,14 @@ it('follows the clock of the machine forwards once it stays ahead, and never run
   expect(pass(20_000)).toBe(4_773_500.25);
   expect(pass(1000, -31_535_999_000)).toBe(4_774_500.25);
   expect(pass(60_000)).toBe(4_834_500.25);
+});
+
+it('what is dropped for being old is so by both clocks, whichever of them is wrong', () => {
+  const wallMs = Date.now();
+  const wall = vi.spyOn(Date, 'now');
+  wall.mockReturnValue(wallMs + 31_536_000_000);
+  expect(agreedMs()).toBeLessThanOrEqual(nowMs());
+  // The process began with a clock that was ahead, which has been set right since.
+  wall.mockReturnValue(wallMs - 31_536_000_000);
+  expect(agreedMs()).toBe(wallMs - 31_536_000_000);
 });

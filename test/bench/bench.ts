@@ -74,10 +74,11 @@ try {
   const random = new Random(seed);
   const loadBefore = loadavg()[0]!;
   const samples = new Map(points.map((point) => [point, {} as Record<string, Sample[]>]));
-  // The first seconds of a process are its compiler's.
-  for (const protocol of PROTOCOLS) {
-    for (const target of targets)
-      await measure(target, { workload: 'select', protocol, clients: 8 }, 2, seed);
+  // The first seconds of a process are its compiler's, and those of each kind of statement.
+  for (const workload of new Set(points.map((point) => point.workload))) {
+    for (const protocol of PROTOCOLS) {
+      for (const target of targets) await measure(target, { workload, protocol, clients: 8 }, 2, seed);
+    }
   }
   for (let round = 1; round <= Number(options.rounds); round++) {
     for (const point of random.shuffled(points)) {

@@ -1,4 +1,4 @@
-import { fsyncSync } from 'node:fs';
+import { fstatSync, fsyncSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,17 +14,26 @@ beforeEach(async () => {
 });
 afterEach(() => folder.remove());
 
-/** Puts so many at once on a disk that is slow to sync, and tells how many syncs waited at the same time. */
-async function put(count: number): Promise<{ now: number; aside: number; atOnce: number }> {
-  const told = { now: 0, aside: 0, atOnce: 0 };
+/**
+ * Puts so many at once on a disk that is slow to sync, and tells how many syncs waited at the same time, and how many
+ * were of a file with its bytes; the others are of folders.
+ */
+async function put(count: number): Promise<{ now: number; aside: number; atOnce: number; whole: number }> {
+  const told = { now: 0, aside: 0, atOnce: 0, whole: 0 };
   let waiting = 0;
+  const note = (descriptor: number) => {
+    const facts = fstatSync(descriptor);
+    if (facts.isFile() && facts.size > 0) told.whole++;
+  };
   const files = waitingFiles(() => count > 1, {
     now: (descriptor) => {
       told.now++;
+      note(descriptor);
       fsyncSync(descriptor);
     },
     aside: async (descriptor) => {
       told.aside++;
+      note(descriptor);
       told.atOnce = Math.max(told.atOnce, ++waiting);
       await sleep(2);
       fsyncSync(descriptor);
@@ -39,12 +48,18 @@ async function put(count: number): Promise<{ now: number; aside: number; atOnce:
 }
 
 it('one put waits where it is', async () => {
-  expect(await put(1)).toMatchObject({ aside: 0, atOnce: 0 });
+  const { now, aside, whole } = await put(1);
+  expect(aside).toBe(0);
+  expect(whole).toBe(1);
+  // Its name is in a folder, which is synced as well.
+  expect(now).toBeGreaterThan(1);
 });
 
 it('several puts wait for the disk side by side', async () => {
-  const { now, atOnce } = await put(10);
+  const { now, aside, atOnce, whole } = await put(10);
   expect(now).toBe(0);
+  expect(whole).toBe(10);
+  expect(aside).toBeGreaterThan(10);
   expect(atOnce).toBeGreaterThanOrEqual(10);
 });
 

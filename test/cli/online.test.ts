@@ -38,7 +38,7 @@ describe('approvals', () => {
     const { code, out } = await holdfast(['approvals'], { env: admin.env });
     expect(code).toBe(0);
     expect(admin.asked[0]).toMatchObject({
-      url: '/v1/approvals?state=pending',
+      url: '/v1/approvals?state=pending&spread=role&limit=1000',
       authorization: 'Bearer sesame',
     });
     expect(out).toBe(
@@ -48,6 +48,33 @@ describe('approvals', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('goes on where a list has ended, and says how', async () => {
+    const list = async (...args: string[]) => {
+      const { err } = await holdfast(['approvals', ...args], { env: admin.env });
+      return [admin.asked.at(-1)!.url, err];
+    };
+    admin.answerWith(() => ({ body: { items: [APPROVAL], next: 'ap_1' } }));
+    expect(await list()).toEqual([
+      '/v1/approvals?state=pending&spread=role&limit=1000',
+      expect.stringContaining('of the roles that wait for most'),
+    ]);
+    expect(await list('--cursor', 'ap_1', '--limit', '5')).toEqual([
+      '/v1/approvals?state=pending&limit=5&cursor=ap_1',
+      expect.stringContaining('--cursor ap_1 goes on'),
+    ]);
+    expect(await list('--state', 'all')).toEqual([
+      '/v1/approvals',
+      expect.stringContaining('--cursor ap_1 goes on'),
+    ]);
+  });
+
+  it('counts who has approved by heads, whatever their names have in them', async () => {
+    const body = { ...APPROVAL, approvals_needed: 2, approved_by: ['Smith, Anna'] };
+    admin.answerWith(({ url }) => (url.endsWith('/preview') ? { status: 404, body: {} } : { body }));
+    const { out } = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(out).toMatch(/approvals +1 of 2 \(Smith, Anna\)/);
   });
 
   it('shows one, with what is known of what it would do and what is not', async () => {
@@ -94,6 +121,51 @@ describe('approvals', () => {
     );
     const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
     expect(JSON.parse(json.out)).toMatchObject({ id: 'ap_1', preview: { state: 'ready' } });
+  });
+
+  it('shows rows as they are and as they would be, and what is kept from whoever looks', async () => {
+    const column = (name: string, changes: object = {}) => ({
+      name,
+      masked: false,
+      withheld: null,
+      ...changes,
+    });
+    const sample = {
+      ...{ kind: 'rows', table: 'orders', after: 'computed', after_reason: null, more: true },
+      columns: [
+        ...[column('id'), column('note'), column('card', { masked: true })],
+        ...[column('total', { withheld: 'parameters' }), column('tax', { withheld: 'mask' })],
+      ],
+      rows: [
+        { before: ['1', 'a\u001b[2J', null, '5', '6'], after: ['1', null, null, null, null] },
+        { before: ['2', 'NULL', null, '5', '6'], after: ['2', '(masked)', null, null, null] },
+      ],
+    };
+    const preview = { rows: { kind: 'exact', rows: 12 }, sample };
+    admin.answerWith(({ url }) => ({
+      body: url.endsWith('/preview') ? { state: 'ready', preview } : APPROVAL,
+    }));
+    const show = async () => (await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env })).out;
+    expect(await show()).toContain(`
+rows of orders, 2 of more, as they are → as they would be:
+  id  note                 card      total                  tax
+  1   a\\x1b[2J → NULL      (masked)  5 → (from parameters)  6 → (masked)
+  2   "NULL" → "(masked)"  (masked)  5 → (from parameters)  6 → (masked)
+`);
+    Object.assign(sample, {
+      after: 'removed',
+      more: false,
+      rows: [{ before: ['1', 'a', null, '5', '6'], after: null }],
+    });
+    expect(await show()).toContain(`
+rows of orders, all 1, would be gone:
+  id  note  card      total  tax
+  1   a     (masked)  5      6
+`);
+    Object.assign(preview, { sample: { kind: 'unknown', reason: 'a table is locked' } });
+    expect(await show()).toContain('\nrows: unknown, because a table is locked\n');
+    const json = await holdfast(['approvals', 'show', 'ap_1', '--json'], { env: admin.env });
+    expect(JSON.parse(json.out).preview.preview).toEqual(preview);
   });
 
   it('says what of a long statement is not shown, and how that ends', async () => {
@@ -268,12 +340,14 @@ describe('token', () => {
       expires_at: null,
     };
     admin.answerWith(({ method }) => ({
-      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot' },
+      body: method === 'GET' ? { items: [item], next: null } : { revoked: 'bot', with_it: ['ci', 'x'] },
     }));
     expect((await holdfast(['token'], { env: admin.env })).out).toBe(
-      'NAME  SOURCE  PERSON  SCOPES  ROLES  GROUPS  EXPIRES\nbot   store   ops     *       -      -       -\n',
+      'NAME  SOURCE  PERSON  SCOPES  ROLES  GROUPS  EXPIRES  ENDED\nbot   store   ops     *       -      -       -        -\n',
     );
-    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe('bot is revoked.\n');
+    expect((await holdfast(['token', 'revoke', 'b/t'], { env: admin.env })).out).toBe(
+      'bot is revoked, and with it what it has made: ci, x.\n',
+    );
     expect(admin.asked[1]).toMatchObject({ method: 'DELETE', url: '/v1/tokens/b%2Ft' });
   });
 });

@@ -398,13 +398,16 @@ describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (ve
   });
 
   // What is refused is a matter of reading, which is the same in all versions.
-  it.each(version === 18 ? HARMFUL : HARMFUL.slice(0, 12))('is refused where it %s', async (_, setup, text) => {
-    const name = await database(setup);
-    const client = await fixture.client({ database: name });
-    expect(why(await client.query(text))).toEqual([expect.stringContaining(REFUSED)]);
-    expect(await left(name)).toBe(10);
-    await client.terminate();
-  });
+  it.each(version === 18 ? HARMFUL : HARMFUL.slice(0, 12))(
+    'is refused where it %s',
+    async (_, setup, text) => {
+      const name = await database(setup);
+      const client = await fixture.client({ database: name });
+      expect(why(await client.query(text))).toEqual([expect.stringContaining(REFUSED)]);
+      expect(await left(name)).toBe(10);
+      await client.terminate();
+    },
+  );
 
   describe('however it comes', () => {
     let client: RawClient;

@@ -1,6 +1,9 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
+import { startGateway } from '../support/gateway.ts';
+import { scratchFolder } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
 import { errorsOf, type RawClient } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
@@ -64,6 +67,41 @@ describe('the policy of a running gateway', () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     fixture.gateway.assertAlive();
     expect(await sqlstate()).toBe('42501');
+  });
+
+  it('may come, as webhooks may, with the file that is put where it is looked for', async () => {
+    const folder = await scratchFolder('usual');
+    const gateway = await startGateway({
+      ...{ upstreamPort: fixture.postgres.port, policy: null, cwd: folder },
+    });
+    const reload = async (what: string) =>
+      await gateway.http(`/v1/${what}/reload`, { method: 'POST', body: {} });
+    try {
+      const builtIn = (await reload('policy')).body;
+      expect(await reload('webhooks')).toMatchObject({ status: 200, body: { items: [] } });
+      expect(gateway.log()).toContain('there is no file to read webhooks from');
+      expect(gateway.log()).not.toContain('the webhooks were read again');
+      mkdirSync(join(folder, 'config'));
+      writeFileSync(join(folder, 'config/policy.yaml'), BLOCKS);
+      const key = `whsec_${Buffer.alloc(32).toString('base64')}`;
+      const hook = `webhooks: [{ name: oncall, url: "http://127.0.0.1:1/", key: "${key}" }]\n`;
+      writeFileSync(join(folder, 'config/webhooks.yaml'), hook);
+      gateway.child.kill('SIGHUP');
+      const webhooks = async () => (await gateway.http('/v1/webhooks')).body as { items: object[] };
+      await eventually('the webhooks', async () =>
+        (await webhooks()).items.length === 1 ? null : 'there is none',
+      );
+      expect((await reload('policy')).body).not.toEqual(builtIn);
+      const lines = gateway.log().split('\n');
+      expect(lines.filter((line) => line.includes('the webhooks were read again'))).toHaveLength(1);
+      // What was once read and is gone ends nothing.
+      rmSync(join(folder, 'config'), { recursive: true });
+      for (const what of ['policy', 'webhooks']) expect((await reload(what)).status).toBe(422);
+      expect((await webhooks()).items).toMatchObject([{ name: 'oncall' }]);
+    } finally {
+      await gateway.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('is not to be had without a token', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { eventually } from '../support/process-facts.ts';
-import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
 const MANY = LIMITS.snapshotRowsLocked + 5_000;
@@ -141,6 +141,29 @@ describe.each([15, 18] as const)('a statement that changes very many rows of Pos
     expect(snapshot).toMatchObject({ tables: [{ before: { rows } }] });
     const columns = snapshot!.tables[0]!.columns.map(({ name }) => name);
     expect(columns).toEqual(change.includes('add column') ? ['id', 'note', 'c'] : ['id', 'note']);
+  });
+
+  it('can be cancelled while others have the table that it is to begin anew with', async () => {
+    const locking = await RawClient.open(taken.fixture.postgres.port);
+    await other.rows('begin; select from many where id = 10000 for update');
+    const deleted = client.query('delete from many where id > 0');
+    await untilItWaits();
+    const locked = locking.query('begin; lock table many');
+    await eventually('the lock is asked for', async () => {
+      const waiting = await other.rows(
+        `select count(*) from pg_locks where not granted and locktype = 'relation'`,
+      );
+      return waiting[0]![0] === '1' ? null : 'it is not';
+    });
+    await other.rows('rollback');
+    await locked;
+    await untilItWaits();
+    await cancel(taken.fixture.gateway.port, client.processId, client.secretKey);
+    expect(errorsOf(await deleted)).toMatchObject([{ C: '57014' }]);
+    await locking.query('rollback');
+    await locking.terminate();
+    expect(await rowsLeft()).toBe(MANY);
+    expect(await taken.all()).toEqual([]);
   });
 
   it.each(['read uncommitted', 'read committed'])(

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -54,6 +55,19 @@ describe('a statement of which policy wants a snapshot', () => {
 
   const auditOf = async (application: string, count = 1) =>
     await fixture.auditEvents((event) => event['application'] === application, count);
+
+  it('has neither its secret in the manifest nor a hash by which it could be guessed', async () => {
+    const client = await fixture.client();
+    const text = "update precious set note = 'n' where id = 1 and 'user=a password=hunter2' <> note";
+    await client.query(text);
+    await client.terminate();
+    const [manifest] = await snapshots();
+    const masked = text.replace('hunter2', '***');
+    expect(manifest?.statement).toMatchObject({
+      text: masked,
+      sha256: createHash('sha256').update(masked).digest('hex'),
+    });
+  });
 
   it('is captured, and its client reads what it would read directly', async () => {
     const client = await fixture.client({ application_name: 'captured' });

@@ -32,7 +32,10 @@ const PEOPLE = {
 type Person = keyof typeof PEOPLE;
 
 let fixture: DecisionFixture;
-const tokens = new Map<Person | 'one' | 'two' | 'puppet' | 'puppet of it', string>();
+const tokens = new Map<
+  Person | 'one' | 'two' | 'puppet' | 'puppet of it' | 'sock' | 'sock of puppet',
+  string
+>();
 
 beforeAll(async () => {
   fixture = await DecisionFixture.start(POLICY);
@@ -56,6 +59,8 @@ beforeAll(async () => {
   await make('two', PEOPLE.alice, one);
   const puppet = await make('puppet', { scopes: ['*'], groups: ['dba'] });
   await make('puppet of it', { ...WRITER, groups: ['security'] }, puppet);
+  await make('sock of puppet', { scopes: ['*'] }, puppet);
+  await make('sock', { scopes: ['*'], groups: ['security'] });
 });
 afterAll(async () => await fixture?.stop());
 
@@ -71,7 +76,7 @@ async function ticket(role: string, application = 'any'): Promise<string> {
 }
 
 const says = async (
-  who: Person | 'one' | 'two' | 'puppet' | 'puppet of it',
+  who: Person | 'one' | 'two' | 'puppet' | 'puppet of it' | 'sock' | 'sock of puppet',
   verb: 'approve' | 'deny' | 'break-glass',
   id: string,
   body: object = {},
@@ -182,15 +187,26 @@ describe('a rule that asks for two of a group', () => {
     expect(await says('puppet of it', 'approve', id)).toMatchObject(problem);
     const { body } = await fixture.gateway.http('/v1/tokens');
     const { items } = body as { items: { name: string; person: string; made_by: string | null }[] };
-    expect(items.filter(({ name }) => /puppet|tests|ana/.test(name))).toMatchObject([
+    expect(items.filter(({ name }) => /puppet|sock|tests|ana/.test(name))).toMatchObject([
       { name: 'tests', person: 'tests', made_by: null },
       { name: 'ana', person: 'ana', made_by: null },
       { name: 'puppet', person: 'tests', made_by: 'token:tests' },
       { name: 'puppet of it', person: 'tests', made_by: 'token:puppet' },
+      { name: 'sock of puppet', person: 'tests', made_by: 'token:puppet' },
+      { name: 'sock', person: 'tests', made_by: 'token:tests' },
     ]);
+    const ground = await fixture.gateway.http('/v1/tokens/puppet', {
+      method: 'DELETE',
+      token: tokens.get('sock of puppet')!,
+    });
+    expect(ground).toMatchObject({ status: 409, body: { detail: expect.stringContaining('with it') } });
     // That one of them is gone makes no two people of the others.
     const gone = await fixture.gateway.http('/v1/tokens/puppet', { method: 'DELETE' });
-    expect(gone.status).toBe(200);
+    expect(gone).toMatchObject({
+      status: 200,
+      body: { revoked: 'puppet', with_it: ['puppet of it', 'sock of puppet'] },
+    });
+    expect((await says('puppet of it', 'approve', id)).status).toBe(401);
     const before = fixture.gateway;
     await before.killHard();
     const next = await startGateway({
@@ -202,7 +218,8 @@ describe('a rule that asks for two of a group', () => {
       },
     });
     fixture.goesOnWith(next);
-    expect(await says('puppet of it', 'approve', id)).toMatchObject(problem);
+    expect((await says('puppet of it', 'approve', id)).status).toBe(401);
+    expect(await says('sock', 'approve', id)).toMatchObject(problem);
     expect((await says('ben', 'approve', id)).body).toMatchObject({ state: 'approved' });
   });
 

@@ -19,6 +19,8 @@ export class Receiver {
   location = '';
   /** How long an answer takes. */
   delayMs = 0;
+  /** No answer is given before this is settled. */
+  wait: Promise<void> = Promise.resolve();
   #server: Server | null = null;
   #port = 0;
 
@@ -45,11 +47,10 @@ export class Receiver {
         if (status !== 503) this.received.push(message);
         const headers = { location: this.location };
         if (status === 'cut') request.socket.destroy();
-        else
-          setTimeout(
-            () => response.writeHead(status, headers).end('secret words of the receiver'),
-            this.delayMs,
-          );
+        else {
+          const end = () => response.writeHead(status, headers).end('secret words of the receiver');
+          setTimeout(() => void this.wait.then(end), this.delayMs);
+        }
       });
     });
     await new Promise<void>((resolve) => this.#server!.listen(this.#port, '127.0.0.1', resolve));

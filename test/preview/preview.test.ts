@@ -191,7 +191,12 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     const hidden = [null, null, 'h', '2', null];
     expect(moved.sample).toMatchObject({ rows: Array(3).fill({ before: hidden, after: hidden }) });
     const refused = await of("UPDATE accounts SET salt = 'hushed', password = 'hushed'");
-    for (const preview of [commented, changed, found, moved, refused])
+    const given = await of('UPDATE accounts SET password = $1, owner = $2 WHERE id = $3', ['hushed', 'x', 2]);
+    expect(given.parameters).toEqual({ count: 3, values: ['***', 'x', '2'] });
+    expect(given.sample).toMatchObject({
+      rows: [{ before: ['2', null, 'h', '2', 'ann'], after: ['2', null, 'h', '2', 'x'] }],
+    });
+    for (const preview of [commented, changed, found, moved, refused, given])
       expect(JSON.stringify(preview)).not.toMatch(/hushed|old|s1/);
   });
 

@@ -23,6 +23,9 @@ const LOG = 'CREATE TABLE log (a int); INSERT INTO log VALUES (0)';
 const T = `CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 2); ${LOG}`;
 const NOTES = `CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN UPDATE x.log SET a = a + 1; RETURN coalesce(new, old); END $$`;
+/** Its row of pg_class says so, and another trigger leaves that as it is. */
+const HAD_TRIGGERS = `CREATE TRIGGER z BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+  DROP TRIGGER z ON t`;
 const P = 'CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1), (2)';
 const C = `CREATE TABLE c (p int REFERENCES p ON DELETE CASCADE ON UPDATE CASCADE, k int) PARTITION BY LIST (k);
   CREATE TABLE c1 PARTITION OF c FOR VALUES IN (1); INSERT INTO c VALUES (1, 1)`;
@@ -226,8 +229,15 @@ const SINCE: readonly Omit<Race, 'onlyBeforeCapture'>[] = [
     reason: 'it changed table',
   },
   {
+    name: 'the first trigger of a table is new',
+    setup: `${T}; ${NOTES}`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    change: 'CREATE TRIGGER f AFTER DELETE ON t FOR EACH ROW EXECUTE FUNCTION f()',
+    reason: 'was altered meanwhile',
+  },
+  {
     name: 'a trigger that is new writes to a table that is new',
-    setup: T,
+    setup: `${T}; ${HAD_TRIGGERS}`,
     statement: 'DELETE FROM t WHERE id = 1',
     change: `CREATE TABLE noted (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN INSERT INTO x.noted VALUES (1); RETURN old; END $$;

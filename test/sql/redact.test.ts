@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { AnalysisCache } from '../../src/sql/cache.ts';
 import { redact } from '../../src/sql/redact.ts';
+import { secretParameters } from '../../src/sql/secret-parameters.ts';
 import { seed } from './seed.ts';
 
 const cache = new AnalysisCache();
@@ -43,6 +44,69 @@ describe('what is masked', () => {
       "do $$ begin execute 'alter role x password ''***'''; end $$",
     ],
     ["update u set password = 'abc' where id = 1", "update u set password = '***' where id = 1"],
+    // Columns that are named as what holds a secret.
+    [
+      "insert into users (id, user_password, name) values (1, 'abc', 'ana'), (2, E'd', 'ben')",
+      "insert into users (id, user_password, name) values (1, '***', 'ana'), (2, E'***', 'ben')",
+    ],
+    [
+      "insert into public.keys as k (\"apiKey\", note) overriding system value values ('abc'::text, 'api key') on conflict do nothing",
+      "insert into public.keys as k (\"apiKey\", note) overriding system value values ('***'::text, 'api key') on conflict do nothing",
+    ],
+    [
+      "insert into t (token) select 'abc' from s where a = 'b'",
+      "insert into t (token) select '***' from s where a = 'b'",
+    ],
+    [
+      "insert into t (id, secret_key) values (1, 'x') on conflict (id) do update set access_token = 'abc', n = 'd'",
+      "insert into t (id, secret_key) values (1, 'x') on conflict (id) do update set access_token = '***', n = 'd'",
+    ],
+    [
+      "update t set note = 'a', (n, api_key) = ('b', 'abc'), m = 'c' where token_kind = 'd'",
+      "update t set note = 'a', (n, api_key) = ('b', '***'), m = 'c' where token_kind = 'd'",
+    ],
+    [
+      "merge into t using s on t.id = s.id when matched then update set client_secret = 'abc' when not matched then insert (id, client_secret) values (1, 'def')",
+      "merge into t using s on t.id = s.id when matched then update set client_secret = '***' when not matched then insert (id, client_secret) values (1, '***')",
+    ],
+    [
+      "with x as (insert into t (token) values ('abc') returning id) insert into u (n) values ('d')",
+      "with x as (insert into t (token) values ('***') returning id) insert into u (n) values ('d')",
+    ],
+    ["update t set password_hash = md5('abc')", "update t set password_hash = md5('***')"],
+    [
+      "update t set a = case when b then 'c' else 'd' end, e = f is distinct from 'g', token = 'abc'",
+      "update t set a = case when b then 'c' else 'd' end, e = f is distinct from 'g', token = '***'",
+    ],
+    // Functions that are given one.
+    [
+      "update t set h = crypt('abc', gen_salt('bf')) where id = 1",
+      "update t set h = crypt('***', gen_salt('bf')) where id = 1",
+    ],
+    [
+      "select id from t where h = public.crypt('abc', h)",
+      "select id from t where h = public.crypt('***', h)",
+    ],
+    [
+      "insert into t (x) values (pgp_sym_encrypt(to_json('a'::text)::text, 'abc', 'cipher-algo=aes256'))",
+      "insert into t (x) values (pgp_sym_encrypt(to_json('a'::text)::text, '***', 'cipher-algo=aes256'))",
+    ],
+    [
+      "do $$ begin insert into t (n, token) values ('a', 'abc'); end $$",
+      "do $$ begin insert into t (n, token) values ('a', '***'); end $$",
+    ],
+    // JSON.
+    [
+      `insert into t (j) values ('{"user": "ana", "password" : "a\\"b", "n": {"apiKey":"abc","pin_token": 1234}}')`,
+      `insert into t (j) values ('{"user": "ana", "password" : "***[4 characters]***", "n": {"apiKey":"***","pin_token": ***}}')`,
+    ],
+    [`select '[{"token":"it''s"}]'::jsonb`, `select '[{"token":"***[5 characters]***"}]'::jsonb`],
+    // Connection strings.
+    [
+      "select connect('host=h user_password=abc port=1')",
+      "select connect('host=h user_password=*** port=1')",
+    ],
+    ["select connect(user_password => 'abc')", "select connect(user_password => '***')"],
   ])('%s', async (text, masked) => {
     expect((await cache.analyzeText(text)).redacted).toBe(masked);
   });
@@ -53,6 +117,11 @@ describe('what is masked', () => {
     'select * from passwords where id = 1',
     "insert into mails values ('a@b.c')",
     "insert into urls values ('https://example.org/a')",
+    "insert into t (token_count, tokens, a) values ('1', '2', '3')",
+    "delete from api_tokens where kind = 'a'",
+    "update t set a = 'b' from tokens where token = 'c'",
+    'insert into t (token) values ($1)',
+    'select \'the token\' , \'["token"]\', \'{"tokens": "a"}\', \'{"token": null}\'',
   ])('nothing in %s', async (text) => {
     expect((await cache.analyzeText(text)).redacted).toBeNull();
   });
@@ -68,6 +137,15 @@ describe('what is masked', () => {
     const { problem, redacted } = await cache.analyzeText('alter role x password hunter2');
     expect(`${problem} ${redacted}`).not.toContain('hunter2');
   });
+});
+
+test.each([
+  ['insert into t (id, token, n) values ($1, $2::text, $3)', [2]],
+  ['update t set password = $1, n = $2 where token = $3', [1]],
+  ['update t set h = crypt($1, $2), pwd = lower($3) where id = $4', [1, 3]],
+  ['select $1', []],
+])('parameters that are secrets: %s', (text, numbers) => {
+  expect([...secretParameters(text)]).toEqual(numbers);
 });
 
 describe('a mask hides no code', () => {
@@ -142,6 +220,62 @@ describe('a mask hides no code', () => {
   test('what a PREPARE keeps for later tells it too', async () => {
     const { statements } = await cache.analyzeText("prepare p as select run(password => 'delete from p')");
     expect(statements[0]?.session[0]).toMatchObject({ kind: 'prepare', effects: { risk: 'critical' } });
+  });
+
+  test.each([
+    "insert into t (password, token) values ('a', 'b'), ('c', 'd')",
+    "insert into t (token) values ('a long one with blanks; and more')",
+    `insert into t (j) values ('{"password":"a","token":"b"}')`,
+    "update t set password = 'correct horse battery', api_key = 'b' where id = 1 returning id",
+  ])('but what is only stored makes it no more dangerous: %s', async (text) => {
+    const { redacted, risk } = await cache.analyzeText(text);
+    expect(redacted).toContain('***');
+    expect(risk).not.toBe('critical');
+  });
+
+  test.each([
+    ['a function behind RETURNING', "insert into t (token) values ('delete from p') returning run(token)"],
+    [
+      'a query behind it',
+      "with x as (insert into t (token) values ('delete from p') returning token) select run(token) from x",
+    ],
+    [
+      'another statement',
+      "insert into t (token) values ('delete from p'); do $$ begin execute (select token from t); end $$",
+    ],
+    [
+      'code around it',
+      "do $$ begin insert into t (token) values ('delete from p'); execute (select token from t); end $$",
+    ],
+    ['a function of its own', "update t set token = run('delete from p')"],
+    ['a function of the name', "select crypt('delete from p', 'a')"],
+    ['JSON that is given to a function', `select run('{"token": "delete from p"}')`],
+  ])('and tells its length where something may run it: %s', async (_, text) => {
+    const { redacted, risk, statements } = await cache.analyzeText(text);
+    expect(redacted).not.toContain('delete from p');
+    expect(redacted).toContain('***[13 characters]***');
+    expect([risk, statements.map(({ reasons }) => reasons.join()).join()]).toEqual([
+      'critical',
+      expect.stringContaining('keeps 13 characters as a secret, which may be code'),
+    ]);
+  });
+
+  test.each([
+    "insert into t (token) values (1, 'delete from p')",
+    "insert into t (token, a) select a, 'delete from p' from s",
+    "insert into t (token) values ((select run('x'))) on conflict do nothing; select 'delete from p'",
+    "update t set (token, a) = (b, 'delete from p')",
+    "update t set token = $1, a = 'delete from p'",
+    "update t set token = null where a = 'delete from p'",
+    "insert into t (token) values (default) returning run('delete from p')",
+    'insert into t (token) values ("delete from p")',
+    "insert into t (token) values (/* delete from p */ 'x')",
+    "select crypt(a, 'delete from p')",
+    `do $$ begin perform '{"token":"x"}'; delete from p; end $$`,
+    `create function f() returns text language plv8 as $$ {"token": "delete from p"} $$`,
+    `select run('select "token" : "delete from p"')`,
+  ])('what stands beside a secret is shown: %s', async (text) => {
+    expect(await shown(text)).toContain('delete from p');
   });
 
   test('one secret in code makes it no more dangerous than it is', async () => {
@@ -260,13 +394,35 @@ test('masking any bytes ends, and masks nothing twice', () => {
 describe('masking takes no longer for each character of a long text than of a short one', () => {
   const CHARS = 512 * 1024;
   const TIME_MS_MAX = 3_000;
-  const parts = ['a', ' ', "''", '--', '/*', 'x://a:', 'password ', "pwd=''a", 'host=b ', '$a$', '@'];
+  const parts = [
+    'token,',
+    '(',
+    ',',
+    '{"token":',
+    '{"token":"\\',
+    'crypt(',
+    'set token=',
+    'values(',
+    'a',
+    ' ',
+    "''",
+    '--',
+    '/*',
+    'x://a:',
+    'password ',
+    "pwd=''a",
+    'host=b ',
+    '$a$',
+    '@',
+  ];
   const places: readonly ((part: string) => string)[] = [
     (part) => `select 'pwd ${part}'`,
     (part) => `select 'host=a password=${part}'`,
     (part) => `select 1 /* pwd=${part}`,
     (part) => `do '${part} pwd'`,
     (part) => `select pwd ${part}`,
+    (part) => `insert into t (token) values ('{"token":"${part}`,
+    (part) => `insert into t (token,${part}) values ('a')`,
   ];
 
   test.each(parts)('%j', (part) => {

@@ -213,6 +213,32 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
       });
 
+      it('tells two people of one name apart by their subjects, and knows one by them under another name', async () => {
+        await store.insertApproval(ticket('apr_1'));
+        const three = { needed: 3 };
+        await store.voteApproval(vote('ana (7)', { ...three, person: 'ana', subject: 'i 7' }));
+        const renamed = { ...three, person: 'bella', subject: 'i 7' };
+        expect((await store.voteApproval(vote('bella (7)', renamed)))?.changed).toBe(false);
+        const other = { ...three, person: 'ana', subject: 'i 8' };
+        expect((await store.voteApproval(vote('ana (8)', other)))?.changed).toBe(false);
+        expect(await store.voteApproval(vote('ben', three))).toMatchObject({
+          row: { state: 'approved', votes: { length: 4 } },
+        });
+        // Without a subject nobody can tell which of the two it is.
+        await store.insertApproval(ticket('apr_2', { bindingKey: 'two' }));
+        for (const [name, said] of [
+          ['ana (7)', { person: 'ana', subject: 'i 7' }],
+          ['ana (8)', { person: 'ana', subject: 'i 8' }],
+          ['ana', { person: 'Ana' }],
+        ] as const) {
+          const voted = await store.voteApproval(vote(name, { approvalId: 'apr_2', ...three, ...said }));
+          expect(voted?.changed).toBe(false);
+        }
+        expect((await store.voteApproval(vote('ben', { approvalId: 'apr_2', ...three })))?.changed).toBe(
+          false,
+        );
+      });
+
       it('lets one denial suffice, and break-glass alone, but nothing after its time', async () => {
         for (const id of ['apr_1', 'apr_2', 'apr_3'])
           await store.insertApproval(ticket(id, { bindingKey: id }));
@@ -277,11 +303,52 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
       expect(await store.approval(ids[0]!)).not.toBeNull();
     });
 
+    it('lets go of what is over first, and then of what is of those who have asked for most', async () => {
+      const text = 'x'.repeat(LIMITS.approvalTextBytes);
+      const fit = LIMITS.approvalTextsBytes / LIMITS.approvalTextBytes;
+      await store.insertApproval({ ...pending('apr_1'), role: 'app' }, 'delete from t');
+      await store.insertApproval({ ...pending('apr_2'), role: 'old' }, 'delete from u');
+      const denied = { state: 'denied', atMs: 1, by: 'ana', comment: null };
+      await store.resolveApproval('apr_2', denied);
+      const ids = Array.from({ length: fit + 1 }, (_, i) => `apr_${1000 + i}`);
+      for (const id of ids.slice(0, fit - 1))
+        await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      expect(await store.approvalText('apr_2')).toBe('delete from u');
+      for (const id of ids.slice(fit - 1)) await store.insertApproval({ ...pending(id), role: 'much' }, text);
+      const kept = await Promise.all(
+        ['apr_1', 'apr_2', ids[0]!, ids.at(-1)!].map((id) => store.approvalText(id)),
+      );
+      expect(kept.map((each) => each?.slice(0, 13) ?? null)).toEqual([
+        'delete from t',
+        null,
+        null,
+        'xxxxxxxxxxxxx',
+      ]);
+    });
+
+    it('keeps no text for a client that has given up', async () => {
+      for (const state of ['canceled', 'disconnected', 'denied']) {
+        await store.insertApproval(pending(`apr_${state}`), 'delete from t');
+        await store.resolveApproval(`apr_${state}`, { state, atMs: 1, by: null, comment: null });
+      }
+      expect(await store.approvalText('apr_canceled')).toBeNull();
+      expect(await store.approvalText('apr_disconnected')).toBeNull();
+      expect(await store.approvalText('apr_denied')).toBe('delete from t');
+    });
+
     describe('approvals that are over', () => {
       const DAY_MS = 86_400_000;
       const vote = (approvalId: string, atMs: number) =>
         store.voteApproval({
-          ...{ approvalId, principal: 'ana', person: 'ana', verdict: 'approve', atMs, comment: null },
+          ...{
+            approvalId,
+            principal: 'ana',
+            person: 'ana',
+            subject: null,
+            verdict: 'approve',
+            atMs,
+            comment: null,
+          },
           ...{ breakGlass: false, needed: 1, grantMs: 2 * DAY_MS, session: 'ses_1' },
         });
       const left = async () =>
@@ -295,7 +362,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           );
         await row('apr_1');
         await store.resolveApproval('apr_1', { state: 'denied', atMs: 1, by: 'ana', comment: null });
-        await store.setApprovalPreview('apr_1', '{}');
+        await store.setApprovalPreview('apr_1', '{}', Buffer.from('rows'));
         await row('apr_2 pending');
         await row('apr_3 may be run', { mode: 'ticket', bindingKey: 'k', terms: 't' });
         await vote('apr_3 may be run', 1);
@@ -313,6 +380,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         });
         expect(await store.dropApprovals(DAY_MS, 1)).toBe(1);
         expect(await store.approvalPreview('apr_1')).toBeNull();
+        expect(await store.approvalRowSet('apr_1')).toBeNull();
         expect(await store.approvalText('apr_1')).toBeNull();
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(1);
         expect(await store.dropApprovals(DAY_MS, 10)).toBe(0);
@@ -327,9 +395,13 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
 
     describe('previews', () => {
       it('are kept beside the approval, the last one alone', async () => {
-        await store.setApprovalPreview('apr_1', '{"a":1}');
-        await store.setApprovalPreview('apr_1', '{"a":2}');
+        await store.setApprovalPreview('apr_1', '{"a":1}', Buffer.from('one'));
+        await store.setApprovalPreview('apr_1', '{"a":2}', Buffer.from('two'));
+        await store.setApprovalPreview('apr_3', '{}', null);
         await reopen();
+        expect(Buffer.from((await store.approvalRowSet('apr_1'))!).toString()).toBe('two');
+        expect(await store.approvalRowSet('apr_2')).toBeNull();
+        expect(await store.approvalRowSet('apr_3')).toBeNull();
         expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
         expect(await store.approvalPreview('apr_2')).toBeNull();
       });
@@ -365,6 +437,8 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           groups: ['dba'],
           createdBy: 'token:admin',
           person: 'ana',
+          subject: 'https://login.example 7',
+          makerSha256: 'ef',
         };
         expect(await store.insertToken(token)).toBe(true);
         expect(await store.insertToken({ ...token, sha256: 'cd' })).toBe(false);
@@ -374,19 +448,25 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
           scopes: ['audit:read', 'metrics:read'],
           expiresAtMs: 9,
           person: null,
+          subject: null,
+          makerSha256: null,
         });
         await reopen();
         expect(await store.tokens()).toEqual([
-          { ...token, name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9, person: null },
+          {
+            ...token,
+            ...{ name: 'ci', scopes: ['audit:read', 'metrics:read'], expiresAtMs: 9 },
+            ...{ person: null, subject: null, makerSha256: null },
+          },
           token,
         ]);
       });
 
       it('keeps none that was deleted', async () => {
         const token = { name: 'ops', sha256: 'ab', scopes: ['*'], createdAtMs: 1, expiresAtMs: null };
-        await store.insertToken({ ...token, roles: [], groups: [], createdBy: 'holdfast', person: null });
-        await store.deleteToken('ops');
-        await store.deleteToken('nobody');
+        const maker = { createdBy: 'holdfast', person: null, subject: null, makerSha256: null };
+        await store.insertToken({ ...token, roles: [], groups: [], ...maker });
+        await store.deleteTokens(['nobody', 'ops']);
         expect(await store.tokens()).toEqual([]);
       });
 
@@ -453,6 +533,7 @@ function vote(principal: string, changes: Partial<ApprovalVote> = {}): ApprovalV
     approvalId: 'apr_1',
     principal,
     person: principal,
+    subject: null,
     verdict: 'approve',
     atMs: 5,
     comment: `by ${principal}`,

@@ -16,8 +16,10 @@ export interface GatewayOptions {
   /** Parameters of the upstream URL, `sslmode=disable` unless told. */
   readonly upstreamParameters?: string;
   readonly upstreamHost?: string;
-  /** The policy's text; monitor mode, which lets everything pass, unless told. */
-  readonly policy?: string;
+  /** The policy's text; monitor mode, which lets everything pass, unless told. Null for no file. */
+  readonly policy?: string | null;
+  /** Where it is started, instead of here. */
+  readonly cwd?: string;
   readonly environment?: Record<string, string>;
 }
 
@@ -58,7 +60,8 @@ export class TestGateway implements Middle {
   static async start(options: GatewayOptions): Promise<TestGateway> {
     const [port, adminPort] = (await freePorts(2)) as [number, number];
     const directory = await scratchFolder('gateway');
-    writeFileSync(join(directory, 'policy.yaml'), options.policy ?? MONITOR_POLICY);
+    const { policy = MONITOR_POLICY } = options;
+    if (policy !== null) writeFileSync(join(directory, 'policy.yaml'), policy);
     const sha256 = createHash('sha256').update(TOKEN).digest('hex');
     writeFileSync(
       join(directory, 'tokens.yaml'),
@@ -67,8 +70,8 @@ export class TestGateway implements Middle {
     );
     const host = options.upstreamHost ?? '127.0.0.1';
     const parameters = options.upstreamParameters ?? 'sslmode=disable';
-    const child = spawn(process.execPath, ['src/cli/main.ts', 'serve'], {
-      cwd: ROOT,
+    const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'serve'], {
+      cwd: options.cwd ?? ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...environmentWithoutOwnSettings(),
@@ -77,7 +80,7 @@ export class TestGateway implements Middle {
         HOLDFAST_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
         HOLDFAST_STORE: `sqlite:${join(directory, 'h.db')}`,
         HOLDFAST_SNAPSHOTS: `file:${join(directory, 'snapshots')}`,
-        HOLDFAST_POLICY: join(directory, 'policy.yaml'),
+        ...(policy === null ? {} : { HOLDFAST_POLICY: join(directory, 'policy.yaml') }),
         HOLDFAST_ADMIN_TOKENS: join(directory, 'tokens.yaml'),
         ...options.environment,
       },

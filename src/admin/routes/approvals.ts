@@ -7,9 +7,9 @@ import {
   type Vote,
 } from '../../approval/approval.ts';
 import type { Decider } from '../../approval/approver.ts';
-import type { Verdict } from '../../approval/desk.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { formatRowsTolerance } from '../../policy/rows-tolerance.ts';
+import type { PreviewFound } from '../../preview/results.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
@@ -114,8 +114,24 @@ const decision = z
   })
   .nullish();
 
+const approving = z
+  .strictObject({
+    comment: z.string().max(2000).optional().describe('Kept.'),
+    preview_computed_at: z
+      .string()
+      .max(100)
+      .optional()
+      .describe(
+        '`computed_at` of the preview that was looked at: where there is another by now, it is a 409.',
+      ),
+  })
+  .nullish();
+
 /** Who is held, and the word that lets go. */
-export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'approvals'>): void {
+export function approvalRoutes(
+  app: AdminApp,
+  { approvals, previews }: Pick<AdminDeps, 'approvals' | 'previews'>,
+): void {
   app.get(
     '/v1/approvals',
     {
@@ -156,8 +172,8 @@ export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'ap
     async ({ params }) => approvalJson(await approvals.get(params.id)),
   );
   statementRoute(app, approvals);
-  decisionRoute(app, approvals, 'approve', 'Let a held statement run');
-  decisionRoute(app, approvals, 'deny', 'Refuse a held statement');
+  approveRoute(app, approvals, previews);
+  denyRoute(app, approvals);
   breakGlassRoute(app, approvals);
 }
 
@@ -197,36 +213,68 @@ function statementRoute(app: AdminApp, approvals: AdminDeps['approvals']): void 
   );
 }
 
+const DECIDED = {
+  200: approvalSchema,
+  ...tokenProblems,
+  404: problemSchema,
+  409: problemSchema,
+  415: problemSchema,
+  503: problemSchema,
+} as const;
+
 /** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. An
  * approval that is not the last that is needed is answered with what it is: pending. */
-function decisionRoute(
+function approveRoute(
   app: AdminApp,
   approvals: AdminDeps['approvals'],
-  verdict: Verdict,
-  summary: string,
+  previews: AdminDeps['previews'],
 ): void {
   app.post(
-    `/v1/approvals/:id/${verdict}`,
+    '/v1/approvals/:id/approve',
     {
       config: { scope: 'approval:write' },
       schema: {
-        summary,
+        summary: 'Let a held statement run',
+        ...secured('approval:write'),
+        params: z.object({ id }),
+        body: approving,
+        response: DECIDED,
+      },
+    },
+    async ({ params, body, principal, ip }) => {
+      const looked = body?.preview_computed_at;
+      if (looked !== undefined) demandSame(await previews.find(params.id), looked);
+      const decider = deciderOf(principal, body?.comment ?? null, false);
+      return approvalJson(await approvals.decide(params.id, 'approve', decider, ip));
+    },
+  );
+}
+
+/** What an approval is bound to is what is kept by now, which somebody may have had found out once more. */
+function demandSame(found: PreviewFound, looked: string): void {
+  if (found.state === 'ready' && found.preview.computed_at === looked) return;
+  throw new RequestProblem('conflict', {
+    detail: 'what it would do has been found out once more since it was looked at',
+    hint: 'Look at the preview again.',
+  });
+}
+
+function denyRoute(app: AdminApp, approvals: AdminDeps['approvals']): void {
+  app.post(
+    '/v1/approvals/:id/deny',
+    {
+      config: { scope: 'approval:write' },
+      schema: {
+        summary: 'Refuse a held statement',
         ...secured('approval:write'),
         params: z.object({ id }),
         body: decision,
-        response: {
-          200: approvalSchema,
-          ...tokenProblems,
-          404: problemSchema,
-          409: problemSchema,
-          415: problemSchema,
-          503: problemSchema,
-        },
+        response: DECIDED,
       },
     },
     async ({ params, body, principal, ip }) => {
       const decider = deciderOf(principal, body?.comment ?? null, false);
-      return approvalJson(await approvals.decide(params.id, verdict, decider, ip));
+      return approvalJson(await approvals.decide(params.id, 'deny', decider, ip));
     },
   );
 }
@@ -261,11 +309,11 @@ function breakGlassRoute(app: AdminApp, approvals: AdminDeps['approvals']): void
   );
 }
 
-function deciderOf(principal: Token | null, comment: string | null, breakGlass: boolean): Decider {
+export function deciderOf(principal: Token | null, comment: string | null, breakGlass: boolean): Decider {
   // Routes with a scope have a principal; without one it would be nobody's decision.
   if (principal === null) throw new RequestProblem('unauthorized');
-  const { name: by, person, roles, groups } = principal;
-  return { by, person, comment, roles, groups, breakGlass };
+  const { name: by, person, subject = null, roles, groups } = principal;
+  return { by, person, subject, comment, roles, groups, breakGlass };
 }
 
 function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {

@@ -5,7 +5,7 @@ import type { AdminDeps } from '../deps.ts';
 import { liveNumbers } from '../live-numbers.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
 import { secured, tokenProblems } from '../route-schema.ts';
-import { grants, type Token } from '../tokens.ts';
+import { grants, holds, type Token } from '../tokens.ts';
 
 /** Server-sent events. A stream ends with the token that it was opened with, and where its reader does not keep up. */
 export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
@@ -44,14 +44,14 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
       };
       send(events.since(request.headers['last-event-id'] ?? null));
       const beat = () => {
-        if (!holds(principal, deps)) raw.end();
+        if (!stillHolds(principal, deps)) raw.end();
         else if (watchesStatus) send(`event: status\ndata: ${JSON.stringify(liveNumbers(metrics))}\n\n`);
         else send(': still here\n\n');
       };
       beat();
       const timer = setInterval(beat, LIMITS.adminStreamBeatMs).unref();
       const leave = events.listen(
-        (frame) => (holds(principal, deps) ? send(frame) : raw.end()),
+        (frame) => (stillHolds(principal, deps) ? send(frame) : raw.end()),
         principal.name,
       );
       raw.once('close', () => {
@@ -63,9 +63,8 @@ export function eventsRoute(app: AdminApp, deps: AdminDeps): void {
 }
 
 /** Whether a token has neither ended nor been taken away, in whole or in part, since the stream was opened. */
-function holds(principal: Token, deps: Pick<AdminDeps, 'tokens' | 'oidc'>): boolean {
-  if (principal.expiresAtMs !== null && Date.now() >= principal.expiresAtMs) return false;
-  if (principal.source === 'oidc') return deps.oidc() !== null;
+function stillHolds(principal: Token, deps: Pick<AdminDeps, 'tokens' | 'oidc'>): boolean {
+  if (principal.source === 'oidc') return deps.oidc() !== null && holds(principal, Date.now());
   const now = deps.tokens().find(({ sha256 }) => sha256 === principal.sha256);
-  return now !== undefined && String(now.scopes) === String(principal.scopes);
+  return now !== undefined && holds(now, Date.now()) && String(now.scopes) === String(principal.scopes);
 }

@@ -1,10 +1,16 @@
 import { z } from 'zod';
+import type { Approval } from '../../approval/approval.ts';
+import { whyNotApprove } from '../../approval/approver.ts';
+import { unreachable } from '../../base/assert.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { AskedAgain, PreviewFound } from '../../preview/results.ts';
 import { withoutParameters, withParameterValues } from '../../preview/withheld.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
-import { problemSchema } from '../problems.ts';
+import { problemSchema, RequestProblem } from '../problems.ts';
 import { secured, tokenProblems } from '../route-schema.ts';
-import { grants } from '../tokens.ts';
+import { grants, type Token } from '../tokens.ts';
+import { deciderOf } from './approvals.ts';
 
 const unknown = z.object({
   kind: z.literal('unknown'),
@@ -132,6 +138,12 @@ const preview = z.object({
   computed_at: z.string(),
   took_ms: z.number(),
   rows: count.describe('Rows of the tables that the statement names.'),
+  rows_bound: z
+    .enum(['set', 'number'])
+    .nullable()
+    .describe(
+      'What of these rows an approval is bound to, within the tolerance: `set` which they are, `number` only how many. Null: neither is known, so that it may change any.',
+    ),
   tables: z
     .array(
       z.object({
@@ -172,8 +184,8 @@ const answer = z
   })
   .meta({ id: 'Preview' });
 
-/** What a held statement would do, as the server was asked while it was held. */
-export function previewRoute(
+/** What a held statement would do, as the server was asked while it was held, and once more. */
+export function previewRoutes(
   app: AdminApp,
   { approvals, previews }: Pick<AdminDeps, 'approvals' | 'previews'>,
 ): void {
@@ -190,11 +202,76 @@ export function previewRoute(
     },
     async ({ params, principal }) => {
       await approvals.get(params.id);
-      const found = await previews.find(params.id);
-      if (found.state !== 'ready') return { state: found.state, preview: null };
-      const showsValues = principal !== null && grants(principal, 'approval:parameters');
-      const show = showsValues ? withParameterValues : withoutParameters;
-      return { state: 'ready' as const, preview: show(found.preview) };
+      return answerTo(principal, await previews.find(params.id));
     },
   );
+  app.post(
+    '/v1/approvals/:id/preview',
+    {
+      config: { scope: 'approval:write' },
+      schema: {
+        summary:
+          'Find out once more what a held statement would do, while a session waits for it and nobody has approved it',
+        ...secured('approval:write'),
+        params: z.object({ id: z.string().regex(/^[a-z]+_[0-9a-z]+$/) }),
+        response: {
+          200: answer,
+          ...tokenProblems,
+          404: problemSchema,
+          409: problemSchema,
+          503: problemSchema,
+        },
+      },
+    },
+    async ({ params: { id }, principal }) => {
+      const approval = await approvals.get(id);
+      const why = whyNotApprove(approval, deciderOf(principal, null, false));
+      if (why !== null) throw new RequestProblem('forbidden', { detail: why });
+      demandUnvoted(approval);
+      const late = AbortSignal.timeout(LIMITS.previewAgainMs);
+      const over = new Promise<null>((resolve) => {
+        late.addEventListener('abort', () => resolve(null), { once: true });
+      });
+      const found = await Promise.race([previews.again(id), over]);
+      if (found === null) return { state: 'pending' as const, preview: null };
+      if (found.kind !== 'ready') throw new RequestProblem('conflict', factsOf(found));
+      return answerTo(principal, await previews.find(id));
+    },
+  );
+}
+
+/** Whoever has approved it has seen what was counted before. */
+function demandUnvoted({ id, state, votes }: Approval): void {
+  if (state !== 'pending')
+    throw new RequestProblem('conflict', { detail: `approval ${id} is ${state} already` });
+  const [first] = votes;
+  if (first === undefined) return;
+  throw new RequestProblem('conflict', {
+    detail: `${first.principal} has decided by what was found before, which stays as it is`,
+  });
+}
+
+function factsOf(found: Exclude<AskedAgain, { readonly kind: 'ready' }>): RequestProblem['facts'] {
+  switch (found.kind) {
+    case 'idle':
+      return {
+        detail: 'no session waits for it, so that the server cannot be asked with its rights and settings',
+        hint: 'The rows are counted again when it runs, and it is held again where they have drifted.',
+      };
+    case 'busy':
+      return { detail: 'it is being found out already', hint: 'Look at the preview in a moment.' };
+    case 'kept':
+      return {
+        detail: `the rows could not be counted again (${found.reason}); what was counted before stands`,
+      };
+    default:
+      return unreachable(found);
+  }
+}
+
+function answerTo(principal: Token | null, found: PreviewFound): z.infer<typeof answer> {
+  if (found.state !== 'ready') return { state: found.state, preview: null };
+  const showsValues = principal !== null && grants(principal, 'approval:parameters');
+  const show = showsValues ? withParameterValues : withoutParameters;
+  return { state: 'ready', preview: show(found.preview) };
 }

@@ -14,11 +14,21 @@ const tokenSchema = z
     scopes: z.array(z.string()).readonly(),
     roles: z.array(z.string()).readonly().describe('Database roles of its own.'),
     groups: z.array(z.string()).readonly(),
-    expires_at: z.string().nullable(),
+    expires_at: z.string().nullable().describe('Its own end, or that of a token that has made it.'),
     person: z
       .string()
       .describe('Whom its approvals count for: the maker of a token of the store, and so on.'),
+    subject: z
+      .string()
+      .nullable()
+      .describe('The issuer and the subject that these are of; null where no issuer knows them.'),
     made_by: z.string().nullable().describe('Who has made it, where it is of the store.'),
+    ended_because: z
+      .string()
+      .nullable()
+      .describe(
+        'Why it is refused whatever its time: the token that has made it is no more. Null where it is not.',
+      ),
   })
   .meta({ id: 'Token' });
 
@@ -71,7 +81,10 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       checkGift(maker, scopes, groups, expiresAtMs);
       // What somebody must not approve, a token that they make for themselves must not either.
       const roles = [...new Set([...maker.roles, maker.name, maker.person, ...body.roles])];
-      const asked = { name, scopes, groups, roles, expiresAtMs, person: maker.person };
+      const { person, subject = null } = maker;
+      // An issuer's is another one each time.
+      const makerSha256 = maker.source === 'oidc' ? null : maker.sha256;
+      const asked = { name, scopes, groups, roles, expiresAtMs, person, subject, makerSha256 };
       const { secret, token } = await principals.create(asked, `token:${maker.name}`, ip);
       return { token: secret, ...tokenJson(token) };
     },
@@ -81,11 +94,14 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
     {
       config: { scope: 'token:write' },
       schema: {
-        summary: 'Revoke a token of the store, at once',
+        summary: 'Revoke a token of the store and all that it has made, at once',
         ...secured('token:write'),
         params: z.object({ name: z.string().max(100) }),
         response: {
-          200: z.object({ revoked: z.string() }),
+          200: z.object({
+            revoked: z.string(),
+            with_it: z.array(z.string()).readonly().describe('What it had made, and these in turn.'),
+          }),
           ...tokenProblems,
           404: problemSchema,
           409: problemSchema,
@@ -94,24 +110,33 @@ export function tokenRoutes(app: AdminApp, { principals }: Pick<AdminDeps, 'prin
       },
     },
     async ({ params: { name }, principal, ip }) => {
-      checkRevocation(
-        principal!,
-        principals.list().find((token) => token.name === name),
-      );
-      await principals.revoke(name, `token:${principal!.name}`, ip);
-      return { revoked: name };
+      const along = principals.madeWith(name);
+      checkRevocation(principal!, name, along, principals.list());
+      const with_it = await principals.revoke(name, `token:${principal!.name}`, ip);
+      return { revoked: name, with_it };
     },
   );
 }
 
-/** Who may do less does not lock out who may do more; that one has been made by the other changes nothing. */
-function checkRevocation(by: Token, token: Token | undefined): void {
-  if (token === undefined || grantsEverything(by)) return;
-  const lacking = token.scopes.find((scope) => !by.scopes.includes(scope));
-  if (lacking === undefined) return;
-  throw new RequestProblem('forbidden', {
-    detail: `${token.name} has ${lacking}, which ${by.name} does not`,
-  });
+/**
+ * Who may do less does not lock out who may do more; that one has been made by the other changes nothing. Nobody takes
+ * away the ground that they stand on but by taking away themselves.
+ */
+function checkRevocation(by: Token, name: string, along: readonly string[], all: readonly Token[]): void {
+  if (along.includes(by.name)) {
+    throw new RequestProblem('conflict', {
+      detail: `${by.name} was made with ${name}, and would be revoked with it`,
+      hint: 'Revoke it with a token that it has not made, as of the tokens file.',
+    });
+  }
+  if (grantsEverything(by)) return;
+  for (const token of all.filter((one) => one.name === name || along.includes(one.name))) {
+    const lacking = token.scopes.find((scope) => !by.scopes.includes(scope));
+    if (lacking === undefined) continue;
+    throw new RequestProblem('forbidden', {
+      detail: `${token.name} has ${lacking}, which ${by.name} does not`,
+    });
+  }
 }
 
 function checkGift(
@@ -135,7 +160,8 @@ function checkGift(
 }
 
 function tokenJson(token: Token): z.infer<typeof tokenSchema> {
-  const { name, source, scopes, roles, groups, expiresAtMs, person, madeBy } = token;
+  const { name, source, scopes, roles, groups, expiresAtMs, person } = token;
+  const { subject = null, madeBy: made_by = null, endedBecause: ended_because = null } = token;
   const expires_at = expiresAtMs === null ? null : timeText(expiresAtMs);
-  return { name, source, scopes, roles, groups, expires_at, person, made_by: madeBy ?? null };
+  return { name, source, scopes, roles, groups, expires_at, person, subject, made_by, ended_because };
 }

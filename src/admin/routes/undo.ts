@@ -3,7 +3,7 @@ import { LIMITS } from '../../base/limits.ts';
 import { broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
-import { problemSchema, RequestProblem } from '../problems.ts';
+import { problemSchema } from '../problems.ts';
 import { secured } from '../route-schema.ts';
 import { grants, type Token } from '../tokens.ts';
 import { databaseProblems, offset, snapshotId } from './snapshots.ts';
@@ -143,16 +143,16 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         onConflict: on_conflict,
         triggers,
         force,
+        seesRows: seesRows(principal),
         from,
         limit,
       });
       const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
-      const seen = seesRows(principal) ? conflicts : [];
-      const shown = from + seen.length;
+      const shown = from + conflicts.length;
       return {
         tables: tables.map(countsJson),
-        conflicts: seen.map(conflictJson),
-        next: seen.length > 0 && shown < total ? String(shown) : null,
+        conflicts: conflicts.map(conflictJson),
+        next: conflicts.length > 0 && shown < total ? String(shown) : null,
         ...broughtBackJson(dropped),
       };
     },
@@ -171,9 +171,8 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
     },
     async ({ params, body, principal, ip }) => {
       const requester = { name: principal?.name ?? 'unknown', client: ip };
-      const outcome = await snapshots.undo(params.id, askedOf(body), requester).catch((error: unknown) => {
-        throw seesRows(principal) ? error : withoutRows(error);
-      });
+      const asked = { ...askedOf(body), seesRows: seesRows(principal) };
+      const outcome = await snapshots.undo(params.id, asked, requester);
       return {
         dry_run: outcome.dryRun,
         tables: outcome.tables.map(countsJson),
@@ -185,14 +184,8 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
   );
 }
 
-/** Conflicts are rows as they are in the database by now, read with the rights of `undo.connection`. */
 function seesRows(principal: Token | null): boolean {
   return principal !== null && grants(principal, 'snapshot:rows');
-}
-
-function withoutRows(error: unknown): unknown {
-  if (!(error instanceof RequestProblem) || error.facts.conflicts === undefined) return error;
-  return new RequestProblem(error.problem, { ...error.facts, conflicts: [] });
 }
 
 function askedOf(body: z.infer<typeof undoBody>) {

@@ -16,7 +16,7 @@ const webhookSchema = z
   .meta({ id: 'Webhook' });
 
 /** Who is told of what waits, without their URLs and keys; the file is changed where it lies. */
-export function webhookRoutes(app: AdminApp, { webhooks, log }: Pick<AdminDeps, 'webhooks' | 'log'>): void {
+export function webhookRoutes(app: AdminApp, { webhooks }: Pick<AdminDeps, 'webhooks'>): void {
   app.get(
     '/v1/webhooks',
     {
@@ -47,9 +47,7 @@ export function webhookRoutes(app: AdminApp, { webhooks, log }: Pick<AdminDeps, 
       },
     },
     async ({ principal }) => {
-      const read = await webhooks.reload();
-      log.info({ by: principal?.name, webhooks: read.all.length }, 'the webhooks were read again');
-      return webhooksJson(read);
+      return webhooksJson(await webhooks.reload(principal?.name ?? 'unknown'));
     },
   );
 }

@@ -11,6 +11,11 @@ const principalSchema = z
       .readonly()
       .describe('Database roles of its own, whose statements it must not approve.'),
     groups: z.array(z.string()).readonly(),
+    person: z.string().describe('Whom its approvals count for.'),
+    subject: z
+      .string()
+      .nullable()
+      .describe('The issuer and the subject that these are of; null where no issuer knows them.'),
     expires_at: z.string().nullable(),
   })
   .meta({ id: 'Principal' });
@@ -29,9 +34,9 @@ export function whoamiRoute(app: AdminApp): void {
       },
     },
     ({ principal }) => {
-      const { name, scopes, roles, groups, expiresAtMs } = principal!;
+      const { name, scopes, roles, groups, person, subject = null, expiresAtMs } = principal!;
       const expires_at = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString();
-      return { name, scopes, roles, groups, expires_at };
+      return { name, scopes, roles, groups, person, subject, expires_at };
     },
   );
 }

@@ -56,6 +56,8 @@ export interface StatementPreview {
   readonly computed_at: string;
   readonly took_ms: number;
   readonly rows: Count;
+  /** What of these an approval is bound to. */
+  readonly rows_bound: 'set' | 'number' | null;
   readonly tables: readonly {
     readonly schema: string;
     readonly name: string;

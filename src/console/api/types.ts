@@ -295,6 +295,9 @@ export interface ApiToken {
   readonly roles: readonly string[];
   readonly groups: readonly string[];
   readonly expires_at: string | null;
+  /** `token:` and the name of the one that has made it, or nobody's. */
+  readonly made_by: string | null;
+  readonly ended_because: string | null;
 }
 
 /** With the token itself, which no other answer has. */

@@ -1,53 +1,5 @@
-import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
-import { Dialog } from '../parts/dialog.tsx';
-import { fieldsOf } from '../parts/form.ts';
-import { Failure } from '../parts/notice.tsx';
-
-interface FormProps {
-  readonly title: string;
-  readonly verb: string;
-  readonly isDangerous: boolean;
-  readonly act: (fields: Readonly<Record<string, string>>) => Promise<unknown>;
-  readonly onClose: () => void;
-  readonly onDone: () => void;
-  readonly children: ComponentChildren;
-}
-
-function FormDialog({ title, verb, isDangerous, act, onClose, onDone, children }: FormProps) {
-  const [error, setError] = useState<unknown>(null);
-  const [isAsking, setAsking] = useState(false);
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    const fields = fieldsOf(event.currentTarget as HTMLFormElement);
-    setAsking(true);
-    setError(null);
-    try {
-      await act(fields);
-      onDone();
-    } catch (thrown) {
-      setError(thrown);
-      setAsking(false);
-    }
-  };
-  return (
-    <Dialog title={title} onClose={onClose}>
-      <form onSubmit={submit} class="dialog-form">
-        {children}
-        {error !== null && <Failure error={error} />}
-        <div class="buttons">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class={isDangerous ? 'danger' : 'primary'} disabled={isAsking}>
-            {verb}
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
+import { FormDialog } from '../parts/form-dialog.tsx';
 
 interface ReasonProps {
   readonly title: string;

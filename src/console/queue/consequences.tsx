@@ -11,10 +11,17 @@ import { usePreview } from './use-preview.ts';
 /** There is little room for the last look. */
 const NAMED_MAX = 6;
 
+interface ConsequencesProps {
+  readonly approval: Approval;
+  /** Is told when what is shown here was found out. */
+  readonly lookedAt: { current: string | null };
+}
+
 /** In short, for the last look: how much it changes, what goes along, and whether there is a way back. */
-export function Consequences({ approval }: { readonly approval: Approval }) {
+export function Consequences({ approval, lookedAt }: ConsequencesProps) {
   const [loaded] = usePreview(approval);
   const preview = loaded.value?.preview ?? null;
+  lookedAt.current = preview?.computed_at ?? null;
   if (preview !== null) return <InShort preview={preview} />;
   if (isFindingOut(loaded)) return <Loading what="what it would do" />;
   const reason = 'the gateway has no preview of it';
@@ -48,12 +55,16 @@ function WithoutPreview({ approval }: { readonly approval: Approval }) {
   );
 }
 
-function InShort({ preview: { rows, cascades, triggers, undo } }: { readonly preview: StatementPreview }) {
+function InShort({
+  preview: { rows, rows_bound: bound, cascades, triggers, undo },
+}: {
+  readonly preview: StatementPreview;
+}) {
   return (
     <Facts
       form="list"
       facts={[
-        { name: 'Rows', value: <OwnRows count={rows} /> },
+        { name: 'Rows', value: <OwnRows count={rows} bound={bound} /> },
         ...(cascades.kind === 'tree' && cascades.nodes.length === 0
           ? []
           : [{ name: 'By foreign keys', value: <Along cascades={cascades} /> }]),

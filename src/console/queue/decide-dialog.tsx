@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
 import { lookAgain, waiting } from '../api/live.ts';
 import type { Approval } from '../api/types.ts';
@@ -51,6 +51,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
   const [comment, setComment] = useState('');
   const [isAsking, setAsking] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  const lookedAt = useRef<string | null>(null);
   const { approvals } = useCell(waiting);
   const stillWaits = approvals?.some(({ id }) => id === approval.id) ?? true;
   const breaks = verdict === 'break-glass';
@@ -60,7 +61,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
     setAsking(true);
     setError(null);
     try {
-      announce(said(await decide(approval.id, verdict, comment.trim())));
+      announce(said(await decide(approval.id, verdict, comment.trim(), lookedAt.current)));
       onClose();
     } catch (thrown) {
       setError(thrown);
@@ -77,7 +78,7 @@ export function DecideDialog({ verdict, approval, onClose }: DecideProps) {
         <Left until={approval.expires_at} />
       </p>
       <HeldStatement approval={approval} />
-      {verdict !== 'deny' && <Consequences approval={approval} />}
+      {verdict !== 'deny' && <Consequences approval={approval} lookedAt={lookedAt} />}
       {verdict === 'approve' && <WhatFollows approval={approval} />}
       {!stillWaits && !isAsking && <Notice tone="warning">It no longer waits.</Notice>}
       <form onSubmit={submit}>
@@ -122,10 +123,18 @@ function WhatFollows({ approval: { approvals_needed: needed, approved_by: by, mo
   );
 }
 
-async function decide(id: string, verdict: Verdict, comment: string): Promise<Approval> {
+/** An approval is for what was looked at, and not for what somebody may have had found out since. */
+async function decide(
+  id: string,
+  verdict: Verdict,
+  comment: string,
+  lookedAt: string | null,
+): Promise<Approval> {
+  const said = comment === '' ? {} : { comment };
+  const seen = verdict === 'approve' && lookedAt !== null ? { preview_computed_at: lookedAt } : {};
   return await ask<Approval>(`/v1/approvals/${encodeURIComponent(id)}/${verdict}`, {
     method: 'POST',
-    body: verdict === 'break-glass' ? { reason: comment } : comment === '' ? {} : { comment },
+    body: verdict === 'break-glass' ? { reason: comment } : { ...said, ...seen },
   });
 }
 

@@ -16,9 +16,20 @@ export function Unknown({ reason }: { readonly reason: string }) {
   );
 }
 
-/** Those of the statement itself: an approval is bound to their number where that is known to the last. */
-export function OwnRows({ count }: { readonly count: Count }) {
-  if (count.kind === 'exact') return <Rows count={count} />;
+interface OwnRowsProps {
+  readonly count: Count;
+  readonly bound?: 'set' | 'number' | null;
+}
+
+/** Those of the statement itself: an approval is bound to them, or their number, where they are known to the last. */
+export function OwnRows({ count, bound = 'number' }: OwnRowsProps) {
+  if (count.kind === 'exact' && bound !== 'number') return <Rows count={count} />;
+  if (count.kind === 'exact')
+    return (
+      <span>
+        <Rows count={count} />; approved, it may change as many others
+      </span>
+    );
   return (
     <span>
       <Rows count={count} />; <strong>approved, it may change any number of rows</strong>

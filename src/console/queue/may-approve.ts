@@ -8,9 +8,9 @@ import { mayDo, type Principal } from '../state/principal.ts';
 export function whyNotApprove(approval: Approval, who: Principal | null): string | null {
   if (who === null) return null;
   if (!mayDo(who, 'approval:write')) return 'Your token has no scope approval:write.';
-  const { name, roles = [], groups = [] } = who;
+  const { name, roles = [], groups = [], person = name } = who;
   for (const asking of new Set([approval.role, approval.binding?.runs_as ?? approval.role])) {
-    if (asking.toLowerCase() === name.toLowerCase())
+    if ([name, person].some((own) => asking.toLowerCase() === own.toLowerCase()))
       return 'You have asked for it yourself: somebody else has to approve it. You may deny it.';
     if (roles.includes(asking))
       return `${asking} has asked for it, which is a role of yours: somebody else has to approve it. You may deny it.`;

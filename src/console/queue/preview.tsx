@@ -9,6 +9,7 @@ import { Visible } from '../parts/visible.tsx';
 import { bytes, number, plural } from '../parts/words.ts';
 import type { Loaded } from '../state/load.ts';
 import { CanBeUndone } from './consequences.tsx';
+import { CountAgain } from './count-again.tsx';
 import { OwnRows, Unknown } from './known.tsx';
 import { Cascades, Locks, Triggers } from './preview-effects.tsx';
 import { Sample } from './preview-sample.tsx';
@@ -21,6 +22,7 @@ export function Preview({ approval }: { readonly approval: Approval }) {
     <>
       <h3>What it would do</h3>
       <Answer loaded={loaded} reload={reload} isToldAlready={approval.binding?.without_snapshot != null} />
+      {loaded.value?.preview != null && <CountAgain approval={approval} reload={reload} />}
     </>
   );
 }
@@ -70,7 +72,7 @@ function Found({ preview, isToldAlready }: FoundProps) {
       <Facts
         form="list"
         facts={[
-          { name: 'Rows', value: <OwnRows count={rows} /> },
+          { name: 'Rows', value: <OwnRows count={rows} bound={preview.rows_bound} /> },
           { name: 'Can be undone', value: <CanBeUndone undo={undo} /> },
           ...(parameters.count === 0 ? [] : [{ name: 'Parameters', value: <Parameters {...parameters} /> }]),
           ...(nothing === null

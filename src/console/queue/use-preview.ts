@@ -1,5 +1,6 @@
 import { useEffect } from 'preact/hooks';
 import { ask } from '../api/client.ts';
+import { onServerEvent } from '../api/live.ts';
 import type { PreviewAnswer } from '../api/preview.ts';
 import type { Approval } from '../api/types.ts';
 import { type Loaded, useLoad } from '../state/load.ts';
@@ -16,6 +17,14 @@ export function usePreview(approval: Approval): readonly [Loaded<PreviewAnswer>,
       await pause(signal);
       return await ask<PreviewAnswer>(path, { signal });
     },
+    [approval.id],
+  );
+  // Somebody may have had it found out once more.
+  useEffect(
+    () =>
+      onServerEvent(({ name, data }) => {
+        if (name === 'approval' && data.includes(`"${approval.id}"`) && data.includes('"preview"')) reload();
+      }),
     [approval.id],
   );
   const isComing =

@@ -2,8 +2,8 @@ import { useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
 import type { Snapshot } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
-import { Dialog } from '../parts/dialog.tsx';
-import { Failure, Notice } from '../parts/notice.tsx';
+import { FormDialog } from '../parts/form-dialog.tsx';
+import { Notice } from '../parts/notice.tsx';
 import { number } from '../parts/words.ts';
 import { SqlText } from '../sql/sql-text.tsx';
 import { useCell } from '../state/cell.ts';
@@ -34,53 +34,40 @@ interface RemoveDialogProps {
 function RemoveDialog({ snapshot, onClose }: RemoveDialogProps) {
   const { id, statement } = snapshot;
   const [typed, setTyped] = useState('');
-  const [isAsking, setAsking] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    if (typed.trim() !== CONSENT) return;
-    setAsking(true);
-    setError(null);
-    try {
-      await ask(`/v1/snapshots/${encodeURIComponent(id)}`, { method: 'DELETE' });
-      announce('The snapshot is removed.');
-      goTo(hrefOf('snapshots'));
-    } catch (thrown) {
-      setError(thrown);
-      setAsking(false);
-    }
+  const remove = () => ask(`/v1/snapshots/${encodeURIComponent(id)}`, { method: 'DELETE' });
+  const left = () => {
+    announce('The snapshot is removed.');
+    goTo(hrefOf('snapshots'));
   };
   return (
-    <Dialog title="Remove this snapshot for good?" onClose={onClose}>
+    <FormDialog
+      title="Remove this snapshot for good?"
+      verb="Remove for good"
+      doing="Removing it…"
+      isDangerous={true}
+      isReady={typed.trim() === CONSENT}
+      act={remove}
+      onClose={onClose}
+      onDone={left}
+    >
       <SqlText sql={statement.text} />
       <Notice tone="warning" title={whatIsLost(snapshot)}>
         <p>
           Nothing in the database changes. That the snapshot was removed, and by whom, is kept in the audit.
         </p>
       </Notice>
-      <form onSubmit={submit} class="dialog-form">
-        <label>
-          Type “{CONSENT}”
-          <input
-            value={typed}
-            autocomplete="off"
-            autocapitalize="off"
-            spellcheck={false}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-            autofocus
-          />
-        </label>
-        {error !== null && <Failure error={error} />}
-        <div class="buttons">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="danger" disabled={isAsking || typed.trim() !== CONSENT}>
-            {isAsking ? 'Removing it…' : 'Remove for good'}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+      <label>
+        Type “{CONSENT}”
+        <input
+          value={typed}
+          autocomplete="off"
+          autocapitalize="off"
+          spellcheck={false}
+          onInput={(event) => setTyped(event.currentTarget.value)}
+          autofocus
+        />
+      </label>
+    </FormDialog>
   );
 }
 

@@ -7,6 +7,8 @@ export interface Principal {
   readonly scopes: readonly string[];
   readonly roles?: readonly string[];
   readonly groups?: readonly string[];
+  /** Who that is, under whatever name. */
+  readonly person?: string;
   readonly expires_at?: string | null;
 }
 

@@ -2,8 +2,8 @@ import { useState } from 'preact/hooks';
 import { ask } from '../api/client.ts';
 import type { MadeToken } from '../api/types.ts';
 import { Dialog } from '../parts/dialog.tsx';
-import { fieldsOf } from '../parts/form.ts';
-import { Failure, Notice } from '../parts/notice.tsx';
+import { FormDialog } from '../parts/form-dialog.tsx';
+import { Notice } from '../parts/notice.tsx';
 import { Time } from '../parts/time.tsx';
 import { mayDo, type Principal } from '../state/principal.ts';
 import { EVERYTHING, SCOPES, SETS } from './scopes.ts';
@@ -26,57 +26,43 @@ interface WantedProps extends NewTokenProps {
 
 function Wanted({ maker, onMade, onClose }: WantedProps) {
   const [scopes, setScopes] = useState<ReadonlySet<string>>(new Set());
-  const [isAsking, setAsking] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    const fields = fieldsOf(event.currentTarget as HTMLFormElement);
-    setAsking(true);
-    setError(null);
-    try {
-      onMade(await ask<MadeToken>('/v1/tokens', { method: 'POST', body: bodyOf(fields, scopes) }));
-    } catch (thrown) {
-      setError(thrown);
-      setAsking(false);
-    }
-  };
+  const make = async (fields: Readonly<Record<string, string>>) =>
+    onMade(await ask<MadeToken>('/v1/tokens', { method: 'POST', body: bodyOf(fields, scopes) }));
   return (
-    <Dialog title="Make a token" onClose={onClose}>
-      <form onSubmit={submit} class="dialog-form">
-        <label>
-          Name, shown in the audit and on approvals
-          <input name="name" required maxLength={100} autocomplete="off" spellcheck={false} autofocus />
-        </label>
-        <Scopes maker={maker} scopes={scopes} onChange={setScopes} />
-        <label>
-          Valid for
-          <select name="days">
-            {VALIDITY.map(([days, label]) => (
-              <option key={days} value={days}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Database roles of its own, whose statements it must not approve (with commas; optional)
-          <input name="roles" autocomplete="off" spellcheck={false} />
-        </label>
-        <label>
-          Groups of approvers that it belongs to (with commas; optional)
-          <input name="groups" autocomplete="off" spellcheck={false} />
-        </label>
-        {error !== null && <Failure error={error} />}
-        <div class="buttons">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={isAsking || scopes.size === 0}>
-            {isAsking ? 'Making it…' : 'Make it'}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Make a token"
+      verb="Make it"
+      doing="Making it…"
+      isDangerous={false}
+      isReady={scopes.size > 0}
+      act={make}
+      onClose={onClose}
+      onDone={() => {}}
+    >
+      <label>
+        Name, shown in the audit and on approvals
+        <input name="name" required maxLength={100} autocomplete="off" spellcheck={false} autofocus />
+      </label>
+      <Scopes maker={maker} scopes={scopes} onChange={setScopes} />
+      <label>
+        Valid for
+        <select name="days">
+          {VALIDITY.map(([days, label]) => (
+            <option key={days} value={days}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Database roles of its own, whose statements it must not approve (with commas; optional)
+        <input name="roles" autocomplete="off" spellcheck={false} />
+      </label>
+      <label>
+        Groups of approvers that it belongs to (with commas; optional)
+        <input name="groups" autocomplete="off" spellcheck={false} />
+      </label>
+    </FormDialog>
   );
 }
 

@@ -39,7 +39,12 @@ export function TokensView() {
       </Show>
       {asking === 'new' && <NewToken maker={who} onClose={close} />}
       {asking !== null && asking !== 'new' && (
-        <RevokeToken token={asking} isOwn={asking.name === who?.name} onClose={close} />
+        <RevokeToken
+          token={asking}
+          tokens={loaded.value?.items ?? []}
+          isOwn={asking.name === who?.name}
+          onClose={close}
+        />
       )}
     </>
   );
@@ -90,7 +95,7 @@ function Tokens({ tokens, who, may, onRevoke }: TokensProps) {
                 <Visible text={token.groups.join(', ') || '–'} />
               </td>
               <td>
-                <Until at={token.expires_at} />
+                <Until at={token.expires_at} ended={token.ended_because} />
               </td>
               <td>
                 {token.source === 'file' ? (
@@ -114,7 +119,13 @@ function Tokens({ tokens, who, may, onRevoke }: TokensProps) {
   );
 }
 
-function Until({ at }: { readonly at: string | null }) {
+function Until({ at, ended }: { readonly at: string | null; readonly ended: string | null }) {
+  if (ended !== null)
+    return (
+      <span>
+        ended: <Visible text={ended} />
+      </span>
+    );
   if (at === null) return <span>for ever</span>;
   if (Date.parse(at) > Date.now()) return <Time at={at} />;
   return (

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
+import { SnapshotsTaken } from './snapshots-taken.ts';
+
+const TABLE = `
+  drop table if exists t, whole, a cascade; drop sequence if exists s;
+  create table t (id int primary key, v int, gone boolean not null default false);
+  insert into t select i, i % 2 from generate_series(1, 6) i`;
+
+const trigger = (timing: string, body: string) => `
+  create or replace function act() returns trigger language plpgsql as $act$ begin ${body} end $act$;
+  create trigger act ${timing} on t for each row when (pg_trigger_depth() = 0) execute function act()`;
+
+describe.each([18, 15] as const)('triggers, and wholes without parts, of PostgreSQL %i', (version) => {
+  let taken: SnapshotsTaken;
+  let client: RawClient;
+  beforeAll(async () => {
+    taken = await SnapshotsTaken.start(version);
+  });
+  afterAll(async () => {
+    await taken?.fixture.stop();
+  });
+  beforeEach(async () => {
+    await client?.terminate();
+    await taken.reset();
+    await taken.fixture.postgres.sql(TABLE);
+    client = await taken.fixture.client();
+  });
+
+  it('marks rows instead of deleting them, and both are captured', async () => {
+    const { postgres } = taken.fixture;
+    await postgres.sql(trigger('before delete', 'update t set gone = true where id = old.id; return null;'));
+    expect(errorsOf(await client.query('delete from t where id <= 2'))).toEqual([]);
+    expect(await taken.all()).toMatchObject([{ tables: [{ before: { rows: 2 }, after: { rows: 2 } }] }]);
+    expect(await postgres.sql('select count(*) from t where gone')).toEqual([['2']]);
+  });
+
+  it('keeps rows as they are, and is told that it will do so again', async () => {
+    await taken.fixture.postgres.sql(
+      'create trigger z before update on t for each row execute function suppress_redundant_updates_trigger()',
+    );
+    expect(errorsOf(await client.query('update t set v = 1'))).toMatchObject([{ C: 'HF002' }]);
+    expect(await taken.all()).toEqual([]);
+    expect(errorsOf(await client.query('update t set v = 1 where v = 0'))).toEqual([]);
+  });
+
+  it('changes other rows of the table, and is told why it may fail again', async () => {
+    await taken.fixture.postgres.sql(
+      trigger('after update', 'update t set v = 9 where id = old.id + 1; return null;'),
+    );
+    const failed = await client.query('update t set v = 7 where id = 1');
+    expect(errorsOf(failed)).toMatchObject([{ C: '40001', H: expect.stringContaining('triggers') }]);
+  });
+
+  it('carries a key on to a table of which there are no partitions, and to one beside it', async () => {
+    await taken.fixture.postgres.sql(`
+      create table a (id int references t on update cascade, n int);
+      create table whole (other text, id int references t on update cascade) partition by list (id);
+      alter table a add foreign key (n) references t on update cascade; insert into a values (1, 1)`);
+    expect(errorsOf(await client.query('update t set id = 10 where id = 1'))).toEqual([]);
+    expect(await taken.all()).toHaveLength(1);
+  });
+
+  it('empties a table of which there are no partitions, and its sequence can be put back', async () => {
+    await taken.fixture.postgres.sql(
+      `create table whole (id serial, k int) partition by list (k); select nextval('whole_id_seq')`,
+    );
+    expect(errorsOf(await client.query('delete from whole'))).toEqual([]);
+    expect(errorsOf(await client.query('truncate whole restart identity'))).toEqual([]);
+    expect(statusOf(await client.query('select 1'))).toBe('I');
+    expect(await taken.all()).toMatchObject([{ sequences: [{ last_value: '1', is_called: true }] }]);
+  });
+});
