@@ -149,6 +149,9 @@ export const LIMITS = {
   auditRefuseMs: 2_000,
 
   // --- catalog and snapshot ---
+  /** Slices of statements with parameters that are kept, and the longest text of one. */
+  slicesKept: 512,
+  slicedTextBytes: 2 * 1024,
   /** Questions to catalogs whose answers are kept. */
   catalogAnswersMax: 2_048,
   /** Relations that one statement may reach; beyond there is no exact plan. */
@@ -325,6 +328,8 @@ export const LIMITS = {
   previewCountRows: 1_000_000,
   /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
   rowsIdentifiedMax: 100_000,
+  /** Of their keys, or of whole rows where they have none. */
+  rowsIdentifiedBytes: 16 * 1024 * 1024,
   /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */
   rowHashesMax: 8_192,
   rowSaltBytes: 16,

@@ -71,6 +71,8 @@ export interface CatalogAnswer {
 }
 
 interface Known extends Basis {
+  /** What was answered last by it. */
+  last: CatalogAnswer | null;
   readonly roots: readonly (number | null)[];
   readonly circumstances: string;
   readonly relations: ReadonlyMap<number, Relation>;
@@ -116,7 +118,7 @@ export class Catalog {
     const same = known !== undefined && holds(known, found, roots);
     const current = same ? known : await describe(connection, question, roots, found.circumstances);
     this.#remember(key, current);
-    return {
+    current.last = {
       roots,
       relations: current.relations,
       functions,
@@ -128,6 +130,13 @@ export class Catalog {
       textExact: found.textExact,
       oneSnapshot: found.oneSnapshot,
     };
+    return current.last;
+  }
+
+  /** What the question was answered last, which may be so no more; null where that is not remembered. */
+  recall(question: CatalogQuestion): CatalogAnswer | null {
+    const last = this.#known.get(keyOf(question))?.last ?? null;
+    return last !== null && sameNames(last.functions, question.functions) ? last : null;
   }
 
   invalidate(scope: string): void {
@@ -151,6 +160,30 @@ export async function fingerprintNow(
   const sql = kept === true ? fingerprintOfOldQuery(lacking) : fingerprintQuery(lacking);
   const rows = await texts(connection, sql, [OID_ARRAY_OID], [oids]);
   return rows[0] ?? '';
+}
+
+function sameNames(a: readonly AskedName[], b: readonly AskedName[]): boolean {
+  return (
+    a.length === b.length && a.every(({ schema, name }, i) => schema === b[i]!.schema && name === b[i]!.name)
+  );
+}
+
+/** Whether two answers to one question say the same: of relations that is known by what they were read from. */
+export function sameAnswer(a: CatalogAnswer, b: CatalogAnswer): boolean {
+  return (
+    a === b ||
+    (a.relations === b.relations &&
+      a.counts === b.counts &&
+      a.oneSnapshot === b.oneSnapshot &&
+      a.catalogFirst === b.catalogFirst &&
+      a.textExact === b.textExact &&
+      a.roots.length === b.roots.length &&
+      a.roots.every((root, i) => root === b.roots[i]) &&
+      sameNames(a.functions, b.functions) &&
+      a.functions.every(
+        ({ volatility, own }, i) => volatility === b.functions[i]!.volatility && own === b.functions[i]!.own,
+      ))
+  );
 }
 
 function keyOf(question: CatalogQuestion): string {
@@ -198,7 +231,8 @@ async function describe(
   const fingerprint = rows.pop() ?? '';
   const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
   const lacking = lackedByAll([...relations.values()]);
-  return { roots, circumstances, fingerprint, oids: oidArray([...relations.keys()]), lacking, relations };
+  const oids = oidArray([...relations.keys()]);
+  return { roots, circumstances, fingerprint, oids, lacking, relations, last: null };
 }
 
 function lackedByAll(relations: readonly Relation[]): Lacking {

@@ -75,6 +75,26 @@ const UNKNOWN_SETTING = `
 SELECT '${UNKNOWN}' WHERE EXISTS (SELECT FROM readers d
    WHERE pg_catalog.regexp_replace(d.definition, '${NAMED_SQL}', '', 'gi') OPERATOR(pg_catalog.~*) 'current_setting')`;
 
+const RUNS_TEXTS = 'runs texts';
+
+/**
+ * Whether one of the functions may run what a string says. A word in a comment counts, and so does all that is written in other
+ * languages, and C of the user's that takes a string and may do anything. Event triggers fire only on what alters something ($6).
+ */
+const RUNNING_TEXTS = `
+SELECT '${RUNS_TEXTS}' WHERE EXISTS (
+  SELECT FROM pg_catalog.pg_proc x LEFT JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) x.prolang
+   WHERE CASE WHEN x.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid THEN x.prolang OPERATOR(pg_catalog.<>) ALL (ARRAY[12, 13]::pg_catalog.oid[])
+       ELSE x.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.function})) END
+     AND ($6 OR x.prorettype OPERATOR(pg_catalog.<>) 3838::pg_catalog.oid)
+     AND CASE
+       WHEN x.prosrc OPERATOR(pg_catalog.~*) 'execute' THEN true
+       WHEN x.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid THEN false
+       WHEN x.prolang OPERATOR(pg_catalog.=) 13::pg_catalog.oid THEN x.provolatile OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" AND EXISTS (
+         SELECT FROM pg_catalog.unnest(x.proargtypes::pg_catalog.oid[]) a(oid) JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.oid
+          WHERE t.typcategory OPERATOR(pg_catalog.=) 'S'::pg_catalog."char")
+       ELSE l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['sql', 'plpgsql']::pg_catalog.name[]) END)`;
+
 const CODE_BEHIND = `
 WITH RECURSIVE ${BEHIND}, ${READERS}
 SELECT ${fingerprint(`ARRAY(SELECT b.oid FROM behind b WHERE b.class OPERATOR(pg_catalog.=) ${CLASS.relation})`)}
@@ -91,7 +111,9 @@ ${OWN_CODE}
 UNION ALL
 ${USER_SETTINGS}
 UNION ALL
-${UNKNOWN_SETTING}`;
+${UNKNOWN_SETTING}
+UNION ALL
+${RUNNING_TEXTS}`;
 
 /** A name with a dot, as settings have that are not PostgreSQL's own. */
 const DOTTED = /[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)+/g;
@@ -138,6 +160,8 @@ export interface CalledFunctions {
   readonly oids: readonly number[];
   /** Code that it brings along, as a DO does. */
   readonly code: readonly string[];
+  /** Whether event triggers may fire. */
+  readonly firesOnSchema: boolean;
 }
 
 export interface CodeBehind {
@@ -145,7 +169,11 @@ export interface CodeBehind {
   readonly versions: readonly string[];
   /** It reads a setting by a name that is made as it runs. */
   readonly readsUnknownSetting: boolean;
+  /** It may run what a string says, which no dependency tells. */
+  readonly runsTexts: boolean;
 }
+
+const BOOL_OID = 16;
 
 /** It costs more than what a `Catalog` answers, and is for what people have been asked about. */
 export async function codeBehind(
@@ -157,17 +185,26 @@ export async function codeBehind(
   const found: string[] = [];
   const query = {
     sql: CODE_BEHIND,
-    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, OID_ARRAY_OID, TEXT_ARRAY_OID],
+    parameterTypes: [OID_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, OID_ARRAY_OID, TEXT_ARRAY_OID, BOOL_OID],
     parameters: [
       oidArray(relations),
-      ...[textArray(settings), textArray(called.names), oidArray(called.oids), textArray(called.code)],
+      ...[
+        textArray(settings),
+        textArray(called.names),
+        oidArray(called.oids),
+        textArray(called.code),
+        Buffer.from([called.firesOnSchema ? 1 : 0]),
+      ],
     ],
-    parameterFormats: [1, 1, 1, 1, 1] as const,
+    parameterFormats: [1, 1, 1, 1, 1, 1] as const,
     resultFormats: [],
   };
   await connection.run(query, (row) => {
     found.push(textColumns(row)[0] ?? '');
   });
-  const versions = found.filter((one) => one !== UNKNOWN);
-  return { versions, readsUnknownSetting: versions.length < found.length };
+  return {
+    versions: found.filter((one) => one !== UNKNOWN && one !== RUNS_TEXTS),
+    readsUnknownSetting: found.includes(UNKNOWN),
+    runsTexts: found.includes(RUNS_TEXTS),
+  };
 }

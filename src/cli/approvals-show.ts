@@ -112,7 +112,7 @@ function previewRows(answer: Fields | null): string[][] {
   if (!isFields(preview)) return answer === null ? [] : [['preview', fieldText(answer, 'state')]];
   const { cascades, triggers, locks, undo } = preview;
   return [
-    ['rows', ownRowsText(preview['rows'])],
+    ['rows', ownRowsText(preview['rows'], preview['rows_bound'])],
     [
       'cascades to',
       listText(cascades, 'nodes', (node) => `${fieldText(node, 'table')} (${countText(node['rows'])})`),
@@ -126,10 +126,11 @@ function previewRows(answer: Fields | null): string[][] {
   ];
 }
 
-/** Of the statement itself: an approval is bound to their number where that is known to the last. */
-function ownRowsText(count: unknown): string {
+/** Of the statement itself: an approval is bound to them, or their number, where they are known to the last. */
+function ownRowsText(count: unknown, bound: unknown): string {
   const isBound = isKnown(count) && count['kind'] === 'exact';
-  return isBound ? countText(count) : `${countText(count)}; approved, it may change any number of rows`;
+  if (!isBound) return `${countText(count)}; approved, it may change any number of rows`;
+  return bound === 'set' ? countText(count) : `${countText(count)}; approved, it may change as many others`;
 }
 
 /** What is not known is never shown as none. */

@@ -5,12 +5,21 @@ import type { Relation } from '../catalog/relation.ts';
 import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { StatementEffects } from '../sql/effects.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import { behindView } from './behind-view.ts';
 import { type RowLookup, wholeLookups } from './identify.ts';
 import { blockedBy, bystanders, lockOf } from './locks.ts';
 import { findOwnRows, ownRows } from './own-rows.ts';
 import { parameterValues } from './parameters.ts';
-import { boundBy, type Locks, nothingKnown, type Preview, type RowCount, unknown } from './preview.ts';
-import type { PreviewRequest, PreviewSubject } from './request.ts';
+import {
+  boundBy,
+  type Locks,
+  nothingKnown,
+  type Preview,
+  type RowCount,
+  type Unknown,
+  unknown,
+} from './preview.ts';
+import { type FoundRows, nothingFound, type PreviewRequest, type PreviewSubject } from './request.ts';
 import type { Sandbox } from './sandbox.ts';
 import { tablesOf } from './tables.ts';
 import { firing } from './triggers.ts';
@@ -52,13 +61,12 @@ export async function computePreview(
   if (others.length > 0) return nothing('it is several statements in one text');
   const subject = await subjectOf(sandbox, sources, request, effects);
   if ('kind' in subject) return nothing(subject.reason);
-  const { slice, targets, answer } = subject;
-  const salt = randomBytes(LIMITS.rowSaltBytes);
-  const found =
-    slice.kind === 'rows' || slice.kind === 'upsert'
-      ? await ownRows(sandbox, subject, slice, salt)
-      : await wholeTables(sandbox, subject, salt);
-  const related = [...new Set([...targets, ...(found.changes ?? []).map(({ relation }) => relation)])];
+  const behind = await behindView(sandbox, sources.catalog, subject);
+  const told = behind === null || 'kind' in behind ? subject : behind;
+  const targets = [...new Set([...subject.targets, ...told.targets])];
+  const found = await rowsFound(sandbox, subject, behind);
+  const changed = (found.changes ?? []).map(({ relation }) => relation);
+  const related = [...new Set([...targets, ...changed])];
   const unseen = found.rows.kind === 'unknown' ? found.rows.reason : 'its rows are not known';
   const preview: Preview = {
     computed_at: new Date().toISOString(),
@@ -67,13 +75,27 @@ export async function computePreview(
     tables: await tablesOf(sandbox, related.slice(0, LIMITS.previewTablesMax), targets),
     sample: found.sample,
     cascades: found.cascades,
-    triggers: firing(found, answer.relations, unseen),
+    triggers: firing(found, told.answer.relations, unseen),
     locks: await locksOf(sandbox, effects, related),
     undo: await undoOf(sandbox, sources.catalog, subject),
     parameters,
     took_ms: Math.round(performance.now() - began),
   };
   return { preview, set: found.set };
+}
+
+/** What is told of a view itself is only why its rows are not known. */
+async function rowsFound(
+  sandbox: Sandbox,
+  subject: PreviewSubject,
+  behind: PreviewSubject | Unknown | null,
+): Promise<FoundRows> {
+  if (behind !== null && 'kind' in behind) return nothingFound(behind.reason);
+  const { slice } = behind ?? subject;
+  const salt = randomBytes(LIMITS.rowSaltBytes);
+  return slice.kind === 'rows' || slice.kind === 'upsert'
+    ? await ownRows(sandbox, behind ?? subject, slice, salt)
+    : await wholeTables(sandbox, subject, salt);
 }
 
 /** Its own rows as they are now, and how they are asked for once more. */
@@ -90,7 +112,9 @@ export async function rowsNow(
 ): Promise<RowsNow | null> {
   const [effects, ...others] = request.analysis.statements;
   if (request.analysis.status !== 'parsed' || effects === undefined || others.length > 0) return null;
-  const subject = await subjectOf(sandbox, sources, request, effects);
+  const named = await subjectOf(sandbox, sources, request, effects);
+  if ('kind' in named) return null;
+  const subject = (await behindView(sandbox, sources.catalog, named)) ?? named;
   if ('kind' in subject) return null;
   const { slice } = subject;
   if (slice.kind === 'rows' || slice.kind === 'upsert') {

@@ -33,13 +33,17 @@ export function ownLookup(
   target: Relation,
   relations: Relations,
   seed: Seed,
+  places: string,
   parameters: StatementParameters,
-): RowLookup | null {
+): RowLookup {
   const { direct } = seed;
-  if (direct === null) return null;
-  const { columns, resultFormats } = identifying(target, seed.reference);
+  const { columns, resultFormats } = identifying(target, direct === null ? 'r' : seed.reference);
+  const through = (lock: RowLock | null) =>
+    `SELECT ${columns} FROM (${places}) h
+  JOIN ${from(target, false)} r ON r.ctid OPERATOR(pg_catalog.=) h.tid AND r.tableoid OPERATOR(pg_catalog.=) h.tab
+  ${lock === null ? '' : `${lock} OF r`}`;
   const query = (lock: RowLock | null) => ({
-    ...withParameters(direct(columns, lock), parameters),
+    ...withParameters(direct === null ? through(lock) : direct(columns, lock), parameters),
     resultFormats,
   });
   // Rows of which the role may change nothing cannot be locked by it, and are changed by nobody else for it.
@@ -92,7 +96,7 @@ export async function identifyRows(
 ): Promise<OwnRows> {
   const max = LIMITS.rowsIdentifiedMax;
   if (lookups.length === 0) return { count: await count(), set: null };
-  const rows = new RowHashes(salt, LIMITS.rowHashesMax);
+  const rows = new RowHashes(salt, LIMITS.rowHashesMax, LIMITS.rowsIdentifiedBytes);
   const queries = lookups.map(({ query }) => ({ ...query, sql: `${query.sql}\n LIMIT ${max + 1}` }));
   const found = await sandbox.step(async (each) => (await gatherRows(each, queries, rows, max)) ?? 'more');
   if (found === 'more') return { count: await count(), set: null };
@@ -103,13 +107,13 @@ export async function identifyRows(
 /** As `identifyRows`, of what is found by a query of places. */
 export async function identifyAt(
   sandbox: Sandbox,
-  lookup: RowLookup | null,
+  lookup: RowLookup,
   salt: Uint8Array | null,
   problem: string | null,
   places: string,
   parameters: StatementParameters,
 ): Promise<OwnRows> {
   const count = () => countOf(sandbox, problem, places, parameters);
-  if (problem !== null || lookup === null || salt === null) return { count: await count(), set: null };
+  if (problem !== null || salt === null) return { count: await count(), set: null };
   return await identifyRows(sandbox, [lookup], salt, count);
 }

@@ -22,21 +22,22 @@ import type { Sandbox } from './sandbox.ts';
 /** Which rows it changes, or how many, and nothing else; a lookup of them where they may be asked for once more. */
 export async function findOwnRows(
   sandbox: Sandbox,
-  { request, effects, answer, targets }: PreviewSubject,
+  subject: PreviewSubject,
   slice: RowsSlice | UpsertSlice,
   salt: Uint8Array | null,
 ): Promise<OwnRows & { readonly lookup: RowLookup | null }> {
+  const { request, answer, targets, definition } = subject;
   const none = (reason: string) => ({ count: unknown(reason), set: null, lookup: null });
   const [target] = targets;
   if (target === undefined) return none('its target does not exist');
   if (target.kind !== 'table' && target.kind !== 'partitioned table')
     return none(`${target.name} is a ${target.kind}`);
-  const seed = seedOf(slice, target, answer.functions, false);
+  const seed = seedOf(slice, target, answer.functions, definition !== undefined);
   if ('problem' in seed) return none(seed.problem);
-  const reading = await problems(sandbox, request.text, target.oid, readNames(effects));
+  const reading = await problems(sandbox, subject, target.oid);
   const problem = problemOfCode(slice, answer) ?? problemOfCondition(slice.functions, answer) ?? reading.read;
   const { parameters } = request;
-  const lookup = ownLookup(slice, target, answer.relations, seed, parameters);
+  const lookup = ownLookup(slice, target, answer.relations, seed, placesOfAll(seed), parameters);
   const found = await identifyAt(sandbox, lookup, salt, problem, placesOfAll(seed), parameters);
   return { ...found, lookup };
 }
@@ -48,20 +49,21 @@ function placesOfAll({ seeds }: Seed): string {
 /** The rows that an UPDATE, DELETE, MERGE or INSERT … ON CONFLICT DO UPDATE changes, by its own condition. */
 export async function ownRows(
   sandbox: Sandbox,
-  { request, effects, answer, targets }: PreviewSubject,
+  subject: PreviewSubject,
   slice: RowsSlice | UpsertSlice,
   salt: Uint8Array,
 ): Promise<FoundRows> {
+  const { request, answer, targets, definition } = subject;
   const { parameters, text } = request;
   const [target] = targets;
   if (target === undefined) return nothingFound('its target does not exist');
   if (target.kind !== 'table' && target.kind !== 'partitioned table')
     return nothingFound(`${target.name} is a ${target.kind}`);
-  const reading = await problems(sandbox, text, target.oid, readNames(effects));
+  const reading = await problems(sandbox, subject, target.oid);
   const code = problemOfCode(slice, answer) ?? reading.read;
   const unplanned = code ?? reading.plan;
   const estimate = unplanned === null ? await estimateRows(sandbox, text, parameters) : unknown(unplanned);
-  const seed = seedOf(slice, target, answer.functions, false);
+  const seed = seedOf(slice, target, answer.functions, definition !== undefined);
   if ('problem' in seed) {
     const found = nothingFound(code ?? seed.problem);
     return { ...found, rows: countOrEstimate(unknown(code ?? seed.problem), estimate) };
@@ -70,7 +72,7 @@ export async function ownRows(
   const only = target.kind === 'table' && (slice.target.only || target.children.length === 0);
   const graph = followCascades(target, only, seed.changes, answer.relations);
   const places = placesOfAll(seed);
-  const lookup = ownLookup(slice, target, answer.relations, seed, parameters);
+  const lookup = ownLookup(slice, target, answer.relations, seed, places, parameters);
   const { count, set } = await identifyAt(sandbox, lookup, salt, problem, places, parameters);
   const sampled = {
     target,
@@ -94,11 +96,12 @@ export async function ownRows(
 
 async function problems(
   sandbox: Sandbox,
-  text: string,
+  { request, effects, definition }: PreviewSubject,
   target: number,
-  names: readonly string[],
 ): Promise<ReadingProblems> {
-  const words = wordsOf(text);
+  // Through a view nothing is read but its table.
+  const names = definition === undefined ? readNames(effects) : [];
+  const words = wordsOf(`${request.text}\n${definition ?? ''}`);
   if (words === null) {
     const reason = 'it has names in escapes (U&)';
     return { read: reason, plan: reason };

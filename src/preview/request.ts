@@ -28,6 +28,8 @@ export interface PreviewSubject {
   readonly slice: WriteSlice;
   readonly answer: CatalogAnswer;
   readonly targets: readonly Relation[];
+  /** Of the view that it names, where the rest is said of the table behind. */
+  readonly definition?: string;
 }
 
 /** What is found of the rows. */

@@ -124,7 +124,8 @@ export class PreviewResults implements PreviewSink {
     const set = stored === null ? null : this.#seal.open(approvalId, stored);
     if (set === null)
       throw new HoldfastError('STORE_FAILED', `which rows ${approvalId} is about cannot be read`);
-    return { rows, set };
+    // What is kept may have been replaced meanwhile.
+    return { rows: set.count, set };
   }
 }
 

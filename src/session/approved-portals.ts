@@ -8,6 +8,7 @@ interface Approved {
   /** As they stood behind its Bind, and behind each Execute of it that was sent. */
   epoch: number;
   executions: number;
+  names: number;
   readonly boundAtMs: number;
   /** Of its last Execute, until it has begun. */
   entry: AuditEntry | null;
@@ -33,11 +34,11 @@ export class ApprovedPortals {
   /** Its Bind is being sent. */
   bound(portal: Portal): void {
     if (portal.approvalId === null) return;
-    const { epoch, replies } = this.state;
-    const { executions } = replies;
+    const { epoch, replies, statements } = this.state;
     this.known.set(portal, {
       epoch,
-      executions,
+      executions: replies.executions,
+      names: statements.changes,
       boundAtMs: nowMs(),
       entry: null,
       begun: false,
@@ -53,6 +54,7 @@ export class ApprovedPortals {
     approved.entry = approved.begun ? null : entry;
     approved.epoch = this.state.epoch;
     approved.executions = this.state.replies.executions;
+    approved.names = this.state.statements.changes;
   }
 
   /** The server has told that it has run. */
@@ -68,9 +70,11 @@ export class ApprovedPortals {
     if (portal.approvalId === null) return false;
     const approved = this.known.get(portal);
     if (approved === undefined) return true;
-    const { epoch, replies } = this.state;
-    if (hasBegun(approved)) return !approved.isDone && approved.epoch !== epoch && runsUnseenCode(portal);
-    if (approved.epoch !== epoch || approved.executions !== replies.executions) return true;
+    const { epoch, replies, statements } = this.state;
+    // Code may run what has a name by now.
+    const isElse = approved.epoch !== epoch || approved.names !== statements.changes;
+    if (hasBegun(approved)) return !approved.isDone && isElse && runsUnseenCode(portal);
+    if (isElse || approved.executions !== replies.executions) return true;
     // Others may have altered what it names, and a client that waits for that is not let.
     return nowMs() - approved.boundAtMs > LIMITS.approvedBindMs;
   }

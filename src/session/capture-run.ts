@@ -2,21 +2,26 @@ import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
-import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
-import { captureBefore, ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
+import { ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
-import { snapshotFolder } from '../snapshot/manifest.ts';
+import { foreseePlan, isForeseen } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
-import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
-import { type SnapshotFacts, SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
+import {
+  type Begun,
+  beginCapture,
+  isOwn,
+  mayBeginEarly,
+  refusalOfCaptured,
+  whyNotPlanned,
+} from './begun-capture.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
@@ -72,6 +77,8 @@ export interface CaptureRun {
   readonly gaveUp: () => boolean;
   /** Rows are locked however many there are. */
   readonly locksAll?: true;
+  /** The server is reading the statement in this transaction, which locks its target as the statement will. */
+  readonly readAhead?: boolean;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -87,24 +94,35 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   let sharesSnapshot = false;
   let mayShare = run.locksAll !== true;
   for (let attempt = 1; ; attempt++) {
+    let begun: Begun | null = null;
     if (plan === null) {
-      const planned = await planCapture(connection, services.catalog, request);
+      const foreseen =
+        attempt === 1 && run.readAhead === true ? foreseePlan(services.catalog, request) : null;
+      const planning = planCapture(connection, services.catalog, request);
+      // It is sent along with what tells whether the plan is still true.
+      if (foreseen !== null && mayBeginEarly(run, foreseen)) begun = beginCapture(run, foreseen, mayShare);
+      const planned = await planning.catch((error: unknown) => whyNotPlanned(error, begun));
+      if (planned === null) {
+        await beginAnew(connection, 'BEGIN');
+        continue;
+      }
+      const asForeseen = planned.kind === 'exact' && isForeseen(planned.plan, foreseen);
+      if (begun !== null && !asForeseen) {
+        void begun.writer.abort();
+        if (planned.kind === 'exact') await beginAnew(connection, 'BEGIN');
+        begun = null;
+      }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-      plan = planned.plan;
+      // What was known before the server read the statement, and is true behind that, stays so.
+      plan = asForeseen && planned.plan.keptByTargetLock ? { ...planned.plan, bases: [] } : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
-    const id = newId('snap');
-    const createdAtMs = Date.now();
-    const folder = snapshotFolder(id, createdAtMs);
-    const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
-    const approved = approvedRowsOf(run.entry.decision);
-    const witness = approved === null ? null : witnessOf(approved, plan);
-    const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
+    begun ??= beginCapture(run, plan, mayShare);
+    const { id, createdAtMs, folder, writer } = begun;
     try {
-      const sinks = witness === null ? writer : witnessing(writer, witness);
-      const capture = await captureBefore(connection, plan, sinks, undefined, rowsMax);
-      const error = approved === null ? null : await refusalOfCaptured(connection, approved, witness);
+      const capture = await begun.capture;
+      const error = await refusalOfCaptured(run, begun);
       if (error !== null) {
         void writer.abort();
         return { kind: 'refused', error };
@@ -141,43 +159,12 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
   }
 }
 
-/** Whether it is all that its transaction does, which is one of ours. */
-const isOwn = ({ way, part }: CaptureRun): boolean => way === 'own' && part === null;
-
 /** Whether it rests on what the catalog said when its transaction began to read. */
 const readsOldCatalog = ({ bases }: CapturePlan): boolean => bases.some(({ kept }) => kept === true);
 
 /** Whether the server knows names no longer, or types that they had. */
 const isOfNames = (error: unknown): boolean =>
   error instanceof HiddenQueryError && error.sqlstate.startsWith('42');
-
-/** Tells the rows that are captured from each other; null where others are captured with them. */
-function witnessOf({ set }: LocatedRows, { tables }: CapturePlan): RowHashes | null {
-  const own = tables.filter(({ cause }) => cause.kind === 'target');
-  const isAlone = own.every(({ identity }) => identity !== undefined);
-  return set !== null && isAlone ? new RowHashes(set.salt, LIMITS.rowHashesMax) : null;
-}
-
-/** Why the rows that have been captured, and are locked, are not those that were approved. */
-async function refusalOfCaptured(
-  connection: HiddenConnection,
-  approved: LocatedRows,
-  witness: RowHashes | null,
-): Promise<ErrorFields | null> {
-  if (witness === null && (approved.set === null || approved.lookups.length === 0)) return null;
-  const now = witness === null ? await locatedRows(connection, approved, 'query') : witness.set();
-  const compared = comparedWith(approved, now);
-  return 'refusal' in compared ? compared.refusal : null;
-}
-
-/**
- * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
- * told of could not be taken back should the statement come upon one that others have changed since.
- */
-function mayShareSnapshot(run: CaptureRun, plan: CapturePlan): boolean {
-  if (!isOwn(run)) return false;
-  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(run.text.toString('latin1'));
-}
 
 /**
  * A plan in a transaction that reads by one snapshot. The tables are locked as the statement will lock them before that is
@@ -235,7 +222,7 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true }, null);
+  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true, readAhead: false }, null);
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();

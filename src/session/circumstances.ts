@@ -8,6 +8,7 @@ import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { encodeFlush } from '../wire/frontend.ts';
+import { type PreparedForCode, preparedForCode, sendsExecute } from './code-prepared.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { mayEndSegment, mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Sent, TextsSent } from './sent.ts';
@@ -22,6 +23,8 @@ export interface Circumstances {
   readonly called: string | null;
   /** Whether it may read a setting of which nobody can tell which. */
   readonly readsUnknownSetting: boolean;
+  /** Prepared statements that its code may run; null where the gateway cannot tell which. */
+  readonly prepared: PreparedForCode | null;
   /** How long the server lets the session be idle outside of a transaction; null for as long as it likes. */
   readonly idleMs: number | null;
 }
@@ -32,6 +35,7 @@ const UNKNOWN: Circumstances = {
   schemaSha256: null,
   called: null,
   readsUnknownSetting: false,
+  prepared: [],
   idleMs: null,
 };
 
@@ -75,6 +79,7 @@ export async function readCircumstances(
   hidden: HiddenQueries,
   catalog: Catalog | null,
   analysis: Analysis,
+  read: Analysis,
   sent: Sent | null,
   texts: TextsSent,
 ): Promise<Circumstances> {
@@ -92,15 +97,16 @@ export async function readCircumstances(
   // A Sync of ours would end the block that is none.
   if (state.inImplicitBlock && !inSegment) return UNKNOWN;
   const connection = hidden.ending(inSegment ? 'flush' : 'sync');
-  const called = {
+  const called: CalledFunctions = {
+    firesOnSchema: changesSchema(analysis),
     names: functionsOf(analysis),
     oids: sent?.call === undefined ? [] : [sent.call.functionOid],
     code: bringsCode(analysis) ? [texts.text, ...texts.executed] : [],
   };
   const settings = readSettings(connection, called);
   settings.catch(() => {});
-  const read = settingsIn(texts, (sent?.bound ?? null) !== null, called.names);
-  const tables = readTables(connection, catalog, state.facts.database, analysis, read.names, called);
+  const asked = settingsIn(texts, (sent?.bound ?? null) !== null, called.names);
+  const tables = readTables(connection, catalog, state.facts.database, analysis, asked.names, called);
   tables.catch(() => {});
   const all = takesAlong(analysis, text) ? readAllObjects(connection) : Promise.resolve([]);
   all.catch(() => {});
@@ -108,13 +114,15 @@ export async function readCircumstances(
   const name = told.pop() ?? null;
   const [runsAs, searchPath, idle, ...rest] = told;
   const { seen, code } = await tables;
+  const runsTexts = code.runsTexts || sendsExecute(read, sent, texts);
   const schema = JSON.stringify([rest, seen, code.versions, await all]);
   return {
     runsAs: runsAs ?? null,
     searchPath: searchPath ?? null,
     schemaSha256: createHash('sha256').update(schema).digest('hex'),
     called: name,
-    readsUnknownSetting: read.isUnknown || code.readsUnknownSetting,
+    readsUnknownSetting: asked.isUnknown || code.readsUnknownSetting,
+    prepared: runsTexts ? await preparedForCode(state, connection, sent) : [],
     idleMs: idleMsOf(idle ?? null),
   };
 }
@@ -184,6 +192,17 @@ function functionsOf({ statements }: Analysis): readonly string[] {
 function mayBeNamed(name: string): readonly string[] {
   const parts = name.split('.');
   return parts.map((_, i) => parts.slice(i).join('.'));
+}
+
+/** What makes or alters nothing by itself; code that it runs may. */
+const ROWS_ONLY = /^(?:select|values|table|insert|update|delete|merge|truncate|copy (?:from|to))$/;
+
+/** Whether event triggers may fire. */
+function changesSchema({ statements }: Analysis): boolean {
+  return statements.some(
+    ({ operations, session }) =>
+      operations.some((one) => !ROWS_ONLY.test(one)) || session.some(({ kind }) => kind === 'opaque-code'),
+  );
 }
 
 function bringsCode({ status, statements }: Analysis): boolean {

@@ -1,23 +1,19 @@
 import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { textColumns } from '../catalog/row.ts';
 import { readTableCode } from '../catalog/table-code.ts';
-import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { askSettings } from './asked-settings.ts';
+import { askNames } from './code-prepared.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { isAsciiName, type PreparedStatement, UNSETTLED } from './names.ts';
+import { type PreparedStatement, UNSETTLED } from './names.ts';
 import { nativeError } from './refusal.ts';
 import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
-
-/** Those that PREPARE has made, also in code; what a Parse has made was always seen. */
-const NAMES = plainQuery('SELECT name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql');
 
 type Question = 'settings' | 'names';
 
@@ -156,9 +152,9 @@ export class Doubts {
   private async answer(question: Question): Promise<void> {
     const { state } = this;
     await this.asking(async (connection) => {
-      const asked: Promise<void>[] = [];
+      const asked: Promise<unknown>[] = [];
       if (state.settings.inDoubt) asked.push(askSettings(state, connection));
-      if (question === 'names' && state.namesDoubted) asked.push(this.askNames(connection));
+      if (question === 'names' && state.namesDoubted) asked.push(askNames(state, connection));
       await Promise.all(asked);
     });
   }
@@ -187,29 +183,6 @@ export class Doubts {
     if (settings.knownPath === null) await askSettings(this.state, connection);
     const unknown = settings.facts.catalogFirst ? written.unknown(analysis, nowMs()) : [];
     if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
-  }
-
-  private async askNames(connection: HiddenConnection): Promise<void> {
-    const { state } = this;
-    const made = new Map<string | null, string | null>();
-    await connection.run(NAMES, (row) => {
-      const [name, text] = textColumns(row);
-      made.set(this.keyOf(name ?? ''), text ?? null);
-    });
-    if (made.has(null)) state.statements.forgetNamed();
-    for (const [key, text] of made) {
-      const known = key === null ? null : state.statements.peek(key);
-      // A Parse made what is known, or another PREPARE than the one that was seen.
-      if (known !== null && (known.text !== null || text === null || known.source !== text))
-        state.statements.forget(key!);
-    }
-    state.namesDoubted = false;
-  }
-
-  /** Null for a name of which it is not known how the server has put it for us. */
-  private keyOf(name: string): string | null {
-    if (isAsciiName(name) || this.state.textFacts.encoding === 'utf8') return this.state.sqlNameKey(name);
-    return null;
   }
 }
 

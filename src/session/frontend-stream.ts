@@ -167,7 +167,7 @@ export class FrontendStream {
       }
       if (verdict.kind === 'gate') {
         this.forward(bytes, run, messageEnd);
-        if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
+        if (verdict.behind !== null) this.state.upstream.writeSoon(verdict.behind);
         verdict.sent();
         this.waitBehind(verdict.until);
         this.putAside(bytes, messageEnd, end);
@@ -252,7 +252,7 @@ export class FrontendStream {
       this.passBytes = rest;
     } else if (verdict.kind === 'gate') {
       this.state.upstream.write(message);
-      if (verdict.behind !== null) this.state.upstream.write(verdict.behind);
+      if (verdict.behind !== null) this.state.upstream.writeSoon(verdict.behind);
       verdict.sent();
       this.waitBehind(verdict.until);
     } else if (verdict.kind === 'whole') {

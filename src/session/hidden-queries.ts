@@ -27,6 +27,11 @@ import type { SessionState } from './state.ts';
 /** Names that no client can have taken, because nobody can guess them. */
 const NAME = `__holdfast_${randomBytes(12).toString('hex')}`;
 
+/** Whether a statement of that name is one of ours, as long as no client has made it. */
+export function isOwnName(name: string): boolean {
+  return name.startsWith(NAME);
+}
+
 const FLUSH = encodeFlush();
 const SYNC = encodeSync();
 const COMMIT: HiddenQuery = {
@@ -119,7 +124,7 @@ export class HiddenQueries {
     reply.exchange = exchange;
     state.replies.segmentOpen = end === 'flush';
     state.hiddenQueued++;
-    state.upstream.write(bytes);
+    state.upstream.writeSoon(bytes);
   }
 
   private async run(

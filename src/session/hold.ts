@@ -17,9 +17,9 @@ import { KeptAwake } from './kept-awake.ts';
 import { noted, whyNone } from './noted.ts';
 import type { HeldPreview, HeldText, PreviewDesk } from './preview-desk.ts';
 import { heldNotice, heldReason, nativeError, transactionAbortedError } from './refusal.ts';
-import { type RequestKey, requestKey, type Sent, textsSent, UNREADABLE, WAIT } from './sent.ts';
+import { type RequestKey, requestKey, type Sent, textsSent, UNREADABLE, WAIT, withPrepared } from './sent.ts';
 import { shownCall } from './sent-call.ts';
-import { shownText } from './shown-text.ts';
+import { shownText, withShownPrepared } from './shown-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer } from './verdict.ts';
 
@@ -110,7 +110,7 @@ export class HoldDesk {
     if (circumstances.runsAs === null && this.state.services.catalog !== null)
       return [ended(null, { kind: 'failed', error: notAsked() }, decision), []];
     const wanted = this.wanted(held, key, circumstances, drift);
-    const known = keyIn(key, circumstances);
+    const known = keyIn(this.state, key, circumstances);
     if (known.kind === 'unseen' || (wanted.mode === 'ticket' && known.kind === 'none')) {
       const { kind, why, hint } = known;
       const message = `${kind === 'none' ? 'no ticket can be given for it' : 'nobody can be shown what it does'}, because ${why}`;
@@ -181,7 +181,7 @@ export class HoldDesk {
     try {
       const { catalog } = state.services;
       const texts = textsSent(state, read, sent);
-      return await readCircumstances(state, hidden, catalog, analysis, sent, texts);
+      return await readCircumstances(state, hidden, catalog, analysis, read, sent, texts);
     } finally {
       this.asking = false;
     }
@@ -207,7 +207,7 @@ export class HoldDesk {
   ): NewApproval {
     const { runsAs, searchPath, schemaSha256 } = circumstances;
     const { analysis, decision, parameters } = held;
-    const known = keyIn(key, circumstances);
+    const known = keyIn(this.state, key, circumstances);
     const { identity, facts } = this.state;
     return {
       mode: this.modeOf(decision),
@@ -247,10 +247,11 @@ export class HoldDesk {
     return rows;
   }
 
-  private shown({ read, analysis, text, sent }: ToHold, { called }: Circumstances): string {
-    if (sent?.call !== undefined) return shownCall(sent.call, called);
+  private shown({ read, analysis, text, sent }: ToHold, { called, prepared }: Circumstances): string {
+    if (sent?.call !== undefined) return withShownPrepared(shownCall(sent.call, called), prepared);
     // A character that nobody could read would hide what is there.
-    return shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text), sent);
+    const own = shownText(this.state, read, analysis, text === null ? null : (sent?.text ?? text));
+    return withShownPrepared(own, prepared);
   }
 
   /** A transaction that waits keeps its locks from others, and its snapshot from being cleared away. */
@@ -287,7 +288,12 @@ function noneIfGivenUp(cause: unknown): readonly string[] {
 }
 
 /** No other request is the same that reads what nobody has looked at. */
-function keyIn(key: RequestKey, { readsUnknownSetting }: Circumstances): RequestKey {
+function keyIn(
+  state: SessionState,
+  sent: RequestKey,
+  { readsUnknownSetting, prepared }: Circumstances,
+): RequestKey {
+  const key = withPrepared(state, sent, prepared);
   if (!readsUnknownSetting || key.kind !== 'key') return key;
   const why =
     'it reads a setting whose name is not written out, so that nobody can tell whether it is as it was';

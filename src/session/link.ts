@@ -47,6 +47,7 @@ export class Link {
   bytesIn = 0;
   bytesOut = 0;
   private closeError: Error | null = null;
+  private gathers = false;
   /** The socket's descriptor once it is connected and if it is not encrypted; else -1. */
   private descriptor = -1;
 
@@ -124,6 +125,26 @@ export class Link {
     if (this.socket.destroyed || this.socket.writableEnded) return true;
     this.bytesOut += bytes.length;
     return this.socket.write(bytes);
+  }
+
+  /**
+   * As `write`, together with what else is written until those that run now have nothing left to do: a call into the
+   * system costs more than what is sent by it.
+   */
+  writeSoon(bytes: Buffer): void {
+    const { socket } = this;
+    if (!this.gathers) {
+      this.gathers = true;
+      socket.cork();
+      // Behind the promises that are settled by now.
+      queueMicrotask(() =>
+        process.nextTick(() => {
+          this.gathers = false;
+          socket.uncork();
+        }),
+      );
+    }
+    this.write(bytes);
   }
 
   /**

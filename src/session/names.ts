@@ -108,6 +108,8 @@ export class Names<T extends object> {
   /** Changes that SQL text makes, asked for and not answered; they may concern any name. */
   private unansweredSql = 0;
   private openSql = 0;
+  /** How often messages have been sent that change a name. */
+  changes = 0;
 
   constructor(charsOf: (value: T) => number = () => 0) {
     this.charsOf = charsOf;
@@ -134,16 +136,6 @@ export class Names<T extends object> {
     return slot.unanswered > 0 ? UNSETTLED : slot.made;
   }
 
-  /** Keys of all that are named, also of what is asked for. */
-  names(): readonly string[] {
-    return [...this.named.keys()];
-  }
-
-  /** Whether SQL text of an earlier segment, not answered yet, may have changed any name. */
-  get unsettled(): boolean {
-    return this.unansweredSql > this.openSql;
-  }
-
   /** As `lookup`, where it does no harm to be wrong for a moment. */
   peek(name: string): T | null {
     const slot = name === '' ? this.unnamed : this.named.get(name);
@@ -154,6 +146,7 @@ export class Names<T extends object> {
   /** A message that makes this change has been sent. */
   ask(name: string, value: T | null): void {
     const slot = this.slotFor(name);
+    if (slot !== this.unnamed) this.changes++;
     slot.unanswered++;
     this.overlay(name, slot, value);
   }

@@ -3,7 +3,7 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { legibleText } from '../wire/byte-text.ts';
-import { preparedForCode } from './code-prepared.ts';
+import { type PreparedForCode, readsBySettings } from './code-prepared.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
 import { type BoundValues, boundValues } from './preview-desk.ts';
 import type { SentCall } from './sent-call.ts';
@@ -143,21 +143,30 @@ export function requestKey(state: SessionState, read: Analysis, sent: Sent | nul
     texts.push(text);
     readings.push([...readingOf(known.facts), known.types]);
   }
-  const beside = preparedForCode(state, read, textsSent(state, read, sent));
-  if (beside === null) return OTHER_PREPARED;
-  for (const [name, statement] of beside) {
-    texts.push(name, textOf(statement) ?? '');
-    readings.push([
-      ...readingOf(statement.facts),
-      statement.types,
-      statement.literalsEpoch === state.literalsEpoch,
-    ]);
-  }
   const { role, database } = state.facts;
   const client = state.parameters.get('client_encoding') ?? null;
   const hash = createHash('sha256');
   hash.update(JSON.stringify([role, database, client, readings, texts]));
   if (sent.bound !== null) addParameters(hash, sent.types, sent.bound.bind);
+  return { kind: 'key', key: hash.digest('hex') };
+}
+
+/** The key of a request whose code may run these as well. */
+export function withPrepared(
+  { literalsEpoch }: SessionState,
+  known: RequestKey,
+  prepared: PreparedForCode | null,
+): RequestKey {
+  if (known.kind === 'unseen' || prepared?.length === 0) return known;
+  if (prepared === null) return OTHER_PREPARED;
+  if (known.kind === 'none') return known;
+  const said: unknown[] = [];
+  for (const [name, statement] of prepared) {
+    const text = textOf(statement) ?? '';
+    if (statement.literalsEpoch !== literalsEpoch && readsBySettings(text)) return OLDER_LITERALS;
+    said.push([name, text, statement.types, readingOf(statement.facts)]);
+  }
+  const hash = createHash('sha256').update(JSON.stringify([known.key, said]));
   return { kind: 'key', key: hash.digest('hex') };
 }
 
@@ -179,6 +188,12 @@ const OTHER_LITERALS: RequestKey = {
   kind: 'unseen',
   why: 'settings that its literals were read by, such as DateStyle, may have changed since it was prepared',
   hint: 'Prepare it again, or give the values as parameters.',
+};
+
+const OLDER_LITERALS: RequestKey = {
+  kind: 'none',
+  why: 'its code may run prepared statements, and settings that their literals were read by, such as DateStyle, may have changed since they were prepared',
+  hint: `Send it in a session that has just prepared what it needs. ${WAIT}`,
 };
 
 const OTHER_PREPARED: RequestKey = {

@@ -1,7 +1,6 @@
 import type { Analysis } from '../sql/effects.ts';
-import { preparedForCode } from './code-prepared.ts';
+import type { PreparedForCode } from './code-prepared.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
-import { type Sent, textsSent } from './sent.ts';
 import type { SessionState } from './state.ts';
 import { executedNames } from './understanding.ts';
 
@@ -11,7 +10,6 @@ export function shownText(
   read: Analysis,
   analysis: Analysis,
   text: string | null,
-  sent: Sent | null,
 ): string {
   const parts = [analysis.redacted ?? text ?? ''];
   for (const name of executedNames(read)) {
@@ -19,10 +17,16 @@ export function shownText(
     const known = key === null ? null : state.statements.lookup(key);
     parts.push(executedText(name, known === UNSETTLED ? null : known));
   }
-  for (const [name, known] of preparedForCode(state, read, textsSent(state, read, sent)) ?? [])
-    parts.push(executedText(name, known, 'may be run by its code'));
-  return parts.join('\n\n');
+  return parts.join(BETWEEN);
 }
+
+/** What is shown of a statement, and behind it what its code may run. */
+export function withShownPrepared(shown: string, prepared: PreparedForCode | null): string {
+  const parts = (prepared ?? []).map(([name, known]) => executedText(name, known, 'may be run by its code'));
+  return [shown, ...parts].join(BETWEEN);
+}
+
+const BETWEEN = '\n\n';
 
 function executedText(name: string, known: PreparedStatement | null, how = 'runs'): string {
   const text = known?.analysis.redacted ?? known?.text ?? known?.source ?? null;

@@ -295,7 +295,8 @@ export class SnapshotDesk {
     begun.catch(() => {});
     let outcome: CaptureOutcome;
     try {
-      const run = { ...common, connection, request, analysis, way, part: null } as const;
+      const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
+      const run = { ...common, connection, request, analysis, way, part: null, readAhead } as const;
       outcome = await captureRead(hidden, text, () => captureRows(run, null));
       await begun;
     } catch (error) {
@@ -421,6 +422,9 @@ function refusedInDoubt(decision: Capturing): CaptureOutcome {
 }
 
 const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
+
+/** Of these the server looks up the target as it reads them, and locks it. */
+const READ_WITH_ITS_TARGET = /^\s*(?:update|delete)\s/i;
 
 /** SQLSTATE of a character that an encoding does not have. */
 const UNTRANSLATABLE = '22P05';

@@ -77,12 +77,12 @@ export class StatementGate {
   }
 
   /**
-   * The statement has been sent. In a transaction of ours what proves its capture is asked right behind it, which saves a
-   * round trip; where it fails, that fails with it.
+   * The statement has been sent. What proves its capture is asked right behind it, which saves a round trip; where it
+   * fails, that fails with it, or is discarded.
    */
   sent(): void {
-    const { way, snapshot } = this.prepared;
-    if (way !== 'own' || snapshot === null) return;
+    const { way, snapshot, part } = this.prepared;
+    if (snapshot === null || (part !== null && way !== 'own')) return;
     this.proving = this.prove(snapshot);
     this.proving.catch(() => {});
   }
@@ -157,6 +157,7 @@ export class StatementGate {
       this.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
       const { untold } = this;
+      if (way !== 'own') await this.state.untilHiddenOver();
       if (untold === null) return { kind: 'told' };
       this.untold = null;
       return (await this.runsAgain()) ? null : { kind: 'failed', error: untold };

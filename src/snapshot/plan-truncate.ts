@@ -58,6 +58,7 @@ export function planTruncate(
     sequences,
     parameters,
     bases: [answer.basis],
+    keptByTargetLock: false,
     opaque,
     watchesAll: opaque || answer.oneSnapshot,
     keptBy: 'locks',

@@ -33,13 +33,27 @@ export async function throughView(
   view: Relation,
   slice: RowsSlice,
 ): Promise<ThroughView | InexactSlice> {
+  return onTableOf(slice, await definitionOf(connection, view, true));
+}
+
+/** What the view says, in the words of this session. To be locked it has to be planned. */
+export async function definitionOf(
+  connection: HiddenConnection,
+  view: Relation,
+  locks: boolean,
+): Promise<string> {
   const name = quoteQualified(view.schema, view.name);
   let definition = '';
   const query = `SELECT pg_catalog.pg_get_viewdef(${quoteLiteral(name)}::pg_catalog.regclass)
-    FROM (SELECT) one LEFT JOIN (SELECT FROM ${name} LIMIT 0) none ON true`;
+    FROM (SELECT) one${locks ? ` LEFT JOIN (SELECT FROM ${name} LIMIT 0) none ON true` : ''}`;
   await connection.run(plainQuery(query), (row) => {
     definition = textColumns(row)[0] ?? '';
   });
+  return definition;
+}
+
+/** A statement on a view of that definition as one on its table. */
+export function onTableOf(slice: RowsSlice, definition: string): ThroughView | InexactSlice {
   const found = slice.sliceView(definition);
   if (found.kind === 'inexact') return found;
   return { slice: onTable(slice, found), base: found.base };

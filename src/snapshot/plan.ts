@@ -11,6 +11,7 @@ import { keptBySnapshot } from './kept.ts';
 import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
+import { remembered } from './plan-memory.ts';
 import { areTemporary, exact, first, isAscii, NEEDLESS, none, problemOfTexts } from './plan-parts.ts';
 import { allSources, isReachedAgain } from './plan-sources.ts';
 import { planTruncate } from './plan-truncate.ts';
@@ -63,6 +64,8 @@ export interface CapturePlan {
   readonly keptBy: KeptBy;
   /** Whether the command tag counts the rows of the target alone, and nothing else reaches them. */
   readonly countedByTag: boolean;
+  /** What it rests on stays so as long as its only table is locked as the statement locks it. */
+  readonly keptByTargetLock: boolean;
 }
 
 /**
@@ -235,11 +238,21 @@ async function planTable(
   return problem === null ? planned : none(problem);
 }
 
-function planRows(
-  slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+export function planRows(
+  slice: RowsSlice | UpsertSlice,
   answer: CatalogAnswer,
   parameters: StatementParameters,
   viewBasis: Basis | null = null,
+): PlanOutcome {
+  if (viewBasis !== null) return planAnew(slice, answer, parameters, viewBasis);
+  return remembered(slice, answer, parameters, () => planAnew(slice, answer, parameters, null));
+}
+
+function planAnew(
+  slice: RowsSlice | UpsertSlice,
+  answer: CatalogAnswer,
+  parameters: StatementParameters,
+  viewBasis: Basis | null,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
   if (target === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
@@ -277,6 +290,7 @@ function planRows(
   const sources =
     keptBy === 'snapshot' ? allSources(groups, graph, seed, answer.relations, [], true) : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
+  const countedByTag = ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph);
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,
@@ -289,8 +303,16 @@ function planRows(
     watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
     ownRowOnly,
     keptBy,
-    countedByTag: ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph),
+    countedByTag,
+    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count. What is
+    // read by one snapshot may be older than the lock.
+    keptByTargetLock: countedByTag && !answer.oneSnapshot && viewBasis === null && isAlone(target, answer),
   });
+}
+
+/** A table without descendants, which nothing refers to that would follow a change. */
+function isAlone({ kind }: Relation, { relations }: CatalogAnswer): boolean {
+  return kind === 'table' && relations.size === 1;
 }
 
 function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {

@@ -46,7 +46,7 @@ export async function gatherRows(
 ): Promise<RowSet | null> {
   for (const query of queries) {
     const { brokenOff } = await connection.run(query, identified(rows));
-    if (brokenOff === true || rows.count > rowsMax) return null;
+    if (brokenOff === true || rows.count > rowsMax || rows.isFull) return null;
   }
   return rows.set();
 }
@@ -70,15 +70,24 @@ export class RowHashes {
   /** The salt, the table, and the columns, each with its length. */
   readonly #gathered = Buffer.alloc(GATHERED_BYTES);
   readonly #head: number;
+  readonly #bytesMax: number;
+  #bytes = 0;
+  #count = 0;
 
-  constructor(salt: Uint8Array, keptMax: number) {
+  constructor(salt: Uint8Array, keptMax: number, bytesMax = Number.POSITIVE_INFINITY) {
+    this.#bytesMax = bytesMax;
     this.#builder = new RowSetBuilder(salt, keptMax);
     this.#gathered.set(salt);
     this.#head = salt.length + 4;
   }
 
   get count(): number {
-    return this.#builder.count;
+    return this.#count;
+  }
+
+  /** More has come than is hashed, so that there is no set of it. */
+  get isFull(): boolean {
+    return this.#bytes > this.#bytesMax;
   }
 
   set(): RowSet {
@@ -87,6 +96,9 @@ export class RowHashes {
 
   /** The columns stand, each with its length, in `bytes` from one place to the next of each pair. */
   add(table: number, bytes: Buffer, places: readonly number[]): void {
+    this.#count++;
+    for (let i = 0; i < places.length; i += 2) this.#bytes += places[i + 1]! - places[i]!;
+    if (this.isFull) return;
     const gathered = this.#gathered;
     gathered.writeUInt32BE(table, this.#head - 4);
     let end = this.#head;

@@ -8,6 +8,7 @@ import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts'
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
 import type { PlpgsqlReading } from './plpgsql.ts';
+import { RecentSlices } from './recent-slices.ts';
 import { type Reading, RecentTexts } from './recent-texts.ts';
 import { inexact, type WriteSlice } from './slice.ts';
 import type { ParseSlice } from './slice-check.ts';
@@ -46,6 +47,7 @@ const NOT_SHARED = Symbol('not shared');
 export class AnalysisCache {
   readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
   readonly #recent = new RecentTexts();
+  readonly #slices = new RecentSlices();
   readonly #pending = new Map<string, Promise<Analysis>>();
   readonly #pool: ParsePool;
   readonly #scratch = Buffer.allocUnsafeSlow(LIMITS.parseInlineBytes);
@@ -106,10 +108,7 @@ export class AnalysisCache {
     await this.ready();
     const parser = this.#readyParser();
     if (parser === null || utf8.length > LIMITS.parseInlineBytes) return inexact('its text is too long');
-    const parse = parsing(parser);
-    const [raw, ...others] = parse(utf8.toString('utf8'))?.stmts ?? [];
-    if (others.length > 0) return inexact('it is one of several statements in one text');
-    return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
+    return this.#slices.of(utf8, () => sliceOf(utf8, parser));
   }
 
   /** What a DROP names, which is asked where its analysis says that it is one. */
@@ -251,6 +250,13 @@ function sharedAnalysis(
   if (!canonical.literalInsensitive) return null;
   const shared = asTemplate(canonical.analysis);
   return JSON.stringify(shared) === JSON.stringify(asTemplate(outcome.analysis)) ? shared : null;
+}
+
+function sliceOf(utf8: Buffer, parser: Parser): WriteSlice {
+  const parse = parsing(parser);
+  const [raw, ...others] = parse(utf8.toString('utf8'))?.stmts ?? [];
+  if (others.length > 0) return inexact('it is one of several statements in one text');
+  return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
 }
 
 function shelf(facts: TextFacts, kind: number): number {

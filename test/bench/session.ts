@@ -150,6 +150,7 @@ function sink(): Link {
     socket,
     writable: true,
     write: () => true,
+    writeSoon() {},
     relay() {},
     pause() {},
     resume() {},

@@ -80,6 +80,7 @@ describe('approvals', () => {
   it('shows one, with what is known of what it would do and what is not', async () => {
     const preview = {
       rows: { kind: 'exact', rows: 12 },
+      rows_bound: 'set',
       cascades: { kind: 'tree', nodes: [{ table: 'items', rows: { kind: 'at_least', rows: 100 } }] },
       triggers: { kind: 'list', items: [] },
       locks: { kind: 'unknown', reason: 'it took too long' },
@@ -114,6 +115,9 @@ describe('approvals', () => {
         [''],
       ],
     ]);
+    preview.rows_bound = 'number';
+    const numbered = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
+    expect(numbered.out).toContain('12; approved, it may change as many others');
     preview.rows = { kind: 'unknown', reason: 'a table is locked by others' } as never;
     const unbound = await holdfast(['approvals', 'show', 'ap_1'], { env: admin.env });
     expect(unbound.out).toContain(

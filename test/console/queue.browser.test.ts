@@ -6,7 +6,7 @@ import { heldId } from '../decision/fixture.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { programsOf } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
-import { fieldsOf, type RawClient } from '../support/raw-client.ts';
+import { fieldsOf, RawClient } from '../support/raw-client.ts';
 import { ConsoleUnderTest } from './console-under-test.ts';
 
 let under: ConsoleUnderTest;
@@ -171,6 +171,36 @@ it('says before the last click what it would do, and afterwards what it has done
   await page.getByText('It is done: 3 rows').waitFor();
   await page.getByRole('link', { name: 'Its snapshot, and its undo' }).click();
   await page.getByText('3 rows as they were before a statement of postgres in postgres').waitFor();
+});
+
+it('says what a long statement has done once it has, however long that takes', async () => {
+  const page = await under.page();
+  await page.clock.install();
+  await page.goto(under.url);
+  await page.getByLabel('Token').fill(under.fixture.gateway.token);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  const { client, id } = await held('delete from precious where id < 4');
+  await rows(page).first().click();
+  await page.getByText('postgres in postgres, tests, from 127.0.0.1').waitFor();
+  const other = await RawClient.open(under.fixture.postgres.port);
+  clients.push(other);
+  await other.query('begin');
+  await other.query('lock table precious in share mode');
+  await under.fixture.resolve(id, 'approve');
+  const running = page.getByText('It is running');
+  await running.waitFor();
+  const look = async (ms: number) => {
+    const looked = page.waitForResponse((response) => response.url().includes('/v1/audit?'));
+    await page.clock.runFor(ms);
+    await looked;
+  };
+  for (let looks = 0; looks < 25; looks++) await look(6_000);
+  await running.waitFor();
+  await other.query('commit');
+  await client.untilReady();
+  await under.fixture.auditEvents((event) => event['approval_id'] === id, 1);
+  await look(30_000);
+  await page.getByText('It is done: 3 rows').waitFor();
 });
 
 it('says how much of a long statement is shown, and shows all of it', async () => {

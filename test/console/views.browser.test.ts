@@ -168,6 +168,7 @@ it('removes a snapshot for good, once somebody has written that', async () => {
 it('makes a token that is shown once, and revokes it', async () => {
   const page = await under.signedIn('#/tokens');
   await page.getByRole('button', { name: 'Make a token…' }).click();
+  await page.getByText('Its approvals count as yours').waitFor();
   await page.getByLabel('Name').fill('carla');
   await page.getByRole('button', { name: 'Approver' }).click();
   await page.getByLabel('Database roles of its own').fill('app, etl_*');
@@ -176,7 +177,7 @@ it('makes a token that is shown once, and revokes it', async () => {
   expect(secret).toMatch(/^hf_/);
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'I have kept it' }).click();
-  await page.getByRole('row', { name: /carla .*approval:write.*app, etl_\*/ }).waitFor();
+  await page.getByRole('row', { name: /carla tests .*approval:write.*app, etl_\*/ }).waitFor();
   expect(await page.content()).not.toContain(secret);
 
   const theirs = await under.signedIn('', {}, secret);

@@ -52,6 +52,7 @@ const STATEMENTS: readonly (readonly [what: string, table: string, statement: st
   ['an UPDATE of the key', 'keyed', 'update keyed set id = id + 100 where flagged'],
   ['a table without a key', 'keyless', 'delete from keyless where flagged'],
   ['partitions', 'parted', 'delete from parted where flagged'],
+  ['a view', 'keyed', 'delete from shown where flagged'],
   ['tables that inherit', 'parent', 'delete from parent where flagged'],
   [
     'rows of the same key in a parent and its child',

@@ -31,6 +31,52 @@ create function noted(precious) returns int language plpgsql as $$ begin return 
 create function beside() returns int language plpgsql as $$ begin return 1; end $$;
 `;
 
+/** Code that runs a prepared statement, in the catalog or as it is sent, and what comes to it. */
+const RUNNERS: readonly (readonly [string, string, string])[] = [
+  [
+    'in a function',
+    `create or replace function run_q() returns int language plpgsql as $$ begin execute 'execute q'; return 1; end $$`,
+    'select run_q()',
+  ],
+  [
+    'in a function of SQL',
+    `create or replace function run_plain_q() returns void language sql as 'execute q'`,
+    'select run_plain_q()',
+  ],
+  [
+    'in a function that another calls, by a name that is put together',
+    `create or replace function run_below() returns int language plpgsql as $$ begin execute 'exec' || 'ute q'; return 1; end $$;
+     create or replace function run_above() returns int language plpgsql as $$ begin return run_below(); end $$`,
+    'select run_above()',
+  ],
+  [
+    'in a trigger',
+    `create or replace function run_q_by_trigger() returns trigger language plpgsql as $$ begin execute 'execute q'; return new; end $$;
+     drop table if exists triggering; create table triggering (id int); grant all on triggering to public;
+     create trigger runs before insert on triggering for each row execute function run_q_by_trigger()`,
+    'insert into triggering values (1)',
+  ],
+  [
+    'in a policy behind a view',
+    `create or replace function run_q_by_policy() returns bool language plpgsql as $$ begin execute 'execute q'; return true; end $$;
+     drop table if exists guarded cascade; create table guarded (id int); create view over_guarded as select * from guarded;
+     alter table guarded enable row level security; create policy runs on guarded using (run_q_by_policy())`,
+    'select * from over_guarded',
+  ],
+  [
+    'as a function is told, beside a DO',
+    'create or replace function run_text(t text) returns int language plpgsql as $$ begin execute t; return 1; end $$',
+    "do $$ begin end $$; select run_text('exec' || 'ute q')",
+  ],
+  ['in a DO that puts its name together', 'select 1', "do $$ begin execute 'EXEC' || 'UTE q'; end $$"],
+  ['in a DO whose text is continued', 'select 1', "do 'begin exe'\n'cute ''exec'' || ''ute q''; end'"],
+  [
+    'in a DO whose text is hidden',
+    'select 1',
+    "do U&'begin !0065xecute ''exec'' || ''ute q''; end' uescape '!'",
+  ],
+];
+
 const WIPES = 'language plpgsql as $$ begin delete from precious; return 1; end $$';
 const WIPES_BOOL = 'language plpgsql as $$ begin delete from precious; return true; end $$';
 
@@ -183,13 +229,74 @@ describe.each([15, 18] as const)(
       expect((await ticketOf(other, text)).id).not.toBe(id);
       expect(await fixture.preciousRows()).toBe(10);
       expect(errorsOf(await harmless.query(text))).toEqual([]);
-      // What that has prepared in turn is not known.
-      expect(errorsOf(await harmless.query(text))).toMatchObject([
+      // The server tells that no other has come to be.
+      expect((await ticketOf(harmless, text)).id).not.toBe(id);
+      for (const client of [harmless, other]) await client.terminate();
+    });
+
+    it.each(RUNNERS)('prepared statements that code may run, %s', async (_, code, text) => {
+      await fixture.postgres.sql(code);
+      const preparing = async (q: string): Promise<RawClient> => {
+        const client = await fixture.client({ application_name: 'agent' });
+        expect(errorsOf(await client.query(`prepare q as ${q}`))).toEqual([]);
+        return client;
+      };
+      const harmless = await preparing('select 1');
+      const { id } = await ticketOf(harmless, text);
+      expect((await fixture.approval(id))['statement']).toContain(
+        '-- EXECUTE "q" may be run by its code:\nprepare q as select 1',
+      );
+      await fixture.resolve(id, 'approve');
+      const other = await preparing('delete from precious');
+      expect((await ticketOf(other, text)).id).not.toBe(id);
+      expect(await fixture.preciousRows()).toBe(10);
+      expect(errorsOf(await harmless.query(text))).toEqual([]);
+      for (const client of [harmless, other]) await client.terminate();
+    });
+
+    it('prepared statements that come by a Parse between its Bind and its Execute', async () => {
+      await fixture.postgres.sql(RUNNERS[0]![1]);
+      const client = await fixture.client({ application_name: 'agent' });
+      client.write(fe.parse('q', 'select 1'), fe.sync());
+      await client.untilReady();
+      const bound = [fe.parse('', 'select run_q()'), fe.bind({ portal: 'p' })];
+      client.write(...bound, fe.execute('p'), fe.sync());
+      const [error] = errorsOf(await client.untilReady());
+      const id = JSON.parse(error!['D']!).approval_id;
+      expect((await fixture.approval(id))['statement']).toContain('"q" may be run by its code:\nselect 1');
+      await fixture.resolve(id, 'approve');
+      const exchanged = [fe.close('S', 'q'), fe.parse('q', 'delete from precious')];
+      client.write(...bound, ...exchanged, fe.execute('p'), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+      expect(await fixture.preciousRows()).toBe(10);
+      await client.terminate();
+    });
+
+    it('nothing that code has prepared unseen', async () => {
+      await fixture.postgres.sql(RUNNERS[0]![1]);
+      const client = await fixture.client({ application_name: 'agent' });
+      const text = "do $$ begin execute 'prepare q as delete from precious'; end $$";
+      await fixture.resolve((await ticketOf(client, text)).id, 'approve');
+      expect(errorsOf(await client.query(text))).toEqual([]);
+      expect(errorsOf(await client.query('select run_q()'))).toMatchObject([
         { C: '42501', D: expect.stringContaining('prepared statements of the session') },
       ]);
-      const plain = "do $$ begin execute 'select 1'; execute format('select %s', 2); end $$";
-      for (const client of [harmless, other]) await ticketOf(client, plain);
-      for (const client of [harmless, other]) await client.terminate();
+      expect(await fixture.preciousRows()).toBe(10);
+      await client.terminate();
+    });
+
+    it('and none where no code runs what a string says', async () => {
+      const client = await fixture.client({ application_name: 'agent' });
+      await client.query('prepare q as select 1');
+      for (const text of [
+        'do $$ begin perform 1; end $$',
+        'select calling()',
+        'insert into other select 7',
+      ]) {
+        const { id } = await ticketOf(client, text);
+        expect((await fixture.approval(id))['statement']).toBe(text);
+      }
+      await client.terminate();
     });
 
     it('and is not held again because of what it has nothing to do with', async () => {

@@ -25,7 +25,9 @@ const SCHEMA = `
   create function logged() returns trigger language plpgsql as $$ begin return coalesce(new, old); end $$;
   create trigger log_orders after delete or insert on orders for each row execute function logged();
   create trigger log_customers before update on customers for each row execute function logged();
+  create view hiding as select * from guarded;
   create view rich as select * from customers where balance > 10;
+  create view richer as select * from rich;
   create type mood as enum ('sad', 'ok'); create table moods (id int, m mood); insert into moods values (1, 'sad');
   create function sneaky(c customers) returns boolean language plpgsql as $$ begin perform pg_advisory_lock(42); return true; end $$;
   create function stealthy(i int) returns int immutable language plpgsql as $$ begin perform pg_advisory_lock(42); return i; end $$;
@@ -35,6 +37,7 @@ const SCHEMA = `
   create table defaulted (id int primary key, d int default stealthy(3), g int generated always as (id + 1) stored);
   create table ruled (id int); create rule r as on delete to ruled do instead nothing;
   insert into checked values (1); insert into indexed values (1); insert into defaulted values (1); insert into ruled values (1);
+  create view sly as select * from customers where stealthy(id) > 0;
   create view peeping as select stealthy(7) as i;
   create table accounts (id int primary key, password text, hint text, salt int, owner text);
   insert into accounts values (1, 'old', 'h', 2, 'eve'), (2, 'old', 'h', 2, 'ann'), (3, 'old', 'h', 2, 'bob');
@@ -269,9 +272,41 @@ describe.each([15, 18] as const)('the preview of a held statement on PostgreSQL 
     await raw.terminate();
   });
 
-  newest('says of views, row security and missing rights that they leave it unknown', async () => {
-    const view = await of('DELETE FROM rich WHERE id = 1');
-    expect(view.rows).toEqual({ kind: 'unknown', reason: 'rich is a view' });
+  newest('looks behind a view of one table, and runs none', async () => {
+    const view = await of('UPDATE rich SET name = $1 WHERE id < 20', ['x']);
+    expect(view.rows).toEqual({ kind: 'exact', rows: 9 });
+    expect(view.rows_bound).toBe('set');
+    expect(view.tables.map(({ name, cause }) => [name, cause])).toEqual([
+      ['rich', 'target'],
+      ['customers', 'target'],
+    ]);
+    expect(
+      view.sample.kind === 'rows' && view.sample.columns.find(({ name }) => name === 'secret')?.masked,
+    ).toBe(true);
+    expect(view.triggers).toMatchObject({ kind: 'list', items: [{ name: 'log_customers' }] });
+    for (const [sql, reason] of [
+      ['DELETE FROM sly WHERE id = 1', 'stealthy'],
+      ['DELETE FROM rich WHERE id IN (SELECT id FROM rich)', 'other relations are read with it'],
+      ['DELETE FROM hiding WHERE id = 1', 'row security may hide rows of guarded'],
+      ['DELETE FROM richer WHERE id = 1', 'no view of a table'],
+    ] as const)
+      expect((await of(sql)).rows).toEqual({ kind: 'unknown', reason: expect.stringContaining(reason) });
+    expect(await locked()).toBe(0);
+  });
+
+  newest('tells wide rows without a key from each other up to a limit, and counts more', async () => {
+    await held.postgres.sql(
+      "create table wide as select repeat('x', 1000000) as t, i from generate_series(1, 20) i",
+    );
+    await held.postgres.sql('alter table wide alter t set storage external');
+    const few = await of('DELETE FROM wide WHERE i < 5');
+    expect([few.rows, few.rows_bound]).toEqual([{ kind: 'exact', rows: 4 }, 'set']);
+    const all = await of('DELETE FROM wide');
+    expect([all.rows, all.rows_bound]).toEqual([{ kind: 'exact', rows: 20 }, 'number']);
+    await held.postgres.sql('drop table wide');
+  });
+
+  newest('says of row security and missing rights that they leave it unknown', async () => {
     const behind = await of('DELETE FROM customers WHERE id IN (SELECT id FROM rich)');
     expect(behind.rows).toEqual({ kind: 'unknown', reason: 'rich is no table of its own rows' });
     const app = await held.client('app');

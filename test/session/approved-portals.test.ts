@@ -10,7 +10,7 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
 
 const session = () => {
-  const state = { epoch: 0, replies: { executions: 0 } };
+  const state = { epoch: 0, replies: { executions: 0 }, statements: { changes: 0 } };
   return { state, portals: new ApprovedPortals(state as unknown as SessionState) };
 };
 const analysisOf = (effects: readonly SessionEffect[]) =>
@@ -50,6 +50,20 @@ it('what has begun goes on with code only where names mean what they did', () =>
   expect(portals.hasMoved(reading)).toBe(false);
   state.epoch++;
   expect(portals.hasMoved(reading)).toBe(false);
+  expect(portals.hasMoved(calling)).toBe(true);
+});
+
+it('what has come by a name since its Bind is something else that it may run', () => {
+  const { state, portals } = session();
+  const approved = portal('apr_1');
+  portals.bound(approved);
+  state.statements.changes++;
+  expect(portals.hasMoved(approved)).toBe(true);
+  const calling = { ...portal('apr_2'), analysis: analysisOf([{ kind: 'opaque-code' }]) };
+  portals.bound(calling);
+  portals.executed(calling, { end: 'suspended' } as unknown as AuditEntry);
+  expect(portals.hasMoved(calling)).toBe(false);
+  state.statements.changes++;
   expect(portals.hasMoved(calling)).toBe(true);
 });
 

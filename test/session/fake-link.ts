@@ -58,6 +58,10 @@ export class FakeLink {
     return this.writable;
   }
 
+  writeSoon(bytes: Buffer): boolean {
+    return this.write(bytes);
+  }
+
   relay(bytes: Buffer, start: number, end: number): void {
     this.write(bytes.subarray(start, end));
   }

@@ -109,3 +109,24 @@ test('what was read may change as soon as it is passed on, however slow those ar
   expect(seen.toSorted()).toEqual([0, 1, 2]);
   slow.close();
 });
+
+test('sends what is written soon at once, in one piece, and in front of what is written behind it', async () => {
+  const chunks: Buffer[] = [];
+  const server = createServer((socket) => {
+    socket.on('data', (chunk) => chunks.push(chunk));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const link = Link.connect({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  await once(link.socket, 'connect');
+  link.relay(Buffer.from('-a'), 1, 2);
+  link.writeSoon(Buffer.from('b'));
+  link.relay(Buffer.from('-c'), 1, 2);
+  await Promise.resolve();
+  link.writeSoon(Buffer.from('d'));
+  link.write(Buffer.from('e'));
+  link.end(Buffer.from('f'));
+  await once(link.socket, 'close');
+  expect(Buffer.concat(chunks).toString()).toBe('abcdef');
+  expect(link.bytesOut).toBe(6);
+  server.close();
+});

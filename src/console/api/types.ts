@@ -295,6 +295,8 @@ export interface ApiToken {
   readonly roles: readonly string[];
   readonly groups: readonly string[];
   readonly expires_at: string | null;
+  /** Whom its approvals count for. */
+  readonly person: string;
   /** `token:` and the name of the one that has made it, or nobody's. */
   readonly made_by: string | null;
   readonly ended_because: string | null;

@@ -1,5 +1,5 @@
-import { useEffect, useState } from 'preact/hooks';
-import { ask } from '../api/client.ts';
+import { useEffect } from 'preact/hooks';
+import { ask, gatewayNowMs } from '../api/client.ts';
 import type { Approval, AuditEvent, Page } from '../api/types.ts';
 import { Visible } from '../parts/visible.tsx';
 import { duration, plural } from '../parts/words.ts';
@@ -8,9 +8,11 @@ import { useLoad } from '../state/load.ts';
 import { mayDo, principal } from '../state/principal.ts';
 import { hrefOf } from '../state/route.ts';
 
-/** The audit has it when it has run, which may take its time. */
+/** The audit has it when it has run, which may take hours: it is looked for as long as it is missing, ever more seldom. */
+export const lookAgainMs = (ranForMs: number): number =>
+  Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MS, ranForMs / 10));
 const AGAIN_MS = 1500;
-const LOOKS_MAX = 20;
+const AGAIN_MAX_MS = 60_000;
 
 /** What a statement has done once it was let through, and the way back. */
 export function Became({ approval }: { readonly approval: Approval }) {
@@ -18,25 +20,26 @@ export function Became({ approval }: { readonly approval: Approval }) {
   return mayDo(who, 'audit:read') ? <FromAudit approval={approval} /> : null;
 }
 
-function FromAudit({ approval: { id, role } }: { readonly approval: Approval }) {
-  const [looks, setLooks] = useState(0);
-  const [loaded] = useLoad(
+function FromAudit({ approval: { id, role, grant } }: { readonly approval: Approval }) {
+  const [loaded, look] = useLoad(
     async (signal) => {
       const query = { approval_id: id, limit: 20 };
       const { items } = await ask<Page<AuditEvent>>('/v1/audit', { signal, query });
       // Verdicts are there as well.
-      return { event: items.find((one) => one.role === role && one.protocol !== 'admin') ?? null, looks };
+      return { event: items.find((one) => one.role === role && one.protocol !== 'admin') ?? null };
     },
-    [id, looks],
+    [id],
   );
   const event = loaded.value?.event ?? null;
-  const isMissing = loaded.kind === 'ready' && event === null && looks < LOOKS_MAX;
+  const since = grant?.consumed_at ?? null;
   useEffect(() => {
-    if (!isMissing) return;
-    const timer = setTimeout(() => setLooks(looks + 1), AGAIN_MS);
+    if (loaded.kind === 'loading' || event !== null) return;
+    const ranForMs = since === null ? 0 : gatewayNowMs() - Date.parse(since);
+    const timer = setTimeout(look, lookAgainMs(ranForMs));
     return () => clearTimeout(timer);
-  }, [isMissing, looks]);
-  if (event === null) return isMissing ? <p>It is running, or has not been recorded yet.</p> : null;
+  }, [loaded, since]);
+  if (event === null)
+    return loaded.value === null ? null : <p>It is running, or the audit has no record of it.</p>;
   return (
     <>
       <p>

@@ -39,6 +39,10 @@ function Wanted({ maker, onMade, onClose }: WantedProps) {
       onClose={onClose}
       onDone={() => {}}
     >
+      <p class="hint">
+        Its approvals count as yours, and so do those of all that it makes, since you have seen it. For two
+        people to approve, each has to stand in the tokens file.
+      </p>
       <label>
         Name, shown in the audit and on approvals
         <input name="name" required maxLength={100} autocomplete="off" spellcheck={false} autofocus />
@@ -122,7 +126,7 @@ function Scopes({ maker, scopes, onChange }: ScopesProps) {
       </div>
       {isEverything && (
         <Notice tone="warning" title="It may do everything, other tokens included">
-          <p>Of its approvals nobody can tell who they are, unless one person alone uses it.</p>
+          <p>Whoever has it may do with it what you may.</p>
         </Notice>
       )}
       <div class="scope-list">

@@ -65,6 +65,9 @@ function Tokens({ tokens, who, may, onRevoke }: TokensProps) {
         <thead>
           <tr>
             <th scope="col">Name</th>
+            <th scope="col" title="Whom its approvals count for">
+              Counts as
+            </th>
             <th scope="col">May</th>
             <th scope="col" title="Database roles whose statements it must not approve">
               Roles of its own
@@ -83,6 +86,9 @@ function Tokens({ tokens, who, may, onRevoke }: TokensProps) {
                 <Visible text={token.name} />
                 {token.name === who?.name && ' (you)'}
               </th>
+              <td>
+                <Visible text={token.person} />
+              </td>
               <td>
                 {token.scopes.some((scope) => scope === '*' || scope === 'admin:*')
                   ? 'everything'

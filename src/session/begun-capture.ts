@@ -1,0 +1,98 @@
+import { newId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { HiddenQueryError } from '../catalog/connection.ts';
+import { type Capture, captureBefore } from '../snapshot/capture.ts';
+import { snapshotFolder } from '../snapshot/manifest.ts';
+import type { CapturePlan } from '../snapshot/plan.ts';
+import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
+import { SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { ErrorFields } from '../wire/backend.ts';
+import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
+import type { CaptureRun } from './capture-run.ts';
+
+/** A capture that is under way, and what it will be a part of. */
+export interface Begun {
+  readonly plan: CapturePlan;
+  readonly id: string;
+  readonly createdAtMs: number;
+  readonly folder: string;
+  readonly writer: SnapshotWriter;
+  /** Tells the rows from each other where they are compared with those that were approved. */
+  readonly witness: RowHashes | null;
+  readonly capture: Promise<Capture>;
+}
+
+export function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boolean): Begun {
+  const { connection, services } = run;
+  const id = newId('snap');
+  const createdAtMs = Date.now();
+  const folder = snapshotFolder(id, createdAtMs);
+  const writer = new SnapshotWriter(services.store, folder, services.patienceMs);
+  const rowsMax = mayShare && mayShareSnapshot(run, plan) ? LIMITS.snapshotRowsLocked : 0;
+  const approved = approvedRowsOf(run.entry.decision);
+  const witness = approved === null ? null : witnessOf(approved, plan);
+  const sinks = witness === null ? writer : witnessing(writer, witness);
+  const capture = captureBefore(connection, plan, sinks, undefined, rowsMax);
+  // It may have been given up by the time that it fails.
+  capture.catch(() => {});
+  return { plan, id, createdAtMs, folder, writer, witness, capture };
+}
+
+/**
+ * Whether rows may be captured before it is known that the plan is true: where that can be taken back, since what fails
+ * does so in a transaction of ours, and where it runs nobody's code.
+ */
+export function mayBeginEarly(run: CaptureRun, plan: CapturePlan): boolean {
+  if (!isOwn(run) || !plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
+  if (approvedRowsOf(run.entry.decision) !== null) return false;
+  return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);
+}
+
+/** Null where the plan could not be told only because a capture by another had failed before. */
+export async function whyNotPlanned(error: unknown, begun: Begun | null): Promise<null> {
+  if (begun === null) throw error;
+  void begun.writer.abort();
+  if (!(error instanceof HiddenQueryError) || error.sqlstate !== IN_FAILED_TRANSACTION) throw error;
+  const first = await begun.capture.then(
+    () => error,
+    (why: unknown) => why,
+  );
+  if (!(first instanceof HiddenQueryError) || first.sqlstate === IN_FAILED_TRANSACTION) throw error;
+  if (first.sqlstate === QUERY_CANCELED) throw first;
+  return null;
+}
+
+/** Whether it is all that its transaction does, which is one of ours. */
+export const isOwn = ({ way, part }: CaptureRun): boolean => way === 'own' && part === null;
+
+/**
+ * Whether the capture and the statement may read by one snapshot where there are many rows. Rows that the client has been
+ * told of could not be taken back should the statement come upon one that others have changed since.
+ */
+function mayShareSnapshot(run: CaptureRun, plan: CapturePlan): boolean {
+  if (!isOwn(run)) return false;
+  return plan.keptBy === 'locks or snapshot' && !/returning/i.test(run.text.toString('latin1'));
+}
+
+/** Tells the rows that are captured from each other; null where others are captured with them. */
+function witnessOf({ set }: LocatedRows, { tables }: CapturePlan): RowHashes | null {
+  const own = tables.filter(({ cause }) => cause.kind === 'target');
+  const isAlone = own.every(({ identity }) => identity !== undefined);
+  return set !== null && isAlone ? new RowHashes(set.salt, LIMITS.rowHashesMax) : null;
+}
+
+/** Why the rows that have been captured, and are locked, are not those that were approved. */
+export async function refusalOfCaptured(
+  { connection, entry }: CaptureRun,
+  { witness }: Begun,
+): Promise<ErrorFields | null> {
+  const approved = approvedRowsOf(entry.decision);
+  if (approved === null) return null;
+  if (witness === null && (approved.set === null || approved.lookups.length === 0)) return null;
+  const now = witness === null ? await locatedRows(connection, approved, 'query') : witness.set();
+  const compared = comparedWith(approved, now);
+  return 'refusal' in compared ? compared.refusal : null;
+}
+
+const IN_FAILED_TRANSACTION = '25P02';
+const QUERY_CANCELED = '57014';

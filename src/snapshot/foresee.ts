@@ -1,0 +1,18 @@
+import type { Catalog } from '../catalog/catalog.ts';
+import { type CapturePlan, type PlanRequest, planRows } from './plan.ts';
+
+/** The plan of a statement if the catalog still says what it said last, which it has yet to be asked; null where none is known. */
+export function foreseePlan(catalog: Catalog, request: PlanRequest): CapturePlan | null {
+  const { scope, slice, parameters, asciiNames } = request;
+  if (slice.kind !== 'rows' || asciiNames === true) return null;
+  const question = { scope, relations: [slice.target], allReferrers: false, functions: slice.calls };
+  const answer = catalog.recall(question);
+  if (answer === null || answer.relations.get(answer.roots[0] ?? 0)?.kind === 'view') return null;
+  const planned = planRows(slice, answer, parameters);
+  return planned.kind === 'exact' ? planned.plan : null;
+}
+
+/** Whether a plan is the one that was foreseen, but for what it is given: both come of one answer of the catalog. */
+export function isForeseen(plan: CapturePlan, foreseen: CapturePlan | null): boolean {
+  return foreseen !== null && plan.sources === foreseen.sources;
+}

@@ -1,0 +1,82 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { FlightProxy } from '../support/flight-proxy.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { type BackendMessage, errorsOf, RawClient } from '../support/raw-client.ts';
+
+const POLICY = `
+mode: protect
+rules:
+  - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
+  - { name: the rest, action: allow }
+`;
+
+/** What a captured statement costs in round trips, which neither the machine nor its load changes. */
+describe('a captured statement that changes one row of a table with a key', () => {
+  let postgres: TestPostgres;
+  let proxy: FlightProxy;
+  let gateway: TestGateway;
+  let client: RawClient;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    await postgres.sql('create table kept (id int primary key, note text)');
+    await postgres.sql(`insert into kept select i, 'row ' || i from generate_series(1, 100) i`);
+    proxy = await FlightProxy.start(postgres.port);
+    const environment = { HOLDFAST_SNAPSHOTS_TAKEN: 'on' };
+    gateway = await startGateway({ upstreamPort: proxy.port, policy: POLICY, environment });
+    client = await RawClient.open(gateway.port);
+    const prepared = [fe.parse('one', 'update kept set note = $1 where id = $2'), fe.sync()];
+    expect(errorsOf(await sent(...prepared))).toEqual([]);
+    // The first of a kind asks the catalog for more.
+    await client.rows(`update kept set note = 'first' where id = 1`);
+  });
+  afterAll(async () => {
+    await client?.terminate();
+    await gateway?.stop();
+    await proxy?.stop();
+    await postgres?.stop();
+  });
+  afterEach(async () => {
+    await client.query('rollback');
+  });
+
+  async function sent(...messages: Buffer[]): Promise<BackendMessage[]> {
+    client.write(Buffer.concat(messages));
+    return await client.untilReady();
+  }
+
+  async function costOf(run: () => Promise<BackendMessage[]>) {
+    proxy.reset();
+    const messages = await run();
+    expect(errorsOf(messages)).toEqual([]);
+    return { flights: proxy.flights, parses: proxy.parses };
+  }
+
+  const bound = (id: string) => [
+    fe.bind({ statement: 'one', parameters: ['new', id] }),
+    fe.describe('P'),
+    fe.execute(),
+    fe.sync(),
+  ];
+
+  it('takes two round trips more than the statement alone, one to capture it and one to commit it', async () => {
+    const cost = await costOf(() => client.query(`update kept set note = 'new' where id = 2`));
+    // BEGIN, the statement read, the catalog, counts, the row; counts, the new row; COMMIT.
+    expect(cost).toEqual({ flights: 3, parses: 8 });
+  });
+
+  it('takes two round trips more in a transaction of the client', async () => {
+    await client.query('begin');
+    const cost = await costOf(() => client.query(`delete from kept where id = 3`));
+    // The statement read, the catalog; counts, the row; counts.
+    expect(cost).toEqual({ flights: 3, parses: 5 });
+  });
+
+  it('takes three round trips more where it is prepared', async () => {
+    const cost = await costOf(() => sent(...bound('4')));
+    // The catalog; counts, the row; counts, the catalog, the new row; the client's Sync.
+    expect(cost).toEqual({ flights: 4, parses: 6 });
+  });
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import type { Key, Relation } from '../../src/catalog/relation.ts';
+import { identityOf, RowHashes } from '../../src/snapshot/row-identity.ts';
+
+const relation = (columns: Record<string, '' | 's'>, keys: readonly Partial<Key>[]): Relation =>
+  ({
+    columns: Object.entries(columns).map(([name, generated]) => ({ name, generated })),
+    keys: keys.map((key) => ({ primary: false, notNull: true, deferrable: false, ...key })),
+  }) as unknown as Relation;
+
+describe('what tells the rows of a table from each other', () => {
+  it.each([
+    [
+      'its primary key, in its own order',
+      [{ primary: true, columns: ['c', 'a'] }, { columns: ['b'] }],
+      ['c', 'a'],
+    ],
+    ['another key without NULL', [{ columns: ['a'], notNull: false }, { columns: ['b', 'c'] }], ['b', 'c']],
+    ['no key that may be broken for a while', [{ columns: ['a'], deferrable: true }], ['a', 'b', 'c']],
+    ['no key that the server computes', [{ primary: true, columns: ['g'] }, { columns: ['b'] }], ['b']],
+    ['all that is stored where it has no key', [], ['a', 'b', 'c']],
+  ])('is %s', (_, keys, identity) => {
+    expect(identityOf(relation({ a: '', b: '', g: 's', c: '' }, keys))).toEqual(identity);
+  });
+});
+
+describe('rows', () => {
+  const column = (value: string | null) => {
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(value === null ? -1 : Buffer.byteLength(value));
+    return Buffer.concat([length, Buffer.from(value ?? '')]);
+  };
+  const setOf = (
+    rows: readonly (readonly [table: number, ...values: (string | null)[]])[],
+    parts: boolean,
+  ) => {
+    const hashes = new RowHashes(Buffer.from('salt'), 100);
+    for (const [table, ...values] of rows) {
+      const columns = values.map(column);
+      const bytes = Buffer.concat(columns);
+      let at = 0;
+      const places = columns.flatMap(({ length }) => {
+        at += length;
+        return [at - length, at];
+      });
+      hashes.add(table, bytes, parts ? places : [0, bytes.length]);
+    }
+    return hashes.set();
+  };
+
+  it('are the same wherever their columns stand, however long they are', () => {
+    for (const value of ['', 'x', 'x'.repeat(4070), 'x'.repeat(100_000)]) {
+      const rows = [[1, value, null, 'y']] as const;
+      expect(setOf(rows, true)).toEqual(setOf(rows, false));
+    }
+  });
+
+  it('are others in another table, with other values, and where these are parted otherwise', () => {
+    const all = [
+      [1, 'ab', 'c'],
+      [2, 'ab', 'c'],
+      [1, 'a', 'bc'],
+      [1, 'ab', 'c', null],
+      [1, 'ab', null],
+      [1, 'ab', ''],
+    ] as const;
+    expect(new Set(setOf(all, true).hashes).size).toBe(all.length);
+  });
+
+  it('that take too much are counted, and not told from each other', () => {
+    const hashes = new RowHashes(Buffer.from('salt'), 100, 1000);
+    for (let i = 0; i < 3; i++) hashes.add(1, Buffer.alloc(400, i), [0, 400]);
+    expect([hashes.count, hashes.isFull]).toEqual([3, true]);
+  });
+});
