@@ -118,7 +118,7 @@ export const LIMITS = {
   auditQueueBytes: 32 * 1024 * 1024,
 
   /** How long a search may look before it answers with what it has found and a cursor to go on from. */
-  auditSearchMs: 5_000,
+  auditSearchMs: 1_000,
   /** The same of snapshots. */
   snapshotSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
