@@ -275,7 +275,10 @@ export function isLeftOut(outcome: CaptureOutcome): boolean {
   return outcome.kind === 'without' && outcome.begun !== true;
 }
 
-export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {
+export function withoutPlan(
+  decision: Capturing,
+  reason: string,
+): Extract<CaptureOutcome, { kind: 'without' | 'unplanned' }> {
   if (decision.snapshot === 'best_effort') return { kind: 'without', why: reason };
   return { kind: 'unplanned', reason };
 }
