@@ -301,7 +301,11 @@ export class SnapshotDesk {
       const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
       const run = { ...common, connection, request, analysis, way, part: null, readAhead } as const;
       outcome = await captureRead(hidden, text, () => captureRows(run, null));
-      await begun;
+      await begun.catch((error: unknown) => {
+        // It has run what follows each by itself, such as where a cancel has met the BEGIN.
+        if (outcome.kind === 'taken') outcome.gate.discarded();
+        throw error;
+      });
     } catch (error) {
       outcome = failure(error, decision, analysis);
       // What the client does not read back would go all the same.
