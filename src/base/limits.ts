@@ -327,7 +327,7 @@ export const LIMITS = {
   /** Rows that are counted; more are told as at least so many. */
   previewCountRows: 1_000_000,
   /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
-  rowsIdentifiedMax: 100_000,
+  rowsIdentifiedMax: 20_000,
   /** Of their keys, or of whole rows where they have none. */
   rowsIdentifiedBytes: 16 * 1024 * 1024,
   /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */

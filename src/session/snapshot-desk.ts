@@ -2,6 +2,7 @@ import type { AuditEntry } from '../audit/event.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
+import { asKept, foreseePlan } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { WriteSlice } from '../sql/slice.ts';
@@ -10,6 +11,7 @@ import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute, watchQuery } from './approved-run.ts';
+import { lockTarget } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
 import { runsCalledCode, unlessHarmless } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
@@ -18,6 +20,7 @@ import {
   canceled,
   captureRead,
   captureRows,
+  errorOf,
   failure,
   isLeftOut,
   withoutPlan,
@@ -27,7 +30,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { planRequest } from './prepared-text.ts';
-import { noPlanError, snapshotFailedError } from './refusal.ts';
+import { noPlanError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Sent } from './sent.ts';
 import { captureSeveral } from './split-run.ts';
@@ -298,7 +301,11 @@ export class SnapshotDesk {
       const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
       const run = { ...common, connection, request, analysis, way, part: null, readAhead } as const;
       outcome = await captureRead(hidden, text, () => captureRows(run, null));
-      await begun;
+      await begun.catch((error: unknown) => {
+        // It has run what follows each by itself, such as where a cancel has met the BEGIN.
+        if (outcome.kind === 'taken') outcome.gate.discarded();
+        throw error;
+      });
     } catch (error) {
       outcome = failure(error, decision, analysis);
       // What the client does not read back would go all the same.
@@ -364,10 +371,14 @@ export class SnapshotDesk {
     const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
     describing.catch(() => {});
     const asked = planRequest(state, slice);
+    const foreseen = foreseePlan(services.catalog, asked);
+    const locking = lockTarget(hidden, slice, foreseen);
+    locking.catch(() => {});
     const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
     planning.catch(() => {});
+    const isLocked = await locking;
     const types = await describing;
-    const planned = await planning;
+    const planned = asKept(await planning, isLocked ? foreseen : null);
     if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
     if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
     const parameters = parametersOf(bind, types);
@@ -396,22 +407,6 @@ export class SnapshotDesk {
     state.ended.push(entry);
     state.inject(encodeErrorResponse(error, state.clientEncoding));
     return { kind: 'discarded' };
-  }
-}
-
-function errorOf(
-  outcome: Extract<CaptureOutcome, { kind: 'without' | 'refused' | 'unplanned' }>,
-  decision: Decision,
-): ErrorFields {
-  switch (outcome.kind) {
-    case 'refused':
-      return outcome.error;
-    case 'without':
-      return snapshotFailedError(outcome.why);
-    case 'unplanned':
-      return noPlanError(decision, outcome.reason);
-    default:
-      return outcome satisfies never;
   }
 }
 

@@ -14,7 +14,7 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { approvedRowsOf, exceedsByCapture, exceedsByTag, isCounted } from './approved-rows.ts';
+import { approvedRowsOf, countingTag, exceedsByCapture, exceedsByTag, isCounted } from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -268,8 +268,10 @@ export class StatementGate {
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { snapshot, connection, seen } = this.prepared;
     const approved = approvedRowsOf(this.entry.decision);
-    const mayBeUntold = snapshot !== null || !isCounted(this.entry.analysis);
-    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, seen, mayBeUntold);
+    const { analysis } = this.entry;
+    const tag = countingTag(this.tag, analysis);
+    const mayBeUntold = snapshot !== null || !isCounted(analysis);
+    const exceeds = approved === null ? null : exceedsByTag(approved, tag, seen, mayBeUntold);
     if (exceeds !== null) return { kind: 'failed', error: exceeds };
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
     const { plan, writer, facts, required } = snapshot;
