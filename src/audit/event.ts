@@ -42,6 +42,8 @@ export interface AuditEntry {
   sqlstate: string | null;
   /** Transaction status after the statement's segment as ReadyForQuery tells it; '?' until then. */
   transactionStatus: 'I' | 'T' | 'E' | '?';
+  /** It was found to change nothing, although its text does not tell: no record of it is owed before it runs. */
+  onlyReads?: true;
   /** The log's own: 0 from `begin` on, then the record that it is in while it runs, and -1 or nothing otherwise. */
   openId?: number;
 }

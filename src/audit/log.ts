@@ -289,6 +289,7 @@ async function withinMs(limitMs: number, ask: (settle: (value: boolean) => void)
  */
 function isGrave(entry: AuditEntry): 'no' | 'yes' | 'very' {
   const { risk, action } = entry.decision;
+  if (entry.onlyReads === true) return 'no';
   switch (risk) {
     case 'safe':
       return action === 'allow' ? 'no' : 'yes';

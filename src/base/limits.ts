@@ -55,6 +55,14 @@ export const LIMITS = {
   tableCodeMs: 60_000,
   /** Tables of which all sessions together remember it. */
   tableCodesMax: 50_000,
+  /** How long it counts as known that functions only read; others may replace them meanwhile. */
+  calledCodeMs: 5_000,
+  /** Sets of functions of which all sessions together remember it. */
+  calledCodesMax: 20_000,
+  /** How far calls of calls are followed, and to how many functions, views and names. */
+  calledCodeLevelsMax: 16,
+  calledCodePartsMax: 500,
+  calledCodeNamesMax: 5_000,
   /** A client that broke the protocol: how long the server may take to say so before it is left. */
   protocolErrorGraceMs: 5_000,
   cancelTimeoutMs: 10_000,
@@ -110,7 +118,7 @@ export const LIMITS = {
   auditQueueBytes: 32 * 1024 * 1024,
 
   /** How long a search may look before it answers with what it has found and a cursor to go on from. */
-  auditSearchMs: 5_000,
+  auditSearchMs: 1_000,
   /** The same of snapshots. */
   snapshotSearchMs: 5_000,
   /** How much of the stored audit is taken into memory at a time by a search. */
@@ -319,7 +327,7 @@ export const LIMITS = {
   /** Rows that are counted; more are told as at least so many. */
   previewCountRows: 1_000_000,
   /** Rows of a statement that are told from each other, which the gateway hashes one by one; of more only the number is bound. */
-  rowsIdentifiedMax: 100_000,
+  rowsIdentifiedMax: 20_000,
   /** Of their keys, or of whole rows where they have none. */
   rowsIdentifiedBytes: 16 * 1024 * 1024,
   /** Of these so many hashes are kept, 8 bytes each; of more rows it is an estimate how many are others. */

@@ -18,6 +18,7 @@ import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
 import type { PlainPart } from './plain-part.ts';
 import { endsSegment, isSync, type Reply, ReplyKind } from './replies.ts';
+import { discardedAll } from './session-effects.ts';
 import type { SessionState } from './state.ts';
 import type { StatementGate } from './statement-gate.ts';
 import type { ReplyVerdict } from './verdict.ts';
@@ -182,7 +183,7 @@ export class BackendMessages {
   private makeSqlNames(reply: Reply, statementIndex: number, tag: string): void {
     // What runs under a portal's name may be a cursor instead, which changes no name.
     if (!NAMING_TAGS.has(tag)) return;
-    if (tag === 'DISCARD ALL') this.state.written.discarded();
+    if (tag === 'DISCARD ALL') discardedAll(this.state);
     const changes = reply.sqlNames ?? [];
     // They are in the order of their statements, of which a text may have very many.
     for (; reply.sqlNamesDone < changes.length; reply.sqlNamesDone++) {

@@ -6,9 +6,11 @@ import { snapshotFolder } from '../snapshot/manifest.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
 import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
 import { SnapshotWriter } from '../snapshot/snapshot-writer.ts';
+import type { WriteSlice } from '../sql/slice.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import type { CaptureRun } from './capture-run.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
 
 /** A capture that is under way, and what it will be a part of. */
 export interface Begun {
@@ -92,6 +94,23 @@ export async function refusalOfCaptured(
   const now = witness === null ? await locatedRows(connection, approved, 'query') : witness.set();
   const compared = comparedWith(approved, now);
   return 'refusal' in compared ? compared.refusal : null;
+}
+
+/**
+ * Has the server lock the table as the statement will, by reading what is never run, where a plan that is foreseen rests on
+ * no more; tells whether it has. It fails where the client's Bind would fail as well.
+ */
+export async function lockTarget(
+  hidden: HiddenQueries,
+  slice: WriteSlice,
+  foreseen: CapturePlan | null,
+): Promise<boolean> {
+  if (slice.kind !== 'rows' || foreseen?.keptByTargetLock !== true) return false;
+  const { error } = await hidden.parse(Buffer.from(`DELETE FROM ${slice.target.text}`), 'flush');
+  if (error === null) return true;
+  // A place in a text that the client has not sent.
+  const { P: _, ...fields } = error.fields;
+  throw new HiddenQueryError(fields);
 }
 
 const IN_FAILED_TRANSACTION = '25P02';

@@ -6,9 +6,10 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
+import type { Decision } from '../policy/decision.ts';
 import { ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
 import type { ServerFacts } from '../snapshot/counts.ts';
-import { foreseePlan, isForeseen } from '../snapshot/foresee.ts';
+import { foreseePlan, isForeseen, keptPlan } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -26,7 +27,7 @@ import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
 import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
-import { driftError, holdEndedError, nativeError, snapshotFailedError } from './refusal.ts';
+import { driftError, holdEndedError, nativeError, noPlanError, snapshotFailedError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
@@ -114,8 +115,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-      // What was known before the server read the statement, and is true behind that, stays so.
-      plan = asForeseen && planned.plan.keptByTargetLock ? { ...planned.plan, bases: [] } : planned.plan;
+      plan = asForeseen ? keptPlan(planned.plan) : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
     begun ??= beginCapture(run, plan, mayShare);
@@ -275,7 +275,10 @@ export function isLeftOut(outcome: CaptureOutcome): boolean {
   return outcome.kind === 'without' && outcome.begun !== true;
 }
 
-export function withoutPlan(decision: Capturing, reason: string): CaptureOutcome {
+export function withoutPlan(
+  decision: Capturing,
+  reason: string,
+): Extract<CaptureOutcome, { kind: 'without' | 'unplanned' }> {
   if (decision.snapshot === 'best_effort') return { kind: 'without', why: reason };
   return { kind: 'unplanned', reason };
 }
@@ -326,4 +329,21 @@ export function factsOf(
     decision: { rule: decision.rule, risk: decision.risk },
     approval_id: entry.approvalId,
   };
+}
+
+/** What the client is told of it where nothing else can tell. */
+export function errorOf(
+  outcome: Extract<CaptureOutcome, { kind: 'without' | 'refused' | 'unplanned' }>,
+  decision: Decision,
+): ErrorFields {
+  switch (outcome.kind) {
+    case 'refused':
+      return outcome.error;
+    case 'without':
+      return snapshotFailedError(outcome.why);
+    case 'unplanned':
+      return noPlanError(decision, outcome.reason);
+    default:
+      return outcome satisfies never;
+  }
 }

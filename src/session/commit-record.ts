@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
 import type { Analysis, TransactionVerb } from '../sql/effects.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { noteRead } from './called-code-run.ts';
 import { noted } from './noted.ts';
 import { auditFailedError } from './refusal.ts';
 import { endsSegment } from './replies.ts';
@@ -53,7 +54,8 @@ export class CommitRecord {
     const { services } = this.state;
     if (!services.recordsFirst || entry.analysis.status === 'empty') return false;
     const { risk, action } = entry.decision;
-    const isDue = risk !== 'safe' || action !== 'allow' || !services.audit.isRecorded(entry.session);
+    const isRead = (risk === 'safe' && action === 'allow') || entry.onlyReads === true;
+    const isDue = !isRead || !services.audit.isRecorded(entry.session);
     if (!isDue && type !== Frontend.Execute) return false;
     const { analysis } = entry;
     const isCommit = commits(analysis);
@@ -78,6 +80,7 @@ export class CommitRecord {
     if (captured.kind !== 'without' || captured.begun === true) return captured;
     const { entry, why } = captured;
     entry.decision = noted(entry.decision, null, why);
+    noteRead(entry);
     return this.isAwaited(type, entry) ? await this.ofStatement(entry) : captured;
   }
 

@@ -1,12 +1,11 @@
 import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { textColumns } from '../catalog/row.ts';
 import { readTableCode } from '../catalog/table-code.ts';
-import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { askSettings } from './asked-settings.ts';
 import { askNames } from './code-prepared.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
@@ -15,9 +14,6 @@ import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
-
-const SETTINGS = plainQuery(`SELECT pg_catalog.current_setting('client_encoding'),
-  pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path')`);
 
 type Question = 'settings' | 'names';
 
@@ -157,7 +153,7 @@ export class Doubts {
     const { state } = this;
     await this.asking(async (connection) => {
       const asked: Promise<unknown>[] = [];
-      if (state.settings.inDoubt) asked.push(this.askSettings(connection));
+      if (state.settings.inDoubt) asked.push(askSettings(state, connection));
       if (question === 'names' && state.namesDoubted) asked.push(askNames(state, connection));
       await Promise.all(asked);
     });
@@ -184,23 +180,9 @@ export class Doubts {
   /** Names are looked up in the path of the moment, which has to be known for the answer to last. */
   private async askTables(connection: HiddenConnection, analysis: Analysis): Promise<void> {
     const { settings, written } = this.state;
-    if (settings.knownPath === null) await this.askSettings(connection);
+    if (settings.knownPath === null) await askSettings(this.state, connection);
     const unknown = settings.facts.catalogFirst ? written.unknown(analysis, nowMs()) : [];
     if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
-  }
-
-  private async askSettings(connection: HiddenConnection): Promise<void> {
-    const { state } = this;
-    let told: readonly (string | null)[] = [];
-    await connection.run(SETTINGS, (row) => {
-      told = textColumns(row);
-    });
-    const [encoding, standardStrings, path] = told;
-    if (typeof encoding !== 'string' || typeof standardStrings !== 'string' || typeof path !== 'string')
-      return;
-    const { segmentOpen } = state.replies;
-    const place = segmentOpen ? 'segment' : state.transactionStatus === 'I' ? 'idle' : 'transaction';
-    if (state.settings.answered(encoding, standardStrings, path, place)) state.epoch++;
   }
 }
 

@@ -9,6 +9,7 @@ import { Frontend } from '../wire/message-type.ts';
 import { ApprovedPortals } from './approved-portals.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute } from './approved-run.ts';
+import { isNeedless, noteRead } from './called-code-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
@@ -169,13 +170,14 @@ export class ExtendedMessages {
       const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
       return poison(this.state, Frontend.Bind, ruling.error, entry);
     }
+    const known = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
     const made: Portal = {
       statement: statement ?? NO_STATEMENT,
       read,
       executed: executedBy(this.state, read),
       epoch: this.state.epoch,
       analysis,
-      decision: ruling.decision,
+      decision: known,
       parameters,
       approvalId: ruling.approvalId,
       holdMs: ruling.holdMs,
@@ -254,6 +256,7 @@ export class ExtendedMessages {
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
     const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    noteRead(entry);
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);
     if (heldBack !== null) {
@@ -275,6 +278,15 @@ export class ExtendedMessages {
       } else if (portal.decision.snapshot === 'required') {
         return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
       } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
+    }
+    if (
+      isNeedless(portal.decision) &&
+      captured === null &&
+      !this.state.called.isHarmless(analysis, nowMs())
+    ) {
+      this.executes(analysis);
+      const again = this.snapshots.lookAgain(entry, portal.decision);
+      return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, again));
     }
     this.executes(analysis);
     // What was decided of it only now may be an approval of so many rows.

@@ -5,6 +5,7 @@ import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchQuery } from './approved-run.ts';
+import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
@@ -259,7 +260,11 @@ export class FrontendMessages {
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
-    const { decision } = ruling;
+    const decision = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
+    if (decision !== ruling.decision) {
+      entry.decision = decision;
+      noteRead(entry);
+    }
     if (this.snapshots.takes(decision)) {
       const utf8 = Buffer.from(bytes.subarray(start, textEnd));
       const capture = this.snapshots.capture(utf8, entry, decision);

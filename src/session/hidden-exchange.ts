@@ -326,8 +326,10 @@ export class ParseExchange implements Exchange {
   private error: HiddenQueryError | null = null;
   private resolve!: (read: TextRead) => void;
   private reject!: (error: unknown) => void;
+  private readonly end: HiddenEnd;
 
-  constructor() {
+  constructor(end: HiddenEnd) {
+    this.end = end;
     this.over = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -345,14 +347,25 @@ export class ParseExchange implements Exchange {
 
   row(): void {}
 
-  receive(type: number, body: Buffer): 'more' | 'over' {
+  receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding' {
+    const isFlushed = this.end === 'flush';
     if (type === Backend.ErrorResponse) {
-      if (isFatalError(body)) this.fail(new HiddenQueryEnded('lost'));
-      else this.error = new HiddenQueryError(decodeErrorFields(body) ?? {});
+      if (isFatalError(body)) {
+        this.fail(new HiddenQueryEnded('lost'));
+        return 'more';
+      }
+      this.error = new HiddenQueryError(decodeErrorFields(body) ?? {});
+      if (!isFlushed) return 'more';
+      this.tell();
+      return 'over and discarding';
     }
-    if (type !== Backend.ReadyForQuery) return 'more';
-    this.resolve({ error: this.error, warned: this.warned });
+    if (type !== (isFlushed ? Backend.CloseComplete : Backend.ReadyForQuery)) return 'more';
+    this.tell();
     return 'over';
+  }
+
+  private tell(): void {
+    this.resolve({ error: this.error, warned: this.warned });
   }
 }
 

@@ -81,16 +81,17 @@ export class HiddenQueries {
   }
 
   /**
-   * Has the server read a text of the client's, as its bytes are, between two segments. What it says against it, places
-   * in the text included, is what it would say where it ran the text.
+   * Has the server read a text of the client's, as its bytes are. What it says against it, places in the text included, is
+   * what it would say where it ran the text.
    */
-  async parse(text: Buffer): Promise<TextRead> {
+  async parse(text: Buffer, end: HiddenEnd = 'sync'): Promise<TextRead> {
     const name = `${NAME}_${++this.made}`;
     const head = Buffer.from(`${name}\0`, 'latin1');
     const body = Buffer.concat([head, text, Buffer.from([0, 0, 0])]);
-    const exchange = new ParseExchange();
-    const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name), SYNC];
-    this.push(exchange, 'sync', Buffer.concat(bytes));
+    const exchange = new ParseExchange(end);
+    const ending = end === 'flush' ? FLUSH : SYNC;
+    const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name), ending];
+    this.push(exchange, end, Buffer.concat(bytes));
     return await exchange.over;
   }
 

@@ -1,7 +1,9 @@
 import { unreachable } from '../base/assert.ts';
+import { nowMs } from '../base/clock.ts';
 import type { Decision, Hold, Snapshot, WithoutPlan } from '../policy/decision.ts';
 import { type Analysis, worseRisk } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import { needless } from './called-code-run.ts';
 import { isDrop } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
@@ -45,10 +47,13 @@ export function ruleUncaptured(
   read: Analysis,
   sent: Sent | null = null,
 ): Ruling {
-  const ruling = rule(state, holds, analysis, text, parameters, answer, read, NOT_SEEN, sent);
+  const isHarmless = state.called.isHarmless(analysis, nowMs());
+  const unseen = isHarmless ? null : NOT_SEEN;
+  const ruling = rule(state, holds, analysis, text, parameters, answer, read, unseen, sent);
   if (ruling.kind !== 'run' || !wantsSnapshot(ruling.decision)) return ruling;
   if (state.services.snapshots === null) return ruling;
   const { decision } = ruling;
+  if (isHarmless && decision.action === 'snapshot') return { ...ruling, decision: needless(decision) };
   if (decision.snapshot === 'best_effort') return { ...ruling, decision: noted(decision, null, NOT_SEEN) };
   return { ...ruling, kind: 'refuse', error: noPlanError(decision, NOT_SEEN) };
 }

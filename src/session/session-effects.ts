@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import {
   type Analysis,
+  type CalledCode,
   isFollowed,
   type Risk,
   type SessionEffect,
@@ -10,6 +11,7 @@ import {
 } from '../sql/effects.ts';
 import { EXECUTES_UNKNOWN } from '../sql/rules-session.ts';
 import { isCatalogFirst, losesCatalog } from '../sql/search-path.ts';
+import type { KnownCode } from './called-code.ts';
 import type { KnownSettings } from './known-settings.ts';
 import { type PreparedStatement, type SqlNameChange, UNSETTLED } from './names.ts';
 import { type Reply, ReplyKind } from './replies.ts';
@@ -66,7 +68,7 @@ export function resolveExecute(state: SessionState, analysis: Analysis): Analysi
 /** A statement behind an EXECUTE that sets the search_path, which its analysis could not know. */
 function behindHiddenPath(statement: StatementEffects): StatementEffects {
   const reasons = [...statement.reasons, 'follows an EXECUTE that sets search_path'];
-  return { ...statement, risk: worseRisk(statement.risk, 'critical'), reasons };
+  return { ...withoutCalled(statement), risk: worseRisk(statement.risk, 'critical'), reasons };
 }
 
 function executed(
@@ -89,15 +91,34 @@ function executed(
 /** An EXECUTE without what it counts for because its text does not show what runs, which is known now. */
 function stripped(outer: StatementEffects, ownRisk: Risk | undefined): StatementEffects {
   const reasons = outer.reasons.filter((reason) => reason !== EXECUTES_UNKNOWN);
-  return { ...outer, risk: ownRisk ?? outer.risk, reasons };
+  return { ...withoutCalled(outer), risk: ownRisk ?? outer.risk, reasons };
+}
+
+/** Its risk is then no longer told from that of the code. */
+function withoutCalled({ called: _, ...effects }: StatementEffects): StatementEffects {
+  return effects;
+}
+
+/** What they all call; null where none does. */
+function mergedCode(all: readonly StatementEffects[]): CalledCode | null {
+  const codes = all.flatMap(({ called }) => called ?? []);
+  if (codes.length === 0) return null;
+  return {
+    risk: all.map(({ called, risk }) => called?.risk ?? risk).reduce(worseRisk),
+    functions: codes.flatMap(({ functions }) => functions),
+    attributes: codes.flatMap(({ attributes }) => attributes),
+    operators: codes.flatMap(({ operators }) => operators),
+  };
 }
 
 /** One statement with the effects of those that it runs. */
 function merge(outer: StatementEffects, inner: readonly StatementEffects[]): StatementEffects {
   const all = [outer, ...inner];
   const worst = all.reduce((a, b) => (worseRisk(a.risk, b.risk) === a.risk ? a : b));
+  const called = mergedCode(all);
   return {
-    ...outer,
+    ...withoutCalled(outer),
+    ...(called === null ? {} : { called }),
     operation: worst.operation,
     operations: [...new Set(all.flatMap((effects) => effects.operations))],
     risk: worst.risk,
@@ -120,7 +141,7 @@ export function statementsSent(
   now: number,
 ): void {
   if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched)
-    applySessionEffects(state, analysis, reply, source);
+    applySessionEffects(state, analysis, reply, source, now);
   const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
 }
@@ -134,12 +155,14 @@ function applySessionEffects(
   analysis: Analysis,
   reply: Reply,
   source: string | null,
+  now: number,
 ): void {
   const changes: SqlNameChange[] = [];
+  const known = state.called.knownOf(analysis, now);
   analysis.statements.forEach((statement, statementIndex) => {
     for (const effect of statement.session) {
       const isFull = state.statements.size + changes.length >= LIMITS.namesMax;
-      const change = apply(state, analysis, effect, isFull, source);
+      const change = apply(state, analysis, effect, statement.operations, known, isFull, source);
       if (change !== null) changes.push({ ...change, statementIndex });
     }
   });
@@ -179,6 +202,8 @@ function apply(
   state: SessionState,
   analysis: Analysis,
   effect: SessionEffect,
+  operations: readonly string[],
+  known: KnownCode,
   isFull: boolean,
   source: string | null,
 ): Omit<SqlNameChange, 'statementIndex'> | null {
@@ -191,9 +216,10 @@ function apply(
     case 'discard':
       state.epoch++;
       if (effect.target !== 'all' && effect.target !== 'temp') return null;
-      state.written.changed();
+      roleChanges(state);
       if (effect.target !== 'all') return null;
       state.written.discards();
+      state.called.discards();
       settingResets(state, null);
       return { name: null, value: null };
     case 'set':
@@ -201,14 +227,17 @@ function apply(
       return null;
     case 'reset':
       state.epoch++;
-      if (effect.name !== null && ROLES.has(effect.name.toLowerCase())) state.written.changed();
+      if (effect.name !== null && ROLES.has(effect.name.toLowerCase())) roleChanges(state);
       settingResets(state, effect.name?.toLowerCase() ?? null);
       return null;
     case 'schema-change':
       state.epoch++;
       state.written.changed();
+      state.called.changed(operations);
       return null;
     case 'opaque-code':
+      if (known === 'leaves settings') return null;
+      if (known === null) state.called.codeRuns();
       state.codeRuns();
       return null;
     case 'execute':
@@ -224,6 +253,18 @@ function apply(
     default:
       return effect satisfies never;
   }
+}
+
+/** Names are looked up with other rights, and those of temporary tables may mean something else. */
+function roleChanges(state: SessionState): void {
+  state.written.changed();
+  state.called.apart();
+}
+
+/** A DISCARD ALL has succeeded, so that the session is as a new one, unless something else was sent since. */
+export function discardedAll(state: SessionState): void {
+  state.written.discarded();
+  state.called.discarded();
 }
 
 /** A name that has no key is that of no statement that the gateway could know. */
@@ -250,7 +291,7 @@ function settingChanges(state: SessionState, name: string, value: string | null)
   if (READING.has(name)) state.settings.textTouched();
   if (name === 'search_path') state.searchPathSet(value);
   if (ROLES.has(name) || name === 'row_security') state.epoch++;
-  if (ROLES.has(name)) state.written.changed();
+  if (ROLES.has(name)) roleChanges(state);
 }
 
 /** The name is null for all of them. */

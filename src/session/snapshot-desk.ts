@@ -2,20 +2,25 @@ import type { AuditEntry } from '../audit/event.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import { plainQuery } from '../snapshot/capture.ts';
+import { asKept, foreseePlan } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import type { Analysis } from '../sql/effects.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute, watchQuery } from './approved-run.ts';
+import { lockTarget } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
+import { needless, runsCalledCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
   canceled,
   captureRead,
   captureRows,
+  errorOf,
   failure,
   isLeftOut,
   withoutPlan,
@@ -25,7 +30,7 @@ import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { planRequest } from './prepared-text.ts';
-import { noPlanError, snapshotFailedError } from './refusal.ts';
+import { noPlanError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Sent } from './sent.ts';
 import { captureSeveral } from './split-run.ts';
@@ -119,6 +124,12 @@ export class SnapshotDesk {
     return this.state.services.snapshots !== null && wantsSnapshot(decision);
   }
 
+  /** The decision, which wants no snapshot any more where it is known already that the statement changes nothing. */
+  unlessNeedless(decision: Decision, analysis: Analysis, now: number): Decision {
+    if (analysis.risk === 'safe' || !this.takes(decision) || decision.action !== 'snapshot') return decision;
+    return this.state.called.isHarmless(analysis, now) ? needless(decision) : decision;
+  }
+
   /** The client is gone; once its statement runs, that no longer matters. */
   giveUp(): void {
     if (!this.preparing) return;
@@ -149,6 +160,24 @@ export class SnapshotDesk {
     const concluded = await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry);
     const watches = isLeftOut(concluded) && isWatched(bound.decision, entry.analysis);
     return watches ? await watchExecute(this.state, this.hidden, entry) : { entry, ...concluded };
+  }
+
+  /** For an Execute of a portal that was found to change nothing at its Bind, where that is not known any more. */
+  async lookAgain(entry: AuditEntry, decision: Capturing): Promise<Captured> {
+    const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
+      const { state, hidden } = this;
+      try {
+        await untilSegmentFits(state);
+        if (state.copyingIn) return { kind: 'discarded' };
+        if (!segmentFits(state)) return refusedInDoubt(decision);
+        const found = await runsCalledCode(state, hidden.ending('flush'), entry.analysis, decision);
+        if (found.kind !== 'unplanned') return found;
+        return { kind: 'refused', error: noPlanError(decision, found.reason) };
+      } catch (error) {
+        return failure(error, decision, entry.analysis);
+      }
+    });
+    return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, decision), entry)) };
   }
 
   /** For an Execute that drops something, before the client's Sync behind it is sent. */
@@ -254,6 +283,7 @@ export class SnapshotDesk {
       return await captureSeveral({ ...common, committing });
     }
     if (isDrop(analysis)) return await dropInstead({ ...common, analysis });
+    if (state.called.isToAsk(analysis)) return await this.inQuery(analysis, decision);
     const problem = problemOfOne(state, analysis);
     const utf8 = utf8Of(state, text);
     const reason = problem ?? (utf8 === null ? NOT_ASCII : null);
@@ -282,6 +312,14 @@ export class SnapshotDesk {
     if (opened && outcome.kind !== 'taken')
       await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
     return outcome;
+  }
+
+  private async inQuery(analysis: Analysis, decision: Capturing): Promise<CaptureOutcome> {
+    try {
+      return await runsCalledCode(this.state, this.hidden.ending('sync'), analysis, decision);
+    } catch (error) {
+      return failure(error, decision, analysis);
+    }
   }
 
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
@@ -318,6 +356,8 @@ export class SnapshotDesk {
     if (isDrop(portal.analysis)) return this.bindDrop(request);
     const services = state.services.snapshots!;
     const { text: sql } = portal.statement;
+    if (state.called.isToAsk(portal.analysis))
+      return await runsCalledCode(state, hidden.ending('flush'), portal.analysis, decision);
     const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);
     if (problem !== null || sql === null) return withoutPlan(decision, problem!);
     const text = Buffer.from(sql, 'utf8');
@@ -327,10 +367,14 @@ export class SnapshotDesk {
     const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
     describing.catch(() => {});
     const asked = planRequest(state, slice);
+    const foreseen = foreseePlan(services.catalog, asked);
+    const locking = lockTarget(hidden, slice, foreseen);
+    locking.catch(() => {});
     const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
     planning.catch(() => {});
+    const isLocked = await locking;
     const types = await describing;
-    const planned = await planning;
+    const planned = asKept(await planning, isLocked ? foreseen : null);
     if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
     if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
     const parameters = parametersOf(bind, types);
@@ -359,22 +403,6 @@ export class SnapshotDesk {
     state.ended.push(entry);
     state.inject(encodeErrorResponse(error, state.clientEncoding));
     return { kind: 'discarded' };
-  }
-}
-
-function errorOf(
-  outcome: Extract<CaptureOutcome, { kind: 'without' | 'refused' | 'unplanned' }>,
-  decision: Decision,
-): ErrorFields {
-  switch (outcome.kind) {
-    case 'refused':
-      return outcome.error;
-    case 'without':
-      return snapshotFailedError(outcome.why);
-    case 'unplanned':
-      return noPlanError(decision, outcome.reason);
-    default:
-      return outcome satisfies never;
   }
 }
 

@@ -31,7 +31,16 @@ import { auditFailedError, noPlanError, splitReadOtherwiseError } from './refusa
 import { type Reply, ReplyKind } from './replies.ts';
 import { statementsSent } from './session-effects.ts';
 import { rehearse } from './split-rehearsal.ts';
-import { type BlockKind, blockOf, type Part, partsOf, problemOf, verbOf } from './split-text.ts';
+import {
+  type BlockKind,
+  blockOf,
+  callingOnes,
+  decideAlone,
+  type Part,
+  partsOf,
+  problemOf,
+  verbOf,
+} from './split-text.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
 
@@ -58,13 +67,21 @@ export async function captureSeveral(
 ): Promise<CaptureOutcome> {
   const { state, entry, decision, text, hidden } = given;
   const { analysis } = entry;
+  for (const single of callingOnes(state, analysis)) {
+    try {
+      const why = await state.called.ask(hidden.ending('sync'), single);
+      if (why !== null) return withoutPlan(decision, why);
+    } catch (error) {
+      return failure(error, decision, analysis);
+    }
+  }
   const problem = problemOf(state, analysis);
   if (problem !== null) return withoutPlan(decision, problem);
   const block = blockOf(analysis, state.transactionStatus);
   if (block === null) return withoutPlan(decision, `${SEVERAL}, which begin or end transactions`);
   const byBytes =
     state.textFacts.encoding !== 'utf8' || state.parameters.get('server_encoding') === 'SQL_ASCII';
-  const parts = partsOf(analysis, text, byBytes, (single) => state.decide(single));
+  const parts = partsOf(analysis, text, byBytes, (single) => decideAlone(state, single));
   if (parts === null) return withoutPlan(decision, `${SEVERAL}, which is too long`);
   return await runSplit({ ...given, connection: hidden.ending('sync'), parts, block });
 }

@@ -1,3 +1,4 @@
+import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import {
@@ -7,6 +8,7 @@ import {
   type StatementEffects,
   type TransactionVerb,
 } from '../sql/effects.ts';
+import { needless } from './called-code-run.ts';
 import { isDrop, problemOfOne, SEVERAL } from './capturable.ts';
 import { type Capturing, wantsSnapshot } from './noted.ts';
 import type { SessionState } from './state.ts';
@@ -54,12 +56,31 @@ function problemOfSeveral(state: SessionState, analysis: Analysis): string | nul
     if (!mayBeSplit(statement, index, statements)) return besides(statement);
   }
   for (const single of singles(analysis)) {
-    const decision = state.decide(single);
+    const decision = decideAlone(state, single);
     if (!wantsSnapshot(decision)) continue;
     const problem = isDrop(single) ? problemOfNames(state) : problemOfOne(state, single);
     if (problem !== null) return problem;
   }
   return null;
+}
+
+/** What is decided of a statement of several; one that is known to change nothing wants no snapshot. */
+export function decideAlone(state: SessionState, single: Analysis): Decision {
+  const decision = state.decide(single);
+  if (decision.action !== 'snapshot' || !wantsSnapshot(decision)) return decision;
+  return state.called.isHarmless(single, nowMs()) ? needless(decision) : decision;
+}
+
+/**
+ * Those of several statements of which a snapshot is wanted unless what they call changes nothing; none where others of
+ * them may make or replace what they call.
+ */
+export function callingOnes(state: SessionState, analysis: Analysis): readonly Analysis[] {
+  if (analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'schema-change')))
+    return [];
+  return singles(analysis).filter(
+    (single) => state.called.isToAsk(single) && wantsSnapshot(decideAlone(state, single)),
+  );
 }
 
 const besides = ({ operation }: StatementEffects) => `${SEVERAL}, one of which is ${operation}`;

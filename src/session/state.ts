@@ -13,8 +13,10 @@ import type { Turns } from '../preview/turns.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { PlpgsqlReading } from '../sql/plpgsql.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import { CalledCode } from './called-code.ts';
 import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
 import {
@@ -36,6 +38,8 @@ import { WrittenTables } from './written-tables.ts';
 export interface Analyzer {
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
+  /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */
+  readPlpgsql(definition: string, body: string): Promise<PlpgsqlReading>;
 }
 
 /** Policy as it stands for sessions with the same facts. */
@@ -163,6 +167,7 @@ export class SessionState {
   readonly fates: SnapshotFates;
   readonly settings: KnownSettings;
   readonly written: WrittenTables;
+  readonly called: CalledCode;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
@@ -207,6 +212,7 @@ export class SessionState {
     this.fates = new SnapshotFates(this);
     this.settings = new KnownSettings(parameters, startup.searchPath);
     this.written = new WrittenTables(this);
+    this.called = new CalledCode(this);
   }
 
   /** How the server reads text, as far as it is known now. */
@@ -294,6 +300,7 @@ export class SessionState {
     if (!isLast) return;
     this.endsBlock = false;
     this.written.ready(this.transactionStatus);
+    this.called.ready(this.transactionStatus);
     if (this.transactionStatus !== 'I') return;
     this.inImplicitBlock = false;
     if (!this.literalsTouched) return;

@@ -142,7 +142,8 @@ export class StatementGate {
   private conclude(settling: Promise<Ending | null>): void {
     void settling
       .catch((error: unknown): Ending => {
-        if (error instanceof HiddenQueryEnded) return { kind: 'lost' };
+        // A server that is there would leave the client waiting for what it is not going to say.
+        if (error instanceof HiddenQueryEnded && error.why === 'lost') return { kind: 'lost' };
         this.state.services.log.error({ err: error, session: this.state.identity.id }, 'failed to snapshot');
         this.state.upstream.destroy();
         return { kind: 'lost' };
@@ -153,6 +154,8 @@ export class StatementGate {
 
   private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending | null> {
     const { way, hidden, connection } = this.prepared;
+    // Before a ROLLBACK of ours, behind which the client is sent notifications that have waited for it.
+    const mayRunAgain = this.mayRunAgain();
     if (this.tag === null || status !== 'T') {
       this.abort();
       if (way === 'own' && status !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
@@ -160,14 +163,14 @@ export class StatementGate {
       if (way !== 'own') await this.state.untilHiddenOver();
       if (untold === null) return { kind: 'told' };
       this.untold = null;
-      return (await this.runsAgain()) ? null : { kind: 'failed', error: untold };
+      return mayRunAgain && (await this.runsAgain()) ? null : { kind: 'failed', error: untold };
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
       this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await this.failTransaction();
-      return outcome.passes === true && (await this.runsAgain()) ? null : outcome;
+      return outcome.passes === true && mayRunAgain && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
     if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
@@ -197,7 +200,7 @@ export class StatementGate {
   private async runsAgain(): Promise<boolean> {
     const { state } = this;
     const { again, connection } = this.prepared;
-    if (again === null || !this.mayRunAgain()) return false;
+    if (again === null || state.client.socket.destroyed) return false;
     this.tries++;
     const next = await again().catch((error: unknown) => {
       if (error instanceof HiddenQueryEnded) throw error;

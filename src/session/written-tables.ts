@@ -1,7 +1,7 @@
-import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { relationText, type TableCode } from '../catalog/table-code.ts';
 import type { Analysis } from '../sql/effects.ts';
+import { KnownByPath, SharedByPath } from './known-by-path.ts';
 import type { SessionState } from './state.ts';
 
 /** Statements that have triggers, defaults and the like run. */
@@ -29,43 +29,25 @@ function tablesOf(analysis: Analysis): readonly string[] {
   return tables;
 }
 
-interface Known {
-  readonly code: TableCode;
-  readonly untilMs: number;
-}
-
 /** What sessions have learnt, for others of the same role and database. By the services that they share. */
-const learnt = new WeakMap<object, Map<string, Known>>();
+const learnt = new WeakMap<object, SharedByPath<TableCode>>();
 
 /**
  * Which tables run code of the user's when they are written, as far as that has been asked: what such code may change
  * is in doubt from then on, as behind any code that the gateway has not read, and behind all other writes it is not.
- *
- * Invariant: what is known of a name is of the table that the server finds by it, since it was asked under the same
- * search_path, and nothing was under way or could be taken back that may have made the name mean another.
  */
 export class WrittenTables {
   private readonly state: SessionState;
-  private readonly shared: Map<string, Known>;
-  /** What is known under `path`. */
-  private readonly own = new Map<string, Known>();
-  private path: string | null = null;
-  /** The session has made tables or changed its role, so that names may mean something else in it than in others. */
-  private isApart = false;
-  /** What it made them in may be taken back. */
-  private mayBeTakenBack = false;
-  private changes = 0;
-  /** What `changes` was when the last DISCARD ALL was sent. */
-  private discardedAt = -1;
+  private readonly known: KnownByPath<TableCode>;
 
   constructor(state: SessionState) {
     this.state = state;
     let shared = learnt.get(state.services);
     if (shared === undefined) {
-      shared = new Map();
+      shared = new SharedByPath(LIMITS.tableCodesMax);
       learnt.set(state.services, shared);
     }
-    this.shared = shared;
+    this.known = new KnownByPath(state, shared, LIMITS.tableCodeMs);
   }
 
   /** The tables of which it has to be asked; none where it would change nothing. */
@@ -97,67 +79,32 @@ export class WrittenTables {
   }
 
   learn(found: ReadonlyMap<string, TableCode>): void {
-    const { knownPath } = this.state.settings;
-    if (knownPath === null) return;
-    this.under(knownPath);
-    const untilMs = nowMs() + LIMITS.tableCodeMs;
-    for (const [name, code] of found) {
-      this.own.set(name, { code, untilMs });
-      if (this.isApart) continue;
-      if (this.shared.size >= LIMITS.tableCodesMax) this.shared.clear();
-      this.shared.set(this.sharedKey(name), { code, untilMs });
-    }
+    this.known.learn(found);
   }
 
   /** A statement is sent with which names may mean other tables, or tables have other triggers. */
   changed(): void {
-    this.own.clear();
-    this.isApart = true;
-    this.mayBeTakenBack = true;
-    this.changes++;
+    this.known.changed();
   }
 
   /** A DISCARD ALL is sent; pools put one between two users of a session. */
   discards(): void {
-    this.discardedAt = this.changes;
+    this.known.discards();
   }
 
   /** It has succeeded, so that the session is as a new one, unless something else was sent since. */
   discarded(): void {
-    if (this.discardedAt === this.changes) this.isApart = false;
+    this.known.discarded();
   }
 
   ready(status: 'I' | 'T' | 'E'): void {
-    if (status !== 'I' || !this.mayBeTakenBack) return;
-    this.own.clear();
-    this.mayBeTakenBack = false;
+    this.known.ready(status);
   }
 
   private find(name: string, now: number): TableCode | null {
-    const { knownPath } = this.state.settings;
-    if (knownPath === null) {
-      // What it is feared to do has been done; so that many writes one after another are not asked about each.
-      const last = this.own.get(name)?.code ?? 'none';
-      return last === 'none' ? null : last;
-    }
-    this.under(knownPath);
-    const own = this.own.get(name);
-    if (own !== undefined && own.untilMs > now) return own.code;
-    if (this.isApart) return null;
-    const shared = this.shared.get(this.sharedKey(name));
-    if (shared === undefined || shared.untilMs <= now) return null;
-    this.own.set(name, shared);
-    return shared.code;
-  }
-
-  private under(path: string): void {
-    if (this.path === path) return;
-    this.own.clear();
-    this.path = path;
-  }
-
-  private sharedKey(name: string): string {
-    const { database, role } = this.state.facts;
-    return JSON.stringify([database, role, this.path, name]);
+    if (this.state.settings.knownPath !== null) return this.known.find(name, now);
+    // What it is feared to do has been done; so that many writes one after another are not asked about each.
+    const last = this.known.last(name) ?? 'none';
+    return last === 'none' ? null : last;
   }
 }

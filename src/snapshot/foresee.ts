@@ -1,5 +1,5 @@
 import type { Catalog } from '../catalog/catalog.ts';
-import { type CapturePlan, type PlanRequest, planRows } from './plan.ts';
+import { type CapturePlan, type PlanOutcome, type PlanRequest, planRows } from './plan.ts';
 
 /** The plan of a statement if the catalog still says what it said last, which it has yet to be asked; null where none is known. */
 export function foreseePlan(catalog: Catalog, request: PlanRequest): CapturePlan | null {
@@ -15,4 +15,18 @@ export function foreseePlan(catalog: Catalog, request: PlanRequest): CapturePlan
 /** Whether a plan is the one that was foreseen, but for what it is given: both come of one answer of the catalog. */
 export function isForeseen(plan: CapturePlan, foreseen: CapturePlan | null): boolean {
   return foreseen !== null && plan.sources === foreseen.sources;
+}
+
+/**
+ * A plan that was foreseen before its table was locked as the statement locks it, and is true behind that, without what
+ * it rests on: that stays as it is.
+ */
+export function keptPlan(plan: CapturePlan): CapturePlan {
+  return plan.keptByTargetLock ? { ...plan, bases: [] } : plan;
+}
+
+/** The same of what has come of planning; `foreseen` is null where nothing was locked. */
+export function asKept(planned: PlanOutcome, foreseen: CapturePlan | null): PlanOutcome {
+  if (planned.kind !== 'exact' || !isForeseen(planned.plan, foreseen)) return planned;
+  return { kind: 'exact', plan: keptPlan(planned.plan) };
 }

@@ -12,6 +12,9 @@ import { LIMITS } from '../base/limits.ts';
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
 
+/** Of what is gathered. */
+const FIRST_BLOCK_BYTES = 1024;
+
 /** A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space. */
 const ZSTD = { [zlib.ZSTD_c_compressionLevel]: 1 };
 
@@ -57,7 +60,7 @@ export class RowFileWriter {
 
   /** Makes a blob only when there are more rows than a manifest may hold; until then they are inline. */
   static gather(store: BlobStore, key: string): RowFileWriter {
-    return new RowFileWriter(store, key, LIMITS.snapshotInlineRawBytes);
+    return new RowFileWriter(store, key, FIRST_BLOCK_BYTES);
   }
 
   get rows(): number {
@@ -68,6 +71,7 @@ export class RowFileWriter {
   write(row: Uint8Array): void | Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     this.#rows++;
+    if (row.length > this.#block.length - this.#filled) this.#grow(row.length);
     if (row.length <= this.#block.length - this.#filled) {
       this.#append(row);
       return;
@@ -89,6 +93,7 @@ export class RowFileWriter {
 
   /** Resolves when the blob is durable, or at once with what is inline. */
   async finish(): Promise<RowFile> {
+    this.#grow(FILE_TRAILER.length);
     await this.#writeLarge(FILE_TRAILER);
     const inline = this.#opening === null ? this.#inline() : null;
     if (inline !== null) return inline;
@@ -146,6 +151,16 @@ export class RowFileWriter {
     this.#block.set(bytes, this.#filled);
     this.#filled += bytes.length;
     this.#rawBytes += bytes.length;
+  }
+
+  /** Takes more memory for what may yet be inline; most snapshots are of few and short rows. */
+  #grow(bytes: number): void {
+    const wanted = this.#filled + bytes;
+    if (this.#opening !== null || wanted > LIMITS.snapshotInlineRawBytes) return;
+    const doubled = Math.max(wanted, 2 * this.#block.length);
+    const larger = Buffer.allocUnsafeSlow(Math.min(doubled, LIMITS.snapshotInlineRawBytes));
+    larger.set(this.#block.subarray(0, this.#filled));
+    this.#block = larger;
   }
 
   /** Cuts what does not fit what is left of the block over as many blocks as it takes. */

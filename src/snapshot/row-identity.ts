@@ -51,10 +51,30 @@ export async function gatherRows(
   return rows.set();
 }
 
+/** Rows that are hashed before all else has its turn: they come faster than they are hashed, and others wait meanwhile. */
+const AT_ONCE = 500;
+
+let lastTurn: Promise<void> = Promise.resolve();
+
+/** However many are gathered at a time, one of them goes on each time that all else has had its turn. */
+function nextTurn(): Promise<void> {
+  lastTurn = lastTurn.then(() => new Promise((resolve) => setImmediate(resolve)));
+  return lastTurn;
+}
+
 function identified(rows: RowHashes): RowTaker {
-  const one = (row: Buffer) => rows.add(tableOf(row), row, [PLACE_END, row.length]);
+  let left = AT_ONCE;
+  const one = (row: Buffer) => {
+    rows.add(tableOf(row), row, [PLACE_END, row.length]);
+    if (--left > 0) return;
+    left = AT_ONCE;
+    return nextTurn();
+  };
   const many = (bytes: Buffer, at: number, end: number) =>
     eachRow(bytes, at, end, (table, body, rowEnd) => {
+      // The last before the pause is taken by itself.
+      if (left <= 1) return false;
+      left--;
       rows.add(table, bytes, [body + PLACE_END, rowEnd]);
       return true;
     });

@@ -7,6 +7,7 @@ import { type DropReading, readDrop } from './drop-target.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
+import type { PlpgsqlReading } from './plpgsql.ts';
 import { RecentSlices } from './recent-slices.ts';
 import { type Reading, RecentTexts } from './recent-texts.ts';
 import { inexact, type WriteSlice } from './slice.ts';
@@ -118,6 +119,11 @@ export class AnalysisCache {
     const parse = parsing(parser);
     const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
     return raw === undefined ? { kind: 'no drop' } : readDrop(raw, { utf8, parse });
+  }
+
+  /** Reads a CREATE FUNCTION in PL/pgSQL, always where that can be stopped. */
+  async readPlpgsql(definition: string, body: string): Promise<PlpgsqlReading> {
+    return await this.#pool.readPlpgsql(definition, body);
   }
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */

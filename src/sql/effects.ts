@@ -16,6 +16,18 @@ export interface RelationName {
   readonly name: string;
 }
 
+/** Code that a text names and does not show, where everything else about the text is known. */
+export interface CalledCode {
+  /** What the risk would be if none of it did more than compute and read. */
+  readonly risk: Risk;
+  /** Functions; `schema` is null where the text leaves it to search_path. */
+  readonly functions: readonly RelationName[];
+  /** Attributes of values, each of which is a call where its value has none of that name. */
+  readonly attributes: readonly string[];
+  /** Names of operators, of whatever schema. */
+  readonly operators: readonly string[];
+}
+
 /** A column that is read or written, as far as the text tells; `table` is null where it cannot be told. */
 export interface ColumnName {
   readonly table: RelationName | null;
@@ -83,6 +95,8 @@ export interface StatementEffects {
   readonly functions: readonly string[];
   readonly predicate: Predicate;
   readonly session: readonly SessionEffect[];
+  /** What makes its risk worse by its name alone, where anything does. */
+  readonly called?: CalledCode;
   /** How many rows it writes at most, where its text tells; not those that triggers, rules and foreign keys write. */
   readonly rowsMax?: number;
   /** Bytes of the text where this statement starts and how long it is. */

@@ -3,10 +3,12 @@ import { LIMITS } from '../base/limits.ts';
 import { notParsed } from './analyze.ts';
 import type { Analysis, TextFacts } from './effects.ts';
 import type { ParseReply, ParseRequest } from './parse-worker.ts';
+import type { PlpgsqlReading } from './plpgsql.ts';
 
 interface Job {
   readonly request: ParseRequest;
-  readonly resolve: (analysis: Analysis) => void;
+  readonly done: (answer: ParseReply['answer']) => void;
+  readonly failed: (problem: string) => void;
 }
 
 export interface ParsePoolOptions {
@@ -17,7 +19,7 @@ export interface ParsePoolOptions {
 
 /**
  * One worker thread and the queue before it. One text is analysed at a time; when it takes too long, or the
- * thread dies, its analysis is `failed` and a new thread goes on with the next. A thread that has been idle for
+ * thread dies, its analysis is `failed`, or it was not read, and a new thread goes on with the next. A thread that has been idle for
  * long is ended, and what it held goes back to the system. Nothing here ever throws.
  */
 export class ParsePool {
@@ -40,17 +42,37 @@ export class ParsePool {
 
   /** Takes a copy of the bytes, which the caller may then reuse. */
   analyze(bytes: Buffer, facts: TextFacts): Promise<Analysis> {
-    if (
-      this.#queue.length >= LIMITS.parseQueueMax ||
-      this.#queuedBytes + bytes.length > LIMITS.parseQueueBytes
-    ) {
-      return Promise.resolve(failed('too many texts wait to be parsed', bytes));
-    }
-    this.#queuedBytes += bytes.length;
+    const copy = new Uint8Array(bytes);
     return new Promise((resolve) => {
-      this.#queue.push({ request: { id: this.#nextId++, bytes: new Uint8Array(bytes), facts }, resolve });
-      this.#next();
+      this.#add({
+        request: { id: this.#nextId++, bytes: copy, facts },
+        done: (answer) => resolve(answer as Analysis),
+        failed: (problem) => resolve(failed(problem, copy)),
+      });
     });
+  }
+
+  /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is between its quotes. */
+  readPlpgsql(definition: string, body: string): Promise<PlpgsqlReading> {
+    const bytes = new Uint8Array(Buffer.from(definition, 'utf8'));
+    return new Promise((resolve) => {
+      this.#add({
+        request: { id: this.#nextId++, bytes, body },
+        done: (answer) => resolve(answer as PlpgsqlReading),
+        failed: (why) => resolve({ kind: 'unread', why: `could not be read, because ${why}` }),
+      });
+    });
+  }
+
+  #add(job: Job): void {
+    const { length } = job.request.bytes;
+    if (this.#queue.length >= LIMITS.parseQueueMax || this.#queuedBytes + length > LIMITS.parseQueueBytes) {
+      job.failed('too many texts wait to be parsed');
+      return;
+    }
+    this.#queuedBytes += length;
+    this.#queue.push(job);
+    this.#next();
   }
 
   /** Whether a thread stands ready, at work or not. */
@@ -63,8 +85,7 @@ export class ParsePool {
     const worker = this.#worker;
     this.#worker = null;
     this.#settle('the gateway is stopping');
-    for (const job of this.#queue.splice(0))
-      job.resolve(failed('the gateway is stopping', job.request.bytes));
+    for (const job of this.#queue.splice(0)) job.failed('the gateway is stopping');
     await worker?.terminate();
   }
 
@@ -102,7 +123,7 @@ export class ParsePool {
     });
     worker.on('message', (reply: ParseReply) => {
       if (worker === this.#worker && reply.id === this.#running?.request.id)
-        this.#finish(freezeDeep(reply.analysis));
+        this.#finish(freezeDeep(reply.answer));
     });
     const died = () => {
       if (worker === this.#worker) this.#giveUp('the parser failed');
@@ -121,21 +142,22 @@ export class ParsePool {
   }
 
   #settle(problem: string): void {
-    if (this.#running !== null) this.#resolve(failed(problem, this.#running.request.bytes));
+    this.#taken()?.failed(problem);
   }
 
-  #finish(analysis: Analysis): void {
-    this.#resolve(analysis);
+  #finish(answer: ParseReply['answer']): void {
+    this.#taken()?.done(answer);
     this.#next();
   }
 
-  #resolve(analysis: Analysis): void {
+  /** What was under way, which is so no longer. */
+  #taken(): Job | null {
     const job = this.#running;
-    if (job === null) return;
+    if (job === null) return null;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#running = null;
     this.#queuedBytes -= job.request.bytes.length;
-    job.resolve(analysis);
+    return job;
   }
 }
 

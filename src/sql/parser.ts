@@ -15,6 +15,8 @@ interface PgQueryModule {
   _free(pointer: number): void;
   _wasm_parse_query_raw(text: number): number;
   _wasm_free_parse_result(result: number): void;
+  _wasm_parse_plpgsql(text: number): number;
+  _wasm_free_string(text: number): void;
 }
 
 export type ParseOutcome =
@@ -23,6 +25,10 @@ export type ParseOutcome =
   | { readonly kind: 'refused'; readonly message: string; readonly position: number }
   /** The parser itself broke; the instance has been thrown away. */
   | { readonly kind: 'broken'; readonly message: string };
+
+export type PlpgsqlOutcome =
+  | { readonly kind: 'tree'; readonly tree: unknown }
+  | { readonly kind: 'refused'; readonly message: string };
 
 /**
  * PostgreSQL's own parser. An error that is not one of the grammar's leaves the WASM instance in a state in
@@ -64,6 +70,21 @@ export class Parser {
     } catch (error) {
       this.#discard();
       return { kind: 'broken', message: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Of a CREATE FUNCTION in PL/pgSQL. It may never come back, and so belongs where it can be stopped. */
+  parsePlpgsql(utf8: Uint8Array): PlpgsqlOutcome {
+    const module = this.#module;
+    assert(module !== null, 'the parser is ready');
+    try {
+      const said = sayPlpgsql(module, utf8);
+      // It says what is wrong where that is not a tree.
+      if (!said.startsWith('{')) return { kind: 'refused', message: said };
+      return { kind: 'tree', tree: JSON.parse(said) as unknown };
+    } catch (error) {
+      this.#discard();
+      return { kind: 'refused', message: error instanceof Error ? error.message : String(error) };
     }
   }
 
@@ -127,6 +148,19 @@ function parseWith(module: PgQueryModule, utf8: Uint8Array): ParseOutcome {
   module._free(text);
   module._wasm_free_parse_result(result);
   return outcome;
+}
+
+function sayPlpgsql(module: PgQueryModule, utf8: Uint8Array): string {
+  const text = module._malloc(utf8.length + 1);
+  assert(text !== 0, 'the parser has memory for the text');
+  module.HEAPU8.set(utf8, text);
+  module.HEAPU8[text + utf8.length] = 0;
+  const result = module._wasm_parse_plpgsql(text);
+  assert(result !== 0, 'the parser has memory for the result');
+  const said = module.UTF8ToString(result);
+  module._free(text);
+  module._wasm_free_string(result);
+  return said;
 }
 
 function treeOutcome(module: PgQueryModule, pointer: number): ParseOutcome {

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import {
+  type CalledCode,
   type ColumnName,
   type Predicate,
   type RelationName,
@@ -55,7 +56,13 @@ export class Walk {
   readonly #writes = new Map<string, RelationName>();
   readonly #columns = new Map<string, ColumnName>();
   readonly #functions = new Set<string>();
+  readonly #calledFunctions: RelationName[] = [];
+  readonly #calledAttributes: string[] = [];
+  readonly #calledOperators: string[] = [];
+  #hasCalled = false;
   #risk: Risk = 'safe';
+  /** But for what is called by a name of which the text does not tell whose code it is. */
+  #riskBesides: Risk = 'safe';
   #predicate: Predicate = 'not-applicable';
   #rowsMax: number | null = null;
   #opaque = false;
@@ -120,6 +127,11 @@ export class Walk {
   }
 
   raise(risk: Risk, reason: string): void {
+    this.#riskBesides = worseRisk(this.#riskBesides, risk);
+    this.#raise(risk, reason);
+  }
+
+  #raise(risk: Risk, reason: string): void {
     this.#risk = worseRisk(this.#risk, risk);
     if (risk === 'safe') return;
     if (this.#reasons.size < LIMITS.effectNamesMax) this.#reasons.set(reason, risk);
@@ -133,6 +145,13 @@ export class Walk {
   opaque(risk: Risk, reason: string): void {
     this.#opaque = true;
     this.raise(risk, reason);
+  }
+
+  /** Code is found by its name, so that the catalog can be asked what it is. */
+  #calls(reason: string): void {
+    this.#opaque = true;
+    this.#hasCalled = true;
+    this.#raise('high', reason);
   }
 
   /** Whoever is to decide does not see what code does of which a part may be masked. */
@@ -237,15 +256,18 @@ export class Walk {
       else this.raise(facts.risk, `calls ${name}, which ${facts.reason}`);
     }
     if (schema === 'pg_catalog' && facts !== undefined) return;
-    if (facts === undefined || schema !== null) this.opaque('high', `calls ${name}, whose code is not known`);
-    else if (!this.catalogFirst) this.opaque('high', `calls ${name}, which search_path may have replaced`);
+    if (facts !== undefined && schema === null && this.catalogFirst) return;
+    this.#calledFunctions.push(Object.freeze({ schema, name }));
+    if (facts === undefined || schema !== null) this.#calls(`calls ${name}, whose code is not known`);
+    else this.#calls(`calls ${name}, which search_path may have replaced`);
   }
 
   /** An attribute of an expression, which is a call where the value has none of the name. */
   attribute(name: string): void {
     if (catalogFunction(name) !== undefined) return this.call([name]);
     this.#named(name);
-    this.opaque('high', `reads ${name} of a value, which may call a function of that name`);
+    this.#calledAttributes.push(name);
+    this.#calls(`reads ${name} of a value, which may call a function of that name`);
   }
 
   operator(parts: readonly string[]): void {
@@ -255,7 +277,8 @@ export class Walk {
     if (known && (schema === 'pg_catalog' || (schema === null && this.catalogFirst))) return;
     this.guard(schema);
     this.#named(schema === null ? `operator(${name})` : `operator(${schema}.${name})`);
-    this.opaque('high', `uses the operator ${name}, whose code is not known`);
+    this.#calledOperators.push(name);
+    this.#calls(`uses the operator ${name}, whose code is not known`);
   }
 
   /**
@@ -270,13 +293,22 @@ export class Walk {
     const known = isCatalogType(name);
     if (schema === null && this.catalogFirst && known) return;
     this.#named(`type(${schema === null ? name : `${schema}.${name}`})`);
-    if (!this.catalogFirst && known) this.opaque('high', `casts to ${name}, which may be replaced`);
+    if (!this.catalogFirst && known) this.#calls(`casts to ${name}, which may be replaced`);
     else this.raise('low', `casts to ${name}, whose code is not known`);
   }
 
   #named(name: string): void {
     if (this.#functions.size < LIMITS.effectNamesMax) this.#functions.add(name);
     else this.raise('critical', 'calls too many functions');
+  }
+
+  #called(): CalledCode {
+    return Object.freeze({
+      risk: this.#riskBesides,
+      functions: Object.freeze(this.#calledFunctions),
+      attributes: Object.freeze(this.#calledAttributes),
+      operators: Object.freeze(this.#calledOperators),
+    });
   }
 
   finish(startByte: number, lengthBytes: number): StatementEffects {
@@ -294,6 +326,7 @@ export class Walk {
       columns: Object.freeze([...this.#columns.values()]),
       functions: Object.freeze([...this.#functions]),
       predicate: this.#predicate,
+      ...(this.#hasCalled ? { called: this.#called() } : {}),
       ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
       session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
       startByte,

@@ -33,6 +33,7 @@ import {
   untilUnchanged,
 } from './move.ts';
 import type { TrashSession } from './session.ts';
+import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 import { definitionsOf, type TableDefinition } from './table-definition.ts';
 
@@ -195,7 +196,7 @@ async function keepValues(
     name: `${name}.${names.join(', ')}`,
     trash_name: `${id}_${oid}`,
   };
-  return await conclude(kept, done, planned, [object], retyped);
+  return await conclude(kept, done, planned, await withStates(session, [object]), retyped);
 }
 
 async function conclude(

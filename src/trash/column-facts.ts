@@ -26,6 +26,10 @@ export interface ColumnFacts {
     readonly expression: string | null;
     /** Where it is not that of its type. */
     readonly storage: string | null;
+    readonly compression: string | null;
+    readonly statistics: number | null;
+    /** As `name=value`. */
+    readonly options: readonly string[] | null;
     readonly comment: string | null;
     readonly acl: readonly Grant[] | null;
   }[];
@@ -69,6 +73,8 @@ const COLUMNS = `
       'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated,
       'expression', (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum),
       'storage', CASE WHEN a.attstorage <> t.typstorage THEN ${STORAGES} END,
+      'compression', CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END,
+      'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, 'options', pg_catalog.to_jsonb(a.attoptions),
       'comment', pg_catalog.col_description(a.attrelid, a.attnum), 'acl', ${ACL('a.attacl')})`,
     'a.attnum',
   )} FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = ${ROOT} AND ${DROPPED}`;

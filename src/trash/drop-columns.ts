@@ -5,7 +5,7 @@ import type { DropColumns } from '../sql/drop-target.ts';
 import { makeCopy } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { type ColumnValues, giveRestBack, giveValuesBack, removeCopy, sameTable } from './column-values.ts';
-import { comment, grants, named, TRASH_SCHEMA } from './definitions.ts';
+import { comment, grants, named, optionList, TRASH_SCHEMA } from './definitions.ts';
 import {
   CHANGED,
   type Changed,
@@ -28,6 +28,7 @@ import {
   untilUnchanged,
 } from './move.ts';
 import { json, type TrashSession } from './session.ts';
+import { withStates } from './standing.ts';
 import type { RestoreStep } from './steps.ts';
 
 export interface ColumnsRequest {
@@ -105,11 +106,16 @@ async function attempt(
     kind: 'moved',
     tag,
     notices,
-    moved: { moves: [], ...keptOf(facts, drop.columns, plan), binds: [] },
+    moved: { moves: [], ...(await keptOf(session, facts, drop.columns, plan)), binds: [] },
   };
 }
 
-function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, restores, rest }: ColumnsPlan) {
+async function keptOf(
+  session: TrashSession,
+  { table }: ColumnFacts,
+  columns: readonly string[],
+  { copy, restores, rest }: ColumnsPlan,
+) {
   const { schema, oid } = table;
   const object = {
     oid,
@@ -121,7 +127,7 @@ function keptOf({ table }: ColumnFacts, columns: readonly string[], { copy, rest
   return {
     restores,
     rest,
-    objects: [object],
+    objects: await withStates(session, [object]),
     notes: [`the columns of ${named(table)} come back as its last ones`],
   };
 }
@@ -145,7 +151,7 @@ export async function keepColumns(
     readonly id: string;
     readonly run: () => Promise<boolean>;
   },
-): Promise<ReturnType<typeof keptOf> | string> {
+): Promise<Awaited<ReturnType<typeof keptOf>> | string> {
   const [row] = await session.query(`SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid`);
   const reach = await reachOf(session, [[Number(row![0]), oid, false]]);
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
@@ -162,7 +168,7 @@ export async function keepColumns(
   const plan = await copyColumns(session, facts, id);
   if (!(await run())) return 'they could not be dropped';
   if (!sameObjects(await goneOf(session, reach), gone)) return 'what goes with them keeps changing';
-  return keptOf(facts, columns, plan);
+  return await keptOf(session, facts, columns, plan);
 }
 
 /** How many columns the table itself has lost. */
@@ -253,6 +259,9 @@ function propertiesOf(at: string, owner: string, column: ColumnFacts['columns'][
     ...(hasDefault ? [`${alter} SET DEFAULT ${column.expression}`] : []),
     ...(column.notNull ? [`${alter} SET NOT NULL`] : []),
     ...(column.storage === null ? [] : [`${alter} SET STORAGE ${column.storage}`]),
+    ...(column.compression === null ? [] : [`${alter} SET COMPRESSION ${column.compression}`]),
+    ...(column.statistics === null ? [] : [`${alter} SET STATISTICS ${column.statistics}`]),
+    ...(column.options === null ? [] : [`${alter} SET (${optionList(column.options)})`]),
     ...comment(`COLUMN ${at}.${name}`, column.comment),
     ...grants(at, owner, true, column.acl, column.name),
   ];

@@ -14,6 +14,7 @@ import { keepColumns } from './drop-columns.ts';
 import { MAKE_TRASH } from './move.ts';
 import { type Dropped, type RestoreOptions, type RestoreOutcome, restoreWithin } from './restore.ts';
 import type { TrashSession } from './session.ts';
+import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 import { definitionsOf, type TableDefinition } from './table-definition.ts';
 
@@ -119,7 +120,7 @@ async function keepingValues(again: Again, columns: readonly Change[]): Promise<
     name: `${name}.${names.join(', ')}`,
     trash_name: `${id}_${oid}`,
   };
-  return await planned(again, outcome, retypeBack(values), [object]);
+  return await planned(again, outcome, retypeBack(values), await withStates(session, [object]));
 }
 
 /** What a dropped column takes along is kept with it. */

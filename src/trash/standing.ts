@@ -25,7 +25,11 @@ const DIFFERENT: Readonly<Record<string, string>> = {
   parts: 'its constraints, indexes, defaults, triggers, rules or policies are not those that it had',
   settings: 'its rights or settings are not those that it had',
   definition: 'its definition is not that which it had',
+  copy: 'what has the name of the copy is another table',
 };
+
+/** It is another object then. */
+const OTHER: ReadonlySet<string> = new Set(['owner', 'copy']);
 
 /** Shorter than it comes, since a manifest holds one for each of thousands. */
 const DIGEST = (text: string) => `pg_catalog.left(pg_catalog.md5(${text}), 16)`;
@@ -55,9 +59,10 @@ const SETTINGS = DIGEST(
   `pg_catalog.concat_ws(' ', c.relacl, c.reloptions, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident)`,
 );
 
-/** An index by its name, for the same reason; so is the copy of a column, whose table has stayed. */
+/** An index by its name, for the same reason; so is the copy of a column, whose table has stayed, and which has an OID of its own. */
 const RELATION = `
-  SELECT n.nspname, c.relname AS name, CASE WHEN w.kind IN ('index', 'column') THEN '{}' ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+  SELECT n.nspname, c.relname AS name, CASE WHEN w.kind = 'index' THEN '{}'
+      WHEN w.kind = 'column' THEN pg_catalog.jsonb_build_object('copy', c.oid::text) ELSE pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
       'owner', c.relowner::text, 'columns', ${COLUMNS}, 'parts', ${PARTS}, 'settings', ${SETTINGS},
       'rows', CASE WHEN c.relkind = ANY ('{r,m,S}'::pg_catalog."char"[]) THEN c.relfilenode::text END)) END AS state
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -122,13 +127,18 @@ export async function standingIn(
   objects: readonly TrashedObject[],
 ): Promise<TrashedObject[]> {
   const standing = await standingOf(session, objects);
-  return objects.filter((_, i) => standing[i]?.placed === true);
+  return objects.filter((object, i) => standing[i]?.placed === true && !isOther(object, standing[i]));
+}
+
+/** Of a column the copy has been found by its name; where its OID is known, it has to be that. */
+function isOther({ kind, state }: TrashedObject, now: Standing): boolean {
+  return kind === 'column' && state?.['copy'] !== undefined && now.state['copy'] !== state['copy'];
 }
 
 /** Whether none of them is in the trash, by whatever name. */
 export async function areAway(session: TrashSession, objects: readonly TrashedObject[]): Promise<boolean> {
   const standing = await standingOf(session, objects);
-  return standing.every((each) => each?.within !== true);
+  return standing.every((each, i) => each?.within !== true || isOther(objects[i]!, each));
 }
 
 export interface Difference {
@@ -153,7 +163,7 @@ export async function differences(
       .map(([key]) => ({
         object,
         reason: DIFFERENT[key] ?? 'it is not as it was',
-        bearable: key !== 'owner',
+        bearable: !OTHER.has(key),
       }));
   });
 }

@@ -5,33 +5,13 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { hold } from '../approval/wanted.ts';
 import { AdminUnderTest, type Answer } from './admin-under-test.ts';
+import { BODIES, filledIn, type Operation, operationsOf } from './operations.ts';
 
 const PAGE = readFileSync('docs/api.md', 'utf8');
 /** The problems of the table in docs/api.md, with their statuses. */
 const PROBLEMS = new Map(
   [...PAGE.matchAll(/^\| `([a-z-]+)` \| (\d{3}) \|/gm)].map(([, name, status]) => [name!, Number(status)]),
 );
-
-interface Operation {
-  readonly name: string;
-  readonly method: string;
-  /** With something in the place of its parameters. */
-  readonly path: string;
-  readonly scope: string | null;
-  readonly isOpen: boolean;
-  readonly hasBody: boolean;
-  readonly statuses: readonly number[];
-}
-
-/** What is sent where anything valid is needed. */
-const BODIES: Readonly<Record<string, unknown>> = {
-  'POST /v1/approvals/{id}/break-glass': { reason: 'a test' },
-  'POST /v1/policy/replay': { policy: 'mode: protect' },
-  'POST /v1/tokens': { name: 'bot', scopes: ['audit:read'] },
-  'POST /v1/analyze': { sql: 'select 1' },
-  'POST /v1/pause': { reason: 'a test' },
-  'POST /v1/quarantine': { role: 'etl', reason: 'a test' },
-};
 
 /** These need a database or a damaged snapshot, and are met in test/admin/snapshots.test.ts and test/undo. */
 const ELSEWHERE = /^\S+ \/v1\/(snapshots|trash)\b.* (404|409|422|502|503)$|\/preview (404|409|503)$/;
@@ -43,29 +23,13 @@ let operations: readonly Operation[] = [];
 beforeAll(async () => {
   admin = await AdminUnderTest.start();
   const { body } = await admin.ask('GET', '/openapi.json');
-  operations = Object.entries<Record<string, Record<string, unknown>>>(body.paths).flatMap(
-    ([path, methods]) =>
-      Object.entries(methods).map(([method, { security, requestBody, responses }]) => ({
-        name: `${method.toUpperCase()} ${path}`,
-        method: method.toUpperCase(),
-        path: filledIn(path),
-        scope: (security as { bearer: string[] }[] | undefined)?.[0]?.bearer[0] ?? null,
-        isOpen: security === undefined,
-        hasBody: requestBody !== undefined,
-        statuses: Object.keys(responses as object).map(Number),
-      })),
-  );
+  operations = operationsOf(body).map((one) => ({ ...one, path: filledIn(one.path) }));
 });
 beforeEach(() => {
   admin.tokens.length = 0;
   all = admin.token(['*'], 'ops');
 });
 afterAll(() => admin.stop());
-
-function filledIn(path: string): string {
-  const kind = path.startsWith('/v1/approvals') ? 'apr' : path.startsWith('/v1/quarantine') ? 'qua' : 'snap';
-  return path.replace('{id}', `${kind}_01m7ywm391a2papjpd2r`).replace('{name}', 'nobody');
-}
 
 function ask({ name, method, path }: Operation, changes: Record<string, unknown> = {}): Promise<Answer> {
   const { token = all, query = '', body = BODIES[name] ?? (method === 'POST' ? {} : undefined) } = changes;

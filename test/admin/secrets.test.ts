@@ -7,6 +7,7 @@ import { Receiver } from '../notify/receiver.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { freePort } from '../support/ports.ts';
 import { scratchFolder } from '../support/postgres.ts';
+import { BODIES, filledIn, type Operation, operationsOf } from './operations.ts';
 
 const PATIENCE = { timeout: 15_000 };
 
@@ -14,6 +15,8 @@ const KEY = randomBytes(32);
 const HIDDEN = {
   undoPassword: 'canary-of-the-undo-connection',
   rolePassword: 'canary-of-a-role',
+  columnSecret: 'canary-of-a-column',
+  jsonSecret: 'canary-of-json',
   webhookKey: KEY.toString('base64'),
   webhookUrl: 'T0SECRETPATH',
   wrongToken: 'hf_canary-of-a-token-that-is-not-known',
@@ -69,6 +72,10 @@ it('no secret is in any answer, in the log, in a message or in the store', async
   };
   const client = await fixture.client();
   await client.query(`create role canary_role password '${HIDDEN.rolePassword}'`);
+  await client.query('create table canary (api_key text, note jsonb)');
+  await client.query(
+    `insert into canary (api_key, note) values ('${HIDDEN.columnSecret}', '{"password": "${HIDDEN.jsonSecret}"}')`,
+  );
   for (const rest of ['; this is no SQL', '; drop table other']) {
     client.write(fe.query(`alter role canary_role with password '${HIDDEN.rolePassword}'${rest}`));
     const held = await heldId(client);
@@ -89,29 +96,41 @@ it('no secret is in any answer, in the log, in a message or in the store', async
   await ask(`/v1/whoami?token=${token}`, { token });
   await ask(`/v1/approvals/${token}`, { token });
   await ask('/v1/policy/reload', { method: 'POST', body: {}, token });
+  const stream = await fetch(`${gateway.adminUrl}/v1/events`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  const events = stream.text().catch(() => '');
   const { body: openapi } = await ask('/openapi.json', { token });
-  const paths = (openapi as { paths: Record<string, Record<string, unknown>> }).paths;
-  for (const [path, methods] of Object.entries(paths)) {
-    if (path === '/v1/events') continue;
-    const place = path.replace('{id}', path.includes('approvals') ? id : 'snap_01m7ywm391a2papjpd2r');
-    for (const method of Object.keys(methods)) {
-      if (/\/(deny|approve|pause|tokens)/.test(place) && method !== 'get') continue;
-      const body =
-        method === 'post' ? { body: { sql: `alter role x password '${HIDDEN.rolePassword}'` } } : {};
-      await ask(place.replace('{name}', 'nobody'), { method: method.toUpperCase(), token, ...body });
-    }
+  const operations = operationsOf(openapi).filter(({ path }) => path !== '/v1/events');
+  // What ends the hold comes last, and is asked for nevertheless.
+  const decides = (one: Operation) => /\/(deny|approve|break-glass)$/.test(one.path);
+  for (const operation of [...operations.filter((one) => !decides(one)), ...operations.filter(decides)]) {
+    const { name, method, path } = operation;
+    const place = path.startsWith('/v1/approvals') ? path.replace('{id}', id) : filledIn(path);
+    const secretSql = { sql: `alter role x password '${HIDDEN.rolePassword}'` };
+    const bodies =
+      method === 'POST' ? [secretSql, ...(path === '/v1/tokens' ? [] : [BODIES[name] ?? {}])] : [null];
+    for (const body of bodies) await ask(place, { method, token, ...(body === null ? {} : { body }) });
+    if (path === '/v1/pause') await ask('/v1/resume', { method: 'POST', token, body: {} });
   }
-  await gateway.http('/v1/tokens/bot', { method: 'DELETE' });
-  await fixture.resolve(id, 'deny');
   await client.untilReady();
   client.destroy();
+  // Its stream ends with it.
+  await gateway.http('/v1/tokens/bot', { method: 'DELETE' });
+  const again = await fixture.client();
+  again.write(fe.query('drop table other'));
+  await fixture.resolve(await heldId(again), 'deny');
+  again.destroy();
+  const told = await events;
+  expect(told).toContain(id);
+  answers.push(told);
 
   const store = readFileSync(join(gateway.directory, 'h.db')).toString('latin1');
   const log = readFileSync(join(gateway.directory, 'h.db-wal')).toString('latin1');
   const seen = [...answers, gateway.log(), ...receiver.received.map(({ text }) => text), store, log].join(
     '\n',
   );
-  expect(answers.length).toBeGreaterThan(25);
+  expect(answers.length).toBeGreaterThan(60);
   expect(gateway.log()).toContain('ECONNREFUSED');
   for (const [what, secret] of Object.entries({ ...HIDDEN, token, first: gateway.token })) {
     expect(seen.includes(secret), what).toBe(false);

@@ -76,7 +76,7 @@ describe('a captured statement that changes one row of a table with a key', () =
 
   it('takes three round trips more where it is prepared', async () => {
     const cost = await costOf(() => sent(...bound('4')));
-    // The catalog; counts, the row; counts, the catalog, the new row; the client's Sync.
+    // What locks the table, the catalog; counts, the row; counts, the new row; the client's Sync.
     expect(cost).toEqual({ flights: 4, parses: 6 });
   });
 });

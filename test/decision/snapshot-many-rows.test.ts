@@ -111,6 +111,21 @@ describe.each([15, 18] as const)('a statement that changes very many rows of Pos
     },
   );
 
+  it('begins anew where its client is notified of something meanwhile, too', async () => {
+    const listening = await taken.fixture.client({ application_name: 'many' });
+    await listening.rows('listen told');
+    await other.rows(`begin; update many set note = 'other' where id = ${LAST}`);
+    const changed = listening.query('delete from many');
+    await untilItWaits();
+    await taken.fixture.postgres.sql('notify told');
+    await other.rows('commit');
+    const messages = await changed;
+    expect(errorsOf(messages)).toEqual([]);
+    expect(typesOf(messages)).toBe('ACZ');
+    expect(await rowsLeft()).toBe(0);
+    await listening.terminate();
+  });
+
   it.each([
     [
       'a new column',

@@ -55,6 +55,7 @@ export class StubServices implements SessionServices {
         const analysis = this.analyze(text, facts);
         return analysis instanceof Promise ? analysis : { analysis, text };
       },
+      readPlpgsql: async () => ({ kind: 'unread', why: 'is not read' }),
     };
   }
 

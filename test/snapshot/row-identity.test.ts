@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { HiddenConnection } from '../../src/catalog/connection.ts';
 import type { Key, Relation } from '../../src/catalog/relation.ts';
-import { identityOf, RowHashes } from '../../src/snapshot/row-identity.ts';
+import { gatherRows, identityOf, RowHashes } from '../../src/snapshot/row-identity.ts';
 
 const relation = (columns: Record<string, '' | 's'>, keys: readonly Partial<Key>[]): Relation =>
   ({
@@ -71,5 +72,60 @@ describe('rows', () => {
     const hashes = new RowHashes(Buffer.from('salt'), 100, 1000);
     for (let i = 0; i < 3; i++) hashes.add(1, Buffer.alloc(400, i), [0, 400]);
     expect([hashes.count, hashes.isFull]).toEqual([3, true]);
+  });
+});
+
+describe('rows that the server gives', () => {
+  /** Messages of rows, each with its place and a column of its number. */
+  const messages = (count: number) =>
+    Buffer.concat(
+      Array.from({ length: count }, (_, i) => {
+        const message = Buffer.alloc(33);
+        message.write('D');
+        message.writeInt32BE(32, 1);
+        message.writeInt16BE(3, 5);
+        message.writeInt32BE(4, 7);
+        message.writeInt32BE(16_384, 11);
+        message.writeInt32BE(6, 15);
+        message.writeInt32BE(4, 25);
+        message.writeInt32BE(i, 29);
+        return message;
+      }),
+    );
+  /** As a session reads them: as many as are taken at once, and one by itself where no more are. */
+  const giving = (bytes: Buffer): HiddenConnection => ({
+    async run(_, onRow) {
+      for (let at = 0; at < bytes.length; at += 33) {
+        at = onRow.many?.(bytes, at, bytes.length) ?? at;
+        if (at < bytes.length) await onRow(Buffer.from(bytes.subarray(at + 5, at + 33)));
+      }
+      return { columns: [], tag: '' };
+    },
+  });
+  const query = { sql: '', parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };
+  const gather = (count: number, rowsMax: number) =>
+    gatherRows(giving(messages(count)), [query], new RowHashes(Buffer.from('salt'), 10_000), rowsMax);
+
+  it('are all taken, and others have their turn meanwhile', async () => {
+    let turns = 0;
+    let isOver = false;
+    const turn = () => {
+      turns++;
+      if (!isOver) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const sets = await Promise.all([gather(5_000, 5_000), gather(5_000, 5_000)]);
+    isOver = true;
+    expect(sets.map((set) => [set?.count, new Set(set?.hashes).size])).toEqual([
+      [5_000, 5_000],
+      [5_000, 5_000],
+    ]);
+    expect(turns).toBeGreaterThanOrEqual(18);
+  });
+
+  it('are no set where they are too many', async () => {
+    expect(await gather(11, 10)).toBeNull();
+    expect((await gather(10, 10))?.count).toBe(10);
+    expect((await gather(0, 10))?.count).toBe(0);
   });
 });

@@ -24,7 +24,8 @@ const LINES: readonly string[] = [
   `select 'constraint', ${rel('c.conrelid')}, c.conname, c.contype, pg_get_constraintdef(c.oid), c.convalidated, c.conislocal, c.coninhcount, c.connoinherit, c.conparentid <> 0, obj_description(c.oid, 'pg_constraint')
      from pg_constraint c join pg_namespace n on n.oid = c.connamespace where ${USER}`,
   `select 'index', ${rel('i.indexrelid')}, pg_get_indexdef(i.indexrelid), i.indisprimary, i.indisvalid, i.indisclustered, i.indisreplident from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
-  `select 'toast', ${rel('c.oid')}, k.reloptions from pg_class c join pg_class k on k.oid = c.reltoastrelid join pg_namespace n on n.oid = c.relnamespace where ${USER}`,
+  // Whether there is one without options depends on when the table was last written anew.
+  `select 'toast', ${rel('c.oid')}, k.reloptions from pg_class c join pg_class k on k.oid = c.reltoastrelid join pg_namespace n on n.oid = c.relnamespace where ${USER} and k.reloptions is not null`,
   `select 'index column', ${rel('c.oid')}, a.attnum, a.attstattarget, c.reltablespace from pg_class c join pg_attribute a on a.attrelid = c.oid join pg_namespace n on n.oid = c.relnamespace where ${USER} and c.relkind in ('i', 'I')`,
   `select 'trigger', ${rel('t.tgrelid')}, case when t.tgisinternal then regexp_replace(t.tgname, '[0-9]+', '', 'g') else t.tgname end, case when t.tgisinternal then '' else pg_get_triggerdef(t.oid) end, t.tgenabled, t.tgparentid <> 0, count(*), obj_description(t.oid, 'pg_trigger')
      from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace where ${USER} group by 1, 2, 3, 4, 5, 6, 8`,

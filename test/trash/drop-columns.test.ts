@@ -4,6 +4,7 @@ import { LIMITS } from '../../src/base/limits.ts';
 import { Parser } from '../../src/sql/parser.ts';
 import { dropColumns } from '../../src/trash/drop-columns.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
+import { purgeDropped } from '../../src/trash/purge.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
@@ -61,7 +62,7 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
       'with all that it has',
       `create table "T x" (id int primary key, "C c" varchar(9) collate "C" not null default 'd' check ("C c" <> ''), n numeric, unique ("C c", n));
        insert into "T x" select g, 'v' || g, g / 3.0 from generate_series(1, 500) g; create index "I i" on "T x" (lower("C c")) where n > 2; comment on index "I i" is 'i';
-       comment on column "T x"."C c" is 'c'; grant select ("C c") on "T x" to reader with grant option; alter table "T x" alter "C c" set storage external`,
+       comment on column "T x"."C c" is 'c'; grant select ("C c") on "T x" to reader with grant option; alter table "T x" alter "C c" set storage external, alter "C c" set compression pglz, alter "C c" set statistics 7, alter "C c" set (n_distinct = -0.5)`,
       'alter table "T x" drop column "C c", drop "n"',
       'select id, "C c", n from "T x" order by 1',
     ],
@@ -244,6 +245,27 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
       `select relacl::text from pg_class where relname = '${outcome.moved.objects[0]!.trash_name}'`,
     );
     expect(copy![0]).toMatch(/^\{app=rm?\/app\}$/);
+  });
+
+  it('is neither brought back from another table of the name of its copy, nor purged of that', async () => {
+    await open(`create table a (id int primary key, b text); insert into a values (1, 'was')`);
+    const outcome = await drop('alter table a drop column b');
+    if (outcome.kind !== 'moved') throw new Error(outcome.kind);
+    const { moved } = outcome;
+    const copy = `holdfast_trash."${moved.objects[0]!.trash_name}"`;
+    await client.rows(`alter table ${copy} rename to kept; create table ${copy} (like holdfast_trash.kept);
+      insert into ${copy} values (1, 'forged')`);
+    const session = onHidden(new HiddenClient(client));
+    const dropped = { id: moved.objects[0]!.trash_name.slice(0, 25), objects: moved.objects };
+    expect(await restoreDropped(session, moved)).toMatchObject({
+      kind: 'conflict',
+      conflicts: [{ reason: 'what has the name of the copy is another table' }],
+    });
+    expect(await purgeDropped(session, dropped)).toEqual({ objects: 0, kept: null });
+    expect(await client.rows(`select b from ${copy}`)).toEqual([['forged']]);
+    await client.rows(`drop table ${copy}; alter table holdfast_trash.kept rename to ${copy.split('.')[1]}`);
+    expect(await restoreDropped(session, moved)).toMatchObject({ kind: 'restored' });
+    expect(await client.rows('select b from a')).toEqual([['was']]);
   });
 
   it('is not dropped where its table is too large to be copied', async () => {

@@ -127,14 +127,15 @@ describe.each([18, 15] as const)('the rights on what is in the trash of PostgreS
     const dropped = await moved('drop table t');
     // Nothing in the trash keeps who only had rights.
     await client.rows('drop role gone; drop role giver');
+    const bareReason = 'the database refused it';
     expect(await restore(dropped)).toEqual({
       kind: 'restored',
       left: false,
       objects: 1,
       dryRun: false,
       lacking: [
-        { what: 'the rights of gone on "public"."t"', reason: 'role "gone" does not exist' },
-        { what: 'the rights of giver on "public"."t"', reason: 'role "giver" does not exist' },
+        { what: 'the rights of gone on "public"."t"', reason: 'role "gone" does not exist', bareReason },
+        { what: 'the rights of giver on "public"."t"', reason: 'role "giver" does not exist', bareReason },
         { what: 'the rights of bob on "public"."t"', reason: 'giver had given them, and now the owner has' },
       ],
     });

@@ -16,7 +16,7 @@ export interface AuditSearch extends Found {
 
 const PAGE = 100;
 /** A page may be empty and still not be the last; so often it is asked on without a word. */
-const EMPTY_PAGES_MAX = 5;
+const EMPTY_PAGES_MAX = 25;
 const NOTHING: Found = { events: [], next: null, isAsking: true, error: null };
 
 export function useAuditSearch(query: string): AuditSearch {

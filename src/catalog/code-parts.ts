@@ -1,0 +1,260 @@
+import { TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
+import type { HiddenConnection } from './connection.ts';
+import { textColumns } from './row.ts';
+
+/**
+ * By what a piece of code is looked for. `own`: functions of a name that PostgreSQL has itself, other than that.
+ * `attribute`: functions that may be written as an attribute of a value. `id`: functions by their OIDs.
+ */
+export type AskedKind = 'function' | 'own' | 'attribute' | 'operator' | 'relation' | 'id';
+
+export interface AskedCode {
+  readonly kind: AskedKind;
+  /** Null for whatever schema the search_path leads to. */
+  readonly schema: string | null;
+  readonly name: string;
+  /** In any schema, because it is not known where the name is looked up. */
+  readonly anywhere: boolean;
+}
+
+/** A function that may be meant. */
+export interface FunctionPart {
+  readonly oid: string;
+  readonly schema: string;
+  readonly name: string;
+  readonly language: string;
+  /** As the catalog has them. */
+  readonly volatility: string;
+  readonly kind: string;
+  /** It came with PostgreSQL. */
+  readonly builtIn: boolean;
+  readonly extension: string | null;
+  readonly runsAsOwner: boolean;
+  readonly isTrigger: boolean;
+  /** Settings made for it, as name=value. */
+  readonly settings: readonly string[];
+  readonly body: string;
+  /** A CREATE FUNCTION, as it is now. */
+  readonly definition: string | null;
+  /** What it is made of where that is no text, as SQL. */
+  readonly parsedBody: string | null;
+  /** The values of arguments that are left out, as SQL. */
+  readonly defaults: string | null;
+  /** OIDs of what an aggregate runs. */
+  readonly runs: readonly string[];
+  /** Asked of the server as it is now: whether what was asked for means it and nothing else. */
+  readonly isAlone: boolean;
+}
+
+/** An expression or a query that runs as a relation is read, or a value is cast to a domain. */
+export interface TextPart {
+  readonly of: 'view' | 'policy' | 'domain';
+  readonly name: string;
+  readonly sql: string;
+}
+
+export interface CodeParts {
+  readonly functions: readonly FunctionPart[];
+  readonly texts: readonly TextPart[];
+  /** What runs without a name. */
+  readonly unnamed: readonly (FunctionPart | TextPart)[];
+  /** What was asked for and is not there. */
+  readonly missing: readonly AskedCode[];
+  /** Some of that is there by now. */
+  readonly unseen: boolean;
+  /** The catalog is read as it was when the transaction began. */
+  readonly oneSnapshot: boolean;
+}
+
+const BOOL_OID = 16;
+
+const IS = 'OPERATOR(pg_catalog.=)';
+const OWN = 'OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid';
+const COMPILED = 'ARRAY[12, 13]::pg_catalog.oid[]';
+const among = (...letters: readonly string[]) =>
+  `${IS} ANY (ARRAY[${letters.map((letter) => `'${letter}'`).join(', ')}]::pg_catalog."char"[])`;
+const fits = (namespace: string) => `CASE WHEN a.anywhere THEN true
+  WHEN a.schema ${IS} '' THEN ${namespace} ${IS} ANY (ARRAY(SELECT n.oid FROM path n))
+  ELSE ${namespace} ${IS} (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ${IS} a.schema) END`;
+
+/** Functions of the user's that run without a name; those in C are a superuser's. */
+const unnamed = (table: string, code: string) =>
+  `SELECT p.oid, '' FROM pg_catalog.${table} x JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.${code}::pg_catalog.oid
+    WHERE p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})`;
+
+const UNNAMED = [
+  unnamed('pg_operator', 'oprcode'),
+  unnamed('pg_cast', 'castfunc'),
+  unnamed('pg_range', 'rngcanonical'),
+  unnamed('pg_range', 'rngsubdiff'),
+].join('\n    UNION ALL ');
+
+const ASKED = `
+asked AS MATERIALIZED (
+  SELECT k.kind, k.name::pg_catalog.name AS name, k.schema::pg_catalog.name AS schema, k.anywhere ${IS} 't' AS anywhere,
+      k.number
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),
+      pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
+      WITH ORDINALITY k(kind, name, schema, anywhere, number)
+), path AS MATERIALIZED (
+  SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ${IS} ANY (pg_catalog.current_schemas(true))
+)`;
+
+const FUNCTIONS = `
+functions(oid, number) AS MATERIALIZED (
+  SELECT p.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
+    SELECT x.oid, x.pronamespace, x.pronargs, x.pronargdefaults, x.proargtypes FROM pg_catalog.pg_proc x
+     WHERE x.proname ${IS} a.name OFFSET 0) p
+   WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute']) AND (${fits('p.pronamespace')})
+     AND (a.kind ${IS} 'function' OR p.oid ${OWN})
+     AND (a.kind OPERATOR(pg_catalog.<>) 'attribute' OR (p.pronargs OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+       AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1
+       AND EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid ${IS} p.proargtypes[0]
+         AND (t.typtype ${among('d', 'p')} OR t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid))))
+  UNION ALL
+  SELECT o.oprcode::pg_catalog.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
+    SELECT x.oprcode FROM pg_catalog.pg_operator x WHERE x.oprname ${IS} a.name OFFSET 0) o
+   WHERE a.kind ${IS} 'operator'
+  UNION ALL
+  SELECT a.name::pg_catalog.text::pg_catalog.oid, a.number::pg_catalog.text FROM asked a WHERE a.kind ${IS} 'id'
+  UNION ALL
+  SELECT q.oid, '' FROM (${UNNAMED}) q(oid, number) WHERE $5
+)`;
+
+const TEXT = 'pg_catalog.text';
+/** As many columns as are told of functions. */
+const REST = `${'NULL, '.repeat(14)}NULL`;
+
+const CALLED = `
+SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nspname::${TEXT}, l.lanname::${TEXT},
+    p.provolatile::${TEXT}, p.prokind::${TEXT}, (p.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid)::${TEXT},
+    (SELECT e.extname::${TEXT} FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid ${IS} d.refobjid
+      WHERE d.classid ${IS} 1255 AND d.objid ${IS} p.oid AND d.refclassid ${IS} 3079 AND d.deptype ${IS} 'e'::pg_catalog."char"),
+    p.prosecdef::${TEXT}, (p.prorettype ${IS} ANY (ARRAY[2279, 3838]::pg_catalog.oid[]))::${TEXT},
+    pg_catalog.to_json(p.proconfig)::${TEXT},
+    CASE WHEN p.prokind OPERATOR(pg_catalog.<>) 'a'::pg_catalog."char" AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})
+      THEN pg_catalog.pg_get_functiondef(p.oid) END,
+    pg_catalog.pg_get_function_sqlbody(p.oid), pg_catalog.pg_get_expr(p.proargdefaults, 0),
+    (SELECT pg_catalog.to_json(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn,
+        g.aggminvtransfn, g.aggmfinalfn]::pg_catalog.oid[]::${TEXT}[])::${TEXT}
+       FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid::pg_catalog.oid ${IS} p.oid),
+    (pg_catalog.to_regproc(pg_catalog.quote_ident(p.proname))::pg_catalog.oid ${IS} p.oid)::${TEXT},
+    (pg_catalog.to_regproc(pg_catalog.format('%I.%I', n.nspname, p.proname))::pg_catalog.oid ${IS} p.oid)::${TEXT}
+  FROM functions f JOIN pg_catalog.pg_proc p ON p.oid ${IS} f.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid ${IS} p.pronamespace JOIN pg_catalog.pg_language l ON l.oid ${IS} p.prolang`;
+
+const READ = `
+relations(oid, number) AS MATERIALIZED (
+  SELECT c.oid, a.number::${TEXT} FROM asked a CROSS JOIN LATERAL (
+    SELECT x.oid, x.relnamespace FROM pg_catalog.pg_class x WHERE x.relname ${IS} a.name OFFSET 0) c
+   WHERE a.kind ${IS} 'relation' AND (${fits('c.relnamespace')}) AND c.oid ${OWN}
+)`;
+
+const VIEWS = `SELECT 'view', r.number, c.oid::${TEXT}, c.relname::${TEXT}, pg_catalog.pg_get_viewdef(c.oid), ${REST}
+  FROM relations r JOIN pg_catalog.pg_class c ON c.oid ${IS} r.oid WHERE c.relkind ${IS} 'v'::pg_catalog."char"`;
+
+const POLICIES = `SELECT 'policy', r.number, p.oid::${TEXT}, p.polname::${TEXT}, pg_catalog.pg_get_expr(p.polqual, p.polrelid), ${REST}
+  FROM relations r JOIN pg_catalog.pg_class c ON c.oid ${IS} r.oid AND c.relrowsecurity
+  JOIN pg_catalog.pg_policy p ON p.polrelid ${IS} r.oid WHERE p.polqual IS NOT NULL`;
+
+const DOMAINS = `SELECT 'domain', '', k.oid::${TEXT}, k.conname::${TEXT}, pg_catalog.pg_get_expr(k.conbin, 0), ${REST}
+  FROM pg_catalog.pg_constraint k
+ WHERE $5 AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND k.oid ${OWN}
+   AND k.conbin::${TEXT} OPERATOR(pg_catalog.~~) '%FUNCEXPR%'`;
+
+/** Names of which none is seen, but the server knows one by now. */
+const UNSEEN = `SELECT 'unseen', a.number::${TEXT}, '', a.name::${TEXT}, '', ${REST} FROM asked a
+ WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute'])
+   AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT})
+   AND pg_catalog.to_regproc(CASE WHEN a.schema ${IS} '' THEN pg_catalog.quote_ident(a.name)
+     ELSE pg_catalog.format('%I.%I', a.schema, a.name) END)::pg_catalog.oid ${OWN}`;
+
+const TRANSACTION = `SELECT 'transaction', '', '', '', pg_catalog.current_setting('transaction_isolation'), ${REST}`;
+
+const QUESTION = `WITH ${ASKED}, ${FUNCTIONS}, ${READ}
+${[CALLED, VIEWS, POLICIES, DOMAINS, UNSEEN, TRANSACTION].join('\nUNION ALL\n')}`;
+
+/** What the catalog has of these; `withUnnamed` also what runs without a name wherever a statement of any kind does. */
+export async function readCodeParts(
+  connection: HiddenConnection,
+  asked: readonly AskedCode[],
+  withUnnamed: boolean,
+): Promise<CodeParts> {
+  const functions: FunctionPart[] = [];
+  const texts: TextPart[] = [];
+  const unnamed: (FunctionPart | TextPart)[] = [];
+  const found = new Set<number>();
+  let unseen = false;
+  let oneSnapshot = false;
+  const parameters = [
+    textArray(asked.map(({ kind }) => kind)),
+    textArray(asked.map(({ name }) => name)),
+    textArray(asked.map(({ schema }) => schema ?? '')),
+    textArray(asked.map(({ anywhere }) => (anywhere ? 't' : 'f'))),
+    Buffer.from([withUnnamed ? 1 : 0]),
+  ];
+  const query = {
+    sql: QUESTION,
+    parameterTypes: [TEXT_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, BOOL_OID],
+    parameters,
+    parameterFormats: [1, 1, 1, 1, 1] as const,
+    resultFormats: [],
+  };
+  await connection.run(query, (row) => {
+    const [of, number, , name, sql, ...rest] = textColumns(row);
+    if (number !== '' && number !== null && number !== undefined) found.add(Number(number) - 1);
+    switch (of) {
+      case 'function':
+        (number === '' ? unnamed : functions).push(
+          functionPart(textColumns(row), rest, asked[Number(number) - 1] ?? null),
+        );
+        break;
+      case 'view':
+      case 'policy':
+        texts.push({ of, name: name ?? '', sql: sql ?? '' });
+        break;
+      case 'domain':
+        unnamed.push({ of, name: name ?? '', sql: sql ?? '' });
+        break;
+      case 'unseen':
+        unseen = true;
+        break;
+      default:
+        oneSnapshot = sql !== 'read committed' && sql !== 'read uncommitted';
+    }
+  });
+  return { functions, texts, unnamed, missing: asked.filter((_, i) => !found.has(i)), unseen, oneSnapshot };
+}
+
+function functionPart(
+  [, , oid, name, body]: readonly (string | null)[],
+  rest: readonly (string | null)[],
+  asked: AskedCode | null,
+): FunctionPart {
+  const [schema, language, volatility, kind, builtIn, extension, owner, trigger, settings, ...texts] = rest;
+  const [definition, parsedBody, defaults, runs, alone, aloneInSchema] = texts;
+  return {
+    oid: oid ?? '',
+    schema: schema ?? '',
+    name: name ?? '',
+    language: language ?? '',
+    volatility: volatility ?? '',
+    kind: kind ?? '',
+    builtIn: builtIn === 'true',
+    extension: extension ?? null,
+    runsAsOwner: owner === 'true',
+    isTrigger: trigger === 'true',
+    settings: strings(settings),
+    body: body ?? '',
+    definition: definition ?? null,
+    parsedBody: parsedBody ?? null,
+    defaults: defaults ?? null,
+    runs: strings(runs).filter((each) => each !== '0'),
+    isAlone:
+      (asked?.kind === 'function' || asked?.kind === 'attribute') &&
+      (asked.schema === null ? alone : aloneInSchema) === 'true',
+  };
+}
+
+const strings = (json: string | null | undefined) =>
+  json === null || json === undefined ? [] : (JSON.parse(json) as string[]);

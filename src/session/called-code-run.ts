@@ -1,0 +1,49 @@
+import type { AuditEntry } from '../audit/event.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
+import type { Decision, Snapshot } from '../policy/decision.ts';
+import type { Analysis } from '../sql/effects.ts';
+import { NOTHING_TO_CAPTURE } from './called-code.ts';
+import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
+import { type Capturing, noted } from './noted.ts';
+import type { SessionState } from './state.ts';
+
+/** What becomes of a statement that may change something only by what it calls. */
+export async function runsCalledCode(
+  state: SessionState,
+  connection: HiddenConnection,
+  analysis: Analysis,
+  decision: Capturing,
+): Promise<Extract<CaptureOutcome, { kind: 'without' | 'unplanned' }>> {
+  const problem = await state.called.ask(connection, analysis);
+  if (problem === null) return { kind: 'without', why: NOTHING_TO_CAPTURE };
+  return withoutPlan(decision, problem);
+}
+
+const NEEDLESS = new WeakMap<Decision, Decision>();
+
+/** The decision as the audit is to have it of a statement that is known to change nothing. */
+export function needless<D extends Capturing>(decision: D): D {
+  let found = NEEDLESS.get(decision);
+  if (found === undefined) {
+    found = noted(decision, null, NOTHING_TO_CAPTURE);
+    NEEDLESS.set(decision, found);
+  }
+  return found as D;
+}
+
+const TAKEN = `none: ${NOTHING_TO_CAPTURE}`;
+
+/** Whether a snapshot was wanted, and none taken because the statement changes nothing. */
+export function isNeedless(decision: Decision): decision is Snapshot & Capturing {
+  return decision.action === 'snapshot' && decision.taken === TAKEN;
+}
+
+/** Has the audit treat it as any other read where it is one. */
+export function noteRead(entry: AuditEntry): void {
+  if (!isNeedless(entry.decision)) return;
+  const { statements } = entry.analysis;
+  if (
+    statements.every(({ writes, called, risk }) => writes.length === 0 && (called?.risk ?? risk) === 'safe')
+  )
+    entry.onlyReads = true;
+}

@@ -1,0 +1,176 @@
+import { LIMITS } from '../base/limits.ts';
+import { type CodeVerdict, judgeCalledCode } from '../catalog/called-code.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
+import { type Analysis, type StatementEffects, worseRisk } from '../sql/effects.ts';
+import { askSettings } from './asked-settings.ts';
+import { KnownByPath, SharedByPath } from './known-by-path.ts';
+import type { SessionState } from './state.ts';
+
+/** What runs a call at once and keeps none for later. */
+const RUNS_NOW: ReadonlySet<string> = new Set([
+  ...[
+    'select',
+    'insert',
+    'copy to',
+    'explain',
+    'explain analyze',
+    'execute',
+    'select into',
+    'create table as',
+  ],
+]);
+
+/** An analysis that nothing but what it calls by name keeps from being harmless. */
+interface Calls {
+  readonly key: string;
+  /** The call is kept, so that it may not come to mean something else later. */
+  readonly kept: boolean;
+  readonly statements: readonly StatementEffects[];
+}
+
+/** Of analyses, which are kept and used again. */
+const CALLS = new WeakMap<Analysis, Calls | null>();
+
+const isLow = ({ risk }: { readonly risk: StatementEffects['risk'] }) => worseRisk(risk, 'low') === 'low';
+
+function callsOf(analysis: Analysis): Calls | null {
+  // Most statements call nothing that is looked up.
+  if (analysis.statements.length === 1 && analysis.statements[0]!.called === undefined) return null;
+  let calls = CALLS.get(analysis);
+  if (calls === undefined) {
+    calls = readCalls(analysis);
+    CALLS.set(analysis, calls);
+  }
+  return calls;
+}
+
+function readCalls({ status, statements }: Analysis): Calls | null {
+  if (status !== 'parsed' || !statements.some(({ called }) => called !== undefined)) return null;
+  if (!statements.every((each) => isLow(each.called ?? each))) return null;
+  // What one of several makes is not there yet when the others are looked at.
+  const changes = statements.some(({ session }) => session.some(({ kind }) => kind === 'schema-change'));
+  if (changes && statements.length > 1) return null;
+  const kept = !statements.every(({ operations }) => operations.every((each) => RUNS_NOW.has(each)));
+  const named = statements.map(({ called, functions, reads, columns, session }) => [
+    called ?? null,
+    functions,
+    reads,
+    columns.map(({ name }) => name),
+    session.filter(({ kind }) => kind === 'set' || kind === 'reset'),
+  ]);
+  return { key: JSON.stringify([statements.length > 1, named]), kept, statements };
+}
+
+/** What changes the schema, and nothing that runs as others are read. */
+const LEAVES_CODE: ReadonlySet<string> = new Set([
+  ...['create table', 'create table as', 'select into', 'create index', 'create sequence', 'alter sequence'],
+  ...['drop table', 'drop index', 'drop sequence', 'select', 'comment', 'truncate', 'grant', 'revoke'],
+]);
+
+/** Of code that is known to change no table: whether it may change settings. */
+export type KnownCode = 'harmless' | 'leaves settings' | null;
+
+/** What sessions have learnt, by the services that they share. */
+const learnt = new WeakMap<object, SharedByPath<CodeVerdict>>();
+
+export const NOTHING_TO_CAPTURE = 'nothing to capture: what it calls only reads';
+
+/**
+ * What is known of the code that statements call by name: whether any of it can change something, so that there is
+ * something to capture. It is asked when a snapshot is wanted of a statement that is harmless otherwise, and counts for a
+ * few seconds, unless a statement goes through the gateway meanwhile that may replace functions. What others replace past
+ * the gateway is noticed after those seconds.
+ */
+export class CalledCode {
+  private readonly state: SessionState;
+  private readonly shared: SharedByPath<CodeVerdict>;
+  private readonly known: KnownByPath<CodeVerdict>;
+  private hasChangedCode = false;
+
+  constructor(state: SessionState) {
+    this.state = state;
+    let shared = learnt.get(state.services);
+    if (shared === undefined) {
+      shared = new SharedByPath(LIMITS.calledCodesMax);
+      learnt.set(state.services, shared);
+    }
+    this.shared = shared;
+    this.known = new KnownByPath(state, shared, LIMITS.calledCodeMs);
+  }
+
+  /** Whether only the catalog can tell that the statement changes something. */
+  isToAsk(analysis: Analysis): boolean {
+    return callsOf(analysis) !== null;
+  }
+
+  /** Whether it is known that the statement changes nothing. */
+  isHarmless(analysis: Analysis, now: number): boolean {
+    const calls = callsOf(analysis);
+    const verdict = calls === null ? null : this.known.find(calls.key, now);
+    return calls !== null && verdict !== null && changesNothing(calls, verdict);
+  }
+
+  /** What is known of what the statement calls, as it is sent. */
+  knownOf(analysis: Analysis, now: number): KnownCode {
+    const calls = callsOf(analysis);
+    // What was known when it was decided may be old by a little more.
+    const verdict = calls === null ? null : this.known.find(calls.key, now - LIMITS.calledCodeMs);
+    if (verdict?.kind !== 'harmless') return null;
+    return verdict.touchesSettings ? 'harmless' : 'leaves settings';
+  }
+
+  /** Why the statement may change something, or null where it does not; asked now. */
+  async ask(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
+    const { state, shared } = this;
+    const calls = callsOf(analysis);
+    if (calls === null) return 'its text tells that it changes something';
+    if (state.settings.knownPath === null) await askSettings(state, connection);
+    const { generation } = shared;
+    const verdict = await judgeCalledCode(connection, state.services.analyzer, {
+      statements: calls.statements,
+      facts: state.textFacts,
+      alone: calls.statements.length === 1,
+      inTransaction: state.transactionStatus !== 'I' || state.replies.segmentOpen,
+    });
+    if (generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]));
+    if (verdict.kind === 'harmful') return `it may change tables: ${verdict.reason}`;
+    return changesNothing(calls, verdict) ? null : 'what it calls may be replaced before it runs';
+  }
+
+  /** A statement is sent that changes the schema: functions, maybe, or other things that names mean. */
+  changed(operations: readonly string[]): void {
+    if (operations.every((each) => LEAVES_CODE.has(each))) this.known.changed();
+    else this.codeRuns();
+  }
+
+  /** Code is sent that may make, replace or drop functions. */
+  codeRuns(): void {
+    this.known.changed();
+    this.hasChangedCode = true;
+    this.shared.forget();
+  }
+
+  /** A statement is sent with which names may mean something else in this session alone. */
+  apart(): void {
+    this.known.changed();
+  }
+
+  discards(): void {
+    this.known.discards();
+  }
+
+  discarded(): void {
+    this.known.discarded();
+  }
+
+  /** What was replaced is so for other sessions from its commit on. */
+  ready(status: 'I' | 'T' | 'E'): void {
+    if (!this.known.ready(status) || !this.hasChangedCode) return;
+    this.hasChangedCode = false;
+    this.shared.forget();
+  }
+}
+
+function changesNothing({ kept }: Calls, verdict: CodeVerdict): boolean {
+  return verdict.kind === 'harmless' && (verdict.fixed || !kept);
+}

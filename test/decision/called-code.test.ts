@@ -1,0 +1,515 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
+import { errorsOf, type RawClient } from '../support/raw-client.ts';
+import { DecisionFixture } from './fixture.ts';
+
+/** What may change something by what it calls, and has no snapshot, is refused here, where a user's would be held. */
+const POLICY = `
+mode: protect
+without_plan: block
+rules: [{ name: functions come and go, match: { operation: [create function] }, action: allow }]
+`;
+
+/** Read by nobody but the functions that are looked at. */
+const SETUP = `
+create extension pg_trgm; create extension citext; create extension hstore; create extension ltree;
+create extension intarray; create extension unaccent; create extension pgcrypto; create extension "uuid-ossp";
+create extension cube; create extension earthdistance; create extension fuzzystrmatch; create extension tablefunc;
+create extension dblink;
+create schema app; create schema other;
+create type app.place as (street text, city text);
+create domain app.positive as int check (value > 0);
+create table app.people (id int primary key, name text, home app.place);
+insert into app.people select i, 'n' || i, row('s', 'c')::app.place from generate_series(1, 5) i;
+create view app.names as select name from app.people;
+create sequence app.numbers;
+create function app.total(a int) returns int language sql stable as 'select count(*)::int + a from app.people';
+create function app.twice(a int, b int default app.total(0)) returns int language sql as 'select app.total(a) + b';
+create function app.kept(a int) returns int language sql stable return app.total(a) * 2;
+create function app.atomic(a int) returns setof text language sql stable begin atomic select name from app.people where id > a; end;
+create function app.looks(a int, out n int, out t text) language plpgsql as $$
+declare r record; c cursor (k int) for select name from app.names where length(name) > k; p app.positive := 1;
+  whole app.people%rowtype; one app.people.name%type; list int[] := array[1, 2];
+begin
+  select count(*) into n from app.people where id > a;
+  for r in select * from app.people loop n := n + r.id; end loop;
+  for r in c(0) loop t := r.name; end loop;
+  for i in 1..2 loop list[i] := app.total(i); continue when i = 1; end loop;
+  foreach n in array list loop null; end loop;
+  if n > 3 then t := 'x'; elsif n = 2 then t := 'y'; else t := 'z'; end if;
+  case n when 1 then t := 'a'; else t := coalesce(t, 'b'); end case;
+  select * into whole from app.people limit 1;
+  whole.name := 'q';
+  perform app.total(1);
+  raise debug 'seen %', n using hint = 'none';
+  begin n := n / 1; exception when division_by_zero then n := 0; when others then raise; end;
+  return;
+end $$;
+create function app.rows_of(a int) returns table (id int, name text) language plpgsql stable security definer
+  set search_path = app, pg_temp as $$ begin return query select p.id, p.name from people p where p.id > a; return; end $$;
+create function app.each() returns setof int language plpgsql as $$ begin for i in 1..3 loop return next i; end loop; end $$;
+create function app.next_number() returns bigint language sql as $$ select nextval('app.numbers') $$;
+create function app.again(a int) returns int language plpgsql as $$ begin if a = 0 then return 0; end if; return app.again(a - 1); end $$;
+create function app.any_of(a anyelement) returns anyelement language sql immutable as 'select a';
+create function full_name(p app.people) returns text language sql stable as $$ select p.name || ' ' || (p.home).city $$;
+create function app.tenant(a int) returns text language sql as $$ select set_config('app.tenant', a::text, false) $$;
+create function app.wider(int, int) returns int language sql immutable as 'select $1 + $2';
+create aggregate app.sum_of(int) (sfunc = app.wider, stype = int, initcond = '0');
+create operator app.<+> (leftarg = int, rightarg = int, function = app.wider);
+create type app.span as range (subtype = int);
+`;
+
+const HARMLESS: readonly string[] = [
+  'select app.total(1)',
+  'select app.twice(1), app.twice(1, 2)',
+  'select app.kept(1)',
+  'select * from app.atomic(1)',
+  'select * from app.looks(1)',
+  'select (app.looks(1)).n',
+  'select * from app.rows_of(1)',
+  'select app.each()',
+  'select app.next_number()',
+  'select app.again(3)',
+  'select app.any_of(1), app.any_of(null::text)',
+  'select p.full_name, (p.home).city, (p).name from app.people p',
+  'select app.sum_of(id) from app.people',
+  'select app.sum_of(id) over (order by id) from app.people',
+  'select 1 operator(app.<+>) 2',
+  'select app.span(1, 2)',
+  'select 3::app.positive, app.total(1)',
+  'select app.tenant(5)',
+  'select name from app.names where app.total(1) > 0',
+  'insert into other values (app.total(1))',
+  'explain analyze select app.total(1)',
+  'explain select app.total(1)',
+  'copy (select app.total(id) from app.people) to stdout',
+  'create table app.made as select app.total(1)',
+  'select app.total(1); select app.kept(2)',
+  `select similarity('a', 'b'), 'abc' % 'abd', 'abc' <% 'abd', uuid_generate_v4(), crypt('x', gen_salt('bf', 4)),
+     'a=>1'::hstore -> 'a', unaccent('x'), digest('x', 'sha256'), levenshtein('a', 'b'), 'a.b'::ltree @> 'a.b.c',
+     earth_distance(ll_to_earth(1, 1), ll_to_earth(2, 2)), 'X'::citext = 'x', '{1,2}'::int[] @@ '1'::query_int,
+     sort('{2,1}'::int[]), soundex('a'), cube(1, 2)`,
+  // As pgjdbc asks for a table's primary key.
+  `select result.attname, (result.keys).n from (select a.attname, information_schema._pg_expandarray(i.indkey) as keys
+     from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid) result
+     where a_attnum is null or true limit 1`.replace('where a_attnum is null or true ', ''),
+  // What the server refuses by itself.
+  'select app.no_such_function(1)',
+  // Nobody but a superuser can replace what these keep.
+  'create table app.keyed (id uuid default uuid_generate_v4())',
+  `begin; declare c cursor for select similarity(name, 'x') from app.people; fetch c; rollback`,
+];
+
+/** Functions that change something, and what calls them; `wipe` does the same to all rows. */
+const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] = [
+  ['deletes', '', 'select app.wipe()'],
+  [
+    'calls what deletes',
+    'create function app.x() returns int language sql as $$ select app.wipe() $$',
+    'select app.x()',
+  ],
+  ['says that it is immutable', '', 'select wipe_immutable()'],
+  [
+    'is named without its schema',
+    'create function x() returns int language sql as $$ select app.wipe() $$',
+    'select x()',
+  ],
+  [
+    'is one of several of the name',
+    `create function app.x(text) returns int language sql as 'select 1';
+     create function app.x(int) returns int language sql as 'select app.wipe()'`,
+    'select app.x(1)',
+  ],
+  [
+    'is the value of an argument left out',
+    'create function app.x(a int default app.wipe()) returns int language sql immutable as $$ select 1 $$',
+    'select app.x()',
+  ],
+  [
+    'fits better than one of PostgreSQL',
+    'create function public.lower(app.people) returns int language sql as $$ select app.wipe() $$',
+    'select app.total(1), lower(p) from app.people p',
+  ],
+  [
+    'is the value that a variable begins with',
+    'create function app.x() returns int language plpgsql as $$ declare p app.positive := app.wipe(); begin return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is named in quotes in what a variable begins with',
+    'create function app."X y"() returns int language sql as $$ select app.wipe() $$; create function app.x() returns int language plpgsql as $$ declare p app.positive := app."X y"(); begin return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is in a subscript that is assigned to',
+    'create function app.x() returns int language plpgsql as $$ declare p int[]; begin p[app.wipe()] := 1; return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is in the condition of an exit',
+    'create function app.x() returns int language plpgsql as $$ begin loop exit when app.wipe() > 0; end loop; return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is in a handler',
+    `create function app.x() returns int language plpgsql as $$ begin perform 1 / 0; return 1; exception when others then return app.wipe(); end $$`,
+    'select app.x()',
+  ],
+  [
+    'is in a message',
+    `create function app.x() returns int language plpgsql as $$ begin raise notice '%', app.wipe(); return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is in the query of a cursor',
+    'create function app.x() returns int language plpgsql as $$ declare c cursor for select app.wipe(); r record; begin for r in c loop null; end loop; return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'runs text',
+    `create function app.x(q text) returns int language plpgsql as $$ begin execute q; return 1; end $$`,
+    `select app.x('delete from precious')`,
+  ],
+  [
+    'returns the rows of text',
+    `create function app.x() returns setof int language plpgsql as $$ begin return query execute 'delete from precious returning 1'; end $$`,
+    'select app.x()',
+  ],
+  [
+    'loops over text',
+    `create function app.x() returns int language plpgsql as $$ declare r record; begin for r in execute 'delete from precious returning 1' loop null; end loop; return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'has a block of its own',
+    `create function app.x() returns int language plpgsql as $$ begin do 'begin delete from precious; end'; return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'has rows as XML',
+    `create function app.x() returns xml language sql as $$ select query_to_xml('select app.wipe()', true, true, '') $$`,
+    'select app.x()',
+  ],
+  [
+    'has a data-modifying WITH',
+    'create function app.x() returns bigint language sql as $$ with d as (delete from precious returning 1) select count(*) from d $$',
+    'select app.x()',
+  ],
+  [
+    'updates',
+    'create function app.x() returns int language sql as $$ update precious set note = null; select 1 $$',
+    'select app.x()',
+  ],
+  [
+    'inserts',
+    'create function app.x() returns int language sql as $$ insert into other values (1) returning 1 $$',
+    'select app.x()',
+  ],
+  [
+    'drops',
+    'create function app.x() returns int language plpgsql as $$ begin drop table precious; return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is an operator',
+    `create function app.op(int, int) returns int language sql as 'select app.wipe()'; create operator public.=== (leftarg = int, rightarg = int, function = app.op)`,
+    'select 1 === 2',
+  ],
+  [
+    'is an operator of a name that PostgreSQL has',
+    `create function app.op(app.place, app.place) returns bool language sql as 'select app.wipe() > 0'; create operator public.= (leftarg = app.place, rightarg = app.place, function = app.op)`,
+    'select app.total(1) from app.people where home = home',
+  ],
+  [
+    'is a cast',
+    `create function app.cast_it(app.place) returns int language sql as 'select app.wipe()'; create cast (app.place as int) with function app.cast_it(app.place) as implicit`,
+    'select app.total(home) from app.people',
+  ],
+  [
+    'checks a domain',
+    `create function app.checks(int) returns bool language sql as 'select app.wipe() > 0'; create domain app.checked as int check (app.checks(value)); create function app.x(app.checked) returns int language sql as 'select 1'`,
+    'select app.x(1)',
+  ],
+  [
+    'is behind a view',
+    'create view app.bad as select app.wipe() as n; create function app.x() returns int language sql as $$ select n from app.bad $$',
+    'select app.x()',
+  ],
+  [
+    'is behind a view of a view',
+    'create view app.bad as select app.wipe() as n; create view app.worse as select * from app.bad',
+    'select app.total(n) from app.worse',
+  ],
+  [
+    'is in a policy',
+    'alter table app.people enable row level security; create policy p on app.people using (app.wipe() > 0)',
+    'select app.total(1)',
+  ],
+  [
+    'is written as an attribute',
+    'create function x(app.people) returns int language sql as $$ select app.wipe() $$',
+    'select (p).x from app.people p',
+  ],
+  [
+    'is written as a column',
+    'create function x(app.people) returns int language sql as $$ select app.wipe() $$',
+    'select app.total(1), p.x from app.people p',
+  ],
+  [
+    'makes an aggregate',
+    `create function app.step(int, int) returns int language sql as 'select app.wipe()'; create aggregate app.bad_sum(int) (sfunc = app.step, stype = int)`,
+    'select app.bad_sum(id) from app.people',
+  ],
+  [
+    'ends an aggregate',
+    `create function app.done(int) returns int language sql as 'select app.wipe()'; create aggregate app.bad_end(int) (sfunc = app.wider, stype = int, initcond = '0', finalfunc = app.done)`,
+    'select app.bad_end(id) from app.people',
+  ],
+  [
+    'moves an aggregate',
+    `create function app.back(int, int) returns int language sql as 'select app.wipe()'; create aggregate app.bad_move(int) (sfunc = app.wider, stype = int, initcond = '0', msfunc = app.wider, minvfunc = app.back, mstype = int, minitcond = '0')`,
+    'select app.bad_move(id) over (order by id rows 1 preceding) from app.people',
+  ],
+  [
+    'measures a range',
+    `create function app.measure(int, int) returns float8 language sql immutable as 'select app.wipe()::float8'; create type app.bad_span as range (subtype = int, subtype_diff = app.measure)`,
+    'select app.bad_span(1, 2)',
+  ],
+  [
+    'looks in another path',
+    `create function other.aim() returns int language sql as 'select app.wipe()'; create function public.aim() returns int language sql as 'select 1'; create function app.x() returns int language plpgsql set search_path = other as $$ begin return aim(); end $$`,
+    'select app.x()',
+  ],
+  [
+    'sets another path',
+    `create function other.aim() returns int language sql as 'select app.wipe()'; create function public.aim() returns int language sql as 'select 1'; create function app.x() returns int language plpgsql as $$ begin perform set_config('search_path', 'other', true); return aim(); end $$`,
+    'select app.x()',
+  ],
+  [
+    'hides what PostgreSQL has',
+    `create function other.upper(text) returns text language sql as 'select app.wipe()::text'; create function app.x() returns text language sql set search_path = other, pg_catalog as $$ select upper('a') $$`,
+    'select app.x()',
+  ],
+  [
+    'is reached by a path set in front',
+    `create function other.aim() returns int language sql as 'select app.wipe()'; create function public.aim() returns int language sql as 'select 1'; create function app.x() returns int language plpgsql as $$ begin return aim(); end $$`,
+    `select set_config('search_path', 'other', true), app.x()`,
+  ],
+  [
+    'runs with other settings',
+    `create function app.x() returns int language sql set session_replication_role = replica as 'select 1'`,
+    'select app.x()',
+  ],
+  [
+    'runs SQL elsewhere',
+    `create function app.x() returns text language sql as $$ select dblink_exec('host=nowhere', 'delete from precious') $$`,
+    'select app.x()',
+  ],
+  [
+    'runs text in an extension',
+    '',
+    `select * from crosstab('select app.wipe()::text, 1::text, 1::text') as c(a text, b text)`,
+  ],
+  [
+    'removes large objects',
+    'create function app.x() returns int language sql as $$ select lo_unlink(1) $$',
+    'select app.x()',
+  ],
+  [
+    'sets a sequence',
+    `create function app.x() returns bigint language sql as $$ select setval('app.numbers', 1) $$`,
+    'select app.x()',
+  ],
+  [
+    'ends other sessions',
+    'create function app.x() returns bool language sql as $$ select pg_terminate_backend(1) $$',
+    'select app.x()',
+  ],
+  [
+    'keeps a cursor for later',
+    `create function app.x() returns refcursor language plpgsql as $$ declare c refcursor; begin open c for select app.total(1); return c; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is made by the text in front',
+    '',
+    'create function app.new() returns int language sql as $$ select app.wipe() $$; select app.new()',
+  ],
+  ['is called by what is kept', '', 'create view app.keeps as select app.total(1)'],
+  ['is to be called at each insert', '', 'create table app.keeps (a int default app.total(1))'],
+];
+
+const BASE = `${SETUP}
+create table precious (id int primary key, note text); insert into precious select i, 'row' from generate_series(1, 10) i;
+create table other (id int);
+create function app.wipe() returns int language plpgsql as $$ begin delete from precious; return 1; end $$;
+create function wipe_immutable() returns int language plpgsql immutable as $$ begin return app.wipe(); end $$;
+`;
+
+const bound = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()] as const;
+const REFUSED = 'There is no exact plan, because';
+
+describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+    await fixture.postgres.sql('create database base');
+    await fixture.postgres.sql(BASE, 'base');
+  });
+  afterAll(async () => {
+    await fixture?.stop();
+  });
+
+  const sql = async (text: string, database: string) => await fixture.postgres.sql(text, database);
+  const left = async (database: string) =>
+    Number((await sql('select count(*) from precious', database))[0]![0]);
+  const why = (messages: Awaited<ReturnType<RawClient['query']>>) =>
+    errorsOf(messages).map(({ D, M }) => D ?? M ?? '');
+
+  /** A database of its own, with what is made in it past the gateway. */
+  let made = 0;
+  async function database(setup: string): Promise<string> {
+    const name = `made${made++}`;
+    await fixture.postgres.sql(`create database ${name} template base`);
+    if (setup !== '') await sql(setup, name);
+    return name;
+  }
+
+  describe('and only reads', () => {
+    let client: RawClient;
+    let name: string;
+    beforeAll(async () => {
+      name = await database('');
+    });
+    beforeEach(async () => {
+      client = await fixture.client({ database: name });
+      return () => client.terminate();
+    });
+
+    it.each(HARMLESS)('passes: %s', async (text) => {
+      const said = why(await client.query(text));
+      expect(said).toEqual(text.includes('no_such') ? [expect.stringContaining('does not exist')] : []);
+    });
+
+    it.each(HARMLESS.filter((text) => !/;|create/.test(text)))('passes in a portal: %s', async (text) => {
+      client.write(...bound(`${text} `));
+      expect(why(await client.untilReady()).filter((said) => !said.includes('no_such'))).toEqual([]);
+    });
+  });
+
+  // What is refused is a matter of reading, which is the same in all versions.
+  it.each(version === 18 ? HARMFUL : HARMFUL.slice(0, 12))(
+    'is refused where it %s',
+    async (_, setup, text) => {
+      const name = await database(setup);
+      const client = await fixture.client({ database: name });
+      expect(why(await client.query(text))).toEqual([expect.stringContaining(REFUSED)]);
+      expect(await left(name)).toBe(10);
+      await client.terminate();
+    },
+  );
+
+  describe('however it comes', () => {
+    let client: RawClient;
+    let name: string;
+    beforeEach(async () => {
+      name = await database(`create function app.x() returns int language sql as 'select 1'`);
+      client = await fixture.client({ database: name });
+      return () => client.terminate();
+    });
+    const wipes = `create or replace function app.x() returns int language sql as 'select app.wipe()'`;
+    const says = async (text: string) => why(await client.query(text));
+    const refused = [expect.stringContaining(REFUSED)];
+
+    it('in a transaction, and not where that has failed', async () => {
+      await client.query('begin');
+      expect(await says('select app.x()')).toEqual([]);
+      expect(await says('select app.wipe()')).toEqual(refused);
+      expect(await says('select app.x()')).toEqual([expect.stringContaining('aborted')]);
+      await client.query('rollback');
+      expect(await left(name)).toBe(10);
+    });
+
+    it('as what EXECUTE runs', async () => {
+      await client.query('prepare good as select app.x(); prepare bad as select app.wipe()');
+      expect(await says('execute good')).toEqual([]);
+      expect(await says('execute bad')).toEqual(refused);
+    });
+
+    it('among several statements, one of which is captured', async () => {
+      expect(await says('update precious set note = 1 where id = 1; select app.x()')).toEqual([]);
+      expect(await says('update precious set note = 2 where id = 1; select app.wipe()')).toEqual(refused);
+      expect(await sql('select note from precious where id = 1', name)).toEqual([['1']]);
+    });
+
+    it('in a pipeline, behind what replaces it', async () => {
+      client.write(
+        ...bound('select app.x()').slice(0, 3),
+        ...bound(wipes).slice(0, 3),
+        ...bound('select app.x()'),
+      );
+      expect(why(await client.untilReady())).toEqual(refused);
+      expect(await left(name)).toBe(10);
+    });
+
+    it('again, after it was replaced on the same session', async () => {
+      expect(await says('select app.x()')).toEqual([]);
+      expect(await says(wipes)).toEqual([]);
+      expect(await says('select app.x()')).toEqual(refused);
+    });
+
+    it('again, after another session has replaced it', async () => {
+      const other = await fixture.client({ database: name });
+      expect(await says('select app.x()')).toEqual([]);
+      await other.query('begin');
+      await other.query(wipes);
+      expect(await says('select app.x()')).toEqual([]);
+      await other.query('commit');
+      expect(await says('select app.x()')).toEqual(refused);
+      await other.terminate();
+    });
+
+    it.each(['repeatable read', 'serializable'])(
+      'in a transaction that is %s, and sees it as it was',
+      async (level) => {
+        const other = await fixture.client({ database: name });
+        await client.query(`begin isolation level ${level}`);
+        expect(await says('select app.x()')).toEqual([]);
+        await other.query(wipes);
+        expect(await says('select app.x()')).toEqual(refused);
+        await client.query('rollback');
+        await client.query(`begin isolation level ${level}`);
+        await client.query('select 1 from other');
+        await other.query(`create function app.new() returns int language sql as 'select app.wipe()'`);
+        expect(await says('select app.new()')).toEqual(refused);
+        await client.query('rollback');
+        await other.terminate();
+        expect(await left(name)).toBe(10);
+      },
+    );
+
+    it('by a portal that was bound before it was replaced', async () => {
+      client.write(fe.query('begin'));
+      await client.untilReady();
+      client.write(fe.parse('', 'select app.x()'), fe.bind({ portal: 'p' }), fe.sync());
+      expect(why(await client.untilReady())).toEqual([]);
+      expect(await says(wipes)).toEqual([]);
+      client.write(fe.execute('p'), fe.sync());
+      expect(why(await client.untilReady())).toEqual(refused);
+      await client.query('rollback');
+      expect(await left(name)).toBe(10);
+    });
+
+    it('is recorded with why there is no snapshot', async () => {
+      await client.query('select app.x()');
+      await client.query('select app.x()');
+      const events = await fixture.auditEvents(
+        (event) => event['database'] === name && event['sql'] === 'select app.x()',
+        2,
+      );
+      expect(events.map(({ action, snapshot, end }) => [action, snapshot, end])).toEqual(
+        Array(2).fill(['snapshot', 'none: nothing to capture: what it calls only reads', 'completed']),
+      );
+    });
+  });
+});
