@@ -134,6 +134,7 @@ describe('a Query of several statements', () => {
 
   it.each(['', 'begin'])('is cancelled before any of it runs, as its parts are tried: %s', async (begin) => {
     const { postgres, gateway } = taken.fixture;
+    client.destroy();
     client = await taken.fixture.client({ application_name: 'drops' });
     if (begin !== '') await client.query(begin);
     const other = await RawClient.open(postgres.port);
