@@ -7,7 +7,7 @@ import { allowedApart, formatRowsTolerance, mostRows } from '../policy/rows-tole
 import type { RowLookup } from '../preview/identify.ts';
 import type { TableProof } from '../snapshot/prove.ts';
 import { gatherRows, RowHashes } from '../snapshot/row-identity.ts';
-import type { Analysis } from '../sql/effects.ts';
+import type { Analysis, StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import type { PreparedSnapshot } from './prepared.ts';
 import { approvedRowsError, otherRowsError, tooManyRowsError } from './refusal.ts';
@@ -28,7 +28,7 @@ export function approvedRowsOf(decision: Decision): LocatedRows | null {
   return decision.action === 'hold' ? ((decision.approvedRows as LocatedRows | undefined) ?? null) : null;
 }
 
-const COUNTED_BY_TAG = /^(?:UPDATE|DELETE) (\d+)$/;
+const COUNTED_BY_TAG = /^(?:UPDATE|DELETE|MERGE) (\d+)$/;
 const COUNTED: ReadonlySet<string> = new Set(['update', 'delete', 'truncate']);
 
 /** Whether what it changes can be told without a capture. */
@@ -40,7 +40,19 @@ export function isWatched(decision: Decision, analysis: Analysis): boolean {
 
 /** Whether it tells how many rows it has changed, and no others besides; or empties tables, which are counted before. */
 export function isCounted({ statements }: Analysis): boolean {
-  return COUNTED.has(statements[0]?.operation ?? '');
+  const [statement] = statements;
+  if (statement === undefined) return false;
+  return COUNTED.has(statement.operation) || (statement.operation === 'merge' && !inserts(statement));
+}
+
+/** Of a MERGE the tag counts what it inserts as well, of which nobody was told how many they would be. */
+export function countingTag(tag: string | null, { statements }: Analysis): string | null {
+  const isMixed = tag?.startsWith('MERGE ') === true && statements.some(inserts);
+  return isMixed ? '' : tag;
+}
+
+function inserts({ operations }: StatementEffects): boolean {
+  return operations.includes('insert');
 }
 
 /** Its rows as they were under their locks. */

@@ -14,7 +14,14 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { approvedRowsOf, exceedsByCapture, exceedsByTag, isCounted, uncounted } from './approved-rows.ts';
+import {
+  approvedRowsOf,
+  countingTag,
+  exceedsByCapture,
+  exceedsByTag,
+  isCounted,
+  uncounted,
+} from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -268,8 +275,10 @@ export class StatementGate {
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { snapshot, connection, seen } = this.prepared;
     const approved = approvedRowsOf(this.entry.decision);
-    const mayBeUntold = snapshot !== null || !isCounted(this.entry.analysis);
-    const exceeds = approved === null ? null : exceedsByTag(approved, this.tag, seen, mayBeUntold);
+    const { analysis } = this.entry;
+    const tag = countingTag(this.tag, analysis);
+    const mayBeUntold = snapshot !== null || !isCounted(analysis);
+    const exceeds = approved === null ? null : exceedsByTag(approved, tag, seen, mayBeUntold);
     if (exceeds !== null) {
       // What proves it has been sent, and may not meet what the client sends next.
       await this.proving?.catch(() => {});
@@ -278,7 +287,7 @@ export class StatementGate {
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
     const { plan, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
-    let unknown = approved === null ? null : uncounted(approved, this.tag, snapshot);
+    let unknown = approved === null ? null : uncounted(approved, tag, snapshot);
     try {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {

@@ -75,15 +75,19 @@ describe.each([15, 18] as const)('rows that were approved, on PostgreSQL %i,', (
   };
 
   const DELETE = 'delete from few where k = 1';
+  const MERGE = 'merge into few using (values (1)) s (k) on few.k = s.k when matched then update set k = 2';
 
   it.each([
     ['a Query', 'plain', DELETE, 'few', query],
     ['an Execute', 'plain', DELETE, 'few', bound],
     ['an UPDATE', 'plain', 'update few set k = 2', 'few', bound],
     ['what locks a partition only', 'plain', 'delete from parted where k = 1', 'parted_1', bound],
+    ['a MERGE', 'plain', MERGE, 'few', query],
+    ['a MERGE by an Execute', 'plain', MERGE, 'few', bound],
     ['a TRUNCATE', 'plain', 'truncate few', 'few', query],
     ['a TRUNCATE by an Execute', 'plain', 'truncate few', 'few', bound],
     ['a captured DELETE', 'kept', DELETE, 'few', query],
+    ['a captured MERGE', 'kept', MERGE, 'few', query],
     ['a captured UPDATE', 'kept', 'update few set k = 2', 'few', bound],
     ['a captured TRUNCATE', 'kept', 'truncate few', 'few', query],
   ])('are no more when it has waited for a lock: %s', async (_, application_name, text, table, messages) => {
@@ -146,6 +150,15 @@ describe.each([15, 18] as const)('rows that were approved, on PostgreSQL %i,', (
     await resolving.now;
     expect(errorsOf(answer)).toMatchObject([{ C: '42501' }]);
     expect(await rowsOf('few')).toBe(1003);
+  });
+
+  it('are no more or fewer for what a MERGE inserts besides', async () => {
+    client = await fixture.client({ application_name: 'plain' });
+    const text =
+      'merge into few using generate_series(3, 2000) s (id) on few.id = s.id when matched then delete when not matched then insert values (s.id, 2)';
+    await approved([fe.query(text)], 1);
+    expect(errorsOf(await client.query(text))).toEqual([]);
+    expect(await rowsOf('few')).toBe(1999);
   });
 
   it.each([
