@@ -1,8 +1,9 @@
 import type { AuditEntry } from '../audit/event.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
+import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import type { RelationName, StatementEffects } from '../sql/effects.ts';
+import type { StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import {
   approvedRowsOf,
@@ -155,7 +156,7 @@ async function refusalOfTruncate(
   statement: StatementEffects,
   locking: (lock: string) => string,
 ): Promise<ErrorFields | null> {
-  const tables = statement.writes.map(nameOf);
+  const tables = statement.writes.map(({ schema, name }) => quoteQualified(schema, name));
   const lock = locking(`LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`);
   await connection.run(plainQuery(lock), () => {});
   const counts = tables.map((table) => `(SELECT pg_catalog.count(*) FROM ${table})`);
@@ -164,12 +165,4 @@ async function refusalOfTruncate(
     rows = textColumns(row).reduce((sum, count) => sum + Number(count), 0);
   });
   return exceeding(approved, rows);
-}
-
-function nameOf({ schema, name }: RelationName): string {
-  return schema === null ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -6,6 +6,7 @@ import { NOTHING_TO_CAPTURE } from './called-code.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
 import { type Capturing, noted } from './noted.ts';
 import type { SessionState } from './state.ts';
+import { NOTHING_TAKEN, takesNothing } from './takes-nothing.ts';
 
 /** What becomes of a statement that may change something only by what it calls. */
 export async function runsCalledCode(
@@ -19,16 +20,29 @@ export async function runsCalledCode(
   return withoutPlan(decision, problem);
 }
 
-const NEEDLESS = new WeakMap<Decision, Decision>();
+/** Decisions as the audit is to have them, by why nothing is captured. */
+const NEEDLESS = { [NOTHING_TO_CAPTURE]: new WeakMap(), [NOTHING_TAKEN]: new WeakMap() } as const;
 
 /** The decision as the audit is to have it of a statement that is known to change nothing. */
-export function needless<D extends Capturing>(decision: D): D {
-  let found = NEEDLESS.get(decision);
+export function needless(decision: Snapshot, why: keyof typeof NEEDLESS = NOTHING_TO_CAPTURE): Snapshot {
+  const known = NEEDLESS[why] as WeakMap<Snapshot, Snapshot>;
+  let found = known.get(decision);
   if (found === undefined) {
-    found = noted(decision, null, NOTHING_TO_CAPTURE);
-    NEEDLESS.set(decision, found);
+    found = noted(decision, null, why);
+    known.set(decision, found);
   }
-  return found as D;
+  return found;
+}
+
+/** The decision to snapshot; one that wants nothing any more where it is known already that nothing is taken away. */
+export function unlessHarmless(
+  state: SessionState,
+  decision: Snapshot,
+  analysis: Analysis,
+  now: number,
+): Snapshot {
+  if (takesNothing(analysis)) return needless(decision, NOTHING_TAKEN);
+  return state.called.isHarmless(analysis, now) ? needless(decision) : decision;
 }
 
 const TAKEN = `none: ${NOTHING_TO_CAPTURE}`;

@@ -13,7 +13,7 @@ import { isWatched } from './approved-rows.ts';
 import { watchExecute, watchQuery } from './approved-run.ts';
 import { lockTarget } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
-import { needless, runsCalledCode } from './called-code-run.ts';
+import { runsCalledCode, unlessHarmless } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
@@ -127,7 +127,7 @@ export class SnapshotDesk {
   /** The decision, which wants no snapshot any more where it is known already that the statement changes nothing. */
   unlessNeedless(decision: Decision, analysis: Analysis, now: number): Decision {
     if (analysis.risk === 'safe' || !this.takes(decision) || decision.action !== 'snapshot') return decision;
-    return this.state.called.isHarmless(analysis, now) ? needless(decision) : decision;
+    return unlessHarmless(this.state, decision, analysis, now);
   }
 
   /** The client is gone; once its statement runs, that no longer matters. */

@@ -8,7 +8,7 @@ import {
   type StatementEffects,
   type TransactionVerb,
 } from '../sql/effects.ts';
-import { needless } from './called-code-run.ts';
+import { unlessHarmless } from './called-code-run.ts';
 import { isDrop, problemOfOne, SEVERAL } from './capturable.ts';
 import { type Capturing, wantsSnapshot } from './noted.ts';
 import type { SessionState } from './state.ts';
@@ -68,7 +68,7 @@ function problemOfSeveral(state: SessionState, analysis: Analysis): string | nul
 export function decideAlone(state: SessionState, single: Analysis): Decision {
   const decision = state.decide(single);
   if (decision.action !== 'snapshot' || !wantsSnapshot(decision)) return decision;
-  return state.called.isHarmless(single, nowMs()) ? needless(decision) : decision;
+  return unlessHarmless(state, decision, single, nowMs());
 }
 
 /**

@@ -88,6 +88,8 @@ export interface StatementEffects {
   readonly risk: Risk;
   /** Why the risk is what it is, a short phrase each, worst first: `delete without WHERE`, `drops a table`. */
   readonly reasons: readonly string[];
+  /** How many of the reasons make it high, where that is its risk. */
+  readonly highReasons?: number;
   readonly reads: readonly RelationName[];
   readonly writes: readonly RelationName[];
   readonly columns: readonly ColumnName[];

@@ -321,6 +321,7 @@ export class Walk {
       operations: Object.freeze(operations),
       risk: this.#risk,
       reasons: Object.freeze(reasons.map(([reason]) => reason)),
+      ...(this.#risk === 'high' ? { highReasons: reasons.filter(([, risk]) => risk === 'high').length } : {}),
       reads: Object.freeze([...this.#reads.values()]),
       writes: Object.freeze([...this.#writes.values()]),
       columns: Object.freeze([...this.#columns.values()]),

@@ -173,6 +173,25 @@ it('says before the last click what it would do, and afterwards what it has done
   await page.getByText('3 rows as they were before a statement of postgres in postgres').waitFor();
 });
 
+it('counts again what waits, and approves nothing that was counted before that', async () => {
+  const page = await under.signedIn();
+  const { client, id } = await held('delete from precious');
+  await rows(page).first().click();
+  const again = page.getByRole('button', { name: 'Count again' });
+  await again.waitFor();
+  await page.locator('.preview').getByText('10 rows', { exact: true }).waitFor();
+  await under.fixture.postgres.sql('delete from precious where id > 4');
+  await again.click();
+  await page.getByText('It was counted again.').waitFor();
+  const { body } = await under.fixture.gateway.http(`/v1/approvals/${id}/preview`);
+  expect(body).toMatchObject({ preview: { rows: { kind: 'exact', rows: 4 } } });
+  await page.locator('.preview').getByText('4 rows', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Approve…' }).click();
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await under.fixture.untilApprovalIs(id, 'approved');
+  expect((await client.untilReady()).map(({ type }) => type)).toContain('C');
+});
+
 it('says what a long statement has done once it has, however long that takes', async () => {
   const page = await under.page();
   await page.clock.install();
