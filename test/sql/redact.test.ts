@@ -247,6 +247,10 @@ describe('a mask hides no code', () => {
       'code around it',
       "do $$ begin insert into t (token) values ('delete from p'); execute (select token from t); end $$",
     ],
+    [
+      'an upsert',
+      "insert into t (token) values ('delete from p') on conflict (token) do update set a = run(excluded.token)",
+    ],
     ['a function of its own', "update t set token = run('delete from p')"],
     ['a function of the name', "select crypt('delete from p', 'a')"],
     ['JSON that is given to a function', `select run('{"token": "delete from p"}')`],
