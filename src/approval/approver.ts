@@ -14,6 +14,8 @@ export interface Owner {
 /** Who decides. */
 export interface Decider extends Owner, Person {
   readonly comment: string | null;
+  /** `computed_at` of the preview that they have looked at; null where they do not say. */
+  readonly lookedAt: string | null;
   readonly groups: readonly string[];
   /** In an emergency: alone, whatever number and groups the rule asks for. */
   readonly breakGlass: boolean;

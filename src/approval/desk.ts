@@ -167,11 +167,13 @@ export class StoredApprovalDesk implements ApprovalDesk {
       atMs: nowMs(),
       comment: decider.comment,
       breakGlass: decider.breakGlass,
+      lookedAt: decider.lookedAt,
       needed: found.approvalsNeeded,
       grantMs,
       session: found.sessionId,
     });
     if (voted === null) throw notFound(id);
+    if (voted.isStale === true) throw otherPreview();
     const approval = approvalOf(voted.row);
     if (approval.state === 'pending') {
       if (approval.expiresAtMs <= nowMs()) {
@@ -405,6 +407,14 @@ async function renewKeys({ store, keys, log }: ApprovalDeskDeps): Promise<void> 
       { approvals: lost },
       'approvals cannot be used any more, since the key of the audit is another one',
     );
+}
+
+function otherPreview(): HoldfastError {
+  return new HoldfastError(
+    'CONFLICT',
+    'what it would do has been found out once more since it was looked at',
+    { hint: 'Look at the preview again.' },
+  );
 }
 
 function notFound(id: string): HoldfastError {

@@ -79,7 +79,7 @@ const RUNS_TEXTS = 'runs texts';
 
 /**
  * Whether one of the functions may run what a string says. A word in a comment counts, and so does all that is written in other
- * languages, and C of the user's that takes a string and may do anything. Event triggers fire only on what alters something ($6).
+ * languages, and C of the user's that takes a string, unless it says that it looks at that alone. Event triggers fire only on what alters something ($6).
  */
 const RUNNING_TEXTS = `
 SELECT '${RUNS_TEXTS}' WHERE EXISTS (
@@ -90,7 +90,7 @@ SELECT '${RUNS_TEXTS}' WHERE EXISTS (
      AND CASE
        WHEN x.prosrc OPERATOR(pg_catalog.~*) 'execute' THEN true
        WHEN x.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid THEN false
-       WHEN x.prolang OPERATOR(pg_catalog.=) 13::pg_catalog.oid THEN x.provolatile OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" AND EXISTS (
+       WHEN x.prolang OPERATOR(pg_catalog.=) 13::pg_catalog.oid THEN x.provolatile OPERATOR(pg_catalog.<>) 'i'::pg_catalog."char" AND EXISTS (
          SELECT FROM pg_catalog.unnest(x.proargtypes::pg_catalog.oid[]) a(oid) JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.oid
           WHERE t.typcategory OPERATOR(pg_catalog.=) 'S'::pg_catalog."char")
        ELSE l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['sql', 'plpgsql']::pg_catalog.name[]) END)`;
@@ -131,9 +131,10 @@ export function settingsIn(
   functions: readonly string[],
 ): { readonly names: readonly string[]; readonly isUnknown: boolean } {
   const texts = [text, ...executed];
-  if (!texts.some((one) => READS.test(one)))
-    // The function's name may be written in a way that hides it.
-    return { names: [], isUnknown: functions.includes('current_setting') };
+  const reads = functions.includes('current_setting');
+  // The function's name may be written in a way that hides it.
+  const isHidden = reads && texts.some((one) => HIDDEN_NAME.test(one));
+  if (!texts.some((one) => READS.test(one))) return { names: [], isUnknown: reads };
   const names = [...texts, ...values].flatMap((one) => [
     ...(one.match(DOTTED) ?? []),
     ...(one.match(DOTTED_ALONE) ?? []),
@@ -142,10 +143,14 @@ export function settingsIn(
   const given = bindsValues ? values.filter((value) => value.length <= SETTING_NAME_CHARS) : [];
   const left = texts.map((one) => one.replace(NAMED_CALLS, ''));
   if (bindsValues) left[0] = left[0]!.replace(PARAMETER_CALLS, '');
-  return { names: [...new Set([...names, ...given])].sort(), isUnknown: left.some((one) => READS.test(one)) };
+  return {
+    names: [...new Set([...names, ...given])].sort(),
+    isUnknown: isHidden || left.some((one) => READS.test(one)),
+  };
 }
 
 const READS = /current_setting/i;
+const HIDDEN_NAME = /u&"/i;
 const SETTING_NAME_CHARS = 128;
 
 interface SettingReaders {

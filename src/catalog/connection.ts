@@ -44,7 +44,8 @@ export interface HiddenConnection {
   /** Whether calls may overlap: their queries are then sent at once and run in order, which saves round trips. */
   readonly overlaps?: boolean;
   /**
-   * Runs one query without ending anything that the client has open. `onNotice` gets the body of each NoticeResponse, likewise. Rejects with HiddenQueryError.
+   * Runs one query without ending anything that the client has open. `onNotice` gets the body of each
+   * NoticeResponse, which is valid only during the call. Rejects with HiddenQueryError.
    */
   run(query: HiddenQuery, onRow: RowTaker, onNotice?: (notice: Buffer) => void): Promise<HiddenResult>;
 }

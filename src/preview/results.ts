@@ -27,6 +27,11 @@ export type AskedAgain =
   | { readonly kind: 'busy' }
   | { readonly kind: 'kept'; readonly reason: string };
 
+type PreviewStore = Pick<
+  ControlStore,
+  'setApprovalPreview' | 'replaceApprovalPreview' | 'approvalPreview' | 'approvalRowSet'
+>;
+
 /** What the session hands previews to. */
 export interface PreviewSink {
   begin(approvalId: string): void;
@@ -38,7 +43,7 @@ export interface PreviewSink {
 
 /** The previews of approvals: those that are being made by this gateway, and those that are kept. */
 export class PreviewResults implements PreviewSink {
-  readonly #store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>;
+  readonly #store: PreviewStore;
   readonly #log: Pick<Logger, 'warn'>;
   readonly #seal: RowSetSeal;
   readonly #pending = new Set<string>();
@@ -46,11 +51,7 @@ export class PreviewResults implements PreviewSink {
   readonly #offered = new Map<string, AskAgain>();
   readonly #busy = new Set<string>();
 
-  constructor(
-    store: Pick<ControlStore, 'setApprovalPreview' | 'approvalPreview' | 'approvalRowSet'>,
-    log: Pick<Logger, 'warn'>,
-    seal: RowSetSeal,
-  ) {
+  constructor(store: PreviewStore, log: Pick<Logger, 'warn'>, seal: RowSetSeal) {
     this.#store = store;
     this.#log = log;
     this.#seal = seal;
@@ -84,7 +85,11 @@ export class PreviewResults implements PreviewSink {
       if (found === null || this.#offered.get(approvalId) !== ask) return { kind: 'idle' };
       const why = before.state === 'ready' ? whyWorse(before.preview, found) : null;
       if (why !== null) return { kind: 'kept', reason: why };
-      await this.finish(approvalId, found.preview, found.set);
+      // Somebody may have voted while the server was asked, by what there was before.
+      const kept = [bounded(found.preview), this.#sealed(approvalId, found.set)] as const;
+      if (!(await this.#store.replaceApprovalPreview(approvalId, ...kept)))
+        return { kind: 'kept', reason: 'somebody has decided meanwhile' };
+      for (const listener of this.#listeners) listener(approvalId);
       return { kind: 'ready' };
     } finally {
       this.#busy.delete(approvalId);
@@ -93,17 +98,17 @@ export class PreviewResults implements PreviewSink {
 
   async finish(approvalId: string, preview: Preview, set: RowSet | null): Promise<void> {
     try {
-      await this.#store.setApprovalPreview(
-        approvalId,
-        bounded(preview),
-        set === null ? null : this.#seal.seal(approvalId, set),
-      );
+      await this.#store.setApprovalPreview(approvalId, bounded(preview), this.#sealed(approvalId, set));
     } catch (err) {
       this.#log.warn({ err, approval: approvalId }, 'a preview could not be stored');
     } finally {
       this.#pending.delete(approvalId);
       for (const listener of this.#listeners) listener(approvalId);
     }
+  }
+
+  #sealed(approvalId: string, set: RowSet | null): Uint8Array | null {
+    return set === null ? null : this.#seal.seal(approvalId, set);
   }
 
   async find(approvalId: string): Promise<PreviewFound> {
@@ -129,11 +134,17 @@ export class PreviewResults implements PreviewSink {
   }
 }
 
-/** Why an approval would be bound to less than before, or null. */
-function whyWorse(before: Preview, { preview: { rows }, set }: Computed): string | null {
-  if (before.rows.kind !== 'exact') return null;
-  if (rows.kind !== 'exact') return 'reason' in rows ? rows.reason : 'there are too many to be counted';
-  return before.rows_bound === 'set' && set === null ? 'they cannot be told from each other any more' : null;
+/** What is less known than before, be it what an approval is bound to or what others decide by; null where nothing is. */
+function whyWorse(before: Preview, { preview, set }: Computed): string | null {
+  const { rows } = preview;
+  if (before.rows.kind === 'exact' && rows.kind !== 'exact')
+    return 'reason' in rows ? rows.reason : 'there are too many to be counted';
+  if (before.rows_bound === 'set' && set === null) return 'they cannot be told from each other any more';
+  for (const part of ['sample', 'cascades', 'triggers', 'locks'] as const) {
+    const now = preview[part];
+    if (before[part].kind !== 'unknown' && now.kind === 'unknown') return now.reason;
+  }
+  return null;
 }
 
 /** Earlier versions bound their number alone. */

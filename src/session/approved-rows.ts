@@ -9,6 +9,7 @@ import type { TableProof } from '../snapshot/prove.ts';
 import { gatherRows, RowHashes } from '../snapshot/row-identity.ts';
 import type { Analysis, StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import type { PreparedSnapshot } from './prepared.ts';
 import { approvedRowsError, otherRowsError, tooManyRowsError } from './refusal.ts';
 
 /**
@@ -107,7 +108,30 @@ export function exceedsByTag(
   return approvedRowsError(others, words(approved));
 }
 
-export function exceedsByCapture(approved: ApprovedRows, tables: readonly TableProof[]): ErrorFields | null {
+/**
+ * Why what a tag does not count may not go on where its capture is not proved. What a TRUNCATE empties was captured under the
+ * lock that keeps it so.
+ */
+export function uncounted(
+  approved: ApprovedRows,
+  tag: string | null,
+  { plan, capture }: PreparedSnapshot,
+): ErrorFields | null {
+  if (tag !== null && COUNTED_BY_TAG.test(tag)) return null;
+  if (plan.operation === 'truncate') {
+    const tables = plan.tables.map((table) => ({ table, before: capture.rows.get(table.oid) ?? 0 }));
+    return exceedsByCapture(approved, tables);
+  }
+  return approvedRowsError(
+    'How many it changed cannot be told, because its snapshot failed',
+    words(approved),
+  );
+}
+
+export function exceedsByCapture(
+  approved: ApprovedRows,
+  tables: readonly Pick<TableProof, 'table' | 'before'>[],
+): ErrorFields | null {
   const own = tables.filter(({ table }) => table.cause.kind === 'target');
   // Rows that foreign keys lead to in the same tables were counted by themselves.
   if (own.some(({ table }) => table.identity === undefined)) return null;

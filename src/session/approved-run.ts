@@ -1,8 +1,9 @@
 import type { AuditEntry } from '../audit/event.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
+import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
-import type { RelationName, StatementEffects } from '../sql/effects.ts';
+import type { StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import {
   approvedRowsOf,
@@ -28,14 +29,16 @@ const AFTER_COPY = 'It follows a COPY of which it is not clear what it has swall
 export async function watchQuery(
   state: SessionState,
   hidden: HiddenQueries,
+  text: Buffer,
   entry: AuditEntry,
 ): Promise<Captured> {
-  return { entry, ...(await watchedQuery(state, hidden, entry)) };
+  return { entry, ...(await watchedQuery(state, hidden, text, entry)) };
 }
 
 async function watchedQuery(
   state: SessionState,
   hidden: HiddenQueries,
+  text: Buffer,
   entry: AuditEntry,
 ): Promise<CaptureOutcome> {
   if (state.inImplicitBlock || state.replies.segmentOpen)
@@ -48,7 +51,7 @@ async function watchedQuery(
   const opened = state.transactionStatus === 'I';
   try {
     if (opened) await connection.run(plainQuery('BEGIN'), () => {});
-    const looked = await lookBefore(connection, entry, (lock) => lock);
+    const looked = await lookBefore(connection, entry, (lock) => lock, text);
     if ('seen' in looked)
       return taken(state, hidden, connection, entry, opened ? 'own' : 'block', looked.seen);
     if (opened) await connection.run(plainQuery('ROLLBACK'), () => {});
@@ -79,7 +82,7 @@ async function watchedExecute(
   if (!segmentFits(state)) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
   const connection = hidden.ending('flush');
   try {
-    const looked = await lookBefore(connection, entry, lockInSegment);
+    const looked = await lookBefore(connection, entry, lockInSegment, null);
     if ('refusal' in looked) return { kind: 'refused', error: looked.refusal };
     return taken(state, hidden, connection, entry, 'segment', looked.seen);
   } catch (error) {
@@ -113,11 +116,12 @@ function failed(error: unknown, { decision, analysis }: AuditEntry): CaptureOutc
   return failure(error, { ...decision, snapshot: 'required' }, analysis);
 }
 
-/** What it is about to change, looked at under the locks that it will take. */
+/** What it is about to change, looked at under the locks that it will take; those of what was bound are taken. */
 async function lookBefore(
   connection: HiddenConnection,
   { decision, analysis }: AuditEntry,
   locking: (lock: string) => string,
+  unplanned: Buffer | null,
 ): Promise<Compared> {
   const approved = approvedRowsOf(decision);
   const [statement] = analysis.statements;
@@ -127,11 +131,22 @@ async function lookBefore(
     if (refusal !== null) return { refusal };
   }
   if (approved.set === null || approved.lookups.length === 0) return { seen: null };
+  if (unplanned !== null && statement.operation !== 'truncate') await lockAsPlanned(connection, unplanned);
   let compared = comparedWith(approved, await locatedRows(connection, approved, 'locking'));
   // Behind a lock the server looks at the locked row as it is by now, and at all others as they were.
   if ('seen' in compared && approved.lookups.some(({ readsOthers }) => readsOthers))
     compared = comparedWith(approved, await locatedRows(connection, approved, 'query'));
   return compared;
+}
+
+/**
+ * Has the server plan it, and so lock all relations that it will lock: partitions, what is behind views, and what it only
+ * reads as well. Whoever keeps one from it would else have all the time between the look and the statement, which reads
+ * anew once it has waited. No rights are needed for that but those that it needs itself, as LOCK TABLE would.
+ */
+async function lockAsPlanned(connection: HiddenConnection, text: Buffer): Promise<void> {
+  const statement = text.toString('utf8').replace(/^[\s;]+/, '');
+  await connection.run(plainQuery(`EXPLAIN (COSTS OFF) ${statement}`), () => {});
 }
 
 /** A TRUNCATE tells no number, and so is counted under the lock that it takes. */
@@ -141,7 +156,7 @@ async function refusalOfTruncate(
   statement: StatementEffects,
   locking: (lock: string) => string,
 ): Promise<ErrorFields | null> {
-  const tables = statement.writes.map(nameOf);
+  const tables = statement.writes.map(({ schema, name }) => quoteQualified(schema, name));
   const lock = locking(`LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`);
   await connection.run(plainQuery(lock), () => {});
   const counts = tables.map((table) => `(SELECT pg_catalog.count(*) FROM ${table})`);
@@ -150,12 +165,4 @@ async function refusalOfTruncate(
     rows = textColumns(row).reduce((sum, count) => sum + Number(count), 0);
   });
   return exceeding(approved, rows);
-}
-
-function nameOf({ schema, name }: RelationName): string {
-  return schema === null ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -11,6 +11,7 @@ import type { ErrorFields } from '../wire/backend.ts';
 import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import type { CaptureRun } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import type { SessionState } from './state.ts';
 
 /** A capture that is under way, and what it will be a part of. */
 export interface Begun {
@@ -46,8 +47,36 @@ export function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boole
  */
 export function mayBeginEarly(run: CaptureRun, plan: CapturePlan): boolean {
   if (!isOwn(run) || !plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
-  if (approvedRowsOf(run.entry.decision) !== null) return false;
+  if (approvedRowsOf(run.entry.decision) !== null || !namesAreKnown(run)) return false;
   return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);
+}
+
+/**
+ * What sessions have planned for since their role or settings changed last. A plan that is foreseen may be that of another
+ * session, whose names and operators mean something else; and a function that is new would be called.
+ */
+const PLANNED = new WeakMap<SessionState, { readonly epoch: number; readonly targets: Set<string> }>();
+
+const targetOf = ({ request: { slice } }: CaptureRun): string | null =>
+  slice.kind === 'rows' && slice.calls.length === 0
+    ? `${slice.target.schema ?? ''}\0${slice.target.name}`
+    : null;
+
+function namesAreKnown(run: CaptureRun): boolean {
+  const target = targetOf(run);
+  const known = PLANNED.get(run.state);
+  return target !== null && known?.epoch === run.state.epoch && known.targets.has(target);
+}
+
+/** Such a plan has been made in this session, by what its names mean now. */
+export function notePlanned(run: CaptureRun, plan: CapturePlan): void {
+  const target = targetOf(run);
+  if (target === null || !plan.ownRowOnly) return;
+  const { state } = run;
+  const known = PLANNED.get(state);
+  if (known?.epoch === state.epoch && known.targets.size < LIMITS.catalogAnswersMax)
+    known.targets.add(target);
+  else PLANNED.set(state, { epoch: state.epoch, targets: new Set([target]) });
 }
 
 /** Null where the plan could not be told only because a capture by another had failed before. */

@@ -20,6 +20,7 @@ import {
   beginCapture,
   isOwn,
   mayBeginEarly,
+  notePlanned,
   refusalOfCaptured,
   whyNotPlanned,
 } from './begun-capture.ts';
@@ -115,6 +116,7 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+      notePlanned(run, planned.plan);
       plan = asForeseen ? keptPlan(planned.plan) : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);

@@ -57,10 +57,18 @@ export async function preparedForCode(
   for (const key of keys) {
     const known = key === null ? null : state.statements.lookup(key);
     if (known === null || known === UNSETTLED || key === null) return null;
-    if (sent === null || known.text !== sent.text || known.types !== sent.types)
-      found.push([nameOf(key), known]);
+    if (!isSame(state, known, sent)) found.push([nameOf(key), known]);
   }
   return found.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Whether it is what is executed itself, read in the same way. */
+function isSame(state: SessionState, known: PreparedStatement, sent: Sent | null): boolean {
+  if (sent === null || known.text !== sent.text || known.types !== sent.types) return false;
+  const { encoding, standardConformingStrings } = sent.facts ?? state.textFacts;
+  if (known.facts.encoding !== encoding) return false;
+  if (known.facts.standardConformingStrings !== standardConformingStrings) return false;
+  return known.literalsEpoch === (sent.literalsEpoch ?? state.literalsEpoch);
 }
 
 /** What PREPARE has made may have been made by code; what a Parse has made was always seen. */

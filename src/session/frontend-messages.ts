@@ -271,7 +271,8 @@ export class FrontendMessages {
       return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, capture));
     }
     if (isWatched(decision, analysis)) {
-      const watched = watchQuery(this.state, this.hidden, entry);
+      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
+      const watched = watchQuery(this.state, this.hidden, utf8, entry);
       return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, watched));
     }
     if (this.records.isAwaited(Frontend.Query, entry))

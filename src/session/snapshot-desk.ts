@@ -141,7 +141,7 @@ export class SnapshotDesk {
   async capture(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<Captured> {
     const outcome = await this.patiently(() => this.captureQuery(text, entry, decision));
     const watches = isLeftOut(outcome) && isWatched(decision, entry.analysis);
-    return watches ? await watchQuery(this.state, this.hidden, entry) : { entry, ...outcome };
+    return watches ? await watchQuery(this.state, this.hidden, text, entry) : { entry, ...outcome };
   }
 
   /** For an Execute of the portal, whose Bind has been planned. */

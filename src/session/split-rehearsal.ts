@@ -3,11 +3,13 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { planCapture } from '../snapshot/plan.ts';
+import { endsStatements } from '../trash/move.ts';
 import { isDrop, SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import { keep } from './drop-run.ts';
 import { OwnEncoding } from './own-encoding.ts';
 import { planRequest } from './prepared-text.ts';
+import { nativeError } from './refusal.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
@@ -62,8 +64,9 @@ async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
       reason = isDrop(part.analysis) ? await tryDrop(run, part) : await tryPlan(run, part);
     } catch (error) {
       if (!(error instanceof HiddenQueryError)) throw error;
-      // Whatever it is, the statement itself will meet it, or one in front of it sees to that.
+      // Whatever else it is, the statement itself will meet it, or one in front of it sees to that.
       if (run.block === 'client') await back(run.connection, false);
+      if (endsStatements(error)) return { kind: 'refused', error: nativeError(error) };
     }
     if (reason !== null) return { kind: 'unplanned', reason };
   }
@@ -92,6 +95,7 @@ async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
   try {
     await encoding.begin();
     const outcome = await keep(connection, reading, utf8.toString('utf8'), newId('snap'), true, COPIED_BYTES);
+    if (outcome.kind === 'refused' && endsStatements(outcome.error)) throw outcome.error;
     return outcome.kind === 'none' ? outcome.reason : null;
   } finally {
     if (block === 'client') await back(connection, false);

@@ -14,7 +14,14 @@ import {
   rowsOfCommandTag,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { approvedRowsOf, countingTag, exceedsByCapture, exceedsByTag, isCounted } from './approved-rows.ts';
+import {
+  approvedRowsOf,
+  countingTag,
+  exceedsByCapture,
+  exceedsByTag,
+  isCounted,
+  uncounted,
+} from './approved-rows.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -272,10 +279,15 @@ export class StatementGate {
     const tag = countingTag(this.tag, analysis);
     const mayBeUntold = snapshot !== null || !isCounted(analysis);
     const exceeds = approved === null ? null : exceedsByTag(approved, tag, seen, mayBeUntold);
-    if (exceeds !== null) return { kind: 'failed', error: exceeds };
+    if (exceeds !== null) {
+      // What proves it has been sent, and may not meet what the client sends next.
+      await this.proving?.catch(() => {});
+      return { kind: 'failed', error: exceeds };
+    }
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
     const { plan, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
+    let unknown = approved === null ? null : uncounted(approved, tag, snapshot);
     try {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
@@ -284,11 +296,13 @@ export class StatementGate {
           const error = driftError(proof.reason, exceeds, proof.ownCode);
           return { kind: 'failed', error, passes: !exceeds };
         }
+        if (unknown !== null) return { kind: 'failed', error: unknown, passes: !exceeds };
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
       const more = approved === null ? null : exceedsByCapture(approved, proof.tables);
       if (more !== null) return { kind: 'failed', error: more };
+      unknown = null;
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
       if (none && plan.sequences.length === 0) {
         void writer.abort();
@@ -308,6 +322,7 @@ export class StatementGate {
       }
       if (error instanceof HiddenQueryError) return { kind: 'failed', error: nativeError(error) };
       if (required) return { kind: 'failed', error: snapshotFailedError(messageOf(error)) };
+      if (unknown !== null) return { kind: 'failed', error: unknown };
       void writer.abort();
       return { kind: 'done', snapshotId: null, why: messageOf(error) };
     }

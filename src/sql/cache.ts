@@ -226,10 +226,6 @@ export class AnalysisCache {
   }
 }
 
-/**
- * The analysis of the shape itself, made from a text with made-up literals, so that it holds none of a
- * client's. It must say what the client's text says, or the shape is not shared.
- */
 function parsing(parser: Parser): ParseSlice {
   return (text) => {
     const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
@@ -237,6 +233,10 @@ function parsing(parser: Parser): ParseSlice {
   };
 }
 
+/**
+ * The analysis of the shape itself, made from a text with made-up literals, so that it holds none of a
+ * client's. It must say what the client's text says, or the shape is not shared.
+ */
 function sharedAnalysis(
   parser: Parser,
   key: string,

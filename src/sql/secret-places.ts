@@ -93,7 +93,8 @@ class Frame {
 export class SecretPlaces {
   #frames: Frame[] = [new Frame('text', NO_PLACES, false)];
   #last = '';
-  #several = false;
+  /** It is, or may be, used for more than to be stored. */
+  #usedFurther = false;
   #ended = false;
   #returning = false;
   #callsBehindReturning = false;
@@ -104,11 +105,11 @@ export class SecretPlaces {
 
   /** Whether values that are given to columns are surely no more than that: nothing behind them could run them. */
   get onlyStores(): boolean {
-    return !this.#several && !this.#callsBehindReturning;
+    return !this.#usedFurther && !this.#callsBehindReturning;
   }
 
   pass({ kind }: Token, word: string): void {
-    if (this.#ended) this.#several = true;
+    if (this.#ended) this.#usedFurther = true;
     if (kind === 'word' || kind === 'quoted-name')
       this.#word(kind === 'word' ? word : word.slice(1, -1), kind);
     else if (word === '(') this.#open();
@@ -132,6 +133,8 @@ export class SecretPlaces {
     if (frame.phase === 'set' && !frame.isAssigned) frame.name(0, word);
     if (kind === 'quoted-name') return;
     if (word === 'returning') this.#returning = true;
+    // What conflicts may be given to a function as it is.
+    else if (word === 'excluded') this.#usedFurther = true;
     if (word === 'into' && this.#last === 'insert') this.#begin('target');
     else if (word === 'update') frame.isUpdate = true;
     else if (word === 'set' && frame.isUpdate) this.#begin('set');

@@ -61,6 +61,8 @@ export interface ControlStore {
    * statement would change, as its own code writes it.
    */
   setApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null): Promise<void>;
+  /** The same, and only while nobody has voted on it and nothing is decided: what a vote was given on stays. Whether it is kept. */
+  replaceApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null): Promise<boolean>;
   approvalPreview(approvalId: string): Promise<string | null>;
   approvalRowSet(approvalId: string): Promise<Uint8Array | null>;
   /** Those that were asked for under that key, newest first. */
@@ -213,6 +215,8 @@ export interface ApprovalVoteRow {
 }
 
 export interface ApprovalVote extends ApprovalVoteRow {
+  /** `computed_at` of the preview that was looked at: where another is kept by now, the vote counts for nothing. */
+  readonly lookedAt: string | null;
   /** How many must approve. */
   readonly needed: number;
   /** How long what is approved may be run. */
@@ -229,6 +233,8 @@ export interface ApprovalResolution {
 }
 
 export interface ResolvedApproval {
+  /** The vote was given on another preview than what is kept, and is not. */
+  readonly isStale?: true;
   /** Whether this call resolved it. */
   readonly changed: boolean;
   /** As it now is. */

@@ -184,6 +184,9 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
     `update approvals set state = ?, resolved_at_ms = ?, resolved_by = ?, comment = ?, grant_until_ms = ?,
        consumed_at_ms = ?, consumed_by = ? where id = ?`,
   );
+  const shownAt = database.prepare(
+    `select json_extract(body, '$.computed_at') as at from approval_previews where approval_id = ?`,
+  );
   const tellCount = database.prepare(COUNT_IN_OUTBOX);
   return {
     voteApproval(vote: ApprovalVote): ResolvedApproval | null {
@@ -192,6 +195,8 @@ function voteCalls(database: DatabaseSync, { approval }: Reads): Pick<ApprovalCa
       if (before === null) return null;
       const isOpen = before.state === PENDING && (before.expiresAtMs ?? Number.POSITIVE_INFINITY) > atMs;
       if (!isOpen) return { changed: false, row: before };
+      if (vote.lookedAt !== null && shownAt.get(approvalId)?.['at'] !== vote.lookedAt)
+        return { changed: false, row: before, isStale: true };
       insert.run(approvalId, principal, person, subject, verdict, atMs, comment, breakGlass ? 1 : 0);
       const { votes } = approval(approvalId)!;
       const given = votes.filter((each) => each.verdict === 'approve');

@@ -138,6 +138,10 @@ export class SqliteControlStore implements ControlStore {
     return this.#call('approvalRowSet', approvalId);
   }
 
+  replaceApprovalPreview(approvalId: string, body: string, rowSet: Uint8Array | null) {
+    return this.#call('replaceApprovalPreview', approvalId, body, rowSet);
+  }
+
   approvalPreview(approvalId: string) {
     return this.#call('approvalPreview', approvalId);
   }

@@ -10,6 +10,7 @@ import { dropColumns } from './drop-columns.ts';
 import {
   CHANGED,
   type Changed,
+  endsStatements,
   foundOf,
   type MoveOutcome,
   NOTHING_DROPPED,
@@ -75,6 +76,7 @@ async function attempt(
     keepsAll: first.kind === 'moved',
   });
   if (second.kind === 'none') return second;
+  for (const half of [first, second]) if (half.kind === 'refused' && endsStatements(half.error)) return half;
   // It was not refused as a whole.
   if (first.kind === 'refused' || second.kind === 'refused') return none(OTHERWISE);
   const after = await definitionsOf(session, [root[1]]);

@@ -2,6 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteLiteral } from '../catalog/quote.ts';
 import { type Altered, describeChange, deviations } from './definition-changes.ts';
+import { endsStatements } from './move.ts';
 import { hiddenQuery, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 import { DEFINITIONS, type TableDefinition } from './table-definition.ts';
@@ -39,7 +40,7 @@ END`;
     .run(hiddenQuery(`DO LANGUAGE plpgsql ${quoteLiteral(body)}`), () => {})
     .then(() => new Error('the rehearsal of an undo was not taken back'))
     .catch((each: unknown) => each);
-  if (!(error instanceof HiddenQueryError)) throw error;
+  if (!(error instanceof HiddenQueryError) || endsStatements(error)) throw error;
   await session.query(`ROLLBACK TO SAVEPOINT ${REHEARSAL}`);
   await session.query(`RELEASE SAVEPOINT ${REHEARSAL}`);
   if (error.sqlstate !== REHEARSED) return `its undo was tried, and fails: ${error.message}`;

@@ -115,10 +115,15 @@ export async function orAsBefore(
   } catch (error) {
     if (!(error instanceof HiddenQueryError)) throw error;
     for (const sql of back) await session.query(sql);
-    // What ends statements ends this one as it would have ended the DROP.
-    if (/^(57|40|53|55P03|XX)/.test(error.sqlstate)) return { kind: 'refused', error, notices: [] };
+    if (endsStatements(error) || error.sqlstate.startsWith('XX'))
+      return { kind: 'refused', error, notices: [] };
     return { kind: 'none', reason: `it could not be moved away: ${error.message}` };
   }
+}
+
+/** What ends statements, such as a client that cancels, ends this one as it would have ended the DROP. */
+export function endsStatements({ sqlstate }: HiddenQueryError): boolean {
+  return /^(57|40|53|55P03)/.test(sqlstate);
 }
 
 /** Tries until nobody has been in the way, with the locks of the attempt before given up. */

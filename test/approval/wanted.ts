@@ -49,5 +49,15 @@ export async function hold(
 }
 
 export function person(by: string, comment: string | null = null, changes: Partial<Decider> = {}): Decider {
-  return { by, person: by, subject: null, comment, roles: [], groups: [], breakGlass: false, ...changes };
+  return {
+    by,
+    person: by,
+    subject: null,
+    comment,
+    lookedAt: null,
+    roles: [],
+    groups: [],
+    breakGlass: false,
+    ...changes,
+  };
 }

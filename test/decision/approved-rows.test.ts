@@ -10,6 +10,7 @@ rules:
   - { name: asks, match: { application: [plain], risk: [high, critical] }, action: hold, snapshot: off, hold: { mode: ticket } }
   - { name: waits, match: { application: [waits], risk: [high, critical] }, action: hold, snapshot: off, hold: { mode: live } }
   - { name: kept, match: { application: [kept], risk: [high, critical] }, action: hold, hold: { mode: ticket } }
+  - { name: as well as can be, match: { application: [best], risk: [high, critical] }, action: hold, snapshot: best_effort, hold: { mode: ticket } }
 `;
 
 const TABLES = `
@@ -101,6 +102,24 @@ describe.each([15, 18] as const)('rows that were approved, on PostgreSQL %i,', (
     expect(await rowsOf(table)).toBe(1003);
     expect(await fixture.postgres.sql('select count(*) from few where k = 2')).toEqual([['0']]);
     await fixture.auditEvents((e) => e['sqlstate'] === '42501' && e['sql'] === text, 1);
+  });
+
+  it.each([
+    ['parts of it are not', `${DELETE} returning id`, 1, '42501', 3],
+    ['a tag is', DELETE, 0, undefined, 0],
+    ['those of a TRUNCATE are, which were counted under its lock', 'truncate few', 0, undefined, 0],
+  ])('are known where a snapshot fails that need not be taken: %s', async (_, text, max, code, left) => {
+    await fixture.postgres.sql(`drop table if exists told; create table told (id int);
+      create or replace function tell() returns trigger language plpgsql as $$ begin insert into told values (1); return null; end $$;
+      create trigger telling after delete on few for each row execute function tell();
+      create trigger telling_once after truncate on few for each statement execute function tell()`);
+    client = await fixture.client({ application_name: 'best' });
+    const messages = [fe.parse('', text), fe.bind(), fe.execute('', max), fe.sync()];
+    await approved(messages, 3);
+    client.write(...messages);
+    const errors = errorsOf(await client.untilReady());
+    expect(errors[0]?.['C']).toBe(code);
+    expect(await rowsOf('few')).toBe(left);
   });
 
   it('are no more in a transaction of the client, which fails', async () => {

@@ -46,6 +46,9 @@ create table lone_two (id int primary key); insert into lone_two select generate
 const SWAP = (table: string, column = 'flagged') =>
   `update ${table} set ${column} = not ${column} where id between 1 and 10`;
 
+const MAKE_ROLE =
+  "do $$ begin if to_regrole('set_deleter') is null then create role set_deleter login; end if; end $$";
+
 const STATEMENTS: readonly (readonly [what: string, table: string, statement: string, swap?: string])[] = [
   ['a DELETE', 'keyed', 'delete from keyed where flagged'],
   ['an UPDATE', 'keyed', "update keyed set note = 'y' where flagged"],
@@ -125,8 +128,8 @@ describe.each([15, 18] as const)('which rows were approved, on PostgreSQL %i,', 
     for (const client of clients.splice(0)) await client.terminate();
   });
 
-  const client = async (application_name: string) => {
-    const opened = await fixture.client({ application_name });
+  const client = async (application_name: string, user?: string) => {
+    const opened = await fixture.client({ application_name, ...(user === undefined ? {} : { user }) });
     clients.push(opened);
     return opened;
   };
@@ -292,14 +295,66 @@ describe.each([15, 18] as const)('which rows were approved, on PostgreSQL %i,', 
     expect(statusOf(answer)).toBe('E');
   });
 
-  newest('may not become more by what comes while it waits', async () => {
+  newest.each([
+    ['the table', 'lock table keyed in share row exclusive mode', 'It would change 6 rows'],
+    ['a row', 'select from keyed where id = 1 for update', '1 of the 6 rows'],
+  ])('may not become more by what comes while it waits for %s', async (_, lock, told) => {
     const asking = await client('plain');
     await fixture.resolve(await ask(asking, ...query), 'approve');
     await other.query('begin');
-    await other.query('lock table keyed in share row exclusive mode');
+    await other.query(lock);
     const [error] = errorsOf(await swapped(asking, query, 'insert into keyed values (77, true)'));
-    expect(error).toMatchObject({ C: '42501', D: expect.stringContaining('1 of the 6 rows') });
+    expect(error).toMatchObject({ C: '42501', D: expect.stringContaining(told) });
     expect(await fixture.postgres.sql('select count(*) from keyed')).toEqual([['21']]);
+  });
+
+  /** Whoever keeps a lock that the look itself does not need would have all the time between. */
+  const joined = 'delete from keyed where id in (select id from named where wanted)';
+  newest.each([
+    ['the table', 'keyed in share row exclusive mode', [fe.query(joined)]],
+    [
+      'the table, by an Execute,',
+      'keyed in share row exclusive mode',
+      [fe.bind({ statement: 'joined' }), fe.execute(), fe.sync()],
+    ],
+    [
+      'a partition',
+      'parted_1 in share row exclusive mode',
+      [fe.query('delete from parted where id in (select id from named where wanted)')],
+    ],
+    [
+      'a table that it only reads from',
+      'lone in access exclusive mode',
+      [
+        fe.query(
+          ';update keyed set note = (select max(id) from lone) where id in (select id from named where wanted)',
+        ),
+      ],
+    ],
+  ])('are looked at once %s has been waited for', async (_, lock, messages) => {
+    const asking = await client('exact');
+    asking.write(fe.parse('joined', joined), fe.sync());
+    await asking.untilReady();
+    await fixture.resolve(await ask(asking, ...messages), 'approve');
+    await other.query('begin');
+    expect(errorsOf(await other.query(`lock table only ${lock}`))).toEqual([]);
+    const [error] = errorsOf(await swapped(asking, messages, SWAP('named', 'wanted')));
+    expect(error).toMatchObject({ C: '42501', D: expect.stringMatching(/^5 of the 5 rows/) });
+    expect(
+      await fixture.postgres.sql(
+        "select (select count(*) from keyed where note = 'x'), (select count(*) from parted)",
+      ),
+    ).toEqual([['20', '20']]);
+  });
+
+  newest('are looked at once the table has been waited for that a role may only delete from', async () => {
+    await fixture.postgres.sql(`${MAKE_ROLE}; grant select, delete on keyed to set_deleter`);
+    const asking = await client('exact', 'set_deleter');
+    await fixture.resolve(await ask(asking, ...query), 'approve');
+    await other.query('begin');
+    await other.query('lock table keyed in exclusive mode');
+    const [error] = errorsOf(await swapped(asking, query, SWAP('keyed')));
+    expect(error).toMatchObject({ C: '42501', D: expect.stringMatching(/^5 of the 5 rows/) });
   });
 });
 

@@ -254,6 +254,38 @@ describe.each([15, 18] as const)(
       for (const client of [harmless, other]) await client.terminate();
     });
 
+    it('prepared statements that C may run as it is told', async () => {
+      await fixture.postgres.sql(`create or replace function told(text) returns text language c stable
+        as '$libdir/dict_snowball', 'dsnowball_init'`);
+      const client = await fixture.client({ application_name: 'agent' });
+      await client.query('prepare q as select 1');
+      const { id } = await ticketOf(client, "select told('execute q')");
+      expect((await fixture.approval(id))['statement']).toContain('-- EXECUTE "q" may be run by its code');
+      await client.terminate();
+    });
+
+    it('what is prepared with its own text and was read by other settings', async () => {
+      await fixture.postgres.sql(RUNNERS[0]![1]);
+      const client = await fixture.client({ application_name: 'agent' });
+      const text = "select run_q() where '02/03/2026'::date is not null";
+      client.write(fe.query("set datestyle = 'DMY'"), fe.parse('q', text), fe.sync());
+      await client.untilReady();
+      await client.untilReady();
+      await client.query("set datestyle = 'MDY'");
+      expect(errorsOf(await client.query(text))).toMatchObject([
+        { C: '42501', D: expect.stringContaining('settings that their literals were read by') },
+      ]);
+      await client.terminate();
+    });
+
+    it('no setting that is read by a name of which nobody can tell, beside one that is', async () => {
+      const client = await fixture.client({ application_name: 'agent' });
+      const hidden = 'U&"current\\005Fsetting"';
+      const text = `select current_setting('a.b', true), ${hidden}('x.' || 'y', true)`;
+      expect(errorsOf(await client.query(text))).toMatchObject([{ C: '42501' }]);
+      await client.terminate();
+    });
+
     it('prepared statements that come by a Parse between its Bind and its Execute', async () => {
       await fixture.postgres.sql(RUNNERS[0]![1]);
       const client = await fixture.client({ application_name: 'agent' });

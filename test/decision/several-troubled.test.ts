@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
-import { cancel, errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { heldId } from './fixture.ts';
 import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
@@ -130,6 +130,29 @@ describe('a Query of several statements', () => {
     expect(errorsOf(messages)).toMatchObject([{ C: '57014' }]);
     expect(statusOf(messages)).toBe('I');
     expect(await rows()).toBe(10);
+  });
+
+  it.each(['', 'begin'])('is cancelled before any of it runs, as its parts are tried: %s', async (begin) => {
+    const { postgres, gateway } = taken.fixture;
+    client.destroy();
+    client = await taken.fixture.client({ application_name: 'drops' });
+    if (begin !== '') await client.query(begin);
+    const other = await RawClient.open(postgres.port);
+    await other.query('begin; lock table precious in access share mode');
+    client.write(fe.query('drop table other; alter table precious drop column note'));
+    const untilWaiting = async () =>
+      await eventually('the lock', async () => {
+        const [row] = await postgres.sql('select count(*) from pg_locks where not granted');
+        return row![0] === '1' ? null : 'nobody waits for it';
+      });
+    await untilWaiting();
+    await cancel(gateway.port, client.processId, client.secretKey);
+    const messages = await client.untilReady();
+    await other.query('commit');
+    expect(errorsOf(messages)).toMatchObject([{ C: '57014' }]);
+    expect(statusOf(messages)).toBe(begin === '' ? 'I' : 'E');
+    expect(await postgres.sql("select to_regclass('other') is null")).toEqual([['f']]);
+    for (const each of [client, other]) await each.terminate();
   });
 
   it('whose client goes, or whose server ends it, is taken back', async () => {

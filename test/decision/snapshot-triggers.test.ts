@@ -61,6 +61,22 @@ describe.each([18, 15] as const)('triggers, and wholes without parts, of Postgre
     expect(await taken.all()).toHaveLength(1);
   });
 
+  it('calls no function of the name of a known one before it is known that it may answer differently', async () => {
+    await taken.fixture.postgres.sql(`drop schema if exists mine cascade; create schema mine; create sequence s;
+      create function mine.abs(int) returns int language plpgsql as $$ begin perform nextval('public.s'); return $1; end $$;
+      create function mine.same(int, int) returns bool language plpgsql as $$ begin perform nextval('public.s'); return $1 < $2; end $$;
+      create operator mine.< (function = mine.same, leftarg = int, rightarg = int)`);
+    for (const change of ['update t set v = 3 where abs(id) = 1', 'update t set v = 3 where id < 2']) {
+      for (const path of ['public', 'mine, pg_catalog, public']) {
+        await client.query(`set search_path = ${path}`);
+        const refused = path === 'public' ? [] : [{ C: 'HF002' }];
+        expect(errorsOf(await client.query(change))).toMatchObject(refused);
+        expect(errorsOf(await client.query(change))).toMatchObject(refused);
+      }
+    }
+    expect(await taken.fixture.postgres.sql('select is_called from s')).toEqual([['f']]);
+  });
+
   it('empties a table of which there are no partitions, and its sequence can be put back', async () => {
     await taken.fixture.postgres.sql(
       `create table whole (id serial, k int) partition by list (k); select nextval('whole_id_seq')`,

@@ -13,6 +13,7 @@ without_plan: block
 rules:
   - { name: first a person, match: { application: [held], operation: [update, delete, drop table, comment] }, action: hold, without_plan: hold }
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
+  - { name: drops as well, match: { application: [drops], operation: ["drop *", "alter table"] }, action: snapshot }
   - { name: what changes, match: { operation: [update, delete, merge, truncate, insert] }, action: snapshot }
   - { name: the rest, action: allow }
 `;

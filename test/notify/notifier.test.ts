@@ -276,6 +276,7 @@ describe('votes', () => {
         principal,
         person: principal,
         subject: null,
+        lookedAt: null,
         verdict,
         atMs: Date.now(),
         needed,

@@ -86,6 +86,12 @@ describe('a preview that is asked for once more', () => {
     const { id } = await asked('update few set note = 1');
     const may = { scopes: ['approval:write'], roles: ['postgres'] };
     const owner = held.gateway.addToken('owner', may);
+    const writer = held.gateway.addToken('writer', { scopes: ['approval:write'] });
+    const blind = await http(id, 'preview', undefined, writer);
+    expect(blind, 'to write is not to read').toMatchObject({
+      status: 200,
+      body: { state: 'ready', preview: null },
+    });
     expect(await http(id, 'preview', undefined, owner)).toMatchObject({
       status: 403,
       body: { detail: expect.stringContaining('owns the role postgres') },

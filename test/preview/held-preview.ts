@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Preview } from '../../src/preview/preview.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { eventually } from '../support/process-facts.ts';
 
 /** A gateway that holds whatever writes, in front of a server of its own, and what it shows of what is held. */
 export class HeldPreviews {
@@ -79,8 +80,10 @@ export class HeldPreviews {
   async counting(): Promise<void> {
     const sql = `select count(*) from pg_stat_activity where state = 'active' and query like '%generate_series%'
       and pid <> pg_backend_pid()`;
-    for (let tries = 0; tries < 400; tries++) if ((await this.postgres.sql(sql))[0]![0] === '1') return;
-    throw new Error('nothing is counted');
+    await eventually('the count', async () => {
+      const [row] = await this.postgres.sql(sql);
+      return row![0] === '1' ? null : 'nothing is counted';
+    });
   }
 
   /** The client's machine goes. */

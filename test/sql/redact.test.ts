@@ -247,6 +247,10 @@ describe('a mask hides no code', () => {
       'code around it',
       "do $$ begin insert into t (token) values ('delete from p'); execute (select token from t); end $$",
     ],
+    [
+      'an upsert',
+      "insert into t (token) values ('delete from p') on conflict (token) do update set a = run(excluded.token)",
+    ],
     ['a function of its own', "update t set token = run('delete from p')"],
     ['a function of the name', "select crypt('delete from p', 'a')"],
     ['JSON that is given to a function', `select run('{"token": "delete from p"}')`],
@@ -393,7 +397,17 @@ test('masking any bytes ends, and masks nothing twice', () => {
 
 describe('masking takes no longer for each character of a long text than of a short one', () => {
   const CHARS = 512 * 1024;
-  const TIME_MS_MAX = 3_000;
+  const SHORTER = 4;
+  /** What grows with the square of the length takes 16 times as long. */
+  const FACTOR_MAX = 10;
+  /** As much as a pause of the machine's that is nobody's fault. */
+  const PAUSE_MS = 100;
+  const tookMs = (text: string): number => {
+    const started = performance.now();
+    redact(text, true);
+    redact(text, false);
+    return performance.now() - started;
+  };
   const parts = [
     'token,',
     '(',
@@ -427,11 +441,15 @@ describe('masking takes no longer for each character of a long text than of a sh
 
   test.each(parts)('%j', (part) => {
     for (const place of places) {
-      const text = place(part.repeat(CHARS / part.length));
-      const started = performance.now();
-      redact(text, true);
-      redact(text, false);
-      expect(performance.now() - started, text.slice(0, 60)).toBeLessThan(TIME_MS_MAX);
+      const long = place(part.repeat(CHARS / part.length));
+      const short = place(part.repeat(CHARS / part.length / SHORTER));
+      let [longMs, shortMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+      // The fastest of three is what it takes; most are known by the first.
+      for (let tries = 0; tries < 3 && !(longMs < shortMs * FACTOR_MAX + PAUSE_MS); tries++) {
+        shortMs = Math.min(shortMs, tookMs(short));
+        longMs = Math.min(longMs, tookMs(long));
+      }
+      expect(longMs, long.slice(0, 60)).toBeLessThan(shortMs * FACTOR_MAX + PAUSE_MS);
     }
   });
 });

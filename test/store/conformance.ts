@@ -345,6 +345,7 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
             principal: 'ana',
             person: 'ana',
             subject: null,
+            lookedAt: null,
             verdict: 'approve',
             atMs,
             comment: null,
@@ -404,6 +405,43 @@ export function controlStoreConformance(name: string, create: () => Promise<Stor
         expect(await store.approvalRowSet('apr_3')).toBeNull();
         expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
         expect(await store.approvalPreview('apr_2')).toBeNull();
+      });
+
+      it('give way to others only as long as nobody has decided by them', async () => {
+        const replace = (id: string, body: string) =>
+          store.replaceApprovalPreview(id, body, Buffer.from(body));
+        expect(await replace('apr_none', '{}')).toBe(false);
+        await store.insertApproval(ticket('apr_1'));
+        await store.setApprovalPreview('apr_1', '{"a":1}', null);
+        expect(await replace('apr_1', '{"a":2}')).toBe(true);
+        await store.voteApproval(vote('ana', { needed: 2 }));
+        expect(await replace('apr_1', '{"a":3}')).toBe(false);
+        await store.insertApproval(ticket('apr_2', { bindingKey: 'two' }));
+        await store.resolveApproval('apr_2', { state: 'timeout', atMs: 1, by: null, comment: null });
+        expect(await replace('apr_2', '{"a":4}')).toBe(false);
+        await reopen();
+        expect(await store.approvalPreview('apr_1')).toBe('{"a":2}');
+        expect(Buffer.from((await store.approvalRowSet('apr_1'))!).toString()).toBe('{"a":2}');
+        expect(await store.approvalPreview('apr_2')).toBeNull();
+      });
+
+      it('are those that a vote was given on, or it is none', async () => {
+        await store.insertApproval(ticket('apr_1'));
+        const lookedAt = '2026-01-01T00:00:00Z';
+        for (const computed of [null, '2026-01-01T00:00:01Z']) {
+          if (computed !== null)
+            await store.setApprovalPreview('apr_1', JSON.stringify({ computed_at: computed }), null);
+          expect(await store.voteApproval(vote('ana', { lookedAt }))).toMatchObject({
+            ...{ changed: false, isStale: true },
+            row: { state: 'pending', votes: [] },
+          });
+        }
+        await store.setApprovalPreview('apr_1', JSON.stringify({ computed_at: lookedAt }), null);
+        expect(await store.voteApproval(vote('ana', { lookedAt }))).toMatchObject({
+          row: { state: 'approved', votes: [{ principal: 'ana' }] },
+        });
+        // The answer to it may have been lost.
+        expect((await store.voteApproval(vote('ana', { lookedAt: 'other' })))?.isStale).toBeUndefined();
       });
     });
 
@@ -541,6 +579,7 @@ function vote(principal: string, changes: Partial<ApprovalVote> = {}): ApprovalV
     needed: 1,
     grantMs: 100,
     session: 'ses_1',
+    lookedAt: null,
     ...changes,
   };
 }

@@ -9,7 +9,6 @@ import {
 import type { Decider } from '../../approval/approver.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { formatRowsTolerance } from '../../policy/rows-tolerance.ts';
-import type { PreviewFound } from '../../preview/results.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
@@ -128,10 +127,7 @@ const approving = z
   .nullish();
 
 /** Who is held, and the word that lets go. */
-export function approvalRoutes(
-  app: AdminApp,
-  { approvals, previews }: Pick<AdminDeps, 'approvals' | 'previews'>,
-): void {
+export function approvalRoutes(app: AdminApp, { approvals }: Pick<AdminDeps, 'approvals'>): void {
   app.get(
     '/v1/approvals',
     {
@@ -172,7 +168,7 @@ export function approvalRoutes(
     async ({ params }) => approvalJson(await approvals.get(params.id)),
   );
   statementRoute(app, approvals);
-  approveRoute(app, approvals, previews);
+  approveRoute(app, approvals);
   denyRoute(app, approvals);
   breakGlassRoute(app, approvals);
 }
@@ -224,11 +220,7 @@ const DECIDED = {
 
 /** The answer comes once the decision is durable. The same decision again is answered alike; another is a 409. An
  * approval that is not the last that is needed is answered with what it is: pending. */
-function approveRoute(
-  app: AdminApp,
-  approvals: AdminDeps['approvals'],
-  previews: AdminDeps['previews'],
-): void {
+function approveRoute(app: AdminApp, approvals: AdminDeps['approvals']): void {
   app.post(
     '/v1/approvals/:id/approve',
     {
@@ -242,21 +234,11 @@ function approveRoute(
       },
     },
     async ({ params, body, principal, ip }) => {
-      const looked = body?.preview_computed_at;
-      if (looked !== undefined) demandSame(await previews.find(params.id), looked);
-      const decider = deciderOf(principal, body?.comment ?? null, false);
+      const lookedAt = body?.preview_computed_at ?? null;
+      const decider = { ...deciderOf(principal, body?.comment ?? null, false), lookedAt };
       return approvalJson(await approvals.decide(params.id, 'approve', decider, ip));
     },
   );
-}
-
-/** What an approval is bound to is what is kept by now, which somebody may have had found out once more. */
-function demandSame(found: PreviewFound, looked: string): void {
-  if (found.state === 'ready' && found.preview.computed_at === looked) return;
-  throw new RequestProblem('conflict', {
-    detail: 'what it would do has been found out once more since it was looked at',
-    hint: 'Look at the preview again.',
-  });
 }
 
 function denyRoute(app: AdminApp, approvals: AdminDeps['approvals']): void {
@@ -313,7 +295,7 @@ export function deciderOf(principal: Token | null, comment: string | null, break
   // Routes with a scope have a principal; without one it would be nobody's decision.
   if (principal === null) throw new RequestProblem('unauthorized');
   const { name: by, person, subject = null, roles, groups } = principal;
-  return { by, person, subject, comment, roles, groups, breakGlass };
+  return { by, person, subject, comment, lookedAt: null, roles, groups, breakGlass };
 }
 
 function approvalJson(approval: Approval): z.infer<typeof approvalSchema> {

@@ -235,7 +235,11 @@ export function previewRoutes(
       const found = await Promise.race([previews.again(id), over]);
       if (found === null) return { state: 'pending' as const, preview: null };
       if (found.kind !== 'ready') throw new RequestProblem('conflict', factsOf(found));
-      return answerTo(principal, await previews.find(id));
+      // To write is not to read.
+      const mayLook = principal !== null && grants(principal, 'approval:read');
+      return mayLook
+        ? answerTo(principal, await previews.find(id))
+        : { state: 'ready' as const, preview: null };
     },
   );
 }
