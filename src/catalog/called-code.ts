@@ -140,7 +140,7 @@ class Judge {
     const lost = parts.missing.find(({ kind }) => kind === 'function' || kind === 'id');
     if (lost !== undefined && !(isFirst && this.calling.alone && !this.isOld))
       throw new Harm(`it calls ${lost.name}, which is not there yet`);
-    if (this.isOld && parts.unseen) throw new Harm(`what it calls ${CHANGED}`);
+    if (parts.unseen !== null) throw new Harm(`it calls ${parts.unseen}, which ${CHANGED}`);
     const changed = this.isOld ? parts.functions.find((part) => !isAsSeen(part, this.anywhere)) : undefined;
     if (changed !== undefined) throw new Harm(`the function ${changed.name} ${CHANGED}`);
     for (const part of [...parts.functions, ...parts.texts]) await this.judgePart(part);

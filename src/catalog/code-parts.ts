@@ -60,8 +60,8 @@ export interface CodeParts {
   readonly unnamed: readonly (FunctionPart | TextPart)[];
   /** What was asked for and is not there. */
   readonly missing: readonly AskedCode[];
-  /** Some of that is there by now. */
-  readonly unseen: boolean;
+  /** One that is there by now, although it was not found. */
+  readonly unseen: string | null;
   /** The catalog is read as it was when the transaction began. */
   readonly oneSnapshot: boolean;
 }
@@ -71,10 +71,9 @@ const BOOL_OID = 16;
 const IS = 'OPERATOR(pg_catalog.=)';
 const OWN = 'OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid';
 const COMPILED = 'ARRAY[12, 13]::pg_catalog.oid[]';
-const among = (...letters: readonly string[]) =>
-  `${IS} ANY (ARRAY[${letters.map((letter) => `'${letter}'`).join(', ')}]::pg_catalog."char"[])`;
 const fits = (namespace: string) => `CASE WHEN a.anywhere THEN true
   WHEN a.schema ${IS} '' THEN ${namespace} ${IS} ANY (ARRAY(SELECT n.oid FROM path n))
+  WHEN a.schema ${IS} 'pg_temp' THEN ${namespace} ${IS} pg_catalog.pg_my_temp_schema()
   ELSE ${namespace} ${IS} (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ${IS} a.schema) END`;
 
 /** Functions of the user's that run without a name; those in C are a superuser's. */
@@ -103,14 +102,12 @@ asked AS MATERIALIZED (
 const FUNCTIONS = `
 functions(oid, number) AS MATERIALIZED (
   SELECT p.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
-    SELECT x.oid, x.pronamespace, x.pronargs, x.pronargdefaults, x.proargtypes FROM pg_catalog.pg_proc x
+    SELECT x.oid, x.pronamespace, x.pronargs, x.pronargdefaults FROM pg_catalog.pg_proc x
      WHERE x.proname ${IS} a.name OFFSET 0) p
    WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute']) AND (${fits('p.pronamespace')})
      AND (a.kind ${IS} 'function' OR p.oid ${OWN})
      AND (a.kind OPERATOR(pg_catalog.<>) 'attribute' OR (p.pronargs OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-       AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1
-       AND EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid ${IS} p.proargtypes[0]
-         AND (t.typtype ${among('d', 'p')} OR t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid))))
+       AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1))
   UNION ALL
   SELECT o.oprcode::pg_catalog.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
     SELECT x.oprcode FROM pg_catalog.pg_operator x WHERE x.oprname ${IS} a.name OFFSET 0) o
@@ -162,12 +159,17 @@ const DOMAINS = `SELECT 'domain', '', k.oid::${TEXT}, k.conname::${TEXT}, pg_cat
  WHERE $5 AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND k.oid ${OWN}
    AND k.conbin::${TEXT} OPERATOR(pg_catalog.~~) '%FUNCEXPR%'`;
 
-/** Names of which none is seen, but the server knows one by now. */
-const UNSEEN = `SELECT 'unseen', a.number::${TEXT}, '', a.name::${TEXT}, '', ${REST} FROM asked a
- WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute'])
-   AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT})
-   AND pg_catalog.to_regproc(CASE WHEN a.schema ${IS} '' THEN pg_catalog.quote_ident(a.name)
-     ELSE pg_catalog.format('%I.%I', a.schema, a.name) END)::pg_catalog.oid ${OWN}`;
+/**
+ * Names of which none is seen, but the server knows one by now. A function that does not fit an attribute is one that is
+ * seen, unless it may have been altered since.
+ */
+const UNSEEN = `SELECT 'unseen', '', '', u.name::${TEXT}, (SELECT 'attribute' FROM pg_catalog.pg_proc p
+     WHERE u.kind ${IS} 'attribute' AND p.oid ${IS} u.oid), ${REST}
+  FROM (SELECT a.kind, a.name, pg_catalog.to_regproc(CASE WHEN a.schema ${IS} '' THEN pg_catalog.quote_ident(a.name)
+      ELSE pg_catalog.format('%I.%I', a.schema, a.name) END)::pg_catalog.oid AS oid
+    FROM asked a WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute'])
+     AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT}) OFFSET 0) u
+ WHERE u.oid ${OWN}`;
 
 const TRANSACTION = `SELECT 'transaction', '', '', '', pg_catalog.current_setting('transaction_isolation'), ${REST}`;
 
@@ -184,7 +186,8 @@ export async function readCodeParts(
   const texts: TextPart[] = [];
   const unnamed: (FunctionPart | TextPart)[] = [];
   const found = new Set<number>();
-  let unseen = false;
+  let unseen: string | null = null;
+  let unfit: string | null = null;
   let oneSnapshot = false;
   const parameters = [
     textArray(asked.map(({ kind }) => kind)),
@@ -217,12 +220,14 @@ export async function readCodeParts(
         unnamed.push({ of, name: name ?? '', sql: sql ?? '' });
         break;
       case 'unseen':
-        unseen = true;
+        if (sql === 'attribute') unfit = name ?? '';
+        else unseen = name ?? '';
         break;
       default:
         oneSnapshot = sql !== 'read committed' && sql !== 'read uncommitted';
     }
   });
+  if (oneSnapshot) unseen ??= unfit;
   return { functions, texts, unnamed, missing: asked.filter((_, i) => !found.has(i)), unseen, oneSnapshot };
 }
 
