@@ -31,6 +31,8 @@ export interface FunctionPart {
   readonly extension: string | null;
   readonly runsAsOwner: boolean;
   readonly isTrigger: boolean;
+  /** It is given functions or operators. */
+  readonly takesCode: boolean;
   /** Settings made for it, as name=value. */
   readonly settings: readonly string[];
   readonly body: string;
@@ -81,7 +83,19 @@ const unnamed = (table: string, code: string) =>
   `SELECT p.oid, '' FROM pg_catalog.${table} x JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.${code}::pg_catalog.oid
     WHERE p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})`;
 
+/**
+ * Operators of what is compiled: anybody may make one of a function that PostgreSQL or an extension has, for which the
+ * extension itself has no such operator.
+ */
+const BORROWED = `SELECT p.oid, '' FROM pg_catalog.pg_operator x
+   JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.oprcode::pg_catalog.oid
+  WHERE x.oid ${OWN} AND p.prolang ${IS} ANY (${COMPILED}) AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend a JOIN pg_catalog.pg_depend b ON b.refclassid ${IS} 3079 AND b.refobjid ${IS} a.refobjid
+     WHERE a.classid ${IS} 2617 AND a.objid ${IS} x.oid AND a.refclassid ${IS} 3079 AND a.deptype ${IS} 'e'::pg_catalog."char"
+       AND b.classid ${IS} 1255 AND b.objid ${IS} p.oid AND b.deptype ${IS} 'e'::pg_catalog."char")`;
+
 const UNNAMED = [
+  BORROWED,
   unnamed('pg_operator', 'oprcode'),
   unnamed('pg_cast', 'castfunc'),
   unnamed('pg_range', 'rngcanonical'),
@@ -120,7 +134,10 @@ functions(oid, number) AS MATERIALIZED (
 
 const TEXT = 'pg_catalog.text';
 /** As many columns as are told of functions. */
-const REST = `${'NULL, '.repeat(14)}NULL`;
+const REST = `${'NULL, '.repeat(15)}NULL`;
+
+/** regproc, regprocedure, regoper, regoperator, and arrays of them. */
+const CALLABLE = 'ARRAY[24, 2202, 2203, 2204, 1008, 2207, 2208, 2209]::pg_catalog.oid[]';
 
 const CALLED = `
 SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nspname::${TEXT}, l.lanname::${TEXT},
@@ -128,7 +145,7 @@ SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nsp
     (SELECT e.extname::${TEXT} FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid ${IS} d.refobjid
       WHERE d.classid ${IS} 1255 AND d.objid ${IS} p.oid AND d.refclassid ${IS} 3079 AND d.deptype ${IS} 'e'::pg_catalog."char"),
     p.prosecdef::${TEXT}, (p.prorettype ${IS} ANY (ARRAY[2279, 3838]::pg_catalog.oid[]))::${TEXT},
-    pg_catalog.to_json(p.proconfig)::${TEXT},
+    (p.proargtypes::pg_catalog.oid[] OPERATOR(pg_catalog.&&) ${CALLABLE})::${TEXT}, pg_catalog.to_json(p.proconfig)::${TEXT},
     CASE WHEN p.prokind OPERATOR(pg_catalog.<>) 'a'::pg_catalog."char" AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})
       THEN pg_catalog.pg_get_functiondef(p.oid) END,
     pg_catalog.pg_get_function_sqlbody(p.oid), pg_catalog.pg_get_expr(p.proargdefaults, 0),
@@ -236,7 +253,8 @@ function functionPart(
   rest: readonly (string | null)[],
   asked: AskedCode | null,
 ): FunctionPart {
-  const [schema, language, volatility, kind, builtIn, extension, owner, trigger, settings, ...texts] = rest;
+  const [schema, language, volatility, kind, builtIn, extension, owner, trigger, taken, settings, ...texts] =
+    rest;
   const [definition, parsedBody, defaults, runs, alone, aloneInSchema] = texts;
   return {
     oid: oid ?? '',
@@ -249,6 +267,7 @@ function functionPart(
     extension: extension ?? null,
     runsAsOwner: owner === 'true',
     isTrigger: trigger === 'true',
+    takesCode: taken === 'true',
     settings: strings(settings),
     body: body ?? '',
     definition: definition ?? null,

@@ -148,6 +148,26 @@ const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] 
     'select app.x()',
   ],
   [
+    'is an operator in what a variable begins with',
+    `create operator public.!!! (rightarg = oid, function = lo_unlink); create function app.x() returns int language plpgsql as $$ declare p app.positive := !!! 4321::oid; begin return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is an operator of what an extension has, in what a variable begins with',
+    `create domain app.name_like as text; create operator public.!!! (rightarg = text, function = dblink_exec); create function app.x() returns int language plpgsql as $$ declare p app.name_like :=!!!'delete from precious'::text; begin return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is an operator of a name that PostgreSQL has, of a function that it has',
+    'create operator public.@ (rightarg = oid, function = lo_unlink)',
+    'select app.total(1), @ 4321::oid',
+  ],
+  [
+    'is one of PostgreSQL, an attribute in what a variable begins with',
+    'create function app.x() returns int language plpgsql as $$ declare p app.positive := (4321::oid).lo_unlink; begin return 1; end $$',
+    'select app.x()',
+  ],
+  [
     'is in a subscript that is assigned to',
     'create function app.x() returns int language plpgsql as $$ declare p int[]; begin p[app.wipe()] := 1; return 1; end $$',
     'select app.x()',
@@ -341,6 +361,11 @@ const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] 
     'runs text in an extension',
     '',
     `select * from crosstab('select app.wipe()::text, 1::text, 1::text') as c(a text, b text)`,
+  ],
+  [
+    'is told what to call, in an extension',
+    `create function app.calls_it(regprocedure) returns real language c stable as '$libdir/pg_trgm', 'show_limit'; alter extension pg_trgm add function app.calls_it(regprocedure)`,
+    `select app.calls_it('app.wipe()')`,
   ],
   [
     'removes large objects',
