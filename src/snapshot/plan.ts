@@ -304,9 +304,10 @@ function planAnew(
     ownRowOnly,
     keptBy,
     countedByTag,
-    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count. What is
-    // read by one snapshot may be older than the lock.
-    keptByTargetLock: countedByTag && !answer.oneSnapshot && viewBasis === null && isAlone(target, answer),
+    // Other changes of the definition take a lock that this one keeps away, or add rows that the tag would count, as it does
+    // where no code of the user's runs. What is read by one snapshot may be older than the lock.
+    keptByTargetLock:
+      countedByTag && !opaque && !answer.oneSnapshot && viewBasis === null && isAlone(target, answer),
   });
 }
 

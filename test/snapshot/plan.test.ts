@@ -152,6 +152,17 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
+  it.each([
+    ['UPDATE touched SET n = 1', false],
+    ['DELETE FROM touched', true],
+  ])('rests on the lock of its target alone only where no trigger fires: %s', async (sql, isKept) => {
+    await client.rows('BEGIN');
+    const request = { scope: 'kept', slice: sliceOf(parser, sql), parameters: NO_PARAMETERS };
+    const planned = await planCapture(new HiddenClient(client), new Catalog(), request);
+    await client.query('ROLLBACK');
+    expect(planned).toMatchObject({ kind: 'exact', plan: { keptByTargetLock: isKept, opaque: !isKept } });
+  });
+
   describe('the capture is exact', () => {
     it.each([
       ['UPDATE t SET n = n + 1 WHERE id = 3'],
