@@ -20,6 +20,8 @@ export interface RowLookup {
   readonly locking: HiddenQuery;
   /** Other rows tell which these are, so that it takes another look behind a lock that was waited for. */
   readonly readsOthers: boolean;
+  /** Keeps others from adding rows that it would meet though nothing shows them before; null where it meets none. */
+  readonly keepingOut: string | null;
 }
 
 /** The statement's own rows: how many and, where it is known, which. */
@@ -49,7 +51,10 @@ export function ownLookup(
   // Rows of which the role may change nothing cannot be locked by it, and are changed by nobody else for it.
   const lock = target.update ? lockOf(slice, relations) : null;
   const readsOthers = slice.kind !== 'rows' || !slice.ownRowOnly;
-  return { query: query(null), locking: query(lock), readsOthers };
+  // It changes what comes to have its key while it waits for whoever inserts that, whatever it reads by itself.
+  const keepingOut =
+    slice.kind === 'upsert' ? `LOCK TABLE ${from(target)} IN SHARE ROW EXCLUSIVE MODE` : null;
+  return { query: query(null), locking: query(lock), readsOthers, keepingOut };
 }
 
 /** As strong as the statement's own, which is the stronger one where another row may refer to what it changes. */
@@ -70,7 +75,7 @@ export function wholeLookups({ slice, targets, answer }: PreviewSubject): readon
     const { columns, resultFormats } = identifying(target, 'r');
     const sql = `SELECT ${columns} FROM ${from(target, alone[i]!)} ${quoteName('r')}`;
     const query = { ...withParameters(sql, NO_PARAMETERS), resultFormats };
-    return { query, locking: query, readsOthers: false };
+    return { query, locking: query, readsOthers: false, keepingOut: null };
   });
 }
 

@@ -1,5 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
-import type { HiddenConnection } from '../catalog/connection.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
@@ -17,7 +17,7 @@ import {
 import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { CaptureWay, Prepared } from './prepared.ts';
-import { uncountedRowsError } from './refusal.ts';
+import { uncountedRowsError, unlockedRowsError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -131,12 +131,34 @@ async function lookBefore(
     if (refusal !== null) return { refusal };
   }
   if (approved.set === null || approved.lookups.length === 0) return { seen: null };
+  const unlocked = await keepOut(connection, approved, locking);
+  if (unlocked !== null) return { refusal: unlocked };
   if (unplanned !== null && statement.operation !== 'truncate') await lockAsPlanned(connection, unplanned);
   let compared = comparedWith(approved, await locatedRows(connection, approved, 'locking'));
   // Behind a lock the server looks at the locked row as it is by now, and at all others as they were.
   if ('seen' in compared && approved.lookups.some(({ readsOthers }) => readsOthers))
     compared = comparedWith(approved, await locatedRows(connection, approved, 'query'));
   return compared;
+}
+
+/** Rights on some columns alone do not let a table be locked. */
+const NO_RIGHT = '42501';
+
+async function keepOut(
+  connection: HiddenConnection,
+  { lookups }: LocatedRows,
+  locking: (lock: string) => string,
+): Promise<ErrorFields | null> {
+  for (const { keepingOut } of lookups) {
+    if (keepingOut === null) continue;
+    try {
+      await connection.run(plainQuery(locking(keepingOut)), () => {});
+    } catch (error) {
+      if (!(error instanceof HiddenQueryError && error.sqlstate === NO_RIGHT)) throw error;
+      return unlockedRowsError(error.fields['M'] ?? 'permission denied');
+    }
+  }
+  return null;
 }
 
 /**

@@ -211,7 +211,10 @@ export class ExtendedMessages {
     reply.name = name;
     reply.portal = portal;
     portals.ask(name, portal);
-    if (portal.analysis.touchesSession && plansUnseenCode(portal)) this.state.codeRuns();
+    if (portal.analysis.touchesSession && plansUnseenCode(portal)) {
+      const known = this.state.called.knownOf(portal.analysis, nowMs());
+      if (known !== 'leaves settings') this.state.codeRuns();
+    }
     this.approved.bound(portal);
     this.state.bound = null;
     return null;

@@ -249,10 +249,22 @@ export function otherRowsError(drift: string): ErrorFields {
   );
 }
 
+const UNCOUNTED =
+  'statement refused because it could not be seen whether it changes the rows that were approved';
+
 export function uncountedRowsError(why: string): ErrorFields {
-  const message =
-    'statement refused because it could not be seen whether it changes the rows that were approved';
-  return error('STATEMENT_BLOCKED', message, `${why}.`, 'Send a Sync in front of it, and run it again.');
+  const hint = 'Send a Sync in front of it, and run it again.';
+  return error('STATEMENT_BLOCKED', UNCOUNTED, `${why}.`, hint);
+}
+
+/** Nobody may add rows that it would meet while these are looked at. */
+export function unlockedRowsError(why: string): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    UNCOUNTED,
+    `Its role may not keep others from adding rows meanwhile: ${why}.`,
+    'Grant the role UPDATE on the whole table, or let the rule take a snapshot.',
+  );
 }
 
 export function snapshotFailedError(reason: string): ErrorFields {

@@ -308,6 +308,33 @@ describe.each([15, 18] as const)('which rows were approved, on PostgreSQL %i,', 
     expect(await fixture.postgres.sql('select count(*) from keyed')).toEqual([['21']]);
   });
 
+  const upsert =
+    "insert into keyed values (77, false, 'y') on conflict (id) do update set note = excluded.note";
+  newest.each([
+    ['by a Query', [fe.query(upsert)]],
+    ['by an Execute', [fe.parse('', upsert), fe.bind(), fe.execute(), fe.sync()]],
+  ])('may not be one that an upsert has met when it came %s', async (_, messages) => {
+    const asking = await client('exact');
+    const id = await ask(asking, ...messages);
+    expect(await bound(id)).toBe('set');
+    await fixture.resolve(id, 'approve');
+    const [error] = errorsOf(await swapped(asking, messages, "insert into keyed values (77, true, 'x')"));
+    expect(error).toMatchObject({ C: '42501', D: expect.stringContaining('It would change 1 rows, and 0') });
+    expect(await fixture.postgres.sql('select note from keyed where id = 77')).toEqual([['x']]);
+  });
+
+  newest('are refused to an upsert whose role may not lock the table', async () => {
+    await fixture.postgres.sql(`${MAKE_ROLE}; grant select, insert, update (note) on keyed to set_deleter`);
+    const asking = await client('exact', 'set_deleter');
+    await fixture.resolve(await ask(asking, fe.query(upsert)), 'approve');
+    expect(errorsOf(await asking.query(upsert))).toMatchObject([
+      { C: '42501', D: expect.stringContaining('permission denied for table keyed') },
+    ]);
+    await fixture.postgres.sql('grant update on keyed to set_deleter');
+    await fixture.resolve(await ask(asking, fe.query(upsert)), 'approve');
+    expect(errorsOf(await asking.query(upsert))).toEqual([]);
+  });
+
   /** Whoever keeps a lock that the look itself does not need would have all the time between. */
   const joined = 'delete from keyed where id in (select id from named where wanted)';
   newest.each([
