@@ -302,10 +302,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
     return { id, outcome: resolved.then(use), ...this.#comparing(approval), end };
   }
 
-  #comparing(approval: Approval): Pick<HeldStatement, 'driftOf' | 'rowsShown'> {
-    const precedents = this.#precedents;
-    const driftOf = (now: NewApproval) => precedents.drift(approval, now);
-    return { driftOf, rowsShown: () => precedents.rowsShown(approval) };
+  #comparing(approval: Approval): Pick<HeldStatement, 'compare'> {
+    return { compare: (now) => this.#precedents.compare(approval, now) };
   }
 
   /** Ends one without a verdict. A store that fails lets nothing through and leaves nobody waiting. */
