@@ -146,6 +146,17 @@ export type NewApproval = Pick<
   readonly findRows?: (salt: Uint8Array | null) => Promise<KnownRows | null>;
 };
 
+/** What was asked for beside what would run now. */
+export interface ComparedNow {
+  /** How they differ; it is to be asked for again where that is anything. */
+  readonly drift: readonly string[];
+  /**
+   * The rows that those who decided were told of, as they were compared; null where not even their number was exact, or
+   * something else has drifted already.
+   */
+  readonly rowsShown: KnownRows | null;
+}
+
 /** A statement being held, as its session sees it. */
 export interface HeldStatement {
   readonly id: string;
@@ -154,10 +165,7 @@ export interface HeldStatement {
    * else has run it on the approval that was waited for, so that it is to be asked for again.
    */
   readonly outcome: Promise<HoldOutcome | null>;
-  /** The rows that those who decided were told of; null where not even their number was exact. */
-  rowsShown(): Promise<KnownRows | null>;
-  /** How it would differ from what was asked for if it ran now; it is to be asked for again where that is anything. */
-  driftOf(now: NewApproval): Promise<readonly string[]>;
+  compare(now: NewApproval): Promise<ComparedNow>;
   /** The client gave up; does nothing once the hold has ended. */
   end(how: 'canceled' | 'disconnected'): void;
 }

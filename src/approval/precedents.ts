@@ -3,7 +3,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { KnownRows } from '../policy/row-set.ts';
 import { driftOfRows } from '../policy/rows-drift.ts';
 import type { ControlStore } from '../store/control-store.ts';
-import type { Approval, NewApproval } from './approval.ts';
+import type { Approval, ComparedNow, NewApproval } from './approval.ts';
 import type { RowsShown } from './desk.ts';
 import { driftOf, isOvertaken } from './drift.ts';
 import { approvalOf } from './stored-approval.ts';
@@ -46,21 +46,23 @@ export class Precedents {
       } else if (differs.length === 0 && isDeniedLately(earlier)) {
         return { kind: 'denied', approval: earlier, overtaken };
       } else if (isGranted(earlier)) {
-        const shown = differs.length > 0 ? null : await this.rowsShown(earlier);
-        const all = differs.length > 0 ? differs : await driftFrom(shown, wanted);
-        if (all.length === 0) {
+        const compared = await this.compare(earlier, wanted);
+        if (compared.drift.length === 0) {
           const used = await this.#use(earlier, wanted);
-          if (used !== null) return { kind: 'granted', approval: used, rowsShown: shown, overtaken };
-        } else if (drift.length === 0) drift = all;
+          const { rowsShown } = compared;
+          if (used !== null) return { kind: 'granted', approval: used, rowsShown, overtaken };
+        } else if (drift.length === 0) drift = compared.drift;
       }
     }
     return { kind: 'none', drift, overtaken };
   }
 
   /** How what was approved differs from what is wanted now; no rows are counted where something else does already. */
-  async drift(approved: Approval, wanted: NewApproval): Promise<readonly string[]> {
+  async compare(approved: Approval, wanted: NewApproval): Promise<ComparedNow> {
     const drift = driftOf(approved, wanted);
-    return drift.length > 0 ? drift : await driftFrom(await this.rowsShown(approved), wanted);
+    if (drift.length > 0) return { drift, rowsShown: null };
+    const rowsShown = await this.rowsShown(approved);
+    return { drift: await driftFrom(rowsShown, wanted), rowsShown };
   }
 
   /** Null where another has used it meanwhile. */

@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis, CalledCode, StatementEffects, TextFacts } from '../sql/effects.ts';
-import { catalogFunction } from '../sql/functions.ts';
+import { catalogFunction, isCatalogOperator } from '../sql/functions.ts';
 import { NOT_UNDERSTOOD, type PlpgsqlReading } from '../sql/plpgsql.ts';
 import { isCatalogFirst } from '../sql/search-path.ts';
 import { assignmentFacts } from '../sql/settings.ts';
@@ -12,7 +12,7 @@ import {
   type TextPart,
 } from './code-parts.ts';
 import type { HiddenConnection } from './connection.ts';
-import { isTrusted, RANGE_CONSTRUCTORS } from './trusted-code.ts';
+import { isTrusted, RANGE_CONSTRUCTORS, READ_BY } from './trusted-code.ts';
 
 /**
  * Whether what a statement calls by name can change anything. All that its names may mean is looked at, whichever of it
@@ -140,7 +140,7 @@ class Judge {
     const lost = parts.missing.find(({ kind }) => kind === 'function' || kind === 'id');
     if (lost !== undefined && !(isFirst && this.calling.alone && !this.isOld))
       throw new Harm(`it calls ${lost.name}, which is not there yet`);
-    if (this.isOld && parts.unseen) throw new Harm(`what it calls ${CHANGED}`);
+    if (parts.unseen !== null) throw new Harm(`it calls ${parts.unseen}, which ${CHANGED}`);
     const changed = this.isOld ? parts.functions.find((part) => !isAsSeen(part, this.anywhere)) : undefined;
     if (changed !== undefined) throw new Harm(`the function ${changed.name} ${CHANGED}`);
     for (const part of [...parts.functions, ...parts.texts]) await this.judgePart(part);
@@ -178,7 +178,11 @@ class Judge {
     if (part.defaults !== null) await this.read(`SELECT ${part.defaults}`, who);
     if (part.kind === 'a') return this.askFor(part.runs.map((oid) => ({ kind: 'id', name: oid })));
     if (language === 'c' || language === 'internal') {
-      if (extension !== null && isTrusted(extension, name, part.volatility)) return;
+      if (extension !== null && isTrusted(extension, name, part.volatility, part.takesCode)) {
+        const table = READ_BY[extension];
+        if (table !== undefined) this.askFor([{ kind: 'relation', name: table, anywhere: true }]);
+        return;
+      }
       if (language === 'internal' && RANGE_CONSTRUCTORS.has(part.body)) return;
       throw new Harm(`${who} is written in C`);
     }
@@ -216,6 +220,8 @@ class Judge {
     // Which of the words are schemas is not told.
     this.askFor(reading.words.map((name) => ({ kind: 'own', name, anywhere: true })));
     this.askFor(reading.words.map((name) => ({ kind: 'relation', name, anywhere: true })));
+    const operators = reading.operators.filter((name) => !isCatalogOperator(name));
+    this.askFor(operators.map((name) => ({ kind: 'operator', name })));
     for (const statement of reading.statements) {
       const calls = await this.read(statement, who);
       if (calls && reading.opensCursor) throw new Harm(`${who} leaves a cursor behind that calls others`);

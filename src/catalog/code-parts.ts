@@ -31,6 +31,8 @@ export interface FunctionPart {
   readonly extension: string | null;
   readonly runsAsOwner: boolean;
   readonly isTrigger: boolean;
+  /** It is given functions or operators. */
+  readonly takesCode: boolean;
   /** Settings made for it, as name=value. */
   readonly settings: readonly string[];
   readonly body: string;
@@ -60,8 +62,8 @@ export interface CodeParts {
   readonly unnamed: readonly (FunctionPart | TextPart)[];
   /** What was asked for and is not there. */
   readonly missing: readonly AskedCode[];
-  /** Some of that is there by now. */
-  readonly unseen: boolean;
+  /** One that is there by now, although it was not found. */
+  readonly unseen: string | null;
   /** The catalog is read as it was when the transaction began. */
   readonly oneSnapshot: boolean;
 }
@@ -71,10 +73,9 @@ const BOOL_OID = 16;
 const IS = 'OPERATOR(pg_catalog.=)';
 const OWN = 'OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid';
 const COMPILED = 'ARRAY[12, 13]::pg_catalog.oid[]';
-const among = (...letters: readonly string[]) =>
-  `${IS} ANY (ARRAY[${letters.map((letter) => `'${letter}'`).join(', ')}]::pg_catalog."char"[])`;
 const fits = (namespace: string) => `CASE WHEN a.anywhere THEN true
   WHEN a.schema ${IS} '' THEN ${namespace} ${IS} ANY (ARRAY(SELECT n.oid FROM path n))
+  WHEN a.schema ${IS} 'pg_temp' THEN ${namespace} ${IS} pg_catalog.pg_my_temp_schema()
   ELSE ${namespace} ${IS} (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ${IS} a.schema) END`;
 
 /** Functions of the user's that run without a name; those in C are a superuser's. */
@@ -82,7 +83,19 @@ const unnamed = (table: string, code: string) =>
   `SELECT p.oid, '' FROM pg_catalog.${table} x JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.${code}::pg_catalog.oid
     WHERE p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})`;
 
+/**
+ * Operators of what is compiled: anybody may make one of a function that PostgreSQL or an extension has, for which the
+ * extension itself has no such operator.
+ */
+const BORROWED = `SELECT p.oid, '' FROM pg_catalog.pg_operator x
+   JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.oprcode::pg_catalog.oid
+  WHERE x.oid ${OWN} AND p.prolang ${IS} ANY (${COMPILED}) AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend a JOIN pg_catalog.pg_depend b ON b.refclassid ${IS} 3079 AND b.refobjid ${IS} a.refobjid
+     WHERE a.classid ${IS} 2617 AND a.objid ${IS} x.oid AND a.refclassid ${IS} 3079 AND a.deptype ${IS} 'e'::pg_catalog."char"
+       AND b.classid ${IS} 1255 AND b.objid ${IS} p.oid AND b.deptype ${IS} 'e'::pg_catalog."char")`;
+
 const UNNAMED = [
+  BORROWED,
   unnamed('pg_operator', 'oprcode'),
   unnamed('pg_cast', 'castfunc'),
   unnamed('pg_range', 'rngcanonical'),
@@ -103,14 +116,12 @@ asked AS MATERIALIZED (
 const FUNCTIONS = `
 functions(oid, number) AS MATERIALIZED (
   SELECT p.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
-    SELECT x.oid, x.pronamespace, x.pronargs, x.pronargdefaults, x.proargtypes FROM pg_catalog.pg_proc x
+    SELECT x.oid, x.pronamespace, x.pronargs, x.pronargdefaults FROM pg_catalog.pg_proc x
      WHERE x.proname ${IS} a.name OFFSET 0) p
    WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute']) AND (${fits('p.pronamespace')})
      AND (a.kind ${IS} 'function' OR p.oid ${OWN})
      AND (a.kind OPERATOR(pg_catalog.<>) 'attribute' OR (p.pronargs OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-       AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1
-       AND EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid ${IS} p.proargtypes[0]
-         AND (t.typtype ${among('d', 'p')} OR t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid))))
+       AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1))
   UNION ALL
   SELECT o.oprcode::pg_catalog.oid, a.number::pg_catalog.text FROM asked a CROSS JOIN LATERAL (
     SELECT x.oprcode FROM pg_catalog.pg_operator x WHERE x.oprname ${IS} a.name OFFSET 0) o
@@ -123,7 +134,10 @@ functions(oid, number) AS MATERIALIZED (
 
 const TEXT = 'pg_catalog.text';
 /** As many columns as are told of functions. */
-const REST = `${'NULL, '.repeat(14)}NULL`;
+const REST = `${'NULL, '.repeat(15)}NULL`;
+
+/** regproc, regprocedure, regoper, regoperator, and arrays of them. */
+const CALLABLE = 'ARRAY[24, 2202, 2203, 2204, 1008, 2207, 2208, 2209]::pg_catalog.oid[]';
 
 const CALLED = `
 SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nspname::${TEXT}, l.lanname::${TEXT},
@@ -131,7 +145,7 @@ SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nsp
     (SELECT e.extname::${TEXT} FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid ${IS} d.refobjid
       WHERE d.classid ${IS} 1255 AND d.objid ${IS} p.oid AND d.refclassid ${IS} 3079 AND d.deptype ${IS} 'e'::pg_catalog."char"),
     p.prosecdef::${TEXT}, (p.prorettype ${IS} ANY (ARRAY[2279, 3838]::pg_catalog.oid[]))::${TEXT},
-    pg_catalog.to_json(p.proconfig)::${TEXT},
+    (p.proargtypes::pg_catalog.oid[] OPERATOR(pg_catalog.&&) ${CALLABLE})::${TEXT}, pg_catalog.to_json(p.proconfig)::${TEXT},
     CASE WHEN p.prokind OPERATOR(pg_catalog.<>) 'a'::pg_catalog."char" AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})
       THEN pg_catalog.pg_get_functiondef(p.oid) END,
     pg_catalog.pg_get_function_sqlbody(p.oid), pg_catalog.pg_get_expr(p.proargdefaults, 0),
@@ -162,12 +176,17 @@ const DOMAINS = `SELECT 'domain', '', k.oid::${TEXT}, k.conname::${TEXT}, pg_cat
  WHERE $5 AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND k.oid ${OWN}
    AND k.conbin::${TEXT} OPERATOR(pg_catalog.~~) '%FUNCEXPR%'`;
 
-/** Names of which none is seen, but the server knows one by now. */
-const UNSEEN = `SELECT 'unseen', a.number::${TEXT}, '', a.name::${TEXT}, '', ${REST} FROM asked a
- WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute'])
-   AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT})
-   AND pg_catalog.to_regproc(CASE WHEN a.schema ${IS} '' THEN pg_catalog.quote_ident(a.name)
-     ELSE pg_catalog.format('%I.%I', a.schema, a.name) END)::pg_catalog.oid ${OWN}`;
+/**
+ * Names of which none is seen, but the server knows one by now. A function that does not fit an attribute is one that is
+ * seen, unless it may have been altered since.
+ */
+const UNSEEN = `SELECT 'unseen', '', '', u.name::${TEXT}, (SELECT 'attribute' FROM pg_catalog.pg_proc p
+     WHERE u.kind ${IS} 'attribute' AND p.oid ${IS} u.oid), ${REST}
+  FROM (SELECT a.kind, a.name, pg_catalog.to_regproc(CASE WHEN a.schema ${IS} '' THEN pg_catalog.quote_ident(a.name)
+      ELSE pg_catalog.format('%I.%I', a.schema, a.name) END)::pg_catalog.oid AS oid
+    FROM asked a WHERE a.kind ${IS} ANY (ARRAY['function', 'own', 'attribute'])
+     AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT}) OFFSET 0) u
+ WHERE u.oid ${OWN}`;
 
 const TRANSACTION = `SELECT 'transaction', '', '', '', pg_catalog.current_setting('transaction_isolation'), ${REST}`;
 
@@ -184,7 +203,8 @@ export async function readCodeParts(
   const texts: TextPart[] = [];
   const unnamed: (FunctionPart | TextPart)[] = [];
   const found = new Set<number>();
-  let unseen = false;
+  let unseen: string | null = null;
+  let unfit: string | null = null;
   let oneSnapshot = false;
   const parameters = [
     textArray(asked.map(({ kind }) => kind)),
@@ -217,12 +237,14 @@ export async function readCodeParts(
         unnamed.push({ of, name: name ?? '', sql: sql ?? '' });
         break;
       case 'unseen':
-        unseen = true;
+        if (sql === 'attribute') unfit = name ?? '';
+        else unseen = name ?? '';
         break;
       default:
         oneSnapshot = sql !== 'read committed' && sql !== 'read uncommitted';
     }
   });
+  if (oneSnapshot) unseen ??= unfit;
   return { functions, texts, unnamed, missing: asked.filter((_, i) => !found.has(i)), unseen, oneSnapshot };
 }
 
@@ -231,7 +253,8 @@ function functionPart(
   rest: readonly (string | null)[],
   asked: AskedCode | null,
 ): FunctionPart {
-  const [schema, language, volatility, kind, builtIn, extension, owner, trigger, settings, ...texts] = rest;
+  const [schema, language, volatility, kind, builtIn, extension, owner, trigger, taken, settings, ...texts] =
+    rest;
   const [definition, parsedBody, defaults, runs, alone, aloneInSchema] = texts;
   return {
     oid: oid ?? '',
@@ -244,6 +267,7 @@ function functionPart(
     extension: extension ?? null,
     runsAsOwner: owner === 'true',
     isTrigger: trigger === 'true',
+    takesCode: taken === 'true',
     settings: strings(settings),
     body: body ?? '',
     definition: definition ?? null,

@@ -1,4 +1,4 @@
-import type { Approval, HeldStatement, HoldOutcome, NewApproval } from '../approval/approval.ts';
+import type { Approval, ComparedNow, HeldStatement, HoldOutcome, NewApproval } from '../approval/approval.ts';
 import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -170,9 +170,10 @@ export class HoldDesk {
     const end = this.unlessGivenUp(outcome);
     if (end.kind !== 'approved') return [ended(held.id, end, decision), []];
     const now = this.wanted(toHold, key, await this.circumstances(toHold), []);
-    const drift = this.givenUp === null ? await held.driftOf(now).catch(noneIfGivenUp) : [];
-    const rows = await held.rowsShown();
-    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rows, this.found)), drift];
+    const compared =
+      this.givenUp === null ? await held.compare(now).catch(nothingIfGivenUp) : NOTHING_COMPARED;
+    const { drift, rowsShown } = compared;
+    return [ended(held.id, this.unlessGivenUp(end), withRows(decision, rowsShown, this.found)), drift];
   }
 
   private async circumstances({ analysis, read, sent }: ToHold): Promise<Circumstances> {
@@ -282,8 +283,11 @@ export class HoldDesk {
 /** The client has given up while rows were counted for it. */
 class GivenUp extends Error {}
 
-function noneIfGivenUp(cause: unknown): readonly string[] {
-  if (cause instanceof GivenUp) return [];
+/** Nothing runs for such a client. */
+const NOTHING_COMPARED: ComparedNow = { drift: [], rowsShown: null };
+
+function nothingIfGivenUp(cause: unknown): ComparedNow {
+  if (cause instanceof GivenUp) return NOTHING_COMPARED;
   throw cause;
 }
 

@@ -136,11 +136,12 @@ export class HeldPreview {
     return 'kind' in found ? nothingComputed(state, held, found.reason) : found;
   }
 
-  /** The hold is over. Resolves when the connection is the client's again. */
+  /** The hold is over. Resolves when the connection is the client's again, and what was shown is what is kept. */
   async stop(): Promise<void> {
     this.isStopped = true;
     this.withdraw();
     await this.asking.stop();
+    await this.over;
   }
 
   /** Waits for it, but not for long. */

@@ -4,20 +4,22 @@ import { tokens } from './lexer.ts';
  * A function in PL/pgSQL, as far as the parser tells: the SQL in it, each a text of its own.
  *
  * Invariant: what the parser leaves out of its tree, which are the values that variables of types it does not know begin
- * with, is an expression, and every name in it is among `words`.
+ * with, is an expression, and every name in it is among `words`, every operator among `operators`.
  */
-export type PlpgsqlReading =
-  | {
-      readonly kind: 'read';
-      readonly statements: readonly string[];
-      /** All names in its text. */
-      readonly words: readonly string[];
-      /** Those of them in front of a parenthesis. */
-      readonly calls: readonly string[];
-      /** It leaves a cursor open, whose query runs as rows are fetched. */
-      readonly opensCursor: boolean;
-    }
-  | { readonly kind: 'unread'; readonly why: string };
+export type PlpgsqlReading = Read | { readonly kind: 'unread'; readonly why: string };
+
+interface Read {
+  readonly kind: 'read';
+  readonly statements: readonly string[];
+  /** All names in its text. */
+  readonly words: readonly string[];
+  /** Those of them in front of a parenthesis, or behind a dot. */
+  readonly calls: readonly string[];
+  /** All that may be operators in its text. */
+  readonly operators: readonly string[];
+  /** It leaves a cursor open, whose query runs as rows are fetched. */
+  readonly opensCursor: boolean;
+}
 
 /** What a function may be made of that runs no SQL but what is in its text, and ends no transaction. */
 const PARTS: ReadonlySet<string> = new Set(
@@ -105,15 +107,24 @@ function partedAssignment(text: string): string | null {
 }
 
 /** Null where a name is written in a way that hides it. */
-function namesIn(
-  body: string,
-): { readonly words: readonly string[]; readonly calls: readonly string[] } | null {
+function namesIn(body: string): Pick<Read, 'words' | 'calls' | 'operators'> | null {
   const words = new Set<string>();
   const calls = new Set<string>();
+  const operators = new Set<string>();
   let last: string | null = null;
+  let isBehindDot = false;
+  let symbols = '';
+  let symbolsEnd = -1;
   for (const { kind, start, end } of tokens(body)) {
     if (kind === 'comment') continue;
     const text = body.slice(start, end);
+    if (kind === 'symbol' && OPERATOR_SYMBOLS.includes(text)) {
+      if (symbolsEnd !== start) addOperators(symbols, operators);
+      symbols = symbolsEnd === start ? symbols + text : text;
+      // In an assignment the first belongs to the colon.
+      if (text === '=' && symbols === '=' && body[start - 1] === ':') symbols = '';
+      symbolsEnd = end;
+    }
     if (text === '(' && last !== null) calls.add(last);
     last = null;
     if (kind === 'quoted-name') {
@@ -121,6 +132,19 @@ function namesIn(
       last = text.slice(1, -1).replaceAll('""', '"');
     } else if (kind === 'word') last = text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
     if (last !== null) words.add(last);
+    if (last !== null && isBehindDot) calls.add(last);
+    isBehindDot = text === '.';
   }
-  return { words: [...words], calls: [...calls] };
+  addOperators(symbols, operators);
+  return { words: [...words], calls: [...calls], operators: [...operators] };
+}
+
+const OPERATOR_SYMBOLS = '+-*/<>=~!@#%^&|`?';
+
+/** Signs at the end of symbols that stand together may belong to what follows. */
+function addOperators(symbols: string, operators: Set<string>): void {
+  for (let name = symbols; name !== ''; name = name.slice(0, -1)) {
+    operators.add(name);
+    if (!/[+-]$/.test(name)) return;
+  }
 }

@@ -212,7 +212,9 @@ export function columnRef(walk: Walk, fields: Fields): void {
   const parts = list(fields['fields']);
   const names = parts.map((part) => (as(part, 'A_Star') === null ? (stringOf(part) ?? '') : '*'));
   const name = names.pop() ?? '';
-  for (const column of walk.scope.resolve(names, name)) walk.column(column.table, column.name);
+  const columns = walk.scope.resolve(names, name);
+  for (const column of columns) walk.column(column.table, column.name);
+  if (names.length > 0) walk.qualified(name, columns.length > 0);
 }
 
 export function joinExpr(walk: Walk, fields: Fields, name: NodeName): void {

@@ -270,6 +270,13 @@ export class Walk {
     this.#calls(`reads ${name} of a value, which may call a function of that name`);
   }
 
+  /** A column of something, which is a call where that has none of the name; `isTold` with the columns. */
+  qualified(name: string, isTold: boolean): void {
+    const risk = catalogFunction(name)?.risk ?? 'safe';
+    if (risk !== 'safe' && risk !== 'low' && !SAMPLINGS.has(name)) this.call([name]);
+    else if (!isTold && name !== '*') this.#calledAttributes.push(name);
+  }
+
   operator(parts: readonly string[]): void {
     const name = parts.at(-1) ?? '';
     const schema = parts.at(-2) ?? null;
@@ -335,6 +342,9 @@ export class Walk {
     });
   }
 }
+
+/** Functions that only TABLESAMPLE can call, whose names columns have. */
+const SAMPLINGS: ReadonlySet<string> = new Set(['bernoulli', 'system']);
 
 /** Unqualified names that begin with pg_ are pg_catalog's, which PostgreSQL keeps from others. */
 function isSystemRelation(relation: RelationName): boolean {

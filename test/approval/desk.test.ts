@@ -383,8 +383,15 @@ describe('a ticket', () => {
   });
 
   it('is seen by whoever decides, however many another role has', async () => {
+    // Of one millisecond, identifiers stand in any order.
+    const nextMs = async () => {
+      const since = Date.now();
+      while (Date.now() === since) await new Promise(setImmediate);
+    };
     for (let i = 0; i < 5; i++) await ask({ role: 'app', binding: { ...binding, key: `before ${i}` } });
+    await nextMs();
     const first = await idOf(ask({ role: 'ann', binding: { ...binding, key: 'ann' } }));
+    await nextMs();
     for (let i = 0; i < 5; i++) await ask({ role: 'agent', binding: { ...binding, key: `behind ${i}` } });
     const seen = async (limit: number) =>
       await desk.list({ state: 'pending', before: null, limit, spread: true });
@@ -413,6 +420,17 @@ describe('a ticket', () => {
     });
     expect(times).toBeGreaterThanOrEqual(LIMITS.approvalsAtOnce);
     await giveUp('other');
+  });
+
+  it('is compared with the rows that it is bound to, though they are replaced meanwhile', async () => {
+    const shown = [1, 2, 3].map((rows) => ({ rows, set: null }));
+    desk.takeRowsFrom(async () => shown.shift() ?? null);
+    const held = await hold(desk);
+    await desk.decide(held.id, 'approve', OPS);
+    const now = (rows: number) => wanted({ findRows: async () => ({ rows, set: null }) });
+    expect(await held.compare(now(1))).toEqual({ drift: [], rowsShown: { rows: 1, set: null } });
+    expect(await held.compare(now(1))).toMatchObject({ drift: [expect.any(String)], rowsShown: { rows: 2 } });
+    expect(shown).toHaveLength(1);
   });
 
   it('may change as many rows as those who approved were shown, or about as many', async () => {

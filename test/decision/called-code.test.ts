@@ -72,6 +72,8 @@ const HARMLESS: readonly string[] = [
   'select app.again(3)',
   'select app.any_of(1), app.any_of(null::text)',
   'select p.full_name, (p.home).city, (p).name from app.people p',
+  // A function of that name takes two.
+  'select app.total(1), p.wider from (select 1 as wider) p',
   'select app.sum_of(id) from app.people',
   'select app.sum_of(id) over (order by id) from app.people',
   'select 1 operator(app.<+>) 2',
@@ -143,6 +145,26 @@ const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] 
   [
     'is named in quotes in what a variable begins with',
     'create function app."X y"() returns int language sql as $$ select app.wipe() $$; create function app.x() returns int language plpgsql as $$ declare p app.positive := app."X y"(); begin return 1; end $$',
+    'select app.x()',
+  ],
+  [
+    'is an operator in what a variable begins with',
+    `create operator public.!!! (rightarg = oid, function = lo_unlink); create function app.x() returns int language plpgsql as $$ declare p app.positive := !!! 4321::oid; begin return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is an operator of what an extension has, in what a variable begins with',
+    `create domain app.name_like as text; create operator public.!!! (rightarg = text, function = dblink_exec); create function app.x() returns int language plpgsql as $$ declare p app.name_like :=!!!'delete from precious'::text; begin return 1; end $$`,
+    'select app.x()',
+  ],
+  [
+    'is an operator of a name that PostgreSQL has, of a function that it has',
+    'create operator public.@ (rightarg = oid, function = lo_unlink)',
+    'select app.total(1), @ 4321::oid',
+  ],
+  [
+    'is one of PostgreSQL, an attribute in what a variable begins with',
+    'create function app.x() returns int language plpgsql as $$ declare p app.positive := (4321::oid).lo_unlink; begin return 1; end $$',
     'select app.x()',
   ],
   [
@@ -261,6 +283,31 @@ const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] 
     'select app.total(1), p.x from app.people p',
   ],
   [
+    'is an attribute of a number',
+    'create function x(int) returns int language sql as $$ select app.wipe() $$',
+    'select (5).x',
+  ],
+  [
+    'is an attribute of an enumerated value',
+    `create type app.mood as enum ('good'); create function x(app.mood) returns int language sql as $$ select app.wipe() $$`,
+    `select ('good'::app.mood).x`,
+  ],
+  [
+    'is an attribute of an array',
+    'create function x(variadic int[]) returns int language sql as $$ select app.wipe() $$',
+    'select (array[1, 2]).x',
+  ],
+  [
+    'is an attribute of a range',
+    'create function x(int4range) returns int language sql as $$ select app.wipe() $$',
+    'select (int4range(1, 2)).x',
+  ],
+  [
+    'is a column of what is no row',
+    'create function x(int) returns int language sql as $$ select app.wipe() $$',
+    'select app.total(1), g.x from generate_series(1, 1) g',
+  ],
+  [
     'makes an aggregate',
     `create function app.step(int, int) returns int language sql as 'select app.wipe()'; create aggregate app.bad_sum(int) (sfunc = app.step, stype = int)`,
     'select app.bad_sum(id) from app.people',
@@ -314,6 +361,11 @@ const HARMFUL: readonly (readonly [what: string, setup: string, sql: string])[] 
     'runs text in an extension',
     '',
     `select * from crosstab('select app.wipe()::text, 1::text, 1::text') as c(a text, b text)`,
+  ],
+  [
+    'is told what to call, in an extension',
+    `create function app.calls_it(regprocedure) returns real language c stable as '$libdir/pg_trgm', 'show_limit'; alter extension pg_trgm add function app.calls_it(regprocedure)`,
+    `select app.calls_it('app.wipe()')`,
   ],
   [
     'removes large objects',
@@ -425,6 +477,14 @@ describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (ve
     const wipes = `create or replace function app.x() returns int language sql as 'select app.wipe()'`;
     const says = async (text: string) => why(await client.query(text));
     const refused = [expect.stringContaining(REFUSED)];
+
+    it('as a temporary function', async () => {
+      await client.query(`create function pg_temp.x() returns int language sql as 'select app.wipe()'`);
+      expect(await says('select pg_temp.x()')).toEqual(refused);
+      expect(await left(name)).toBe(10);
+      await client.query(`create or replace function pg_temp.x() returns int language sql as 'select 1'`);
+      expect(await says('select pg_temp.x()')).toEqual([]);
+    });
 
     it('in a transaction, and not where that has failed', async () => {
       await client.query('begin');

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { PreviewSink } from '../../src/preview/results.ts';
+import { Turns } from '../../src/preview/turns.ts';
+import type { PreviewServices } from '../../src/session/state.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { ScriptedSession, server } from './scripted-session.ts';
 
@@ -18,6 +21,31 @@ describe('a hold', () => {
     await s.settle();
     expect(s.forwarded()).toEqual(['Query UPDATE t', 'Query SELECT 2', 'Query SELECT 3']);
     expect(s.services.audit.begun.map((entry) => entry.approvalId)).toEqual([null, 'a_1', null, null]);
+  });
+
+  it('goes on once what its approvers were shown is kept', async () => {
+    const s = new ScriptedSession();
+    const kept = Promise.withResolvers<void>();
+    const asked: string[] = [];
+    const results: PreviewSink = {
+      begin: (id) => asked.push(`begin ${id}`),
+      offer: () => () => {},
+      finish: (id) => {
+        asked.push(`finish ${id}`);
+        return kept.promise;
+      },
+    };
+    const sources = null as unknown as PreviewServices['sources'];
+    s.services.previews = { sources, results, turns: new Turns(1, 1) };
+    expect(s.sends(fe.query('SELECT 1'), fe.query('UPDATE t'))).toEqual(['Query SELECT 1']);
+    await s.settle();
+    s.services.approvals.asked[0]!.settle({ kind: 'approved', by: 'ops', comment: null });
+    await s.settle();
+    expect(asked).toEqual(['begin a_1', 'finish a_1']);
+    expect(s.forwarded()).toEqual([]);
+    kept.resolve();
+    await s.settle();
+    expect(s.forwarded()).toEqual(['Query UPDATE t']);
   });
 
   it('that is denied refuses the statement alone', async () => {

@@ -39,7 +39,7 @@ export class StubServices implements SessionServices {
   readonly statementBytesMax: number;
   readonly catalog = null;
   readonly snapshots: SnapshotServices | null = null;
-  readonly previews: PreviewServices | null = null;
+  previews: PreviewServices | null = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
@@ -121,8 +121,7 @@ class StubApprovals implements ApprovalDesk {
       held: {
         id,
         outcome: promise,
-        driftOf: async () => [],
-        rowsShown: async () => null,
+        compare: async () => ({ drift: [], rowsShown: null }),
         end: (kind) => this.isDeciding || resolve({ kind }),
       },
     };

@@ -46,6 +46,17 @@ describe('code that a text names without calling it', () => {
     expect(functions.join()).toMatch(/type\((s\.)?dm\)/);
   });
 
+  test.each(['select g.lo_unlink from unnest($1) g', 'select t.lo_unlink from t'])(
+    '%s may call what is dangerous',
+    async (text) => {
+      expect(await read(text)).toMatchObject({
+        risk: 'forbidden',
+        functions: expect.arrayContaining(['lo_unlink']),
+      });
+      expect(await read('select t.system, t.name, t.length from t')).toMatchObject({ risk: 'safe' });
+    },
+  );
+
   test('a parameter of a type that PostgreSQL has not counts where it is executed', async () => {
     const { statements } = await cache.analyzeText('prepare p (dm) as select $1');
     expect(statements[0]?.session[0]).toMatchObject({ kind: 'prepare', effects: { risk: 'low' } });
