@@ -6,7 +6,6 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { KnownRows } from '../policy/row-set.ts';
 import type { ApprovalResolution, ControlStore } from '../store/control-store.ts';
-import { Admission } from './admission.ts';
 import type {
   Approval,
   ApprovalDesk,
@@ -17,6 +16,8 @@ import type {
   NewApproval,
 } from './approval.ts';
 import { type Decider, whyNotApprove } from './approver.ts';
+import { outcomeOf, shuttingDown } from './hold-outcome.ts';
+import { PendingApprovals } from './pending-approvals.ts';
 import { Precedents } from './precedents.ts';
 import type { RequestKeys } from './request-keys.ts';
 import { approvalOf, longText, newApproval, rowOf, storedApproval } from './stored-approval.ts';
@@ -48,16 +49,6 @@ export interface ApprovalDeskDeps {
   readonly paused?: () => string | null;
 }
 
-interface Pending {
-  readonly role: string;
-  readonly timer: NodeJS.Timeout;
-  /** Sessions that wait for it; none of a ticket that nobody asks for at the moment. */
-  readonly waiters: Set<(outcome: HoldOutcome) => void>;
-}
-
-/** What a timer can wait at most; a longer one would ring at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
-
 const STATE_OF_VERDICT = { approve: 'approved', deny: 'denied' } as const satisfies Record<
   Verdict,
   ApprovalState
@@ -72,9 +63,8 @@ const STATE_OF_VERDICT = { approve: 'approved', deny: 'denied' } as const satisf
 export class StoredApprovalDesk implements ApprovalDesk {
   readonly #deps: ApprovalDeskDeps;
   readonly #precedents: Precedents;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending: PendingApprovals;
   readonly #listeners = new Set<ApprovalListener>();
-  readonly #admission = new Admission();
   #base = '';
   #closed = false;
 
@@ -90,13 +80,14 @@ export class StoredApprovalDesk implements ApprovalDesk {
       beforeId: null,
       limit: LIMITS.approvalsPendingMax,
     });
-    for (const row of rows) desk.#expect(approvalOf(row));
+    for (const row of rows) desk.#pending.expect(approvalOf(row));
     return desk;
   }
 
   private constructor(deps: ApprovalDeskDeps) {
     this.#deps = deps;
     this.#precedents = new Precedents(deps.store);
+    this.#pending = new PendingApprovals(deps.metrics, (id) => void this.#end(id, 'timeout'));
   }
 
   get pending(): number {
@@ -130,7 +121,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
           kind: 'answered',
           id: precedent.approval.id,
           isNew: false,
-          outcome: this.#outcomeOf(precedent.approval),
+          outcome: outcomeOf(precedent.approval),
         };
       case 'pending':
         return this.#answered(precedent.approval, wanted);
@@ -233,7 +224,7 @@ export class StoredApprovalDesk implements ApprovalDesk {
     try {
       await this.#deps.store.detachApprovals(nowMs());
     } finally {
-      for (const id of [...this.#pending.keys()]) this.#drop(id, { kind: 'failed', error: shuttingDown() });
+      for (const id of this.#pending.ids()) this.#pending.drop(id, { kind: 'failed', error: shuttingDown() });
     }
   }
 
@@ -251,30 +242,29 @@ export class StoredApprovalDesk implements ApprovalDesk {
   }
 
   async #ask(approval: Approval, wanted: NewApproval): Promise<Asked> {
-    const row = await this.#admission.whileAsking(approval.role, nowMs(), () =>
+    const row = await this.#pending.whileAsking(approval.role, () =>
       this.#deps.store.insertApproval(rowOf(approval, wanted.grantMs), longText(wanted.statement)),
     );
     // Somebody else may have asked for the same at the same moment.
     if (row.id !== approval.id) return this.#answered(approvalOf(row), wanted);
-    const pending = this.#expect(approval);
+    this.#pending.expect(approval);
     this.#tell((listener) => listener.requested?.(approval));
     const asked: Asked =
       wanted.mode === 'ticket'
         ? this.#ticket(approval, true)
-        : { kind: 'waits', id: approval.id, isNew: true, held: this.#wait(approval, pending) };
-    if (this.#closed) this.#drop(approval.id, { kind: 'failed', error: shuttingDown() });
+        : { kind: 'waits', id: approval.id, isNew: true, held: this.#wait(approval) };
+    if (this.#closed) this.#pending.drop(approval.id, { kind: 'failed', error: shuttingDown() });
     return asked;
   }
 
   /** For one that was asked for before, and of which nothing has been decided. */
   #answered(approval: Approval, wanted: NewApproval): Asked {
     if (wanted.mode === 'ticket') return this.#ticket(approval, false);
-    const pending = this.#pending.get(approval.id) ?? this.#expect(approval);
     return {
       kind: 'waits',
       id: approval.id,
       isNew: false,
-      held: this.#waitToo(approval, pending, wanted.sessionId),
+      held: this.#waitToo(approval, wanted.sessionId),
     };
   }
 
@@ -288,31 +278,18 @@ export class StoredApprovalDesk implements ApprovalDesk {
     };
   }
 
-  /** Counts it as pending until it is resolved, which it is when its time is over. */
-  #expect({ id, role, expiresAtMs }: Approval): Pending {
-    const leftMs = Math.min(Math.max(expiresAtMs - nowMs(), 0), TIMER_MS_MAX);
-    const timer = setTimeout(() => void this.#end(id, 'timeout'), leftMs).unref();
-    const pending: Pending = { role, timer, waiters: new Set() };
-    this.#pending.set(id, pending);
-    this.#admission.add(role);
-    this.#deps.metrics.statementsHeld = this.#pending.size;
-    return pending;
-  }
-
   /** The session that has asked for it: when it gives up, nobody is asked any more. */
-  #wait(approval: Approval, { waiters }: Pending): HeldStatement {
+  #wait(approval: Approval): HeldStatement {
     const { id } = approval;
-    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
-    waiters.add(resolve);
+    const { outcome } = this.#pending.join(approval);
     const end = (how: 'canceled' | 'disconnected') => void this.#end(id, how);
-    return { id, outcome: promise, ...this.#comparing(approval), end };
+    return { id, outcome, ...this.#comparing(approval), end };
   }
 
   /** One that waits for a ticket, as others may do: the first to use it runs its statement, and the others ask anew. */
-  #waitToo(approval: Approval, { waiters }: Pending, sessionId: string): HeldStatement {
+  #waitToo(approval: Approval, sessionId: string): HeldStatement {
     const { id } = approval;
-    const { promise, resolve } = Promise.withResolvers<HoldOutcome>();
-    waiters.add(resolve);
+    const { outcome: resolved, leave } = this.#pending.join(approval);
     const use = async (outcome: HoldOutcome): Promise<HoldOutcome | null> => {
       if (outcome.kind !== 'approved') return outcome;
       try {
@@ -321,10 +298,8 @@ export class StoredApprovalDesk implements ApprovalDesk {
         return { kind: 'failed', error: cause as Error };
       }
     };
-    const end = (kind: 'canceled' | 'disconnected') => {
-      if (waiters.delete(resolve)) resolve({ kind });
-    };
-    return { id, outcome: promise.then(use), ...this.#comparing(approval), end };
+    const end = (kind: 'canceled' | 'disconnected') => leave({ kind });
+    return { id, outcome: resolved.then(use), ...this.#comparing(approval), end };
   }
 
   #comparing(approval: Approval): Pick<HeldStatement, 'compare'> {
@@ -342,49 +317,15 @@ export class StoredApprovalDesk implements ApprovalDesk {
     } catch (cause) {
       this.#deps.log.error({ error: cause, approval: id }, 'the end of a hold could not be recorded');
       const error = new HoldfastError('STORE_FAILED', 'the end of a hold could not be recorded', { cause });
-      this.#drop(id, { kind: 'failed', error });
+      this.#pending.drop(id, { kind: 'failed', error });
     }
   }
 
   #settle(approval: Approval): void {
-    if (!this.#drop(approval.id, this.#outcomeOf(approval))) return;
+    if (!this.#pending.drop(approval.id, outcomeOf(approval))) return;
     const { approvals } = this.#deps.metrics;
     approvals.add(approvals.cellOf(approval.state));
     this.#tell((listener) => listener.resolved?.(approval));
-  }
-
-  /** Nobody waits any longer. True for the first call. */
-  #drop(id: string, outcome: HoldOutcome): boolean {
-    const pending = this.#pending.get(id);
-    if (pending === undefined) return false;
-    this.#pending.delete(id);
-    this.#admission.remove(pending.role);
-    this.#deps.metrics.statementsHeld = this.#pending.size;
-    clearTimeout(pending.timer);
-    for (const settle of pending.waiters) settle(outcome);
-    return true;
-  }
-
-  #outcomeOf(approval: Approval): HoldOutcome {
-    const by = approval.resolvedBy ?? 'unknown';
-    switch (approval.state) {
-      case 'approved':
-        return { kind: 'approved', by, comment: approval.comment };
-      case 'denied':
-        return { kind: 'denied', by, comment: approval.comment };
-      case 'timeout':
-      case 'canceled':
-      case 'disconnected':
-        return { kind: approval.state };
-      case 'superseded':
-        return { kind: 'canceled' };
-      case 'abandoned':
-        return { kind: 'failed', error: shuttingDown() };
-      case 'pending':
-        return { kind: 'failed', error: new HoldfastError('INTERNAL', 'a resolved approval is pending') };
-      default:
-        return unreachable(approval.state);
-    }
   }
 
   #tell(about: (listener: ApprovalListener) => void): void {
@@ -417,8 +358,4 @@ function otherPreview(): HoldfastError {
 
 function notFound(id: string): HoldfastError {
   return new HoldfastError('NOT_FOUND', `there is no approval ${id}`);
-}
-
-function shuttingDown(): HoldfastError {
-  return new HoldfastError('SHUTTING_DOWN', 'the gateway is shutting down');
 }

@@ -126,13 +126,14 @@ export class CalledCode {
     if (calls === null) return 'its text tells that it changes something';
     if (state.settings.knownPath === null) await askSettings(state, connection);
     const { generation } = shared;
+    const { moment } = this.known;
     const verdict = await judgeCalledCode(connection, state.services.analyzer, {
       statements: calls.statements,
       facts: state.textFacts,
       alone: calls.statements.length === 1,
       inTransaction: state.transactionStatus !== 'I' || state.replies.segmentOpen,
     });
-    if (generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]));
+    if (generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]), moment);
     if (verdict.kind === 'harmful') return `it may change tables: ${verdict.reason}`;
     return changesNothing(calls, verdict) ? null : 'what it calls may be replaced before it runs';
   }
@@ -163,11 +164,29 @@ export class CalledCode {
     this.known.discarded();
   }
 
-  /** What was replaced is so for other sessions from its commit on. */
-  ready(status: 'I' | 'T' | 'E'): void {
-    if (!this.known.ready(status) || !this.hasChangedCode) return;
-    this.hasChangedCode = false;
-    this.shared.forget();
+  /** What this session has made or run since nothing was under way may be taken back. */
+  get mayBeTakenBack(): boolean {
+    return this.known.mayBeTakenBack;
+  }
+
+  transactionEnds(): void {
+    this.known.transactionEnds();
+  }
+
+  segmentEnds(isInBlock: boolean): void {
+    this.known.segmentEnds(isInBlock);
+  }
+
+  /** What was replaced is so for other sessions from its commit on, behind which more may be under way. */
+  ready(status: 'I' | 'T' | 'E', isLast: boolean): void {
+    const { hasChangedCode } = this;
+    if (hasChangedCode && (status === 'I' || this.known.mayHaveEnded)) this.shared.forget();
+    if (isLast && this.known.ready(status)) this.hasChangedCode = false;
+  }
+
+  /** The server is gone. What it has not answered it may have committed, or may yet. */
+  ended(): void {
+    if (this.hasChangedCode) this.shared.forget(this.state.replies.length > 0 ? LIMITS.calledCodeMs : 0);
   }
 }
 

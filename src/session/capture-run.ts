@@ -303,6 +303,21 @@ export function canceled(decision: Capturing): CaptureOutcome {
   return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
 }
 
+export function unlessGivenUp(outcome: CaptureOutcome, decision: Capturing, gaveUp: boolean): CaptureOutcome {
+  // What has been done already stays so.
+  if (!gaveUp || outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
+  if (outcome.kind === 'taken') outcome.gate.discarded();
+  return canceled(decision);
+}
+
+export const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
+
+/** What is to be done about it is known only to the server, so that nobody is asked. */
+export function refusedInDoubt(decision: Capturing): CaptureOutcome {
+  if (decision.snapshot === 'best_effort') return { kind: 'without', why: COPY_IN_DOUBT };
+  return { kind: 'refused', error: noPlanError(decision, COPY_IN_DOUBT) };
+}
+
 export function factsOf(
   id: string,
   createdAtMs: number,

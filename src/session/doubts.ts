@@ -182,7 +182,9 @@ export class Doubts {
     const { settings, written } = this.state;
     if (settings.knownPath === null) await askSettings(this.state, connection);
     const unknown = settings.facts.catalogFirst ? written.unknown(analysis, nowMs()) : [];
-    if (unknown.length > 0) written.learn(await readTableCode(connection, unknown));
+    if (unknown.length === 0) return;
+    const { moment } = written;
+    written.learn(await readTableCode(connection, unknown), moment);
   }
 }
 

@@ -213,7 +213,7 @@ export class ExtendedMessages {
     portals.ask(name, portal);
     if (portal.analysis.touchesSession && plansUnseenCode(portal)) {
       const known = this.state.called.knownOf(portal.analysis, nowMs());
-      if (known !== 'leaves settings') this.state.codeRuns();
+      if (known !== 'leaves settings') this.state.codeRuns('names', known === null);
     }
     this.approved.bound(portal);
     this.state.bound = null;

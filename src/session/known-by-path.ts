@@ -12,14 +12,21 @@ export class SharedByPath<T> {
   readonly entriesMax: number;
   /** Moves on when all that sessions know of it is to be forgotten. */
   generation = 0;
+  /** Until then nothing is kept, because what is learnt may be changed by what nobody will be told of. */
+  private unsettledUntilMs = 0;
 
   constructor(entriesMax: number) {
     this.entriesMax = entriesMax;
   }
 
-  forget(): void {
+  forget(unsettledMs = 0): void {
     this.generation++;
     this.known.clear();
+    if (unsettledMs > 0) this.unsettledUntilMs = nowMs() + unsettledMs;
+  }
+
+  keeps(now: number): boolean {
+    return now >= this.unsettledUntilMs;
   }
 }
 
@@ -40,7 +47,11 @@ export class KnownByPath<T> {
   /** The session has made tables or changed its role, so that names may mean something else in it than in others. */
   private isApart = false;
   /** What it made them in may be taken back. */
-  private mayBeTakenBack = false;
+  mayBeTakenBack = false;
+  /** What may end a transaction, or take a part of it back, was sent since nothing was under way. */
+  mayHaveEnded = false;
+  /** Moves on whenever what was asked for may not be so any more. */
+  moment = 0;
   private changes = 0;
   /** What `changes` was when the last DISCARD ALL was sent. */
   private discardedAt = -1;
@@ -51,12 +62,14 @@ export class KnownByPath<T> {
     this.lastsMs = lastsMs;
   }
 
-  learn(found: ReadonlyMap<string, T>): void {
+  /** `moment` is that at which it was asked for. */
+  learn(found: ReadonlyMap<string, T>, moment: number): void {
     const { knownPath } = this.state.settings;
-    if (knownPath === null) return;
-    this.under(knownPath);
     const { shared } = this;
-    const untilMs = nowMs() + this.lastsMs;
+    const now = nowMs();
+    if (knownPath === null || moment !== this.moment || !shared.keeps(now)) return;
+    this.under(knownPath);
+    const untilMs = now + this.lastsMs;
     for (const [name, value] of found) {
       // A session may ask about more than all of them together remember.
       if (this.own.size >= shared.entriesMax) this.own.clear();
@@ -73,6 +86,24 @@ export class KnownByPath<T> {
     this.isApart = true;
     this.mayBeTakenBack = true;
     this.changes++;
+    this.moment++;
+  }
+
+  /** What ends a transaction, or takes a part of it back, is sent: names may mean what they meant before. */
+  transactionEnds(): void {
+    this.mayHaveEnded = true;
+    this.takesBack();
+  }
+
+  /** What ends a segment is sent, which ends its transaction unless that is a block. */
+  segmentEnds(isInBlock: boolean): void {
+    if (!isInBlock || this.mayHaveEnded) this.takesBack();
+  }
+
+  private takesBack(): void {
+    if (!this.mayBeTakenBack) return;
+    this.own.clear();
+    this.moment++;
   }
 
   discards(): void {
@@ -85,6 +116,7 @@ export class KnownByPath<T> {
 
   /** Whether something that may be taken back is settled by that. */
   ready(status: 'I' | 'T' | 'E'): boolean {
+    this.mayHaveEnded = false;
     if (status !== 'I' || !this.mayBeTakenBack) return false;
     this.own.clear();
     this.mayBeTakenBack = false;

@@ -20,6 +20,9 @@ import type { SessionState } from './state.ts';
 /** What takes nothing of a transaction back. */
 const OPENS: ReadonlySet<TransactionVerb> = new Set(['begin', 'savepoint', 'release']);
 
+/** What runs code of statements that were sent before. */
+const RUNS_LATER: ReadonlySet<string> = new Set(['set constraints', 'fetch', 'move']);
+
 /** Settings that change whose rights count, and which schema is the user's own. RESET ALL leaves them alone. */
 const ROLES = new Set(['role', 'session_authorization']);
 
@@ -140,10 +143,29 @@ export function statementsSent(
   source: string | null,
   now: number,
 ): void {
+  followTransaction(state, analysis);
   if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched)
     applySessionEffects(state, analysis, reply, source, now);
   const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
+}
+
+/** Forgets what is known of functions and of tables where a transaction may give them back, or bring others. */
+function followTransaction(state: SessionState, { statements }: Analysis): void {
+  const { called, written } = state;
+  for (let i = 0; i < statements.length; i++) {
+    const { session, operations } = statements[i]!;
+    if (called.mayBeTakenBack && operations.some((each) => RUNS_LATER.has(each))) called.codeRuns();
+    for (let j = 0; j < session.length; j++) {
+      const effect = session[j]!;
+      if (effect.kind !== 'transaction' || OPENS.has(effect.verb)) continue;
+      called.transactionEnds();
+      written.transactionEnds();
+      if (effect.verb !== 'commit-prepared') continue;
+      called.codeRuns();
+      written.changed();
+    }
+  }
 }
 
 /**
@@ -237,8 +259,7 @@ function apply(
       return null;
     case 'opaque-code':
       if (known === 'leaves settings') return null;
-      if (known === null) state.called.codeRuns();
-      state.codeRuns();
+      state.codeRuns('names', known === null);
       return null;
     case 'execute':
     case 'declare-cursor':

@@ -163,6 +163,7 @@ export class Session {
   private upstreamClosed(error: Error | null): void {
     if (!this.upstreamOpen) return;
     this.upstreamOpen = false;
+    this.state.called.ended();
     if (error instanceof LinkFault) this.fail(error);
     this.frontend.cutOff();
     this.frontendMessages.giveUp('disconnected');

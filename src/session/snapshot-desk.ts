@@ -1,42 +1,35 @@
 import type { AuditEntry } from '../audit/event.ts';
-import { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
-import { plainQuery } from '../snapshot/capture.ts';
-import { asKept, foreseePlan } from '../snapshot/foresee.ts';
-import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import type { CapturePlan, PlanRequest } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
-import type { WriteSlice } from '../sql/slice.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
 import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute, watchQuery } from './approved-run.ts';
-import { lockTarget } from './begun-capture.ts';
-import { parametersOf } from './bound-parameters.ts';
+import { planBind } from './bind-plan.ts';
 import { runsCalledCode, unlessHarmless } from './called-code-run.ts';
-import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
+  COPY_IN_DOUBT,
   canceled,
-  captureRead,
   captureRows,
   errorOf,
   failure,
   isLeftOut,
+  refusedInDoubt,
+  unlessGivenUp,
   withoutPlan,
 } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
-import { planRequest } from './prepared-text.ts';
+import { captureQuery } from './query-run.ts';
 import { noPlanError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Sent } from './sent.ts';
-import { captureSeveral } from './split-run.ts';
-import { mayRollBack } from './split-text.ts';
 import type { SessionState } from './state.ts';
-import { isReadAlike, NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
 
@@ -139,7 +132,7 @@ export class SnapshotDesk {
 
   /** For a Query of that text. */
   async capture(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<Captured> {
-    const outcome = await this.patiently(() => this.captureQuery(text, entry, decision));
+    const outcome = await this.patiently(() => this.inQuery(text, entry, decision));
     const watches = isLeftOut(outcome) && isWatched(decision, entry.analysis);
     return watches ? await watchQuery(this.state, this.hidden, text, entry) : { entry, ...outcome };
   }
@@ -157,7 +150,7 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    const concluded = await this.concluded(this.unlessGivenUp(outcome, bound.decision), entry);
+    const concluded = await this.concluded(unlessGivenUp(outcome, bound.decision, this.gaveUp), entry);
     const watches = isLeftOut(concluded) && isWatched(bound.decision, entry.analysis);
     return watches ? await watchExecute(this.state, this.hidden, entry) : { entry, ...concluded };
   }
@@ -177,7 +170,7 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    return { entry, ...(await this.concluded(this.unlessGivenUp(outcome, decision), entry)) };
+    return { entry, ...(await this.concluded(unlessGivenUp(outcome, decision, this.gaveUp), entry)) };
   }
 
   /** For an Execute that drops something, before the client's Sync behind it is sent. */
@@ -207,7 +200,7 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    return { entry, ...this.unlessGivenUp(outcome, decision) };
+    return { entry, ...unlessGivenUp(outcome, decision, this.gaveUp) };
   }
 
   /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */
@@ -219,7 +212,7 @@ export class SnapshotDesk {
         await untilSegmentFits(this.state);
         if (this.state.copyingIn) return { kind: 'discarded' };
         if (!segmentFits(this.state)) return refusedInDoubt(decision);
-        const planned = await this.planBind(request);
+        const planned = await planBind(this.state, this.hidden, request);
         if (planned !== null && 'kind' in planned) return planned;
         bound = planned;
         return null;
@@ -254,76 +247,14 @@ export class SnapshotDesk {
     }
   }
 
-  private unlessGivenUp(outcome: CaptureOutcome, decision: Capturing): CaptureOutcome {
-    // What has been done already stays so.
-    if (!this.gaveUp || outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
-    if (outcome.kind === 'taken') outcome.gate.discarded();
-    return canceled(decision);
-  }
-
-  private async captureQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
+  private async inQuery(text: Buffer, entry: AuditEntry, decision: Capturing): Promise<CaptureOutcome> {
     const { state, hidden } = this;
     const services = state.services.snapshots!;
-    if (state.inImplicitBlock) return withoutPlan(decision, 'it follows an Execute that no Sync has ended');
-    // What is owed to the messages of an open segment may not come before its Sync.
-    if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-    while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
-    // The server takes it for a part of the COPY, and breaks off.
-    if (state.copyingIn) return { kind: 'discarded' };
-    if (!state.owesNothing()) return refusedInDoubt(decision);
-    const { analysis } = entry;
-    // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
-    if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
-      return { kind: 'without', why: 'its transaction had failed' };
-    const common = { state, services, hidden, text, entry, decision, gaveUp: () => this.gaveUp };
-    if (analysis.status === 'parsed' && analysis.statements.length > 1) {
-      const committing = () => {
-        this.preparing = false;
-      };
-      return await captureSeveral({ ...common, committing });
-    }
-    if (isDrop(analysis)) return await dropInstead({ ...common, analysis });
-    if (state.called.isToAsk(analysis)) return await this.inQuery(analysis, decision);
-    const problem = problemOfOne(state, analysis);
-    const utf8 = utf8Of(state, text);
-    const reason = problem ?? (utf8 === null ? NOT_ASCII : null);
-    const slice: WriteSlice = reason === null ? await services.slice(utf8!) : { kind: 'inexact', reason };
-    if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
-    const connection = hidden.ending('sync');
-    const opened = state.transactionStatus === 'I';
-    const way = opened ? 'own' : 'block';
-    const request = planRequest(state, slice);
-    // What is asked next is sent along with it.
-    const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
-    begun.catch(() => {});
-    let outcome: CaptureOutcome;
-    try {
-      const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
-      const run = { ...common, connection, request, analysis, way, part: null, readAhead } as const;
-      outcome = await captureRead(hidden, text, () => captureRows(run, null));
-      await begun.catch((error: unknown) => {
-        // It has run what follows each by itself, such as where a cancel has met the BEGIN.
-        if (outcome.kind === 'taken') outcome.gate.discarded();
-        throw error;
-      });
-    } catch (error) {
-      outcome = failure(error, decision, analysis);
-      // What the client does not read back would go all the same.
-      if (opened && error instanceof HiddenQueryError && error.sqlstate === UNTRANSLATABLE)
-        outcome = withoutPlan(decision, 'a text in its rows cannot be said in the encoding of the client');
-    }
-    outcome = this.unlessGivenUp(outcome, decision);
-    if (opened && outcome.kind !== 'taken')
-      await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
-    return outcome;
-  }
-
-  private async inQuery(analysis: Analysis, decision: Capturing): Promise<CaptureOutcome> {
-    try {
-      return await runsCalledCode(this.state, this.hidden.ending('sync'), analysis, decision);
-    } catch (error) {
-      return failure(error, decision, analysis);
-    }
+    const gaveUp = () => this.gaveUp;
+    const committing = () => {
+      this.preparing = false;
+    };
+    return await captureQuery({ state, services, hidden, text, entry, decision, gaveUp, committing });
   }
 
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
@@ -344,48 +275,6 @@ export class SnapshotDesk {
       gaveUp: () => this.gaveUp,
     } as const;
     return await captureRows(run, bound.plan);
-  }
-
-  private bindDrop({ name, portal, decision, statement, sent }: BindToPlan): BoundDrop | CaptureOutcome {
-    const problem = problemOfBoundDrop(portal.statement, portal.analysis);
-    if (problem !== null) return withoutPlan(decision, problem);
-    const text = Buffer.from(portal.statement.text!, 'utf8');
-    if (!isReadAlike(this.state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
-    return { drop: true, sent, name, portal, decision, text, statement };
-  }
-
-  private async planBind(request: BindToPlan): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
-    const { state, hidden } = this;
-    const { name, portal, decision, bind, sent } = request;
-    if (isDrop(portal.analysis)) return this.bindDrop(request);
-    const services = state.services.snapshots!;
-    const { text: sql } = portal.statement;
-    if (state.called.isToAsk(portal.analysis))
-      return await runsCalledCode(state, hidden.ending('flush'), portal.analysis, decision);
-    const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);
-    if (problem !== null || sql === null) return withoutPlan(decision, problem!);
-    const text = Buffer.from(sql, 'utf8');
-    if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
-    const slice = await services.slice(text);
-    if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
-    const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
-    describing.catch(() => {});
-    const asked = planRequest(state, slice);
-    const foreseen = foreseePlan(services.catalog, asked);
-    const locking = lockTarget(hidden, slice, foreseen);
-    locking.catch(() => {});
-    const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
-    planning.catch(() => {});
-    const isLocked = await locking;
-    const types = await describing;
-    const planned = asKept(await planning, isLocked ? foreseen : null);
-    if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
-    if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
-    const parameters = parametersOf(bind, types);
-    if (parameters === null) return null;
-    // Those of an EXECUTE stand in its text.
-    const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
-    return { name, portal, decision, text, request: { ...asked, parameters }, plan, sent };
   }
 
   /**
@@ -410,20 +299,4 @@ export class SnapshotDesk {
   }
 }
 
-/** What is to be done about it is known only to the server, so that nobody is asked. */
-function refusedInDoubt(decision: Capturing): CaptureOutcome {
-  if (decision.snapshot === 'best_effort') return { kind: 'without', why: COPY_IN_DOUBT };
-  return { kind: 'refused', error: noPlanError(decision, COPY_IN_DOUBT) };
-}
-
-const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';
-
-/** Of these the server looks up the target as it reads them, and locks it. */
-const READ_WITH_ITS_TARGET = /^\s*(?:update|delete)\s/i;
-
-/** SQLSTATE of a character that an encoding does not have. */
-const UNTRANSLATABLE = '22P05';
-
 const FLUSH = encodeFlush();
-
-const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);

@@ -254,9 +254,10 @@ export class SessionState {
     if (this.literalsTouched) this.literalsEpoch++;
   }
 
-  /** Code that the gateway has not read is sent; it may not be known to touch names. */
-  codeRuns(code: 'settings' | 'names' = 'names'): void {
+  /** Code that the gateway has not read is sent; it may not be known to touch names, or to leave functions alone. */
+  codeRuns(code: 'settings' | 'names' = 'names', mayReplace = true): void {
     this.epoch++;
+    if (mayReplace) this.called.codeRuns();
     this.literalsChange();
     if (code === 'names') {
       this.codeEpoch = this.epoch;
@@ -288,6 +289,9 @@ export class SessionState {
 
   /** A Sync, Query or FunctionCall is sent. */
   closeSegment(): void {
+    const { isInBlock } = this;
+    this.written.segmentEnds(isInBlock);
+    this.called.segmentEnds(isInBlock);
     if (this.executedIn === this.segment) this.inImplicitBlock = true;
     if (this.transactionStatus !== 'T') this.settings.transactionEnds();
     this.segment++;
@@ -297,10 +301,10 @@ export class SessionState {
 
   /** The server has told the transaction status, to a message behind which nothing `isLast` is under way. */
   statusTold(isLast: boolean): void {
+    this.called.ready(this.transactionStatus, isLast);
     if (!isLast) return;
     this.endsBlock = false;
     this.written.ready(this.transactionStatus);
-    this.called.ready(this.transactionStatus);
     if (this.transactionStatus !== 'I') return;
     this.inImplicitBlock = false;
     if (!this.literalsTouched) return;

@@ -78,8 +78,23 @@ export class WrittenTables {
     return worst;
   }
 
-  learn(found: ReadonlyMap<string, TableCode>): void {
-    this.known.learn(found);
+  /** It is asked now. */
+  get moment(): number {
+    return this.known.moment;
+  }
+
+  /** `moment` is that at which it was asked. */
+  learn(found: ReadonlyMap<string, TableCode>, moment: number): void {
+    this.known.learn(found, moment);
+  }
+
+  /** What ends a transaction, or takes a part of it back, is sent: dropped triggers may be there again. */
+  transactionEnds(): void {
+    this.known.transactionEnds();
+  }
+
+  segmentEnds(isInBlock: boolean): void {
+    this.known.segmentEnds(isInBlock);
   }
 
   /** A statement is sent with which names may mean other tables, or tables have other triggers. */

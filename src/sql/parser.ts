@@ -134,12 +134,18 @@ async function compile(): Promise<WebAssembly.Module> {
   return await WebAssembly.compile(await readFile(path));
 }
 
-/** The result structure is three pointers (tree, stderr, error); the error is three texts and two numbers. */
-function parseWith(module: PgQueryModule, utf8: Uint8Array): ParseOutcome {
+/** Ends in a zero byte; to be freed by who has it. */
+function textInMemory(module: PgQueryModule, utf8: Uint8Array): number {
   const text = module._malloc(utf8.length + 1);
   assert(text !== 0, 'the parser has memory for the text');
   module.HEAPU8.set(utf8, text);
   module.HEAPU8[text + utf8.length] = 0;
+  return text;
+}
+
+/** The result structure is three pointers (tree, stderr, error); the error is three texts and two numbers. */
+function parseWith(module: PgQueryModule, utf8: Uint8Array): ParseOutcome {
+  const text = textInMemory(module, utf8);
   const result = module._wasm_parse_query_raw(text);
   assert(result !== 0, 'the parser has memory for the result');
   const tree = word(module, result);
@@ -151,10 +157,7 @@ function parseWith(module: PgQueryModule, utf8: Uint8Array): ParseOutcome {
 }
 
 function sayPlpgsql(module: PgQueryModule, utf8: Uint8Array): string {
-  const text = module._malloc(utf8.length + 1);
-  assert(text !== 0, 'the parser has memory for the text');
-  module.HEAPU8.set(utf8, text);
-  module.HEAPU8[text + utf8.length] = 0;
+  const text = textInMemory(module, utf8);
   const result = module._wasm_parse_plpgsql(text);
   assert(result !== 0, 'the parser has memory for the result');
   const said = module.UTF8ToString(result);

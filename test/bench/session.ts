@@ -170,7 +170,7 @@ function openSession(index: number): Streams {
   const state = new SessionState(services, sink(), sink(), identity, facts, parameters, startup);
   const frontend = new FrontendStream(state, new FrontendMessages(state));
   const backend = new BackendStream(state, new BackendMessages(state));
-  state.written.learn(new Map(TABLES.map((name) => [name, 'none'])));
+  state.written.learn(new Map(TABLES.map((name) => [name, 'none'])), state.written.moment);
   for (const [workload, statements] of Object.entries(WORKLOADS)) {
     for (const [i, { text }] of statements.entries()) {
       const prepare = Buffer.concat([fe.parse(`${workload}_${i}`, parameterized(text).text), fe.sync()]);

@@ -41,8 +41,9 @@ export class DecisionFixture {
     policy: string,
     environment: Record<string, string> | ((postgres: TestPostgres) => Record<string, string>) = {},
     version: 15 | 18 = 18,
+    settings: Record<string, string> = {},
   ): Promise<DecisionFixture> {
-    const postgres = await startPostgres({ version });
+    const postgres = await startPostgres({ version, settings });
     try {
       await postgres.sql(TABLES_SQL);
       return new DecisionFixture(

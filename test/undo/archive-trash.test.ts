@@ -7,7 +7,7 @@ import { openBlobStore } from '../../src/blobs/open.ts';
 import { archiveFolder } from '../../src/snapshot/archive.ts';
 import { manifestKey, readManifest } from '../../src/snapshot/manifest.ts';
 import { SealingStore } from '../../src/snapshot/sealing-store.ts';
-import { findSnapshot, inTrashKey } from '../../src/snapshot/snapshots.ts';
+import { findSnapshot, inTrashKey, markInTrash } from '../../src/snapshot/snapshots.ts';
 import { TrashSweeper } from '../../src/trash-sweeper.ts';
 import { archiveDropped } from '../../src/undo/archive-trash.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
@@ -189,6 +189,8 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
       /not in its snapshot[\s\S]*until they are purged/,
     );
     expect((await cli('trash', 'purge', cut, '--dry-run')).out).toMatch(/1 object would be dropped/);
+    expect((await cli('trash', 'list')).out).toContain('nothing in the trash');
+    await markInTrash(files, folder);
     expect((await cli('trash', 'list')).out).toContain(id);
     expect(await sweep(null)).toEqual([expect.stringMatching(/was archived/)]);
     expect((await cli('undo', id, '--into', 'app.x', '--yes')).err).toContain('no rows of tables');

@@ -274,14 +274,7 @@ function breakGlassRoute(app: AdminApp, approvals: AdminDeps['approvals']): void
         body: z.strictObject({
           reason: z.string().trim().min(1).max(2000).describe('Kept, and logged.'),
         }),
-        response: {
-          200: approvalSchema,
-          ...tokenProblems,
-          404: problemSchema,
-          409: problemSchema,
-          415: problemSchema,
-          503: problemSchema,
-        },
+        response: DECIDED,
       },
     },
     async ({ params, body, principal, ip }) => {

@@ -1,0 +1,96 @@
+import { HiddenQueryError } from '../catalog/connection.ts';
+import { plainQuery } from '../snapshot/capture.ts';
+import type { WriteSlice } from '../sql/slice.ts';
+import { runsCalledCode } from './called-code-run.ts';
+import { isDrop, problemOfOne } from './capturable.ts';
+import {
+  type CaptureOutcome,
+  type CaptureRun,
+  captureRead,
+  captureRows,
+  failure,
+  refusedInDoubt,
+  unlessGivenUp,
+  withoutPlan,
+} from './capture-run.ts';
+import { dropInstead } from './drop-run.ts';
+import { planRequest } from './prepared-text.ts';
+import { mayOweNothing } from './segment-fits.ts';
+import { captureSeveral } from './split-run.ts';
+import { mayRollBack } from './split-text.ts';
+import { NOT_ASCII, utf8Of } from './text-encoding.ts';
+
+/** A Query whose rows are to be captured. */
+export interface QueryRun
+  extends Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'> {
+  /** It can no longer be given up. */
+  readonly committing: () => void;
+}
+
+/** Waits until the Query can be sent, and captures each of its statements in its own way. */
+export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
+  const { state, hidden, entry, decision } = run;
+  if (state.inImplicitBlock) return withoutPlan(decision, 'it follows an Execute that no Sync has ended');
+  // What is owed to the messages of an open segment may not come before its Sync.
+  if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
+  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+  // The server takes it for a part of the COPY, and breaks off.
+  if (state.copyingIn) return { kind: 'discarded' };
+  if (!state.owesNothing()) return refusedInDoubt(decision);
+  const { analysis } = entry;
+  // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
+  if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
+    return { kind: 'without', why: 'its transaction had failed' };
+  if (analysis.status === 'parsed' && analysis.statements.length > 1) return await captureSeveral(run);
+  if (isDrop(analysis)) return await dropInstead({ ...run, analysis });
+  if (!state.called.isToAsk(analysis)) return await captureOne(run);
+  try {
+    return await runsCalledCode(state, hidden.ending('sync'), analysis, decision);
+  } catch (error) {
+    return failure(error, decision, analysis);
+  }
+}
+
+/** Of one statement, in the transaction that the client has open or in one of the gateway's own. */
+async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
+  const { state, services, hidden, text, entry, decision } = query;
+  const { analysis } = entry;
+  const problem = problemOfOne(state, analysis);
+  const utf8 = utf8Of(state, text);
+  const reason = problem ?? (utf8 === null ? NOT_ASCII : null);
+  const slice: WriteSlice = reason === null ? await services.slice(utf8!) : { kind: 'inexact', reason };
+  if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
+  const connection = hidden.ending('sync');
+  const opened = state.transactionStatus === 'I';
+  const way = opened ? 'own' : 'block';
+  const request = planRequest(state, slice);
+  // What is asked next is sent along with it.
+  const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
+  begun.catch(() => {});
+  let outcome: CaptureOutcome;
+  try {
+    const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
+    const run = { ...query, connection, request, analysis, way, part: null, readAhead } as const;
+    outcome = await captureRead(hidden, text, () => captureRows(run, null));
+    await begun.catch((error: unknown) => {
+      // It has run what follows each by itself, such as where a cancel has met the BEGIN.
+      if (outcome.kind === 'taken') outcome.gate.discarded();
+      throw error;
+    });
+  } catch (error) {
+    outcome = failure(error, decision, analysis);
+    // What the client does not read back would go all the same.
+    if (opened && error instanceof HiddenQueryError && error.sqlstate === UNTRANSLATABLE)
+      outcome = withoutPlan(decision, 'a text in its rows cannot be said in the encoding of the client');
+  }
+  outcome = unlessGivenUp(outcome, decision, query.gaveUp());
+  if (opened && outcome.kind !== 'taken')
+    await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
+  return outcome;
+}
+
+/** Of these the server looks up the target as it reads them, and locks it. */
+const READ_WITH_ITS_TARGET = /^\s*(?:update|delete)\s/i;
+
+/** SQLSTATE of a character that an encoding does not have. */
+const UNTRANSLATABLE = '22P05';
