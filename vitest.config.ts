@@ -13,6 +13,7 @@ const BROWSER_SUITES = 'test/console/*.browser.test.ts';
  */
 export default defineConfig({
   test: {
+    globalSetup: 'test/support/run-setup.ts',
     projects: [
       {
         test: {
@@ -20,8 +21,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/clients/**', 'test/bench/**', ...S3_SUITES, BROWSER_SUITES],
           pool: 'forks',
-          // Two also on two cores: much of the time is spent waiting for servers.
-          maxWorkers: Math.max(2, availableParallelism() - 1),
+          // Three also on two cores: a third of the time is spent waiting for servers.
+          maxWorkers: Math.max(3, availableParallelism() - 1),
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

@@ -130,7 +130,8 @@ async function startMiddle(through: Through, upstreamPort: number): Promise<Midd
     case 'pipe':
       return await startPipe(upstreamPort);
     case 'gateway':
-      return await startGateway({ upstreamPort });
+      // In monitor mode none would be taken, but every commit would wait for its record.
+      return await startGateway({ upstreamPort, environment: { HOLDFAST_SNAPSHOTS_TAKEN: 'off' } });
   }
 }
 

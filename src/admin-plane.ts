@@ -122,9 +122,9 @@ function adminDeps(
       current: () => deps.policy.current,
       reload: async () => reloadPolicy(deps),
       read: (sql) => deps.analyzer.analyzeText(sql),
-      analyze: async (sql, facts) => {
+      analyze: async (sql, facts, rows) => {
         const analysis = await deps.analyzer.analyzeText(sql);
-        return { analysis, decision: deps.policy.current.forSession(facts).decide(analysis) };
+        return deps.policy.current.forSession(facts).decided(analysis, rows);
       },
     },
     metrics: deps.metrics,

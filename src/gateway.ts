@@ -126,6 +126,7 @@ async function start(
     log,
     statementBytesMax: config.limits.statementBytes,
     catalog,
+    counts: { catalog, slice: (utf8) => analyzer.slice(utf8) },
     snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
     previews: config.previews
       ? { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns }

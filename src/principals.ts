@@ -7,10 +7,11 @@ import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { HoldfastError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import { loadPrincipalsFile, NO_PRINCIPALS, type PrincipalsFile } from './config/tokens.ts';
+import { followUsual } from './config/usual-files.ts';
 import type { ControlStore, TokenRow } from './store/control-store.ts';
 
 export interface PrincipalsDeps {
-  /** Of the tokens file, or null where there is none. */
+  /** Of the tokens file, or null where none is named and none is at the usual place yet. */
   readonly path: string | null;
   readonly store: ControlStore;
   readonly audit: ActionLog;
@@ -27,6 +28,7 @@ export class Principals implements TokensAdmin {
   /** Why the file as it stands does not count, or null. */
   problem: string | null = null;
   readonly #deps: PrincipalsDeps;
+  readonly #fileNow: () => string | null;
   #stored: readonly TokenRow[] = [];
   #file: PrincipalsFile = NO_PRINCIPALS;
   #fileSeen = '';
@@ -51,6 +53,7 @@ export class Principals implements TokensAdmin {
 
   private constructor(deps: PrincipalsDeps) {
     this.#deps = deps;
+    this.#fileNow = followUsual('tokens', deps.path);
   }
 
   get all(): readonly Token[] {
@@ -65,7 +68,7 @@ export class Principals implements TokensAdmin {
 
   /** Throws what is wrong with the file, and then keeps what was read before. */
   reload(): void {
-    const { path } = this.#deps;
+    const path = this.#fileNow();
     this.#fileSeen = stateOf(path);
     const { oidc: before } = this.#file;
     this.#file = this.#load(path);
@@ -116,7 +119,7 @@ export class Principals implements TokensAdmin {
     const token = this.all.find((one) => one.name === name);
     if (token === undefined) throw new HoldfastError('NOT_FOUND', `there is no token ${name}`);
     if (token.source !== 'store') {
-      throw new HoldfastError('CONFLICT', `${name} stands in ${this.#deps.path}; remove it there`);
+      throw new HoldfastError('CONFLICT', `${name} stands in ${this.#fileNow()}; remove it there`);
     }
     const made = madeWith(name, this.#stored);
     const names = [name, ...made];
@@ -151,10 +154,11 @@ export class Principals implements TokensAdmin {
   }
 
   #followFile(): void {
-    if (stateOf(this.#deps.path) === this.#fileSeen) return;
+    const file = this.#fileNow();
+    if (stateOf(file) === this.#fileSeen) return;
     try {
       this.reload();
-      this.#deps.log.info({ file: this.#deps.path }, 'the tokens were read again');
+      this.#deps.log.info({ file }, 'the tokens were read again');
     } catch (error) {
       const said = error instanceof Error ? error.message : error;
       this.#deps.log.error({ error: said }, 'tokens not reloaded; the old stay');

@@ -39,7 +39,9 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
       token: gateway.firstToken,
       embedded,
       upstream: formatEndpoint(config.upstream ?? embedded!),
-      snapshotsTaken: config.snapshotsTaken,
+      snapshots: config.snapshotsTaken
+        ? { place: config.snapshots, retention: config.snapshotsRetention }
+        : null,
     }),
   );
   log.info({ listen: gateway.listen, admin: gateway.adminListen }, 'the gateway is ready');

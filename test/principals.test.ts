@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findToken, hashToken } from '../src/admin/tokens.ts';
@@ -66,6 +66,22 @@ describe('tokens of the file', () => {
     expect(names(principals)).toEqual(['bert', 'carl']);
     rmSync(path);
     expect(names(principals)).toEqual([]);
+  });
+
+  it('come with the file that is put where it is looked for after the start', async () => {
+    const before = process.cwd();
+    process.chdir(folder.path);
+    try {
+      const principals = await open(null);
+      expect(names(principals)).toEqual(['admin']);
+      mkdirSync('config');
+      writeFileSync('config/tokens.yaml', `tokens:\n${line('anna', 'a')}`);
+      expect(names(principals)).toEqual(['anna', 'admin']);
+      rmSync('config/tokens.yaml');
+      expect(names(principals)).toEqual(['admin']);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   it('stay as they were where the file says nothing that is understood, which is logged once', async () => {

@@ -5,7 +5,8 @@ import type { AuditPage, AuditPageFound } from '../audit/query.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Webhooks } from '../notify/webhook.ts';
-import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
+import type { Mode, SessionFacts } from '../policy/decision.ts';
+import type { DecidedText } from '../policy/explanation.ts';
 import type { PreviewResults } from '../preview/results.ts';
 import type { StoredRestraints } from '../restraint/restraints.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -96,10 +97,8 @@ export interface PolicyAdmin {
   reload(): Promise<PolicyFacts>;
   /** The effects of a text. */
   read(sql: string): Promise<Analysis>;
-  analyze(
-    sql: string,
-    facts: SessionFacts,
-  ): Promise<{ readonly analysis: Analysis; readonly decision: Decision }>;
+  /** `rows`: how many it writes, where that is known. */
+  analyze(sql: string, facts: SessionFacts, rows: number | null): Promise<DecidedText>;
 }
 
 export interface PolicyFacts {

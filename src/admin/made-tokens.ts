@@ -3,7 +3,7 @@ import { OIDC_PREFIX } from './oidc.ts';
 import type { Token } from './tokens.ts';
 
 /** Before the name of a token, in what it has done. */
-export const TOKEN_PREFIX = 'token:';
+const TOKEN_PREFIX = 'token:';
 
 /** Whom tokens of the store may have been made by, besides each other. */
 export interface OtherMakers {

@@ -1,4 +1,4 @@
-import type { Decision, Draft } from '../policy/decision.ts';
+import type { CountedRows, Decision, Draft } from '../policy/decision.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
 import { ENTRY, ENTRY_HEADER_BYTES } from './block-format.ts';
 import type { AuditSession } from './event.ts';
@@ -18,11 +18,21 @@ export interface DecisionFacts {
   readonly action: Decision['action'];
   readonly would_be: Decision['wouldBe'];
   readonly draft?: Draft;
+  readonly rows_counted?: RowsCounted;
   readonly risk: Decision['risk'];
   readonly rule: string;
   readonly reason: string;
   /** The snapshot that was taken, or why none was; left out where none are taken. */
   readonly snapshot?: string;
+}
+
+/** How many rows were counted before a statement was decided: `most` is null where there may be more; or why they were not. */
+export type RowsCounted =
+  | { readonly least: number; readonly most: number | null }
+  | { readonly unknown: string };
+
+function rowsCounted(counted: CountedRows): RowsCounted {
+  return counted.kind === 'counted' ? counted.rows : { unknown: counted.reason.slice(0, NAME_LENGTH_MAX) };
 }
 
 /**
@@ -69,12 +79,13 @@ export class Dictionary {
   decision(decision: Decision): Piece {
     let piece = this.#decisions.get(decision);
     if (piece === undefined) {
-      const { action, wouldBe, risk, rule, reason, draft } = decision;
+      const { action, wouldBe, risk, rule, reason, draft, counted } = decision;
       const taken = 'taken' in decision ? decision.taken : undefined;
       const facts: DecisionFacts = {
         action,
         would_be: wouldBe,
         ...(draft === undefined ? {} : { draft }),
+        ...(counted === undefined ? {} : { rows_counted: rowsCounted(counted) }),
         risk,
         rule,
         reason: reason.slice(0, 1000),

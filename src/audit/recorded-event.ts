@@ -2,6 +2,7 @@ import type { Decision, Draft } from '../policy/decision.ts';
 import type { Risk } from '../sql/effects.ts';
 import { decodeSqlstate } from './block-format.ts';
 import type { BlockReader, StoredText } from './block-reader.ts';
+import type { RowsCounted } from './dictionary.ts';
 import type { AuditEnd, AuditEntry } from './event.ts';
 
 /** One event as the API and `holdfast audit` show it. */
@@ -33,6 +34,8 @@ export interface RecordedEvent {
   readonly would_be: Decision['wouldBe'];
   /** What a rule that is only a draft would have done. */
   readonly draft: Draft | null;
+  /** How many rows it was decided by, where that hung on their number. */
+  readonly rows_counted: RowsCounted | null;
   readonly rule: string;
   readonly reason: string;
   readonly snapshot: string | null;
@@ -76,6 +79,7 @@ export function recordedEvent(block: BlockReader, index: number): RecordedEvent 
     action: decision.action,
     would_be: decision.would_be,
     draft: decision.draft ?? null,
+    rows_counted: decision.rows_counted ?? null,
     rule: decision.rule,
     reason: decision.reason,
     snapshot: decision.snapshot ?? (decision.action === 'snapshot' ? 'not yet taken' : null),

@@ -51,13 +51,13 @@ export const LIMITS = {
    * when it has something to say. It may be a long statement that nobody takes back, or a server that is never heard of again.
    */
   clientGoneMs: 60 * 60_000,
-  /** How long it counts as known what code runs as a table is written; others may give it a trigger meanwhile. */
+  /** How long it counts as known what code runs as a table is written or anything is read; others may make some meanwhile. */
   tableCodeMs: 60_000,
-  /** Tables of which all sessions together remember it. */
+  /** Tables of which all sessions together remember it, and names of a database behind which there is code. */
   tableCodesMax: 50_000,
   /** How long it counts as known that functions only read; others may replace them meanwhile. */
   calledCodeMs: 5_000,
-  /** Sets of functions of which all sessions together remember it. */
+  /** Sets of functions of which all sessions together remember it, and definitions of views. */
   calledCodesMax: 20_000,
   /** How far calls of calls are followed, and to how many functions, views and names. */
   calledCodeLevelsMax: 16,
@@ -311,10 +311,11 @@ export const LIMITS = {
   approvalDropRows: 200,
 
   // --- preview ---
-  /** One question to the server for a preview, what it waits for a lock, and all of them together. */
+  /** One question to the server for a preview, what it waits for a lock, and all of them together; and for a count before a decision. */
   previewStatementMs: 1_500,
   previewLockMs: 200,
   previewTotalMs: 8_000,
+  rowsCountMs: 2_000,
   /** What whoever asks for a preview once more waits for it; the gateway goes on. */
   previewAgainMs: 9_500,
   /** Previews that are made at a time; with more the server would be busy with those. */

@@ -32,6 +32,13 @@ export interface S3Lock {
   readonly days: number;
 }
 
+/** Where they are, as people name it. */
+export function formatBlobTarget(target: BlobTarget): string {
+  if (target.kind === 'file') return target.directory;
+  const { bucket, prefix, endpoint } = target;
+  return `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}${endpoint === null ? '' : ` at ${endpoint}`}`;
+}
+
 const FORMS = 'file:DIRECTORY, s3://bucket/prefix or s3://bucket@http://host:port';
 const S3_FORM = /^s3:\/\/([^/@?]*)(?:\/([^@?]*))?(?:@([^?]*))?(?:\?(.*))?$/;
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;

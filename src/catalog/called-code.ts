@@ -26,6 +26,8 @@ export type CodeVerdict =
       readonly fixed: boolean;
       /** It may change settings of the session. */
       readonly touchesSettings: boolean;
+      /** It is so in a transaction alone that cannot write, whatever what it leads to has become since that began. */
+      readonly isPassing: boolean;
     }
   | { readonly kind: 'harmful'; readonly reason: string };
 
@@ -42,6 +44,8 @@ export interface Calling {
   readonly alone: boolean;
   /** A transaction is open, which may read the catalog as it was when it began. */
   readonly inTransaction: boolean;
+  /** It is what a read leads to, which its transaction may go by as it sees it. */
+  readonly isRead: boolean;
 }
 
 export async function judgeCalledCode(
@@ -96,6 +100,8 @@ class Judge {
   private parts = 0;
   private depth = 0;
   private isOld = false;
+  private isReadOnly = false;
+  private isPassing = false;
   private fixed = true;
   private touchesSettings = false;
 
@@ -116,7 +122,7 @@ class Judge {
     const { fixed } = this;
     for (const part of unnamed) await this.judgePart(part);
     await this.levels(false);
-    return { kind: 'harmless', fixed, touchesSettings: this.touchesSettings };
+    return { kind: 'harmless', fixed, touchesSettings: this.touchesSettings, isPassing: this.isPassing };
   }
 
   /** Follows what is pending, and what that leads to; gives what runs without a name, where that is asked for. */
@@ -137,11 +143,15 @@ class Judge {
     this.pending = [];
     const parts = await readCodeParts(this.connection, asked, isFirst);
     this.isOld = parts.oneSnapshot && this.calling.inTransaction;
+    this.isReadOnly = parts.isReadOnly && this.calling.alone && this.calling.inTransaction;
     const lost = parts.missing.find(({ kind }) => kind === 'function' || kind === 'id');
     if (lost !== undefined && !(isFirst && this.calling.alone && !this.isOld))
       throw new Harm(`it calls ${lost.name}, which is not there yet`);
+    if (parts.hidden !== null) throw new Harm(`${parts.hidden} may not be PostgreSQL's own`);
     if (parts.unseen !== null) throw new Harm(`it calls ${parts.unseen}, which ${CHANGED}`);
-    const changed = this.isOld ? parts.functions.find((part) => !isAsSeen(part, this.anywhere)) : undefined;
+    const isKept = this.calling.isRead ? isBodySeen : (part: FunctionPart) => isAsSeen(part, this.anywhere);
+    const changed = this.isOld ? parts.functions.find((part) => !isKept(part)) : undefined;
+    if (this.isOld && this.calling.isRead) this.isPassing = true;
     if (changed !== undefined) throw new Harm(`the function ${changed.name} ${CHANGED}`);
     for (const part of [...parts.functions, ...parts.texts]) await this.judgePart(part);
     return parts;
@@ -154,9 +164,13 @@ class Judge {
     }
     const { of, name, sql } = part;
     if (!this.isNew(`${of} ${name} ${sql}`)) return;
-    if (of !== 'domain' && this.isOld) throw new Harm(`the ${of} ${name} ${CHANGED}`);
+    if (of !== 'domain' && this.isOld) {
+      if (!this.isReadOnly && !this.calling.isRead) throw new Harm(`the ${of} ${name} ${CHANGED}`);
+      this.isPassing = true;
+    }
     this.fixed = false;
-    await this.read(of === 'view' ? sql : `SELECT ${sql}`, `the ${of} ${name}`);
+    // The server writes it so that no call looks like a column.
+    await this.read(of === 'view' ? sql : `SELECT ${sql}`, `the ${of} ${name}`, false);
   }
 
   private isNew(key: string): boolean {
@@ -210,7 +224,6 @@ class Judge {
   }
 
   private async readPlpgsql({ body }: FunctionPart, definition: string, who: string): Promise<void> {
-    this.readable(definition, who);
     const reading = await this.reader.readPlpgsql(definition, body);
     if (reading.kind === 'unread') throw new Harm(`${who} ${reading.why}`);
     for (const name of reading.calls) {
@@ -229,8 +242,7 @@ class Judge {
   }
 
   /** Whether the text calls anything that is looked up. */
-  private async read(sql: string, who: string): Promise<boolean> {
-    this.readable(sql, who);
+  private async read(sql: string, who: string, hasColumnsThatCall = true): Promise<boolean> {
     const bytes = Buffer.from(sql, 'utf8');
     const facts = { ...this.calling.facts, encoding: 'utf8' } as const;
     const analysis = await this.reader.analyze(bytes, 0, bytes.length, facts);
@@ -242,7 +254,7 @@ class Judge {
       if (problem !== null) throw new Harm(`${who} ${problem}`);
       this.judgeSettings(effects, who);
       calls ||= effects.called !== undefined;
-      this.follow(effects);
+      this.follow(effects, hasColumnsThatCall);
     }
     return calls;
   }
@@ -270,17 +282,19 @@ class Judge {
       throw new Harm(`${who} is not ASCII, and the client does not write UTF-8`);
   }
 
-  private follow({ called, functions, reads, columns }: StatementEffects): void {
+  private follow({ called, functions, reads, columns }: StatementEffects, hasColumnsThatCall = true): void {
     if (called !== undefined) this.followCalls(called);
     // Of PostgreSQL's own names there may be functions that fit better.
     const asked = new Set(called?.functions.map(({ schema, name }) => (schema === null ? name : null)));
     const known = functions.filter((name) => /^[^.(]+$/.test(name) && !asked.has(name));
     this.askFor(known.map((name) => ({ kind: 'own', name })));
     this.askFor(reads.map(({ schema, name }) => ({ kind: 'relation', schema, name })));
+    if (!hasColumnsThatCall) return;
     this.askFor(columns.filter(({ name }) => name !== '*').map(({ name }) => ({ kind: 'attribute', name })));
   }
 
-  private followCalls({ functions, attributes, operators }: CalledCode): void {
+  private followCalls({ functions, attributes, operators, catalogRelations = [] }: CalledCode): void {
+    this.askFor(catalogRelations.map((name) => ({ kind: 'catalog', name })));
     this.askFor(functions.map(({ schema, name }) => ({ kind: 'function', schema, name })));
     this.askFor(attributes.map((name) => ({ kind: 'attribute', name })));
     this.askFor(operators.map((name) => ({ kind: 'operator', name })));
@@ -304,12 +318,12 @@ const CHANGED = 'may have changed since its transaction began';
  * Whether a function is what the transaction sees of it, which reads the catalog as it was. Its definition, and what its
  * name means, the server tells as they are.
  */
-function isAsSeen(
-  { definition, body, parsedBody, isAlone, builtIn, language }: FunctionPart,
-  anywhere: boolean,
-): boolean {
-  if (builtIn) return true;
-  if (anywhere || !isAlone) return false;
+function isAsSeen(part: FunctionPart, anywhere: boolean): boolean {
+  return part.builtIn || (!anywhere && part.isAlone && isBodySeen(part));
+}
+
+function isBodySeen({ definition, body, parsedBody, builtIn, language, kind }: FunctionPart): boolean {
+  if (builtIn || kind === 'a') return true;
   if (language === 'c' || language === 'internal') return true;
   return parsedBody !== null || definition?.includes(body) === true;
 }

@@ -1,12 +1,14 @@
 import { TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
 import type { HiddenConnection } from './connection.ts';
+import { fromHex, inUtf8 } from './exact-words.ts';
 import { textColumns } from './row.ts';
 
 /**
  * By what a piece of code is looked for. `own`: functions of a name that PostgreSQL has itself, other than that.
- * `attribute`: functions that may be written as an attribute of a value. `id`: functions by their OIDs.
+ * `attribute`: functions that may be written as an attribute of a value. `id`: functions by their OIDs. `catalog`: other
+ * relations of the name of one that PostgreSQL has itself.
  */
-export type AskedKind = 'function' | 'own' | 'attribute' | 'operator' | 'relation' | 'id';
+export type AskedKind = 'function' | 'own' | 'attribute' | 'operator' | 'relation' | 'catalog' | 'id';
 
 export interface AskedCode {
   readonly kind: AskedKind;
@@ -64,8 +66,11 @@ export interface CodeParts {
   readonly missing: readonly AskedCode[];
   /** One that is there by now, although it was not found. */
   readonly unseen: string | null;
+  /** A relation of PostgreSQL's own of whose name there is another. */
+  readonly hidden: string | null;
   /** The catalog is read as it was when the transaction began. */
   readonly oneSnapshot: boolean;
+  readonly isReadOnly: boolean;
 }
 
 const BOOL_OID = 16;
@@ -83,16 +88,19 @@ const unnamed = (table: string, code: string) =>
   `SELECT p.oid, '' FROM pg_catalog.${table} x JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.${code}::pg_catalog.oid
     WHERE p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (${COMPILED})`;
 
+/** Looked up for each object by the index: joined, it is every operator of an extension with every function of it. */
+const extensionsOf = (catalog: string, oid: string) =>
+  `ARRAY(SELECT d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid ${IS} ${catalog} AND d.objid ${IS} ${oid}
+      AND d.refclassid ${IS} 3079 AND d.deptype ${IS} 'e'::pg_catalog."char")`;
+
 /**
  * Operators of what is compiled: anybody may make one of a function that PostgreSQL or an extension has, for which the
  * extension itself has no such operator.
  */
 const BORROWED = `SELECT p.oid, '' FROM pg_catalog.pg_operator x
    JOIN pg_catalog.pg_proc p ON p.oid ${IS} x.oprcode::pg_catalog.oid
-  WHERE x.oid ${OWN} AND p.prolang ${IS} ANY (${COMPILED}) AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_depend a JOIN pg_catalog.pg_depend b ON b.refclassid ${IS} 3079 AND b.refobjid ${IS} a.refobjid
-     WHERE a.classid ${IS} 2617 AND a.objid ${IS} x.oid AND a.refclassid ${IS} 3079 AND a.deptype ${IS} 'e'::pg_catalog."char"
-       AND b.classid ${IS} 1255 AND b.objid ${IS} p.oid AND b.deptype ${IS} 'e'::pg_catalog."char")`;
+  WHERE x.oid ${OWN} AND p.prolang ${IS} ANY (${COMPILED})
+    AND NOT ${extensionsOf('2617', 'x.oid')} OPERATOR(pg_catalog.&&) ${extensionsOf('1255', 'p.oid')}`;
 
 const UNNAMED = [
   BORROWED,
@@ -154,18 +162,21 @@ SELECT 'function', f.number, p.oid::${TEXT}, p.proname::${TEXT}, p.prosrc, n.nsp
        FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid::pg_catalog.oid ${IS} p.oid),
     (pg_catalog.to_regproc(pg_catalog.quote_ident(p.proname))::pg_catalog.oid ${IS} p.oid)::${TEXT},
     (pg_catalog.to_regproc(pg_catalog.format('%I.%I', n.nspname, p.proname))::pg_catalog.oid ${IS} p.oid)::${TEXT}
-  FROM functions f JOIN pg_catalog.pg_proc p ON p.oid ${IS} f.oid
+  FROM functions f CROSS JOIN LATERAL (SELECT x.* FROM pg_catalog.pg_proc x WHERE x.oid ${IS} f.oid OFFSET 0) p
   JOIN pg_catalog.pg_namespace n ON n.oid ${IS} p.pronamespace JOIN pg_catalog.pg_language l ON l.oid ${IS} p.prolang`;
 
 const READ = `
 relations(oid, number) AS MATERIALIZED (
   SELECT c.oid, a.number::${TEXT} FROM asked a CROSS JOIN LATERAL (
     SELECT x.oid, x.relnamespace FROM pg_catalog.pg_class x WHERE x.relname ${IS} a.name OFFSET 0) c
-   WHERE a.kind ${IS} 'relation' AND (${fits('c.relnamespace')}) AND c.oid ${OWN}
+   WHERE a.kind ${IS} ANY (ARRAY['relation', 'catalog']) AND (${fits('c.relnamespace')}) AND c.oid ${OWN}
 )`;
 
 const VIEWS = `SELECT 'view', r.number, c.oid::${TEXT}, c.relname::${TEXT}, pg_catalog.pg_get_viewdef(c.oid), ${REST}
   FROM relations r JOIN pg_catalog.pg_class c ON c.oid ${IS} r.oid WHERE c.relkind ${IS} 'v'::pg_catalog."char"`;
+
+const HIDDEN = `SELECT 'hidden', r.number, '', a.name::${TEXT}, '', ${REST}
+  FROM relations r JOIN asked a ON a.number::${TEXT} ${IS} r.number AND a.kind ${IS} 'catalog'`;
 
 const POLICIES = `SELECT 'policy', r.number, p.oid::${TEXT}, p.polname::${TEXT}, pg_catalog.pg_get_expr(p.polqual, p.polrelid), ${REST}
   FROM relations r JOIN pg_catalog.pg_class c ON c.oid ${IS} r.oid AND c.relrowsecurity
@@ -188,10 +199,24 @@ const UNSEEN = `SELECT 'unseen', '', '', u.name::${TEXT}, (SELECT 'attribute' FR
      AND NOT EXISTS (SELECT FROM functions f WHERE f.number ${IS} a.number::${TEXT}) OFFSET 0) u
  WHERE u.oid ${OWN}`;
 
-const TRANSACTION = `SELECT 'transaction', '', '', '', pg_catalog.current_setting('transaction_isolation'), ${REST}`;
+/** The same of relations, where the transaction sees the catalog as it was. */
+const UNSEEN_RELATIONS = `SELECT 'unseen', '', '', a.name::${TEXT}, 'relation', ${REST}
+  FROM asked a WHERE a.kind ${IS} 'relation' AND NOT EXISTS (SELECT FROM relations r WHERE r.number ${IS} a.number::${TEXT})
+   AND pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted'])
+   AND CASE WHEN a.schema ${IS} '' THEN pg_catalog.to_regclass(pg_catalog.quote_ident(a.name))
+     WHEN EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname ${IS} a.schema AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
+     THEN pg_catalog.to_regclass(pg_catalog.format('%I.%I', a.schema, a.name)) END::pg_catalog.oid ${OWN}`;
 
+const TRANSACTION = `SELECT 'transaction', '', '', pg_catalog.current_setting('transaction_read_only'),
+  pg_catalog.current_setting('transaction_isolation'), ${REST}`;
+
+const COLUMNS = Array.from({ length: 21 }, (_, i) => `c${i}`);
+
+/** Its words come as bytes in UTF-8, since not all of them may have an equivalent in what the client reads. */
 const QUESTION = `WITH ${ASKED}, ${FUNCTIONS}, ${READ}
-${[CALLED, VIEWS, POLICIES, DOMAINS, UNSEEN, TRANSACTION].join('\nUNION ALL\n')}`;
+SELECT ${COLUMNS.map((name) => inUtf8(`q.${name}`)).join(', ')} FROM (
+${[CALLED, VIEWS, HIDDEN, POLICIES, DOMAINS, UNSEEN, UNSEEN_RELATIONS, TRANSACTION].join('\nUNION ALL\n')}
+) q(${COLUMNS.join(', ')})`;
 
 /** What the catalog has of these; `withUnnamed` also what runs without a name wherever a statement of any kind does. */
 export async function readCodeParts(
@@ -205,7 +230,9 @@ export async function readCodeParts(
   const found = new Set<number>();
   let unseen: string | null = null;
   let unfit: string | null = null;
+  let hidden: string | null = null;
   let oneSnapshot = false;
+  let isReadOnly = false;
   const parameters = [
     textArray(asked.map(({ kind }) => kind)),
     textArray(asked.map(({ name }) => name)),
@@ -221,12 +248,13 @@ export async function readCodeParts(
     resultFormats: [],
   };
   await connection.run(query, (row) => {
-    const [of, number, , name, sql, ...rest] = textColumns(row);
+    const columns = textColumns(row).map(fromHex);
+    const [of, number, , name, sql, ...rest] = columns;
     if (number !== '' && number !== null && number !== undefined) found.add(Number(number) - 1);
     switch (of) {
       case 'function':
         (number === '' ? unnamed : functions).push(
-          functionPart(textColumns(row), rest, asked[Number(number) - 1] ?? null),
+          functionPart(columns, rest, asked[Number(number) - 1] ?? null),
         );
         break;
       case 'view':
@@ -236,16 +264,21 @@ export async function readCodeParts(
       case 'domain':
         unnamed.push({ of, name: name ?? '', sql: sql ?? '' });
         break;
+      case 'hidden':
+        hidden = name ?? '';
+        break;
       case 'unseen':
         if (sql === 'attribute') unfit = name ?? '';
         else unseen = name ?? '';
         break;
       default:
+        isReadOnly = name === 'on';
         oneSnapshot = sql !== 'read committed' && sql !== 'read uncommitted';
     }
   });
   if (oneSnapshot) unseen ??= unfit;
-  return { functions, texts, unnamed, missing: asked.filter((_, i) => !found.has(i)), unseen, oneSnapshot };
+  const missing = asked.filter((_, i) => !found.has(i));
+  return { functions, texts, unnamed, missing, unseen, hidden, oneSnapshot, isReadOnly };
 }
 
 function functionPart(

@@ -27,6 +27,7 @@ const MERELY_RANDOM: Readonly<Record<string, ReadonlySet<string>>> = {
     ...['pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'crypt', 'encrypt', 'encrypt_iv', 'digest', 'hmac'],
   ]),
   tablefunc: new Set(['normal_rand']),
+  pg_buffercache: new Set(['pg_buffercache_pages', 'pg_buffercache_summary', 'pg_buffercache_usage_counts']),
   pg_stat_statements: new Set(['pg_stat_statements', 'pg_stat_statements_info']),
 };
 

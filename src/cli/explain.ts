@@ -2,13 +2,15 @@ import { HoldfastError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Decision, Hold, SessionFacts, Snapshot } from '../policy/decision.ts';
 import { formatDuration } from '../policy/duration.ts';
-import { explanationOf, relationText, statementText } from '../policy/explanation.ts';
+import { type DecidedText, explanationOf, relationText, statementText } from '../policy/explanation.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
-import type { Analysis, StatementEffects } from '../sql/effects.ts';
+import { bandText } from '../policy/row-bands.ts';
+import type { StatementEffects } from '../sql/effects.ts';
 import { type AddCommand, configFile } from './command.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
+import { numberFrom } from './snapshots.ts';
 import { alignRows, toJson } from './table.ts';
 
 interface Options extends SessionFacts {
@@ -16,6 +18,7 @@ interface Options extends SessionFacts {
   readonly policy?: string;
   readonly json?: boolean;
   readonly exitCode?: boolean;
+  readonly rows?: number;
 }
 
 const SQL_CHARS_MAX = 100;
@@ -31,6 +34,11 @@ export const addExplain: AddCommand = (program, io, finish) => {
     .option('--database <name>', 'database of the session', 'postgres')
     .option('--application <name>', 'application_name of the session', '')
     .option('--client <address>', 'IP address of the client, or local', '127.0.0.1')
+    .option(
+      '--rows <number>',
+      'how many rows it writes, as the gateway would count them',
+      numberFrom(0, Number.MAX_SAFE_INTEGER),
+    )
     .option('--policy <file>', 'policy file, instead of the one that the configuration names')
     .option('--config <file>', 'configuration file (or HOLDFAST_CONFIG)')
     .option('--exit-code', 'exit with 3 where the decision is not to allow')
@@ -53,13 +61,13 @@ async function explain(sql: string, options: Options, io: Io): Promise<ExitCode>
   // The parser takes longer to load than all the rest, and the other commands do without it.
   const { AnalysisCache } = await import('../sql/cache.ts');
   const analysis = await new AnalysisCache().analyzeText(text);
-  const decision = policy.forSession(facts).decide(analysis);
-  if (options.json === true) io.out(toJson(explanationOf(text, facts, policy, { analysis, decision })));
-  else io.out(describe(analysis, decision, text));
-  return options.exitCode === true && decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
+  const decided = policy.forSession(facts).decided(analysis, options.rows ?? null);
+  if (options.json === true) io.out(toJson(explanationOf(text, facts, policy, decided)));
+  else io.out(describe(decided, text));
+  return options.exitCode === true && decided.decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
 }
 
-function describe(analysis: Analysis, decision: Decision, text: string): string {
+function describe({ analysis, decision, bands }: DecidedText, text: string): string {
   const rows: string[][] = [];
   if (analysis.problem !== '') rows.push([analysis.status, printable(analysis.problem)]);
   for (const [index, effects] of analysis.statements.entries()) {
@@ -79,6 +87,13 @@ function describe(analysis: Analysis, decision: Decision, text: string): string 
   );
   if (decision.draft !== undefined)
     rows.push(['draft', `${printable(decision.draft.rule)} would ${decision.draft.action}`]);
+  if (bands !== null) {
+    rows.push(['rows', 'they are counted before it is decided; the above is where they cannot be']);
+    for (const band of bands) {
+      const { rule } = band.decision;
+      rows.push([`  ${bandText(band)}`, `${measureText(band.decision)} by ${printable(rule)}`]);
+    }
+  }
   if (decision.action === 'block') rows.push(['hint', printable(decision.hint)]);
   return alignRows(rows);
 }

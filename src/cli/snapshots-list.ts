@@ -90,6 +90,6 @@ function row(item: Listed): string[] {
 }
 
 /** How many rows there were of those that the statement touched, and how many it left. */
-export function rowsText(before: number, after: number): string {
+function rowsText(before: number, after: number): string {
   return `${before} → ${after}`;
 }

@@ -105,7 +105,7 @@ const PARAMETERS = {
 };
 
 /** The variables of libpq, as a URL; null where they name no host. */
-export function fromEnvironment(env: Environment): string | null {
+function fromEnvironment(env: Environment): string | null {
   const host = env['PGHOST'] || env['PGHOSTADDR'] || '';
   if (host === '') return null;
   const user = env['PGUSER'] || userInfo().username;

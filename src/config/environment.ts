@@ -18,7 +18,7 @@ export interface FromEnvironment {
 const PREFIX = 'HOLDFAST_';
 
 /** Variables that the command line reads, which are no keys of the file. */
-export const CLI_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_ADMIN_URL', 'HOLDFAST_TOKEN'] as const;
+const CLI_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_ADMIN_URL', 'HOLDFAST_TOKEN'] as const;
 
 /** Every leaf of the schema as a variable: `admin.listen` is HOLDFAST_ADMIN_LISTEN. */
 export function variablesOf(schema: z.ZodType): readonly Variable[] {

@@ -109,8 +109,7 @@ function build(input: ConfigInput, file: string | null, faults: Faults): Config 
     faults.add([], '"upstream" is missing: a configuration file names the server that it is for');
   }
   checkEndpoints(listen, adminListen, input.upstream, faults);
-  // With the sample they are what it is there to show; nothing that matters is refused there.
-  const snapshotsTaken = (input.snapshots_taken ?? (input.upstream === undefined ? 'on' : 'off')) === 'on';
+  const snapshotsTaken = input.snapshots_taken !== 'off';
   return Object.freeze({
     file,
     listen,

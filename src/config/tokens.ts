@@ -87,7 +87,7 @@ export function parseTokens(text: string, fileName: string): readonly TokenOfFil
   return parsePrincipals(text, fileName).tokens;
 }
 
-export function parsePrincipals(text: string, fileName: string): PrincipalsFile {
+function parsePrincipals(text: string, fileName: string): PrincipalsFile {
   const file = readYaml(text, fileName);
   if (file.fatal) throw new InvalidSettings('CONFIG_INVALID', file.problems);
   const parsed = tokensSchema.safeParse(file.value ?? {});

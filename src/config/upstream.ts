@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { type Parsed, wrong } from '../policy/judged.ts';
 import { didYouMean } from '../policy/suggest.ts';
 
-export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof SSL_MODES)[number];
 
 /** The server behind the gateway as its URL tells it, before any file is read. */

@@ -85,7 +85,7 @@ function processLine(pid: number): string | null {
   return run.status === 0 ? run.stdout.trim() : null;
 }
 
-export function readPid(path: string): number | null {
+function readPid(path: string): number | null {
   try {
     const pid = Number.parseInt(readFileSync(path, 'utf8'), 10);
     return pid > 0 ? pid : null;

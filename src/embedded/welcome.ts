@@ -1,3 +1,4 @@
+import { type BlobTarget, formatBlobTarget } from '../blobs/blob-target.ts';
 import { SAMPLE } from './sample.ts';
 
 /** Where the command line and `npm run sql` look unless told. */
@@ -14,8 +15,14 @@ export interface WelcomeFacts {
   readonly embedded: WelcomeEmbedded | null;
   /** host:port of the server behind the gateway. */
   readonly upstream: string;
-  /** Whether a decision to snapshot takes one. */
-  readonly snapshotsTaken: boolean;
+  /** Where before-images go, or null where none are taken. */
+  readonly snapshots: KeptSnapshots | null;
+}
+
+export interface KeptSnapshots {
+  readonly place: BlobTarget;
+  /** How long and how much of them is kept; null is without a limit. */
+  readonly retention: { readonly ageMs: number | null; readonly bytes: number | null };
 }
 
 export interface WelcomeEmbedded {
@@ -23,6 +30,8 @@ export interface WelcomeEmbedded {
   readonly dataDir: string;
   readonly created: boolean;
 }
+
+const DAY_MS = 86_400_000;
 
 const NO_SNAPSHOTS = [
   'No snapshots are taken: what policy would snapshot runs as if it were allowed, and cannot be undone.',
@@ -35,7 +44,7 @@ export function welcome(facts: WelcomeFacts): string {
     upstreamPart(facts),
     connectPart(facts),
     adminPart(facts),
-    ...(facts.snapshotsTaken ? [] : [NO_SNAPSHOTS]),
+    ...snapshotsPart(facts),
     ...(facts.embedded === null ? [] : [tryPart(facts)]),
     'Press Ctrl-C to stop: sessions are drained, and everything that was started is stopped.',
   ];
@@ -67,6 +76,27 @@ function adminPart({ adminListen, token }: WelcomeFacts): string {
   ]);
 }
 
+/** In front of a server of the user's, where they take the place of data that matters. */
+function snapshotsPart({ embedded, snapshots }: WelcomeFacts): readonly string[] {
+  if (snapshots === null) return [NO_SNAPSHOTS];
+  if (embedded !== null) return [];
+  const { place, retention } = snapshots;
+  return [
+    [
+      `Before-images of what statements change go to ${formatBlobTarget(place)}, ${keptFor(retention)}.`,
+      'What none can be taken of waits for approval. HOLDFAST_SNAPSHOTS_TAKEN=off takes none, and holds nothing for that.',
+    ].join('\n'),
+  ];
+}
+
+function keptFor({ ageMs, bytes }: KeptSnapshots['retention']): string {
+  if (ageMs === null && bytes === null)
+    return 'and stay there until they are removed: snapshots_retention.days and .bytes set limits';
+  const days = ageMs === null ? null : `for ${ageMs / DAY_MS} days`;
+  const size = bytes === null ? null : `while all are smaller than ${Math.round(bytes / 2 ** 20)} MiB`;
+  return `and are kept ${[days, size].filter((part) => part !== null).join(', and ')}`;
+}
+
 function tryPart({ listen, adminListen }: WelcomeFacts): string {
   const run = (sql: string) => `psql ${quoted(sampleUrl(listen))} -c ${quoted(sql)}`;
   const url = listen === USUAL_LISTEN ? '' : `--url ${sampleUrl(listen)} `;
@@ -84,7 +114,7 @@ function tryPart({ listen, adminListen }: WelcomeFacts): string {
       `curl -X POST -H "Authorization: Bearer $HOLDFAST_TOKEN" http://${adminListen}/v1/approvals/ID/approve`,
     ]),
     lines('4. See a wrong UPDATE, a DELETE that takes more along than it says, and a DROP TABLE undone.', [
-      'npm run -s holdfast -- demo',
+      `${listen === USUAL_LISTEN ? '' : `HOLDFAST_LISTEN=${listen} `}npm run -s holdfast -- demo`,
     ]),
   ].join('\n');
 }

@@ -35,7 +35,7 @@ const expected = z.strictObject({
   draft: z.string().describe('The name of the draft rule that would decide.').optional(),
 });
 
-export const casesSchema = z
+const casesSchema = z
   .strictObject({
     defaults: z.strictObject(facts).describe('What cases do not say.').optional(),
     cases: z
@@ -44,6 +44,11 @@ export const casesSchema = z
           name: z.string().min(1).max(200).describe('What is meant, for whoever reads that it is not so.'),
           sql: z.string().min(1),
           ...facts,
+          rows: z
+            .int()
+            .min(0)
+            .describe('How many rows it writes, as the gateway would count them.')
+            .optional(),
           expect: z.union([action, expected]),
         }),
       )
@@ -56,6 +61,8 @@ export interface PolicyCase {
   readonly name: string;
   readonly sql: string;
   readonly session: SessionFacts;
+  /** Null where nobody knows. */
+  readonly rows: number | null;
   readonly expected: Readonly<Record<string, string | number>>;
 }
 
@@ -82,9 +89,15 @@ export function loadCases(text: string, fileName: string): readonly PolicyCase[]
   const problems = [...file.problems, ...findings.map((finding) => toProblem(file, finding))];
   if (problems.length > 0 || !parsed.success) throw new InvalidSettings('POLICY_INVALID', problems);
   const { defaults = {}, cases } = parsed.data;
-  return cases.map(({ name, sql, expect, ...given }): PolicyCase => {
+  return cases.map(({ name, sql, expect, rows, ...given }): PolicyCase => {
     const session = { ...ANYBODY, ...stated(defaults), ...stated(given) };
-    return { name, sql, session, expected: stated(typeof expect === 'string' ? { action: expect } : expect) };
+    return {
+      name,
+      sql,
+      session,
+      rows: rows ?? null,
+      expected: stated(typeof expect === 'string' ? { action: expect } : expect),
+    };
   });
 }
 
@@ -103,8 +116,8 @@ function stated<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], und
 }
 
 export function judgeCase(policy: Policy, each: PolicyCase, analysis: Analysis): CaseOutcome {
-  const { name, sql, session } = each;
-  const decision: Decision = policy.forSession(session).decide(analysis);
+  const { name, sql, session, rows } = each;
+  const decision: Decision = policy.forSession(session).decided(analysis, rows).decision;
   const explained = explainDecision(decision);
   const actual: Readonly<Record<string, unknown>> = { ...explained, draft: explained.draft?.rule };
   const differences = Object.entries(each.expected).flatMap(([field, expected]): CaseDifference[] => {

@@ -2,6 +2,7 @@ import { type Analysis, RISKS, type Risk, type StatementEffects } from '../sql/e
 import { both, type Certainty } from './certainty.ts';
 import type { Decision, Draft, HoldTerms, Mode, WithoutPlan } from './decision.ts';
 import { matchStatement, type Subject, subjectOf } from './match.ts';
+import type { RowCount } from './row-limit.ts';
 import { narrower } from './rows-tolerance.ts';
 import type { Measure, Rule } from './rule.ts';
 
@@ -35,12 +36,17 @@ const SNAPSHOTS = ['off', 'best_effort', 'required'] as const;
 const PLANLESS = { allow: 0, hold: 1, block: 2 } as const satisfies Record<WithoutPlan['kind'], number>;
 const BLOCK_HINT = 'The gateway is in mode block, which refuses critical statements whatever the rules say.';
 
-/** What happens to a text: the strictest of what happens to its statements, for they run as one. */
-export function decide(brief: Brief, analysis: Analysis): Decision {
+/**
+ * What happens to a text: the strictest of what happens to its statements, for they run as one. `rows` are those that a
+ * text of one statement writes, where they have been counted.
+ */
+export function decide(brief: Brief, analysis: Analysis, rows: RowCount | null = null): Decision {
   const statements = analysis.statements.length > 0 ? analysis.statements : [EMPTY];
   const drafts: Draft[] = [];
   const strictest = statements
-    .map((effects) => hardened(brief.mode, effects, decideOne(brief, subjectOf(analysis, effects), drafts)))
+    .map((effects) =>
+      hardened(brief.mode, effects, decideOne(brief, subjectOf(analysis, effects, rows), drafts)),
+    )
     .reduce(stricter);
   const whole = { ...strictest, risk: analysis.risk, ...strictestOf(drafts) };
   return Object.freeze(brief.mode === 'monitor' ? watched(whole) : whole);
@@ -96,6 +102,10 @@ function hardened(mode: Mode, effects: StatementEffects, decision: Decision): De
   if (mode !== 'block' || !critical || decision.action === 'block') return decision;
   const measure: Measure = { action: 'block', hint: BLOCK_HINT };
   return decisionOf(measure, 'mode:block', null, effects);
+}
+
+export function isMilder(one: Decision, than: Decision): boolean {
+  return compare(one, than) < 0;
 }
 
 /** The stricter of two; of equals the first, with the more careful snapshot of the two. */

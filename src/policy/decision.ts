@@ -1,4 +1,5 @@
 import type { Risk } from '../sql/effects.ts';
+import type { RowCount } from './row-limit.ts';
 import type { KnownRows } from './row-set.ts';
 
 /** Who runs a statement and from where. `application` is the client's word and unauthenticated. */
@@ -18,6 +19,17 @@ export interface Draft {
   readonly action: 'allow' | 'snapshot' | 'hold' | 'block';
 }
 
+/** What came of counting the rows of a statement before it was decided. */
+export type CountedRows =
+  | {
+      readonly kind: 'counted';
+      readonly rows: RowCount;
+      /** Decided no more strictly than with so many; with others it may not be committed. */
+      readonly within: RowCount;
+    }
+  /** They might be any number. */
+  | { readonly kind: 'uncounted'; readonly reason: string };
+
 interface Ground {
   /** The rule's name, or `default:<risk>`, or `mode:block`. */
   readonly rule: string;
@@ -27,6 +39,8 @@ interface Ground {
   readonly wouldBe: 'snapshot' | 'hold' | 'block' | null;
   /** What a rule that is only a draft would have done, had it been in force. */
   readonly draft?: Draft;
+  /** Where it hung on the number of rows. */
+  readonly counted?: CountedRows;
 }
 
 export const HOLD_MODES = ['live', 'ticket', 'auto'] as const;

@@ -1,12 +1,30 @@
 import type { Analysis, RelationName, Risk, StatementEffects } from '../sql/effects.ts';
 import type { Action, Decision, Draft, Hold, HoldMode, Mode, SessionFacts, Snapshot } from './decision.ts';
+import type { RowBand } from './row-bands.ts';
 
 /** What a text would do and what policy says of it, as `holdfast explain --json` and the HTTP API tell it. */
 export interface Explanation {
   readonly session: SessionFacts;
   readonly policy: { readonly file: string; readonly revision: string; readonly mode: Mode };
   readonly analysis: ExplainedAnalysis;
+  /** Where nothing tells how many rows it writes. */
   readonly decision: ExplainedDecision;
+  /** How it is decided once they are counted, where that hangs on their number. */
+  readonly by_rows?: readonly ExplainedBand[];
+}
+
+/** Between so many rows, both included; `most` is null for as many as there may be. */
+interface ExplainedBand {
+  readonly least: number;
+  readonly most: number | null;
+  readonly decision: ExplainedDecision;
+}
+
+/** What was decided of a text, and how that changes with the number of its rows. */
+export interface DecidedText {
+  readonly analysis: Analysis;
+  readonly decision: Decision;
+  readonly bands: readonly RowBand[] | null;
 }
 
 interface ExplainedAnalysis
@@ -46,7 +64,7 @@ export function explanationOf(
   text: string,
   session: SessionFacts,
   policy: { readonly fileName: string; readonly revision: string; readonly mode: Mode },
-  { analysis, decision }: { readonly analysis: Analysis; readonly decision: Decision },
+  { analysis, decision, bands }: DecidedText,
 ): Explanation {
   const { fileName: file, revision, mode } = policy;
   return {
@@ -54,7 +72,12 @@ export function explanationOf(
     policy: { file, revision, mode },
     analysis: explainAnalysis(analysis, text),
     decision: explainDecision(decision),
+    ...(bands === null ? {} : { by_rows: bands.map(explainBand) }),
   };
+}
+
+function explainBand({ least, most, decision }: RowBand): ExplainedBand {
+  return { least, most, decision: explainDecision(decision) };
 }
 
 function explainAnalysis(analysis: Analysis, text: string): ExplainedAnalysis {

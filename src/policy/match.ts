@@ -50,7 +50,11 @@ const COLUMNWISE = new Set(['update', 'insert', 'upsert']);
 /** How the analysis names a row that is taken whole. */
 const ALL_COLUMNS = '*';
 
-export function subjectOf(analysis: Analysis, effects: StatementEffects): Subject {
+export function subjectOf(
+  analysis: Analysis,
+  effects: StatementEffects,
+  counted: RowCount | null = null,
+): Subject {
   const written = operationsOf(effects);
   const codeOnly = written.some((operation) => CODE.has(operation) || operation === EXECUTE);
   const opaque = codeOnly || effects.session.some((effect) => effect.kind === 'opaque-code');
@@ -65,16 +69,17 @@ export function subjectOf(analysis: Analysis, effects: StatementEffects): Subjec
     opaque,
     codeOnly,
     anyTable: codeOnly || sweeps(effects, operations),
-    rows: rowsOf(effects, opaque || sweeps(effects, operations)),
+    rows: rowsOf(effects, opaque || sweeps(effects, operations), counted),
     context: analysis.context,
   };
 }
 
 /** Code that the statement runs may write as many as it likes. */
-function rowsOf({ writes, rowsMax }: StatementEffects, more: boolean): RowCount {
+function rowsOf({ writes, rowsMax }: StatementEffects, more: boolean, counted: RowCount | null): RowCount {
   if (more) return { least: 0, most: null };
   if (writes.length === 0) return { least: 0, most: 0 };
-  return { least: 0, most: writes.length === 1 ? (rowsMax ?? null) : null };
+  const text: RowCount = { least: 0, most: writes.length === 1 ? (rowsMax ?? null) : null };
+  return counted === null || text.most !== null ? text : counted;
 }
 
 function sweeps({ reads, writes }: StatementEffects, operations: readonly string[]): boolean {

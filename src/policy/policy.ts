@@ -4,9 +4,12 @@ import type { Analysis, Risk } from '../sql/effects.ts';
 import { parseClientAddress } from './client-pattern.ts';
 import { type Brief, decide } from './decide.ts';
 import type { Decision, Mode, SessionFacts } from './decision.ts';
+import type { DecidedText } from './explanation.ts';
 import { matchSession } from './match.ts';
 import type { ColumnPattern } from './name-pattern.ts';
 import type { Problem } from './problems.ts';
+import { ByRows } from './row-bands.ts';
+import type { RowCount } from './row-limit.ts';
 import type { Measure, Rule } from './rule.ts';
 
 /** What a policy file says, checked and made ready. */
@@ -66,6 +69,8 @@ export class SessionPolicy {
   readonly policy: Policy;
   readonly #brief: Brief;
   readonly #decisions = new WeakMap<Analysis, Decision>();
+  /** Null where no rule of the session has `rows`. */
+  readonly byRows: ByRows | null;
 
   constructor(policy: Policy, facts: SessionFacts) {
     this.policy = policy;
@@ -76,6 +81,7 @@ export class SessionPolicy {
       if (session !== 'no') rules.push({ rule, session });
     }
     this.#brief = { mode: policy.mode, defaults: policy.defaults, rules };
+    this.byRows = rules.some(({ rule }) => rule.match.rows !== null) ? new ByRows(this.#brief) : null;
   }
 
   /** What happens to the text. Analyses are shared and frozen, so that each is decided once. */
@@ -85,5 +91,18 @@ export class SessionPolicy {
     const decision = decide(this.#brief, analysis);
     this.#decisions.set(analysis, decision);
     return decision;
+  }
+
+  /** As `decide`, of a text that is known to write so many rows, or null where nobody knows. */
+  decideOf(analysis: Analysis, rows: RowCount | null): Decision {
+    const decision = this.decide(analysis);
+    return rows === null ? decision : (this.byRows?.decide(analysis, rows, decision) ?? decision);
+  }
+
+  /** What it decides, and what once rows are counted; `rows` where it is known how many the text writes. */
+  decided(analysis: Analysis, rows: number | null): DecidedText {
+    if (rows !== null)
+      return { analysis, decision: this.decideOf(analysis, { least: rows, most: rows }), bands: null };
+    return { analysis, decision: this.decide(analysis), bands: this.byRows?.bands(analysis) ?? null };
   }
 }

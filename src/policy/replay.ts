@@ -3,6 +3,7 @@ import type { Analysis, Risk } from '../sql/effects.ts';
 import { MASK } from '../sql/redact.ts';
 import type { Action, SessionFacts } from './decision.ts';
 import type { Policy } from './policy.ts';
+import type { RowCount } from './row-limit.ts';
 
 /** What of a recorded event a policy is asked about again. */
 export interface ReplayedEvent {
@@ -19,6 +20,14 @@ export interface ReplayedEvent {
   readonly protocol: string;
   readonly action: Action;
   readonly rule: string;
+  readonly end: string;
+  /** As many as it has written, by its command tag. */
+  readonly rows: number | null;
+  /** As many as it was decided by. */
+  readonly rows_counted:
+    | { readonly least: number; readonly most: number | null }
+    | { readonly unknown: string }
+    | null;
 }
 
 export interface ReplayExample {
@@ -81,7 +90,7 @@ export class Replay {
     const analysis = await read(event.sql);
     if (analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'execute')))
       return this.#skip('prepared_elsewhere');
-    const { action, rule, risk } = this.#policy.forSession(factsOf(event)).decide(analysis);
+    const { action, rule, risk } = this.#policy.forSession(factsOf(event)).decideOf(analysis, rowsOf(event));
     this.#decided++;
     if (action === event.action) {
       this.#same++;
@@ -113,6 +122,12 @@ export class Replay {
     if (isNew && change.examples.length < LIMITS.replayExamplesMax)
       change.examples = [...change.examples, { id, time, role, database, sql }];
   }
+}
+
+/** What the audit tells of its rows: those that it wrote, else those that were counted before it was decided. */
+function rowsOf({ end, rows, rows_counted: counted }: ReplayedEvent): RowCount | null {
+  if (end === 'completed' && rows !== null) return { least: rows, most: rows };
+  return counted !== null && 'least' in counted ? counted : null;
 }
 
 function factsOf({ role, database, application, client }: ReplayedEvent): SessionFacts {

@@ -1,5 +1,5 @@
 /** The known word that was most likely meant, or null where none is near. */
-export function nearest(word: string, known: Iterable<string>): string | null {
+function nearest(word: string, known: Iterable<string>): string | null {
   let best: string | null = null;
   const distanceMax = word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3));
   let bestDistance = distanceMax + 1;

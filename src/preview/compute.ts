@@ -130,7 +130,7 @@ function known(count: RowCount, set: RowSet | null, lookups: readonly RowLookup[
   return { rows: count.rows, set, lookups: set === null ? [] : lookups };
 }
 
-async function subjectOf(
+export async function subjectOf(
   sandbox: Sandbox,
   { catalog, slice: sliceText }: PreviewSources,
   request: PreviewRequest,
@@ -145,13 +145,18 @@ async function subjectOf(
       scope: request.scope,
       relations: targetsOf(slice, effects),
       allReferrers: slice.kind === 'truncate',
-      functions: 'calls' in slice ? slice.calls : [],
+      functions: callsOf(slice),
     }),
   );
   if ('kind' in answer) return answer;
   if (answer.relations.size > LIMITS.previewRelationsMax) return unknown('it may reach too many tables');
   const targets = answer.roots.flatMap((oid) => answer.relations.get(oid ?? 0) ?? []);
   return { request, effects, slice, answer, targets };
+}
+
+function callsOf(slice: WriteSlice): readonly AskedName[] {
+  if (slice.kind === 'inexact') return slice.inserted?.calls ?? [];
+  return 'calls' in slice ? slice.calls : [];
 }
 
 function targetsOf(slice: WriteSlice, { writes }: StatementEffects): readonly AskedName[] {

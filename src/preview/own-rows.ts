@@ -1,21 +1,22 @@
 import { LIMITS } from '../base/limits.ts';
 import { followCascades } from '../snapshot/cascade.ts';
 import { type Seed, seedOf } from '../snapshot/seed.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { InsertedRows, RowsSlice, UpsertSlice } from '../sql/slice.ts';
 import { cascadeTree } from './cascade-tree.ts';
 import { identifyAt, type OwnRows, ownLookup, type RowLookup } from './identify.ts';
 import { masksOf } from './masks.ts';
-import { unknown } from './preview.ts';
+import { type RowCount, unknown } from './preview.ts';
 import {
   problemOfCode,
   problemOfCondition,
+  problemOfCount,
   problemsOfReading,
   type ReadingProblems,
   readNames,
   wordsOf,
 } from './purity.ts';
 import { type FoundRows, nothingFound, type PreviewSubject } from './request.ts';
-import { countOrEstimate, estimateRows } from './rows.ts';
+import { countOf, countOrEstimate, estimateRows } from './rows.ts';
 import { afterOf, sampleRows } from './sample.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -40,6 +41,40 @@ export async function findOwnRows(
   const lookup = ownLookup(slice, target, answer.relations, seed, placesOfAll(seed), parameters);
   const found = await identifyAt(sandbox, lookup, salt, problem, placesOfAll(seed), parameters);
   return { ...found, lookup };
+}
+
+/** How many rows it changes; beyond `rowsMax` only that there are more. */
+export async function countOwnRows(
+  sandbox: Sandbox,
+  subject: PreviewSubject,
+  slice: RowsSlice | UpsertSlice,
+  rowsMax: number,
+): Promise<RowCount> {
+  const { request, answer, targets, definition } = subject;
+  const [target] = targets;
+  if (target === undefined) return unknown('its target does not exist');
+  if (target.kind !== 'table' && target.kind !== 'partitioned table')
+    return unknown(`${target.name} is a ${target.kind}`);
+  const seed = seedOf(slice, target, answer.functions, definition !== undefined);
+  if ('problem' in seed) return unknown(seed.problem);
+  const code = problemOfCode(slice, answer) ?? problemOfCount(slice.functions, answer, request.text);
+  if (code !== null) return unknown(code);
+  const { read } = await problems(sandbox, subject, target.oid);
+  return await countOf(sandbox, read, placesOfAll(seed), request.parameters, rowsMax);
+}
+
+/** How many rows an INSERT is given; those that conflict with others may be left out. */
+export async function countInserted(
+  sandbox: Sandbox,
+  { request, effects, answer }: PreviewSubject,
+  { with: clause, source, functions, ownNames }: InsertedRows,
+  rowsMax: number,
+): Promise<RowCount> {
+  const code = problemOfCode({ ownNames }, answer) ?? problemOfCount(functions, answer, request.text);
+  if (code !== null) return unknown(code);
+  const { read } = await problemsOfNames(sandbox, [], readNames(effects), request.text);
+  const places = `${clause === null ? '' : `${clause}\n`}SELECT FROM (${source}\n) given`;
+  return await countOf(sandbox, read, places, request.parameters, rowsMax);
 }
 
 function placesOfAll({ seeds }: Seed): string {
@@ -101,11 +136,20 @@ async function problems(
 ): Promise<ReadingProblems> {
   // Through a view nothing is read but its table.
   const names = definition === undefined ? readNames(effects) : [];
-  const words = wordsOf(`${request.text}\n${definition ?? ''}`);
+  return await problemsOfNames(sandbox, [target], names, `${request.text}\n${definition ?? ''}`);
+}
+
+async function problemsOfNames(
+  sandbox: Sandbox,
+  targets: readonly number[],
+  names: readonly string[],
+  text: string,
+): Promise<ReadingProblems> {
+  const words = wordsOf(text);
   if (words === null) {
     const reason = 'it has names in escapes (U&)';
     return { read: reason, plan: reason };
   }
-  const found = await sandbox.step((connection) => problemsOfReading(connection, [target], names, words));
+  const found = await sandbox.step((connection) => problemsOfReading(connection, targets, names, words));
   return 'kind' in found ? { read: found.reason, plan: found.reason } : found;
 }

@@ -164,7 +164,7 @@ export function wordsOf(text: string): string[] | null {
 
 /** Why nothing of the statement may be planned or run beforehand, as far as its text and its functions tell. */
 export function problemOfCode(
-  slice: RowsSlice | UpsertSlice,
+  slice: Pick<RowsSlice | UpsertSlice, 'ownNames'>,
   { functions, catalogFirst }: Pick<CatalogAnswer, 'functions' | 'catalogFirst'>,
 ): string | null {
   for (const { name, own } of functions) {
@@ -189,6 +189,26 @@ export function problemOfCondition(
     if (facts.volatility === 'volatile') return `${name} may do something, or answer differently, each time`;
   }
   return null;
+}
+
+/** As problemOfCondition, of what must hold in a transaction that is not set as the client's is. */
+export function problemOfCount(
+  names: RowsSlice['functions'],
+  answer: Pick<CatalogAnswer, 'functions'>,
+  text: string,
+): string | null {
+  for (const { name } of names) {
+    if (name !== 'pg_show_all_settings' && (name !== 'current_setting' || readsOwnSettings(text))) continue;
+    return `${name} may tell of what is set for the count`;
+  }
+  return problemOfCondition(names, answer);
+}
+
+/** Whether all settings that it reads are some of the client's own, which have a dot in their names. */
+function readsOwnSettings(text: string): boolean {
+  const all = text.match(/current_setting/gi)?.length ?? 0;
+  const own = text.match(/current_setting\s*\(\s*'[a-z_]+\.[a-z0-9_.]+'/gi)?.length ?? 0;
+  return all > 0 && all === own;
 }
 
 /** The names of what the statement reads beside its target. */

@@ -62,7 +62,7 @@ interface PlanNode {
 }
 
 /** What stands below ModifyTable; that node itself says 0. Other children of it are of WITH. */
-export function plannedRows(json: string): number | null {
+function plannedRows(json: string): number | null {
   const [explained] = JSON.parse(json) as readonly { readonly Plan?: PlanNode }[];
   const modify = findModify(explained?.Plan);
   const below = (modify?.Plans ?? []).filter((node) => {
@@ -96,10 +96,11 @@ export async function countOf(
   problem: string | null,
   places: string,
   parameters: StatementParameters,
+  rowsMax: number = LIMITS.previewCountRows,
 ): Promise<RowCount> {
   if (problem !== null) return unknown(problem);
   return await sandbox.step(async (connection): Promise<RowCount> => {
-    const [count] = await countRows(connection, '', [places], parameters, LIMITS.previewCountRows);
+    const [count] = await countRows(connection, '', [places], parameters, rowsMax);
     return count ?? unknown('the server did not say');
   });
 }

@@ -81,6 +81,18 @@ export async function wholeTables(
   };
 }
 
+/** How many rows a TRUNCATE takes from the tables that it names; beyond `rowsMax` of one only that there are more. */
+export async function countWhole(
+  sandbox: Sandbox,
+  { slice, targets, answer }: PreviewSubject,
+  rowsMax: number,
+): Promise<RowCount> {
+  if (targets.length === 0) return unknown('its target does not exist');
+  const problem = await problemOf(sandbox, targets);
+  if (problem !== null) return unknown(problem);
+  return added(await countAll(sandbox, null, targets, (each) => isAlone(each, slice, answer.roots), rowsMax));
+}
+
 interface Referrer {
   readonly relation: Relation;
   readonly by: Relation;
@@ -141,6 +153,7 @@ async function countAll(
   problem: string | null,
   relations: readonly Relation[],
   isAlone: (relation: Relation) => boolean,
+  rowsMax: number = LIMITS.previewCountRows,
 ): Promise<readonly RowCount[]> {
   const rows: RowCount[] = [];
   for (const relation of relations) {
@@ -148,7 +161,7 @@ async function countAll(
       problem === null
         ? await sandbox.step(async (connection): Promise<RowCount> => {
             const query = `SELECT ${placesOf('r')} FROM ${from(relation, isAlone(relation))} r`;
-            const [found] = await countRows(connection, '', [query], NO_PARAMETERS, LIMITS.previewCountRows);
+            const [found] = await countRows(connection, '', [query], NO_PARAMETERS, rowsMax);
             return found ?? unknown('the server did not say');
           })
         : unknown(problem);

@@ -9,6 +9,7 @@ import type { TableProof } from '../snapshot/prove.ts';
 import { gatherRows, RowHashes } from '../snapshot/row-identity.ts';
 import type { Analysis, StatementEffects } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
+import { countedOf } from './counted-rows.ts';
 import type { PreparedSnapshot } from './prepared.ts';
 import { approvedRowsError, otherRowsError, tooManyRowsError } from './refusal.ts';
 
@@ -33,8 +34,10 @@ const COUNTED: ReadonlySet<string> = new Set(['update', 'delete', 'truncate']);
 
 /** Whether what it changes can be told without a capture. */
 export function isWatched(decision: Decision, analysis: Analysis): boolean {
+  if (analysis.statements.length !== 1) return false;
+  if (countedOf(decision) !== null) return true;
   const approved = approvedRowsOf(decision);
-  if (approved === null || analysis.statements.length !== 1) return false;
+  if (approved === null) return false;
   return isCounted(analysis) || approved.lookups.length > 0;
 }
 

@@ -15,9 +15,10 @@ import {
   type SeenRows,
 } from './approved-rows.ts';
 import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
+import { outsideCount } from './counted-rows.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { CaptureWay, Prepared } from './prepared.ts';
-import { uncountedRowsError, unlockedRowsError } from './refusal.ts';
+import { isolatedTruncateError, uncountedRowsError, unlockedRowsError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
@@ -51,7 +52,7 @@ async function watchedQuery(
   const opened = state.transactionStatus === 'I';
   try {
     if (opened) await connection.run(plainQuery('BEGIN'), () => {});
-    const looked = await lookBefore(connection, entry, (lock) => lock, text);
+    const looked = await lookBefore(connection, entry, { locking: (lock) => lock, isFirst: opened, text });
     if ('seen' in looked)
       return taken(state, hidden, connection, entry, opened ? 'own' : 'block', looked.seen);
     if (opened) await connection.run(plainQuery('ROLLBACK'), () => {});
@@ -82,7 +83,11 @@ async function watchedExecute(
   if (!segmentFits(state)) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
   const connection = hidden.ending('flush');
   try {
-    const looked = await lookBefore(connection, entry, lockInSegment, null);
+    const looked = await lookBefore(connection, entry, {
+      locking: lockInSegment,
+      isFirst: false,
+      text: null,
+    });
     if ('refusal' in looked) return { kind: 'refused', error: looked.refusal };
     return taken(state, hidden, connection, entry, 'segment', looked.seen);
   } catch (error) {
@@ -112,28 +117,38 @@ function taken(
 }
 
 function failed(error: unknown, { decision, analysis }: AuditEntry): CaptureOutcome {
-  if (decision.action !== 'hold') throw error;
-  return failure(error, { ...decision, snapshot: 'required' }, analysis);
+  // What is looked at never runs without.
+  return failure(error, 'snapshot' in decision ? { ...decision, snapshot: 'required' } : decision, analysis);
+}
+
+interface Place {
+  /** How a lock is taken there. */
+  readonly locking: (lock: string) => string;
+  /** Nothing has run in its transaction, and its locks take no snapshot. */
+  readonly isFirst: boolean;
+  /** What the server has not planned yet. */
+  readonly text: Buffer | null;
 }
 
 /** What it is about to change, looked at under the locks that it will take; those of what was bound are taken. */
 async function lookBefore(
   connection: HiddenConnection,
   { decision, analysis }: AuditEntry,
-  locking: (lock: string) => string,
-  unplanned: Buffer | null,
+  { locking, isFirst, text }: Place,
 ): Promise<Compared> {
   const approved = approvedRowsOf(decision);
   const [statement] = analysis.statements;
-  if (approved === null || statement === undefined) return { seen: null };
+  if (statement === undefined) return { seen: null };
   if (statement.operation === 'truncate') {
-    const refusal = await refusalOfTruncate(connection, approved, statement, locking);
+    const rows = await rowsToTruncate(connection, statement, { locking, isFirst });
+    if (rows === null) return { refusal: isolatedTruncateError() };
+    const refusal = (approved === null ? null : exceeding(approved, rows)) ?? outsideCount(decision, rows);
     if (refusal !== null) return { refusal };
   }
-  if (approved.set === null || approved.lookups.length === 0) return { seen: null };
+  if (approved === null || approved.set === null || approved.lookups.length === 0) return { seen: null };
   const unlocked = await keepOut(connection, approved, locking);
   if (unlocked !== null) return { refusal: unlocked };
-  if (unplanned !== null && statement.operation !== 'truncate') await lockAsPlanned(connection, unplanned);
+  if (text !== null && statement.operation !== 'truncate') await lockAsPlanned(connection, text);
   let compared = comparedWith(approved, await locatedRows(connection, approved, 'locking'));
   // Behind a lock the server looks at the locked row as it is by now, and at all others as they were.
   if ('seen' in compared && approved.lookups.some(({ readsOthers }) => readsOthers))
@@ -171,20 +186,28 @@ async function lockAsPlanned(connection: HiddenConnection, text: Buffer): Promis
   await connection.run(plainQuery(`EXPLAIN (COSTS OFF) ${statement}`), () => {});
 }
 
-/** A TRUNCATE tells no number, and so is counted under the lock that it takes. */
-async function refusalOfTruncate(
+/**
+ * A TRUNCATE tells no number, and so is counted under the lock that it takes. Null where it is not seen how the tables are
+ * behind that lock.
+ */
+async function rowsToTruncate(
   connection: HiddenConnection,
-  approved: LocatedRows,
-  statement: StatementEffects,
-  locking: (lock: string) => string,
-): Promise<ErrorFields | null> {
-  const tables = statement.writes.map(({ schema, name }) => quoteQualified(schema, name));
+  { writes, only }: StatementEffects,
+  { locking, isFirst }: Pick<Place, 'locking' | 'isFirst'>,
+): Promise<number | null> {
+  const tables = writes.map((relation) => {
+    const isAlone = only?.some(({ schema, name }) => schema === relation.schema && name === relation.name);
+    return `${isAlone === true ? 'ONLY ' : ''}${quoteQualified(relation.schema, relation.name)}`;
+  });
   const lock = locking(`LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`);
   await connection.run(plainQuery(lock), () => {});
   const counts = tables.map((table) => `(SELECT pg_catalog.count(*) FROM ${table})`);
-  let rows = 0;
-  await connection.run(plainQuery(`SELECT ${counts.join(', ')}`), (row) => {
-    rows = textColumns(row).reduce((sum, count) => sum + Number(count), 0);
+  let rows: number | null = null;
+  const sql = `SELECT pg_catalog.current_setting('transaction_isolation'), ${counts.join(', ')}`;
+  await connection.run(plainQuery(sql), (row) => {
+    const [isolation, ...found] = textColumns(row);
+    if (isFirst || isolation === 'read committed' || isolation === 'read uncommitted')
+      rows = found.reduce((sum, count) => sum + Number(count), 0);
   });
-  return exceeding(approved, rows);
+  return rows;
 }

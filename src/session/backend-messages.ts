@@ -137,6 +137,7 @@ export class BackendMessages {
     }
     while (replies.length > 0) replies.shift();
     this.state.hiddenQueued = 0;
+    this.state.dropEarly();
     this.outcomes.release('?');
     this.state.copyDoubt = 'none';
     this.state.answered();
@@ -376,6 +377,7 @@ export class BackendMessages {
     state.copyDoubt = 'none';
     if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.transactionStatus !== 'T') state.bound = null;
+    if (state.early !== null) state.dropEarly();
     state.fates.ready(state.transactionStatus);
     const isLast = this.owesNothing;
     state.statusTold(isLast);

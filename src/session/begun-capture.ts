@@ -11,6 +11,8 @@ import type { ErrorFields } from '../wire/backend.ts';
 import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import type { CaptureRun } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import { ReplyKind } from './replies.ts';
+import { mayEndSegment } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 /** A capture that is under way, and what it will be a part of. */
@@ -43,40 +45,62 @@ export function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boole
 
 /**
  * Whether rows may be captured before it is known that the plan is true: where that can be taken back, since what fails
- * does so in a transaction of ours, and where it runs nobody's code.
+ * does so in a transaction of ours, or in a segment that has run nothing, and where it runs nobody's code.
  */
 export function mayBeginEarly(run: CaptureRun, plan: CapturePlan): boolean {
-  if (!isOwn(run) || !plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
-  if (approvedRowsOf(run.entry.decision) !== null || !namesAreKnown(run)) return false;
+  if (!isOwn(run) && !(run.way === 'segment' && hasRunNothing(run.state))) return false;
+  if (!plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
+  if (approvedRowsOf(run.entry.decision) !== null || !namesAreKnown(run, plan)) return false;
   return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);
 }
 
 /**
- * What sessions have planned for since their role or settings changed last. A plan that is foreseen may be that of another
+ * Whether nothing has run since the last transaction ended, and no portal is there: then a Sync of ours takes away all that
+ * a query of ours has done, its failure included, and nothing of the client's.
+ */
+export function hasRunNothing(state: SessionState): boolean {
+  const { replies } = state;
+  if (state.transactionStatus !== 'I' || state.begunIn === state.segment || !mayEndSegment(state))
+    return false;
+  for (let i = 0; i < replies.length; i++) if (!NAMES_ONLY.has(replies.at(i).kind)) return false;
+  return true;
+}
+
+const NAMES_ONLY: ReadonlySet<ReplyKind> = new Set([ReplyKind.Parse, ReplyKind.Describe, ReplyKind.Close]);
+
+/**
+ * The tables that sessions have planned for, by the names of their targets, since their role or settings changed last. A plan that is foreseen may be that of another
  * session, whose names and operators mean something else; and a function that is new would be called.
  */
-const PLANNED = new WeakMap<SessionState, { readonly epoch: number; readonly targets: Set<string> }>();
+const PLANNED = new WeakMap<
+  SessionState,
+  { readonly epoch: number; readonly targets: Map<string, string> }
+>();
 
-const targetOf = ({ request: { slice } }: CaptureRun): string | null =>
+type Asked = Pick<CaptureRun, 'state' | 'request'>;
+
+const targetOf = ({ request: { slice } }: Asked): string | null =>
   slice.kind === 'rows' && slice.calls.length === 0
     ? `${slice.target.schema ?? ''}\0${slice.target.name}`
     : null;
 
-function namesAreKnown(run: CaptureRun): boolean {
+const tablesOf = ({ tables }: CapturePlan): string => tables.map(({ oid }) => oid).join();
+
+function namesAreKnown(run: Asked, plan: CapturePlan): boolean {
   const target = targetOf(run);
   const known = PLANNED.get(run.state);
-  return target !== null && known?.epoch === run.state.epoch && known.targets.has(target);
+  return target !== null && known?.epoch === run.state.epoch && known.targets.get(target) === tablesOf(plan);
 }
 
 /** Such a plan has been made in this session, by what its names mean now. */
-export function notePlanned(run: CaptureRun, plan: CapturePlan): void {
+export function notePlanned(run: Asked, plan: CapturePlan): void {
   const target = targetOf(run);
   if (target === null || !plan.ownRowOnly) return;
   const { state } = run;
   const known = PLANNED.get(state);
   if (known?.epoch === state.epoch && known.targets.size < LIMITS.catalogAnswersMax)
-    known.targets.add(target);
-  else PLANNED.set(state, { epoch: state.epoch, targets: new Set([target]) });
+    known.targets.set(target, tablesOf(plan));
+  else PLANNED.set(state, { epoch: state.epoch, targets: new Map([[target, tablesOf(plan)]]) });
 }
 
 /** Null where the plan could not be told only because a capture by another had failed before. */

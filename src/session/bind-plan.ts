@@ -1,10 +1,12 @@
 import { asKept, foreseePlan } from '../snapshot/foresee.ts';
-import { planCapture } from '../snapshot/plan.ts';
-import { lockTarget } from './begun-capture.ts';
+import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import type { WriteSlice } from '../sql/slice.ts';
+import { lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
 import { runsCalledCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
+import { beginAtBind, guessedParameters, mayBeginAtBind, noteTypes } from './early-capture.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { planRequest } from './prepared-text.ts';
 import type { BindToPlan, BoundDrop, BoundPortal } from './snapshot-desk.ts';
@@ -17,7 +19,7 @@ export async function planBind(
   hidden: HiddenQueries,
   request: BindToPlan,
 ): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
-  const { name, portal, decision, bind, sent } = request;
+  const { portal, decision } = request;
   if (isDrop(portal.analysis)) return planDrop(state, request);
   const services = state.services.snapshots!;
   const { text: sql } = portal.statement;
@@ -29,24 +31,75 @@ export async function planBind(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   const slice = await services.slice(text);
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
-  const describing = bind.parameters.length > 0 ? hidden.describe(request.statement) : NO_TYPES;
-  describing.catch(() => {});
-  const asked = planRequest(state, slice);
-  const foreseen = foreseePlan(services.catalog, asked);
+  const bound: BoundText = { ...request, text, slice, asked: planRequest(state, slice) };
+  const planned = await planText(state, hidden, bound, true);
+  return planned === TAKEN_BACK ? await planText(state, hidden, bound, false) : planned;
+}
+
+interface BoundText extends BindToPlan {
+  readonly text: Buffer;
+  readonly slice: WriteSlice;
+  readonly asked: PlanRequest;
+}
+
+type PlannedText = BoundPortal | CaptureOutcome | null;
+
+/** Asks all that the plan depends on in one go, with the rows by the plan of last time where that may be taken back. */
+async function planText(
+  state: SessionState,
+  hidden: HiddenQueries,
+  bound: BoundText,
+  mayBeEarly: false,
+): Promise<PlannedText>;
+async function planText(
+  state: SessionState,
+  hidden: HiddenQueries,
+  bound: BoundText,
+  mayBeEarly: boolean,
+): Promise<PlannedText | typeof TAKEN_BACK>;
+async function planText(
+  state: SessionState,
+  hidden: HiddenQueries,
+  bound: BoundText,
+  mayBeEarly: boolean,
+): Promise<PlannedText | typeof TAKEN_BACK> {
+  const { name, portal, decision, bind, sent, text, slice, asked } = bound;
+  const { catalog } = state.services.snapshots!;
+  const connection = hidden.ending('flush');
+  const run = { ...bound, state, services: state.services.snapshots!, hidden, connection, request: asked };
+  const foreseen = foreseePlan(catalog, asked);
+  const guessed = mayBeEarly && foreseen !== null ? guessedParameters(state, slice, bind) : null;
+  const mayBegin = guessed !== null && mayBeginAtBind(run, foreseen!);
+  const describing = bind.parameters.length > 0 ? hidden.describe(bound.statement) : NO_TYPES;
   const locking = lockTarget(hidden, slice, foreseen);
-  locking.catch(() => {});
-  const planning = planCapture(hidden.ending('flush'), services.catalog, asked);
-  planning.catch(() => {});
-  const isLocked = await locking;
-  const types = await describing;
-  const planned = asKept(await planning, isLocked ? foreseen : null);
+  const planning = planCapture(connection, catalog, asked);
+  const early = mayBegin ? beginAtBind(run, foreseen!, guessed!) : null;
+  const told = (async () => {
+    // In the order in which they are asked: what fails first is why the others do.
+    const types = await describing;
+    const isLocked = await locking;
+    const planned = asKept(await planning, isLocked ? foreseen : null);
+    return { types, planned };
+  })();
+  // What fails first is told; the others may fail with it, before anybody waits for them.
+  for (const each of [describing, locking, planning, told]) each.catch(() => {});
+  if (early !== null && !(await early.stands(told, foreseen!))) {
+    await hidden.takeBack();
+    return TAKEN_BACK;
+  }
+  const { types, planned } = await told;
   if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
   if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
+  notePlanned(run, planned.plan);
+  noteTypes(state, slice, types);
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
-  return { name, portal, decision, text, request: { ...asked, parameters }, plan, sent };
+  const begun = early?.begun ?? null;
+  const ranBefore = state.executedIn === state.segment || state.begunIn === state.segment;
+  const aloneIn = ranBefore ? -1 : state.segment;
+  return { name, portal, decision, text, request: { ...asked, parameters }, plan, begun, aloneIn, sent };
 }
 
 function planDrop(
@@ -59,5 +112,8 @@ function planDrop(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   return { drop: true, sent, name, portal, decision, text, statement };
 }
+
+/** What was captured early is given up, and the server has forgotten it. */
+const TAKEN_BACK = Symbol('taken back');
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);

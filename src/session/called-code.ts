@@ -4,9 +4,10 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { type Analysis, type StatementEffects, worseRisk } from '../sql/effects.ts';
 import { askSettings } from './asked-settings.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
+import { leavesCode } from './read-names.ts';
 import type { SessionState } from './state.ts';
 
-/** What runs a call at once and keeps none for later. */
+/** What runs a call at once and keeps none for later. A cursor is planned at once, by what functions are then. */
 const RUNS_NOW: ReadonlySet<string> = new Set([
   ...[
     'select',
@@ -17,6 +18,8 @@ const RUNS_NOW: ReadonlySet<string> = new Set([
     'execute',
     'select into',
     'create table as',
+    'create materialized view',
+    'declare cursor',
   ],
 ]);
 
@@ -60,12 +63,6 @@ function readCalls({ status, statements }: Analysis): Calls | null {
   ]);
   return { key: JSON.stringify([statements.length > 1, named]), kept, statements };
 }
-
-/** What changes the schema, and nothing that runs as others are read. */
-const LEAVES_CODE: ReadonlySet<string> = new Set([
-  ...['create table', 'create table as', 'select into', 'create index', 'create sequence', 'alter sequence'],
-  ...['drop table', 'drop index', 'drop sequence', 'select', 'comment', 'truncate', 'grant', 'revoke'],
-]);
 
 /** Of code that is known to change no table: whether it may change settings. */
 export type KnownCode = 'harmless' | 'leaves settings' | null;
@@ -119,8 +116,8 @@ export class CalledCode {
     return verdict.touchesSettings ? 'harmless' : 'leaves settings';
   }
 
-  /** Why the statement may change something, or null where it does not; asked now. */
-  async ask(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
+  /** Why the statement may change something, or null where it does not; asked now. `isRead` of what a read leads to. */
+  async ask(connection: HiddenConnection, analysis: Analysis, isRead = false): Promise<string | null> {
     const { state, shared } = this;
     const calls = callsOf(analysis);
     if (calls === null) return 'its text tells that it changes something';
@@ -132,16 +129,21 @@ export class CalledCode {
       facts: state.textFacts,
       alone: calls.statements.length === 1,
       inTransaction: state.transactionStatus !== 'I' || state.replies.segmentOpen,
+      isRead,
     });
-    if (generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]), moment);
+    const lasts = verdict.kind === 'harmful' || !verdict.isPassing;
+    if (lasts && generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]), moment);
     if (verdict.kind === 'harmful') return `it may change tables: ${verdict.reason}`;
     return changesNothing(calls, verdict) ? null : 'what it calls may be replaced before it runs';
   }
 
   /** A statement is sent that changes the schema: functions, maybe, or other things that names mean. */
   changed(operations: readonly string[]): void {
-    if (operations.every((each) => LEAVES_CODE.has(each))) this.known.changed();
-    else this.codeRuns();
+    if (leavesCode(operations)) this.known.changed();
+    else {
+      this.codeRuns();
+      this.state.reads.changed();
+    }
   }
 
   /** Code is sent that may make, replace or drop functions. */
@@ -149,6 +151,7 @@ export class CalledCode {
     this.known.changed();
     this.hasChangedCode = true;
     this.shared.forget();
+    this.state.reads.codeRuns();
   }
 
   /** A statement is sent with which names may mean something else in this session alone. */
@@ -171,6 +174,7 @@ export class CalledCode {
 
   transactionEnds(): void {
     this.known.transactionEnds();
+    this.state.reads.transactionEnds();
   }
 
   segmentEnds(isInBlock: boolean): void {
@@ -179,6 +183,7 @@ export class CalledCode {
 
   /** What was replaced is so for other sessions from its commit on, behind which more may be under way. */
   ready(status: 'I' | 'T' | 'E', isLast: boolean): void {
+    this.state.reads.ready(status, isLast);
     const { hasChangedCode } = this;
     if (hasChangedCode && (status === 'I' || this.known.mayHaveEnded)) this.shared.forget();
     if (isLast && this.known.ready(status)) this.hasChangedCode = false;
@@ -186,6 +191,7 @@ export class CalledCode {
 
   /** The server is gone. What it has not answered it may have committed, or may yet. */
   ended(): void {
+    this.state.reads.ended();
     if (this.hasChangedCode) this.shared.forget(this.state.replies.length > 0 ? LIMITS.calledCodeMs : 0);
   }
 }

@@ -81,22 +81,32 @@ export interface CaptureRun {
   readonly locksAll?: true;
   /** The server is reading the statement in this transaction, which locks its target as the statement will. */
   readonly readAhead?: boolean;
+  /** Whether the Sync of an Execute has come, and commits nothing, so that it may go with it. */
+  readonly mayEndAtSync?: () => boolean;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
-export async function captureRows(run: CaptureRun, known: CapturePlan | null): Promise<CaptureOutcome> {
-  const prepared = await prepareRows(run, known);
+export async function captureRows(
+  run: CaptureRun,
+  known: CapturePlan | null,
+  early: Begun | null = null,
+): Promise<CaptureOutcome> {
+  const prepared = await prepareRows(run, known, early);
   if ('kind' in prepared) return prepared;
   return { kind: 'taken', gate: new StatementGate(run.state, prepared, run.entry) };
 }
 
-async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<Prepared | CaptureOutcome> {
+async function prepareRows(
+  run: CaptureRun,
+  known: CapturePlan | null,
+  early: Begun | null,
+): Promise<Prepared | CaptureOutcome> {
   const { state, connection, services, request, decision } = run;
   let plan = known;
   let sharesSnapshot = false;
   let mayShare = run.locksAll !== true;
   for (let attempt = 1; ; attempt++) {
-    let begun: Begun | null = null;
+    let begun = attempt === 1 ? early : null;
     if (plan === null) {
       const foreseen =
         attempt === 1 && run.readAhead === true ? foreseePlan(services.catalog, request) : null;
@@ -131,11 +141,14 @@ async function prepareRows(run: CaptureRun, known: CapturePlan | null): Promise<
       }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
       if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
-      const { way, hidden, part } = run;
+      const { hidden, part } = run;
+      const atSync = run.way === 'segment' && run.mayEndAtSync?.() === true;
+      const ends = atSync ? ({ way: 'block', connection: hidden.ending('sync') } as const) : run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
       const again = isOwn(run) ? () => prepareAgain(run) : null;
       const snapshot = { plan, capture, writer, folder, facts, required };
+      const { way, connection } = ends;
       return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
       void writer.abort();
@@ -224,7 +237,11 @@ async function prepareAgain(run: CaptureRun): Promise<Again | null> {
   const { state, connection, services, request, entry, text } = run;
   services.catalog.invalidate(request.scope);
   await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows({ ...run, gaveUp: () => false, locksAll: true, readAhead: false }, null);
+  const prepared = await prepareRows(
+    { ...run, gaveUp: () => false, locksAll: true, readAhead: false },
+    null,
+    null,
+  );
   if ('kind' in prepared) return null;
   const send = (gate: StatementGate) => {
     state.closeSegment();
@@ -286,7 +303,7 @@ export function withoutPlan(
 }
 
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
-export function failure(error: unknown, decision: Capturing, analysis: Analysis): CaptureOutcome {
+export function failure(error: unknown, decision: Decision, analysis: Analysis): CaptureOutcome {
   if (error instanceof HiddenQueryError) {
     return { kind: 'refused', error: nativeError(error, analysis.operation) };
   }
@@ -294,12 +311,12 @@ export function failure(error: unknown, decision: Capturing, analysis: Analysis)
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);
   }
   const why = error instanceof Error ? error.message : String(error);
-  if (decision.snapshot === 'best_effort') return { kind: 'without', why };
+  if ('snapshot' in decision && decision.snapshot === 'best_effort') return { kind: 'without', why };
   if (error instanceof StalePlan) return { kind: 'refused', error: driftError(why, false) };
   return { kind: 'refused', error: snapshotFailedError(why) };
 }
 
-export function canceled(decision: Capturing): CaptureOutcome {
+export function canceled(decision: Decision): CaptureOutcome {
   return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
 }
 

@@ -69,6 +69,10 @@ export function runCaptured(state: SessionState, type: keyof typeof OWED, captur
   // So that it is durable by the time that the statement has run.
   void state.services.audit.whenRecorded(entry.session);
   const { gate } = captured;
+  if (type === Frontend.Execute && gate.endsAtSync) {
+    state.gateAtSync = gate;
+    return null;
+  }
   return { kind: 'gate', until: gate.over, behind: isQuery ? null : FLUSH, sent: () => gate.sent() };
 }
 

@@ -6,14 +6,17 @@ import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { askSettings } from './asked-settings.ts';
+import { askBeside } from './beside.ts';
 import { askNames } from './code-prepared.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { type PreparedStatement, UNSETTLED } from './names.ts';
+import { type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { nativeError } from './refusal.ts';
 import { segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 import { executes, isPlannedAtBind } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
+
+const CANCELED = '57014';
 
 type Question = 'settings' | 'names';
 
@@ -29,6 +32,9 @@ export class Doubts {
   private readonly hidden: HiddenQueries;
   /** In front of the message that is looked at. */
   private hasAskedTables = false;
+  private hasAskedReads = false;
+  /** What becomes of the question about a read; null where none is under way. */
+  private reading: 'asked' | 'canceled' | null = null;
 
   constructor(state: SessionState, hidden: HiddenQueries) {
     this.state = state;
@@ -133,6 +139,50 @@ export class Doubts {
   /** A message of the client's is looked at for the first time. */
   begins(): void {
     this.hasAskedTables = false;
+    this.hasAskedReads = false;
+    this.state.reads.begins();
+  }
+
+  /** The wait, in front of a read, for whether it leads to code that its text does not show. */
+  beforeRead(
+    analysis: Analysis,
+    answer: Answer | null,
+    now: number,
+  ): Extract<Verdict, { kind: 'wait' }> | null {
+    const { state } = this;
+    if (this.hasAskedReads || (answer !== null && answer.outcome !== null)) return null;
+    if (!state.reads.isToAsk(analysis, now)) return null;
+    this.hasAskedReads = true;
+    this.reading = 'asked';
+    const until = this.asking((by) => this.askReads(by, analysis)).then((): Answer => {
+      const outcome = this.reading === 'canceled' ? ({ kind: 'canceled' } as const) : null;
+      this.reading = null;
+      return { analysis: null, outcome };
+    });
+    return { kind: 'wait', until };
+  }
+
+  /** The client cancels. The question is for the server to end; the read that it is asked for does not run. */
+  cancel(): void {
+    if (this.reading !== null) this.reading = 'canceled';
+  }
+
+  private async askReads(connection: HiddenConnection, analysis: Analysis): Promise<void> {
+    const { state } = this;
+    const isCanceled = () => this.reading === 'canceled';
+    try {
+      await askBeside(state, connection, isCanceled, () => state.reads.ask(connection, analysis));
+    } catch (error) {
+      // It took longer than any question may.
+      if (!(error instanceof HiddenQueryError) || error.sqlstate === CANCELED) throw error;
+      state.reads.isNotTold();
+      if (state.discarding) throw error;
+    }
+  }
+
+  /** The same in front of an Execute, where the portal was a read when it was bound. */
+  beforePortal({ resolved, mayComeToCall }: Portal, answer: Answer | null): ReturnType<Doubts['beforeRead']> {
+    return mayComeToCall ? this.beforeRead(resolved, answer, nowMs()) : null;
   }
 
   /**

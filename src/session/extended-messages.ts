@@ -1,54 +1,59 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Analysis } from '../sql/effects.ts';
-import type { Reading } from '../sql/recent-texts.ts';
+import type { Analysis, StatementEffects, TransactionVerb } from '../sql/effects.ts';
 import { encodeMessage } from '../wire/backend.ts';
-import { bindParameterCount, isParseTailValid, stringEnd } from '../wire/frontend.ts';
+import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { ApprovedPortals } from './approved-portals.ts';
+import type { ApprovedPortals } from './approved-portals.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute } from './approved-run.ts';
+import { besideBound } from './bound-beside.ts';
 import { isNeedless, noteRead } from './called-code-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
+import { countDecision } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
-import { charsOf, nameKey, type Portal, UNSETTLED } from './names.ts';
+import { messageKey } from './message-key.ts';
+import { charsOf, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
 import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
-import {
-  boundBesideError,
-  noPlanError,
-  tooLargeError,
-  tooManyNamesError,
-  unreadableNameError,
-} from './refusal.ts';
+import { noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
+import type { RowCounts } from './row-counts.ts';
 import { rule } from './ruling.ts';
-import { exactUnlessRead, mayBeHeld, sentBind } from './sent.ts';
+import { mayBeHeld, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import { currentAnalysis, executedBy, executesUnsettled, plansUnseenCode } from './understanding.ts';
+import {
+  currentAnalysis,
+  executedBy,
+  executesUnsettled,
+  mayComeToCall,
+  plansUnseenCode,
+} from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
 import { ruleWithoutPlan } from './without-plan.ts';
 
 const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
 
-/** Most statements declare none. */
-function typesAt(bytes: Buffer, start: number, end: number): string {
-  return end - start > 2 ? bytes.latin1Slice(start, end) : '';
+const ENDS_BLOCK: ReadonlySet<TransactionVerb> = new Set(['commit', 'rollback', 'prepare']);
+
+function verbOf({ session }: StatementEffects): TransactionVerb | null {
+  for (const effect of session) if (effect.kind === 'transaction') return effect.verb;
+  return null;
 }
 
-/** What the messages of the extended query protocol mean to the session. */
+/** What Bind and Execute, by which the extended query protocol runs statements, mean to the session. */
 export class ExtendedMessages {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
@@ -56,6 +61,7 @@ export class ExtendedMessages {
   private readonly snapshots: SnapshotDesk;
   private readonly records: CommitRecord;
   private readonly doubts: Doubts;
+  private readonly counts: RowCounts;
   /** Portals of captured statements that have run. */
   private readonly ran = new WeakSet<Portal>();
   private readonly approved: ApprovedPortals;
@@ -67,6 +73,8 @@ export class ExtendedMessages {
     snapshots: SnapshotDesk,
     records: CommitRecord,
     doubts: Doubts,
+    counts: RowCounts,
+    approved: ApprovedPortals,
   ) {
     this.state = state;
     this.hidden = hidden;
@@ -74,41 +82,8 @@ export class ExtendedMessages {
     this.snapshots = snapshots;
     this.records = records;
     this.doubts = doubts;
-    this.approved = new ApprovedPortals(state);
-  }
-
-  parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
-    const { replies, statements, textFacts } = this.state;
-    const nameEnd = stringEnd(bytes, start, end);
-    const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
-    if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
-      replies.push(ReplyKind.Parse);
-      return null;
-    }
-    const began = nowMs();
-    const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
-    if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
-    this.countDecision(began);
-    const name = this.key(bytes, start, nameEnd);
-    if (name === null) return refuse(this.state, Frontend.Parse, unreadableNameError());
-    const tooMany = statements.fullFor(name, reading.text.length);
-    if (tooMany !== null) {
-      return refuse(this.state, Frontend.Parse, tooManyNamesError('prepared statements', tooMany));
-    }
-    const reply = replies.push(ReplyKind.Parse);
-    reply.of = 'statement';
-    reply.name = name;
-    reply.statement = {
-      text: reading.text,
-      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
-      types: typesAt(bytes, textEnd + 1, end),
-      analysis: reading.analysis,
-      facts: textFacts,
-      epoch: this.state.epoch,
-      literalsEpoch: this.state.literalsEpoch,
-    };
-    statements.ask(name, reply.statement);
-    return null;
+    this.counts = counts;
+    this.approved = approved;
   }
 
   /**
@@ -127,11 +102,11 @@ export class ExtendedMessages {
       replies.push(ReplyKind.Bind);
       return null;
     }
-    const portal = this.key(bytes, start, portalEnd);
-    const name = this.key(bytes, portalEnd + 1, nameEnd);
+    const portal = messageKey(this.state, bytes, start, portalEnd);
+    const name = messageKey(this.state, bytes, portalEnd + 1, nameEnd);
     if (portal === null || name === null) return refuse(this.state, Frontend.Bind, unreadableNameError());
     if (this.state.bound !== null && this.state.bound.name !== portal) {
-      const beside = this.besideBound(Frontend.Bind);
+      const beside = besideBound(this.state, Frontend.Bind);
       if (beside !== null) return beside;
     }
     const statement = statements.lookup(name);
@@ -142,8 +117,13 @@ export class ExtendedMessages {
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
-    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
     const began = nowMs();
+    const { reads } = this.state;
+    const isRead = reads.concerns(resolved);
+    const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
+    if (looking !== null) return looking;
+    const analysis = isRead ? reads.understood(resolved, began) : resolved;
     const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
@@ -154,7 +134,8 @@ export class ExtendedMessages {
         return probeUnknown(this.state, bytes.toString('latin1', portalEnd + 1, nameEnd));
     }
     const captures = this.snapshots.takes(decision);
-    const wantsAll = captures || mayBeHeld(this.state, decision);
+    const counts = statement !== null && this.counts.wants(analysis);
+    const wantsAll = captures || counts || mayBeHeld(this.state, decision);
     if (wantsAll && missingBytes > 0) {
       const wholeBytes = end - start + missingBytes;
       if (wholeBytes <= LIMITS.capturedBindBytes) return { kind: 'whole' };
@@ -163,8 +144,12 @@ export class ExtendedMessages {
     const unseen =
       planned?.reason ?? (isDrop(analysis) ? problemOfBoundDrop(statement ?? NO_STATEMENT, analysis) : null);
     const sent = wantsAll ? sentBind(statement, bytes, start, end, portalEnd + 1, nameEnd) : null;
+    if (counts) {
+      const asked = { text: statement.text, parameters, bound: sent?.bound ?? null, facts: statement.facts };
+      return this.counts.count(analysis, read, asked);
+    }
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
-    this.countDecision(began);
+    countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
     if (ruling.kind === 'refuse') {
       const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
@@ -176,6 +161,8 @@ export class ExtendedMessages {
       read,
       executed: executedBy(this.state, read),
       epoch: this.state.epoch,
+      resolved,
+      mayComeToCall: isRead && mayComeToCall(this.state, read, resolved, analysis),
       analysis,
       decision: known,
       parameters,
@@ -215,21 +202,8 @@ export class ExtendedMessages {
       const known = this.state.called.knownOf(portal.analysis, nowMs());
       if (known !== 'leaves settings') this.state.codeRuns('names', known === null);
     }
-    this.approved.bound(portal);
+    this.approved.bound(name, portal);
     this.state.bound = null;
-    return null;
-  }
-
-  /**
-   * A portal that has to be captured runs by its Execute alone: SQL's FETCH would run it as well. So nothing else
-   * runs between its Bind and its Execute, or the end of its transaction. Null where this may.
-   */
-  besideBound(type: number): Verdict {
-    const { state } = this;
-    const owes = !state.replies.segmentOpen && !state.owesNothing();
-    if (owes && state.replies.tail?.swallowed !== true) return settle(state, null);
-    if (state.bound?.decision.snapshot === 'required') return poison(state, type, boundBesideError(), null);
-    state.bound = null;
     return null;
   }
 
@@ -239,22 +213,25 @@ export class ExtendedMessages {
       this.state.replies.push(ReplyKind.Execute);
       return null;
     }
-    const name = this.key(bytes, start, nameEnd);
+    const name = messageKey(this.state, bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
     const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
     if (captured !== null && captured.kind !== 'unplanned') return this.run(captured, name);
     const { bound } = this.state;
     if (bound !== null && bound.name !== name) {
-      const beside = this.besideBound(Frontend.Execute);
+      const beside = besideBound(this.state, Frontend.Execute);
       if (beside !== null) return beside;
     }
     const known = this.state.portals.lookup(name);
     if (known === UNSETTLED) return settle(this.state, null);
     const { state, holds } = this;
+    const closed = known === null ? null : this.approved.refusal(known);
+    if (closed !== null) return closed;
     const portal =
       known === null
         ? ruleUnknownPortal(state, holds, answer)
-        : ruleAgain(state, holds, known, this.approved.hasMoved(known), answer);
+        : (this.doubts.beforePortal(known, answer) ??
+          ruleAgain(state, holds, known, this.approved.hasMoved(known), answer));
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
@@ -302,7 +279,7 @@ export class ExtendedMessages {
     const reply = this.state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
     statementsSent(this.state, analysis, reply, portal.statement.text, entry.startedAtMs);
-    if (known !== null && known.approvalId !== null) this.approved.executed(known, entry);
+    if (known !== null && known.approvalId !== null) this.approved.executed(name, known, entry);
     return null;
   }
 
@@ -319,14 +296,13 @@ export class ExtendedMessages {
 
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
   private executes({ statements }: Analysis): void {
+    const { state } = this;
     const only = statements.length === 1 ? statements[0]! : null;
     // Most statements have none of these effects.
-    const begins =
-      only !== null &&
-      only.session.length > 0 &&
-      only.session.some((effect) => effect.kind === 'transaction' && effect.verb === 'begin');
-    if (begins) this.state.begunIn = this.state.segment;
-    else this.state.executedIn = this.state.segment;
+    const verb = only !== null && only.session.length > 0 ? verbOf(only) : null;
+    if (verb !== null && ENDS_BLOCK.has(verb)) state.endsBlock = true;
+    if (verb === 'begin') state.begunIn = state.segment;
+    else state.executedIn = state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
@@ -344,60 +320,16 @@ export class ExtendedMessages {
     this.state.bound = null;
     if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned') {
       this.ran.add(bound.portal);
-      this.approved.hasRun(bound.portal);
+      this.approved.hasRun(name, bound.portal);
     }
-    const watched = bound === null && captured.kind === 'taken' ? this.state.portals.lookup(name) : null;
-    if (watched !== null && watched !== UNSETTLED) {
+    const verdict = runCaptured(this.state, Frontend.Execute, captured);
+    const watched = bound === null ? this.state.portals.lookup(name) : null;
+    if (watched === null || watched === UNSETTLED) return verdict;
+    if (captured.kind === 'taken') {
       this.ran.add(watched);
-      this.approved.hasRun(watched);
-    }
-    return runCaptured(this.state, Frontend.Execute, captured);
-  }
-
-  close(bytes: Buffer, start: number, end: number): Verdict {
-    const { replies, statements, portals } = this.state;
-    const nameEnd = stringEnd(bytes, start + 1, end);
-    const name = nameEnd === end - 1 ? this.key(bytes, start + 1, nameEnd) : '';
-    if (name === null) return refuse(this.state, Frontend.Close, unreadableNameError());
-    const reply = replies.push(ReplyKind.Close);
-    if (nameEnd !== end - 1) return null;
-    if (bytes[start] === 0x53 /* S */) {
-      reply.of = 'statement';
-      reply.name = name;
-      statements.ask(name, null);
-    } else if (bytes[start] === 0x50 /* P */) {
-      if (this.state.bound?.name === name) this.state.bound = null;
-      reply.of = 'portal';
-      reply.name = name;
-      portals.ask(name, null);
-    }
-    return null;
-  }
-
-  /** The key of a name; null where the server may take it for another, so that its message has to be refused. */
-  private key(bytes: Buffer, start: number, end: number): string | null {
-    if (start === end) return '';
-    const key = this.state.nameKey(bytes, start, end);
-    // Where what is unknown may run, there is nothing to be wrong about but the audit.
-    if (key !== null || this.state.decide(UNKNOWN_STATEMENT).action !== 'allow') return key;
-    return nameKey(bytes, start, end);
-  }
-
-  /** A Parse's text comes again byte for byte, as a Query's does not, and so is looked for as it is. */
-  private reading(
-    bytes: Buffer,
-    start: number,
-    end: number,
-    answer: Answer | null,
-  ): Reading | Promise<Analysis> {
-    const { services, textFacts } = this.state;
-    if (answer === null || answer.analysis === null)
-      return services.analyzer.read(bytes, start, end, textFacts);
-    return { analysis: answer.analysis, text: bytes.utf8Slice(start, end) };
-  }
-
-  private countDecision(startedAtMs: number): void {
-    this.state.services.metrics.decisionSeconds.observe((nowMs() - startedAtMs) / 1000);
+      this.approved.hasRun(name, watched);
+    } else if (verdict === null) this.approved.executed(name, watched, captured.entry);
+    return verdict;
   }
 
   private begin(reply: Reply, entry: AuditEntry): void {

@@ -3,12 +3,15 @@ import { nowMs } from '../base/clock.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
+import { ApprovedPortals } from './approved-portals.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchQuery } from './approved-run.ts';
+import { besideBound, runsBound } from './bound-beside.ts';
 import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
+import { countDecision } from './decision-time.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
@@ -18,14 +21,22 @@ import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
-import { auditFailedError, internalError, tooLargeError } from './refusal.ts';
+import {
+  auditFailedError,
+  boundBesideError,
+  canceledError,
+  internalError,
+  tooLargeError,
+} from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
+import { RowCounts } from './row-counts.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
 import { exactText, mayBeHeld } from './sent.ts';
 import { sentCall } from './sent-call.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import { SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
+import { StatementMessages } from './statement-messages.ts';
 import { executes, executesUnsettled } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
@@ -49,10 +60,13 @@ export class FrontendMessages {
   private readonly holds: HoldDesk;
   readonly hidden: HiddenQueries;
   private readonly snapshots: SnapshotDesk;
+  private readonly approved: ApprovedPortals;
+  private readonly statements: StatementMessages;
   private readonly extended: ExtendedMessages;
   private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
   private readonly records: CommitRecord;
+  private readonly counts: RowCounts;
   /** The server was asked about what the message depends on. */
   private asked = false;
 
@@ -63,6 +77,8 @@ export class FrontendMessages {
     this.snapshots = new SnapshotDesk(state, this.hidden);
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
+    this.counts = new RowCounts(state, this.hidden);
+    this.approved = new ApprovedPortals(state, this.hidden);
     this.extended = new ExtendedMessages(
       state,
       this.hidden,
@@ -70,7 +86,10 @@ export class FrontendMessages {
       this.snapshots,
       this.records,
       this.doubts,
+      this.counts,
+      this.approved,
     );
+    this.statements = new StatementMessages(state, this.holds, this.approved);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -79,6 +98,8 @@ export class FrontendMessages {
     // A query of ours that is to be cancelled is for the server to end, as one of the client's is; and whoever only
     // sends no more is owed the answer to what it has sent.
     if (how === 'disconnected' && this.state.client.socket.destroyed) this.snapshots.giveUp();
+    this.counts.giveUp(how);
+    if (how === 'canceled') this.doubts.cancel();
     return this.holds.giveUp(how);
   }
 
@@ -98,10 +119,16 @@ export class FrontendMessages {
     if (answer === null) {
       this.asked = false;
       this.doubts.begins();
+      this.counts.begins();
     }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
+      return { kind: 'replace', bytes: NOTHING };
+    }
+    if (state.gateAtSync !== null && type !== Frontend.Sync) {
+      // Its Sync has been seen, so that this is a fault of ours, and what was captured would never be looked at.
+      state.fail(new Error('no Sync follows an Execute that is looked at behind it'));
       return { kind: 'replace', bytes: NOTHING };
     }
     if (state.deferred !== null) {
@@ -121,7 +148,13 @@ export class FrontendMessages {
         if (asking !== null) return this.asking(asking);
       }
     }
+    // What it was asked about before has closed none.
+    if ((answer === null || answer.outcome === null) && this.approved.areOpen) {
+      const closing = this.approved.before(type, bytes, start, end);
+      if (closing !== null) return closing;
+    }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
+    if (answer?.outcome?.kind === 'canceled') return this.refuse(type, canceledError());
     return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
   }
 
@@ -147,16 +180,15 @@ export class FrontendMessages {
       case Frontend.Query:
         return this.query(bytes, start, end, answer);
       case Frontend.Parse:
-        return this.extended.parse(bytes, start, end, answer);
+        return this.statements.parse(bytes, start, end, answer);
       case Frontend.Bind:
         return this.extended.bind(bytes, start, end, answer, missingBytes);
       case Frontend.Execute:
         return this.extended.execute(bytes, start, end, answer);
       case Frontend.Describe:
-        this.state.replies.push(ReplyKind.Describe);
-        return null;
+        return this.statements.describe(bytes, start, end, answer);
       case Frontend.Close:
-        return this.extended.close(bytes, start, end);
+        return this.statements.close(bytes, start, end);
       case Frontend.Sync:
         return this.sync(answer);
       case Frontend.FunctionCall:
@@ -214,8 +246,15 @@ export class FrontendMessages {
     const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
     const wait = recorded === null ? this.records.ofSync() : null;
     if (wait !== null) return { kind: 'wait', until: wait };
+    if (runsBound(state)) return poison(state, Frontend.Sync, boundBesideError(), null);
     const refused = recorded === false ? poison(state, Frontend.Execute, auditFailedError(), null) : null;
     state.syncs();
+    const { gateAtSync: gate } = state;
+    if (gate !== null) {
+      state.gateAtSync = null;
+      state.replies.tail!.gate = gate;
+      return { kind: 'gate', until: gate.over, behind: null, sent: () => gate.sent() };
+    }
     return refused === null ? null : { kind: 'replace', bytes: Buffer.concat([refused.bytes, SYNC]) };
   }
 
@@ -233,7 +272,7 @@ export class FrontendMessages {
     const { bound } = this.state;
     // A Query takes the place of an unnamed portal before it runs.
     if (bound !== null && bound.name !== '') {
-      const beside = this.extended.besideBound(Frontend.Query);
+      const beside = besideBound(this.state, Frontend.Query);
       if (beside !== null) return beside;
     }
     const began = nowMs();
@@ -243,20 +282,29 @@ export class FrontendMessages {
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
       return this.asking(this.doubts.ask('names'));
-    const analysis = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
+    const { reads } = this.state;
+    const isRead = reads.concerns(resolved);
+    const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
+    if (looking !== null) return looking;
+    const analysis = isRead ? reads.understood(resolved, began) : resolved;
     if (analysis.status === 'empty') {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
     const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
+    if (this.counts.wants(analysis)) {
+      const text = bytes.utf8Slice(start, textEnd);
+      return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
+    }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
     const unseen = captured?.reason ?? null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
-    this.countDecision(began);
+    countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
@@ -297,13 +345,13 @@ export class FrontendMessages {
   private functionCall(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     if (answer?.outcome?.kind === 'capture')
       return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
-    const beside = this.state.bound === null ? null : this.extended.besideBound(Frontend.FunctionCall);
+    const beside = this.state.bound === null ? null : besideBound(this.state, Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = nowMs();
     const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
     const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);
-    this.countDecision(began);
+    countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
@@ -313,10 +361,6 @@ export class FrontendMessages {
     this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
     this.state.codeRuns();
     return null;
-  }
-
-  private countDecision(startedAtMs: number): void {
-    this.state.services.metrics.decisionSeconds.observe((nowMs() - startedAtMs) / 1000);
   }
 
   private begin(reply: Reply, entry: AuditEntry): void {

@@ -49,6 +49,7 @@ export class FrontendStream {
   constructor(state: SessionState, messages: FrontendMessages) {
     this.state = state;
     this.messages = messages;
+    state.putBy = () => this.putBy;
   }
 
   /** The client has said Terminate, has closed its side, or has broken the protocol. */

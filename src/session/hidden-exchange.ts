@@ -228,15 +228,19 @@ export class HiddenExchange implements Exchange {
   }
 }
 
-/** What the server answers to a Sync of ours that ends a segment of the client's. */
-export class SyncExchange implements Exchange {
+/** What the server answers to Closes of the client's portals, if any, and to the Flush or Sync of ours behind them. */
+export class ClosingExchange implements Exchange {
   readonly tellsNotices = true;
   readonly isCommitUntold = false;
   readonly over: Promise<void>;
+  private readonly end: HiddenEnd;
+  private closesLeft: number;
   private resolve!: () => void;
   private reject!: (error: unknown) => void;
 
-  constructor() {
+  constructor(closes: number, end: HiddenEnd) {
+    this.closesLeft = closes;
+    this.end = end;
     this.over = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -252,8 +256,15 @@ export class SyncExchange implements Exchange {
 
   row(): void {}
 
-  receive(type: number): 'more' | 'over' {
-    if (type !== Backend.ReadyForQuery) return 'more';
+  receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding' {
+    const isFlushed = this.end === 'flush';
+    if (type === Backend.ErrorResponse && this.closesLeft > 0) {
+      this.fail(new HiddenQueryError(decodeErrorFields(body) ?? {}));
+      return isFlushed ? 'over and discarding' : 'more';
+    }
+    if (type === Backend.CloseComplete) this.closesLeft--;
+    const isLast = isFlushed ? this.closesLeft === 0 : type === Backend.ReadyForQuery;
+    if (!isLast) return 'more';
     this.resolve();
     return 'over';
   }

@@ -11,6 +11,7 @@ import { encodeMessage } from '../wire/backend.ts';
 import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import {
+  ClosingExchange,
   DescribeExchange,
   type Exchange,
   encodeHidden,
@@ -18,7 +19,6 @@ import {
   HiddenExchange,
   HiddenQueryEnded,
   ParseExchange,
-  SyncExchange,
   type TextRead,
 } from './hidden-exchange.ts';
 import { ReplyKind } from './replies.ts';
@@ -102,10 +102,36 @@ export class HiddenQueries {
   async endSegment(): Promise<void> {
     const { state } = this;
     assert(state.owesNothing(), 'a segment that is ended has been answered');
+    const { inImplicitBlock } = state;
     state.closeSegment();
+    // As a Sync of the client's, it leaves the block that somebody has begun.
+    state.inImplicitBlock = inImplicitBlock;
     state.replies.segmentOpen = false;
-    const exchange = new SyncExchange();
+    const exchange = new ClosingExchange(0, 'sync');
     this.push(exchange, 'sync', SYNC);
+    await exchange.over;
+  }
+
+  /**
+   * Takes back what queries of ours have done, or failed to do, in a segment in which nothing of the client's has run.
+   * What the server has refused of the client's own, such as a Parse, stays refused.
+   */
+  async takeBack(): Promise<void> {
+    const { state } = this;
+    await state.untilHiddenOver();
+    if (state.discarding) {
+      if (!state.failedUntold) throw new HiddenQueryEnded('discarded');
+      state.discarding = false;
+      state.failedUntold = false;
+    }
+    await this.endSegment();
+  }
+
+  /** Takes portals of the client's away, whether or not they are there. Their names are in ASCII. */
+  async closePortals(names: readonly string[], end: HiddenEnd): Promise<void> {
+    const exchange = new ClosingExchange(names.length, end);
+    const closes = names.map((name) => encodeClose('P', name));
+    this.push(exchange, end, Buffer.concat([...closes, end === 'flush' ? FLUSH : SYNC]));
     await exchange.over;
   }
 

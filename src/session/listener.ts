@@ -62,10 +62,6 @@ export class Listener {
     });
   }
 
-  get openSessions(): number {
-    return this.sessions.size;
-  }
-
   /**
    * Accepts no more clients, lets the sessions finish what they do and ends them as they become idle; those that
    * are not after `timeoutMs` are cut. Resolves when all are gone.

@@ -39,7 +39,10 @@ export interface Portal {
   readonly read: Analysis;
   readonly executed: Executed;
   readonly epoch: number;
-  /** What was decided of: the text with what its EXECUTEs run. */
+  /** The text with what its EXECUTEs run. */
+  readonly resolved: Analysis;
+  readonly mayComeToCall: boolean;
+  /** What was decided of: the same, or a call of the code that its reads lead to. */
   readonly analysis: Analysis;
   readonly decision: Decision;
   readonly parameters: number;

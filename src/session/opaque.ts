@@ -62,6 +62,8 @@ export const NO_STATEMENT: PreparedStatement = Object.freeze({
 export const NO_PORTAL = Object.freeze({
   statement: NO_STATEMENT,
   read: UNKNOWN_PORTAL,
+  resolved: UNKNOWN_PORTAL,
+  mayComeToCall: false,
   executed: [],
   epoch: -1,
   analysis: UNKNOWN_PORTAL,

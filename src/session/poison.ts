@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { encodeDescribe, encodeExecute, encodeQuery } from '../wire/frontend.ts';
+import { encodeDescribe, encodeExecute, encodeQuery, encodeSync } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { unknownStatementError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
@@ -13,6 +13,7 @@ type Replacement = Extract<Verdict, { kind: 'replace' }>;
 /** A portal that nobody can have made, because nobody can guess its name: an Execute of it fails with 34000. */
 const POISON_PORTAL = `__holdfast_refused_${randomBytes(12).toString('hex')}`;
 export const NOTHING = Buffer.alloc(0);
+const SYNC = encodeSync();
 export const POISON_EXECUTE = encodeExecute(POISON_PORTAL, 0);
 /** A text that no server parses, so that it fails and runs nothing; one Query for one Query. */
 const POISON_QUERY = encodeQuery('holdfast refused a statement');
@@ -27,6 +28,7 @@ export function poison(
   error: ErrorFields,
   entry: AuditEntry | null,
 ): Replacement {
+  if (type === Frontend.Sync) return beforeSync(state, error, entry);
   const whole = type === Frontend.Query || type === Frontend.FunctionCall;
   // Where the server discards anyway, there is nothing to refuse and no error to come.
   if (state.discarding) return { kind: 'replace', bytes: NOTHING };
@@ -36,6 +38,13 @@ export function poison(
   reply.poison = error;
   reply.audit = entry;
   return { kind: 'replace', bytes: whole ? POISON_QUERY : POISON_EXECUTE };
+}
+
+/** A Sync goes on behind the failure, because it is owed a ReadyForQuery and ends what the server discards. */
+function beforeSync(state: SessionState, error: ErrorFields, entry: AuditEntry | null): Replacement {
+  const { bytes } = poison(state, Frontend.Execute, error, entry);
+  state.syncs();
+  return { kind: 'replace', bytes: Buffer.concat([bytes, SYNC]) };
 }
 
 /** As `poison`, for what is refused before it is known what it runs. */

@@ -9,7 +9,7 @@ import { ruleUncaptured } from './ruling.ts';
 import { sentBefore } from './sent.ts';
 import { resolveExecute } from './session-effects.ts';
 import type { SessionState } from './state.ts';
-import { currentAnalysis, executesUnsettled, isAsDecided } from './understanding.ts';
+import { currentAnalysis, executesUnsettled, hasComeToCall, isAsDecided } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis } from './waits.ts';
 
@@ -38,11 +38,12 @@ export function ruleAgain(
   hasMoved: boolean,
   answer: Answer | null,
 ): RuledPortal {
-  if (!hasMoved && isAsDecided(state, portal)) return portal;
+  if (!hasMoved && !hasComeToCall(state, portal) && isAsDecided(state, portal)) return portal;
   const read = answer?.analysis ?? currentAnalysis(state, portal.statement);
   if (read instanceof Promise) return waitForAnalysis(state, read);
   if (read.touchesSession && executesUnsettled(state, read)) return settle(state, read);
-  const analysis = read.touchesSession ? resolveExecute(state, read) : read;
+  const resolved = read.touchesSession ? resolveExecute(state, read) : read;
+  const analysis = state.reads.understood(resolved, nowMs());
   const text = analysis.redacted === null ? portal.statement.text : null;
   const { parameters } = portal;
   const sent = sentBefore(portal.statement, hasMoved);
@@ -52,5 +53,5 @@ export function ruleAgain(
     const entry = newEntry(state, 'extended', analysis, text, parameters, ruling, nowMs());
     return poison(state, Frontend.Execute, ruling.error, entry);
   }
-  return { ...portal, read, analysis, ...ruling };
+  return { ...portal, read, resolved, analysis, ...ruling };
 }

@@ -21,9 +21,9 @@ async function preparedText(state: SessionState, name: string): Promise<Prepared
 /** What is asked of a plan, with the client's parameters yet to be bound. */
 export function planRequest(state: SessionState, slice: WriteSlice): PlanRequest {
   const prepared = async (name: string) => await preparedText(state, name);
-  const { database } = state.facts;
+  const { database, role } = state.facts;
   const asciiNames = state.textFacts.encoding !== 'utf8';
-  // What is read of names in another encoding is not for others.
-  const scope = asciiNames ? `${database}\0ascii` : database;
+  // By another role or path the answers are others, and what is read of names in another encoding is not for others.
+  const scope = [database, role, state.settings.knownPath ?? '', asciiNames ? 'ascii' : ''].join('\0');
   return { scope, slice, parameters: NO_PARAMETERS, prepared, asciiNames };
 }

@@ -2,32 +2,17 @@ import { LIMITS } from '../base/limits.ts';
 import { ownCopy } from '../base/own-copy.ts';
 import type { Hold } from '../policy/decision.ts';
 import { type Computed, computePreview, type RowsNow, rowsNow } from '../preview/compute.ts';
-import { nothingKnown, type Unknown, unknown } from '../preview/preview.ts';
+import { nothingKnown, unknown } from '../preview/preview.ts';
 import type { PreviewRequest } from '../preview/request.ts';
-import { inSandbox, NoSandbox, NotLeft, type Sandbox } from '../preview/sandbox.ts';
 import type { TurnKind } from '../preview/turns.ts';
-import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
+import type { StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
-import type { Bind } from '../wire/bind.ts';
-import { encodeFlush } from '../wire/frontend.ts';
 import { decodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
-import { parametersOf } from './bound-parameters.ts';
+import { type AskedText, Asking, type BoundValues } from './asking.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { whyNone } from './noted.ts';
-import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
 import type { PreviewServices, SessionState } from './state.ts';
-import { NOT_UTF8 } from './text-encoding.ts';
-
-const FLUSH = encodeFlush();
-
-const LEFT = 'the hold ended before the server could be asked';
-
-/** A Bind, and the name of its statement as it is on the wire. */
-export interface BoundValues {
-  readonly bind: Bind;
-  readonly statement: Buffer;
-}
 
 /** Those of the Bind whose body is `bytes[start, end)`; null where it is malformed. */
 export function boundValues(
@@ -42,14 +27,10 @@ export function boundValues(
   return { bind, statement: ownCopy(bytes.subarray(nameStart, nameEnd)) };
 }
 
-export interface HeldText {
+/** With its secrets, which a preview does not show. */
+export interface HeldText extends AskedText {
   readonly analysis: Analysis;
-  /** With its secrets, which a preview does not show; null where it was never read. */
-  readonly text: string | null;
   readonly decision: Hold;
-  /** How many parameters, and what they are where the gateway has them. */
-  readonly parameters: number;
-  readonly bound: BoundValues | null;
 }
 
 /**
@@ -77,12 +58,14 @@ export class PreviewDesk {
   async rowsNow(held: HeldText, salt: Uint8Array | null): Promise<RowsNow | null> {
     const { previews } = this.state.services;
     if (previews === null) return null;
-    const asking = new Asking(this.state, this.hidden, 'count');
+    const asking = askingFor(this.state, this.hidden, previews, 'count');
     this.counting = asking;
     const late = setTimeout(() => asking.stopWaiting(), LIMITS.countTurnMs);
     try {
       const found = await asking
-        .ask(held, (sandbox, request) => rowsNow(sandbox, previews.sources, request, salt))
+        .ask(held, (sandbox, parameters) =>
+          rowsNow(sandbox, previews.sources, requestOf(this.state, held, parameters), salt),
+        )
         .catch(() => null);
       return found === null || 'kind' in found ? null : found;
     } finally {
@@ -101,7 +84,7 @@ export class PreviewDesk {
 export class HeldPreview {
   private readonly state: SessionState;
   private readonly held: HeldText;
-  private asking: Asking;
+  private asking: Asking | null = null;
   private isStopped = false;
   private readonly over: Promise<void>;
   private readonly withdraw: () => void;
@@ -109,13 +92,13 @@ export class HeldPreview {
   constructor(state: SessionState, hidden: HiddenQueries, approvalId: string, held: HeldText) {
     this.state = state;
     this.held = held;
-    this.asking = new Asking(state, hidden, 'preview');
     const { previews, log } = state.services;
     if (previews === null) {
       this.over = Promise.resolve();
       this.withdraw = () => {};
       return;
     }
+    this.asking = askingFor(state, hidden, previews, 'preview');
     previews.results.begin(approvalId);
     this.over = this.computed(previews)
       .then(({ preview, set }) => previews.results.finish(approvalId, preview, set))
@@ -123,16 +106,16 @@ export class HeldPreview {
     this.withdraw = previews.results.offer(approvalId, async () => {
       await this.over;
       if (this.isStopped) return null;
-      this.asking = new Asking(state, hidden, 'preview');
+      this.asking = askingFor(state, hidden, previews, 'preview');
       return await this.computed(previews);
     });
   }
 
   private async computed({ sources }: PreviewServices): Promise<Computed> {
     const { state, held } = this;
-    const found = await this.asking
-      .ask(held, (sandbox, request) => computePreview(sandbox, sources, request))
-      .catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)));
+    const found = await this.asking!.ask(held, (sandbox, parameters) =>
+      computePreview(sandbox, sources, requestOf(state, held, parameters)),
+    ).catch((error: unknown) => unknown(error instanceof Error ? error.message : String(error)));
     return 'kind' in found ? nothingComputed(state, held, found.reason) : found;
   }
 
@@ -140,7 +123,7 @@ export class HeldPreview {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.withdraw();
-    await this.asking.stop();
+    await this.asking?.stop();
     await this.over;
   }
 
@@ -156,135 +139,13 @@ export class HeldPreview {
   }
 }
 
-/**
- * Questions about a statement that stands still.
- *
- * States:
- * - waiting: what the client has sent before is not answered yet. It may be left at once.
- * - asking: a question is under way, and the transaction of the questions is open. It is left once that has been
- *   answered, which the server's own time limit sees to, and the transaction rolled back.
- * - over: the connection is as it was, or the session ends.
- *
- * Invariant: nothing that the client has sent goes on before it is over, or left while it waits.
- */
-class Asking {
-  private readonly state: SessionState;
-  private readonly hidden: HiddenQueries;
-  private readonly kind: TurnKind;
-  private isAsking = false;
-  private isStopped = false;
-  private sandbox: Sandbox | null = null;
-  private readonly left = Promise.withResolvers<void>();
-  private readonly free = Promise.withResolvers<void>();
-
-  constructor(state: SessionState, hidden: HiddenQueries, kind: TurnKind) {
-    this.state = state;
-    this.hidden = hidden;
-    this.kind = kind;
-  }
-
-  /** What is under way goes on. */
-  stopWaiting(): void {
-    if (!this.isAsking) void this.stop();
-  }
-
-  async stop(): Promise<void> {
-    this.isStopped = true;
-    this.sandbox?.stop();
-    this.left.resolve();
-    if (this.isAsking) await this.free.promise;
-  }
-
-  async ask<T>(
-    held: HeldText,
-    work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
-  ): Promise<T | Unknown> {
-    const { previews } = this.state.services;
-    const problem = this.problemOfText(held) ?? (await this.untilQuiet());
-    if (problem !== null || previews === null) return unknown(problem ?? 'nothing is asked');
-    if (!(await previews.turns.take(this.kind, this.state.facts.role, this.left.promise)))
-      return unknown(LEFT);
-    try {
-      return await this.askNow(held, work);
-    } finally {
-      previews.turns.give();
-    }
-  }
-
-  private async askNow<T>(
-    held: HeldText,
-    work: (sandbox: Sandbox, request: PreviewRequest) => Promise<T>,
-  ): Promise<T | Unknown> {
-    const { state, hidden } = this;
-    // Whoever waits for it may have gone on since it was found that the server could be asked.
-    const problem = this.isStopped ? LEFT : this.problemOfPlace();
-    if (problem !== null) return unknown(problem);
-    this.isAsking = true;
-    try {
-      if (state.replies.segmentOpen) await hidden.endSegment();
-      const parameters = await this.parametersOf(held);
-      if (parameters === null) return unknown('the types of its parameters are not known');
-      const request = requestOf(state, held, parameters);
-      return await inSandbox(
-        hidden.ending('sync'),
-        state.transactionStatus === 'T',
-        SANDBOX_LIMITS,
-        (sandbox) => work(sandbox, request),
-        (sandbox) => {
-          this.sandbox = sandbox;
-          if (this.isStopped) sandbox.stop();
-        },
-      );
-    } catch (error) {
-      if (error instanceof NoSandbox) return unknown(error.message);
-      // What the client sends must not run in a transaction that is not its own.
-      if (error instanceof NotLeft && !state.upstream.socket.destroyed) state.fail(error);
-      throw error;
-    } finally {
-      this.isAsking = false;
-      this.free.resolve();
-    }
-  }
-
-  private problemOfText({ text, bound, parameters }: HeldText): string | null {
-    if (text === null) return 'its text was not read';
-    if (bound === null && parameters > 0) return 'its parameters are not known';
-    return this.state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
-  }
-
-  /** Waits until the server has answered all that was sent; gives why that is not to be waited for. */
-  private async untilQuiet(): Promise<string | null> {
-    const { state } = this;
-    // What stands in front of the message is sent by then.
-    await Promise.resolve();
-    let flushed = false;
-    while (!this.isStopped) {
-      if (state.copyingIn || state.copyDoubt !== 'none') return 'it follows a COPY';
-      if (state.discarding || state.fatal) return 'an error stands in front of it';
-      if (state.owesNothing()) return null;
-      if (mayOweNothing(state)) return 'it follows a COPY';
-      if (!flushed && state.replies.segmentOpen) state.upstream.write(FLUSH);
-      flushed = true;
-      await Promise.race([state.untilAnswered(), this.left.promise]);
-    }
-    return LEFT;
-  }
-
-  /** Why the segment that is open cannot be ended ahead of the client's Sync, or nothing asked in the transaction. */
-  private problemOfPlace(): string | null {
-    const { state } = this;
-    if (state.discarding || state.fatal || !state.owesNothing()) return 'an error stands in front of it';
-    if (state.transactionStatus === 'E') return 'its transaction has failed';
-    if (state.inImplicitBlock) return 'it follows an Execute that no Sync has ended';
-    if (!state.replies.segmentOpen) return null;
-    return mayEndSegment(state) ? null : 'it follows messages that no Sync has ended';
-  }
-
-  private async parametersOf({ bound, parameters }: HeldText): Promise<StatementParameters | null> {
-    if (bound === null || parameters === 0) return NO_PARAMETERS;
-    const types = await this.hidden.describe(bound.statement, 'sync');
-    return parametersOf(bound.bind, types);
-  }
+function askingFor(
+  state: SessionState,
+  hidden: HiddenQueries,
+  { turns }: PreviewServices,
+  kind: TurnKind,
+): Asking {
+  return new Asking(state, hidden, { of: turns, kind }, SANDBOX_LIMITS);
 }
 
 const SANDBOX_LIMITS = {

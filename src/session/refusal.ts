@@ -56,7 +56,7 @@ export function holdEndedError(
       );
     case 'canceled':
     case 'disconnected':
-      return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
+      return canceledError();
     case 'refused':
       return outcome.error;
     case 'ticket':
@@ -71,6 +71,11 @@ export function holdEndedError(
     default:
       return outcome satisfies never;
   }
+}
+
+/** As the server says it. */
+export function canceledError(): ErrorFields {
+  return error('STATEMENT_CANCELED', 'canceling statement due to user request', null, null);
 }
 
 function hintOf(error: Error): string | null {
@@ -231,6 +236,16 @@ export function approvedRowsError(rows: string, approved: string): ErrorFields {
   );
 }
 
+/** It was decided by another number of rows than it wrote. */
+export function otherNumberError(wrote: string, rule: string, counted: string): ErrorFields {
+  return error(
+    'ROWS_DRIFT',
+    'statement taken back because its number of rows is not the one that it was decided by',
+    `${wrote}, and ${counted} were counted before, by which rule "${rule}" decided.`,
+    'Run it again, whole and without fetching its rows in parts, so that it is counted and decided anew.',
+  );
+}
+
 export function tooManyRowsError(rows: string, approved: string): ErrorFields {
   return error(
     'STATEMENT_BLOCKED',
@@ -255,6 +270,13 @@ const UNCOUNTED =
 export function uncountedRowsError(why: string): ErrorFields {
   const hint = 'Send a Sync in front of it, and run it again.';
   return error('STATEMENT_BLOCKED', UNCOUNTED, `${why}.`, hint);
+}
+
+/** A count sees what its transaction saw first, and TRUNCATE empties what has been committed since as well. */
+export function isolatedTruncateError(): ErrorFields {
+  const detail =
+    'Its transaction sees the rows as they once were, and TRUNCATE empties those that came since.';
+  return error('STATEMENT_BLOCKED', UNCOUNTED, detail, 'Run it in a transaction that is READ COMMITTED.');
 }
 
 /** Nobody may add rows that it would meet while these are looked at. */
@@ -303,6 +325,26 @@ export function boundBesideError(): ErrorFields {
     'statement refused because a portal that is to be captured has not been executed yet',
     'Something else that runs could run the portal as well, without a snapshot.',
     'Execute the portal right after its Bind, or close it.',
+  );
+}
+
+/** The Execute of what was approved at its Bind, behind something else. */
+export function closedPortalError(): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because something else has run since it was approved or its rows were counted',
+    'That was between its Bind and its Execute. Its portal was closed, because what else ran could have run it as well.',
+    'Send its Bind again, and its Execute right behind it.',
+  );
+}
+
+/** Between the Bind and the Execute of what was approved, where the portal's name is not known byte for byte. */
+export function unclosedPortalError(): ErrorFields {
+  return error(
+    'STATEMENT_BLOCKED',
+    'statement refused because a portal that was approved, or whose rows were counted, has not been executed yet',
+    'Something else that runs could run the portal as well.',
+    'Execute the portal right after its Bind, or close it, or give it a name of ASCII letters.',
   );
 }
 

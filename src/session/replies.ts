@@ -104,8 +104,6 @@ export class ReplyQueue {
   private count = 0;
   /** The last message that was pushed belongs to a segment that no Sync has closed yet. */
   segmentOpen = false;
-  /** How many messages have been pushed that run something of the client's. */
-  executions = 0;
 
   get length(): number {
     return this.count;
@@ -129,8 +127,6 @@ export class ReplyQueue {
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
     if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !endsSegment(kind);
-    if (kind === ReplyKind.Execute || kind === ReplyKind.Query || kind === ReplyKind.FunctionCall)
-      this.executions++;
     reply.kind = kind;
     return reply;
   }

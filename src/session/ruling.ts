@@ -71,12 +71,16 @@ function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unse
 
 /** A hold in the place of a snapshot that cannot be taken. */
 function heldInstead(
-  { rule, reason, risk, wouldBe, draft, snapshot }: Snapshot,
+  { rule, reason, risk, wouldBe, draft, counted, snapshot }: Snapshot,
   terms: HeldTerms,
   why: string,
 ): Hold {
   const { kind: _, ...held } = terms;
-  const ground = { rule, reason, risk, wouldBe, ...(draft === undefined ? {} : { draft }) };
+  const ground = {
+    ...{ rule, reason, risk, wouldBe },
+    ...(draft === undefined ? {} : { draft }),
+    ...(counted === undefined ? {} : { counted }),
+  };
   return noted({ ...ground, action: 'hold', ...held, snapshot, withoutPlan: terms }, null, why);
 }
 
@@ -144,6 +148,11 @@ function decided(
   sent: Sent | null,
 ): Ruling {
   const decision = state.decide(analysis);
+  const ended = state.policy.counted?.ended ?? null;
+  if (ended !== null) {
+    const error = holdEndedError(ended, decision, null);
+    return { kind: 'refuse', decision, error, approvalId: null, holdMs: 0 };
+  }
   if (answer === null && goesOn(state, decision, unseen)) {
     const refused = refusedByRestraint(state, analysis);
     return refused === null

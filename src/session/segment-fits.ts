@@ -44,11 +44,12 @@ export function segmentFits(state: SessionState): boolean {
 }
 
 /**
- * Whether the client's segment may be ended ahead of its own Sync, once all of it has been answered: that would commit
- * what has run, and takes portals away where no transaction is open.
+ * Whether the client's segment may be ended ahead of its own Sync, once all of it has been answered: where no transaction
+ * is open, that would commit what has run, and take portals away.
  */
 export function mayEndSegment(state: SessionState): boolean {
-  if (state.executedIn === state.segment || state.bound !== null || state.deferred !== null) return false;
+  if (state.bound !== null || state.deferred !== null) return false;
+  if (state.isInBlock || (state.begunIn === state.segment && !state.endsBlock)) return true;
   const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
-  return !hasPortals || state.isInBlock || state.begunIn === state.segment;
+  return state.executedIn !== state.segment && !hasPortals;
 }

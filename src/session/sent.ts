@@ -3,9 +3,10 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
 import type { Bind } from '../wire/bind.ts';
 import { legibleText } from '../wire/byte-text.ts';
+import type { BoundValues } from './asking.ts';
 import { type PreparedForCode, readsBySettings } from './code-prepared.ts';
 import { type PreparedStatement, UNSETTLED } from './names.ts';
-import { type BoundValues, boundValues } from './preview-desk.ts';
+import { boundValues } from './preview-desk.ts';
 import type { SentCall } from './sent-call.ts';
 import type { SessionState } from './state.ts';
 import { executedBy, executes } from './understanding.ts';
@@ -202,7 +203,7 @@ const OTHER_PREPARED: RequestKey = {
   hint: 'Send the statement itself, or send this in a new session.',
 };
 
-function hasLiterals(text: string): boolean {
+export function hasLiterals(text: string): boolean {
   return text.includes("'") || text.includes('$$') || /[$][^0-9]/.test(text);
 }
 

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import {
+  type AmbiguousNames,
   type Analysis,
   type CalledCode,
   isFollowed,
@@ -111,7 +112,19 @@ function mergedCode(all: readonly StatementEffects[]): CalledCode | null {
     functions: codes.flatMap(({ functions }) => functions),
     attributes: codes.flatMap(({ attributes }) => attributes),
     operators: codes.flatMap(({ operators }) => operators),
+    catalogRelations: codes.flatMap(({ catalogRelations }) => catalogRelations ?? []),
   };
+}
+
+function mergedNames(all: readonly StatementEffects[]): { readonly ambiguous?: AmbiguousNames } {
+  const names = all.flatMap(({ ambiguous }) => ambiguous ?? []);
+  if (names.length === 0) return {};
+  const ambiguous = {
+    ofRows: names.flatMap(({ ofRows }) => ofRows),
+    ofValues: names.flatMap(({ ofValues }) => ofValues),
+    operators: names.flatMap(({ operators }) => operators),
+  };
+  return { ambiguous };
 }
 
 /** One statement with the effects of those that it runs. */
@@ -122,6 +135,7 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
   return {
     ...withoutCalled(outer),
     ...(called === null ? {} : { called }),
+    ...mergedNames(all),
     operation: worst.operation,
     operations: [...new Set(all.flatMap((effects) => effects.operations))],
     risk: worst.risk,

@@ -7,6 +7,7 @@ import type { Bind } from '../wire/bind.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchExecute, watchQuery } from './approved-run.ts';
+import type { Begun } from './begun-capture.ts';
 import { planBind } from './bind-plan.ts';
 import { runsCalledCode, unlessHarmless } from './called-code-run.ts';
 import {
@@ -21,6 +22,7 @@ import {
   unlessGivenUp,
   withoutPlan,
 } from './capture-run.ts';
+import { syncsAtOnce } from './comes-next.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
@@ -41,6 +43,10 @@ export interface BoundPortal {
   readonly text: Buffer;
   readonly request: PlanRequest;
   readonly plan: CapturePlan;
+  /** The capture, where it was begun with the plan. */
+  readonly begun: Begun | null;
+  /** The segment, if nothing was executed in it before its Bind; else -1. */
+  readonly aloneIn: number;
   /** What came, should it be held. */
   readonly sent: Sent | null;
 }
@@ -260,6 +266,8 @@ export class SnapshotDesk {
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state, hidden } = this;
     const { request, text, decision } = bound;
+    const begun = state.early === bound.begun ? bound.begun : null;
+    state.early = null;
     const run = {
       state,
       services: state.services.snapshots!,
@@ -273,8 +281,10 @@ export class SnapshotDesk {
       way: 'segment',
       part: null,
       gaveUp: () => this.gaveUp,
+      // Nothing else has run since the server has told the status.
+      mayEndAtSync: () => bound.aloneIn === state.segment && state.isInBlock && syncsAtOnce(state.putBy()),
     } as const;
-    return await captureRows(run, bound.plan);
+    return await captureRows(run, bound.plan, begun);
   }
 
   /**

@@ -5,8 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import type { Decision, Mode, SessionFacts } from '../policy/decision.ts';
-import type { ColumnPattern } from '../policy/name-pattern.ts';
+import type { Decision, SessionFacts } from '../policy/decision.ts';
 import type { PreviewSources } from '../preview/compute.ts';
 import type { PreviewSink } from '../preview/results.ts';
 import type { Turns } from '../preview/turns.ts';
@@ -16,6 +15,8 @@ import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { PlpgsqlReading } from '../sql/plpgsql.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import type { Begun } from './begun-capture.ts';
+import { BoundPolicy, type PolicySource } from './bound-policy.ts';
 import { CalledCode } from './called-code.ts';
 import { KnownSettings } from './known-settings.ts';
 import type { Link } from './link.ts';
@@ -28,10 +29,12 @@ import {
   type PreparedStatement,
   sqlNameKey,
 } from './names.ts';
+import { ReadsCode } from './read-code.ts';
 import { ReplyKind, ReplyQueue } from './replies.ts';
 import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
 import type { StartupFacts } from './startup-parameters.ts';
+import type { StatementGate } from './statement-gate.ts';
 import { WrittenTables } from './written-tables.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
@@ -40,21 +43,6 @@ export interface Analyzer {
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
   /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */
   readPlpgsql(definition: string, body: string): Promise<PlpgsqlReading>;
-}
-
-/** Policy as it stands for sessions with the same facts. */
-export interface SessionPolicy {
-  decide(analysis: Analysis): Decision;
-}
-
-/** The policy in force. `forSession` gives the same object for equal facts until the policy is replaced. */
-export interface PolicySource {
-  readonly current: {
-    readonly mode: Mode;
-    /** Columns whose values are kept from previews. */
-    readonly masks?: readonly ColumnPattern[];
-    forSession(facts: SessionFacts): SessionPolicy;
-  };
 }
 
 /** What is needed to take snapshots, where that is configured. */
@@ -95,6 +83,8 @@ export interface SessionServices {
   readonly snapshots: SnapshotServices | null;
   /** Null where approvers are shown no more than the statement. */
   readonly previews: PreviewServices | null;
+  /** What is needed to count rows before a statement is decided; null where they are not counted. */
+  readonly counts: PreviewSources | null;
   /** Whether a commit waits until the records of what it commits are durable. */
   readonly recordsFirst: boolean;
 }
@@ -153,6 +143,10 @@ export class SessionState {
   encodingAside: string | null = null;
   /** A portal of which the rows are to be captured, and that has not run yet. There is at most one. */
   bound: BoundPortal | BoundDrop | null = null;
+  /** What has been captured for it already, until its Execute takes that over. */
+  early: Begun | null = null;
+  /** A captured Execute has been sent in a transaction block, and is looked at behind the Sync that comes next. */
+  gateAtSync: StatementGate | null = null;
   /** An Execute of such a portal that has not been sent, because it is done otherwise once a Sync stands behind it. */
   deferred: DeferredDrop | null = null;
   /** A reply arrived that ends the session: FATAL, or the connection went. */
@@ -168,6 +162,10 @@ export class SessionState {
   readonly settings: KnownSettings;
   readonly written: WrittenTables;
   readonly called: CalledCode;
+  readonly reads: ReadsCode;
+  /** What the client has sent that waits, beginning with the message that is waited with. */
+  putBy: () => readonly Buffer[] = () => [];
+  readonly policy: BoundPolicy;
   /** Sends the client a message of ours, between two of the server's. */
   inject: (message: Buffer) => void = () => {};
   /** Whether nothing is under way at the server. */
@@ -183,11 +181,6 @@ export class SessionState {
   /** Statements that have ended in this segment and wait for its transaction status. */
   readonly ended: AuditEntry[] = [];
   private waitingForAnswer: (() => void)[] = [];
-  private boundPolicy: SessionPolicy;
-  private boundTo: PolicySource['current'];
-  /** What was decided last, which is asked for several times while a message is dealt with. */
-  private decidedLast: Analysis | null = null;
-  private lastDecision: Decision = REPLICATION;
   /** A replication connection, where the configuration lets them in: its commands are not SQL. */
   private readonly replication: boolean;
 
@@ -205,14 +198,14 @@ export class SessionState {
     this.upstream = upstream;
     this.identity = identity;
     this.facts = facts;
-    this.boundTo = services.policy.current;
-    this.boundPolicy = this.boundTo.forSession(facts);
+    this.policy = new BoundPolicy(services.policy, facts, startup.replication);
     for (const [name, value] of parameters) this.parameters.set(name, value);
     this.replication = startup.replication;
     this.fates = new SnapshotFates(this);
     this.settings = new KnownSettings(parameters, startup.searchPath);
     this.written = new WrittenTables(this);
     this.called = new CalledCode(this);
+    this.reads = new ReadsCode(this);
   }
 
   /** How the server reads text, as far as it is known now. */
@@ -321,6 +314,12 @@ export class SessionState {
     return this.transactionStatus === 'T' && !this.endsBlock && !this.inImplicitBlock;
   }
 
+  /** What was captured early is for a portal that is gone. */
+  dropEarly(): void {
+    void this.early?.writer.abort();
+    this.early = null;
+  }
+
   /** Resolves when no query of the gateway's own is under way, whatever has come of it. */
   async untilHiddenOver(): Promise<void> {
     while (this.hiddenQueued > 0) await this.untilAnswered();
@@ -340,21 +339,7 @@ export class SessionState {
 
   /** What policy says of a statement on this session now. */
   decide(analysis: Analysis): Decision {
-    if (this.replication) return REPLICATION;
-    const current = this.services.policy.current;
-    if (current !== this.boundTo) this.bindPolicy();
-    if (analysis === this.decidedLast) return this.lastDecision;
-    const decision = this.boundPolicy.decide(analysis);
-    // What was read of a text of many statements would be kept for as long as the session is idle.
-    this.decidedLast = analysis.statements.length > 1 ? null : analysis;
-    this.lastDecision = decision;
-    return decision;
-  }
-
-  private bindPolicy(): void {
-    this.decidedLast = null;
-    this.boundTo = this.services.policy.current;
-    this.boundPolicy = this.boundTo.forSession(this.facts);
+    return this.policy.decide(analysis);
   }
 
   /** The server has told a setting's value; false where that is of a query of our own, and nothing to the client. */
@@ -368,7 +353,7 @@ export class SessionState {
     if (name === 'application_name') {
       this.facts = { ...this.facts, application: value };
       this.identity = { ...this.identity, application: value };
-      this.bindPolicy();
+      this.policy.bind(this.facts);
     }
     if (name === 'search_path') this.epoch++;
     this.settings.told(name, value);
@@ -389,11 +374,3 @@ export class SessionState {
     return encoding === 'SQL_ASCII' ? (this.parameters.get('server_encoding') ?? null) : encoding;
   }
 }
-
-const REPLICATION: Decision = Object.freeze({
-  action: 'allow',
-  rule: 'startup.replication',
-  reason: 'The configuration lets replication connections pass.',
-  risk: 'forbidden',
-  wouldBe: null,
-});

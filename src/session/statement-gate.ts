@@ -22,6 +22,8 @@ import {
   isCounted,
   uncounted,
 } from './approved-rows.ts';
+import { outsideByCapture, outsideUnproved, untoldRows } from './counted-rows.ts';
+import type { Ending } from './ending.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -29,19 +31,7 @@ import { auditFailedError, driftError, nativeError, snapshotFailedError } from '
 import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
 
-const SERIALIZATION_FAILURE = '40001';
-
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** How the statement ends for the client and for the audit. */
-export type Ending =
-  | { readonly kind: 'done'; readonly snapshotId: string | null; readonly why: string }
-  /** `passes`: it may succeed the next time. */
-  | { readonly kind: 'failed'; readonly error: ErrorFields; readonly passes?: boolean }
-  /** The server has told the client itself. */
-  | { readonly kind: 'told' }
-  /** Nobody knows whether it was committed; `snapshotId` where the snapshot is durable. */
-  | { readonly kind: 'lost'; readonly snapshotId?: string | null };
 
 /**
  * Stands between a captured statement that has run and its commit.
@@ -72,6 +62,7 @@ export class StatementGate {
   /** Null until it is over. */
   ending: Ending | null = null;
   private end!: () => void;
+  private isSent = false;
 
   constructor(state: SessionState, prepared: Prepared, entry: AuditEntry) {
     this.state = state;
@@ -89,6 +80,7 @@ export class StatementGate {
    */
   sent(): void {
     const { way, snapshot, part } = this.prepared;
+    this.isSent = true;
     if (snapshot === null || (part !== null && way !== 'own')) return;
     this.proving = this.prove(snapshot);
     this.proving.catch(() => {});
@@ -112,7 +104,12 @@ export class StatementGate {
   /** An Execute has run; the tag is null where it was suspended, which a write is only with all of it done. */
   executed(tag: string | null): void {
     this.tag = tag;
-    this.conclude(this.settleExecute());
+    if (!this.endsAtSync) this.conclude(this.settleExecute());
+  }
+
+  /** Of an Execute: that its Sync goes with it, whose ReadyForQuery is kept from the client for now, as a Query's. */
+  get endsAtSync(): boolean {
+    return this.prepared.way !== 'segment';
   }
 
   /**
@@ -120,7 +117,7 @@ export class StatementGate {
    * snapshot that it shares with its capture was in the way.
    */
   failed(sqlstate: string | null, body: Buffer): boolean {
-    if (sqlstate === SERIALIZATION_FAILURE && this.prepared.sharesSnapshot && this.mayRunAgain()) {
+    if (sqlstate === '40001' && this.prepared.sharesSnapshot && this.mayRunAgain()) {
       this.untold = decodeErrorFields(body) ?? {};
       return false;
     }
@@ -136,11 +133,14 @@ export class StatementGate {
   discarded(): void {
     this.entry.end = 'not-run';
     this.abort();
-    this.end();
+    if (!this.isSent) this.end();
+    // Where its Sync has gone with it, that is still to be answered.
+    else if (!this.endsAtSync) this.release({ kind: 'told' });
   }
 
   /** The connection went while the statement ran. */
   lost(): void {
+    if (this.ending !== null) return;
     this.abort();
     this.release({ kind: 'lost' });
   }
@@ -267,15 +267,13 @@ export class StatementGate {
     return { kind: 'failed', error: snapshotFailedError(outcome.why) };
   }
 
-  private abort(): void {
-    void this.prepared.snapshot?.writer.abort();
-  }
+  private readonly abort = (): void => void this.prepared.snapshot?.writer.abort();
 
   /** Proves the capture and makes the snapshot durable. */
   private async proved(): Promise<Exclude<Ending, { kind: 'told' | 'lost' }>> {
     const { snapshot, connection, seen } = this.prepared;
     const approved = approvedRowsOf(this.entry.decision);
-    const { analysis } = this.entry;
+    const { analysis, decision } = this.entry;
     const tag = countingTag(this.tag, analysis);
     const mayBeUntold = snapshot !== null || !isCounted(analysis);
     const exceeds = approved === null ? null : exceedsByTag(approved, tag, seen, mayBeUntold);
@@ -284,10 +282,16 @@ export class StatementGate {
       await this.proving?.catch(() => {});
       return { kind: 'failed', error: exceeds };
     }
+    const outside = outsideUnproved(this.entry, this.tag, snapshot !== null);
+    if (outside !== null) {
+      await this.proving?.catch(() => {});
+      return { kind: 'failed', error: outside };
+    }
     if (snapshot === null) return { kind: 'done', snapshotId: null, why: '' };
     const { plan, writer, facts, required } = snapshot;
     const recorded = this.state.services.audit.whenRecorded(this.entry.session);
-    let unknown = approved === null ? null : uncounted(approved, tag, snapshot);
+    let unknown =
+      (approved === null ? null : uncounted(approved, tag, snapshot)) ?? untoldRows(decision, this.tag);
     try {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
@@ -300,7 +304,9 @@ export class StatementGate {
         void writer.abort();
         return { kind: 'done', snapshotId: null, why: proof.reason };
       }
-      const more = approved === null ? null : exceedsByCapture(approved, proof.tables);
+      const more =
+        (approved === null ? null : exceedsByCapture(approved, proof.tables)) ??
+        outsideByCapture(decision, this.tag, proof.tables);
       if (more !== null) return { kind: 'failed', error: more };
       unknown = null;
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);

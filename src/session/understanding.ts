@@ -1,3 +1,4 @@
+import { nowMs } from '../base/clock.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type Executed, type Portal, type PreparedStatement, UNSETTLED } from './names.ts';
 import { UNKNOWN_STATEMENT } from './opaque.ts';
@@ -65,6 +66,22 @@ export function executedBy(state: SessionState, read: Analysis): Executed {
 /** Whether an EXECUTE in the text names what an earlier segment, not answered yet, may have changed. */
 export function executesUnsettled(state: SessionState, read: Analysis): boolean {
   return executedBy(state, read).includes(UNSETTLED);
+}
+
+/** Whether what is a read as it is bound may be more when it runs, by code that is looked up then or may be replaced. */
+export function mayComeToCall(
+  state: SessionState,
+  read: Analysis,
+  resolved: Analysis,
+  analysis: Analysis,
+): boolean {
+  if (analysis !== resolved) return false;
+  return !isPlannedAtBind(read) || state.reads.leadsToCode(resolved, nowMs());
+}
+
+/** Whether it is more by now. */
+export function hasComeToCall(state: SessionState, { resolved, mayComeToCall }: Portal): boolean {
+  return mayComeToCall && state.reads.understood(resolved, nowMs()) !== resolved;
 }
 
 /** Whether the portal, when it is executed now, runs what was decided at its Bind. */

@@ -19,6 +19,8 @@ export interface Answer {
         readonly approved: Hold;
       }
     | { readonly kind: 'fault'; readonly error: unknown }
+    /** The client has cancelled it while the server was asked about it. */
+    | { readonly kind: 'canceled' }
     /** The statement's rows have been captured, or it goes on without, or it is refused. */
     | { readonly kind: 'capture'; readonly captured: Captured }
     /** What a portal is to run has a plan for its capture, or is to go on without, or is refused. */

@@ -126,7 +126,7 @@ function isCyclic(nodes: readonly ChangedRows[], edges: readonly CascadeEdge[]):
   return free.length < nodes.length;
 }
 
-export function partitionAncestors(relation: Relation, relations: Relations): Relation[] {
+function partitionAncestors(relation: Relation, relations: Relations): Relation[] {
   if (!relation.partition) return [];
   return relation.parents.flatMap((oid) => {
     const parent = relations.get(oid);

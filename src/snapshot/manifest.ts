@@ -137,7 +137,7 @@ const sequence = z.strictObject({
   is_called: z.boolean(),
 });
 
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   format: z.literal(1),
   id: z.string(),
   created_at: z.iso.datetime(),

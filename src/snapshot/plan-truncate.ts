@@ -20,6 +20,10 @@ import { identityOf } from './row-identity.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
 
+/** It empties what is there, and its lock lets the transaction see no more than before. */
+const EARLIER =
+  'it takes all rows, and its transaction (REPEATABLE READ or SERIALIZABLE) sees only those of an earlier moment';
+
 export function planTruncate(
   slice: Extract<WriteSlice, { kind: 'truncate' }>,
   answer: CatalogAnswer,
@@ -50,6 +54,7 @@ export function planTruncate(
   if (unreadable !== null) return none(unreadable);
   const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
   if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
+  if (answer.oneSnapshot) return none(EARLIER);
   return exact({
     operation: 'truncate',
     lock: `LOCK TABLE ${groups.map((group) => from(group.relation, group.stored.length === 1 && group.relation.kind === 'table')).join(', ')} IN ACCESS EXCLUSIVE MODE`,
@@ -60,7 +65,7 @@ export function planTruncate(
     bases: [answer.basis],
     keptByTargetLock: false,
     opaque,
-    watchesAll: opaque || answer.oneSnapshot,
+    watchesAll: opaque,
     keptBy: 'locks',
     ownRowOnly: true,
     countedByTag: false,

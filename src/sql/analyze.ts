@@ -136,7 +136,7 @@ function statement(
 ): StatementEffects {
   const walk = new Walk(GRAMMAR, facts.catalogFirst, notes);
   walk.visit(raw.stmt);
-  walk.rowsAtMost(rowsBoundOf(raw));
+  walk.rowsAtMost(rowsBoundOf(raw, facts.catalogFirst));
   const start = raw.stmt_location ?? 0;
   const next = all[index + 1]?.stmt_location ?? decoded.utf8.length;
   const length = raw.stmt_len ?? next - start;

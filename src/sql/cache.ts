@@ -68,11 +68,6 @@ export class AnalysisCache {
     return { hits: this.#hits, misses: this.#misses, entries: this.#store.size, bytes: this.#store.bytes };
   }
 
-  /** How often the parser broke and was built anew. */
-  get parserReplaced(): number {
-    return this.#parser?.replaced ?? 0;
-  }
-
   /** Resolves when texts are analysed at once; before that `analyze` gives promises. */
   async ready(): Promise<void> {
     await this.#starting;

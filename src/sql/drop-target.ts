@@ -6,7 +6,7 @@ import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tr
 
 /** What a DROP names, be it objects or columns, for whoever moves it away instead; and what an ALTER TABLE does. */
 
-export const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
+const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
 
 export interface DropStatement {

@@ -26,6 +26,23 @@ export interface CalledCode {
   readonly attributes: readonly string[];
   /** Names of operators, of whatever schema. */
   readonly operators: readonly string[];
+  /** Relations that have to be PostgreSQL's own, where a temporary table of the name would be found before them. */
+  readonly catalogRelations?: readonly string[];
+}
+
+/** In the names of the functions that a statement calls: of a type that it casts to. */
+export const TYPE_PREFIX = 'type(';
+
+/**
+ * Names of columns and of PostgreSQL's operators, behind which other code stands where the database has some that fits:
+ * `t.f` is `f(t)` where t has no column f.
+ */
+export interface AmbiguousNames {
+  /** Columns by the name of a row, of a table or a subquery. */
+  readonly ofRows: readonly string[];
+  /** The same of what may be a value of any type, such as what a function in FROM gives. */
+  readonly ofValues: readonly string[];
+  readonly operators: readonly string[];
 }
 
 /** A column that is read or written, as far as the text tells; `table` is null where it cannot be told. */
@@ -99,8 +116,12 @@ export interface StatementEffects {
   readonly session: readonly SessionEffect[];
   /** What makes its risk worse by its name alone, where anything does. */
   readonly called?: CalledCode;
+  /** What its text does not tell whose code it is, although it reads like PostgreSQL's own; where there is any. */
+  readonly ambiguous?: AmbiguousNames;
   /** How many rows it writes at most, where its text tells; not those that triggers, rules and foreign keys write. */
   readonly rowsMax?: number;
+  /** Of what a TRUNCATE names, the tables that it empties without those that inherit from them. */
+  readonly only?: readonly RelationName[];
   /** Bytes of the text where this statement starts and how long it is. */
   readonly startByte: number;
   readonly lengthBytes: number;

@@ -207,6 +207,18 @@ export function isAggregate(name: string): boolean {
   return AGGREGATES.has(name);
 }
 
+/** Functions that may return a set. Of those that tell about the server or take texts apart, which are many, all are. */
+const SETS: ReadonlySet<string> = new Set(
+  names(`aclexplode generate_series generate_subscripts json_array_elements json_array_elements_text json_each
+    json_each_text json_object_keys json_populate_recordset json_to_recordset jsonb_array_elements
+    jsonb_array_elements_text jsonb_each jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz
+    jsonb_populate_recordset jsonb_to_recordset regexp_matches regexp_split_to_table string_to_table unnest`),
+);
+
+export function givesRows(name: string): boolean {
+  return SETS.has(name) || /^(?:pg|ts|txid)_/.test(name);
+}
+
 const OPERATORS: ReadonlySet<string> = new Set(
   names(`!! !~ !~* !~~ !~~* # ## #- #> #>> % & && &< &<| &> * *< *<= *<> *= *> *>= + - -> ->> -|- / < <-> << <<=
     <<| <= <> != <@ <^ = > >= >> >>= >^ ? ?# ?& ?- ?-| ?| ?|| @ @-@ @> @? @@ @@@ ^ ^@ | |&> |/ |>> || ||/ ~ ~*

@@ -1,6 +1,7 @@
 import { isAggregate } from './functions.ts';
 import { classifyPredicate, type PredicateTarget } from './predicate.ts';
 import { Scope } from './scope.ts';
+import { columnOf, PG_SETTINGS, settingRowOf } from './setting-row.ts';
 import { assignmentFacts } from './settings.ts';
 import {
   aliasOf,
@@ -24,6 +25,7 @@ export function select(walk: Walk, fields: Fields, name: NodeName): void {
   else walk.operation('select', 'safe');
   inScope(walk, fields, () => {
     addSources(walk, fields['fromClause']);
+    walk.scope.setting = settingRowOf(walk, fields);
     walk.descend(name, fields, ['withClause']);
   });
 }
@@ -194,8 +196,8 @@ function addSources(walk: Walk, from: unknown): void {
       const sampled = as(item, 'RangeTableSample');
       if (sampled !== null) addSources(walk, [sampled['relation']]);
       else
-        for (const fields of Object.values(item))
-          if (isObject(fields)) walk.scope.addSource(aliasOf(fields) ?? '', null);
+        for (const [node, fields] of Object.entries(item))
+          if (isObject(fields)) walk.scope.addSource(aliasOf(fields) ?? '', null, node !== 'RangeFunction');
     }
   }
 }
@@ -214,7 +216,7 @@ export function columnRef(walk: Walk, fields: Fields): void {
   const name = names.pop() ?? '';
   const columns = walk.scope.resolve(names, name);
   for (const column of columns) walk.column(column.table, column.name);
-  if (names.length > 0) walk.qualified(name, columns.length > 0);
+  if (names.length > 0) walk.qualified(name, columns.length > 0, walk.scope.isRow(names));
 }
 
 export function joinExpr(walk: Walk, fields: Fields, name: NodeName): void {
@@ -233,7 +235,11 @@ export function functionCall(walk: Walk, fields: Fields, name: NodeName): void {
 
 function setConfig(walk: Walk, args: readonly unknown[]): void {
   walk.notes.literalsRead = true;
-  const [name, value] = [constantText(args[0]), constantText(args[1])];
+  const row = walk.scope.setting;
+  const isOfRow = row?.columns.includes(columnOf(args[0]) ?? '') ?? false;
+  const name = isOfRow ? row!.setting : constantText(args[0]);
+  const value = constantText(args[1]);
+  if (isOfRow && !row!.isQualified) walk.restsOn(PG_SETTINGS);
   if (name === null) {
     walk.opaque('high', 'changes a setting whose name is computed');
     walk.settingsUnread();

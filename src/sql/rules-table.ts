@@ -255,9 +255,11 @@ export function truncate(walk: Walk, fields: Fields): void {
   walk.operation('truncate', 'critical', 'empties a table');
   walk.predicate('none');
   for (const item of list(fields['relations'])) {
-    const target = relationOf(as(item, 'RangeVar'));
+    const relation = as(item, 'RangeVar');
+    const target = relationOf(relation);
     walk.write(target);
     walk.column(target, '*');
+    if (target !== null && relation?.['inh'] !== true) walk.only(target);
   }
   if (fields['behavior'] === 'DROP_CASCADE')
     walk.raise('critical', 'empties tables that refer to it (CASCADE)');

@@ -4,6 +4,17 @@ import type { ColumnName, RelationName } from './effects.ts';
 interface Source {
   readonly alias: string;
   readonly relation: RelationName | null;
+  /** Not a function, which may give a value of any type. */
+  readonly isRow: boolean;
+}
+
+/** A row of pg_settings. */
+export interface SettingRow {
+  readonly setting: string;
+  /** How its column `name` is written. */
+  readonly columns: readonly string[];
+  /** The schema is written as well. */
+  readonly isQualified: boolean;
 }
 
 /** The names that one query level gives: its common table expressions and what its FROM names. */
@@ -13,6 +24,8 @@ export class Scope {
   readonly #sources: Source[] = [];
   /** The alias of the relation that is written, as qualifiers, where this level writes one. */
   target: readonly string[] | null = null;
+  /** The one setting of which this level reads the row in pg_settings, where its text tells. */
+  setting: SettingRow | null = null;
 
   constructor(parent: Scope | null) {
     this.parent = parent;
@@ -22,8 +35,14 @@ export class Scope {
     this.#ctes.add(name);
   }
 
-  addSource(alias: string, relation: RelationName | null): void {
-    this.#sources.push({ alias, relation });
+  addSource(alias: string, relation: RelationName | null, isRow = true): void {
+    this.#sources.push({ alias, relation, isRow });
+  }
+
+  /** Whether what the qualifiers name surely is a row, of a table or of a subquery. */
+  isRow(qualifiers: readonly string[]): boolean {
+    if (qualifiers.length >= 2) return true;
+    return this.#find(qualifiers.at(-1) ?? '')?.isRow ?? false;
   }
 
   hasCte(name: string): boolean {

@@ -1,4 +1,11 @@
-import { inexact, type SliceRequest, type UpsertSlice, type WriteSlice } from './slice.ts';
+import {
+  type InexactSlice,
+  type InsertedRows,
+  inexact,
+  type SliceRequest,
+  type UpsertSlice,
+  type WriteSlice,
+} from './slice.ts';
 import { parsedSelect, sameTree } from './slice-check.ts';
 import { sliceFacts } from './slice-facts.ts';
 import {
@@ -15,6 +22,35 @@ import { as, type Fields, isObject, list, stringOf, text as textOf } from './tre
 /** INSERT … ON CONFLICT DO UPDATE: the rows that will change are those that conflict with what is inserted. */
 
 export function sliceInsert(request: SliceRequest): WriteSlice {
+  const slice = sliceUpsert(request);
+  if (slice.kind !== 'inexact') return slice;
+  const inserted = insertedRows(request);
+  return inserted === null ? slice : { ...slice, inserted };
+}
+
+/** Null where another query of them may say something else, or they cannot be cut out. */
+function insertedRows(request: SliceRequest): InsertedRows | null {
+  const { fields, text, depth } = request;
+  const place = targetPlace(request, 'into');
+  const query = as(fields['selectStmt'], 'SelectStmt');
+  if (place === null || query === null || containsDefault(query)) return null;
+  const layout = startOf(request, place);
+  if (layout === null) return null;
+  const end = isObject(fields['onConflictClause'])
+    ? findConflict(request, layout.source)
+    : text.find(['returning'], layout.source, depth);
+  const source = text.cut(text.startOf(layout.source), text.startOf(end));
+  const parsed = parsedSelect(request.parse, `${source}\n`);
+  if (parsed === null || !sameTree(parsed, query)) return null;
+  const clause = withText(request, text.findLast(['insert'], request.first, depth, place.keyword));
+  if (typeof clause === 'object' && clause !== null) return null;
+  const facts = sliceFacts([query, fields['withClause']]);
+  if (facts.problem !== null) return null;
+  const { functions: calls, ownNames } = sliceFacts([fields]);
+  return { with: clause, source, functions: facts.functions, calls, ownNames };
+}
+
+function sliceUpsert(request: SliceRequest): UpsertSlice | InexactSlice {
   const { fields, text, depth } = request;
   const conflict = fields['onConflictClause'];
   if (!isObject(conflict) || conflict['action'] !== 'ONCONFLICT_UPDATE') {
@@ -81,8 +117,11 @@ interface Layout {
   readonly returning: number;
 }
 
-function findLayout(request: SliceRequest, place: TargetPlace): Layout | null {
-  const { text, depth, fields } = request;
+/** Where its target ends and its query begins. */
+function startOf(
+  { text, depth, fields }: SliceRequest,
+  place: TargetPlace,
+): Pick<Layout, 'targetEnd' | 'source'> | null {
   const { tokens } = text;
   let at = place.name + 1;
   while (tokens[at]?.text === '.') at += 2;
@@ -93,12 +132,19 @@ function findLayout(request: SliceRequest, place: TargetPlace): Layout | null {
     at = tokens.findIndex((token, i) => i > at && token.text === ')' && token.depth === depth) + 1;
   }
   if (tokens[at]?.text === 'overriding') at += 3;
-  const on = findConflict(request, at);
+  return { targetEnd, source: at };
+}
+
+function findLayout(request: SliceRequest, place: TargetPlace): Layout | null {
+  const { text, depth } = request;
+  const { tokens } = text;
+  const start = startOf(request, place);
+  const on = start === null ? -1 : findConflict(request, start.source);
   const set = on < 0 ? -1 : text.find(['set'], on, depth);
   if (set < 0) return null;
   const returning = text.find(['returning'], set, depth);
   const where = text.find(['where'], set, depth, returning < 0 ? tokens.length : returning);
-  return { targetEnd, source: at, on, set, where, returning };
+  return { ...start!, on, set, where, returning };
 }
 
 /** ON of ON CONFLICT, not that of a join. */

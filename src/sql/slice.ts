@@ -117,6 +117,17 @@ export interface InexactSlice {
   readonly kind: 'inexact';
   /** A clause that reads well behind "there is no exact plan, because". */
   readonly reason: string;
+  /** Of an INSERT: the rows that it is given. */
+  readonly inserted?: InsertedRows;
+}
+
+/** The query that gives the rows of an INSERT. */
+export interface InsertedRows {
+  readonly with: string | null;
+  readonly source: string;
+  readonly functions: readonly FunctionName[];
+  readonly calls: readonly FunctionName[];
+  readonly ownNames: boolean;
 }
 
 /** What a form's slicer is given. */

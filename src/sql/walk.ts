@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import {
+  type AmbiguousNames,
   type CalledCode,
   type ColumnName,
   type Predicate,
@@ -8,6 +9,7 @@ import {
   type Risk,
   type SessionEffect,
   type StatementEffects,
+  TYPE_PREFIX,
   worseRisk,
 } from './effects.ts';
 import { catalogFunction, isCatalogOperator, isCatalogType } from './functions.ts';
@@ -59,12 +61,17 @@ export class Walk {
   readonly #calledFunctions: RelationName[] = [];
   readonly #calledAttributes: string[] = [];
   readonly #calledOperators: string[] = [];
+  readonly #ofRows = new Set<string>();
+  readonly #ofValues = new Set<string>();
+  readonly #operators = new Set<string>();
+  readonly #catalogRelations: string[] = [];
   #hasCalled = false;
   #risk: Risk = 'safe';
   /** But for what is called by a name of which the text does not tell whose code it is. */
   #riskBesides: Risk = 'safe';
   #predicate: Predicate = 'not-applicable';
   #rowsMax: number | null = null;
+  readonly #only: RelationName[] = [];
   #opaque = false;
   #planning = false;
 
@@ -212,6 +219,10 @@ export class Walk {
     else this.raise('critical', 'names too many relations or columns');
   }
 
+  only(relation: RelationName): void {
+    this.#only.push(relation);
+  }
+
   /** Of the statement as a whole. */
   rowsAtMost(rows: number | null): void {
     this.#rowsMax = rows;
@@ -271,7 +282,8 @@ export class Walk {
   }
 
   /** A column of something, which is a call where that has none of the name; `isTold` with the columns. */
-  qualified(name: string, isTold: boolean): void {
+  qualified(name: string, isTold: boolean, isRow: boolean): void {
+    if (name !== '*') (isRow ? this.#ofRows : this.#ofValues).add(name);
     const risk = catalogFunction(name)?.risk ?? 'safe';
     if (risk !== 'safe' && risk !== 'low' && !SAMPLINGS.has(name)) this.call([name]);
     else if (!isTold && name !== '*') this.#calledAttributes.push(name);
@@ -281,6 +293,7 @@ export class Walk {
     const name = parts.at(-1) ?? '';
     const schema = parts.at(-2) ?? null;
     const known = isCatalogOperator(name);
+    if (known && schema === null) this.#operators.add(name);
     if (known && (schema === 'pg_catalog' || (schema === null && this.catalogFirst))) return;
     this.guard(schema);
     this.#named(schema === null ? `operator(${name})` : `operator(${schema}.${name})`);
@@ -299,9 +312,15 @@ export class Walk {
     if (schema === 'pg_catalog' || schema === 'information_schema') return;
     const known = isCatalogType(name);
     if (schema === null && this.catalogFirst && known) return;
-    this.#named(`type(${schema === null ? name : `${schema}.${name}`})`);
+    this.#named(`${TYPE_PREFIX}${schema === null ? name : `${schema}.${name}`})`);
     if (!this.catalogFirst && known) this.#calls(`casts to ${name}, which may be replaced`);
     else this.raise('low', `casts to ${name}, whose code is not known`);
+  }
+
+  /** What the statement does rests on a relation of pg_catalog, which a temporary table of its name would hide. */
+  restsOn(relation: string): void {
+    this.#catalogRelations.push(relation);
+    this.#calls(`takes ${relation} for PostgreSQL's own`);
   }
 
   #named(name: string): void {
@@ -315,13 +334,24 @@ export class Walk {
       functions: Object.freeze(this.#calledFunctions),
       attributes: Object.freeze(this.#calledAttributes),
       operators: Object.freeze(this.#calledOperators),
+      ...(this.#catalogRelations.length === 0
+        ? {}
+        : { catalogRelations: Object.freeze(this.#catalogRelations) }),
     });
+  }
+
+  #ambiguous(): AmbiguousNames | null {
+    const sets = [this.#ofRows, this.#ofValues, this.#operators];
+    if (sets.every(({ size }) => size === 0)) return null;
+    const [ofRows, ofValues, operators] = sets.map((each) => Object.freeze([...each]));
+    return Object.freeze({ ofRows: ofRows!, ofValues: ofValues!, operators: operators! });
   }
 
   finish(startByte: number, lengthBytes: number): StatementEffects {
     this.#tellUnseen();
     if (this.#opaque) this.#session.push({ kind: 'opaque-code' });
     const operations = [...this.#operations];
+    const ambiguous = this.#ambiguous();
     const reasons = [...this.#reasons].sort((a, b) => RISKS.indexOf(b[1]) - RISKS.indexOf(a[1]));
     return Object.freeze({
       operation: operations[0] ?? 'unknown',
@@ -335,7 +365,9 @@ export class Walk {
       functions: Object.freeze([...this.#functions]),
       predicate: this.#predicate,
       ...(this.#hasCalled ? { called: this.#called() } : {}),
+      ...(ambiguous === null ? {} : { ambiguous }),
       ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
+      ...(this.#only.length === 0 ? {} : { only: Object.freeze(this.#only) }),
       session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
       startByte,
       lengthBytes,

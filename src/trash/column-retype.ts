@@ -115,7 +115,7 @@ export async function pairingOf(
   return { key, expressions: key.map((name) => `t.${quoteName(name)}${cast(name)}`) };
 }
 
-export function retypedOf(changes: readonly Change[], taken: readonly string[]): Retyped[] {
+function retypedOf(changes: readonly Change[], taken: readonly string[]): Retyped[] {
   return changes.map(({ before, after }, i) => {
     let was = `was ${i + 1}`;
     while (taken.includes(was)) was += ' ';

@@ -1,12 +1,14 @@
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
+import { TRASH_SCHEMA } from '../sql/walk.ts';
 import type { GonePolicy, GoneRelation, GoneRule, GoneTrigger, Grant } from './facts.ts';
 
 /** Objects as SQL, with all names qualified. */
 
-export const TRASH_SCHEMA = 'holdfast_trash';
+/** The schema that statements may not name, as the analysis knows it. */
+export { TRASH_SCHEMA };
 
 /** What the names of databases begin with that were dropped. */
-export const TRASH_DATABASE = 'holdfast_trash_';
+export const TRASH_DATABASE = `${TRASH_SCHEMA}_`;
 
 export const named = ({ schema, name }: { readonly schema: string; readonly name: string }): string =>
   quoteQualified(schema, name);

@@ -52,7 +52,7 @@ function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-export function pgSession(client: pg.Client): PgSession {
+function pgSession(client: pg.Client): PgSession {
   return {
     async query(sql, parameters = []) {
       const config = { text: sql, values: [...parameters], rowMode: 'array' as const, types: AS_TEXT };

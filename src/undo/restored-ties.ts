@@ -54,7 +54,7 @@ export function referenceOf(sql: string): Reference | null {
 }
 
 /** The whole that a partition gets its place in again. */
-export function wholeOf(sql: string): Name | null {
+function wholeOf(sql: string): Name | null {
   const [, schema, name] = PLACE.exec(sql) ?? [];
   return schema === undefined ? null : { schema: plain(schema), name: plain(name!) };
 }

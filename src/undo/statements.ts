@@ -47,7 +47,7 @@ function reference(alias: Alias, column: { readonly name: string; readonly slot:
  * included, which have no `=`, and blind to how a value happens to be stored, which `*=` is not. What has no binary
  * form is compared as text.
  */
-export function image(table: UndoTable, alias: Alias): string {
+function image(table: UndoTable, alias: Alias): string {
   const fields = table.columns.map((column) =>
     column.format === 'binary' ? plain(alias, column) : `${reference(alias, column)}::text`,
   );
@@ -154,7 +154,7 @@ export function compareByRow(table: UndoTable): string {
 }
 
 /** How many rows there are of each kind that the work is about. */
-export function countByRow(table: UndoTable, from: string): string {
+function countByRow(table: UndoTable, from: string): string {
   return `SELECT w.h, count(t.h) AS rows FROM (SELECT DISTINCT h FROM ${temp('work', table)}) w
     LEFT JOIN (SELECT ${digest(table, 't')} AS h FROM ${from} t) t ON t.h = w.h GROUP BY w.h`;
 }

@@ -121,7 +121,7 @@ export class AdminUnderTest {
         analyze: async (...asked) => {
           this.analyzed.push(asked);
           const found = analysis({ operation: 'delete', risk: 'critical', tables: ['orders'] });
-          return { analysis: found, decision: decision('hold', 'critical') };
+          return { analysis: found, decision: decision('hold', 'critical'), bands: null };
         },
       },
       snapshots: this.#snapshots,

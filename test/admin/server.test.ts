@@ -467,6 +467,7 @@ describe('policy', () => {
     expect(admin.analyzed.at(-1)).toEqual([
       'delete from orders',
       { role: 'agent_1', database: 'postgres', application: '', client: '127.0.0.1' },
+      null,
     ]);
     expect(body).toMatchObject({
       policy: { revision: 'abc123' },

@@ -107,6 +107,7 @@ describe('an event', () => {
       action: 'snapshot',
       would_be: null,
       draft: { rule: 'stricter', action: 'block' },
+      rows_counted: null,
       rule: 'default:high',
       reason: 'because',
       snapshot: 'not yet taken',

@@ -1,7 +1,7 @@
 /**
  * `npm run bench:capture -- [--rows 1000000] [--rounds 200] [--version 18]`: what a snapshot costs. The same
  * statements directly and through a gateway that snapshots them, on a server and a storage of the same disk: one row
- * updated, a thousand deleted, all of a table deleted, a table dropped. Beside them stands what they cannot be
+ * updated (as a text, and prepared), a thousand deleted, all of a table deleted, a table dropped. Beside them stands what they cannot be
  * cheaper than: a round trip, a file made durable, and COPY BINARY of the same rows to a file.
  */
 import { createWriteStream } from 'node:fs';
@@ -14,6 +14,7 @@ import { to as copyTo } from 'pg-copy-streams';
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { readManifest } from '../../src/snapshot/manifest.ts';
 import { listSnapshots } from '../../src/snapshot/snapshots.ts';
+import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { peakResidentBytes, residentBytes } from '../support/process-facts.ts';
@@ -60,6 +61,29 @@ async function medianMs(rounds: number, client: RawClient, sql: (round: number) 
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) times.push(await timeMs(client, sql(round)));
   return median(times);
+}
+
+/** Of what has been prepared, whole as drivers send it; both in turn, so that both meet the same load. */
+async function preparedMs(rounds: number, from: number): Promise<[direct: number, through: number]> {
+  const clients = [direct, through];
+  const times: [number[], number[]] = [[], []];
+  const parse = fe.parse('one', 'update small set customer = $1 where id = $2');
+  for (const client of clients) {
+    client.write(parse, fe.sync());
+    await client.untilReady();
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, client] of clients.entries()) {
+      const parameters = [String(round), String(from + round * 2 + i)];
+      const bytes = [fe.bind({ statement: 'one', parameters }), fe.describe('P'), fe.execute(), fe.sync()];
+      const began = performance.now();
+      client.write(Buffer.concat(bytes));
+      await client.untilReady();
+      times[i]!.push(performance.now() - began);
+    }
+  }
+  for (const client of clients) await client.rows('deallocate one');
+  return [median(times[0]), median(times[1])];
 }
 
 /** The least that a storage costs: a small file, it and its folder made durable. */
@@ -133,6 +157,10 @@ try {
   line('a small file and its folder, synced', fileMs, fileMs);
   const update = (round: number) => `update small set customer = customer + 1 where id = ${round * 7 + 1}`;
   line('update of one row', await medianMs(ROUNDS, direct, update), await medianMs(ROUNDS, through, update));
+  line('update of one row, prepared', ...(await preparedMs(ROUNDS, 20_000)));
+  for (const client of [direct, through]) await client.rows('begin');
+  line('the same in a transaction', ...(await preparedMs(ROUNDS, 40_000)));
+  for (const client of [direct, through]) await client.rows('rollback');
   const some = (from: number) => (round: number) =>
     `delete from small where id > ${from + round * 1000} and id <= ${from + (round + 1) * 1000}`;
   line(

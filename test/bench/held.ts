@@ -45,7 +45,7 @@ interface Look {
 
 const postgres = await startPostgres({ settings: { max_connections: String(SESSIONS + 50) } });
 await postgres.sql(SCHEMA);
-const environment = withMemoryProbe();
+const environment = { ...withMemoryProbe(), HOLDFAST_SNAPSHOTS_TAKEN: 'off' };
 const gateway = await startGateway({ upstreamPort: postgres.port, policy: POLICY, environment });
 try {
   const sessions: RawClient[] = [];

@@ -135,6 +135,7 @@ const services = {
   catalog: null,
   snapshots: null,
   previews: null,
+  counts: null,
   recordsFirst: false,
 } as unknown as SessionServices;
 

@@ -14,9 +14,9 @@ it('the command and the API explain a statement in the same words', async () => 
       current: () => policy,
       reload: async () => policy,
       read: (sql) => analyzer.analyzeText(sql),
-      analyze: async (sql, facts) => {
+      analyze: async (sql, facts, rows) => {
         const analysis = await analyzer.analyzeText(sql);
-        return { analysis, decision: policy.forSession(facts).decide(analysis) };
+        return policy.forSession(facts).decided(analysis, rows);
       },
     },
   });

@@ -123,6 +123,26 @@ describe('explain', () => {
     expect(out).toMatch(/^rule +default:critical$/m);
   });
 
+  it('tells how it is decided by the number of its rows, where that matters', async () => {
+    const policy = file(
+      'rows.yaml',
+      'rules: [{ name: many, match: { operation: [delete], rows: ">100" }, action: hold }]\n',
+    );
+    const args = ['explain', 'delete from a where b = 1', '--policy', policy];
+    const { out } = await holdfast(args);
+    expect(out).toMatch(/^decision +hold /m);
+    expect(out).toMatch(/^ {2}0 to 100 +snapshot .* by default:high$/m);
+    expect(out).toMatch(/^ {2}more than 100 +hold .* by many$/m);
+    const one = await holdfast([...args, '--rows', '1', '--json']);
+    expect(JSON.parse(one.out)).toMatchObject({ decision: { action: 'snapshot', rule: 'default:high' } });
+    expect(JSON.parse(one.out)).not.toHaveProperty('by_rows');
+    const all = await holdfast([...args, '--json']);
+    expect(JSON.parse(all.out).by_rows).toMatchObject([
+      { least: 0, most: 100, decision: { action: 'snapshot' } },
+      { least: 101, most: null, decision: { action: 'hold', rule: 'many' } },
+    ]);
+  });
+
   it('decides for the session that is named', async () => {
     const args = [
       'explain',

@@ -41,6 +41,25 @@ describe('policy test', () => {
     expect(code).toBe(0);
   });
 
+  it('takes the number of rows as the gateway would count them', async () => {
+    const policy = file(
+      'rows.yaml',
+      'rules: [{ name: many, match: { operation: [update], rows: ">100" }, action: hold }]\n',
+    );
+    const update = 'sql: update a set b = 1 where c = 2';
+    const cases = file(
+      'counted.yaml',
+      `cases:
+  - { name: few go on, ${update}, rows: 100, expect: snapshot }
+  - { name: many wait, ${update}, rows: 101, expect: { action: hold, rule: many } }
+  - { name: nobody knows, ${update}, expect: hold }
+`,
+    );
+    const { code, out } = await holdfast(['policy', 'test', cases, '--policy', policy]);
+    expect(out).toBe('3 cases, all as expected\n');
+    expect(code).toBe(0);
+  });
+
   it('shows what differs and why, and fails with 5', async () => {
     const cases = file(
       'bad.yaml',

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DEFAULT_POLICY } from '../support/gateway.ts';
+import { DEFAULT_POLICY, SNAPSHOTS } from '../support/gateway.ts';
 import { DATABASE, Pair, SERVERS } from './support.ts';
 
 const target = (port: number) => ({ host: '127.0.0.1', port, user: 'postgres', database: DATABASE });
@@ -204,7 +204,7 @@ describe.each(SERVERS)("Node's drivers with $name", (server) => {
 
 describe.each(SERVERS)("Node's drivers with the default policy and $name", (server) => {
   it('work unhindered where nothing is destroyed', async () => {
-    const pair = await Pair.start(server, DEFAULT_POLICY);
+    const pair = await Pair.start(server, DEFAULT_POLICY, SNAPSHOTS);
     try {
       await pair.same(async (port) => {
         const client = new pg.Client(target(port));

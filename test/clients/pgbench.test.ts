@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DEFAULT_POLICY, MONITOR_POLICY } from '../support/gateway.ts';
+import { DEFAULT_POLICY, MONITOR_POLICY, SNAPSHOTS } from '../support/gateway.ts';
 import { scratchFolder } from '../support/postgres.ts';
 import { clientProgram, connectionArguments, DATABASE, output, Pair, SERVERS } from './support.ts';
 
@@ -21,13 +21,14 @@ select :aid + 1;
 \endpipeline
 `;
 
+/** With snapshots eight clients take turns at one row, and each keeps it for three captures. */
 const POLICIES = [
-  ['monitor mode', MONITOR_POLICY],
-  ['the default policy', DEFAULT_POLICY],
+  ['monitor mode', MONITOR_POLICY, {}, 100],
+  ['the default policy', DEFAULT_POLICY, SNAPSHOTS, 10],
 ] as const;
 
 describe.each(SERVERS)('pgbench with $name', (server) => {
-  describe.each(POLICIES)('and %s', (_name, policy) => {
+  describe.each(POLICIES)('and %s', (_name, policy, environment, transactions) => {
     let pair: Pair;
     let folder: string;
     let pipelineScript: string;
@@ -36,7 +37,7 @@ describe.each(SERVERS)('pgbench with $name', (server) => {
       folder = await scratchFolder('pgbench');
       pipelineScript = join(folder, 'pipeline.sql');
       writeFileSync(pipelineScript, PIPELINE);
-      pair = await Pair.start(server, policy);
+      pair = await Pair.start(server, policy, environment);
       await pair.freshDatabase();
       const initialize = ['--initialize', '--quiet', ...connectionArguments(pair.postgres.port), DATABASE];
       await output(clientProgram('pgbench'), initialize);
@@ -57,12 +58,12 @@ describe.each(SERVERS)('pgbench with $name', (server) => {
     }
 
     it.each(['simple', 'extended', 'prepared'])('runs TPC-B and reads, %s', async (protocol) => {
-      await bench(8, 100, `--protocol=${protocol}`, '--builtin=tpcb-like');
+      await bench(8, transactions, `--protocol=${protocol}`, '--builtin=tpcb-like');
       await bench(8, 300, `--protocol=${protocol}`, '--builtin=select-only');
     });
 
     it.each(['extended', 'prepared'])('runs pipelines, %s', async (protocol) => {
-      await bench(8, 100, `--protocol=${protocol}`, `--file=${pipelineScript}`);
+      await bench(8, transactions, `--protocol=${protocol}`, `--file=${pipelineScript}`);
     });
 
     it('connects for every transaction', async () => {

@@ -149,6 +149,17 @@ describe('the upstream', () => {
   });
 });
 
+describe('snapshots', () => {
+  it.each([{}, { HOLDFAST_UPSTREAM: 'postgres://db' }])('are taken unless they are turned off: %j', (env) => {
+    const facts = ({ snapshotsTaken, audit }: ReturnType<typeof loadConfig>) => [
+      snapshotsTaken,
+      audit.durableBeforeCommit,
+    ];
+    expect(facts(loadConfig({ env }))).toEqual([true, true]);
+    expect(facts(loadConfig({ env: { ...env, HOLDFAST_SNAPSHOTS_TAKEN: 'off' } }))).toEqual([false, false]);
+  });
+});
+
 describe('warnings', () => {
   it('say that the admin API is in the clear on an address that others can reach', () => {
     const { warnings } = loadConfig({ env: { HOLDFAST_ADMIN_LISTEN: '0.0.0.0:8432' } });
@@ -162,10 +173,8 @@ describe('the files that are shipped', () => {
   it('config/holdfast.yaml says what the defaults are', () => {
     const { file: _file, upstream, ...shipped } = loadConfig({ file: 'config/holdfast.yaml', env: {} });
     const { file: _none, upstream: _embedded, ...defaults } = loadConfig({ env: {} });
-    // Only the sample, which there is without an upstream, has them on.
-    expect(defaults.snapshotsTaken).toBe(true);
-    const audit = { ...defaults.audit, durableBeforeCommit: false };
-    expect(shipped).toEqual({ ...defaults, snapshotsTaken: false, audit });
+    expect(shipped).toEqual(defaults);
+    expect([shipped.snapshotsTaken, shipped.audit.durableBeforeCommit]).toEqual([true, true]);
     expect(upstream).toMatchObject({ host: '127.0.0.1', port: 5432 });
   });
 

@@ -98,15 +98,14 @@ describe.each([15, 18] as const)('what was approved at its Bind, on PostgreSQL %
     await client.terminate();
   });
 
-  it('is asked for anew where it can wait', async () => {
+  it('is asked for anew where it can wait, and nothing has run', async () => {
     const client = await fixture.client({ application_name: 'waits' });
     await client.query('set search_path = scratch');
     await client.query('begin');
     client.write(...bound('truncate t'), fe.flush());
     await fixture.resolve(await heldId(client), 'approve');
-    client.write(...also('set local search_path = prod'), fe.execute('p1'), fe.sync());
+    client.write(fe.parse('by name', 'select 1'), fe.execute('p1'), fe.sync());
     const again = await heldId(client);
-    expect(await fixture.approval(again)).toMatchObject({ binding: { search_path: 'prod' } });
     await fixture.resolve(again, 'deny');
     expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
     await client.query('rollback');
@@ -168,5 +167,132 @@ describe.each([15, 18] as const)('what was approved at its Bind, on PostgreSQL %
     expect((await client.untilReady()).filter(({ type }) => type === 'D')).toHaveLength(3);
     await client.query('commit');
     await client.terminate();
+  });
+
+  describe('is run by nothing but its Execute:', () => {
+    const DELETE = 'delete from prod.t where id > 0 returning id';
+    const fetches =
+      "create function scratch.fetches() returns int language plpgsql immutable as $$ declare c refcursor := 'p1'; r record; begin fetch c into r; return r.id; end $$";
+    const prepare = (text: string) => [fe.parse('f', text), fe.bind({ statement: 'f', portal: 'f' })];
+
+    beforeEach(async () => {
+      await fixture.postgres.sql(fetches);
+    });
+
+    /** What was answered to a Bind of what was approved and, behind it, to `others`, in one go or in two. */
+    async function boundAndThen(others: readonly Buffer[], inOneGo: boolean): Promise<RawClient> {
+      const client = await fixture.client({ application_name: 'agent' });
+      await approved(client, DELETE);
+      await client.query('begin');
+      client.write(...bound(DELETE), fe.sync());
+      if (!inOneGo) await client.untilReady();
+      client.write(...others);
+      if (inOneGo) await client.untilReady();
+      return client;
+    }
+
+    describe.each([false, true])('sent together with its Bind: %s;', (inOneGo) => {
+      it.each<[string, readonly Buffer[]]>([
+        ['FETCH', [fe.query('fetch all from p1')]],
+        ['MOVE', [fe.query('move all in p1')]],
+        ['FETCH behind something else', [fe.query('select 1; fetch all from p1')]],
+        ['a FETCH that was prepared', [...prepare('fetch all from p1'), fe.execute('f'), fe.sync()]],
+        ['a function that fetches', [fe.query('select scratch.fetches()')]],
+      ])('%s', async (_, others) => {
+        const client = await boundAndThen(others, inOneGo);
+        expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '34000' }]);
+        await client.query('commit');
+        expect(await rows('prod.t')).toBe(5);
+        await client.terminate();
+      });
+    });
+
+    it('a function that its planning runs', async () => {
+      const client = await boundAndThen([...prepare('select scratch.fetches()'), fe.sync()], false);
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '34000' }]);
+      await client.query('commit');
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    });
+
+    it('what was deferred to the commit, without a transaction block', async () => {
+      await fixture.postgres.sql(`
+        create function scratch.later() returns trigger language plpgsql as $$ begin perform scratch.fetches(); return null; end $$;
+        create constraint trigger later after insert on scratch.t deferrable initially deferred
+          for each row execute function scratch.later()`);
+      const client = await fixture.client({ application_name: 'agent' });
+      await approved(client, DELETE);
+      client.write(...also('insert into scratch.t values (2)'), ...bound(DELETE), fe.sync());
+      expect(errorsOf(await client.untilReady())).toHaveLength(1);
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    });
+
+    it('code that has begun, whose names may come to mean something else', async () => {
+      await fixture.postgres.sql(
+        'create function scratch.takes(int) returns int language plpgsql as $$ begin delete from t; return $1; end $$',
+      );
+      const client = await fixture.client({ application_name: 'waits' });
+      await client.query('set search_path = scratch');
+      await client.query('begin');
+      client.write(...bound('select takes(id) from prod.t'), fe.flush());
+      await fixture.resolve(await heldId(client), 'approve');
+      client.write(fe.execute('p1', 1), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      const answer = await client.query('set local search_path = prod; fetch all from p1');
+      expect(errorsOf(answer)).toMatchObject([{ C: '34000' }]);
+      await client.query('commit');
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    });
+
+    it('a Bind in front of which the server is asked something', async () => {
+      await fixture.postgres.sql(
+        "create function scratch.names() returns int language plpgsql as $$ begin execute 'select 1'; return 0; end $$",
+      );
+      const client = await fixture.client({ application_name: 'agent' });
+      client.write(fe.parse('f', 'select scratch.fetches()'), fe.sync());
+      await client.untilReady();
+      await approved(client, DELETE);
+      await client.query('begin');
+      await client.query('select scratch.names()');
+      client.write(...bound(DELETE), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      client.write(fe.bind({ statement: 'f', portal: 'f' }), fe.sync());
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '34000' }]);
+      await client.query('commit');
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    });
+
+    it('its own Execute then tells that something else has run', async () => {
+      const client = await boundAndThen([fe.query('select 1'), fe.execute('p1'), fe.sync()], false);
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      expect(errorsOf(await client.untilReady())).toMatchObject([
+        { C: '42501', D: expect.stringContaining('between its Bind and its Execute') },
+      ]);
+      await client.query('rollback');
+      await client.terminate();
+    });
+
+    it('a name that is not in ASCII is one that cannot be closed', async () => {
+      const client = await fixture.client({ application_name: 'agent' });
+      await approved(client, DELETE);
+      await client.query('begin');
+      client.write(fe.parse('', DELETE), fe.bind({ portal: 'größe' }), fe.sync());
+      await client.untilReady();
+      expect(errorsOf(await client.query('fetch all from "größe"'))).toMatchObject([{ C: '42501' }]);
+      await client.query('commit');
+      expect(await rows('prod.t')).toBe(5);
+      await client.terminate();
+    });
+
+    it('one that the client has closed stands in no way', async () => {
+      const client = await boundAndThen([fe.close('P', 'p1'), fe.sync(), fe.query('select 1')], false);
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      await client.query('rollback');
+      await client.terminate();
+    });
   });
 });

@@ -7,7 +7,9 @@ import { DecisionFixture } from './fixture.ts';
 const POLICY = `
 mode: protect
 without_plan: block
-rules: [{ name: functions come and go, match: { operation: [create function] }, action: allow }]
+rules:
+  - { name: functions come and go, match: { operation: [create function] }, action: allow }
+  - { name: tables are renamed, match: { operation: [alter table], table: [mine] }, action: allow }
 `;
 
 /** Read by nobody but the functions that are looked at. */
@@ -98,6 +100,8 @@ const HARMLESS: readonly string[] = [
   // What takes nothing away.
   'begin; set local role postgres; lock precious; commit',
   `select set_config('role', 'postgres', false)`,
+  // As pg_dump does.
+  `select set_config(name, 'view, foreign-table', false) from pg_settings where name = 'restrict_nonsystem_relation_kind'`,
   'grant select on precious to public',
   'reindex table precious',
   // What the server refuses by itself.
@@ -484,6 +488,14 @@ describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (ve
       expect(await left(name)).toBe(10);
       await client.query(`create or replace function pg_temp.x() returns int language sql as 'select 1'`);
       expect(await says('select pg_temp.x()')).toEqual([]);
+    });
+
+    it('where a temporary table hides the settings', async () => {
+      const text = `select set_config(name, '1s', false) from pg_settings where name = 'lock_timeout'`;
+      expect(await says(text)).toEqual([]);
+      expect(await says('create temp table mine (name text)')).toEqual([]);
+      expect(await says('alter table mine rename to pg_settings')).toEqual([]);
+      expect(await says(text)).toEqual(refused);
     });
 
     it('in a transaction, and not where that has failed', async () => {

@@ -74,9 +74,31 @@ describe('a captured statement that changes one row of a table with a key', () =
     expect(cost).toEqual({ flights: 3, parses: 5 });
   });
 
-  it('takes three round trips more where it is prepared', async () => {
-    const cost = await costOf(() => sent(...bound('4')));
-    // What locks the table, the catalog; counts, the row; counts, the new row; the client's Sync.
-    expect(cost).toEqual({ flights: 4, parses: 6 });
+  it('takes two round trips more where it is prepared', async () => {
+    await sent(...bound('4'));
+    const cost = await costOf(() => sent(...bound('5')));
+    // What locks the table, the catalog, counts, the row; counts, the new row; the client's Sync.
+    expect(cost).toEqual({ flights: 3, parses: 6 });
+  });
+
+  it('takes two round trips more where it is prepared in a transaction of the client', async () => {
+    await client.query('begin');
+    await sent(...bound('6'));
+    const cost = await costOf(() => sent(...bound('7')));
+    expect(cost).toEqual({ flights: 3, parses: 6 });
+  });
+
+  it('takes two round trips more where it comes with its text', async () => {
+    const unnamed = (id: string) => [
+      fe.parse('', 'update kept set note = $1 where id = $2'),
+      fe.bind({ parameters: ['new', id] }),
+      fe.describe('P'),
+      fe.execute(),
+      fe.sync(),
+    ];
+    await sent(...unnamed('8'));
+    expect((await costOf(() => sent(...unnamed('9')))).flights).toBe(3);
+    await client.query('begin');
+    expect((await costOf(() => sent(...unnamed('10')))).flights).toBe(3);
   });
 });

@@ -129,5 +129,52 @@ describe.each([15, 18] as const)(
         await altering.terminate();
       },
     );
+
+    it.each([
+      ['a Query', (id: string) => [fe.query(`delete from t where id = ${id}`)]],
+      [
+        'what is prepared',
+        (id: string) => [
+          fe.parse('', 'delete from t where id = $1'),
+          fe.bind({ parameters: [id] }),
+          fe.execute(),
+          fe.sync(),
+        ],
+      ],
+    ])(
+      'waits for no table that follows the one of the same name on the path of another, by %s',
+      async (_, remove) => {
+        for (const schema of ['mine', 'theirs'])
+          await other.rows(`drop schema if exists ${schema} cascade; create schema ${schema};
+          create table ${schema}.t (id int primary key);
+          create table ${schema}.child (id int references ${schema}.t on delete cascade);
+          insert into ${schema}.t select generate_series(1, 9); insert into ${schema}.child select id from ${schema}.t`);
+        for (const way of ['of the start', 'set by a function']) {
+          const [mine, theirs] = [
+            await taken.fixture.client(way === 'of the start' ? { search_path: 'mine' } : {}),
+            await taken.fixture.client(way === 'of the start' ? { search_path: 'theirs' } : {}),
+          ];
+          if (way !== 'of the start') {
+            await mine.rows(`select set_config('search_path', lower('MINE'), false)`);
+            await theirs.rows(`select set_config('search_path', lower('THEIRS'), false)`);
+          }
+          const run = async (each: RawClient, id: number) => {
+            each.write(Buffer.concat(remove(String(id))));
+            return errorsOf(await each.untilReady());
+          };
+          const first = way === 'of the start' ? 1 : 5;
+          expect([await run(mine, first), await run(theirs, first)]).toEqual([[], []]);
+          expect([await run(mine, first + 1), await run(theirs, first + 1)]).toEqual([[], []]);
+          await other.rows('begin; lock theirs.child');
+          expect(await run(mine, first + 2)).toEqual([]);
+          await other.rows('rollback');
+          const ids = `select string_agg(id::text, '' order by id) from`;
+          const left = await other.rows(`${ids} mine.child union all ${ids} theirs.child`);
+          expect(left).toEqual(first === 1 ? [['456789'], ['3456789']] : [['489'], ['34789']]);
+          await mine.terminate();
+          await theirs.terminate();
+        }
+      },
+    );
   },
 );

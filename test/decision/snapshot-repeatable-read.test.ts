@@ -52,6 +52,24 @@ describe.each([18, 15] as const)(
       expect(await taken.all()).toHaveLength(1);
     });
 
+    it.each(['repeatable read', 'serializable'])(
+      'a TRUNCATE has no exact plan in %s, since it takes rows that its transaction does not see',
+      async (isolation) => {
+        await client.query(`begin isolation level ${isolation}`);
+        await client.query('select 1');
+        await taken.fixture.postgres.sql(`insert into t values (3, 'c')`);
+        const refused = await client.query('truncate t');
+        expect(errorsOf(refused)).toMatchObject([{ D: expect.stringContaining('an earlier moment') }]);
+        await client.query('rollback');
+        expect(await taken.all()).toEqual([]);
+        await client.query(`set default_transaction_isolation = '${isolation}'`);
+        expect(errorsOf(await client.query('truncate t'))).toHaveLength(1);
+        await client.query('reset default_transaction_isolation');
+        expect(errorsOf(await client.query('truncate t'))).toEqual([]);
+        expect(await taken.all()).toHaveLength(1);
+      },
+    );
+
     it('is seen where it was altered before, or by a transaction that was rolled back', async () => {
       const { postgres } = taken.fixture;
       await postgres.sql(`alter table t add kept text default 'kept'`);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseBlobTarget } from '../../src/blobs/blob-target.ts';
 import { type WelcomeFacts, welcome } from '../../src/embedded/welcome.ts';
 
 const FIRST_START: WelcomeFacts = {
@@ -7,7 +8,10 @@ const FIRST_START: WelcomeFacts = {
   token: 'hf_made_now',
   embedded: { version: '18.4', dataDir: 'data/postgres', created: true },
   upstream: '127.0.0.1:40000',
-  snapshotsTaken: true,
+  snapshots: {
+    place: { kind: 'file', directory: 'data/snapshots' },
+    retention: { ageMs: null, bytes: null },
+  },
 };
 
 describe('welcome', () => {
@@ -32,12 +36,26 @@ describe('welcome', () => {
     const text = welcome({ ...FIRST_START, listen: '127.0.0.1:7000', adminListen: '127.0.0.1:9000' });
     expect(text).toContain('\n  export HOLDFAST_ADMIN_URL=http://127.0.0.1:9000\n');
     expect(text).toContain('npm run -s sql -- --url postgres://demo:demo@127.0.0.1:7000/shop "SQL"');
+    expect(text).toContain('\n  HOLDFAST_LISTEN=127.0.0.1:7000 npm run -s holdfast -- demo\n');
   });
 
   test('says that nothing can be undone where no snapshots are taken', () => {
     expect(welcome(FIRST_START)).not.toContain('snapshots');
-    const text = welcome({ ...FIRST_START, snapshotsTaken: false });
+    const text = welcome({ ...FIRST_START, snapshots: null });
     expect(text).toContain('cannot be undone.\nHOLDFAST_SNAPSHOTS_TAKEN=on');
+  });
+
+  test('says in front of a server of the user where before-images go, and how long they stay', () => {
+    const own = { ...FIRST_START, embedded: null };
+    expect(welcome(own)).toContain(
+      'Before-images of what statements change go to data/snapshots, and stay there until they are removed',
+    );
+    const retention = { ageMs: 30 * 86_400_000, bytes: 2 ** 30 };
+    const place = parseBlobTarget('s3://bucket/holdfast');
+    if (!place.ok) throw new Error('the target is one');
+    expect(welcome({ ...own, snapshots: { place: place.value, retention } })).toContain(
+      'go to s3://bucket/holdfast, and are kept for 30 days, and while all are smaller than 1024 MiB.',
+    );
   });
 
   test('says nothing of the sample in front of a server of the user', () => {

@@ -20,6 +20,9 @@ function event(sql: string | null, changes: Partial<ReplayedEvent> = {}): Replay
     protocol: 'simple',
     action: 'allow',
     rule: 'default:safe',
+    end: 'completed',
+    rows: null,
+    rows_counted: null,
     ...changes,
   };
 }
@@ -59,6 +62,29 @@ describe('a replay of the audit', () => {
       ],
       ['hold by default:critical → allow by etl', 1, ['drop table c']],
     ]);
+  });
+
+  it('compares rows with those that were written, else with those that were counted before', async () => {
+    const policy = 'rules: [{ name: many, match: { operation: [delete], rows: ">100" }, action: hold }]';
+    const snapshot = { action: 'snapshot', rule: 'default:high' } as const;
+    const result = await replayed(
+      policy,
+      event('delete from a where b = 1', { ...snapshot, rows: 100 }),
+      event('delete from a where b = 2', { ...snapshot, rows: 101 }),
+      event('delete from a where b = 3', { ...snapshot, end: 'failed', rows_counted: { least: 5, most: 5 } }),
+      event('delete from a where b = 4', {
+        ...snapshot,
+        end: 'failed',
+        rows_counted: { least: 101, most: null },
+      }),
+      event('delete from a where b = 5', {
+        ...snapshot,
+        end: 'failed',
+        rows_counted: { unknown: 'of a lock' },
+      }),
+    );
+    expect(result).toMatchObject({ decided: 5, same: 2 });
+    expect(result.changes).toMatchObject([{ from: 'snapshot', to: 'hold', rule: 'many', count: 3 }]);
   });
 
   it('decides nothing of which it does not know the whole, and counts it', async () => {

@@ -81,6 +81,7 @@ describe('a server that ends the session', () => {
       void proxy.stopAt({ from: 'server', type: 'Z', nth: 1, behind: '\0COMMIT\0' }, instead);
       client.write(...sent(`${markOf(attempt)} ${sql}`));
       const said = (await client.untilEnd()).map(({ type }) => type).join('');
+      client.destroy();
       expect(await gateway.terminate()).toBe(0);
       const store = new DirectoryBlobStore(join(folder, 'snapshots'));
       const checked: Checked = await check(postgres, store, join(folder, 'h.db'), [attempt]);

@@ -1,6 +1,7 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { encodeErrorResponse, encodeMessage, encodeReadyForQuery } from '../../src/wire/backend.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { Listener } from '../support/listener.ts';
 import { Random } from '../support/random.ts';
 
 const TYPES = [...'RSZCDEGHINTnst123AWVdcfv'];
@@ -64,42 +65,34 @@ const PLAUSIBLE = Buffer.concat([
 
 /** Lets everybody in, and then says whatever PostgreSQL would not. */
 export class HostileServer {
-  readonly port: number;
-  readonly #server: Server;
-  readonly #sockets: Set<Socket>;
+  readonly #listener: Listener;
 
-  private constructor(port: number, server: Server, sockets: Set<Socket>) {
-    this.port = port;
-    this.#server = server;
-    this.#sockets = sockets;
-  }
-
-  static async start(seed: number): Promise<HostileServer> {
-    const sockets = new Set<Socket>();
+  private constructor(listener: Listener, seed: number) {
+    this.#listener = listener;
     let accepted = 0;
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
-      socket.on('error', () => {});
+    listener.onSocket((socket) => {
       const random = new Random(seed * 10_000 + ++accepted);
       socket.once('data', () => {
         socket.write(welcome(accepted));
         socket.on('data', (chunk) => answer(socket, chunk, random));
       });
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    return new HostileServer(address.port, server, sockets);
+  }
+
+  static async start(seed: number): Promise<HostileServer> {
+    return new HostileServer(await Listener.start({}), seed);
+  }
+
+  get port(): number {
+    return this.#listener.port;
   }
 
   closeAll(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    this.#listener.closeAll();
   }
 
   async stop(): Promise<void> {
-    this.closeAll();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#listener.stop();
   }
 }
 

@@ -8,6 +8,8 @@ const ROUNDS = 3;
 
 describe.each([18, 15] as const)(
   'a gateway that is killed while sixteen clients destroy, PostgreSQL %i',
+  // Each starts several, and what has run out of time would go on beside the next.
+  { timeout: 120_000 },
   (version) => {
     let postgres: TestPostgres;
     beforeAll(async () => {

@@ -25,7 +25,7 @@ const warmUp = Number(values['warm-up']);
 const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 
 const postgres = await startPostgres();
-const environment = withMemoryProbe();
+const environment = { ...withMemoryProbe(), HOLDFAST_SNAPSHOTS_TAKEN: 'off' };
 const middle =
   through === 'pipe'
     ? await startPipe(postgres.port, environment)

@@ -5,9 +5,9 @@ import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
 import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Restraints } from '../../src/restraint/restraint.ts';
+import type { PolicySource } from '../../src/session/bound-policy.ts';
 import type {
   Analyzer,
-  PolicySource,
   PreviewServices,
   SessionServices,
   SnapshotServices,
@@ -40,6 +40,7 @@ export class StubServices implements SessionServices {
   readonly catalog = null;
   readonly snapshots: SnapshotServices | null = null;
   previews: PreviewServices | null = null;
+  readonly counts = null;
   readonly recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];

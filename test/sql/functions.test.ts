@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { catalogFunction, isAggregate, isCatalogOperator, isCatalogType } from '../../src/sql/functions.ts';
+import {
+  catalogFunction,
+  givesRows,
+  isAggregate,
+  isCatalogOperator,
+  isCatalogType,
+} from '../../src/sql/functions.ts';
 import { settingFacts } from '../../src/sql/settings.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 
@@ -43,6 +49,16 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       "select distinct proname from pg_aggregate join pg_proc on aggfnoid = pg_proc.oid where pronamespace = 'pg_catalog'::regnamespace and aggkind <> 'h'",
     );
     expect(names.filter((name) => !isAggregate(name))).toEqual([]);
+  });
+
+  test('has no function that returns a set and is not known to', async () => {
+    const names = await column(
+      "select distinct proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace and proretset",
+    );
+    expect(names.length).toBeGreaterThan(50);
+    expect(names.filter((name) => !givesRows(name))).toEqual([]);
+    const operators = 'select count(*) from pg_operator join pg_proc p on p.oid = oprcode where proretset';
+    expect(await column(operators)).toEqual(['0']);
   });
 
   test('has no setting that a session can change and that is not known', async () => {

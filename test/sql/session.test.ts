@@ -58,6 +58,14 @@ describe('what a statement does to its session', () => {
         { kind: 'opaque-code' },
       ],
     ],
+    [
+      "select set_config(name, 'a', false) from pg_catalog.pg_settings where name = 'Search_path'",
+      [{ kind: 'set', name: 'search_path', value: 'a', local: false }],
+    ],
+    [
+      "select set_config(s.name, 'a', true) from pg_settings s where 'role' = s.name",
+      [{ kind: 'set', name: 'role', value: 'a', local: true }, { kind: 'opaque-code' }],
+    ],
     ['execute p (1)', [{ kind: 'execute', name: 'p', ownRisk: 'safe' }]],
     ['deallocate p', [{ kind: 'deallocate', name: 'p' }]],
     ['deallocate all', [{ kind: 'deallocate', name: null }]],

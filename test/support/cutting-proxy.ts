@@ -1,4 +1,6 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { Listener } from './listener.ts';
+import { PassingMessages } from './passing-messages.ts';
 
 /** Where a connection is cut, as the proxy in front of the real server sees it. */
 export type Cut =
@@ -22,43 +24,34 @@ export type Cut =
  * looks for its upstream server.
  */
 export class CuttingProxy {
-  readonly port: number;
   cut: Cut = { kind: 'never' };
   how: 'fin' | 'rst' = 'fin';
-  readonly #server: Server;
-  readonly #sockets: Set<Socket>;
+  readonly #listener: Listener;
 
-  private constructor(port: number, server: Server, sockets: Set<Socket>) {
-    this.port = port;
-    this.#server = server;
-    this.#sockets = sockets;
+  private constructor(listener: Listener, to: number) {
+    this.#listener = listener;
+    listener.onSocket((client) => this.#accept(client, to));
   }
 
   static async start(to: number): Promise<CuttingProxy> {
-    const sockets = new Set<Socket>();
-    let proxy: CuttingProxy;
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-      proxy.#accept(socket, to),
-    );
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    proxy = new CuttingProxy(address.port, server, sockets);
-    return proxy;
+    return new CuttingProxy(await Listener.start({ allowHalfOpen: true, noDelay: true }), to);
+  }
+
+  get port(): number {
+    return this.#listener.port;
   }
 
   get openConnections(): number {
-    return this.#sockets.size;
+    return this.#listener.sockets.size;
   }
 
   /** Cuts every connection that is open now. */
   cutAll(): void {
-    for (const socket of this.#sockets) this.#end(socket);
+    for (const socket of this.#listener.sockets) this.#end(socket);
   }
 
   async stop(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#listener.stop();
   }
 
   #end(socket: Socket): void {
@@ -68,9 +61,6 @@ export class CuttingProxy {
 
   #accept(client: Socket, to: number): void {
     const cut = this.cut;
-    this.#sockets.add(client);
-    client.on('close', () => this.#sockets.delete(client));
-    client.on('error', () => {});
     if (cut.kind === 'on-accept') {
       this.#end(client);
       return;
@@ -103,9 +93,8 @@ export class CuttingProxy {
 /** Counts the server's bytes and messages up to the cut. */
 class ServerLimit {
   readonly #cut: Cut;
+  readonly #messages = new PassingMessages();
   #passed = 0;
-  #header: number[] = [];
-  #left = 0;
   #seen = 0;
 
   constructor(cut: Cut) {
@@ -121,23 +110,12 @@ class ServerLimit {
       return passes;
     }
     if (cut.kind !== 'at-server-message') return chunk.length;
-    for (let at = 0; at < chunk.length; at++) {
-      if (this.#left > 0) {
-        const skip = Math.min(this.#left, chunk.length - at);
-        this.#left -= skip;
-        at += skip - 1;
-        continue;
-      }
-      this.#header.push(chunk[at]!);
-      if (this.#header.length < 5) continue;
-      const [type, a, b, c, d] = this.#header as [number, number, number, number, number];
-      this.#header = [];
-      this.#left = ((a << 24) | (b << 16) | (c << 8) | d) - 4;
-      if (String.fromCharCode(type) === cut.type && ++this.#seen === cut.nth) {
-        const end = cut.within ? at + 1 + Math.floor(this.#left / 2) : at - 4;
-        return Math.max(0, Math.min(end, chunk.length - 1));
-      }
-    }
-    return chunk.length;
+    let passes = chunk.length;
+    this.#messages.read(chunk, (type, at, bodyBytes) => {
+      if (type !== cut.type || ++this.#seen !== cut.nth) return;
+      const end = cut.within ? at + 5 + Math.floor(bodyBytes / 2) : at;
+      passes = Math.max(0, Math.min(end, chunk.length - 1));
+    });
+    return passes;
   }
 }

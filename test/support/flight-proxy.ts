@@ -1,4 +1,5 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { Listener } from './listener.ts';
 
 /** Long enough that whatever is sent without waiting for an answer has been sent. */
 const QUIET_MS = 60;
@@ -8,28 +9,22 @@ const QUIET_MS = 60;
  * until both sides are quiet, so that the count does not hang on how fast they are.
  */
 export class FlightProxy {
-  readonly port: number;
   flights = 0;
   /** Parse messages among them. */
   parses = 0;
-  readonly #server: Server;
-  readonly #sockets: Set<Socket>;
+  readonly #listener: Listener;
 
-  private constructor(port: number, server: Server, sockets: Set<Socket>) {
-    this.port = port;
-    this.#server = server;
-    this.#sockets = sockets;
+  private constructor(listener: Listener, to: number) {
+    this.#listener = listener;
+    listener.onSocket((client) => this.#relay(client, listener.connect(to)));
   }
 
   static async start(to: number): Promise<FlightProxy> {
-    const sockets = new Set<Socket>();
-    let proxy: FlightProxy;
-    const server = createServer({ noDelay: true }, (socket) => proxy.#accept(socket, to));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    proxy = new FlightProxy(address.port, server, sockets);
-    return proxy;
+    return new FlightProxy(await Listener.start(), to);
+  }
+
+  get port(): number {
+    return this.#listener.port;
   }
 
   reset(): void {
@@ -38,23 +33,12 @@ export class FlightProxy {
   }
 
   async stop(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#listener.stop();
   }
 
-  #accept(client: Socket, to: number): void {
-    const server = connect({ port: to, host: '127.0.0.1', noDelay: true });
-    for (const [socket, other] of [
-      [client, server],
-      [server, client],
-    ] as const) {
-      this.#sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
-    }
+  #relay(client: Socket, server: Socket): void {
+    client.on('close', () => server.destroy());
+    server.on('close', () => client.destroy());
     let held: Buffer[] = [];
     let isUnderWay = false;
     let timer: NodeJS.Timeout | undefined;

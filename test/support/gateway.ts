@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compiledCodeIsKept, compiledCodeWasKept } from './compiled-code.ts';
 import { freePort, freePorts } from './ports.ts';
 import { scratchFolder } from './postgres.ts';
 import { reapAtExit } from './reap.ts';
@@ -22,6 +23,13 @@ export interface GatewayOptions {
   readonly cwd?: string;
   readonly environment?: Record<string, string>;
 }
+
+/**
+ * What suites that are about anything else turn off: they would pay for a capture of every UPDATE. Those that are about
+ * snapshots, and those of real clients with the default policy, say that they want them.
+ */
+const NO_SNAPSHOTS: Record<string, string> = { HOLDFAST_SNAPSHOTS_TAKEN: 'off' };
+export const SNAPSHOTS: Record<string, string> = { HOLDFAST_SNAPSHOTS_TAKEN: 'on' };
 
 export const MONITOR_POLICY = 'mode: monitor\n';
 export const DEFAULT_POLICY = 'mode: protect\n';
@@ -82,6 +90,7 @@ export class TestGateway implements Middle {
         HOLDFAST_SNAPSHOTS: `file:${join(directory, 'snapshots')}`,
         ...(policy === null ? {} : { HOLDFAST_POLICY: join(directory, 'policy.yaml') }),
         HOLDFAST_ADMIN_TOKENS: join(directory, 'tokens.yaml'),
+        ...NO_SNAPSHOTS,
         ...options.environment,
       },
     });
@@ -173,9 +182,16 @@ export class TestGateway implements Middle {
   }
 
   async stop(): Promise<void> {
-    const running = this.child.exitCode === null && this.child.signalCode === null;
-    if (running) await this.killHard();
+    if (this.#running && !compiledCodeIsKept()) {
+      const ending = await this.#ending(() => this.child.kill('SIGTERM'), 2_000).catch(() => null);
+      if (ending === 0) compiledCodeWasKept();
+    }
+    if (this.#running) await this.killHard();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  get #running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
   }
 
   async #ending(how: () => void, deadlineMs: number): Promise<number | string> {
@@ -200,7 +216,7 @@ export class TestGateway implements Middle {
       this.assertAlive();
       const ready = await this.http('/readyz', { token: null }).catch(() => null);
       if (ready?.status === 200) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
     throw new Error(`the gateway was not ready within ${READY_MS} ms:\n${this.#log}`);
   }

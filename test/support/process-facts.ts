@@ -35,10 +35,11 @@ export async function eventually(
   deadlineMs = 10_000,
 ): Promise<void> {
   const deadline = performance.now() + deadlineMs;
-  while (true) {
+  // Most of what is waited for comes at once, and what does not takes its time.
+  for (let pauseMs = 5; ; pauseMs = Math.min(2 * pauseMs, 50)) {
     const problem = await look();
     if (problem === null) return;
     if (performance.now() > deadline) throw new Error(`${what}: after ${deadlineMs} ms still ${problem}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

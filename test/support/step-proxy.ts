@@ -1,4 +1,6 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { Listener } from './listener.ts';
+import { PassingMessages } from './passing-messages.ts';
 
 /** A place in what two sides say to each other: the nth message of that type from one of them, or its middle. */
 export interface Step {
@@ -14,30 +16,26 @@ export interface Step {
  * follows never is. It has to be set while nothing is under way.
  */
 export class StepProxy {
-  readonly port: number;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #listener: Listener;
   #step: Step | null = null;
   #counts = true;
   #reached: () => void = () => {};
   #seen = 0;
   #instead: Buffer | null = null;
   /** Where each direction stands, of the connection that is stopped. */
-  readonly #counters = { client: new Messages(), server: new Messages() };
+  readonly #counters = { client: new PassingMessages(), server: new PassingMessages() };
 
-  private constructor(port: number, server: Server) {
-    this.port = port;
-    this.#server = server;
+  private constructor(listener: Listener, to: number) {
+    this.#listener = listener;
+    listener.onSocket((client) => this.#relay(client, listener.connect(to)));
   }
 
   static async start(to: number): Promise<StepProxy> {
-    let proxy: StepProxy;
-    const server = createServer({ noDelay: true }, (socket) => proxy.#accept(socket, to));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    proxy = new StepProxy(address.port, server);
-    return proxy;
+    return new StepProxy(await Listener.start(), to);
+  }
+
+  get port(): number {
+    return this.#listener.port;
   }
 
   /** Resolves when the step is reached, with nothing behind it passed on; `instead` is said in its place, as the last. */
@@ -62,23 +60,16 @@ export class StepProxy {
   }
 
   async stop(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#listener.stop();
   }
 
-  #accept(client: Socket, to: number): void {
-    const server = connect({ port: to, host: '127.0.0.1', noDelay: true });
+  #relay(client: Socket, server: Socket): void {
     for (const [socket, other] of [
       [client, server],
       [server, client],
     ] as const) {
       const from = socket === client ? 'client' : 'server';
-      this.#sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.end();
-      });
+      socket.on('close', () => other.end());
       socket.on('data', (chunk: Buffer) => {
         const passes = this.#passes(from, chunk);
         if (passes > 0) other.write(chunk.subarray(0, passes));
@@ -103,33 +94,5 @@ export class StepProxy {
       this.#reached();
     });
     return passes;
-  }
-}
-
-/** Finds the messages in the bytes of one direction. */
-class Messages {
-  #header: number[] = [];
-  #left = 0;
-
-  reset(): void {
-    this.#header = [];
-    this.#left = 0;
-  }
-
-  read(chunk: Buffer, found: (type: string, at: number) => void): void {
-    for (let at = 0; at < chunk.length; at++) {
-      if (this.#left > 0) {
-        const skip = Math.min(this.#left, chunk.length - at);
-        this.#left -= skip;
-        at += skip - 1;
-        continue;
-      }
-      this.#header.push(chunk[at]!);
-      if (this.#header.length < 5) continue;
-      const [type, a, b, c, d] = this.#header as [number, number, number, number, number];
-      this.#header = [];
-      this.#left = ((a << 24) | (b << 16) | (c << 8) | d) - 4;
-      found(String.fromCharCode(type), at - 4);
-    }
   }
 }

@@ -13,6 +13,7 @@ const asked = z.strictObject({
   database: name.default('postgres'),
   application: name.default(''),
   client: z.union([z.ipv4(), z.ipv6(), z.literal('local')]).default('127.0.0.1'),
+  rows: z.int().min(0).nullable().default(null).describe('How many rows it writes, where that is known.'),
 });
 
 const names = z.array(z.string()).readonly();
@@ -72,6 +73,11 @@ const answer = z
     }),
     analysis,
     decision,
+    by_rows: z
+      .array(z.object({ least: z.int(), most: z.int().nullable(), decision }))
+      .readonly()
+      .optional()
+      .describe('What is decided once rows have been counted, where it hangs on their number.'),
   })
   .meta({ id: 'Explanation' });
 
@@ -89,9 +95,9 @@ export function analyzeRoute(app: AdminApp, { policy }: Pick<AdminDeps, 'policy'
       },
     },
     async ({ body }) => {
-      const { sql, ...rest } = body;
+      const { sql, rows, ...rest } = body;
       const session: SessionFacts = rest;
-      return explanationOf(sql, session, policy.current(), await policy.analyze(sql, session));
+      return explanationOf(sql, session, policy.current(), await policy.analyze(sql, session, rows));
     },
   );
 }

@@ -34,6 +34,13 @@ const eventSchema = z
       .object({ rule: z.string(), action })
       .nullable()
       .describe('What a rule that is only a draft would have done.'),
+    rows_counted: z
+      .union([
+        z.object({ least: z.number(), most: z.number().nullable() }),
+        z.object({ unknown: z.string().describe('Why they were not counted.') }),
+      ])
+      .nullable()
+      .describe('How many rows it was decided by, where policy hung on their number.'),
     rule: z.string(),
     reason: z.string(),
     snapshot: z.string().nullable(),

@@ -150,7 +150,7 @@ function restrainerOf(principal: Token | null, client: string): Restrainer {
   return { by: `token:${principal?.name ?? 'unknown'}`, client };
 }
 
-export function pauseJson({ id, reason, by, sinceMs }: Pause): z.infer<typeof pauseSchema> {
+function pauseJson({ id, reason, by, sinceMs }: Pause): z.infer<typeof pauseSchema> {
   return { id, reason, by, since: timeText(sinceMs) };
 }
 

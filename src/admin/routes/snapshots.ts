@@ -9,7 +9,7 @@ import { instant, limit, pageOf, secured, tokenProblems } from '../route-schema.
 /** Whole ids only: what a beginning stands for may be another snapshot tomorrow. */
 export const snapshotId = z.string().regex(/^snap_[0-9a-z]{20}$/);
 
-export const snapshotProblems = {
+const snapshotProblems = {
   ...tokenProblems,
   404: problemSchema,
   422: problemSchema,

@@ -247,6 +247,12 @@ export interface Explanation {
       readonly predicate: string;
     }[];
   };
+  /** Once rows are counted, where it hangs on their number. */
+  readonly by_rows?: readonly {
+    readonly least: number;
+    readonly most: number | null;
+    readonly decision: { readonly action: Action; readonly rule: string };
+  }[];
   readonly decision: {
     readonly action: Action;
     readonly rule: string;

@@ -69,7 +69,7 @@ export function Explain() {
   );
 }
 
-function Explained({ found: { analysis, decision } }: { readonly found: Explanation }) {
+function Explained({ found: { analysis, decision, by_rows: byRows = [] } }: { readonly found: Explanation }) {
   return (
     <div class="explained" aria-live="polite">
       <p class="verdict">
@@ -100,10 +100,31 @@ function Explained({ found: { analysis, decision } }: { readonly found: Explanat
           ...acting(decision),
         ]}
       />
+      {byRows.length > 0 && (
+        <Notice title="It hangs on how many rows it changes">
+          <p>They are counted before it is decided. The decision above is for where they cannot be.</p>
+          <Facts facts={byRows.map((band) => ({ name: rowsText(band), value: <Band of={band} /> }))} />
+        </Notice>
+      )}
       {analysis.statements.map((statement, i) => (
         <Statement key={`statement ${i + 1}`} statement={statement} />
       ))}
     </div>
+  );
+}
+
+type BandOfRows = NonNullable<Explanation['by_rows']>[number];
+
+function rowsText({ least, most }: BandOfRows): string {
+  if (most === null) return least === 0 ? 'Any number' : `More than ${least - 1}`;
+  return least === most ? String(least) : `${least} to ${most}`;
+}
+
+function Band({ of: { decision } }: { readonly of: BandOfRows }) {
+  return (
+    <>
+      <ActionBadge action={decision.action} /> by <Visible text={decision.rule} />
+    </>
   );
 }
 

@@ -9,8 +9,7 @@ import { mayDo, principal } from '../state/principal.ts';
 import { hrefOf } from '../state/route.ts';
 
 /** The audit has it when it has run, which may take hours: it is looked for as long as it is missing, ever more seldom. */
-export const lookAgainMs = (ranForMs: number): number =>
-  Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MS, ranForMs / 10));
+const lookAgainMs = (ranForMs: number): number => Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MS, ranForMs / 10));
 const AGAIN_MS = 1500;
 const AGAIN_MAX_MS = 60_000;
 

@@ -37,7 +37,7 @@ export function OwnRows({ count, bound = 'number' }: OwnRowsProps) {
   );
 }
 
-export function Rows({ count }: { readonly count: Count }) {
+function Rows({ count }: { readonly count: Count }) {
   switch (count.kind) {
     case 'exact':
       return <strong>{plural(count.rows, 'row')}</strong>;

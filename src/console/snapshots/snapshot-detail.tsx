@@ -189,8 +189,7 @@ function Contents({ snapshot }: { readonly snapshot: Snapshot }) {
   );
 }
 
-export const nameOf = ({ schema, name }: Pick<SnapshotTable, 'schema' | 'name'>): string =>
-  `${schema}.${name}`;
+const nameOf = ({ schema, name }: Pick<SnapshotTable, 'schema' | 'name'>): string => `${schema}.${name}`;
 
 function TableRow({ table, onShow }: { readonly table: SnapshotTable; readonly onShow: () => void }) {
   const { cause, before, after } = table;

@@ -62,7 +62,7 @@ function Nothing({ isFiltered, isLast }: { readonly isFiltered: boolean; readonl
   if (isFiltered) return <p class="empty">No snapshot matches.</p>;
   return (
     <p class="empty">
-      There is no snapshot. They are taken with <code>snapshots_taken: on</code>.
+      There is no snapshot. They are taken unless <code>snapshots_taken</code> is <code>off</code>.
     </p>
   );
 }

@@ -13,7 +13,13 @@ export function useKeys(keys: Keys): void {
       if (action === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
       if (isWriting(event.target) || document.querySelector('dialog[open]') !== null) return;
       event.preventDefault();
-      action(event);
+      // One that is closed stays a moment longer, until its close event takes it away, and would take along what is opened
+      // in its place. So a key of that moment waits for the event.
+      const going = document.querySelector('dialog');
+      if (going === null) return action(event);
+      going.addEventListener('close', () => setTimeout(() => latest.current[event.key]?.(event)), {
+        once: true,
+      });
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);

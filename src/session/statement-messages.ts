@@ -1,0 +1,132 @@
+import { nowMs } from '../base/clock.ts';
+import type { Analysis } from '../sql/effects.ts';
+import type { Reading } from '../sql/recent-texts.ts';
+import { isParseTailValid, stringEnd } from '../wire/frontend.ts';
+import { Frontend } from '../wire/message-type.ts';
+import type { ApprovedPortals } from './approved-portals.ts';
+import { besideBound } from './bound-beside.ts';
+import { countDecision } from './decision-time.ts';
+import type { HoldDesk } from './hold.ts';
+import { messageKey } from './message-key.ts';
+import { parsesUnseenCode, refusedAtParse } from './parsed-code.ts';
+import { refuse } from './poison.ts';
+import { tooManyNamesError, unreadableNameError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
+import { exactUnlessRead } from './sent.ts';
+import type { SessionState } from './state.ts';
+import type { Answer, Verdict } from './verdict.ts';
+import { waitForAnalysis } from './waits.ts';
+
+/** Most statements declare none. */
+function typesAt(bytes: Buffer, start: number, end: number): string {
+  return end - start > 2 ? bytes.latin1Slice(start, end) : '';
+}
+
+/** What Parse, Describe and Close mean to the session, which run nothing, unless the server runs code as it reads a text. */
+export class StatementMessages {
+  private readonly state: SessionState;
+  private readonly holds: HoldDesk;
+  private readonly approved: ApprovedPortals;
+
+  constructor(state: SessionState, holds: HoldDesk, approved: ApprovedPortals) {
+    this.state = state;
+    this.holds = holds;
+    this.approved = approved;
+  }
+
+  parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const { replies, statements, textFacts } = this.state;
+    const nameEnd = stringEnd(bytes, start, end);
+    const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
+    if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
+      replies.push(ReplyKind.Parse);
+      return null;
+    }
+    const began = nowMs();
+    const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
+    if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
+    countDecision(this.state, began);
+    const name = messageKey(this.state, bytes, start, nameEnd);
+    if (name === null) return refuse(this.state, Frontend.Parse, unreadableNameError());
+    const tooMany = statements.fullFor(name, reading.text.length);
+    if (tooMany !== null) {
+      return refuse(this.state, Frontend.Parse, tooManyNamesError('prepared statements', tooMany));
+    }
+    if (parsesUnseenCode(reading.analysis, reading.text)) {
+      const { analysis, text } = reading;
+      const verdict =
+        this.beforeCode(Frontend.Parse, answer) ?? refusedAtParse(this.state, this.holds, analysis, text);
+      if (verdict !== null) return verdict;
+    }
+    const reply = replies.push(ReplyKind.Parse);
+    reply.of = 'statement';
+    reply.name = name;
+    reply.statement = {
+      text: reading.text,
+      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
+      types: typesAt(bytes, textEnd + 1, end),
+      analysis: reading.analysis,
+      facts: textFacts,
+      epoch: this.state.epoch,
+      literalsEpoch: this.state.literalsEpoch,
+    };
+    statements.ask(name, reply.statement);
+    return null;
+  }
+
+  /** What the server has to read anew runs what its Parse has run. */
+  describe(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
+    const nameEnd = stringEnd(bytes, start + 1, end);
+    if (bytes[start] === 0x53 /* S */ && nameEnd === end - 1) {
+      const name = messageKey(this.state, bytes, start + 1, nameEnd);
+      const statement = name === null ? null : this.state.statements.peek(name);
+      if (statement !== null && parsesUnseenCode(statement.analysis, statement.text)) {
+        const verdict = this.beforeCode(Frontend.Describe, answer);
+        if (verdict !== null) return verdict;
+      }
+    }
+    this.state.replies.push(ReplyKind.Describe);
+    return null;
+  }
+
+  /** Nothing that waits for its Execute may be run by code that the server runs as it reads a text. */
+  private beforeCode(type: typeof Frontend.Parse | typeof Frontend.Describe, answer: Answer | null): Verdict {
+    const beside = this.state.bound === null ? null : besideBound(this.state, type);
+    if (beside !== null) return beside;
+    return answer === null || answer.outcome === null ? this.approved.beforeCode(type) : null;
+  }
+
+  close(bytes: Buffer, start: number, end: number): Verdict {
+    const { replies, statements, portals } = this.state;
+    const nameEnd = stringEnd(bytes, start + 1, end);
+    const name = nameEnd === end - 1 ? messageKey(this.state, bytes, start + 1, nameEnd) : '';
+    if (name === null) return refuse(this.state, Frontend.Close, unreadableNameError());
+    const reply = replies.push(ReplyKind.Close);
+    if (nameEnd !== end - 1) return null;
+    if (bytes[start] === 0x53 /* S */) {
+      reply.of = 'statement';
+      reply.name = name;
+      statements.ask(name, null);
+    } else if (bytes[start] === 0x50 /* P */) {
+      if (this.state.bound?.name === name) this.state.bound = null;
+      reply.of = 'portal';
+      reply.name = name;
+      this.approved.closing(name);
+      portals.ask(name, null);
+    }
+    return null;
+  }
+
+  /** A Parse's text comes again byte for byte, as a Query's does not, and so is looked for as it is. */
+  private reading(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    answer: Answer | null,
+  ): Reading | Promise<Analysis> {
+    const { services, textFacts } = this.state;
+    if (answer === null || answer.analysis === null)
+      return services.analyzer.read(bytes, start, end, textFacts);
+    return { analysis: answer.analysis, text: bytes.utf8Slice(start, end) };
+  }
+}
