@@ -268,7 +268,7 @@ export class Names<T extends object> {
       slot.asked = null;
       this.dropIfEmpty(name, slot);
     }
-    this.askedFor.length = 0;
+    while (this.askedFor.length > 0) this.askedFor.pop();
   }
 }
 

@@ -30,6 +30,7 @@ import {
   sqlNameKey,
 } from './names.ts';
 import { ReadsCode } from './read-code.ts';
+import { RecentNames } from './recent-names.ts';
 import { ReplyKind, ReplyQueue } from './replies.ts';
 import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
@@ -104,6 +105,7 @@ export class SessionState {
   readonly replies = new ReplyQueue();
   readonly statements = new Names<PreparedStatement>(charsOf);
   readonly portals = new Names<Portal>(({ statement }) => charsOf(statement));
+  private readonly recentNames = new RecentNames();
   readonly parameters = new Map<string, string>();
   /** As the last ReadyForQuery told it. */
   transactionStatus: 'I' | 'T' | 'E' = 'I';
@@ -218,8 +220,14 @@ export class SessionState {
    * one name in every encoding, and the server's conversions may make one of two, but not from UTF-8 to UTF-8.
    */
   nameKey(bytes: Buffer, start: number, end: number): string | null {
+    if (start === end) return '';
+    const recent = this.recentNames.find(bytes, start, end);
+    if (recent !== null) return recent;
     const key = nameKey(bytes, start, end);
-    if (isAsciiName(key)) return key;
+    if (isAsciiName(key)) {
+      this.recentNames.keep(key);
+      return key;
+    }
     const { encoding } = this.textFacts;
     if (!this.keepsUtf8 || encoding === 'ascii-only') return null;
     if (encoding === 'utf8') return key;
