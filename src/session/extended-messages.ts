@@ -13,7 +13,7 @@ import { isNeedless, noteRead } from './called-code-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
@@ -118,7 +118,7 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const { reads } = this.state;
     const isRead = reads.concerns(resolved);
     const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
@@ -235,7 +235,15 @@ export class ExtendedMessages {
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
-    const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    const entry = newEntry(
+      this.state,
+      'extended',
+      analysis,
+      text,
+      portal.parameters,
+      portal,
+      startOfMessage(state),
+    );
     noteRead(entry);
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);

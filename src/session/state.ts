@@ -111,6 +111,8 @@ export class SessionState {
   transactionStatus: 'I' | 'T' | 'E' = 'I';
   /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */
   copyingIn = false;
+  /** See decision-time.ts; 0 where the clock has not been read since bytes have come. */
+  messageAtMs = 0;
   /** Segments that the client has closed by Sync, Query or FunctionCall. */
   segment = 0;
   /**
