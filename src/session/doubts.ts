@@ -175,7 +175,9 @@ export class Doubts {
     const { state } = this;
     const isCanceled = () => this.reading === 'canceled';
     try {
-      await askBeside(state, connection, isCanceled, () => state.reads.ask(connection, analysis));
+      await askBeside(state, connection, isCanceled, async () => {
+        this.hasAskedReads = await state.reads.ask(connection, analysis);
+      });
     } catch (error) {
       // It took longer than any question may.
       if (!(error instanceof HiddenQueryError) || error.sqlstate === CANCELED) throw error;
