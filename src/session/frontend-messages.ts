@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
+import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -17,6 +18,7 @@ import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
 import { newEntry } from './new-entry.ts';
+import { mayBeNothing } from './nothing-dropped.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
@@ -68,6 +70,8 @@ export class FrontendMessages {
   private readonly counts: RowCounts;
   /** The server was asked about what the message depends on. */
   private asked = false;
+  /** It was found that the message drops something that is there. */
+  private drops = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -117,6 +121,7 @@ export class FrontendMessages {
     const { state } = this;
     if (answer === null) {
       this.asked = false;
+      this.drops = false;
       this.doubts.begins();
       this.counts.begins();
     }
@@ -298,6 +303,11 @@ export class FrontendMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
+    const nothing = this.drops || answer?.outcome ? null : mayBeNothing(this.state, analysis, text);
+    if (nothing !== null) {
+      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
+      return this.dropNothing(read, utf8, this.entryOf(nothing, text, began));
+    }
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
@@ -331,6 +341,23 @@ export class FrontendMessages {
     if (analysis.status !== 'empty') this.begin(reply, entry);
     statementsSent(this.state, analysis, reply, text, began);
     return null;
+  }
+
+  /** Of what policy lets run. */
+  private entryOf(analysis: Analysis, text: string | null, began: number): AuditEntry {
+    const ruling = { decision: this.state.decide(analysis), approvalId: null, holdMs: 0 };
+    return newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
+  }
+
+  /** Waits for whether it drops nothing, and has then been run; else it is decided as it was read. */
+  private dropNothing(read: Analysis, utf8: Buffer, entry: AuditEntry): Verdict {
+    this.drops = true;
+    const { textFacts: facts } = this.state;
+    const until = this.snapshots.captureNothing(utf8, entry).then((captured): Answer => {
+      if (captured === null) return { analysis: read, facts, outcome: null };
+      return { analysis: null, outcome: { kind: 'capture', captured } };
+    });
+    return { kind: 'wait', until };
   }
 
   /** Without a statement it still commits the segment that it ends. */

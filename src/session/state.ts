@@ -12,6 +12,7 @@ import type { Turns } from '../preview/turns.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { Sought } from '../sql/if-exists.ts';
 import type { PlpgsqlReading } from '../sql/plpgsql.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
@@ -58,6 +59,8 @@ export interface SnapshotServices {
   slice(utf8: Buffer): Promise<WriteSlice>;
   /** What the one statement of a text in UTF-8 drops. */
   readDrop(utf8: Buffer): Promise<DropReading>;
+  /** What the one statement of a text in UTF-8 names with IF EXISTS; null where that is not looked for. */
+  readIfExists(utf8: Buffer): Promise<readonly Sought[] | null>;
 }
 
 /** What is needed to show approvers what a held statement would do. */
