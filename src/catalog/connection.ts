@@ -13,17 +13,7 @@ export interface HiddenQuery {
   readonly rowsMax?: number;
 }
 
-export interface ResultColumn {
-  readonly name: string;
-  readonly tableOid: number;
-  readonly attribute: number;
-  readonly typeOid: number;
-  readonly typeModifier: number;
-  readonly format: 0 | 1;
-}
-
 export interface HiddenResult {
-  readonly columns: readonly ResultColumn[];
   readonly tag: string;
   /** There may be more rows than `rowsMax`. */
   readonly brokenOff?: boolean;

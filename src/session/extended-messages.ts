@@ -13,7 +13,7 @@ import { isNeedless, noteRead } from './called-code-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
@@ -21,18 +21,20 @@ import { messageKey } from './message-key.ts';
 import { charsOf, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
+import { mayBeNothing } from './nothing-dropped.ts';
 import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
-import { noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
+import { driftError, noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import type { RowCounts } from './row-counts.ts';
 import { rule } from './ruling.ts';
-import { mayBeHeld, sentBind } from './sent.ts';
+import { mayBeHeld, type Sent, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
+import { isReadAlike } from './text-encoding.ts';
 import {
   currentAnalysis,
   executedBy,
@@ -118,7 +120,7 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const { reads } = this.state;
     const isRead = reads.concerns(resolved);
     const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
@@ -148,6 +150,11 @@ export class ExtendedMessages {
       const asked = { text: statement.text, parameters, bound: sent?.bound ?? null, facts: statement.facts };
       return this.counts.count(analysis, read, asked);
     }
+    if (statement !== null && unseen === null && sent !== null) {
+      const made = { ...this.portalOf(read, resolved, analysis), statement, parameters };
+      const nothing = this.bindNothing(portal, made, text, sent, answer);
+      if (nothing !== undefined) return nothing;
+    }
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
     countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
@@ -157,13 +164,8 @@ export class ExtendedMessages {
     }
     const known = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
     const made: Portal = {
+      ...this.portalOf(read, resolved, analysis),
       statement: statement ?? NO_STATEMENT,
-      read,
-      executed: executedBy(this.state, read),
-      epoch: this.state.epoch,
-      resolved,
-      mayComeToCall: isRead && mayComeToCall(this.state, read, resolved, analysis),
-      analysis,
       decision: known,
       parameters,
       approvalId: ruling.approvalId,
@@ -176,6 +178,54 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
     const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
+  }
+
+  /** What a portal is made of beside its statement and what was decided of that. */
+  private portalOf(read: Analysis, resolved: Analysis, analysis: Analysis) {
+    const { state } = this;
+    return {
+      read,
+      executed: executedBy(state, read),
+      epoch: state.epoch,
+      resolved,
+      mayComeToCall: state.reads.concerns(resolved) && mayComeToCall(state, read, resolved, analysis),
+      analysis,
+      approvalId: null,
+      holdMs: 0,
+    };
+  }
+
+  /**
+   * Where nothing is there that it drops, its Execute is put off, and taken back if it drops anything after all. Undefined
+   * where it is decided as any other.
+   */
+  private bindNothing(
+    name: string,
+    made: Omit<Portal, 'decision'>,
+    text: string | null,
+    sent: Sent,
+    answer: Answer | null,
+  ): Verdict | undefined {
+    const { state, doubts } = this;
+    const nothing = mayBeNothing(state, made.analysis, text);
+    if (nothing === null || text === null || sent.bound === null) return undefined;
+    const utf8 = Buffer.from(text, 'utf8');
+    if (!isReadAlike(state, made.statement.facts, utf8)) return undefined;
+    const asking = doubts.beforeDrop(utf8, answer);
+    if (asking !== null) return asking;
+    if (!doubts.dropsNothing) return undefined;
+    const portal: Portal = { ...made, decision: state.decide(nothing), dropsNothing: true };
+    this.bound(name, portal);
+    state.bound = {
+      drop: true,
+      sent,
+      name,
+      portal,
+      decision: null,
+      text: utf8,
+      statement: sent.bound.statement,
+    };
+    return null;
   }
 
   private bindPlanned(planned: Exclude<Planned, { kind: 'unplanned' }>): Verdict {
@@ -235,7 +285,15 @@ export class ExtendedMessages {
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
-    const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    const entry = newEntry(
+      this.state,
+      'extended',
+      analysis,
+      text,
+      portal.parameters,
+      portal,
+      startOfMessage(state),
+    );
     noteRead(entry);
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);
@@ -245,6 +303,11 @@ export class ExtendedMessages {
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
     const isFirst = !this.ran.has(portal);
+    if (portal.dropsNothing === true) {
+      if (bound?.portal === portal && 'drop' in bound)
+        return this.defer(bound, entry, bytes.subarray(start, end));
+      return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);
+    }
     if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));

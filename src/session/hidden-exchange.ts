@@ -3,12 +3,11 @@ import {
   type HiddenQuery,
   HiddenQueryError,
   type HiddenResult,
-  type ResultColumn,
   type RowTaker,
 } from '../catalog/connection.ts';
 import { decodeErrorFields, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
-import { encodeClose, encodeDescribe, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { encodeClose, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
 import { encodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Backend, Frontend } from '../wire/message-type.ts';
 
@@ -45,7 +44,10 @@ export class HiddenQueryEnded extends Error {
   }
 }
 
-/** All messages of one hidden query, after the Closes of what earlier ones may have left behind. */
+/**
+ * All messages of one hidden query, after the Closes of what earlier ones may have left behind. Its rows are not described,
+ * since whoever asks knows what it has asked for.
+ */
 export function encodeHidden(
   query: HiddenQuery,
   name: string,
@@ -65,7 +67,6 @@ export function encodeHidden(
       parameters,
       resultFormats,
     }),
-    encodeDescribe('P', name),
     encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
     encodeClose('S', name),
@@ -112,7 +113,6 @@ export class HiddenExchange implements Exchange {
   private readonly onRow: RowTaker;
   private readonly onNotice: (notice: Buffer) => void;
   private closesLeft: number;
-  private columns: readonly ResultColumn[] = [];
   private tag = '';
   private settled = false;
   private completed = false;
@@ -188,9 +188,6 @@ export class HiddenExchange implements Exchange {
   /** Takes any other reply to it, and tells whether that was the last. */
   receive(type: number, body: Buffer): 'more' | 'over' | 'over and discarding' {
     switch (type) {
-      case Backend.RowDescription:
-        this.columns = columnsOf(body);
-        return 'more';
       case Backend.CommandComplete:
         this.tag = body.toString('latin1', 0, body.length - 1);
         this.completed = true;
@@ -222,8 +219,8 @@ export class HiddenExchange implements Exchange {
   private finish(): 'over' {
     if (!this.completed || this.refused !== null) this.fail(new HiddenQueryEnded('discarded'));
     this.settled = true;
-    const { columns, tag } = this;
-    this.resolve(this.brokenOff ? { columns, tag, brokenOff: true } : { columns, tag });
+    const { tag } = this;
+    this.resolve(this.brokenOff ? { tag, brokenOff: true } : { tag });
     return 'over';
   }
 }
@@ -378,18 +375,4 @@ export class ParseExchange implements Exchange {
   private tell(): void {
     this.resolve({ error: this.error, warned: this.warned });
   }
-}
-
-/** Names of columns are for messages only, so that it does no harm if they are read in a wrong encoding. */
-function columnsOf(body: Buffer): readonly ResultColumn[] {
-  const message = decodeBackendMessage(Backend.RowDescription, body, 'latin1');
-  if (message.kind !== 'row-description') return [];
-  return message.fields.map((field) => ({
-    name: field.name,
-    tableOid: field.tableOid,
-    attribute: field.columnNumber,
-    typeOid: field.typeOid,
-    typeModifier: field.typeModifier,
-    format: field.format === 1 ? 1 : 0,
-  }));
 }

@@ -13,6 +13,16 @@ for (const type of [Backend.NoticeResponse, Backend.NotificationResponse, Backen
   ASYNCHRONOUS[type] = 1;
 }
 
+const NO_BODY = Buffer.alloc(0);
+
+/** Whoever takes a row may keep it until it is stored, which what the link has read into does not; all else is read at once. */
+function bodyOf(bytes: Buffer, at: number, messageEnd: number): Buffer {
+  const start = at + HEADER_BYTES;
+  if (start === messageEnd) return NO_BODY;
+  const body = bytes.subarray(start, messageEnd);
+  return bytes[at] === Backend.DataRow ? Buffer.from(body) : body;
+}
+
 /**
  * Reads what the server answers to hidden queries, for the stream that has found it to be that.
  *
@@ -50,8 +60,7 @@ export class HiddenReplies {
         const taken = this.state.replies.head!.exchange!.rows?.(bytes, at, end) ?? at;
         if (taken > at) return taken;
       }
-      // Whoever takes a row may keep it until it is stored, which what the link has read into does not.
-      this.deliver(bytes[at]!, Buffer.from(bytes.subarray(start, messageEnd)));
+      this.deliver(bytes[at]!, bodyOf(bytes, at, messageEnd));
       return messageEnd;
     }
     this.gatheredType = bytes[at]!;

@@ -3,7 +3,6 @@ export {
   type HiddenQuery,
   HiddenQueryError,
   type HiddenResult,
-  type ResultColumn,
   type RowTaker,
   together,
 } from '../catalog/connection.ts';

@@ -11,12 +11,22 @@ import {
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
+import { storedFrame } from './zstd-frame.ts';
 
 /** Of what is gathered. */
 const FIRST_BLOCK_BYTES = 1024;
 
+/**
+ * Rows that are inline and take no more are not compressed: a compressor for a row or two costs more than all else that
+ * is done with them. Its memory outside of the heap makes V8 collect the whole heap after every hundred of them.
+ */
+const STORED_BYTES_MAX = 4096;
+
 /** A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space. */
 const ZSTD = { [zlib.ZSTD_c_compressionLevel]: 1 };
+
+/** What takes more is not kept inline. */
+const AT_ONCE: ZstdOptions = { chunkSize: LIMITS.snapshotInlineBytes, params: ZSTD };
 
 /** Some blocks may wait, so that rows are read while others are compressed. */
 const STREAM: ZstdOptions & TransformOptions = {
@@ -45,22 +55,22 @@ export class RowFileWriter {
   /** Blocks that have been compressed, to be filled again. */
   readonly #spare: Buffer[] = [];
 
-  private constructor(store: BlobStore, key: string, blockBytes: number) {
+  private constructor(store: BlobStore, key: string, block: Buffer) {
     this.#store = store;
     this.#key = key;
-    this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    this.#block = block;
     this.#append(FILE_HEADER);
   }
 
   static async create(store: BlobStore, key: string): Promise<RowFileWriter> {
-    const writer = new RowFileWriter(store, key, LIMITS.snapshotBlockBytes);
+    const writer = new RowFileWriter(store, key, Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes));
     await writer.#open();
     return writer;
   }
 
   /** Makes a blob only when there are more rows than a manifest may hold; until then they are inline. */
   static gather(store: BlobStore, key: string): RowFileWriter {
-    return new RowFileWriter(store, key, FIRST_BLOCK_BYTES);
+    return new RowFileWriter(store, key, Buffer.allocUnsafe(FIRST_BLOCK_BYTES));
   }
 
   get rows(): number {
@@ -134,7 +144,8 @@ export class RowFileWriter {
 
   /** Null where the rows take more than a manifest is to hold. */
   #inline(): RowFile | null {
-    const inline = zstdCompressSync(this.#block.subarray(0, this.#filled), { params: ZSTD });
+    const raw = this.#block.subarray(0, this.#filled);
+    const inline = raw.length <= STORED_BYTES_MAX ? storedFrame(raw) : zstdCompressSync(raw, AT_ONCE);
     if (inline.length > LIMITS.snapshotInlineBytes) return null;
     const sha256 = hash('sha256', inline);
     return {

@@ -217,6 +217,21 @@ it('asks no more for what waits where the token may not see it', async () => {
   expect(await page.getByText('Looking every').count()).toBe(0);
 });
 
+it('shows an answer that comes before the page that asked is on the screen', async () => {
+  const made = await under.fixture.gateway.http('/v1/tokens', {
+    method: 'POST',
+    body: { name: 'early', scopes: ['metadata:read'] },
+  });
+  const { token } = made.body as { token: string };
+  const page = await under.page();
+  // The browser draws late, and the gateway answers at once.
+  await page.addInitScript('requestAnimationFrame = (draw) => setTimeout(draw, 1000)');
+  await page.goto(under.url);
+  await page.getByLabel('Token').fill(token);
+  await page.getByLabel('Token').press('Enter');
+  await page.getByText('has no scope approval:read').waitFor();
+});
+
 it('finds in the audit what was decided in the queue', async () => {
   const page = await under.signedIn();
   const client = await under.fixture.client({ application_name: 'held' });
@@ -235,6 +250,8 @@ it('finds in the audit what was decided in the queue', async () => {
   await event.getByRole('link', { name: id }).waitFor();
   await client.query('select 1 / 0');
   await page.getByRole('link', { name: 'Everything' }).click();
+  // The form is another one by then, into which nothing is taken along.
+  await expect.poll(() => page.getByLabel('Approval').inputValue()).toBe('');
   await page.getByLabel('Text of the statement').fill('1 / 0');
   await page.getByRole('button', { name: 'Search' }).click();
   await page.locator('.event', { hasText: '22012' }).waitFor();

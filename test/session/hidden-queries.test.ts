@@ -6,7 +6,7 @@ import { encodeBackendMessage } from '../../src/wire/backend-message.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { ScriptedSession, server } from './scripted-session.ts';
 
-const SENT = ['Parse hidden SELECT 7', 'Bind hidden hidden', 'describe portal hidden', 'Execute hidden'];
+const SENT = ['Parse hidden SELECT 7', 'Bind hidden hidden', 'Execute hidden'];
 const CLOSED = ['close portal hidden', 'close statement hidden'];
 const END = [server.closed, server.closed];
 const row = (text: string) => encodeBackendMessage({ kind: 'data-row', values: [Buffer.from(text)] });
@@ -74,7 +74,6 @@ describe('a hidden query between segments', () => {
     const told = s.answers(
       server.parsed,
       server.bound,
-      server.rows,
       row('a'),
       notice,
       row('b'),
@@ -84,7 +83,7 @@ describe('a hidden query between segments', () => {
     );
     expect(told).toEqual([]);
     await s.settle();
-    expect(asked).toEqual({ rows: ['a', 'b'], result: { columns: [], tag: 'SELECT 2' }, error: null });
+    expect(asked).toEqual({ rows: ['a', 'b'], result: { tag: 'SELECT 2' }, error: null });
     expect(s.state.transactionStatus).toBe('T');
     expect(s.owed).toBe(0);
     expect(await approve(s)).toEqual(['Query UPDATE t']);
@@ -123,7 +122,6 @@ describe('a hidden query between segments', () => {
     const answer = Buffer.concat([
       server.parsed,
       server.bound,
-      server.rows,
       row('long '.repeat(50)),
       notice,
       row('b'),
@@ -170,15 +168,7 @@ describe('a hidden query between segments', () => {
     const s = await waiting();
     const gates: (() => void)[] = [];
     const asked = ask(s, 'sync', 'SELECT 7', () => new Promise<void>((resolve) => gates.push(resolve)));
-    s.answers(
-      server.parsed,
-      server.bound,
-      server.rows,
-      row('a'),
-      row('b'),
-      row('c'),
-      server.done('SELECT 3'),
-    );
+    s.answers(server.parsed, server.bound, row('a'), row('b'), row('c'), server.done('SELECT 3'));
     expect(asked.rows).toEqual(['a']);
     expect(s.upstream.paused).toBe(true);
     s.answers(...END, server.ready());
@@ -203,7 +193,7 @@ describe('a hidden query between segments', () => {
     const asked = ask(s, 'sync', 'SELECT 7', () => {
       throw new Error('the disk is full');
     });
-    s.answers(server.parsed, server.bound, server.rows, row('a'), row('b'), server.done('SELECT 2'));
+    s.answers(server.parsed, server.bound, row('a'), row('b'), server.done('SELECT 2'));
     await s.settle();
     expect(asked.error).toMatchObject({ message: 'the disk is full' });
     expect(asked.rows).toEqual(['a']);
@@ -227,7 +217,7 @@ describe('a hidden query between segments', () => {
   it('is lost where the server ends the session, whatever it had done before', async () => {
     const s = await waiting();
     const asked = ask(s, 'sync', 'COMMIT');
-    s.answers(server.parsed, server.bound, server.noData, server.done('COMMIT'));
+    s.answers(server.parsed, server.bound, server.done('COMMIT'));
     s.answers(server.error('57P01', 'FATAL'));
     s.upstream.close();
     await s.settle();
@@ -289,9 +279,7 @@ describe('a hidden query inside a segment', () => {
     const asked = ask(s, 'flush');
     expect(s.forwarded()).toEqual([...SENT, ...CLOSED, 'flush']);
     expect(s.answers(server.parsed)).toEqual(['parse-complete']);
-    expect(s.answers(server.parsed, server.bound, server.rows, row('a'), server.done('SELECT 1'))).toEqual(
-      [],
-    );
+    expect(s.answers(server.parsed, server.bound, row('a'), server.done('SELECT 1'))).toEqual([]);
     expect(s.answers(...END)).toEqual([]);
     await s.settle();
     expect(asked.result?.tag).toBe('SELECT 1');

@@ -99,7 +99,7 @@ describe('rows that the server gives', () => {
         at = onRow.many?.(bytes, at, bytes.length) ?? at;
         if (at < bytes.length) await onRow(Buffer.from(bytes.subarray(at + 5, at + 33)));
       }
-      return { columns: [], tag: '' };
+      return { tag: '' };
     },
   });
   const query = { sql: '', parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };

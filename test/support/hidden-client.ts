@@ -6,7 +6,7 @@ import {
   type RowTaker,
 } from '../../src/snapshot/connection.ts';
 import * as fe from './frontend-messages.ts';
-import { type BackendMessage, fieldsOf, type RawClient } from './raw-client.ts';
+import { fieldsOf, type RawClient } from './raw-client.ts';
 
 const DEADLINE_MS = 60_000;
 const NAME = 'holdfast hidden';
@@ -42,7 +42,6 @@ export class HiddenClient implements HiddenConnection {
     this.client.write(
       fe.parse(NAME, query.sql, query.parameterTypes),
       bind(query),
-      fe.describe('P', NAME),
       fe.execute(NAME),
       fe.close('S', NAME),
       fe.close('P', NAME),
@@ -57,7 +56,6 @@ export class HiddenClient implements HiddenConnection {
 
   async #answer(serial: number, onRow: RowTaker, onNotice: (notice: Buffer) => void): Promise<HiddenResult> {
     if (serial <= this.#discarded) throw new Error('the server discarded it behind an error');
-    let columns: HiddenResult['columns'] = [];
     let tag = '';
     for (let closed = 0; closed < 2; ) {
       const message = await this.client.next(DEADLINE_MS);
@@ -70,12 +68,11 @@ export class HiddenClient implements HiddenConnection {
         await this.client.untilReady(DEADLINE_MS);
         throw new HiddenQueryError(fieldsOf(message));
       } else if (message.type === 'N') onNotice(message.body);
-      else if (message.type === 'T') columns = columnsOf(message);
       else if (message.type === 'D') await this.#row(message.body, onRow);
       else if (message.type === 'C') tag = message.body.toString('utf8', 0, message.body.length - 1);
       else if (message.type === '3') closed++;
     }
-    return { columns, tag };
+    return { tag };
   }
 
   /** As the session does it: those that can be taken in runs stand among other bytes. */
@@ -104,24 +101,4 @@ function bind(query: HiddenQuery): Buffer {
     fe.int16(query.resultFormats.length),
     ...query.resultFormats.map(fe.int16),
   );
-}
-
-function columnsOf({ body }: BackendMessage): HiddenResult['columns'] {
-  const out: HiddenResult['columns'][number][] = [];
-  let at = 2;
-  for (let i = body.readUInt16BE(0); i > 0; i--) {
-    const end = body.indexOf(0, at);
-    const name = body.toString('utf8', at, end);
-    at = end + 1;
-    out.push({
-      name,
-      tableOid: body.readUInt32BE(at),
-      attribute: body.readInt16BE(at + 4),
-      typeOid: body.readUInt32BE(at + 6),
-      typeModifier: body.readInt32BE(at + 12),
-      format: body.readInt16BE(at + 16) === 1 ? 1 : 0,
-    });
-    at += 18;
-  }
-  return out;
 }

@@ -27,12 +27,12 @@ export class Cell<T> {
 
 export function useCell<T>(cell: Cell<T>): T {
   const [, redraw] = useState(0);
+  const drawn = cell.value;
   useEffect(() => {
-    const seen = cell.value;
     const unwatch = cell.watch(() => redraw((count) => count + 1));
     // It may have changed between the drawing and this.
-    if (!Object.is(seen, cell.value)) redraw((count) => count + 1);
+    if (!Object.is(drawn, cell.value)) redraw((count) => count + 1);
     return unwatch;
   }, [cell]);
-  return cell.value;
+  return drawn;
 }
