@@ -42,8 +42,8 @@ export interface Calling {
   readonly facts: TextFacts;
   /** Whether what is not there makes the statement fail, because nothing in front of it can have made it. */
   readonly alone: boolean;
-  /** A transaction is open, which may read the catalog as it was when it began. */
-  readonly inTransaction: boolean;
+  /** What reads by one snapshot sees the catalog as it is, and not as it was when its transaction began. */
+  readonly seesNow: boolean;
   /** It is what a read leads to, which its transaction may go by as it sees it. */
   readonly isRead: boolean;
 }
@@ -142,13 +142,14 @@ class Judge {
     const asked = this.pending;
     this.pending = [];
     const parts = await readCodeParts(this.connection, asked, isFirst);
-    this.isOld = parts.oneSnapshot && this.calling.inTransaction;
-    this.isReadOnly = parts.isReadOnly && this.calling.alone && this.calling.inTransaction;
+    this.isOld = parts.oneSnapshot && !this.calling.seesNow;
+    this.isReadOnly = parts.isReadOnly && this.calling.alone;
     const lost = parts.missing.find(({ kind }) => kind === 'function' || kind === 'id');
     if (lost !== undefined && !(isFirst && this.calling.alone && !this.isOld))
       throw new Harm(`it calls ${lost.name}, which is not there yet`);
     if (parts.hidden !== null) throw new Harm(`${parts.hidden} may not be PostgreSQL's own`);
-    if (parts.unseen !== null) throw new Harm(`it calls ${parts.unseen}, which ${CHANGED}`);
+    const unseen = parts.unseen ?? (this.isOld ? parts.unfit : null);
+    if (unseen !== null) throw new Harm(`it calls ${unseen}, which ${CHANGED}`);
     const isKept = this.calling.isRead ? isBodySeen : (part: FunctionPart) => isAsSeen(part, this.anywhere);
     const changed = this.isOld ? parts.functions.find((part) => !isKept(part)) : undefined;
     if (this.isOld && this.calling.isRead) this.isPassing = true;

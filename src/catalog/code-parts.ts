@@ -66,6 +66,8 @@ export interface CodeParts {
   readonly missing: readonly AskedCode[];
   /** One that is there by now, although it was not found. */
   readonly unseen: string | null;
+  /** One that does not fit an attribute, unless it has been altered since. */
+  readonly unfit: string | null;
   /** A relation of PostgreSQL's own of whose name there is another. */
   readonly hidden: string | null;
   /** The catalog is read as it was when the transaction began. */
@@ -276,9 +278,8 @@ export async function readCodeParts(
         oneSnapshot = sql !== 'read committed' && sql !== 'read uncommitted';
     }
   });
-  if (oneSnapshot) unseen ??= unfit;
   const missing = asked.filter((_, i) => !found.has(i));
-  return { functions, texts, unnamed, missing, unseen, hidden, oneSnapshot, isReadOnly };
+  return { functions, texts, unnamed, missing, unseen, unfit, hidden, oneSnapshot, isReadOnly };
 }
 
 function functionPart(

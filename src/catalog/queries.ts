@@ -53,6 +53,10 @@ export const LACKS_NOTHING: Lacking = Object.freeze({
   kin: false,
 });
 
+/** What the role may do is no more in the rows of its tables alone: it may be a member of others. */
+const RIGHTS = `pg_catalog.row_security_active(x.oid), pg_catalog.has_table_privilege(x.oid, 'SELECT'),
+  pg_catalog.has_schema_privilege(x.relnamespace, 'USAGE'), pg_catalog.has_any_column_privilege(x.oid, 'UPDATE')`;
+
 /**
  * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
  * one transaction a row may have several versions of one xmin, which their places tell apart. What they lack gives no
@@ -66,7 +70,7 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): str
   const of = (table: string, column: string, id: readonly string[], order = id.join(', ')) =>
     versions(id, `pg_catalog.${table} x WHERE ${given(`x.${column}`)}`, order);
   const parts = [
-    of('pg_class', 'oid', ['x.oid', 'x.relnamespace::pg_catalog.regnamespace'], 'x.oid'),
+    of('pg_class', 'oid', ['x.oid', 'x.relnamespace::pg_catalog.regnamespace', RIGHTS], 'x.oid'),
     of('pg_attribute', 'attrelid', ['x.attrelid', 'x.attnum']),
     of('pg_constraint', 'conrelid', ['x.oid']),
     of('pg_index', 'indrelid', ['x.indexrelid']),

@@ -25,7 +25,9 @@ export interface ReadCode {
   readonly typeOids: ReadonlySet<number>;
   /** There is a name among them that cannot be told from another one that is not ASCII. */
   readonly hasUnreadable: boolean;
-  /** It is of the moment at which the transaction began, and not of now. */
+  /** It is of the moment at which the transaction began to read. */
+  readonly oneSnapshot: boolean;
+  /** That may be long ago. */
   readonly isOld: boolean;
 }
 
@@ -148,18 +150,15 @@ ${[TRANSACTION, RELATIONS, FUNCTIONS, OPERATORS, NAMED_TYPES].join('\nUNION ALL\
 
 const LEVELS: ReadonlySet<string> = new Set(['read committed', 'read uncommitted']);
 
-/** Null where there is more than is kept. */
-export async function readReadCode(
-  connection: HiddenConnection,
-  inTransaction: boolean,
-): Promise<ReadCode | null> {
+/** Null where there is more than is kept. `seesNow`: also what reads by one snapshot sees the catalog as it is. */
+export async function readReadCode(connection: HiddenConnection, seesNow: boolean): Promise<ReadCode | null> {
   const relations = new Map<string, CodedRelation[]>();
   const byOid = new Map<number, CodedRelation>();
   const sets = { r: new Set<string>(), v: new Set<string>(), c: new Set<string>() };
   const operators = new Set<string>();
   const types = new Set<string>();
   const typeOids = new Set<number>();
-  let isOld = false;
+  let oneSnapshot = false;
   let isUtf8 = false;
   let hasUnreadable = false;
   let rows = 0;
@@ -180,7 +179,7 @@ export async function readReadCode(
     if (++rows > LIMITS.tableCodesMax) return;
     switch (of) {
       case 'transaction':
-        isOld = inTransaction && !LEVELS.has(text ?? '');
+        oneSnapshot = !LEVELS.has(text ?? '');
         isUtf8 = as === 'UTF8';
         return;
       case 'relation': {
@@ -209,7 +208,9 @@ export async function readReadCode(
   });
   if (rows > LIMITS.tableCodesMax) return null;
   const { r: ofRows, v: ofValues, c: asCatalog } = sets;
-  return { relations, byOid, ofRows, ofValues, asCatalog, operators, types, typeOids, hasUnreadable, isOld };
+  const isOld = oneSnapshot && !seesNow;
+  const names = { ofRows, ofValues, asCatalog, operators, types };
+  return { ...names, relations, byOid, typeOids, hasUnreadable, oneSnapshot, isOld };
 }
 
 /** Whether the function is known to be harmless. What calls it belongs to the same extension, where there is one. */

@@ -128,11 +128,13 @@ export class CalledCode {
       statements: calls.statements,
       facts: state.textFacts,
       alone: calls.statements.length === 1,
-      inTransaction: state.transactionStatus !== 'I' || state.replies.segmentOpen,
+      seesNow: state.reads.seesNow(LIMITS.calledCodeMs),
       isRead,
     });
     const lasts = verdict.kind === 'harmful' || !verdict.isPassing;
-    if (lasts && generation === shared.generation) this.known.learn(new Map([[calls.key, verdict]]), moment);
+    const lastsMs = isRead ? LIMITS.tableCodeMs : LIMITS.calledCodeMs;
+    if (lasts && generation === shared.generation)
+      this.known.learn(new Map([[calls.key, verdict]]), moment, lastsMs);
     if (verdict.kind === 'harmful') return `it may change tables: ${verdict.reason}`;
     return changesNothing(calls, verdict) ? null : 'what it calls may be replaced before it runs';
   }

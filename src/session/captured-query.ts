@@ -8,7 +8,7 @@ import { noted } from './noted.ts';
 import { NOTHING, poison } from './poison.ts';
 import { noPlanError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import { statementsSent } from './session-effects.ts';
+import { doneOtherwise, statementsSent } from './session-effects.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Verdict } from './verdict.ts';
@@ -90,7 +90,7 @@ export function tellDone(
   entry: AuditEntry,
   behind: Buffer,
 ): void {
-  state.epoch++;
+  doneOtherwise(state, entry.analysis);
   const complete = Buffer.from(`${tag}\0`, 'latin1');
   entry.end = 'completed';
   entry.rows = rowsOfCommandTag(complete, 0, complete.length);

@@ -63,13 +63,13 @@ export class KnownByPath<T> {
   }
 
   /** `moment` is that at which it was asked for. */
-  learn(found: ReadonlyMap<string, T>, moment: number): void {
+  learn(found: ReadonlyMap<string, T>, moment: number, lastsMs = this.lastsMs): void {
     const { knownPath } = this.state.settings;
     const { shared } = this;
     const now = nowMs();
     if (knownPath === null || moment !== this.moment || !shared.keeps(now)) return;
     this.under(knownPath);
-    const untilMs = now + this.lastsMs;
+    const untilMs = now + lastsMs;
     for (const [name, value] of found) {
       // A session may ask about more than all of them together remember.
       if (this.own.size >= shared.entriesMax) this.own.clear();

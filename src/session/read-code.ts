@@ -6,7 +6,7 @@ import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { askSettings } from './asked-settings.ts';
 import type { SessionPolicy } from './bound-policy.ts';
-import { DefinitionsRead } from './definitions-read.ts';
+import { type Kept, type LearntReadCode, learntBy } from './learnt-read-code.ts';
 import { metBy } from './met-code.ts';
 import { type ReadNames, type Revealed, readNamesOf, readsNothingMade, withRevealed } from './read-names.ts';
 import type { SessionState } from './state.ts';
@@ -71,55 +71,6 @@ function relationsOf(names: ReadNames | null): Revealed[] {
   });
 }
 
-interface Kept {
-  readonly code: ReadCode;
-  readonly untilMs: number;
-}
-
-/** What sessions have learnt, by the services that they share. */
-class SharedReadCode {
-  readonly kept = new Map<string, Kept>();
-  readonly definitions = new DefinitionsRead();
-  /** What is being asked for, by database, so that sessions that come together ask once. */
-  readonly asking = new Map<string, Promise<ReadCode | null>>();
-  private readonly large = new Map<string, number>();
-  /** Moves on when all of it is to be forgotten. */
-  generation = 0;
-  private unsettledUntilMs = 0;
-
-  forget(unsettledMs = 0): void {
-    this.generation++;
-    this.kept.clear();
-    if (unsettledMs > 0) this.unsettledUntilMs = nowMs() + unsettledMs;
-  }
-
-  /** Code has run that may have made more. */
-  shorten(database: string): void {
-    const kept = this.kept.get(database);
-    const untilMs = nowMs() + LIMITS.calledCodeMs;
-    if (kept !== undefined && kept.untilMs > untilMs) this.kept.set(database, { ...kept, untilMs });
-  }
-
-  /** There is more in the database than is kept, so that texts alone say what reads are. */
-  tooMuch(database: string): void {
-    if (this.large.size >= LIMITS.catalogAnswersMax) this.large.clear();
-    this.large.set(database, nowMs() + LIMITS.tableCodeMs);
-  }
-
-  hasTooMuch(database: string): boolean {
-    return this.large.size > 0 && (this.large.get(database) ?? 0) > nowMs();
-  }
-
-  keep(database: string, code: ReadCode): void {
-    const now = nowMs();
-    if (now < this.unsettledUntilMs) return;
-    if (this.kept.size >= LIMITS.catalogAnswersMax) this.kept.clear();
-    this.kept.set(database, { code, untilMs: now + LIMITS.tableCodeMs });
-  }
-}
-
-const shared = new WeakMap<object, SharedReadCode>();
-
 /**
  * Code that runs as something is read, and of which the text of the read says nothing: behind views and row security, and
  * by names that read like columns or like PostgreSQL's own. A database has little of it, so that it is asked for once and
@@ -131,12 +82,17 @@ const shared = new WeakMap<object, SharedReadCode>();
  */
 export class ReadsCode {
   private readonly state: SessionState;
-  private readonly shared: SharedReadCode;
+  private readonly shared: LearntReadCode;
   /** The session has sent what changes the schema, and that may be taken back. */
   private isApart = false;
   private mayHaveEnded = false;
+  /** Code has been sent that may do so, in a transaction that is still open. */
+  private hasRunCode = false;
   /** What was asked for since, which counts for this session alone. */
   private own: Kept | null = null;
+  /** When nothing was under way last, nor a transaction open, and how much had changed through the gateway by then. */
+  private quietMs = 0;
+  private quietChanges = -1;
   /** Moves on whenever what was asked for may not be so any more. */
   private moment = 0;
   /** What was asked in front of the message that is looked at, and what was found to be harmless. */
@@ -147,12 +103,7 @@ export class ReadsCode {
 
   constructor(state: SessionState) {
     this.state = state;
-    let found = shared.get(state.services);
-    if (found === undefined) {
-      found = new SharedReadCode();
-      shared.set(state.services, found);
-    }
-    this.shared = found;
+    this.shared = learntBy(state.services);
   }
 
   /** Whether it may make a difference what the statements lead to; it does not for most. */
@@ -184,21 +135,28 @@ export class ReadsCode {
     return feared !== null && !this.isHarmless(feared, now);
   }
 
-  async ask(connection: HiddenConnection, analysis: Analysis): Promise<void> {
+  /** False where it turns out that the text itself is read otherwise, so that it has to be looked at again. */
+  async ask(connection: HiddenConnection, analysis: Analysis): Promise<boolean> {
+    const { state } = this;
     const reading = readingOf(analysis);
-    if (reading === null) return;
+    if (reading === null) return true;
     const code = this.codeFor(reading, nowMs()) ?? (await this.askCode(connection));
-    if (this.isUntold) return;
+    if (this.isUntold) return true;
     let feared: Analysis | null;
     if (code === null) {
       reading.worst = worstOf(analysis, reading);
       feared = reading.worst;
-    } else {
+    } else if (this.met(analysis, reading, code) === null) return true;
+    else {
+      const { catalogFirst } = state.textFacts;
+      if (state.settings.knownPath === null) await askSettings(state, connection);
+      if (state.textFacts.catalogFirst !== catalogFirst) return false;
       await this.askDefinitions(connection, reading, code);
       feared = this.met(analysis, reading, code);
     }
-    if (feared === null || this.isHarmless(feared, nowMs())) return;
-    if ((await this.state.called.ask(connection, feared, true)) === null) this.harmless = feared;
+    if (feared === null || this.isHarmless(feared, nowMs())) return true;
+    if ((await state.called.ask(connection, feared, true)) === null) this.harmless = feared;
+    return true;
   }
 
   /** The server refuses to tell, so that the text alone says what it is. */
@@ -211,6 +169,28 @@ export class ReadsCode {
     this.told = null;
     this.harmless = null;
     this.isUntold = false;
+    if (!this.isIdle || !this.state.owesNothing()) return;
+    this.quietMs = nowMs();
+    this.quietChanges = this.shared.changes;
+  }
+
+  /** The transaction reads by the snapshot of another session, which may be of any age. */
+  snapshotLent(): void {
+    this.quietChanges = -1;
+  }
+
+  /**
+   * Whether a transaction that reads by one snapshot sees the catalog as it is, as far as statements through the gateway
+   * tell, and what others have done past it in this time apart.
+   */
+  seesNow(maxAgeMs: number): boolean {
+    if (this.isIdle) return true;
+    return this.quietChanges === this.shared.changes && nowMs() - this.quietMs < maxAgeMs;
+  }
+
+  private get isIdle(): boolean {
+    const { transactionStatus, replies, inImplicitBlock } = this.state;
+    return transactionStatus === 'I' && !replies.segmentOpen && !inImplicitBlock;
   }
 
   /** A statement is sent that changes the schema, and not by tables and the like alone. */
@@ -223,19 +203,26 @@ export class ReadsCode {
 
   /** Code is sent that may do so. */
   codeRuns(): void {
+    this.hasRunCode = true;
+    this.own = null;
     this.shared.shorten(this.state.facts.database);
   }
 
   /** What ends a transaction, or takes a part of it back, is sent. */
   transactionEnds(): void {
-    if (!this.isApart) return;
-    this.mayHaveEnded = true;
+    if (!this.isApart && !this.hasRunCode) return;
+    this.mayHaveEnded = this.isApart;
     this.own = null;
     this.moment++;
   }
 
   /** What this session has changed is so for others from its commit on. */
   ready(status: 'I' | 'T' | 'E', isLast: boolean): void {
+    if (this.hasRunCode && status === 'I') {
+      this.own = null;
+      this.shared.shorten(this.state.facts.database);
+      if (isLast) this.hasRunCode = false;
+    }
     if (!this.isApart) return;
     if (status === 'I' || this.mayHaveEnded) {
       this.shared.forget();
@@ -250,6 +237,7 @@ export class ReadsCode {
   /** The server is gone. What it has not answered it may have committed, or may yet. */
   ended(): void {
     if (this.isApart) this.shared.forget(this.state.replies.length > 0 ? LIMITS.calledCodeMs : 0);
+    else if (this.hasRunCode) this.shared.shorten(this.state.facts.database);
   }
 
   /** Whether it makes a difference what it leads to. */
@@ -312,10 +300,12 @@ export class ReadsCode {
 
   private codeFor(reading: Reading, now: number): ReadCode | null {
     if (this.told !== null) return this.told;
-    const kept = this.isApart ? this.own : this.shared.kept.get(this.state.facts.database);
-    if (kept === undefined || kept === null) return null;
+    const { database } = this.state.facts;
+    const shared = this.isApart ? null : this.shared.find(database);
+    const kept = shared !== null && shared.untilMs > now ? shared : (this.own ?? shared);
+    if (kept !== null && (kept.untilMs > now || !this.waitsFor(reading))) return kept.code;
     // Where nothing can be asked, what was known last is better than nothing.
-    return kept.untilMs > now || !this.waitsFor(reading) || this.hasFailed ? kept.code : null;
+    return this.hasFailed ? this.shared.last(database) : null;
   }
 
   private met(analysis: Analysis, reading: Reading, code: ReadCode): Analysis | null {
@@ -335,10 +325,17 @@ export class ReadsCode {
 
   /** Null where the answer would not be what the server goes by. A transaction that reads by one snapshot goes by that. */
   private async askCode(connection: HiddenConnection): Promise<ReadCode | null> {
-    const { state, moment, isApart, shared } = this;
-    const { database } = state.facts;
-    const { generation } = shared;
-    const code = isApart ? await this.readCode(connection) : await this.readOnce(connection, database);
+    const { moment, isApart, shared } = this;
+    const { database } = this.state.facts;
+    const { generation, changes } = shared;
+    const isShared = !isApart && !this.hasRunCode;
+    const others = isShared ? await shared.othersAnswer(database) : null;
+    if (others !== null) {
+      this.told = others;
+      return others;
+    }
+    const asked = this.readCode(connection);
+    const code = await (isShared ? shared.asks(database, asked) : asked);
     if (moment !== this.moment) return null;
     if (code === null) {
       shared.tooMuch(database);
@@ -347,29 +344,18 @@ export class ReadsCode {
     }
     this.told = code;
     if (code.isOld) return code;
-    if (isApart) this.own = { code, untilMs: nowMs() + LIMITS.tableCodeMs };
-    else if (generation === shared.generation) shared.keep(database, code);
+    const since = code.oneSnapshot && !this.isIdle ? this.quietMs : nowMs();
+    const kept = { code, untilMs: since + LIMITS.tableCodeMs };
+    if (!isShared) this.own = kept;
+    else if (generation === shared.generation) {
+      shared.keep(database, kept);
+      if (changes !== shared.changes) shared.shorten(database);
+    }
     return code;
   }
 
-  /** What another session is asking already counts for this one as well. */
-  private async readOnce(connection: HiddenConnection, database: string): Promise<ReadCode | null> {
-    const { asking, generation } = this.shared;
-    const asked = await asking.get(database)?.catch(() => null);
-    const isShared = asked !== undefined && asked !== null && !asked.isOld;
-    if (isShared && generation === this.shared.generation) return asked;
-    const reading = this.readCode(connection);
-    asking.set(database, reading);
-    try {
-      return await reading;
-    } finally {
-      if (asking.get(database) === reading) asking.delete(database);
-    }
-  }
-
   private async readCode(connection: HiddenConnection): Promise<ReadCode | null> {
-    const { transactionStatus, replies } = this.state;
-    return await readReadCode(connection, transactionStatus !== 'I' || replies.segmentOpen);
+    return await readReadCode(connection, this.seesNow(LIMITS.tableCodeMs));
   }
 
   private async askDefinitions(
@@ -380,7 +366,6 @@ export class ReadsCode {
     const { state } = this;
     const { definitions } = this.shared;
     if (metBy(reading.names, code, definitions).isWhole) return;
-    if (!state.textFacts.catalogFirst && state.settings.inDoubt) await askSettings(state, connection);
     if (!state.textFacts.catalogFirst) return;
     for (let level = 0; level < LIMITS.calledCodeLevelsMax; level++) {
       const { missing } = metBy(reading.names, code, definitions);

@@ -164,6 +164,18 @@ export function statementsSent(
   if (code !== 'none') state.codeRuns(code);
 }
 
+/** Statements have been done otherwise than by being sent, and of what they do to the session only the schema is left. */
+export function doneOtherwise(state: SessionState, { statements }: Analysis): void {
+  state.epoch++;
+  for (const { session, operations } of statements)
+    if (session.some(({ kind }) => kind === 'schema-change')) schemaChanges(state, operations);
+}
+
+function schemaChanges(state: SessionState, operations: readonly string[]): void {
+  state.written.changed();
+  state.called.changed(operations);
+}
+
 /** Forgets what is known of functions and of tables where a transaction may give them back, or bring others. */
 function followTransaction(state: SessionState, { statements }: Analysis): void {
   const { called, written } = state;
@@ -268,8 +280,7 @@ function apply(
       return null;
     case 'schema-change':
       state.epoch++;
-      state.written.changed();
-      state.called.changed(operations);
+      schemaChanges(state, operations);
       return null;
     case 'opaque-code':
       if (known === 'leaves settings') return null;
@@ -325,6 +336,7 @@ function settingChanges(state: SessionState, name: string, value: string | null)
   if (LITERALS.has(name)) state.literalsChange();
   if (READING.has(name)) state.settings.textTouched();
   if (name === 'search_path') state.searchPathSet(value);
+  if (name === 'transaction_snapshot') state.reads.snapshotLent();
   if (ROLES.has(name) || name === 'row_security') state.epoch++;
   if (ROLES.has(name)) roleChanges(state);
 }

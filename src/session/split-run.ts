@@ -29,7 +29,7 @@ import { PlainPart } from './plain-part.ts';
 import { planRequest } from './prepared-text.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
-import { statementsSent } from './session-effects.ts';
+import { doneOtherwise, statementsSent } from './session-effects.ts';
 import { rehearse } from './split-rehearsal.ts';
 import {
   type BlockKind,
@@ -171,7 +171,7 @@ async function runPart(run: SplitRun, part: Part, keeps: boolean): Promise<PartE
     case 'unplanned':
       return failed(state, entry, noPlanError(run.decision, captured.reason));
     case 'done':
-      return done(run, entry, captured.done, keeps);
+      return done(run, part, entry, captured.done, keeps);
     case 'lost':
     case 'discarded':
     case 'recorded':
@@ -259,12 +259,13 @@ function failed(state: SessionState, entry: AuditEntry, error: ErrorFields): Par
 /** A statement that was done otherwise, and never sent. */
 function done(
   run: SplitRun,
+  part: Part,
   entry: AuditEntry,
   { tag, notices, snapshotId, why }: Done,
   keeps: boolean,
 ): PartEnd {
   const { state } = run;
-  state.epoch++;
+  doneOtherwise(state, part.analysis);
   const complete = completeOf(tag);
   entry.end = 'completed';
   entry.rows = rowsOfCommandTag(complete, 0, complete.length);

@@ -84,7 +84,10 @@ export function variableSet(walk: Walk, fields: Fields): void {
 
 function setMulti(walk: Walk, name: string, fields: Fields): void {
   walk.operation('set transaction', 'safe');
-  if (name === 'TRANSACTION SNAPSHOT') return walk.raise('low', 'takes a snapshot of another session');
+  if (name === 'TRANSACTION SNAPSHOT') {
+    walk.effect({ kind: 'set', name: 'transaction_snapshot', value: null, local: true });
+    return walk.raise('low', 'takes a snapshot of another session');
+  }
   if (name === 'TRANSACTION') return transactionModes(walk, fields['args']);
   if (name !== 'SESSION CHARACTERISTICS') return walk.unknown('a kind of SET');
   for (const { name: mode, arg } of options(fields['args'])) {

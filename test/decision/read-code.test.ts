@@ -368,6 +368,7 @@ describe('a plain read', () => {
     const postgres = await startPostgres();
     await postgres.sql(BASE);
     const proxy = await FlightProxy.start(postgres.port);
+    let made = 0;
     const cost = async (client: RawClient, text: string): Promise<number> => {
       proxy.reset();
       expect(errorsOf(await client.query(text))).toEqual([]);
@@ -396,6 +397,17 @@ describe('a plain read', () => {
           const other = await RawClient.open(gateway.port);
           for (const text of READS) expect(await cost(other, text)).toBe(1);
           await other.terminate();
+          for (const level of ['repeatable read', 'serializable']) {
+            // What was learnt before counts no more.
+            const maker = await RawClient.open(gateway.port);
+            await cost(maker, `create view fresh${made++} as select 1`);
+            await maker.terminate();
+            const one = await RawClient.open(gateway.port);
+            await one.query(`begin isolation level ${level}`);
+            expect(await cost(one, READS[0]!)).toBe(asks ? 4 : 1);
+            for (const text of READS) expect(await cost(one, text)).toBe(1);
+            await one.terminate();
+          }
         } finally {
           await gateway.stop();
         }
