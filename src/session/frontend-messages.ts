@@ -1,5 +1,4 @@
 import type { AuditEntry } from '../audit/event.ts';
-import { nowMs } from '../base/clock.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
@@ -12,7 +11,7 @@ import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
@@ -280,7 +279,7 @@ export class FrontendMessages {
       const beside = besideBound(this.state, Frontend.Query);
       if (beside !== null) return beside;
     }
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
@@ -374,7 +373,7 @@ export class FrontendMessages {
       return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
     const beside = this.state.bound === null ? null : besideBound(this.state, Frontend.FunctionCall);
     if (beside !== null) return beside;
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
     const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);

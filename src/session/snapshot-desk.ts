@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
+import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { CapturePlan, PlanRequest } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -48,6 +49,8 @@ export interface BoundPortal {
   readonly begun: Begun | null;
   /** The segment, if nothing was executed in it before its Bind; else -1. */
   readonly aloneIn: number;
+  /** What its rows could not be captured for, which fails its Execute. */
+  readonly ends: HiddenQueryError | null;
   /** What came, should it be held. */
   readonly sent: Sent | null;
 }
@@ -276,7 +279,8 @@ export class SnapshotDesk {
 
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state, hidden } = this;
-    const { request, text, decision } = bound;
+    const { request, text, decision, ends } = bound;
+    if (ends !== null) throw ends;
     const begun = state.early === bound.begun ? bound.begun : null;
     state.early = null;
     const run = {
