@@ -7,7 +7,7 @@ import {
 } from '../catalog/connection.ts';
 import { decodeErrorFields, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { decodeBackendMessage } from '../wire/backend-message.ts';
-import { encodeClose, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { encodeClose, encodeExecute } from '../wire/frontend.ts';
 import { encodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Backend, Frontend } from '../wire/message-type.ts';
 
@@ -19,6 +19,8 @@ export type HiddenEnd = 'flush' | 'sync';
 
 /** Reads the replies to something of the gateway's own, which is one entry of the replies queue. */
 export interface Exchange {
+  /** It has no Sync of its own, and ends with its last reply: that of the next entry is behind both. */
+  joined?: boolean;
   /** What the server says besides is for the client. */
   readonly tellsNotices: boolean;
   /** It has committed what the client has yet to be told of, so that what the server says next is to wait for that. */
@@ -52,7 +54,6 @@ export function encodeHidden(
   query: HiddenQuery,
   name: string,
   stale: readonly string[],
-  end: HiddenEnd,
   encoding: 'utf8' | 'latin1',
 ): Buffer {
   const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
@@ -70,7 +71,6 @@ export function encodeHidden(
     encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
     encodeClose('S', name),
-    end === 'sync' ? SYNC : FLUSH,
   ]);
 }
 
@@ -91,9 +91,6 @@ function encodeParse(
   return encodeMessage(Frontend.Parse, Buffer.concat([names, types]));
 }
 
-const FLUSH = encodeFlush();
-const SYNC = encodeSync();
-
 /**
  * What the server answers to one hidden query.
  *
@@ -108,6 +105,7 @@ const SYNC = encodeSync();
  */
 export class HiddenExchange implements Exchange {
   readonly end: HiddenEnd;
+  joined = false;
   readonly tellsNotices: boolean;
   readonly result: Promise<HiddenResult>;
   private readonly onRow: RowTaker;
@@ -198,7 +196,7 @@ export class HiddenExchange implements Exchange {
         return 'more';
       case Backend.CloseComplete:
         this.closesLeft--;
-        return this.end === 'flush' && this.closesLeft === 0 ? this.finish() : 'more';
+        return (this.end === 'flush' || this.joined) && this.closesLeft === 0 ? this.finish() : 'more';
       case Backend.ErrorResponse:
         if (isFatalError(body)) {
           // It ends the session and not the query, which may have been done, a COMMIT too.
@@ -327,6 +325,7 @@ export interface TextRead {
 
 /** What the server answers to a Parse of such a text, which is looked up and not run. */
 export class ParseExchange implements Exchange {
+  joined = false;
   readonly tellsNotices = false;
   readonly isCommitUntold = false;
   readonly over: Promise<TextRead>;
@@ -367,7 +366,9 @@ export class ParseExchange implements Exchange {
       this.tell();
       return 'over and discarding';
     }
-    if (type !== (isFlushed ? Backend.CloseComplete : Backend.ReadyForQuery)) return 'more';
+    const isLast = type === (isFlushed || this.joined ? Backend.CloseComplete : Backend.ReadyForQuery);
+    // Behind an error all is discarded up to the Sync that it is joined to.
+    if (!isLast && type !== Backend.ReadyForQuery) return 'more';
     this.tell();
     return 'over';
   }

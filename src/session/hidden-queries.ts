@@ -42,9 +42,25 @@ const COMMIT: HiddenQuery = {
   resultFormats: [],
 };
 
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * How a query goes with others that are sent at once. `any`: with whatever stands around it in a transaction. `begins`: with
+ * what follows. `alone`: it may end the transaction, or has to run whatever has failed before.
+ */
+type Company = 'any' | 'begins' | 'alone';
+
+function companyOf(sql: string): Company {
+  if (/^\s*(?:commit|rollback)\b/i.test(sql)) return 'alone';
+  return /^\s*begin\b/i.test(sql) ? 'begins' : 'any';
+}
+
 /**
  * The gateway's own queries on a session's connection to the server, while the client's stream waits. Each is one
  * entry of the replies queue, and all that belongs to it is kept from the client; see hidden-replies.ts.
+ *
+ * Those that are sent at once in one transaction have one Sync, since at each the server sends what it has said so far, and
+ * the gateway is woken to read it. What fails then fails what was sent behind it, as it would by failing the transaction.
  *
  * Invariant: a query is sent only where its end fits, that is with a Sync only where no segment of the client's is
  * open, and never while the server discards or copies in.
@@ -54,6 +70,11 @@ export class HiddenQueries {
   private made = 0;
   /** Statements that may have been left behind because the Close of them was discarded. */
   private stale: string[] = [];
+  /** What was sent last, where its Sync may be left to what follows at once. */
+  private last: Exchange | null = null;
+  private lastEnd: HiddenEnd = 'sync';
+  /** Those under way behind which the transaction is not known to be open. */
+  private maybeOver = 0;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -75,8 +96,7 @@ export class HiddenQueries {
   async describe(statement: Buffer, end: HiddenEnd = 'flush'): Promise<readonly number[]> {
     const exchange = new DescribeExchange(end);
     const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
-    const ending = end === 'flush' ? FLUSH : SYNC;
-    this.push(exchange, end, Buffer.concat([encodeMessage(Frontend.Describe, body), ending]));
+    this.push(exchange, end, encodeMessage(Frontend.Describe, body));
     return await exchange.types;
   }
 
@@ -89,9 +109,8 @@ export class HiddenQueries {
     const head = Buffer.from(`${name}\0`, 'latin1');
     const body = Buffer.concat([head, text, Buffer.from([0, 0, 0])]);
     const exchange = new ParseExchange(end);
-    const ending = end === 'flush' ? FLUSH : SYNC;
-    const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name), ending];
-    this.push(exchange, end, Buffer.concat(bytes));
+    const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name)];
+    this.push(exchange, end, Buffer.concat(bytes), 'any');
     return await exchange.over;
   }
 
@@ -108,7 +127,7 @@ export class HiddenQueries {
     state.inImplicitBlock = inImplicitBlock;
     state.replies.segmentOpen = false;
     const exchange = new ClosingExchange(0, 'sync');
-    this.push(exchange, 'sync', SYNC);
+    this.push(exchange, 'sync', NOTHING);
     await exchange.over;
   }
 
@@ -131,7 +150,7 @@ export class HiddenQueries {
   async closePortals(names: readonly string[], end: HiddenEnd): Promise<void> {
     const exchange = new ClosingExchange(names.length, end);
     const closes = names.map((name) => encodeClose('P', name));
-    this.push(exchange, end, Buffer.concat([...closes, end === 'flush' ? FLUSH : SYNC]));
+    this.push(exchange, end, Buffer.concat(closes));
     await exchange.over;
   }
 
@@ -141,7 +160,7 @@ export class HiddenQueries {
     for (let i = 0; i < replies.length; i++) replies.at(i).exchange?.fail(new HiddenQueryEnded('given up'));
   }
 
-  private push(exchange: Exchange, end: HiddenEnd, bytes: Buffer): void {
+  private push(exchange: Exchange, end: HiddenEnd, bytes: Buffer, company: Company = 'alone'): void {
     const { state } = this;
     if (state.upstream.socket.destroyed || state.fatal) throw new HiddenQueryEnded('lost');
     if (state.discarding) throw new HiddenQueryEnded('discarded');
@@ -151,7 +170,25 @@ export class HiddenQueries {
     reply.exchange = exchange;
     state.replies.segmentOpen = end === 'flush';
     state.hiddenQueued++;
-    state.upstream.writeSoon(bytes);
+    this.send(exchange, end, bytes, company);
+  }
+
+  private send(exchange: Exchange, end: HiddenEnd, bytes: Buffer, company: Company): void {
+    const { upstream, transactionStatus } = this.state;
+    let isJoined = false;
+    // Whatever ends this has the server send what it says to that as well.
+    if (this.lastEnd === 'flush') upstream.takeTail();
+    else if (this.last !== null && end === 'sync' && company === 'any' && upstream.takeTail()) {
+      this.last.joined = true;
+      isJoined = true;
+    }
+    const isInBlock = isJoined || (transactionStatus === 'T' && this.maybeOver === 0);
+    const mayBeJoined = company === 'begins' || (company === 'any' && isInBlock);
+    this.last = end === 'sync' && mayBeJoined ? exchange : null;
+    this.lastEnd = end;
+    const ending = end === 'flush' ? FLUSH : SYNC;
+    if (bytes.length > 0) upstream.writeSoon(bytes, ending);
+    else upstream.writeSoon(ending);
   }
 
   private async run(
@@ -166,13 +203,17 @@ export class HiddenQueries {
     const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices, onNotice);
     const { encodingAside, textFacts } = this.state;
     const encoding = encodingAside === null && textFacts.encoding === 'latin1' ? 'latin1' : 'utf8';
-    this.push(exchange, end, encodeHidden(query, name, stale, end, encoding));
+    const company = companyOf(query.sql);
+    this.push(exchange, end, encodeHidden(query, name, stale, encoding), company);
     this.stale = [];
+    if (company === 'alone') this.maybeOver++;
     try {
       return await exchange.result;
     } catch (error) {
       this.stale.push(name);
       throw error;
+    } finally {
+      if (company === 'alone') this.maybeOver--;
     }
   }
 }

@@ -1,6 +1,7 @@
+import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { encodeMessage, isFatalError } from '../wire/backend.ts';
+import { encodeErrorResponse, encodeMessage, isFatalError } from '../wire/backend.ts';
 import { lengthAt } from '../wire/frame.ts';
 import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
@@ -14,6 +15,17 @@ for (const type of [Backend.NoticeResponse, Backend.NotificationResponse, Backen
 }
 
 const NO_BODY = Buffer.alloc(0);
+
+/** What the server says to whatever comes in a transaction that has failed. */
+const ABORTED = encodeErrorResponse(
+  {
+    S: 'ERROR',
+    V: 'ERROR',
+    C: '25P02',
+    M: 'current transaction is aborted, commands ignored until end of transaction block',
+  },
+  null,
+).subarray(HEADER_BYTES);
 
 /** Whoever takes a row may keep it until it is stored, which what the link has read into does not; all else is read at once. */
 function bodyOf(bytes: Buffer, at: number, messageEnd: number): Buffer {
@@ -111,6 +123,7 @@ export class HiddenReplies {
     const next = exchange.receive(type, body);
     if (type === Backend.ReadyForQuery) this.ready(body[0]!);
     if (next !== 'more') this.shift();
+    if (type === Backend.ReadyForQuery && exchange.joined === true) this.failJoined(body);
     if (next === 'over' && exchange.isCommitUntold) this.pauseUntilTold();
     if (next === 'over and discarding') this.discard();
   }
@@ -145,6 +158,22 @@ export class HiddenReplies {
     }
     this.state.discarding = true;
     this.state.failedUntold = true;
+  }
+
+  /**
+   * A query has failed that others were joined to, which the server has discarded: they end as they would have, each with
+   * a Sync of its own, in the transaction that has failed.
+   */
+  private failJoined(ready: Buffer): void {
+    const { replies } = this.state;
+    for (let isJoined = true; isJoined; ) {
+      const { exchange } = replies.head!;
+      assert(exchange !== null, 'a query is joined to one of ours');
+      exchange.receive(Backend.ErrorResponse, ABORTED);
+      exchange.receive(Backend.ReadyForQuery, ready);
+      isJoined = exchange.joined === true;
+      this.shift();
+    }
   }
 
   /** The client has been told of what was committed. */

@@ -48,6 +48,8 @@ export class Link {
   bytesOut = 0;
   private closeError: Error | null = null;
   private gathers = false;
+  /** What is still to be written behind all that is gathered. */
+  private tail: Buffer | null = null;
   /** The socket's descriptor once it is connected and if it is not encrypted; else -1. */
   private descriptor = -1;
 
@@ -122,6 +124,7 @@ export class Link {
 
   /** Writes bytes that the caller leaves unchanged from now on. Returns whether more may be written at once. */
   write(bytes: Buffer): boolean {
+    this.writeTail();
     if (this.socket.destroyed || this.socket.writableEnded) return true;
     this.bytesOut += bytes.length;
     return this.socket.write(bytes);
@@ -129,9 +132,10 @@ export class Link {
 
   /**
    * As `write`, together with what else is written until those that run now have nothing left to do: a call into the
-   * system costs more than what is sent by it.
+   * system costs more than what is sent by it. The tail comes behind it, ahead of whatever else is written, unless it is
+   * taken back before.
    */
-  writeSoon(bytes: Buffer): void {
+  writeSoon(bytes: Buffer, tail: Buffer | null = null): void {
     const { socket } = this;
     if (!this.gathers) {
       this.gathers = true;
@@ -140,11 +144,27 @@ export class Link {
       queueMicrotask(() =>
         process.nextTick(() => {
           this.gathers = false;
+          this.writeTail();
           socket.uncork();
         }),
       );
     }
     this.write(bytes);
+    this.tail = tail;
+  }
+
+  /** Takes a tail back that has not been written, and tells whether there was one. */
+  takeTail(): boolean {
+    const { tail } = this;
+    this.tail = null;
+    return tail !== null;
+  }
+
+  private writeTail(): void {
+    const { tail } = this;
+    if (tail === null) return;
+    this.tail = null;
+    this.write(tail);
   }
 
   /**
@@ -180,6 +200,7 @@ export class Link {
   }
 
   end(last?: Buffer): void {
+    this.writeTail();
     if (this.socket.destroyed || this.socket.writableEnded) return;
     if (last) {
       this.bytesOut += last.length;

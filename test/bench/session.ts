@@ -152,6 +152,7 @@ function sink(): Link {
     writable: true,
     write: () => true,
     writeSoon() {},
+    takeTail: () => false,
     relay() {},
     pause() {},
     resume() {},

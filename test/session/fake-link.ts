@@ -12,6 +12,9 @@ export class FakeLink {
   hasEnded = false;
   writable = true;
   paused = false;
+  /** Whether tails wait for what else is written, as they do on a real one. */
+  gathers = false;
+  private tail: Buffer | null = null;
   /** The session has closed its side in order. */
   ended = false;
   /** What was written and is not a whole message. */
@@ -42,6 +45,7 @@ export class FakeLink {
   }
 
   write(bytes: Buffer): boolean {
+    this.writeTail();
     if (this.socket.destroyed || this.ended) return true;
     const copy = Buffer.from(bytes);
     this.bytesOut += copy.length;
@@ -58,8 +62,23 @@ export class FakeLink {
     return this.writable;
   }
 
-  writeSoon(bytes: Buffer): boolean {
-    return this.write(bytes);
+  writeSoon(bytes: Buffer, tail: Buffer | null = null): void {
+    this.write(bytes);
+    this.tail = tail;
+    if (this.gathers) queueMicrotask(() => process.nextTick(() => this.writeTail()));
+    else this.writeTail();
+  }
+
+  takeTail(): boolean {
+    const { tail } = this;
+    this.tail = null;
+    return tail !== null;
+  }
+
+  private writeTail(): void {
+    const { tail } = this;
+    this.tail = null;
+    if (tail !== null) this.write(tail);
   }
 
   relay(bytes: Buffer, start: number, end: number): void {

@@ -265,6 +265,110 @@ describe('a hidden query between segments', () => {
   });
 });
 
+describe('hidden queries that are sent at once', () => {
+  const ASKED = [...SENT, ...CLOSED];
+
+  /** In a transaction, unless told. */
+  async function gathering(status: 'I' | 'T' = 'T'): Promise<ScriptedSession> {
+    const s = await waiting();
+    s.state.transactionStatus = status;
+    s.upstream.gathers = true;
+    return s;
+  }
+  const forwarded = async (s: ScriptedSession) => {
+    await s.settle();
+    return s.forwarded();
+  };
+  const answer = (text: string) => [server.parsed, server.bound, row(text), server.done('SELECT 1'), ...END];
+
+  it('have one Sync in a transaction', async () => {
+    const s = await gathering();
+    const asked = [ask(s, 'sync'), ask(s, 'sync'), ask(s, 'sync')];
+    expect(await forwarded(s)).toEqual([...ASKED, ...ASKED, ...ASKED, 'sync']);
+    expect(s.answers(...answer('a'), ...answer('b'))).toEqual([]);
+    await s.settle();
+    expect(asked.map(({ result }) => result?.tag)).toEqual(['SELECT 1', 'SELECT 1', undefined]);
+    s.answers(...answer('c'), server.ready('T'));
+    await s.settle();
+    expect(asked.map(({ rows }) => rows)).toEqual([['a'], ['b'], ['c']]);
+    expect(asked[2]!.result?.tag).toBe('SELECT 1');
+    expect(s.owed).toBe(0);
+  });
+
+  it('fail with the first of them that fails, as the transaction does', async () => {
+    const s = await gathering();
+    const asked = [ask(s, 'sync'), ask(s, 'sync'), ask(s, 'sync'), ask(s, 'sync', 'ROLLBACK')];
+    const sent = await forwarded(s);
+    expect(sent.filter((each) => each === 'sync')).toHaveLength(2);
+    s.answers(...answer('a'), server.parsed, server.error('42P01'));
+    await s.settle();
+    expect(asked[1]!.error).toBeNull();
+    s.answers(server.ready('E'));
+    await s.settle();
+    expect(asked.map(({ error }) => (error as HiddenQueryError | null)?.sqlstate)).toEqual([
+      undefined,
+      '42P01',
+      '25P02',
+      undefined,
+    ]);
+    expect(s.state.transactionStatus).toBe('E');
+    expect(s.owed).toBe(1);
+    s.answers(server.parsed, server.bound, server.done('ROLLBACK'), ...END, server.ready('I'));
+    await s.settle();
+    expect(asked[3]!.result?.tag).toBe('ROLLBACK');
+    expect(s.owed).toBe(0);
+  });
+
+  it('have one Sync from a BEGIN on, and with a text that is only read', async () => {
+    const s = await gathering('I');
+    const begun = ask(s, 'sync', 'BEGIN');
+    const reading = s.session['frontendMessages'].hidden.parse(Buffer.from('UPDATE t'));
+    const asked = ask(s, 'sync');
+    expect((await forwarded(s)).filter((each) => each === 'sync')).toHaveLength(1);
+    s.answers(
+      server.parsed,
+      server.bound,
+      server.done('BEGIN'),
+      ...END,
+      server.error('42P01'),
+      server.ready('E'),
+    );
+    expect((await reading).error?.sqlstate).toBe('42P01');
+    await s.settle();
+    expect(begun.result?.tag).toBe('BEGIN');
+    expect(asked.error).toMatchObject({ sqlstate: '25P02' });
+    expect(s.owed).toBe(0);
+  });
+
+  it.each<[string, 'I' | 'T', readonly string[]]>([
+    ['outside of a transaction', 'I', ['SELECT 7', 'SELECT 7']],
+    ['behind what ends the transaction', 'T', ['ROLLBACK', 'SELECT 7', 'SELECT 7']],
+    ['behind a BEGIN in front of what ends it', 'I', ['BEGIN', 'COMMIT']],
+  ])('have a Sync each %s', async (_, status, texts) => {
+    const s = await gathering(status);
+    for (const text of texts) ask(s, 'sync', text);
+    expect((await forwarded(s)).filter((each) => each === 'sync')).toHaveLength(texts.length);
+  });
+
+  it('have their Sync in front of whatever else is sent', async () => {
+    const s = await gathering();
+    ask(s, 'sync');
+    s.upstream.write(fe.query('UPDATE t'));
+    ask(s, 'sync');
+    ask(s, 'sync');
+    expect(await forwarded(s)).toEqual([...ASKED, 'sync', 'Query UPDATE t', ...ASKED, ...ASKED, 'sync']);
+  });
+
+  it('have one Flush inside a segment', async () => {
+    const s = await waiting(fe.parse('', 'SELECT 1'));
+    s.forwarded();
+    s.upstream.gathers = true;
+    ask(s, 'flush');
+    ask(s, 'flush');
+    expect(await forwarded(s)).toEqual([...ASKED, ...ASKED, 'flush']);
+  });
+});
+
 describe('a hidden query inside a segment', () => {
   const inSegment = async () => {
     const s = new ScriptedSession();
