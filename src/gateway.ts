@@ -203,6 +203,7 @@ async function start(
 function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Catalog): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
+  const readIfExists = (utf8: Buffer) => analyzer.readIfExists(utf8);
   return {
     store,
     catalog,
@@ -210,6 +211,7 @@ function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Cata
     patienceMs: LIMITS.snapshotStoreMs,
     slice,
     readDrop,
+    readIfExists,
   };
 }
 

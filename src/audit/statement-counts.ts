@@ -10,6 +10,10 @@ const ACTIONS = ['allow', 'snapshot', 'hold', 'block'] as const satisfies readon
 /** Counts statements as they are audited, so that metrics and audit cannot tell different stories. */
 export class StatementCounts {
   readonly #metrics: Metrics;
+  /** Of what was counted last: most is decided and ends as what came before. */
+  #decision: Decision | null = null;
+  #end: AuditEnd = 'lost';
+  #cell = 0;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -23,12 +27,17 @@ export class StatementCounts {
   }
 
   count(entry: AuditEntry): void {
-    const { risk, action, draft } = entry.decision;
+    const { decision, end } = entry;
+    const { draft, action } = decision;
     const metrics = this.#metrics;
-    metrics.statements.add(cellOf(risk, action, entry.end));
+    if (decision !== this.#decision || end !== this.#end) {
+      this.#cell = cellOf(decision.risk, action, end);
+      this.#decision = decision;
+      this.#end = end;
+    }
+    metrics.statements.add(this.#cell);
     if (draft !== undefined) metrics.drafts.add(metrics.drafts.cellOf(draft.action, action));
-    if (entry.end === 'completed' || entry.end === 'failed')
-      metrics.relaySeconds.observe(entry.durationMs / 1000);
+    if (end === 'completed' || end === 'failed') metrics.relaySeconds.observe(entry.durationMs / 1000);
     if (entry.holdMs > 0) metrics.holdSeconds.observe(entry.holdMs / 1000);
   }
 }

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /** How far the clock of the machine may be ahead, how often that is looked at, and for how long it has to be so. */
 const AHEAD_MS = 1_000;
 const LOOK_MS = 1_000;
@@ -33,7 +35,7 @@ export function clockOf(originMs: number, monotonicMs: () => number, wallMs: () 
   };
 }
 
-/** `performance.timeOrigin` is a getter that costs as much as the clock itself. */
+/** `performance.timeOrigin` is a getter that costs as much as the clock itself, and so is the global `performance`. */
 export const nowMs = clockOf(
   performance.timeOrigin,
   () => performance.now(),

@@ -46,6 +46,10 @@ export interface Lacking {
 
 export const LACKS_NOTHING: Lacking = Object.freeze({ triggers: false, rules: false, rowSecurity: false });
 
+/** What the role may do is no more in the rows of its tables alone: it may be a member of others. */
+const RIGHTS = `pg_catalog.row_security_active(x.oid), pg_catalog.has_table_privilege(x.oid, 'SELECT'),
+  pg_catalog.has_schema_privilege(x.relnamespace, 'USAGE'), pg_catalog.has_any_column_privilege(x.oid, 'UPDATE')`;
+
 /**
  * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
  * one transaction a row may have several versions of one xmin, which their places tell apart. What they lack gives no
@@ -56,7 +60,7 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): str
     `SELECT pg_catalog.concat('${letter}', ${id}, ' ', x.xmin, ' ', x.ctid) FROM pg_catalog.${table} x
       WHERE x.${of} OPERATOR(pg_catalog.=) ANY (${oids})`;
   const parts = [
-    versions('c', 'pg_class', 'oid', "x.oid, ' ', x.relnamespace::pg_catalog.regnamespace"),
+    versions('c', 'pg_class', 'oid', `x.oid, ' ', x.relnamespace::pg_catalog.regnamespace, ' ', ${RIGHTS}`),
     versions('a', 'pg_attribute', 'attrelid', "x.attrelid, ' ', x.attnum"),
     versions('n', 'pg_constraint', 'conrelid', 'x.oid'),
     versions('x', 'pg_index', 'indrelid', 'x.indexrelid'),

@@ -107,14 +107,13 @@ export class DemoStage {
   }
 
   /** Undoes as `holdfast undo` does, for everybody to see. */
-  async undo(id: string, triggers: 'fire' | 'skip'): Promise<void> {
+  async undo(id: string): Promise<void> {
     const { options, directUrl } = this.#parts;
-    const skip = triggers === 'skip' ? ' --triggers skip' : '';
-    this.#command(`holdfast undo ${id}${skip} --connection ${directUrl}`);
+    this.#command(`holdfast undo ${id} --connection ${directUrl}`);
     const more = {
       connection: directUrl,
       onConflict: 'fail',
-      triggers,
+      triggers: 'fire',
       conflicts: 5,
       snapshot: true,
     } as const;

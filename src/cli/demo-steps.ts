@@ -36,7 +36,7 @@ async function wrongUpdate(stage: DemoStage): Promise<void> {
   stage.say('Before that was committed, Holdfast had stored the rows as they were:');
   await stage.list();
   stage.say('Undo compares, row by row, what is there with what the statement left, and sets it back:');
-  await stage.undo(id, 'fire');
+  await stage.undo(id);
   await stage.show(PRICES);
 }
 
@@ -61,9 +61,9 @@ async function cascadingDelete(stage: DemoStage): Promise<void> {
   if (id === null) throw new HoldfastError('NOT_FOUND', 'no snapshot was taken of the DELETE');
   stage.say(
     `The snapshot has the rows of all three tables. They come back together, in one transaction; the trigger
-that adds up totals is left out of it (--triggers skip), because the totals come back as well:`,
+that adds up totals fires, and finds them right already:`,
   );
-  await stage.undo(id, 'skip');
+  await stage.undo(id);
   await stage.show(COUNTS);
 }
 
@@ -87,6 +87,6 @@ npm start has shown when it made it, the demo approves one, and brings the table
   stage.say(
     'The client was told that it is dropped. It was moved into a schema of its own, however large it is,\nand comes back in a moment, with its rows, indexes, foreign keys and triggers:',
   );
-  await stage.undo(id, 'fire');
+  await stage.undo(id);
   await stage.show(LINES);
 }

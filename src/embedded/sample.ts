@@ -80,12 +80,18 @@ create view monthly_revenue as
   group by 1 order by 1;
 `;
 
+// It leaves totals alone that are right already, as those are which an undo brings back with their lines.
 const TRIGGER = `
 create function keep_order_total() returns trigger language plpgsql as $$
 begin
-  update orders set total = (
-    select coalesce(sum(quantity * price), 0) from order_lines where order_id = orders.id
-  ) where id in (old.order_id, new.order_id);
+  update orders set total = worth.total
+    from (
+      select o.id, coalesce(sum(l.quantity * l.price), 0) as total
+        from orders as o left join order_lines as l on l.order_id = o.id
+       where o.id in (old.order_id, new.order_id)
+       group by o.id
+    ) as worth
+   where orders.id = worth.id and orders.total is distinct from worth.total;
   return null;
 end $$;
 

@@ -1,6 +1,7 @@
 import { newId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
+import { quoteName } from '../catalog/quote.ts';
 import { type Capture, captureBefore } from '../snapshot/capture.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
@@ -10,6 +11,7 @@ import type { WriteSlice } from '../sql/slice.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { approvedRowsOf, comparedWith, type LocatedRows, locatedRows } from './approved-rows.ts';
 import type { CaptureRun } from './capture-run.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { ReplyKind } from './replies.ts';
 import { mayEndSegment } from './segment-fits.ts';
@@ -112,7 +114,10 @@ export async function whyNotPlanned(error: unknown, begun: Begun | null): Promis
     () => error,
     (why: unknown) => why,
   );
-  if (!(first instanceof HiddenQueryError) || first.sqlstate === IN_FAILED_TRANSACTION) throw error;
+  if (first instanceof HiddenQueryEnded) throw first;
+  // A row of a table that is not planned for may be met before the query that fails behind it.
+  if (!(first instanceof HiddenQueryError)) return null;
+  if (first.sqlstate === IN_FAILED_TRANSACTION) throw error;
   if (first.sqlstate === QUERY_CANCELED) throw first;
   return null;
 }
@@ -158,12 +163,31 @@ export async function lockTarget(
   slice: WriteSlice,
   foreseen: CapturePlan | null,
 ): Promise<boolean> {
-  if (slice.kind !== 'rows' || foreseen?.keptByTargetLock !== true) return false;
-  const { error } = await hidden.parse(Buffer.from(`DELETE FROM ${slice.target.text}`), 'flush');
+  const text = foreseen?.keptByTargetLock === true ? lockingText(slice) : null;
+  if (text === null) return false;
+  const { error } = await hidden.parse(Buffer.from(text), 'flush');
   if (error === null) return true;
   // A place in a text that the client has not sent.
   const { P: _, ...fields } = error.fields;
   throw new HiddenQueryError(fields);
+}
+
+/** Of the same kind as the statement, since what has the table's name by now may take an UPDATE and no DELETE. */
+function lockingText(slice: WriteSlice): string | null {
+  if (slice.kind !== 'rows') return null;
+  const { operation, target, assigned } = slice;
+  switch (operation) {
+    case 'delete':
+      return `DELETE FROM ${target.text}`;
+    case 'update':
+      return assigned[0] === undefined
+        ? null
+        : `UPDATE ${target.text} SET ${quoteName(assigned[0].column)} = DEFAULT`;
+    case 'merge':
+      return null;
+    default:
+      return operation satisfies never;
+  }
 }
 
 const IN_FAILED_TRANSACTION = '25P02';

@@ -1,12 +1,13 @@
+import { HiddenQueryError } from '../catalog/connection.ts';
 import { asKept, foreseePlan } from '../snapshot/foresee.ts';
 import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import { lockTarget, notePlanned } from './begun-capture.ts';
+import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
 import { runsCalledCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
-import { beginAtBind, guessedParameters, mayBeginAtBind, noteTypes } from './early-capture.ts';
+import { beginAtBind, endsStatement, guessedParameters, mayBeginAtBind, noteTypes } from './early-capture.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { planRequest } from './prepared-text.ts';
 import type { BindToPlan, BoundDrop, BoundPortal } from './snapshot-desk.ts';
@@ -21,6 +22,8 @@ export async function planBind(
 ): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
   const { portal, decision } = request;
   if (isDrop(portal.analysis)) return planDrop(state, request);
+  // The server refuses the Bind, whatever it is of.
+  if (state.transactionStatus === 'E' && state.executedIn !== state.segment) return null;
   const services = state.services.snapshots!;
   const { text: sql } = portal.statement;
   if (state.called.isToAsk(portal.analysis))
@@ -67,9 +70,11 @@ async function planText(
   const { catalog } = state.services.snapshots!;
   const connection = hidden.ending('flush');
   const run = { ...bound, state, services: state.services.snapshots!, hidden, connection, request: asked };
-  const foreseen = foreseePlan(catalog, asked);
-  const guessed = mayBeEarly && foreseen !== null ? guessedParameters(state, slice, bind) : null;
+  // What has been taken back once is asked for by what is so now.
+  const foreseen = mayBeEarly ? foreseePlan(catalog, asked) : null;
+  const guessed = foreseen === null ? null : guessedParameters(state, slice, bind);
   const mayBegin = guessed !== null && mayBeginAtBind(run, foreseen!);
+  const mayTakeBack = mayBeEarly && hasRunNothing(state);
   const describing = bind.parameters.length > 0 ? hidden.describe(bound.statement) : NO_TYPES;
   const locking = lockTarget(hidden, slice, foreseen);
   const planning = planCapture(connection, catalog, asked);
@@ -83,12 +88,27 @@ async function planText(
   })();
   // What fails first is told; the others may fail with it, before anybody waits for them.
   for (const each of [describing, locking, planning, told]) each.catch(() => {});
-  if (early !== null && !(await early.stands(told, foreseen!))) {
+  const ranBefore = state.executedIn === state.segment || state.begunIn === state.segment;
+  const found = { name, portal, decision, text, sent };
+  if (mayTakeBack && !(await isLockable(locking))) {
+    state.dropEarly();
     await hidden.takeBack();
     return TAKEN_BACK;
   }
+  if (early !== null) {
+    const standing = await early.stands(told, foreseen!);
+    if (standing.kind !== 'stands') await hidden.takeBack();
+    if (standing.kind === 'falls') return TAKEN_BACK;
+    if (standing.kind === 'ends') {
+      const { plan } = early.begun;
+      const request = { ...asked, parameters: plan.parameters };
+      return { ...found, request, plan, begun: null, aloneIn: -1, ends: standing.error };
+    }
+  }
   const { types, planned } = await told;
   if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
+  // Without its table the Bind fails at the server; where that has come by then, its Execute is refused.
+  if (planned.kind === 'none' && planned.missing === true && isReadAtBind(bound)) return null;
   if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
@@ -97,9 +117,20 @@ async function planText(
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
   const begun = early?.begun ?? null;
-  const ranBefore = state.executedIn === state.segment || state.begunIn === state.segment;
   const aloneIn = ranBefore ? -1 : state.segment;
-  return { name, portal, decision, text, request: { ...asked, parameters }, plan, begun, aloneIn, sent };
+  return { ...found, request: { ...asked, parameters }, plan, begun, aloneIn, ends: null };
+}
+
+/** What stands inside COPY or EXPLAIN is read as that runs. */
+const isReadAtBind = ({ slice, portal: { analysis } }: BoundText): boolean =>
+  (slice.kind === 'rows' || slice.kind === 'upsert') && analysis.statements[0]?.operations.length === 1;
+
+/** Where the server does not read what locks the table, the client is told why by its own Bind. */
+async function isLockable(locking: Promise<boolean>): Promise<boolean> {
+  return await locking.then(
+    () => true,
+    (error: unknown) => !(error instanceof HiddenQueryError) || endsStatement(error),
+  );
 }
 
 function planDrop(

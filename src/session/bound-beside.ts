@@ -11,12 +11,14 @@ import { settle } from './waits.ts';
 export function besideBound(state: SessionState, type: number): Verdict {
   const owes = !state.replies.segmentOpen && !state.owesNothing();
   if (owes && state.replies.tail?.swallowed !== true) return settle(state, null);
-  if (state.bound?.decision.snapshot === 'required') return poison(state, type, boundBesideError(), null);
+  if (state.bound?.decision?.snapshot === 'required') return poison(state, type, boundBesideError(), null);
   state.bound = null;
   return null;
 }
 
 /** Whether a Sync may run such a portal: what was deferred to the commit may fetch from it. */
 export function runsBound({ bound, executedIn, segment, inImplicitBlock, isInBlock }: SessionState): boolean {
-  return bound?.decision.snapshot === 'required' && (executedIn === segment || inImplicitBlock) && !isInBlock;
+  return (
+    bound?.decision?.snapshot === 'required' && (executedIn === segment || inImplicitBlock) && !isInBlock
+  );
 }

@@ -320,7 +320,7 @@ export function canceled(decision: Decision): CaptureOutcome {
   return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
 }
 
-export function unlessGivenUp(outcome: CaptureOutcome, decision: Capturing, gaveUp: boolean): CaptureOutcome {
+export function unlessGivenUp(outcome: CaptureOutcome, decision: Decision, gaveUp: boolean): CaptureOutcome {
   // What has been done already stays so.
   if (!gaveUp || outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
   if (outcome.kind === 'taken') outcome.gate.discarded();

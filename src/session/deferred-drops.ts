@@ -112,7 +112,7 @@ export class DeferredDrops {
   /** It has to be decided whether it runs without a snapshot. */
   private unmoved(deferred: DeferredDrop, type: number, answer: Answer | null): Verdict {
     const { entry, bound, whyNone } = deferred;
-    if (bound.decision.snapshot === 'best_effort') {
+    if (bound.decision?.snapshot === 'best_effort') {
       entry.decision = noted(entry.decision, null, whyNone ?? '');
       return this.recorded(deferred, type);
     }

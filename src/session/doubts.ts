@@ -2,6 +2,8 @@ import { nowMs } from '../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { readTableCode } from '../catalog/table-code.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../sql/effects.ts';
+import { onHidden } from '../trash/session.ts';
+import { isAnyThere } from '../trash/sought.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -32,6 +34,7 @@ export class Doubts {
   private readonly hidden: HiddenQueries;
   /** In front of the message that is looked at. */
   private hasAskedTables = false;
+  private dropped: 'not asked' | 'there' | 'not there' = 'not asked';
   private hasAskedReads = false;
   /** What becomes of the question about a read; null where none is under way. */
   private reading: 'asked' | 'canceled' | null = null;
@@ -138,6 +141,7 @@ export class Doubts {
 
   /** A message of the client's is looked at for the first time. */
   begins(): void {
+    this.dropped = 'not asked';
     this.hasAskedTables = false;
     this.hasAskedReads = false;
     this.state.reads.begins();
@@ -199,6 +203,24 @@ export class Doubts {
     this.hasAskedTables = true;
     const asked = { analysis: null, outcome: null };
     return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)).then(() => asked) };
+  }
+
+  /** The wait, in front of a Bind of a DROP … IF EXISTS, for whether anything is there that it names. */
+  beforeDrop(utf8: Buffer, answer: Answer | null): Verdict {
+    if (this.dropped !== 'not asked' || (answer !== null && answer.outcome !== null)) return null;
+    this.dropped = 'there';
+    const asked = { analysis: null, outcome: null };
+    const until = this.asking(async (connection) => {
+      const sought = await this.state.services.snapshots!.readIfExists(utf8);
+      if (sought === null || (await isAnyThere(onHidden(connection), sought))) return;
+      this.dropped = 'not there';
+    });
+    return { kind: 'wait', until: until.then(() => asked) };
+  }
+
+  /** Whether nothing was there by then. */
+  get dropsNothing(): boolean {
+    return this.dropped === 'not there';
   }
 
   private async answer(question: Question): Promise<void> {

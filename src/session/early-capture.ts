@@ -73,6 +73,12 @@ interface Told {
   readonly planned: PlanOutcome;
 }
 
+export type Standing =
+  | { readonly kind: 'stands' }
+  | { readonly kind: 'falls' }
+  /** What it has failed with would fail the statement as well, or was a cancel: of which the client reads at its Execute. */
+  | { readonly kind: 'ends'; readonly error: HiddenQueryError };
+
 /** A capture that was begun before it was known whether its plan is true. */
 export class EarlyCapture {
   private readonly state: SessionState;
@@ -83,11 +89,8 @@ export class EarlyCapture {
     this.begun = begun;
   }
 
-  /**
-   * Whether it is the capture of the statement. Where it is not, it is given up, and has to be taken back; where it has
-   * failed for what would fail the statement as well, or was cancelled, that is thrown.
-   */
-  async stands(told: Promise<Told>, foreseen: CapturePlan): Promise<boolean> {
+  /** Whether it is the capture of the statement. Where it is not, it is given up, and has to be taken back. */
+  async stands(told: Promise<Told>, foreseen: CapturePlan): Promise<Standing> {
     const why = await this.begun.capture.then(
       () => null,
       (error: unknown) => error,
@@ -98,14 +101,16 @@ export class EarlyCapture {
         (error: unknown) => untrueOnly(error, why),
       );
       if (why instanceof HiddenQueryEnded) throw why;
-      if (why instanceof HiddenQueryError && ENDS.has(why.sqlstate)) throw why;
-      if (isTrue && !(why instanceof HiddenQueryError) && !(why instanceof StalePlan)) return true;
+      if (isTrue && !(why instanceof HiddenQueryError) && !(why instanceof StalePlan))
+        return { kind: 'stands' };
     } catch (error) {
       this.state.dropEarly();
       throw error;
     }
     this.state.dropEarly();
-    return false;
+    return why instanceof HiddenQueryError && endsStatement(why)
+      ? { kind: 'ends', error: why }
+      : { kind: 'falls' };
   }
 }
 
@@ -128,4 +133,6 @@ function untrueOnly(error: unknown, why: unknown): false {
 }
 
 /** Cancelled, or failed for locks: so the statement would be as well. */
+export const endsStatement = ({ sqlstate }: HiddenQueryError): boolean => ENDS.has(sqlstate);
+
 const ENDS: ReadonlySet<string> = new Set(['57014', '55P03', '40P01', '40001']);

@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Decision } from '../policy/decision.ts';
 import type { Analysis, StatementEffects, TransactionVerb } from '../sql/effects.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
@@ -13,7 +14,7 @@ import { isNeedless, noteRead } from './called-code-run.ts';
 import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
 import { runCaptured } from './captured-query.ts';
 import type { CommitRecord } from './commit-record.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
@@ -21,18 +22,20 @@ import { messageKey } from './message-key.ts';
 import { charsOf, type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
+import { mayBeNothing } from './nothing-dropped.ts';
 import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
-import { noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
+import { driftError, noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import type { RowCounts } from './row-counts.ts';
 import { rule } from './ruling.ts';
-import { mayBeHeld, sentBind } from './sent.ts';
+import { mayBeHeld, type Sent, sentBind } from './sent.ts';
 import { resolveExecute, statementsSent } from './session-effects.ts';
 import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
+import { isReadAlike } from './text-encoding.ts';
 import {
   currentAnalysis,
   executedBy,
@@ -52,6 +55,9 @@ function verbOf({ session }: StatementEffects): TransactionVerb | null {
   for (const effect of session) if (effect.kind === 'transaction') return effect.verb;
   return null;
 }
+
+/** What a portal is made of beside what was decided. */
+type Understood = Pick<Portal, 'read' | 'resolved' | 'analysis' | 'statement' | 'parameters'>;
 
 /** What Bind and Execute, by which the extended query protocol runs statements, mean to the session. */
 export class ExtendedMessages {
@@ -118,7 +124,7 @@ export class ExtendedMessages {
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const { reads } = this.state;
     const isRead = reads.concerns(resolved);
     const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
@@ -148,6 +154,11 @@ export class ExtendedMessages {
       const asked = { text: statement.text, parameters, bound: sent?.bound ?? null, facts: statement.facts };
       return this.counts.count(analysis, read, asked);
     }
+    if (statement !== null && unseen === null && sent !== null) {
+      const understood = { read, resolved, analysis, statement, parameters };
+      const nothing = this.bindNothing(portal, understood, text, sent, answer);
+      if (nothing !== undefined) return nothing;
+    }
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
     countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
@@ -156,19 +167,8 @@ export class ExtendedMessages {
       return poison(this.state, Frontend.Bind, ruling.error, entry);
     }
     const known = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
-    const made: Portal = {
-      statement: statement ?? NO_STATEMENT,
-      read,
-      executed: executedBy(this.state, read),
-      epoch: this.state.epoch,
-      resolved,
-      mayComeToCall: isRead && mayComeToCall(this.state, read, resolved, analysis),
-      analysis,
-      decision: known,
-      parameters,
-      approvalId: ruling.approvalId,
-      holdMs: ruling.holdMs,
-    };
+    const understood = { read, resolved, analysis, statement: statement ?? NO_STATEMENT, parameters };
+    const made = this.portalOf(understood, known, ruling.approvalId, ruling.holdMs, false);
     if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
     // What the server refuses as malformed makes no portal.
     const bound = sent?.bound ?? null;
@@ -176,6 +176,64 @@ export class ExtendedMessages {
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
     const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
+  }
+
+  /** All portals have the same fields in the same order, because one is made for every statement. */
+  private portalOf(
+    { read, resolved, analysis, statement, parameters }: Understood,
+    decision: Decision,
+    approvalId: string | null,
+    holdMs: number,
+    dropsNothing: boolean,
+  ): Portal {
+    const { state } = this;
+    return {
+      statement,
+      read,
+      executed: executedBy(state, read),
+      epoch: state.epoch,
+      resolved,
+      mayComeToCall: state.reads.concerns(resolved) && mayComeToCall(state, read, resolved, analysis),
+      analysis,
+      decision,
+      parameters,
+      approvalId,
+      holdMs,
+      dropsNothing,
+    };
+  }
+
+  /**
+   * Where nothing is there that it drops, its Execute is put off, and taken back if it drops anything after all. Undefined
+   * where it is decided as any other.
+   */
+  private bindNothing(
+    name: string,
+    understood: Understood,
+    text: string | null,
+    sent: Sent,
+    answer: Answer | null,
+  ): Verdict | undefined {
+    const { state, doubts } = this;
+    const nothing = mayBeNothing(state, understood.analysis, text);
+    if (nothing === null || text === null || sent.bound === null) return undefined;
+    const utf8 = Buffer.from(text, 'utf8');
+    if (!isReadAlike(state, understood.statement.facts, utf8)) return undefined;
+    const asking = doubts.beforeDrop(utf8, answer);
+    if (asking !== null) return asking;
+    if (!doubts.dropsNothing) return undefined;
+    const portal = this.portalOf(understood, state.decide(nothing), null, 0, true);
+    this.bound(name, portal);
+    state.bound = {
+      drop: true,
+      sent,
+      name,
+      portal,
+      decision: null,
+      text: utf8,
+      statement: sent.bound.statement,
+    };
+    return null;
   }
 
   private bindPlanned(planned: Exclude<Planned, { kind: 'unplanned' }>): Verdict {
@@ -235,7 +293,15 @@ export class ExtendedMessages {
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
     const text = analysis.redacted === null ? portal.statement.text : null;
-    const entry = newEntry(this.state, 'extended', analysis, text, portal.parameters, portal, nowMs());
+    const entry = newEntry(
+      this.state,
+      'extended',
+      analysis,
+      text,
+      portal.parameters,
+      portal,
+      startOfMessage(state),
+    );
     noteRead(entry);
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);
@@ -245,6 +311,11 @@ export class ExtendedMessages {
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
     const isFirst = !this.ran.has(portal);
+    if (portal.dropsNothing) {
+      if (bound?.portal === portal && 'drop' in bound)
+        return this.defer(bound, entry, bytes.subarray(start, end));
+      return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);
+    }
     if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));

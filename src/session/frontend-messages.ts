@@ -1,5 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
-import { nowMs } from '../base/clock.ts';
+import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
@@ -11,13 +11,14 @@ import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
 import { newEntry } from './new-entry.ts';
+import { mayBeNothing } from './nothing-dropped.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
@@ -69,6 +70,8 @@ export class FrontendMessages {
   private readonly counts: RowCounts;
   /** The server was asked about what the message depends on. */
   private asked = false;
+  /** It was found that the message drops something that is there. */
+  private drops = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -118,6 +121,7 @@ export class FrontendMessages {
     const { state } = this;
     if (answer === null) {
       this.asked = false;
+      this.drops = false;
       this.doubts.begins();
       this.counts.begins();
     }
@@ -275,7 +279,7 @@ export class FrontendMessages {
       const beside = besideBound(this.state, Frontend.Query);
       if (beside !== null) return beside;
     }
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
@@ -299,6 +303,11 @@ export class FrontendMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
+    const nothing = this.drops || answer?.outcome ? null : mayBeNothing(this.state, analysis, text);
+    if (nothing !== null) {
+      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
+      return this.dropNothing(read, utf8, this.entryOf(nothing, text, began));
+    }
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
@@ -334,6 +343,23 @@ export class FrontendMessages {
     return null;
   }
 
+  /** Of what policy lets run. */
+  private entryOf(analysis: Analysis, text: string | null, began: number): AuditEntry {
+    const ruling = { decision: this.state.decide(analysis), approvalId: null, holdMs: 0 };
+    return newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
+  }
+
+  /** Waits for whether it drops nothing, and has then been run; else it is decided as it was read. */
+  private dropNothing(read: Analysis, utf8: Buffer, entry: AuditEntry): Verdict {
+    this.drops = true;
+    const { textFacts: facts } = this.state;
+    const until = this.snapshots.captureNothing(utf8, entry).then((captured): Answer => {
+      if (captured === null) return { analysis: read, facts, outcome: null };
+      return { analysis: null, outcome: { kind: 'capture', captured } };
+    });
+    return { kind: 'wait', until };
+  }
+
   /** Without a statement it still commits the segment that it ends. */
   private emptyQuery(answer: Answer | null): Verdict {
     const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
@@ -347,7 +373,7 @@ export class FrontendMessages {
       return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
     const beside = this.state.bound === null ? null : besideBound(this.state, Frontend.FunctionCall);
     if (beside !== null) return beside;
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
     const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);

@@ -113,6 +113,7 @@ export class FrontendStream {
   /** Works through `bytes[at, end)`, which may change as soon as this returns. */
   private consume(bytes: Buffer, at: number, end: number): void {
     let run = at;
+    this.state.messageAtMs = 0;
     while (at < end && !this.closed) {
       if (this.passBytes > 0) {
         const part = Math.min(this.passBytes, end - at);

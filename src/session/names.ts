@@ -48,6 +48,8 @@ export interface Portal {
   readonly parameters: number;
   readonly approvalId: string | null;
   readonly holdMs: number;
+  /** It was let through because nothing was there that it drops; it never runs but where that is proved. */
+  readonly dropsNothing: boolean;
 }
 
 /** PostgreSQL keys names by their first NAMEDATALEN - 1 bytes: longer ones that agree so far are one name. */
@@ -268,7 +270,7 @@ export class Names<T extends object> {
       slot.asked = null;
       this.dropIfEmpty(name, slot);
     }
-    this.askedFor.length = 0;
+    while (this.askedFor.length > 0) this.askedFor.pop();
   }
 }
 

@@ -57,7 +57,8 @@ export class Outcomes {
       entry.transactionStatus = status;
       services.audit.finish(entry);
     }
-    ended.length = 0;
+    // To set the length is a call into the runtime.
+    while (ended.length > 0) ended.pop();
     this.textChars = 0;
   }
 }

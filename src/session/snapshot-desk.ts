@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
+import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { CapturePlan, PlanRequest } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
@@ -27,8 +28,9 @@ import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
+import { dropNothing } from './nothing-dropped.ts';
 import { captureQuery } from './query-run.ts';
-import { noPlanError } from './refusal.ts';
+import { driftError, noPlanError } from './refusal.ts';
 import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
 import type { Sent } from './sent.ts';
 import type { SessionState } from './state.ts';
@@ -47,6 +49,8 @@ export interface BoundPortal {
   readonly begun: Begun | null;
   /** The segment, if nothing was executed in it before its Bind; else -1. */
   readonly aloneIn: number;
+  /** What its rows could not be captured for, which fails its Execute. */
+  readonly ends: HiddenQueryError | null;
   /** What came, should it be held. */
   readonly sent: Sent | null;
 }
@@ -57,7 +61,8 @@ export interface BoundDrop {
   readonly sent: Sent | null;
   readonly name: string;
   readonly portal: Portal;
-  readonly decision: Capturing;
+  /** Null where it drops nothing, as things stood at its Bind. */
+  readonly decision: Capturing | null;
   readonly text: Buffer;
   /** The name of its statement as it is on the wire. */
   readonly statement: Buffer;
@@ -143,6 +148,12 @@ export class SnapshotDesk {
     return watches ? await watchQuery(this.state, this.hidden, text, entry) : { entry, ...outcome };
   }
 
+  /** For a Query that may drop nothing; null where it would drop something, so that it is decided as any other. */
+  async captureNothing(text: Buffer, entry: AuditEntry): Promise<Captured | null> {
+    const outcome = await this.patiently(() => dropNothing(this.state, this.hidden, text, entry));
+    return outcome === null ? null : { entry, ...outcome };
+  }
+
   /** For an Execute of the portal, whose Bind has been planned. */
   async captureBound(bound: BoundPortal, entry: AuditEntry): Promise<Captured> {
     const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
@@ -189,8 +200,11 @@ export class SnapshotDesk {
         if (!state.owesNothing() && state.replies.segmentOpen) state.upstream.write(FLUSH);
         while (!state.owesNothing() && !mayOweNothing(state)) await state.untilAnswered();
         if (state.discarding) return { kind: 'discarded' };
-        if (!state.owesNothing()) return withoutPlan(decision, COPY_IN_DOUBT);
+        if (!state.owesNothing()) {
+          return decision === null ? unplanned(COPY_IN_DOUBT) : withoutPlan(decision, COPY_IN_DOUBT);
+        }
         await hidden.endSegment();
+        if (decision === null) return (await dropNothing(state, hidden, text, entry)) ?? CAME_TO_BE;
         const services = state.services.snapshots!;
         return await dropInstead({
           state,
@@ -203,10 +217,10 @@ export class SnapshotDesk {
           gaveUp: () => this.gaveUp,
         });
       } catch (error) {
-        return failure(error, decision, entry.analysis);
+        return failure(error, decision ?? entry.decision, entry.analysis);
       }
     });
-    return { entry, ...unlessGivenUp(outcome, decision, this.gaveUp) };
+    return { entry, ...unlessGivenUp(outcome, decision ?? entry.decision, this.gaveUp) };
   }
 
   /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */
@@ -265,7 +279,8 @@ export class SnapshotDesk {
 
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state, hidden } = this;
-    const { request, text, decision } = bound;
+    const { request, text, decision, ends } = bound;
+    if (ends !== null) throw ends;
     const begun = state.early === bound.begun ? bound.begun : null;
     state.early = null;
     const run = {
@@ -310,3 +325,11 @@ export class SnapshotDesk {
 }
 
 const FLUSH = encodeFlush();
+
+const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reason });
+
+/** It was bound as one that drops nothing; sent again, it is decided by what is there. */
+const CAME_TO_BE: CaptureOutcome = {
+  kind: 'refused',
+  error: driftError('what it drops has come to be there since it was bound', false),
+};

@@ -122,6 +122,10 @@ export class SnapshotFates {
   }
 
   private forget(): void {
+    if (this.folders.length === 0 && this.savepoints.length === 0 && this.doubted === 0) {
+      this.inBlock = false;
+      return;
+    }
     this.folders = [];
     this.savepoints = [];
     this.doubted = 0;

@@ -12,6 +12,7 @@ import type { Turns } from '../preview/turns.ts';
 import type { Restraints } from '../restraint/restraint.ts';
 import type { DropReading } from '../sql/drop-target.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { Sought } from '../sql/if-exists.ts';
 import type { PlpgsqlReading } from '../sql/plpgsql.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
@@ -30,6 +31,7 @@ import {
   sqlNameKey,
 } from './names.ts';
 import { ReadsCode } from './read-code.ts';
+import { RecentNames } from './recent-names.ts';
 import { ReplyKind, ReplyQueue } from './replies.ts';
 import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
 import { SnapshotFates } from './snapshot-fates.ts';
@@ -57,6 +59,8 @@ export interface SnapshotServices {
   slice(utf8: Buffer): Promise<WriteSlice>;
   /** What the one statement of a text in UTF-8 drops. */
   readDrop(utf8: Buffer): Promise<DropReading>;
+  /** What the one statement of a text in UTF-8 names with IF EXISTS; null where that is not looked for. */
+  readIfExists(utf8: Buffer): Promise<readonly Sought[] | null>;
 }
 
 /** What is needed to show approvers what a held statement would do. */
@@ -104,11 +108,14 @@ export class SessionState {
   readonly replies = new ReplyQueue();
   readonly statements = new Names<PreparedStatement>(charsOf);
   readonly portals = new Names<Portal>(({ statement }) => charsOf(statement));
+  private readonly recentNames = new RecentNames();
   readonly parameters = new Map<string, string>();
   /** As the last ReadyForQuery told it. */
   transactionStatus: 'I' | 'T' | 'E' = 'I';
   /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */
   copyingIn = false;
+  /** See decision-time.ts; 0 where the clock has not been read since bytes have come. */
+  messageAtMs = 0;
   /** Segments that the client has closed by Sync, Query or FunctionCall. */
   segment = 0;
   /**
@@ -218,8 +225,14 @@ export class SessionState {
    * one name in every encoding, and the server's conversions may make one of two, but not from UTF-8 to UTF-8.
    */
   nameKey(bytes: Buffer, start: number, end: number): string | null {
+    if (start === end) return '';
+    const recent = this.recentNames.find(bytes, start, end);
+    if (recent !== null) return recent;
     const key = nameKey(bytes, start, end);
-    if (isAsciiName(key)) return key;
+    if (isAsciiName(key)) {
+      this.recentNames.keep(key);
+      return key;
+    }
     const { encoding } = this.textFacts;
     if (!this.keepsUtf8 || encoding === 'ascii-only') return null;
     if (encoding === 'utf8') return key;

@@ -1,11 +1,10 @@
-import { nowMs } from '../base/clock.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import { isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import type { ApprovedPortals } from './approved-portals.ts';
 import { besideBound } from './bound-beside.ts';
-import { countDecision } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import type { HoldDesk } from './hold.ts';
 import { messageKey } from './message-key.ts';
 import { parsesUnseenCode, refusedAtParse } from './parsed-code.ts';
@@ -42,7 +41,7 @@ export class StatementMessages {
       replies.push(ReplyKind.Parse);
       return null;
     }
-    const began = nowMs();
+    const began = startOfMessage(this.state);
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
     if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
     countDecision(this.state, began);

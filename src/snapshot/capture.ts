@@ -163,7 +163,10 @@ async function refuseStale(connection: HiddenConnection, plan: CapturePlan): Pro
 }
 
 /** Whether the catalog says something else by now than what the plan rests on. */
-export async function isAltered(connection: HiddenConnection, { bases }: CapturePlan): Promise<boolean> {
+export async function isAltered(
+  connection: HiddenConnection,
+  { bases }: Pick<CapturePlan, 'bases'>,
+): Promise<boolean> {
   const steps = bases.map((basis) => async () => await fingerprintNow(connection, basis));
   const now = await together(connection, steps);
   return now.some((fingerprint, i) => fingerprint !== bases[i]!.fingerprint);

@@ -19,10 +19,10 @@ export function isForeseen(plan: CapturePlan, foreseen: CapturePlan | null): boo
 
 /**
  * A plan that was foreseen before its table was locked as the statement locks it, and is true behind that, without what
- * it rests on: that stays as it is.
+ * it rests on: that stays as it is, but for children that the table is given, whose rows the command tag counts.
  */
 export function keptPlan(plan: CapturePlan): CapturePlan {
-  return plan.keptByTargetLock ? { ...plan, bases: [] } : plan;
+  return plan.keptByTargetLock ? { ...plan, bases: [], basesUncounted: plan.bases } : plan;
 }
 
 /** The same of what has come of planning; `foreseen` is null where nothing was locked. */

@@ -54,6 +54,8 @@ export interface CapturePlan {
   readonly parameters: StatementParameters;
   /** What it rests on: locks of rows do not keep away all that would give the statement other tables. */
   readonly bases: readonly Basis[];
+  /** What else it rests on where the statement ends without a command tag that counts its rows. */
+  readonly basesUncounted?: readonly Basis[];
   /** Code of the user's runs, which may write anywhere, and undo what it did. */
   readonly opaque: boolean;
   /** More may follow than the plan knows of, so that the counts of all tables are compared. */

@@ -64,7 +64,7 @@ export async function captureAfter(
       altered = plan.operation !== 'truncate' && (await isAltered(connection, plan));
     };
     await together(connection, [count, look, ...followAtOnce(context)]);
-    if (altered) throw new Drift('a table, or what belongs to it, was altered meanwhile');
+    if (altered) throw new Drift(ALTERED);
     refuseOthers(capture.counts, counts);
     refuseOtherTexts(capture.counts, counts);
     if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
@@ -73,7 +73,11 @@ export async function captureAfter(
       const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
       tables.push(await proveTable(context, table, counted));
     }
-    compareWithTag(plan, tables, typeof commandTag === 'string' ? commandTag : commandTag());
+    const tag = typeof commandTag === 'string' ? commandTag : commandTag();
+    const { basesUncounted = [] } = plan;
+    if (TAG.test(tag)) compareWithTag(plan, tables, tag);
+    else if (basesUncounted.length > 0 && (await isAltered(connection, { bases: basesUncounted })))
+      throw new Drift(ALTERED);
     return { kind: 'proved', tables, server: counts.server };
   } catch (error) {
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
@@ -84,6 +88,8 @@ export async function captureAfter(
     throw error;
   }
 }
+
+const ALTERED = 'a table, or what belongs to it, was altered meanwhile';
 
 interface Context {
   readonly connection: HiddenConnection;

@@ -5,6 +5,7 @@ import { type AnalysisOutcome, analyzeBytes, asTemplate } from './analyze.ts';
 import { BoundedStore } from './bounded-store.ts';
 import { type DropReading, readDrop } from './drop-target.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, type TextFacts } from './effects.ts';
+import { readIfExists, type Sought } from './if-exists.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
 import type { PlpgsqlReading } from './plpgsql.ts';
@@ -114,6 +115,15 @@ export class AnalysisCache {
     const parse = parsing(parser);
     const raw = parse(utf8.toString('utf8'))?.stmts?.[0];
     return raw === undefined ? { kind: 'no drop' } : readDrop(raw, { utf8, parse });
+  }
+
+  /** What a statement with IF EXISTS names; null where that is not looked for. */
+  async readIfExists(utf8: Buffer): Promise<readonly Sought[] | null> {
+    await this.ready();
+    const parser = this.#readyParser();
+    if (parser === null || utf8.length > LIMITS.parseInlineBytes) return null;
+    const raw = parsing(parser)(utf8.toString('utf8'))?.stmts?.[0];
+    return raw === undefined ? null : readIfExists(raw);
   }
 
   /** Reads a CREATE FUNCTION in PL/pgSQL, always where that can be stopped. */

@@ -91,8 +91,17 @@ export class SnapshotSession extends StubServices {
     this.store = new StallingStore(this.directory);
     const slice = async (utf8: Buffer) => sliceOf(parser, utf8.toString('utf8'));
     const readDrop = async () => ({ kind: 'no drop' }) as const;
+    const readIfExists = async () => null;
     const catalog = new Catalog();
-    this.snapshots = { store: this.store, catalog, version: 'test', patienceMs, slice, readDrop };
+    this.snapshots = {
+      store: this.store,
+      catalog,
+      version: 'test',
+      patienceMs,
+      slice,
+      readDrop,
+      readIfExists,
+    };
   }
 
   static async start(upstreamPort: number, patienceMs: number): Promise<SnapshotSession> {
