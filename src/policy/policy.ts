@@ -10,7 +10,7 @@ import type { ColumnPattern } from './name-pattern.ts';
 import type { Problem } from './problems.ts';
 import { ByRows } from './row-bands.ts';
 import type { RowCount } from './row-limit.ts';
-import type { Measure, Rule } from './rule.ts';
+import type { Measure, Rule, RuleMatch } from './rule.ts';
 
 /** What a policy file says, checked and made ready. */
 export interface PolicyParts {
@@ -64,6 +64,9 @@ export class Policy {
   }
 }
 
+const namesObjects = ({ table, column, function: called }: RuleMatch): boolean =>
+  table !== null || column !== null || called !== null;
+
 /** A policy narrowed to one session's role, database, application and client. */
 export class SessionPolicy {
   readonly policy: Policy;
@@ -71,6 +74,8 @@ export class SessionPolicy {
   readonly #decisions = new WeakMap<Analysis, Decision>();
   /** Null where no rule of the session has `rows`. */
   readonly byRows: ByRows | null;
+  /** Whether a rule of the session, or a mask, names tables, columns or functions: by another name they would escape it. */
+  readonly goesByNames: boolean;
 
   constructor(policy: Policy, facts: SessionFacts) {
     this.policy = policy;
@@ -81,6 +86,7 @@ export class SessionPolicy {
       if (session !== 'no') rules.push({ rule, session });
     }
     this.#brief = { mode: policy.mode, defaults: policy.defaults, rules };
+    this.goesByNames = policy.masks.length > 0 || rules.some(({ rule }) => namesObjects(rule.match));
     this.byRows = rules.some(({ rule }) => rule.match.rows !== null) ? new ByRows(this.#brief) : null;
   }
 

@@ -7,6 +7,8 @@ import type { ErrorFields } from '../wire/backend.ts';
 /** Policy as it stands for sessions with the same facts. */
 export interface SessionPolicy {
   decide(analysis: Analysis): Decision;
+  /** Whether tables, columns or functions are told apart by their names; false only where they surely are not. */
+  readonly goesByNames?: boolean;
   /** Null where no rule compares numbers of rows. */
   readonly byRows?: Pick<ByRows, 'bands' | 'decide' | 'undecided'> | null;
 }

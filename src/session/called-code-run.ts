@@ -41,7 +41,8 @@ export function unlessHarmless(
   analysis: Analysis,
   now: number,
 ): Snapshot {
-  if (takesNothing(analysis)) return needless(decision, NOTHING_TAKEN);
+  const { goesByNames } = state.policy.inForce;
+  if (takesNothing(analysis, goesByNames !== false)) return needless(decision, NOTHING_TAKEN);
   return state.called.isHarmless(analysis, now) ? needless(decision) : decision;
 }
 

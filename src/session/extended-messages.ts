@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Decision } from '../policy/decision.ts';
 import type { Analysis, StatementEffects, TransactionVerb } from '../sql/effects.ts';
 import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
@@ -54,6 +55,9 @@ function verbOf({ session }: StatementEffects): TransactionVerb | null {
   for (const effect of session) if (effect.kind === 'transaction') return effect.verb;
   return null;
 }
+
+/** What a portal is made of beside what was decided. */
+type Understood = Pick<Portal, 'read' | 'resolved' | 'analysis' | 'statement' | 'parameters'>;
 
 /** What Bind and Execute, by which the extended query protocol runs statements, mean to the session. */
 export class ExtendedMessages {
@@ -151,8 +155,8 @@ export class ExtendedMessages {
       return this.counts.count(analysis, read, asked);
     }
     if (statement !== null && unseen === null && sent !== null) {
-      const made = { ...this.portalOf(read, resolved, analysis), statement, parameters };
-      const nothing = this.bindNothing(portal, made, text, sent, answer);
+      const understood = { read, resolved, analysis, statement, parameters };
+      const nothing = this.bindNothing(portal, understood, text, sent, answer);
       if (nothing !== undefined) return nothing;
     }
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
@@ -163,14 +167,8 @@ export class ExtendedMessages {
       return poison(this.state, Frontend.Bind, ruling.error, entry);
     }
     const known = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
-    const made: Portal = {
-      ...this.portalOf(read, resolved, analysis),
-      statement: statement ?? NO_STATEMENT,
-      decision: known,
-      parameters,
-      approvalId: ruling.approvalId,
-      holdMs: ruling.holdMs,
-    };
+    const understood = { read, resolved, analysis, statement: statement ?? NO_STATEMENT, parameters };
+    const made = this.portalOf(understood, known, ruling.approvalId, ruling.holdMs, false);
     if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
     // What the server refuses as malformed makes no portal.
     const bound = sent?.bound ?? null;
@@ -180,18 +178,28 @@ export class ExtendedMessages {
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
-  /** What a portal is made of beside its statement and what was decided of that. */
-  private portalOf(read: Analysis, resolved: Analysis, analysis: Analysis) {
+  /** All portals have the same fields in the same order, because one is made for every statement. */
+  private portalOf(
+    { read, resolved, analysis, statement, parameters }: Understood,
+    decision: Decision,
+    approvalId: string | null,
+    holdMs: number,
+    dropsNothing: boolean,
+  ): Portal {
     const { state } = this;
     return {
+      statement,
       read,
       executed: executedBy(state, read),
       epoch: state.epoch,
       resolved,
       mayComeToCall: state.reads.concerns(resolved) && mayComeToCall(state, read, resolved, analysis),
       analysis,
-      approvalId: null,
-      holdMs: 0,
+      decision,
+      parameters,
+      approvalId,
+      holdMs,
+      dropsNothing,
     };
   }
 
@@ -201,20 +209,20 @@ export class ExtendedMessages {
    */
   private bindNothing(
     name: string,
-    made: Omit<Portal, 'decision'>,
+    understood: Understood,
     text: string | null,
     sent: Sent,
     answer: Answer | null,
   ): Verdict | undefined {
     const { state, doubts } = this;
-    const nothing = mayBeNothing(state, made.analysis, text);
+    const nothing = mayBeNothing(state, understood.analysis, text);
     if (nothing === null || text === null || sent.bound === null) return undefined;
     const utf8 = Buffer.from(text, 'utf8');
-    if (!isReadAlike(state, made.statement.facts, utf8)) return undefined;
+    if (!isReadAlike(state, understood.statement.facts, utf8)) return undefined;
     const asking = doubts.beforeDrop(utf8, answer);
     if (asking !== null) return asking;
     if (!doubts.dropsNothing) return undefined;
-    const portal: Portal = { ...made, decision: state.decide(nothing), dropsNothing: true };
+    const portal = this.portalOf(understood, state.decide(nothing), null, 0, true);
     this.bound(name, portal);
     state.bound = {
       drop: true,
@@ -303,7 +311,7 @@ export class ExtendedMessages {
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
     const isFirst = !this.ran.has(portal);
-    if (portal.dropsNothing === true) {
+    if (portal.dropsNothing) {
       if (bound?.portal === portal && 'drop' in bound)
         return this.defer(bound, entry, bytes.subarray(start, end));
       return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);

@@ -49,7 +49,7 @@ export interface Portal {
   readonly approvalId: string | null;
   readonly holdMs: number;
   /** It was let through because nothing was there that it drops; it never runs but where that is proved. */
-  readonly dropsNothing?: true;
+  readonly dropsNothing: boolean;
 }
 
 /** PostgreSQL keys names by their first NAMEDATALEN - 1 bytes: longer ones that agree so far are one name. */

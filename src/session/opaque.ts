@@ -64,6 +64,7 @@ export const NO_PORTAL = Object.freeze({
   read: UNKNOWN_PORTAL,
   resolved: UNKNOWN_PORTAL,
   mayComeToCall: false,
+  dropsNothing: false,
   executed: [],
   epoch: -1,
   analysis: UNKNOWN_PORTAL,

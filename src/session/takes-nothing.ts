@@ -37,22 +37,38 @@ export const MAY_TAKE: ReadonlySet<string> = new Set([
 const OF_SETTINGS = ['acts as another role (', 'changes a setting of an extension ('];
 const SETS: ReadonlySet<string> = new Set(['select', 'set', 'reset']);
 
+/** As they begin: what has another name or schema is what it was, and is given the old one by the like of it. */
+const OF_NAMES = ['renames a ', 'moves a '];
+/** Of these a name is not what code is found by in place of PostgreSQL's own. */
+const NAMED: ReadonlySet<string> = new Set([
+  ...['alter table', 'alter view', 'alter materialized view', 'alter index', 'alter sequence'],
+  ...['alter foreign table', 'alter type', 'alter domain', 'alter schema'],
+  ...['alter trigger', 'alter policy', 'alter rule', 'alter statistics'],
+]);
+
 export const NOTHING_TAKEN = 'it takes nothing away';
 
-/** Whether a statement that is `high` takes nothing away, as its text tells. */
-export function takesNothing({ status, risk, statements }: Analysis): boolean {
+/**
+ * Whether a statement that is `high` takes nothing away, as its text tells. Where policy goes by names, other names take
+ * something away from it.
+ */
+export function takesNothing({ status, risk, statements }: Analysis, goesByNames: boolean): boolean {
   return (
     status === 'parsed' &&
     risk === 'high' &&
-    statements.every((each) => each.risk !== 'high' || isNeedless(each))
+    statements.every((each) => each.risk !== 'high' || isNeedless(each, goesByNames))
   );
 }
 
-function isNeedless({ operations, session, reasons, highReasons }: StatementEffects): boolean {
+function isNeedless(
+  { operations, session, reasons, highReasons }: StatementEffects,
+  goesByNames: boolean,
+): boolean {
   if (session.some(({ kind }) => kind === 'opaque-code')) return false;
   if (operations.every((each) => TAKES_NOTHING.has(each))) return true;
-  if (highReasons === undefined || !operations.every((each) => SETS.has(each))) return false;
-  return reasons
-    .slice(0, highReasons)
-    .every((reason) => OF_SETTINGS.some((start) => reason.startsWith(start)));
+  if (highReasons === undefined) return false;
+  const begin = (starts: readonly string[]) =>
+    reasons.slice(0, highReasons).every((reason) => starts.some((start) => reason.startsWith(start)));
+  if (operations.every((each) => SETS.has(each))) return begin(OF_SETTINGS);
+  return !goesByNames && operations.every((each) => NAMED.has(each)) && begin(OF_NAMES);
 }

@@ -20,7 +20,27 @@ describe('what is high and takes nothing away', () => {
     'create policy p on a using (x > 1)',
     'set role a; grant select on a to b; select 1',
   ])('goes on: %s', async (sql) => {
-    expect(takesNothing(await cache.analyzeText(sql))).toBe(true);
+    expect(takesNothing(await cache.analyzeText(sql), true)).toBe(true);
+  });
+
+  it.each([
+    'alter table a rename to b',
+    'alter table a rename column b to c',
+    'alter table a rename constraint b to c',
+    'alter table a set schema b',
+    'alter index a rename to b',
+    'alter sequence a rename to b',
+    'alter view a rename to b',
+    'alter view a rename column b to c',
+    'alter type a rename to b',
+    'alter type a rename attribute b to c',
+    'alter domain a rename constraint b to c',
+    'alter schema a rename to b',
+    'alter trigger a on b rename to c',
+    'alter table a rename to b; alter table c rename to a',
+  ])('goes on where policy does not go by names: %s', async (sql) => {
+    const analysis = await cache.analyzeText(sql);
+    expect([takesNothing(analysis, false), takesNothing(analysis, true)]).toEqual([true, false]);
   });
 
   it.each([
@@ -36,10 +56,18 @@ describe('what is high and takes nothing away', () => {
     `select set_config('role', 'a', true), setval('s', 1)`,
     'set role a; update a set x = 1 where id = 1',
     'do $$ begin end $$',
+    'alter function f() rename to lower',
+    'alter function f() set schema a',
+    'alter table all in tablespace a set tablespace b',
+    'alter role a rename to b',
+    'alter database a rename to b',
+    'alter table a owner to b',
+    'alter extension a set schema b',
+    'alter table a rename to b; update b set c = 1 where d = 2',
     'set role a; drop table a',
     'grant select on a to b; revoke select on a from b',
   ])('is captured or held: %s', async (sql) => {
-    expect(takesNothing(await cache.analyzeText(sql))).toBe(false);
+    expect(takesNothing(await cache.analyzeText(sql), false)).toBe(false);
   });
 
   it.each(HIGH())('is on one of two lists: %s', async (sql) => {

@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
+import { errorsOf, RawClient } from '../support/raw-client.ts';
+import { DecisionFixture, heldId } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+hold: { mode: live }
+rules:
+  - { name: payroll, match: { application: [watched], table: [app.payroll], operation: [delete] }, action: hold }
+`;
+
+const SETUP = `drop schema if exists app, elsewhere, named cascade; create schema app; create schema elsewhere;
+  create table app.t (id int primary key, v text); create sequence app.s; create type app.mood as enum ('a');
+  create view app.w as select * from app.t; create domain app.d as int constraint whole check (value > 0);
+  create function app.f() returns trigger language plpgsql as 'begin return new; end';
+  create trigger g before insert on app.t for each row execute function app.f()`;
+
+const run = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()]);
+
+describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  let direct: RawClient;
+  let client: RawClient;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+  });
+  afterAll(async () => {
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    direct = await RawClient.open(fixture.postgres.port);
+    await direct.rows(SETUP);
+    client = await fixture.client();
+    return async () => {
+      await direct.terminate();
+      client.destroy();
+    };
+  });
+
+  it.each([
+    ['alter table app.t rename to u', 'alter table app.u rename to t'],
+    ['alter table app.t rename column v to w', 'alter table app.t rename w to v'],
+    ['alter table app.t rename constraint t_pkey to k', 'alter index app.k rename to t_pkey'],
+    ['alter table app.t set schema elsewhere', 'alter table elsewhere.t set schema app'],
+    ['alter sequence app.s rename to q', 'alter sequence app.q rename to s'],
+    ['alter type app.mood rename to temper', 'alter type app.temper rename to mood'],
+    ['alter view app.w rename to x', 'alter view app.x rename to w'],
+    ['alter domain app.d rename constraint whole to c', 'alter domain app.d rename constraint c to whole'],
+    ['alter trigger g on app.t rename to h', 'alter trigger h on app.t rename to g'],
+    ['alter schema app rename to named', 'alter schema named rename to app'],
+  ])('go on, and back, as nothing is lost by them: %s', async (there, back) => {
+    for (const message of [fe.query(there), fe.query(back), run(there), run(back)]) {
+      client.write(message);
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+    }
+    const text = `${there}; ${back}`;
+    expect(errorsOf(await client.query(text))).toEqual([]);
+    const [event] = await fixture.auditEvents((each) => JSON.stringify(each).includes(there), 1);
+    expect(event).toMatchObject({ action: 'snapshot', snapshot: 'none: it takes nothing away' });
+  });
+
+  it.each([
+    'alter table app.t rename to u',
+    'alter table app.t set schema elsewhere',
+    'alter table app.t rename column v to w',
+  ])('are held where a rule for the session names tables, which would escape it: %s', async (sql) => {
+    const watched = await fixture.client({ application_name: 'watched' });
+    for (const message of [fe.query(sql), run(sql)]) {
+      watched.write(message);
+      await fixture.resolve(await heldId(watched), 'deny');
+      expect(errorsOf(await watched.untilReady())).toMatchObject([{ C: '42501' }]);
+    }
+    await watched.terminate();
+  });
+
+  it.each([
+    'alter function app.f() rename to lower',
+    'alter function app.f() set schema elsewhere',
+    'alter table app.t rename to u; alter table app.u owner to current_user',
+  ])('are held where more is done: %s', async (sql) => {
+    client.write(fe.query(sql));
+    await fixture.resolve(await heldId(client), 'deny');
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+  });
+
+  it('leave the undo of what was captured before them as it is', async () => {
+    await direct.rows("insert into app.t values (1, 'one')");
+    await client.query("update app.t set v = 'two' where id = 1");
+    await client.query('alter table app.t rename to u');
+    await client.query("update app.u set v = 'three' where id = 1");
+    const { body } = await fixture.gateway.http('/v1/snapshots?limit=2');
+    const { items } = body as { items: { readonly tables: unknown }[] };
+    expect(items.map(({ tables }) => JSON.stringify(tables))).toMatchObject([
+      expect.stringContaining('app.u'),
+      expect.stringContaining('app.t'),
+    ]);
+  });
+});
