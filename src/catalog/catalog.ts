@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
 import type { HiddenConnection } from './connection.ts';
+import { type Lookup, readLookup } from './lookup.ts';
 import {
   DESCRIBE,
   fingerprintOfOldQuery,
@@ -78,19 +79,6 @@ interface Known extends Basis {
   readonly relations: ReadonlyMap<number, Relation>;
 }
 
-interface LookupRow {
-  readonly oids: readonly (number | null)[] | null;
-  readonly fingerprint: string;
-  readonly circumstances: string;
-  readonly counts: boolean;
-  readonly catalogFirst: boolean;
-  /** Whether there are operators or casts that are not PostgreSQL's own, of which more has to be asked then. */
-  readonly mayOwnCode: boolean;
-  readonly textExact: boolean;
-  readonly oneSnapshot: boolean;
-  readonly functions: readonly { readonly volatility: number | null; readonly own: boolean | null }[] | null;
-}
-
 const VOLATILITIES: readonly Volatility[] = ['immutable', 'stable', 'volatile'];
 const NOTHING_KNOWN = oidArray([]);
 
@@ -106,9 +94,9 @@ export class Catalog {
     const key = keyOf(question);
     const known = this.#known.get(key);
     const found = await lookup(connection, question, known);
-    const roots = found.oids ?? [];
+    const roots = found.oids;
     const functions = question.functions.map((asked, i): FunctionFacts => {
-      const facts = found.functions?.[i];
+      const facts = found.functions[i];
       return {
         ...asked,
         volatility: VOLATILITIES[facts?.volatility ?? -1] ?? 'unknown',
@@ -191,7 +179,7 @@ function keyOf(question: CatalogQuestion): string {
   return [question.scope, question.allReferrers, ...names].join('\0');
 }
 
-function holds(known: Known, found: LookupRow, roots: readonly (number | null)[]): boolean {
+function holds(known: Known, found: Lookup, roots: readonly (number | null)[]): boolean {
   return (
     known.fingerprint === found.fingerprint &&
     known.circumstances === found.circumstances &&
@@ -204,7 +192,7 @@ async function lookup(
   connection: HiddenConnection,
   { relations, functions }: CatalogQuestion,
   known: Basis | undefined,
-): Promise<LookupRow> {
+): Promise<Lookup> {
   const names = textArray(relations.map(({ schema, name }) => quoteQualified(schema, name)));
   const parameters = [names, known?.oids ?? NOTHING_KNOWN];
   const types = [TEXT_ARRAY_OID, OID_ARRAY_OID];
@@ -215,8 +203,8 @@ async function lookup(
     types.push(TEXT_ARRAY_OID, TEXT_ARRAY_OID);
   }
   const sql = lookupQuery(relations.length, known?.lacking ?? LACKS_NOTHING, asksFunctions);
-  const rows = await texts(connection, sql, types, parameters);
-  return JSON.parse(rows[0] ?? '{}') as LookupRow;
+  const [columns] = await rowsOf(connection, sql, types, parameters);
+  return readLookup(relations.length, columns ?? []);
 }
 
 async function describe(
@@ -240,6 +228,7 @@ function lackedByAll(relations: readonly Relation[]): Lacking {
     triggers: relations.every(({ lacking }) => lacking.triggers),
     rules: relations.every(({ lacking }) => lacking.rules),
     rowSecurity: relations.every(({ lacking }) => lacking.rowSecurity),
+    kin: relations.every(({ lacking }) => lacking.kin),
   };
 }
 
@@ -252,10 +241,20 @@ async function texts(
   parameterTypes: readonly number[],
   parameters: readonly Buffer[],
 ): Promise<string[]> {
-  const rows: string[] = [];
+  const rows = await rowsOf(connection, sql, parameterTypes, parameters);
+  return rows.map(([text]) => text ?? '');
+}
+
+async function rowsOf(
+  connection: HiddenConnection,
+  sql: string,
+  parameterTypes: readonly number[],
+  parameters: readonly Buffer[],
+): Promise<(string | null)[][]> {
+  const rows: (string | null)[][] = [];
   const parameterFormats = parameters.map(() => 1 as const);
   await connection.run({ sql, parameterTypes, parameters, parameterFormats, resultFormats: [] }, (row) => {
-    rows.push(textColumns(row)[0] ?? '');
+    rows.push(textColumns(row));
   });
   return rows;
 }

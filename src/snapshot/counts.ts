@@ -39,12 +39,15 @@ export const NOTHING_READ: CountsReading = Object.freeze({
   server: Object.freeze({ versionNum: 0, encoding: '', xid: '' }),
 });
 
-const countsOf = (oid: string): string =>
+/** What stands with others of a union is all text there. */
+const AS_TEXT = '::pg_catalog.text';
+
+const countsOf = (oid: string, cast = ''): string =>
   ['inserted', 'updated', 'deleted']
-    .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(${oid})::pg_catalog.text`)
+    .map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(${oid})${cast}`)
     .join(', ');
 
-const COLUMNS = countsOf('c.oid');
+const COLUMNS = countsOf('c.oid', AS_TEXT);
 
 const PLANNED = `SELECT c.oid::pg_catalog.text, '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
@@ -86,10 +89,10 @@ const NEWER = `SELECT '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
 
 const WATCHED = [OTHERS, NEWER, LOCKED].map((part) => ` UNION ALL ${part}`).join('');
 
-const SERVER = `pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+const serverFacts = (cast = ''): string => `pg_catalog.pg_current_xact_id_if_assigned()${cast},
   pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('server_version_num')`;
 
-const WROTE = `SELECT 'wrote', ${SERVER}, ''`;
+const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ''`;
 
 /** One row has columns for so many tables. */
 const TABLES_ALONGSIDE = 100;
@@ -104,7 +107,7 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
 /** In one row, without a table to select from: planning the other query takes the server longer than to run it. */
 async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const oids = plan.tables.map(({ oid }) => oid);
-  const sql = `SELECT ${[SERVER, ...oids.map((oid) => countsOf(`${oid}::pg_catalog.oid`))].join(', ')}`;
+  const sql = `SELECT ${[serverFacts(), ...oids.map((oid) => countsOf(`'${oid}'`))].join(', ')}`;
   const tables = new Map<number, Counts>();
   let { wrote, server } = NOTHING_READ;
   const query = { sql, parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };

@@ -1,5 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
-import { TID_ARRAY_OID, tidArray } from '../catalog/array-parameter.ts';
+import { TID_ARRAY_OID, TID_BYTES, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, Files, isAltered, plainQuery, type SnapshotSinks } from './capture.ts';
 import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
@@ -163,9 +163,9 @@ function describe({ inserted, updated, deleted }: Counts): string {
 /** Writes the newest versions of the captured rows. */
 async function follow({ connection, plan, capture, files }: Context, table: PlannedTable): Promise<number> {
   const source = plan.sources[table.source]!;
-  const sql = newestVersions(table, source);
   let rows = 0;
   for (const batch of capture.places.batches(table.oid)) {
+    const sql = newestVersions(table, source, batch.length / TID_BYTES);
     await connection.run(placesQuery(sql, batch, source.resultFormats), (row) => {
       rows++;
       return files.write(tableOf(row), row);

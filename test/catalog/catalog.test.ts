@@ -184,8 +184,13 @@ describe.each([15, 18] as const)('the catalog of PostgreSQL %i', (version) => {
   it('sees every kind of change, the first of it and the next', async () => {
     await client.rows('commit');
     await postgres.sql('create schema moved; create table plain (x int); create table heir (x int)');
+    await postgres.sql('create table above (x int); create table whole (x int) partition by list (x)');
     const places = ['public', 'moved', 'again'];
     for (const change of [
+      'alter table whole attach partition plain for values in (1)',
+      'alter table whole detach partition plain',
+      'alter table plain inherit above',
+      'alter table plain no inherit above',
       'create rule r as on delete to plain do also nothing',
       'create rule s as on update to plain do also nothing',
       'create trigger t after delete on plain execute function noted()',
