@@ -122,7 +122,7 @@ describe('holdfast snapshots', () => {
       id: ids[2],
       format: 1,
       folder: expect.stringMatching(new RegExp(`^snapshots/\\d{4}/\\d\\d/\\d\\d/${ids[2]}$`)),
-  });
+    });
   });
 
   it.each([
