@@ -110,6 +110,7 @@ const UNNAMED = [
   unnamed('pg_cast', 'castfunc'),
   unnamed('pg_range', 'rngcanonical'),
   unnamed('pg_range', 'rngsubdiff'),
+  unnamed('pg_amproc', 'amproc'),
 ].join('\n    UNION ALL ');
 
 const ASKED = `

@@ -23,12 +23,16 @@ export interface ReadCode {
   /** Types of which a check or a cast runs code. */
   readonly types: ReadonlySet<string>;
   readonly typeOids: ReadonlySet<number>;
+  /** Casts between types of PostgreSQL's own run code. */
+  readonly castsAnything: boolean;
   /** There is a name among them that cannot be told from another one that is not ASCII. */
   readonly hasUnreadable: boolean;
   /** It is of the moment at which the transaction began to read. */
   readonly oneSnapshot: boolean;
   /** That may be long ago. */
   readonly isOld: boolean;
+  /** It was asked in a transaction that cannot write. */
+  readonly isReadOnly: boolean;
 }
 
 export interface CodedRelation {
@@ -77,27 +81,47 @@ const TAKES_ROW = `t.typtype ${IS} ANY (ARRAY['c', 'd', 'p']::pg_catalog."char"[
     SELECT k.casttarget FROM pg_catalog.pg_cast k JOIN pg_catalog.pg_type s ON s.oid ${IS} k.castsource
      WHERE k.castsource ${OWN} AND s.typtype ${IS} ${char('c')}))`;
 
+/** Written by anybody: not compiled, as what PostgreSQL and extensions have is. */
+const WRITTEN = `p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (ARRAY[12, 13]::pg_catalog.oid[])`;
+
 /**
- * Types whose checks or casts run a function that is not PostgreSQL's own, and those that are made of them. Casts are
- * chosen without a word; to a domain nothing is cast unless the text says so.
+ * Types of which code runs that is not PostgreSQL's own, or that does more than compute, and those that are made of them:
+ * checks of domains, casts, what compares values and tells how far apart they are. Literals are read as an array, a range
+ * or a composite type without a word; as a domain, only where the text says so.
  */
 const TYPES = `
 types(oid, silently) AS (
   SELECT k.contypid, false FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND k.oid ${OWN}
-    AND (k.conbin::${TEXT} OPERATOR(pg_catalog.~~) '%FUNCEXPR%' OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+    AND (EXISTS (SELECT FROM pg_catalog.regexp_matches(k.conbin::${TEXT}, '[{]FUNCEXPR :funcid ([0-9]+)', 'g') f(found)
+        JOIN pg_catalog.pg_proc p ON p.oid ${IS} f.found[1]::pg_catalog.oid
+       WHERE p.oid ${OWN} OR p.provolatile ${IS} ${char('v')} OR p.proname::${TEXT} OPERATOR(pg_catalog.~) 'to_xml')
+      OR EXISTS (SELECT FROM pg_catalog.pg_depend d
       WHERE d.classid ${IS} 2606 AND d.objid ${IS} k.oid AND d.refclassid ${IS} 2617 AND d.refobjid ${OWN}))
   UNION
   SELECT x.oid, true FROM pg_catalog.pg_cast k JOIN pg_catalog.pg_proc p ON p.oid ${IS} k.castfunc
     CROSS JOIN LATERAL (VALUES (k.castsource), (k.casttarget)) x(oid)
-   WHERE k.oid ${OWN} AND p.oid ${OWN} AND p.prolang OPERATOR(pg_catalog.<>) ALL (ARRAY[12, 13]::pg_catalog.oid[])
+   WHERE k.oid ${OWN} AND ${WRITTEN}
   UNION
-  SELECT n.oid, t.silently FROM types t JOIN pg_catalog.pg_depend d ON d.refclassid ${IS} 1247 AND d.refobjid ${IS} t.oid AND t.oid ${OWN}
+  SELECT r.rngtypid, true FROM pg_catalog.pg_range r JOIN pg_catalog.pg_proc p
+      ON p.oid ${IS} ANY (ARRAY[r.rngcanonical, r.rngsubdiff]::pg_catalog.oid[])
+   WHERE r.rngtypid ${OWN} AND ${WRITTEN}
+  UNION
+  SELECT a.amproclefttype, true FROM pg_catalog.pg_amproc a JOIN pg_catalog.pg_proc p ON p.oid ${IS} a.amproc::pg_catalog.oid
+   WHERE a.amproclefttype ${OWN} AND ${WRITTEN}
+  UNION
+  SELECT n.oid, n.silently OR t.silently FROM types t JOIN pg_catalog.pg_depend d ON d.refclassid ${IS} 1247 AND d.refobjid ${IS} t.oid AND t.oid ${OWN}
     CROSS JOIN LATERAL (
-      SELECT d.objid WHERE d.classid ${IS} 1247
+      SELECT y.oid, y.typtype OPERATOR(pg_catalog.<>) ${char('d')} FROM pg_catalog.pg_type y WHERE d.classid ${IS} 1247 AND y.oid ${IS} d.objid
       UNION ALL
-      SELECT c.reltype FROM pg_catalog.pg_class c WHERE d.classid ${IS} 1259 AND c.oid ${IS} d.objid AND c.relkind ${IS} ${char('c')}
-    ) n(oid)
+      SELECT c.reltype, c.relkind ${IS} ${char('c')} FROM pg_catalog.pg_class c
+       WHERE d.classid ${IS} 1259 AND c.oid ${IS} d.objid AND c.reltype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+    ) n(oid, silently)
 )`;
+
+/** Such casts between types that are PostgreSQL's own, which only a superuser makes, may run in whatever reads. */
+const CASTS = `SELECT 'cast', NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (
+  SELECT FROM pg_catalog.pg_cast k JOIN pg_catalog.pg_proc p ON p.oid ${IS} k.castfunc
+   WHERE k.oid ${OWN} AND k.castsource ${NOT_OWN} AND k.casttarget ${NOT_OWN} AND ${WRITTEN})`;
 
 const CODED = `
 coded(oid, version) AS (
@@ -143,10 +167,10 @@ const NAMED_TYPES = `SELECT DISTINCT 'type', ${raw('t.typname')}, t.oid::${TEXT}
   FROM types y JOIN pg_catalog.pg_type t ON t.oid ${IS} y.oid WHERE t.oid ${OWN}`;
 
 const TRANSACTION = `SELECT 'transaction', pg_catalog.current_setting('transaction_isolation'),
-  pg_catalog.getdatabaseencoding()::${TEXT}, NULL, NULL, NULL, NULL, NULL`;
+  pg_catalog.getdatabaseencoding()::${TEXT}, pg_catalog.current_setting('transaction_read_only'), NULL, NULL, NULL, NULL`;
 
 const QUESTION = `WITH RECURSIVE ${MEMBERS}, ${TYPES}, ${CODED}
-${[TRANSACTION, RELATIONS, FUNCTIONS, OPERATORS, NAMED_TYPES].join('\nUNION ALL\n')}`;
+${[TRANSACTION, CASTS, RELATIONS, FUNCTIONS, OPERATORS, NAMED_TYPES].join('\nUNION ALL\n')}`;
 
 const LEVELS: ReadonlySet<string> = new Set(['read committed', 'read uncommitted']);
 
@@ -160,6 +184,8 @@ export async function readReadCode(connection: HiddenConnection, seesNow: boolea
   const typeOids = new Set<number>();
   let oneSnapshot = false;
   let isUtf8 = false;
+  let castsAnything = false;
+  let isReadOnly = false;
   let hasUnreadable = false;
   let rows = 0;
   const nameOf = (hex: string | null): string => {
@@ -181,6 +207,10 @@ export async function readReadCode(connection: HiddenConnection, seesNow: boolea
       case 'transaction':
         oneSnapshot = !LEVELS.has(text ?? '');
         isUtf8 = as === 'UTF8';
+        isReadOnly = rest[0] === 'on';
+        return;
+      case 'cast':
+        castsAnything = true;
         return;
       case 'relation': {
         const name = nameOf(text ?? null);
@@ -210,7 +240,17 @@ export async function readReadCode(connection: HiddenConnection, seesNow: boolea
   const { r: ofRows, v: ofValues, c: asCatalog } = sets;
   const isOld = oneSnapshot && !seesNow;
   const names = { ofRows, ofValues, asCatalog, operators, types };
-  return { ...names, relations, byOid, typeOids, hasUnreadable, oneSnapshot, isOld };
+  return {
+    ...names,
+    relations,
+    byOid,
+    typeOids,
+    castsAnything,
+    hasUnreadable,
+    oneSnapshot,
+    isOld,
+    isReadOnly,
+  };
 }
 
 /** Whether the function is known to be harmless. What calls it belongs to the same extension, where there is one. */

@@ -23,6 +23,8 @@ const RUNS_NOW: ReadonlySet<string> = new Set([
   ],
 ]);
 
+const MAKES_TABLES: ReadonlySet<string> = new Set(['create table', 'create table as', 'select into']);
+
 /** An analysis that nothing but what it calls by name keeps from being harmless. */
 interface Calls {
   readonly key: string;
@@ -141,10 +143,13 @@ export class CalledCode {
 
   /** A statement is sent that changes the schema: functions, maybe, or other things that names mean. */
   changed(operations: readonly string[]): void {
-    if (leavesCode(operations)) this.known.changed();
-    else {
+    const { reads } = this.state;
+    if (leavesCode(operations)) {
+      this.known.changed();
+      if (operations.some((each) => MAKES_TABLES.has(each))) reads.tableMade();
+    } else {
       this.codeRuns();
-      this.state.reads.changed();
+      reads.changed();
     }
   }
 

@@ -61,7 +61,16 @@ class Search {
       const reason = `reads ${attribute} of a row, which may call a function of that name`;
       revealed.push({ reason, name: attribute, attribute });
     }
-    return [...revealed, ...this.named(names)];
+    return [...revealed, ...this.named(names), ...this.unnamed(names)];
+  }
+
+  /** What runs by no name that stands in the text. */
+  private unnamed({ makesValues }: ReadNames): readonly Revealed[] {
+    const { castsAnything, typeOids } = this.code;
+    const reasons = castsAnything ? ['may run a cast whose code is not known'] : [];
+    if (typeOids.size > 0 && makesValues)
+      reasons.push('makes values of a type that may run code which is not known');
+    return reasons.map((reason) => ({ reason, name: null, attribute: null }));
   }
 
   /** Names of PostgreSQL's own that others have too. */

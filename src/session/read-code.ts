@@ -201,6 +201,12 @@ export class ReadsCode {
     this.shared.forget();
   }
 
+  /** A table is made, which may have columns of types that run code, where there are any. */
+  tableMade(): void {
+    const { shared } = this;
+    if (shared.last(this.state.facts.database)?.typeOids.size !== 0) this.changed();
+  }
+
   /** Code is sent that may do so. */
   codeRuns(): void {
     this.hasRunCode = true;
@@ -312,10 +318,11 @@ export class ReadsCode {
     if (reading.code === code) return reading.met;
     const { definitions } = this.shared;
     const { isWhole, revealed } = metBy(reading.names, code, definitions);
-    // What others have made since is not in what an old snapshot shows.
-    const all = code.isOld
-      ? revealed.map((each, i) => [...each, ...relationsOf(reading.names[i]!)])
-      : revealed;
+    // What others have made since is not in what an old snapshot shows, and changes nothing where nothing can be written.
+    const all =
+      code.isOld && !(code.isReadOnly && reading.names.length === 1)
+        ? revealed.map((each, i) => [...each, ...relationsOf(reading.names[i]!)])
+        : revealed;
     const met = all.every((each) => each.length === 0) ? null : withRevealed(analysis, all);
     if (!isWhole) return met;
     reading.met = met;

@@ -18,6 +18,17 @@ export function leavesCode(operations: readonly string[]): boolean {
   return operations.every((each) => LEAVES_CODE.has(each));
 }
 
+/** Functions that are told by a value, a name or a number of which type a text is to be read. */
+const MAKES_VALUES: ReadonlySet<string> = new Set([
+  ...['json_populate_record', 'json_populate_recordset', 'jsonb_populate_record', 'jsonb_populate_recordset'],
+  ...['jsonb_populate_record_valid', 'pg_input_is_valid', 'pg_input_error_info'],
+  ...['array_in', 'domain_in', 'multirange_in', 'range_in', 'record_in'],
+]);
+
+export function makesValues(functions: readonly string[]): boolean {
+  return functions.some((name) => MAKES_VALUES.has(name.replace(/^pg_catalog\./, '')));
+}
+
 /** Names in a statement behind which code may stand that its text does not show. */
 export interface ReadNames {
   readonly relations: readonly RelationName[];
@@ -25,6 +36,8 @@ export interface ReadNames {
   readonly ofValues: readonly string[];
   /** Of functions that PostgreSQL has. */
   readonly functions: readonly string[];
+  /** Some of them make values of types that the text does not name. */
+  readonly makesValues: boolean;
   readonly operators: readonly string[];
   readonly types: readonly string[];
   /** Whether what it names runs now. A view that it makes has it run later. */
@@ -77,6 +90,7 @@ function namesOf(effects: StatementEffects): ReadNames | null {
     ofRows: ambiguous?.ofRows ?? [],
     ofValues: ambiguous?.ofValues ?? [],
     functions: functions.filter((name) => /^[^.(]+$/.test(name)),
+    makesValues: makesValues(functions),
     operators: ambiguous?.operators ?? [],
     types: functions.flatMap((name) => /^type\((?:.*\.)?([^.]*)\)$/.exec(name)?.[1] ?? []),
   };
@@ -88,13 +102,14 @@ function namesOf(effects: StatementEffects): ReadNames | null {
     names.operators,
     names.types,
   ];
-  return mayMakeCode || lists.some((each) => each.length > 0) ? names : null;
+  return mayMakeCode || names.makesValues || lists.some((each) => each.length > 0) ? names : null;
 }
 
 /** Whether it reads nothing of which the user can have made anything, as far as its text tells. */
 export function readsNothingMade(names: ReadNames): boolean {
   const { relations, ofRows, ofValues, types, runs } = names;
   if (!runs) return true;
+  if (names.makesValues) return false;
   if (ofRows.length > 0 && relations.length < 1) return false;
   if (ofValues.length > 0 || types.length > 0) return false;
   return relations.every(({ schema, name }) => schema === null && isCatalogRelation(name));

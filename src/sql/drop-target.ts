@@ -6,7 +6,7 @@ import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tr
 
 /** What a DROP names, be it objects or columns, for whoever moves it away instead; and what an ALTER TABLE does. */
 
-const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
+const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema', 'type', 'domain'] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
 
 export interface DropStatement {
@@ -53,7 +53,11 @@ const KINDS: Readonly<Record<string, DropKind>> = {
   OBJECT_MATVIEW: 'materialized view',
   OBJECT_SEQUENCE: 'sequence',
   OBJECT_SCHEMA: 'schema',
+  OBJECT_TYPE: 'type',
+  OBJECT_DOMAIN: 'domain',
 };
+
+const NOT_KEPT = 'only tables, views, sequences, types, domains and schemas are kept';
 
 const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
 
@@ -64,15 +68,15 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   if (name === 'DropdbStmt') return readDropDatabase(fields);
   if (name === 'AlterTableStmt') return readAlter(fields, raw, of);
   if (name !== 'DropStmt') {
-    return /^Drop/.test(name)
-      ? other('only tables, views, sequences and schemas are kept')
-      : { kind: 'no drop' };
+    return /^Drop/.test(name) ? other(NOT_KEPT) : { kind: 'no drop' };
   }
   const kind = KINDS[String(fields['removeType'])];
-  if (kind === undefined) return other('only tables, views, sequences and schemas are kept');
+  if (kind === undefined) return other(NOT_KEPT);
   const names: RelationName[] = [];
   for (const object of list(fields['objects'])) {
-    const parts = nameParts(object);
+    const type = as(object, 'TypeName');
+    if (type !== null && list(type['arrayBounds']).length > 0) return other('it names an array');
+    const parts = nameParts(type === null ? object : type['names']);
     const last = text(parts.at(-1));
     if (last === null || parts.length > (kind === 'schema' ? 1 : 2)) {
       return other('a name in it has more parts than are understood');

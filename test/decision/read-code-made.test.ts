@@ -29,6 +29,12 @@ grant select, delete on precious to keeper; grant usage on schema app to keeper;
 grant create on schema public to keeper;
 `;
 
+const PAIR = `
+create type app.pair as (a int, b int);
+create function app.first(app.pair) returns int language sql as $$ select app.wipe() $$;
+create cast (app.pair as int) with function app.first(app.pair) as implicit;
+`;
+
 describe('code behind reads that has come to be since it was asked for', () => {
   let fixture: DecisionFixture;
   let made = 0;
@@ -41,9 +47,13 @@ describe('code behind reads that has come to be since it was asked for', () => {
   afterAll(async () => await fixture?.stop());
 
   /** A session in a database of its own, of which the gateway has asked already. */
-  async function open(parameters: Record<string, string> = {}): Promise<[RawClient, string]> {
+  async function open(
+    parameters: Record<string, string> = {},
+    setup = 'select 1',
+  ): Promise<[RawClient, string]> {
     const name = `made_${++made}`;
     await fixture.postgres.sql(`create database ${name} template base`);
+    await fixture.postgres.sql(setup, name);
     const client = await another(name, parameters);
     await passes(client, 'select count(*) from people');
     return [client, name];
@@ -137,6 +147,26 @@ describe('code behind reads that has come to be since it was asked for', () => {
     await refuses(other, 'select * from later');
     expect(await left(name)).toBe(10);
     await Promise.all([client, maker, lender, other].map((each) => each.terminate()));
+  });
+
+  it('is no matter in a transaction that only reads, as that of a dump, whatever others have made', async () => {
+    const [client, name] = await open({ user: 'postgres' }, PAIR);
+    const maker = await another(name, { user: 'postgres', application_name: 'maker' });
+    await passes(client, 'begin isolation level repeatable read, read only');
+    await passes(client, 'select count(*) from people');
+    await passes(maker, 'create view later as select 1');
+    await passes(client, 'copy people to stdout');
+    expect(why(await client.query('commit; copy people to stdout'))).toEqual([expect.any(String)]);
+    await Promise.all([client, maker].map((each) => each.terminate()));
+  });
+
+  it('by a new table whose columns are of a type that runs code', async () => {
+    const [client, name] = await open({ user: 'postgres' }, PAIR);
+    await passes(client, 'create table pairs (p app.pair)');
+    await passes(client, 'insert into pairs values (row(1, 2))');
+    await refuses(client, 'select abs(p) from pairs');
+    expect(await left(name)).toBe(10);
+    await client.terminate();
   });
 
   it('by one of several statements of a text', async () => {

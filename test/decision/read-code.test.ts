@@ -33,6 +33,11 @@ create function people_label(p people) returns text language sql stable as $$ se
 create domain app.positive as int check (value > 0);
 create table numbers (id int, n app.positive);
 insert into numbers values (1, 1);
+create function app.small(int) returns bool language plpgsql stable as
+  $$ begin return not exists (select from public.people where id > 1000 + $1); end $$;
+create domain app.size as int check (app.small(value));
+create table sizes (n app.size, ns app.size[]);
+insert into sizes values (1, '{1,2}');
 create role reader; grant usage on schema app to public; grant all on all tables in schema public to public;
 `;
 
@@ -138,6 +143,65 @@ const WAYS: readonly (readonly [what: string, setup: string, sql: string])[] = [
      create table pairs (p app.pair); insert into pairs values (row(1, 2))`,
     'select abs(p) from pairs',
   ],
+  [
+    'a cast between types of PostgreSQL is chosen without a word',
+    `create function app.is(text) returns bool language sql as $$ select app.wipe() = 1 $$;
+     create cast (text as bool) with function app.is(text) as implicit`,
+    'select 1 from people where name',
+  ],
+  [
+    'values are compared by code',
+    `create type app.pair as (a int, b int);
+     create function app.compare(app.pair, app.pair) returns int language plpgsql as $$ begin return app.wipe(); end $$;
+     create function app.less(app.pair, app.pair) returns bool language sql as $$ select app.wipe() = 1 $$;
+     create operator app.<<< (leftarg = app.pair, rightarg = app.pair, function = app.less);
+     create operator app.=== (leftarg = app.pair, rightarg = app.pair, function = app.less);
+     create operator class app.ordered default for type app.pair using btree as
+       operator 1 app.<<<, operator 3 app.===, function 1 app.compare(app.pair, app.pair);
+     create table pairs (p app.pair); insert into pairs values (row(1, 2)), (row(2, 3))`,
+    'select distinct p from pairs',
+  ],
+  [
+    'it is planned by how far apart the ends of ranges are',
+    `create function app.apart(float8, float8) returns float8 language plpgsql immutable as
+       $$ begin perform app.wipe(); return $1 - $2; end $$;
+     create type app.span as range (subtype = float8, subtype_diff = app.apart);
+     create table spans (s app.span); insert into spans select app.span(i, i + 1) from generate_series(1, 500) i;
+     analyze spans; insert into precious select i from generate_series(1, 10) i`,
+    "select * from spans where s << '[100.5,200.5)'",
+  ],
+  [
+    'a value is made of JSON for a column with a check',
+    'create domain odd as int check (app.wipe() = 1); create table odds (n odd); insert into odds values (null); insert into precious select i from generate_series(1, 10) i',
+    `select (json_populate_record(o, '{"n": 1}')).n from odds o`,
+  ],
+  [
+    'a value is made by the function that reads it',
+    'create domain odd as int check (app.wipe() = 1)',
+    "select array_in('{1}', (select oid::text::oid from pg_type where typname = 'odd'), -1)",
+  ],
+];
+
+/** The same where the check of a domain runs as soon as the server reads a literal. */
+const LITERALS: readonly (readonly [what: string, setup: string, sql: string])[] = [
+  ['an array', 'create table odds (n odd[])', "select * from odds where n = '{1}'"],
+  [
+    'an element of an array',
+    "create table odds (n odd[]); insert into odds values ('{}')",
+    "select array_append(n, '1') from odds",
+  ],
+  [
+    'a range',
+    'create type odd_range as range (subtype = odd); create table odds (n odd_range)',
+    "select * from odds where n && '[1,2]'",
+  ],
+  [
+    'a composite type',
+    'create type pair as (a int, n odd); create table odds (p pair)',
+    "select coalesce(p, '(1,2)') from odds",
+  ],
+  ['a row of a table', 'create table odds (n odd)', "select '(1)'::odds"],
+  ['an array of such rows', 'create table odds (n odd)', "select '{(1)}'::odds[]"],
 ];
 
 const PASSES: readonly string[] = [
@@ -148,6 +212,8 @@ const PASSES: readonly string[] = [
   'set role reader; select * from tenants; reset role',
   'select p.people_label from people p',
   'select n.n, n.id from numbers n',
+  "select array_append(s.ns, '3'), s.ns = '{1}' from sizes s",
+  `select (jsonb_populate_record(s, '{"n": 1}')).n from sizes s`,
   'select g.n from generate_series(1, 2) g (n)',
   'begin isolation level repeatable read; select * from people; select p.name from people p; commit',
   'select count(*) from people p where p.city = p.name',
@@ -224,6 +290,16 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
     expect(await left(name)).toBe(10);
     // Without the gateway it would have.
     await fixture.postgres.sql(text, name).catch(() => {});
+    expect(await left(name)).toBe(0);
+  });
+
+  it.each(LITERALS)('is refused where a literal is read as %s', async (_, setup, text) => {
+    const name = await database(`create domain odd as int check (app.wipe() = 1); ${setup}`);
+    const client = await fixture.client({ database: name });
+    expect(why(await client.query(text))).toEqual([expect.stringContaining(REFUSED)]);
+    await client.terminate();
+    expect(await left(name)).toBe(10);
+    await fixture.postgres.sql(text, name);
     expect(await left(name)).toBe(0);
   });
 

@@ -12,9 +12,11 @@ const CODE: ReadCode = {
   operators: new Set(),
   types: new Set(),
   typeOids: new Set(),
+  castsAnything: false,
   hasUnreadable: false,
   oneSnapshot: false,
   isOld: false,
+  isReadOnly: false,
 };
 
 describe('what sessions learn of code behind reads', () => {
