@@ -29,7 +29,6 @@ export async function showCommand(asked: string, options: ShowOptions, io: Io): 
 function asText(manifest: Manifest, where: string, rolledBack: boolean, undone: UndoMark | null): string {
   const { id, session, statement, decision, server, tables } = manifest;
   const { bytes } = summaryOf(manifest);
-  const files = tables.flatMap(({ before, after }) => [before, after]).filter((file) => file !== null).length;
   const approved = manifest.approval_id === null ? '' : `, approved as ${manifest.approval_id}`;
   const application = session.application === '' ? '' : `, application ${session.application}`;
   const client = session.client === '' ? '' : `, from ${session.client}`;
@@ -43,12 +42,20 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean, undone: 
       'transaction',
       `${manifest.xid}, on PostgreSQL ${serverText(server.version_num)}${rolledBack ? '; rolled back, so that there is nothing to undo' : ''}`,
     ],
-    ['stored', `${sizeText(bytes)} in ${countText(files, 'file')}: ${where}`],
+    ['stored', `${storedText(tables, bytes)}: ${where}`],
     ...sequencesText(manifest),
     ...(undone === null ? [] : [['undone', undoneText(undone)]]),
   ].map(([name, value]) => [name!, printable(value!)]);
   const what = manifest.dropped === undefined ? tablesText(tables) : droppedText(manifest.dropped);
   return `${alignRows(facts)}\n${what}\n${hints(manifest)}`;
+}
+
+/** Few rows stand in the manifest itself. */
+function storedText(tables: Manifest['tables'], bytes: number): string {
+  const kept = tables.flatMap(({ before, after }) => [before, after]).filter((file) => file !== null);
+  const files = kept.filter((file) => 'blob' in file).length;
+  if (kept.length === 0) return 'no rows';
+  return `${sizeText(bytes)} in ${files === 0 ? 'its manifest' : countText(files, 'file')}`;
 }
 
 function archiveText({ archive, tables }: Manifest): string {

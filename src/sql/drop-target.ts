@@ -2,11 +2,12 @@ import type { RawStmt } from '@pgsql/types';
 import { alterInTwo, type TextOf } from './alter-parts.ts';
 import { type AlterStatement, readAlterTable } from './alter-target.ts';
 import type { RelationName } from './effects.ts';
+import { type OwnerChange, readOwnerChange } from './owner-change.ts';
 import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tree.ts';
 
 /** What a DROP names, be it objects or columns, for whoever moves it away instead; and what an ALTER TABLE does. */
 
-const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema'] as const;
+const DROP_KINDS = ['table', 'view', 'materialized view', 'sequence', 'schema', 'type', 'domain'] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
 
 export interface DropStatement {
@@ -43,6 +44,7 @@ export type DropReading =
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
   | ({ readonly kind: 'drop columns and more' } & DropColumnsAndMore)
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
+  | { readonly kind: 'owner'; readonly owned: OwnerChange }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
   | { readonly kind: 'no drop' };
@@ -53,7 +55,11 @@ const KINDS: Readonly<Record<string, DropKind>> = {
   OBJECT_MATVIEW: 'materialized view',
   OBJECT_SEQUENCE: 'sequence',
   OBJECT_SCHEMA: 'schema',
+  OBJECT_TYPE: 'type',
+  OBJECT_DOMAIN: 'domain',
 };
+
+const NOT_KEPT = 'only tables, views, sequences, types, domains and schemas are kept';
 
 const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
 
@@ -61,18 +67,20 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   const node = unwrap(raw.stmt);
   if (node === null) return { kind: 'no drop' };
   const { name, fields } = node;
+  const owned = readOwnerChange(raw);
+  if (owned !== null) return { kind: 'owner', owned };
   if (name === 'DropdbStmt') return readDropDatabase(fields);
   if (name === 'AlterTableStmt') return readAlter(fields, raw, of);
   if (name !== 'DropStmt') {
-    return /^Drop/.test(name)
-      ? other('only tables, views, sequences and schemas are kept')
-      : { kind: 'no drop' };
+    return /^Drop/.test(name) ? other(NOT_KEPT) : { kind: 'no drop' };
   }
   const kind = KINDS[String(fields['removeType'])];
-  if (kind === undefined) return other('only tables, views, sequences and schemas are kept');
+  if (kind === undefined) return other(NOT_KEPT);
   const names: RelationName[] = [];
   for (const object of list(fields['objects'])) {
-    const parts = nameParts(object);
+    const type = as(object, 'TypeName');
+    if (type !== null && list(type['arrayBounds']).length > 0) return other('it names an array');
+    const parts = nameParts(type === null ? object : type['names']);
     const last = text(parts.at(-1));
     if (last === null || parts.length > (kind === 'schema' ? 1 : 2)) {
       return other('a name in it has more parts than are understood');

@@ -53,7 +53,7 @@ async function attempt(
 ): Promise<MoveOutcome | Changed> {
   const { drop, dropText, alter, alterText } = parts;
   const name = quoteQualified(drop.table.schema, drop.table.name);
-  const check = () => precheckOf(session, [name], false);
+  const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
   const problem = problemToTry(precheck) ?? problemOf(parts);
   if (problem !== null) return none(problem);

@@ -71,7 +71,7 @@ async function attempt(
 ): Promise<MoveOutcome | Changed> {
   const { text, alter } = request;
   const name = quoteQualified(alter.table.schema, alter.table.name);
-  const check = () => precheckOf(session, [name], false);
+  const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
   const problem = problemToTry(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };

@@ -63,7 +63,7 @@ async function attempt(
   { text, drop, id, bytesMax }: ColumnsRequest,
 ): Promise<MoveOutcome | Changed> {
   const name = quoteQualified(drop.table.schema, drop.table.name);
-  const check = () => precheckOf(session, [name], false);
+  const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
   const problem = problemToTry(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };

@@ -7,7 +7,7 @@ import { TRASH_SCHEMA } from './definitions.ts';
 import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type MovePlan, planMove } from './plan.ts';
-import { AFTERWARDS, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
+import { AFTERWARDS, BESIDE_TRASH, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
@@ -149,14 +149,14 @@ async function attempt(
   { text, drop, id }: MoveRequest,
 ): Promise<MoveOutcome | Changed> {
   const names = drop.names.map(({ schema, name }) => quoteQualified(schema, name));
-  const check = () => precheckOf(session, names, drop.kind === 'schema');
+  const check = () => precheckOf(session, names, rootKind(drop));
   const precheck = await check();
   const problem = problemToTry(precheck);
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);
   if (reach.length > LIMITS.trashObjectsMax) return { kind: 'none', reason: 'too many objects depend on it' };
-  const trial = await tryDrop(connection, session, text, reach);
+  const trial = await tryBesideTrash(connection, session, text, drop, roots, reach);
   if (trial.kind === 'refused') return trial;
   const gone = new Set(trial.gone.map(keyOf));
   if (!roots.every((root) => gone.has(keyOf(root)))) return CHANGED;
@@ -180,6 +180,56 @@ async function attempt(
   return await move(session, id, trial, await read(session, trial.gone), precheck);
 }
 
+function rootKind({ kind }: DropStatement): 'relation' | 'schema' | 'type' {
+  if (kind === 'schema') return kind;
+  return kind === 'type' || kind === 'domain' ? 'type' : 'relation';
+}
+
+/**
+ * Tries the client's own statement. Where the server refuses to drop a type because something uses it, and that is all in
+ * the trash, it is answered as if it had not been there: the type is moved to what uses it, and nothing loses a column.
+ */
+async function tryBesideTrash(
+  connection: HiddenConnection,
+  session: TrashSession,
+  text: string,
+  drop: DropStatement,
+  roots: readonly Root[],
+  reach: readonly Standing[],
+): ReturnType<typeof tryDrop> {
+  const trial = await tryDrop(connection, session, text, reach);
+  if (trial.kind === 'tried' || trial.error.sqlstate !== STILL_USED) return trial;
+  if (rootKind(drop) !== 'type' || drop.cascade || roots.length === 0) return trial;
+  await session.query(back[0]!);
+  const names = drop.names.filter((_, i) => roots[i]?.[1] !== null);
+  const whole = names.map(({ schema, name }) => quoteQualified(schema, name)).join(', ');
+  const cascade = `DROP ${drop.kind.toUpperCase()} IF EXISTS ${whole} CASCADE`;
+  const beyond = await tryDrop(connection, session, cascade, reach);
+  if (beyond.kind === 'refused') return trial;
+  const ofTypes = await objectsOfTypes(session, roots, [...beyond.gone, ...beyond.lost]);
+  if (ofTypes === null) return trial;
+  return { ...beyond, notices: trial.notices, gone: ofTypes, lost: [] };
+}
+
+/** What belongs to the types themselves, where all the rest belongs to what stands in the trash; else null. */
+async function objectsOfTypes(
+  session: TrashSession,
+  roots: readonly Root[],
+  touched: readonly Standing[],
+): Promise<readonly Standing[] | null> {
+  const told = await json<{ own: readonly (readonly [number, number])[] | null; other: number }>(
+    session,
+    BESIDE_TRASH,
+    [...given(touched), `{${roots.map(([, oid]) => oid).join(',')}}`],
+  );
+  if (told.other > 0) return null;
+  const own = new Set((told.own ?? []).map(keyOf));
+  return touched.filter((standing) => own.has(keyOf(standing)));
+}
+
+/** SQLSTATE of what others depend on. */
+const STILL_USED = '2BP01';
+
 export const NOTHING_DROPPED = 'it drops nothing';
 
 const keyOf = ([classid, objid]: readonly [number, number | null, ...unknown[]]): string =>
@@ -188,9 +238,9 @@ const keyOf = ([classid, objid]: readonly [number, number | null, ...unknown[]])
 export async function precheckOf(
   session: TrashSession,
   names: readonly string[],
-  schemas: boolean,
+  kind: 'relation' | 'schema' | 'type',
 ): Promise<Precheck> {
-  return await json<Precheck>(session, PRECHECK, [textArray(names), String(schemas)]);
+  return await json<Precheck>(session, PRECHECK, [textArray(names), kind]);
 }
 
 export function foundOf({ roots }: Precheck): readonly Root[] {

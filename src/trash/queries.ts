@@ -13,7 +13,7 @@ export function pinned(sql: string): string {
     .replaceAll(/::(oid|text|int8|name|regclass|regnamespace|regtype|bool)\b/g, '::pg_catalog.$1');
 }
 
-/** Before anything else: who stands in the way. $1: the names, quoted. $2: whether they are schemas. */
+/** Before anything else: who stands in the way. $1: the names, quoted. $2: `schema`, `type`, or any other for relations. */
 export const PRECHECK = pinned(`
 SELECT pg_catalog.jsonb_build_object(
   'catalogFirst', (SELECT s OPERATOR(pg_catalog.=) 'pg_catalog'
@@ -33,9 +33,14 @@ SELECT pg_catalog.jsonb_build_object(
                   FROM pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
   'allTables', (SELECT pg_catalog.jsonb_agg(pubname ORDER BY pubname) FROM pg_publication WHERE puballtables),
   'version', pg_catalog.current_setting('server_version_num')::int8,
-  'roots', (SELECT pg_catalog.jsonb_agg(CASE WHEN $2::bool
+  'roots', (SELECT pg_catalog.jsonb_agg(CASE WHEN $2::text OPERATOR(pg_catalog.=) 'schema'
         THEN pg_catalog.jsonb_build_array('pg_catalog.pg_namespace'::regclass::oid::int8,
           pg_catalog.to_regnamespace(a.name)::oid::int8, false)
+        WHEN $2::text OPERATOR(pg_catalog.=) 'type'
+        THEN pg_catalog.jsonb_build_array('pg_catalog.pg_type'::regclass::oid::int8,
+          pg_catalog.to_regtype(a.name)::oid::int8,
+          (SELECT t.typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() FROM pg_type t
+            WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(a.name)::oid))
         ELSE pg_catalog.jsonb_build_array('pg_catalog.pg_class'::regclass::oid::int8,
           pg_catalog.to_regclass(a.name)::oid::int8,
           (SELECT c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() FROM pg_class c
@@ -284,6 +289,44 @@ export const FACTS = pinned(
   ),
 );
 
+/** Whether the object x is in the trash, or a part of what is; a rule of a view, and a key's trigger, are parts of theirs. */
+const IN_TRASH = (classid: string, objid: string) => {
+  const relation = (oid: string) =>
+    `${oid} IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
+  const part = (catalog: string, column: string) =>
+    `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND ${relation(`c.${column}`)})`;
+  const named = (catalog: string, column: string) =>
+    `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND c.${column} = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
+  return `(${[
+    named('pg_class', 'relnamespace'),
+    named('pg_type', 'typnamespace'),
+    named('pg_proc', 'pronamespace'),
+    named('pg_statistic_ext', 'stxnamespace'),
+    part('pg_attrdef', 'adrelid'),
+    part('pg_constraint', 'conrelid'),
+    part('pg_trigger', 'tgrelid'),
+    part('pg_rewrite', 'ev_class'),
+    part('pg_policy', 'polrelid'),
+  ].join('\n      OR ')})`;
+};
+
+const TRASH = `trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'holdfast_trash')`;
+
+/** Of the given objects: those that are the types $3 themselves, and how many neither are nor are in the trash. */
+export const BESIDE_TRASH = pinned(`
+WITH ${GIVEN}, ${TRASH},
+own AS MATERIALIZED (
+  SELECT g.classid, g.objid FROM given g
+   WHERE EXISTS (SELECT FROM pg_type t WHERE g.classid = ${IS('pg_type')} AND g.objid = ANY (ARRAY[t.oid, t.typarray]) AND t.oid = ANY ($3::oid[]))
+      OR EXISTS (SELECT FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
+                  WHERE g.classid = ${IS('pg_class')} AND c.oid = g.objid AND c.relkind = 'c' AND t.oid = ANY ($3::oid[]))
+      OR EXISTS (SELECT FROM pg_constraint c WHERE g.classid = ${IS('pg_constraint')} AND c.oid = g.objid AND c.contypid = ANY ($3::oid[]))
+)
+SELECT pg_catalog.jsonb_build_object(
+  'own', (SELECT ${LIST('pg_catalog.jsonb_build_array(o.classid::int8, o.objid::int8)', 'o.classid, o.objid')} FROM own o),
+  'other', (SELECT pg_catalog.count(*) FROM given g WHERE NOT EXISTS (SELECT FROM own o WHERE o.classid = g.classid AND o.objid = g.objid)
+     AND NOT ${IN_TRASH('g.classid', 'g.objid')}))::text`);
+
 /**
  * Afterwards: what of the given objects stands outside the trash still, what outside it depends on them, and what
  * they go on depending on, which therefore cannot be dropped before they are.
@@ -311,7 +354,7 @@ SELECT pg_catalog.jsonb_build_object(
   'dependents', (SELECT ${LIST('DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)', 'pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)')}
      FROM given g JOIN pg_depend d ON d.refclassid = g.classid AND d.refobjid = g.objid
     WHERE d.deptype = ANY ('{n,a}'::pg_catalog."char"[]) AND NOT EXISTS (SELECT FROM given x WHERE x.classid = d.classid AND x.objid = d.objid)
-      AND NOT EXISTS (SELECT FROM pg_class c WHERE d.classid = ${IS('pg_class')} AND c.oid = d.objid AND c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))),
+      AND NOT ${IN_TRASH('d.classid', 'd.objid')}),
   'binds', (SELECT ${LIST('DISTINCT pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)', 'pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)')}
      FROM given g JOIN pg_depend d ON d.classid = g.classid AND d.objid = g.objid
     WHERE d.refclassid <> ${IS('pg_namespace')} AND NOT EXISTS (SELECT FROM given x WHERE x.classid = d.refclassid AND x.objid = d.refobjid)

@@ -114,6 +114,7 @@ describe('holdfast snapshots', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^statement +delete from item where id > 20$/m);
     expect(out).toMatch(/^decision +risk high, rule what changes$/m);
+    expect(out).toMatch(/^stored +[\d.]+ K?i?B in its manifest: /m);
     expect(out).toMatch(/^public\.item +10 +0 .* id +by the statement$/m);
     expect(out).toMatch(/^public\.line +20 +0 .* item_id, no +by the foreign key line_item_id_fkey$/m);
     expect((await run('snapshots', 'show', ids[1]!.slice('snap_'.length, -1))).out).toBe(out);

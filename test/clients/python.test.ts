@@ -106,3 +106,34 @@ describe.each(SERVERS)("Python's drivers with snapshots of whatever they change 
     });
   });
 });
+
+/** Nothing is let through that has no snapshot, and nobody is asked. */
+const ALL_KEPT = `
+mode: protect
+defaults: { critical: snapshot }
+without_plan: block
+`;
+
+describe.each(SERVERS)('Alembic with a snapshot of all that it takes away, and $name', (server) => {
+  it('migrates up and down, twice', { timeout: 120_000 }, async () => {
+    const pair = await Pair.start(server, ALL_KEPT, SNAPSHOTS);
+    try {
+      await pair.freshDatabase();
+      for (const step of [
+        ['upgrade', 'head'],
+        ['downgrade', 'base'],
+        ['upgrade', 'head'],
+        ['downgrade', '0001'],
+      ]) {
+        await output(pythonProgram('alembic'), alembic(pair.gateway.port, ...step));
+      }
+      const left = (await columns(pair)).map(([table, column]) => `${table}.${column}`);
+      expect(left).toEqual([
+        ...['account.id', 'account.name', 'alembic_version.version_num'],
+        ...['booking.account_id', 'booking.amount', 'booking.id'],
+      ]);
+    } finally {
+      await pair.stop();
+    }
+  });
+});

@@ -60,6 +60,27 @@ describe('a storage that hangs', () => {
   });
 
   it.each(STALLS)(
+    'as in "%s" fails what is captured by the plan of last time, at its Execute',
+    async (stall) => {
+      const run = async (text: string, below: number) => {
+        client.write(fe.parse('', text), fe.bind({ parameters: [String(below)] }), fe.execute(), fe.sync());
+        return await client.untilReady();
+      };
+      const [removes, changes] = [`${REMOVE} where id < $1`, `${CHANGE} where id < $1`];
+      for (const text of [removes, changes]) await run(text, 0);
+      sessions.store.stall = stall;
+      const messages = await run(removes, 200);
+      expect(typesOf(messages)).toBe('12EZ');
+      expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
+      expect(statusOf(messages)).toBe('I');
+      expect(await rows()).toBe(100);
+      // What may run without one does.
+      expect(typesOf(await run(changes, 200))).toBe('12CZ');
+      expect(await rows()).toBe(0);
+    },
+  );
+
+  it.each(STALLS)(
     'as in "%s" keeps what may run without a snapshot waiting for a while only',
     async (stall) => {
       sessions.store.stall = stall;

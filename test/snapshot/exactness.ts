@@ -156,7 +156,7 @@ async function failsAlone(
 }
 
 /** Why a capture may end without a proof although nobody else was there. */
-const UNPROVABLE = ['too many rows to prove', 'what this transaction made before', 'and triggers ran'];
+export const UNPROVABLE = ['too many rows to prove', 'what this transaction made before', 'and triggers ran'];
 
 function orUnprovable(verdict: Verdict): Verdict {
   if (verdict.kind !== 'drift') return verdict;

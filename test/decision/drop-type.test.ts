@@ -1,0 +1,159 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { readManifest } from '../../src/snapshot/manifest.ts';
+import { purgeDropped } from '../../src/trash/purge.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import { undo } from '../../src/undo/undo.ts';
+import { trashSession } from '../../src/undo/undo-drop.ts';
+import * as fe from '../support/frontend-messages.ts';
+import { errorsOf, RawClient } from '../support/raw-client.ts';
+import { DecisionFixture } from './fixture.ts';
+
+const POLICY = `
+mode: protect
+without_plan: block
+rules:
+  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: the rest, match: {}, action: allow }
+`;
+
+const SETUP = `create schema app; create type app.mood as enum ('glad', 'sad');
+  create domain app.positive as int constraint above check (value > 0); create type app.pair as (a int, b app.mood);
+  grant usage on type app.mood to public; comment on type app.mood is 'how it is';
+  create table app.t (id int primary key, m app.mood default 'glad'::app.mood check (m <> 'sad'::app.mood or id > 1), p app.positive, q app.pair);
+  create index on app.t (m);
+  insert into app.t values (1, 'glad', 3, (1, 'sad')), (2, 'sad', 4, null)`;
+
+const ROWS = [
+  ['1', 'glad', '3', '(1,sad)'],
+  ['2', 'sad', '4', null],
+];
+
+describe.each([18, 15] as const)('a DROP TYPE on PostgreSQL %i', (version) => {
+  let fixture: DecisionFixture;
+  let store: BlobStore;
+  let direct: RawClient;
+  let client: RawClient;
+  beforeAll(async () => {
+    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
+    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+  });
+  afterAll(async () => {
+    await store?.close();
+    await fixture?.stop();
+  });
+  beforeEach(async () => {
+    direct = await RawClient.open(fixture.postgres.port);
+    await direct.rows(`drop schema if exists app, holdfast_trash cascade; ${SETUP}`);
+    client = await fixture.client();
+    return async () => {
+      await direct.terminate();
+      await client.terminate();
+    };
+  });
+
+  /** The folder of the snapshot that was taken of it. */
+  async function dropped(sql: string): Promise<string> {
+    expect([sql, errorsOf(await client.query(sql))]).toEqual([sql, []]);
+    const folders: string[] = [];
+    for await (const { key } of store.list('snapshots/'))
+      if (key.endsWith('/manifest.json')) folders.push(key.slice(0, -14));
+    const folder = folders.sort().at(-1)!;
+    expect((await readManifest(store, folder)).statement.text).toBe(sql);
+    return folder;
+  }
+
+  async function undone(folder: string): Promise<unknown> {
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      return await undo({ store, manifest: await readManifest(store, folder), session });
+    } finally {
+      await session.close();
+    }
+  }
+  const rows = async () => await direct.rows('select id, m, p, q from app.t order by id');
+  const types = async () =>
+    await direct.rows(
+      `select t.typname from pg_type t where t.typnamespace = 'app'::regnamespace and t.typtype in ('e', 'd')
+         and t.typcategory <> 'A' order by 1`,
+    );
+
+  it('moves it, and brings it back as it was', async () => {
+    const facts = `select t.typname, has_type_privilege('public', t.oid, 'USAGE'), obj_description(t.oid, 'pg_type'), t.oid,
+      (select string_agg(enumlabel, ',' order by enumsortorder) from pg_enum where enumtypid = t.oid)
+      from pg_type t where t.oid = 'app.mood'::regtype`;
+    await direct.rows('drop table app.t; drop type app.pair');
+    const before = await direct.rows(facts);
+    const folder = await dropped('drop type if exists app.mood, app.nothing');
+    expect(await types()).toEqual([['positive']]);
+    expect(await undone(folder)).toMatchObject({ kind: 'done' });
+    expect(await direct.rows(facts)).toEqual(before);
+  });
+
+  it.each(['drop table app.t', 'alter table app.t drop column m, drop column p, drop column q'])(
+    'takes no heed of what is in the trash, and both come back: %s',
+    async (first) => {
+      const folders = [await dropped(first)];
+      for (const type of ['type app.pair', 'type app.mood', 'domain app.positive'])
+        folders.push(await dropped(`drop ${type}`));
+      expect(await types()).toEqual([]);
+      // The names are free, as after a DROP.
+      await direct.rows("create type app.mood as enum ('other'); drop type app.mood");
+      for (const folder of folders.reverse()) expect(await undone(folder)).toMatchObject({ kind: 'done' });
+      expect(await rows()).toEqual(ROWS);
+    },
+  );
+
+  it('is brought back before what used it, or that says so', async () => {
+    const column = await dropped('alter table app.t drop column p');
+    const type = await dropped('drop domain app.positive');
+    expect(await undone(column)).toMatchObject({ kind: expect.stringMatching(/refused|failed/) });
+    expect(await undone(type)).toMatchObject({ kind: 'done' });
+    expect(await undone(column)).toMatchObject({ kind: 'done' });
+    expect((await rows()).map((row) => row[2])).toEqual(['3', '4']);
+  });
+
+  it.each([
+    ['another type uses it', [], 'select 1'],
+    ['a table uses it', ['drop table app.t', 'drop type app.pair'], 'create table app.u (m app.mood)'],
+    [
+      'a function uses it',
+      ['drop table app.t', 'drop type app.pair'],
+      "create function app.f(app.mood) returns int language sql as 'select 1'",
+    ],
+  ])('is refused as by the server where %s, besides the trash', async (_, first, sql) => {
+    for (const each of ['alter table app.t drop column m', ...first]) await dropped(each);
+    await direct.rows(sql);
+    const said = errorsOf(await direct.query('drop type app.mood'));
+    expect(said).toMatchObject([{ C: '2BP01' }]);
+    const { M, D, H } = said[0]!;
+    expect(errorsOf(await client.query('drop type app.mood'))).toMatchObject([{ C: '2BP01', M, D, H }]);
+    expect(await types()).toEqual([['mood'], ['positive']]);
+  });
+
+  it('comes by the extended protocol as well', async () => {
+    await client.query('drop table app.t');
+    client.write(fe.parse('', 'drop type app.pair'), fe.bind(), fe.execute(), fe.sync());
+    expect(errorsOf(await client.untilReady())).toEqual([]);
+    expect(await direct.rows("select to_regtype('app.pair')")).toEqual([[null]]);
+  });
+
+  it('is purged behind what uses it', async () => {
+    const table = await dropped('drop table app.t');
+    const type = await dropped('drop type app.pair');
+    const session = await connectForUndo(fixture.postgres.url());
+    try {
+      const purge = async (folder: string) => {
+        const { id, dropped: what } = await readManifest(store, folder);
+        return await purgeDropped(trashSession(session), { id, objects: what!.objects });
+      };
+      expect(await purge(type)).toMatchObject({ objects: 0, kept: { objects: 1 } });
+      expect(await purge(table)).toMatchObject({ kept: null });
+      expect(await purge(type)).toMatchObject({ objects: 1, kept: null });
+    } finally {
+      await session.close();
+    }
+  });
+});
