@@ -11,9 +11,13 @@ export const DROP_ALONE =
   'by the extended protocol a DROP is snapshotted only as all that runs up to its Sync';
 
 /** What is dropped is moved away instead, or copied if it is a column; what ALTER TABLE changes is kept by its definition. */
-export function isDrop({ operation }: Analysis): boolean {
-  return operation.startsWith('drop ') || operation === 'alter table';
+export function isDrop({ operation, statements }: Analysis): boolean {
+  if (operation.startsWith('drop ') || operation === 'alter table') return true;
+  return operation.startsWith('alter ') && statements.length === 1 && statements[0]!.reasons[0] === OWNER;
 }
+
+/** As the analysis says it; what the role owns itself it may give away. */
+const OWNER = 'changes an owner';
 
 /** Why no capture of a statement is tried at all, in words that read well behind "because"; null where it is tried. */
 export function problemOfOne(state: SessionState, analysis: Analysis): string | null {

@@ -11,6 +11,7 @@ import { alterMixed } from '../trash/alter-mixed.ts';
 import { dropColumns } from '../trash/drop-columns.ts';
 import { dropDatabase } from '../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
+import { changeOwner } from '../trash/owner.ts';
 import { onHidden } from '../trash/session.ts';
 import { systemOf } from '../trash/system.ts';
 import { encodeMessage } from '../wire/backend.ts';
@@ -130,6 +131,8 @@ export async function keep(
       return await alterMixed(connection, { text, parts: reading, id, bytesMax });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
+    case 'owner':
+      return await changeOwner(connection, { text, owned: reading.owned });
     default:
       return reading satisfies never;
   }

@@ -70,6 +70,7 @@ export function readAlterTable(fields: Fields): AlterStatement | string {
   const commands = list(fields['cmds']).map((item) => as(item, 'AlterTableCmd'));
   const kinds = commands.map((command) => String(command?.['subtype']));
   for (const [i, kind] of kinds.entries()) {
+    if (kind === 'AT_AddIdentity' && kinds.every((each) => each === kind || ADDING.has(each))) continue;
     if (!REVERSIBLE.has(kind)) return `no undo is known of a part of it (${kind.slice('AT_'.length)})`;
     if (as(commands[i]?.['def'], 'PartitionCmd')?.['concurrent'] === true)
       return 'DETACH PARTITION … CONCURRENTLY cannot be run in a transaction';
@@ -83,6 +84,6 @@ export function readAlterTable(fields: Fields): AlterStatement | string {
     kinds[i] === 'AT_AddColumn' ? (text(as(command?.['def'], 'ColumnDef')?.['colname']) ?? []) : [],
   );
   const has = (kind: string) => kinds.includes(kind);
-  const loses = kinds.some((kind) => !ADDING.has(kind));
+  const loses = kinds.some((kind) => !ADDING.has(kind) && kind !== 'AT_AddIdentity');
   return { table, retyped, loses, adds: has('AT_AddColumn'), added, unnumbers: has('AT_DropIdentity') };
 }

@@ -2,6 +2,7 @@ import type { RawStmt } from '@pgsql/types';
 import { alterInTwo, type TextOf } from './alter-parts.ts';
 import { type AlterStatement, readAlterTable } from './alter-target.ts';
 import type { RelationName } from './effects.ts';
+import { type OwnerChange, readOwnerChange } from './owner-change.ts';
 import { as, type Fields, list, nameParts, relationOf, text, unwrap } from './tree.ts';
 
 /** What a DROP names, be it objects or columns, for whoever moves it away instead; and what an ALTER TABLE does. */
@@ -43,6 +44,7 @@ export type DropReading =
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
   | ({ readonly kind: 'drop columns and more' } & DropColumnsAndMore)
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
+  | { readonly kind: 'owner'; readonly owned: OwnerChange }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
   | { readonly kind: 'no drop' };
@@ -65,6 +67,8 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   const node = unwrap(raw.stmt);
   if (node === null) return { kind: 'no drop' };
   const { name, fields } = node;
+  const owned = readOwnerChange(raw);
+  if (owned !== null) return { kind: 'owner', owned };
   if (name === 'DropdbStmt') return readDropDatabase(fields);
   if (name === 'AlterTableStmt') return readAlter(fields, raw, of);
   if (name !== 'DropStmt') {
