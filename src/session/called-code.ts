@@ -55,7 +55,8 @@ function readCalls({ status, statements }: Analysis): Calls | null {
   // What one of several makes is not there yet when the others are looked at.
   const changes = statements.some(({ session }) => session.some(({ kind }) => kind === 'schema-change'));
   if (changes && statements.length > 1) return null;
-  const kept = !statements.every(({ operations }) => operations.every((each) => RUNS_NOW.has(each)));
+  const calling = statements.filter(({ called }) => called !== undefined);
+  const kept = !calling.every(({ operations }) => operations.every((each) => RUNS_NOW.has(each)));
   const named = statements.map(({ called, functions, reads, columns, session }) => [
     called ?? null,
     functions,

@@ -38,6 +38,11 @@ create function app.small(int) returns bool language plpgsql stable as
 create domain app.size as int check (app.small(value));
 create table sizes (n app.size, ns app.size[]);
 insert into sizes values (1, '{1,2}');
+create function app.tenant() returns text language sql stable as $$ select current_setting('app.tenant', true) $$;
+create table owned (id int, tenant text);
+insert into owned values (1, 'a'), (2, 'b');
+alter table owned enable row level security;
+create policy p on owned using (tenant = app.tenant());
 create role reader; grant usage on schema app to public; grant all on all tables in schema public to public;
 `;
 
@@ -210,6 +215,9 @@ const PASSES: readonly string[] = [
   'select c.total, c.id from counted c',
   'select * from tenants',
   'set role reader; select * from tenants; reset role',
+  "set app.tenant = 'b'; select * from owned",
+  "begin; set local app.tenant = 'b'; select * from owned; select * from counted; commit",
+  'set search_path = app, public; select * from owned; set search_path = public',
   'select p.people_label from people p',
   'select n.n, n.id from numbers n',
   "select array_append(s.ns, '3'), s.ns = '{1}' from sizes s",
@@ -391,8 +399,8 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
       expect(why(await client.untilReady())).toEqual([expect.any(String)]);
       await passes('rollback');
       await passes('begin');
-      await passes('create view mine as select 1');
-      await passes('select * from mine');
+      await passes('create view own as select 1');
+      await passes('select * from own');
       await passes('rollback');
       await maker.terminate();
       expect(await left(name)).toBe(10);
@@ -401,8 +409,8 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
     it('passes in a transaction that reads by an old snapshot, as a dump does, by what that shows', async () => {
       await sql(
         `create function app.mine(t text) returns bool language sql stable as $$ select t = 'a' $$;
-         create table owned (t text); alter table owned enable row level security;
-         create policy p on owned using (app.mine(t)); insert into owned values ('a')`,
+         create table mine (t text); alter table mine enable row level security;
+         create policy p on mine using (app.mine(t)); insert into mine values ('a')`,
         name,
       );
       const begins = 'begin isolation level repeatable read';
@@ -413,13 +421,13 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
       await passes(`${begins}, read only`);
       await passes('select 1 from pg_class limit 1');
       await forget();
-      await passes('copy owned to stdout');
-      expect(why(await client.query('commit; copy owned to stdout'))).toEqual([expect.any(String)]);
+      await passes('copy mine to stdout');
+      expect(why(await client.query('commit; copy mine to stdout'))).toEqual([expect.any(String)]);
       await passes('rollback');
       await passes(begins);
       await passes('select 1 from pg_class limit 1');
       await forget();
-      await passes('copy owned to stdout');
+      await passes('copy mine to stdout');
       await passes('rollback');
       await maker.terminate();
     });

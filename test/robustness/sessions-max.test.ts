@@ -39,6 +39,10 @@ describe('limits.sessions_max', () => {
     expect(ends.filter((type) => type === 'Z').length).toBeLessThanOrEqual(SESSIONS_MAX);
     expect(await gateway.metric('holdfast_sessions_open')).toBeLessThanOrEqual(SESSIONS_MAX);
     for (const client of clients) client.destroy();
+    await eventually('the sessions', async () => {
+      const open = await gateway.metric('holdfast_sessions_open');
+      return open === 0 ? null : `${open} are open`;
+    });
   });
 
   it('bounds the connections that say nothing as well, of which the oldest make room', async () => {
