@@ -270,17 +270,22 @@ const named = (classOid: number, object: string, of: number) =>
      AND d.objid ${IS} ${object} AND d.refclassid ${IS} ${of} AND d.refobjid ${OWN} AND d.refobjid OPERATOR(pg_catalog.<>) c.oid)`;
 const RULE = `(SELECT r.oid FROM pg_catalog.pg_rewrite r WHERE r.ev_class ${IS} c.oid AND r.ev_type ${IS} ${char('1')})`;
 
+/** The server would wait for that to tell the definition, which may be that of a view of the same name in a schema of others. */
+const IS_LOCKED = `EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_locks l ON l.relation ${IS} d.refobjid
+   WHERE d.classid ${IS} 2618 AND d.objid ${IS} ${RULE} AND d.refclassid ${IS} 1259 AND l.mode ${IS} 'AccessExclusiveLock'
+     AND l.granted AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid())`;
+
 const DEFINITIONS = `WITH ${CODED}
 SELECT x.oid::${TEXT}, x.version, 'view', ${inUtf8('pg_catalog.pg_get_viewdef(c.oid)')}, ${named(2618, RULE, 1259)}, ${named(2618, RULE, 1247)}
   FROM coded x JOIN pg_catalog.pg_class c ON c.oid ${IS} x.oid AND c.relkind ${IS} ${char('v')}
- WHERE x.oid ${IS} ANY ($1)
+ WHERE x.oid ${IS} ANY ($1) AND NOT ${IS_LOCKED}
 UNION ALL
 SELECT x.oid::${TEXT}, x.version, 'policy', ${inUtf8('pg_catalog.pg_get_expr(p.polqual, p.polrelid)')}, ${named(3256, 'p.oid', 1259)}, ${named(3256, 'p.oid', 1247)}
   FROM coded x JOIN pg_catalog.pg_class c ON c.oid ${IS} x.oid AND c.relrowsecurity
   JOIN pg_catalog.pg_policy p ON p.polrelid ${IS} x.oid
  WHERE x.oid ${IS} ANY ($1) AND p.polqual IS NOT NULL`;
 
-/** What these are defined by, each part of it by itself. */
+/** What these are defined by, each part of it by itself; not of views for which the server would wait. */
 export async function readDefinitions(
   connection: HiddenConnection,
   oids: readonly number[],

@@ -17,8 +17,8 @@ import { Doubts } from './doubts.ts';
 import { ExtendedMessages } from './extended-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
+import { type Lossless, losslessOf } from './made-anew.ts';
 import { newEntry } from './new-entry.ts';
-import { mayBeNothing } from './nothing-dropped.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
@@ -70,8 +70,8 @@ export class FrontendMessages {
   private readonly counts: RowCounts;
   /** The server was asked about what the message depends on. */
   private asked = false;
-  /** It was found that the message drops something that is there. */
-  private drops = false;
+  /** It was found that the message may lose something. */
+  private loses = false;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -121,7 +121,7 @@ export class FrontendMessages {
     const { state } = this;
     if (answer === null) {
       this.asked = false;
-      this.drops = false;
+      this.loses = false;
       this.doubts.begins();
       this.counts.begins();
     }
@@ -303,11 +303,9 @@ export class FrontendMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
-    const nothing = this.drops || answer?.outcome ? null : mayBeNothing(this.state, analysis, text);
-    if (nothing !== null) {
-      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      return this.dropNothing(read, utf8, this.entryOf(nothing, text, began));
-    }
+    const lossless = this.loses || answer?.outcome ? null : losslessOf(this.state, analysis, text);
+    if (lossless !== null)
+      return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
@@ -349,11 +347,11 @@ export class FrontendMessages {
     return newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
   }
 
-  /** Waits for whether it drops nothing, and has then been run; else it is decided as it was read. */
-  private dropNothing(read: Analysis, utf8: Buffer, entry: AuditEntry): Verdict {
-    this.drops = true;
+  /** Waits for whether it loses nothing, and has then been run; else it is decided as it was read. */
+  private runLossless(read: Analysis, lossless: Lossless, entry: AuditEntry): Verdict {
+    this.loses = true;
     const { textFacts: facts } = this.state;
-    const until = this.snapshots.captureNothing(utf8, entry).then((captured): Answer => {
+    const until = this.snapshots.captureNothing(lossless, entry).then((captured): Answer => {
       if (captured === null) return { analysis: read, facts, outcome: null };
       return { analysis: null, outcome: { kind: 'capture', captured } };
     });

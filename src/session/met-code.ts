@@ -30,6 +30,9 @@ class Search {
   /** Views that statements in front of the next have made and that lead to code, and whether they may have made functions. */
   private readonly made = new Set<string>();
   private mayHaveMade = false;
+  /** Such a statement has given another name to what leads to code, or to a schema. */
+  private hasMoved = false;
+  private anySchema = false;
   /** Relations that have been looked at, and whether they lead to code. */
   private readonly looked = new Map<CodedRelation, boolean>();
 
@@ -42,6 +45,8 @@ class Search {
   ofNext(names: ReadNames): readonly Revealed[] {
     const revealed = this.ofStatement(names);
     if (names.mayMakeCode) this.mayHaveMade = true;
+    if (names.moves.some((each) => this.leads(each))) this.hasMoved = true;
+    if (names.movesSchemas) this.anySchema = true;
     if (names.runs) return revealed;
     if (revealed.length > 0) for (const { name } of names.makes) this.made.add(name);
     return [];
@@ -100,11 +105,13 @@ class Search {
   }
 
   private leads({ schema, name }: RelationName): boolean {
-    if (this.isUnreadable(name) || this.made.has(name)) return true;
+    if (this.hasMoved || this.isUnreadable(name) || this.made.has(name)) return true;
     const found = this.code.relations.get(name) ?? [];
     // Where several may be meant, all are looked at, so that each is asked for at once.
     return found
-      .filter((each) => schema === null || each.schema === schema || this.isUnreadable(schema))
+      .filter(
+        (each) => schema === null || this.anySchema || each.schema === schema || this.isUnreadable(schema),
+      )
       .map((each) => this.leadsOn(each))
       .includes(true);
   }

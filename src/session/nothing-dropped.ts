@@ -71,7 +71,7 @@ export async function dropNothing(
   const opened = state.transactionStatus === 'I';
   let outcome: CaptureOutcome | null;
   try {
-    await connection.run(plainQuery(opened ? READ_COMMITTED : `SAVEPOINT ${SAVEPOINT}`), () => {});
+    await begin(connection, opened);
     outcome = await runForNothing(state, connection, text, sought);
     if (outcome?.kind === 'done') outcome = await conclude(state, hidden, connection, entry, outcome, opened);
   } catch (error) {
@@ -81,8 +81,12 @@ export async function dropNothing(
   return outcome;
 }
 
+export async function begin(connection: HiddenConnection, opened: boolean): Promise<void> {
+  await connection.run(plainQuery(opened ? READ_COMMITTED : `SAVEPOINT ${SAVEPOINT}`), () => {});
+}
+
 /** Waits until the server has answered all that was sent; whether it can be asked then. */
-async function isQuiet(state: SessionState): Promise<boolean> {
+export async function isQuiet(state: SessionState): Promise<boolean> {
   if (state.inImplicitBlock || state.replies.segmentOpen) return false;
   while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
   return state.owesNothing() && !state.copyingIn && state.transactionStatus !== 'E';
@@ -111,7 +115,7 @@ async function runForNothing(
   return { kind: 'done', done: { tag, notices, snapshotId: null, why: NOTHING_DROPPED } };
 }
 
-async function conclude(
+export async function conclude(
   { services }: SessionState,
   hidden: HiddenQueries,
   connection: HiddenConnection,
@@ -127,7 +131,7 @@ async function conclude(
   return outcome;
 }
 
-async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {
+export async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {
   const back = opened
     ? ['ROLLBACK']
     : [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];

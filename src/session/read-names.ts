@@ -43,6 +43,9 @@ export interface ReadNames {
   /** Whether what it names runs now. A view that it makes has it run later. */
   readonly runs: boolean;
   readonly makes: readonly RelationName[];
+  /** Relations that it may give another name or schema, by which those behind it in the same text may mean them. */
+  readonly moves: readonly RelationName[];
+  readonly movesSchemas: boolean;
   /** It may make functions, which stand behind what comes next in the same text. */
   readonly mayMakeCode: boolean;
 }
@@ -85,6 +88,8 @@ function namesOf(effects: StatementEffects): ReadNames | null {
   const names: ReadNames = {
     runs,
     makes: makesViews ? writes : [],
+    moves: operations.some((each) => each.startsWith('alter ')) ? writes : [],
+    movesSchemas: operations.includes('alter schema'),
     mayMakeCode,
     relations: reads.filter(({ schema }) => !SYSTEM_SCHEMAS.has(schema)),
     ofRows: ambiguous?.ofRows ?? [],

@@ -26,6 +26,7 @@ import {
 import { syncsAtOnce } from './comes-next.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import type { Lossless } from './made-anew.ts';
 import type { Portal } from './names.ts';
 import { type Capturing, noted, wantsSnapshot } from './noted.ts';
 import { dropNothing } from './nothing-dropped.ts';
@@ -148,9 +149,9 @@ export class SnapshotDesk {
     return watches ? await watchQuery(this.state, this.hidden, text, entry) : { entry, ...outcome };
   }
 
-  /** For a Query that may drop nothing; null where it would drop something, so that it is decided as any other. */
-  async captureNothing(text: Buffer, entry: AuditEntry): Promise<Captured | null> {
-    const outcome = await this.patiently(() => dropNothing(this.state, this.hidden, text, entry));
+  /** For a Query that may lose nothing; null where it would lose something, so that it is decided as any other. */
+  async captureNothing(lossless: Lossless, entry: AuditEntry): Promise<Captured | null> {
+    const outcome = await this.patiently(() => lossless.run(this.state, this.hidden, entry));
     return outcome === null ? null : { entry, ...outcome };
   }
 

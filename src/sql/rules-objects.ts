@@ -204,6 +204,7 @@ export function define(walk: Walk, fields: Fields): void {
   walk.operation(`create ${words}`, 'low', `creates a ${words}`);
   if (fields['kind'] === 'OBJECT_OPERATOR') walk.raise('high', 'makes code run wherever an operator is used');
   if (fields['kind'] === 'OBJECT_AGGREGATE' && isCatalogFunction(names)) walk.raise('high', OVERLOADS);
+  if (fields['replace'] === true) walk.raise('high', `replaces a ${words}`);
   walk.guard(names.at(-2) ?? null);
   walk.schemaChange();
   // The functions of a base type are C code, and those of a text search parser and template as well.

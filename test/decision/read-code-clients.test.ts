@@ -177,6 +177,25 @@ describe.each([15, 18] as const)('clients that read what calls functions on Post
     await client.terminate();
   });
 
+  it('while others hold a table below a view of the same name in another schema', async () => {
+    const [client, name] = await open();
+    await fixture.postgres.sql(
+      `create schema theirs; create table theirs.people (id int);
+       create view theirs.plain as select lower(id::text) as name from theirs.people`,
+      name,
+    );
+    const other = await RawClient.open(fixture.postgres.port, { database: name });
+    await other.rows('begin; lock table theirs.people in access exclusive mode');
+    await goesOn(client, READS[0]!);
+    await goesOn(client, 'begin');
+    await goesOn(client, 'select id from plain');
+    await goesOn(client, 'commit');
+    await other.rows('rollback');
+    other.destroy();
+    await goesOn(client, 'select count(*) from theirs.plain');
+    await client.terminate();
+  });
+
   it('from many sessions at once', async () => {
     const [first, name] = await open();
     const others = await Promise.all(

@@ -256,6 +256,9 @@ const TEXTS: readonly string[] = [
   `select (p.purge)::text, p.name from public.people as p (purged, name)`,
   'select 1; select * from v',
   'create view made as select * from v; select * from made',
+  'alter view v rename to moved; select * from moved',
+  'alter table v set schema app; select * from app.v',
+  'alter schema public rename to moved; select * from moved.v',
   'create function made(int) returns int language sql as $$ delete from precious returning 1 $$; select g.made from generate_series(1, 1) g',
 ];
 
