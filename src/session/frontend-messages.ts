@@ -6,6 +6,7 @@ import { Frontend } from '../wire/message-type.ts';
 import { ApprovedPortals } from './approved-portals.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchQuery } from './approved-run.ts';
+import { BindMessages } from './bind-messages.ts';
 import { besideBound, runsBound } from './bound-beside.ts';
 import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
@@ -14,7 +15,7 @@ import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
 import { countDecision, startOfMessage } from './decision-time.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
-import { ExtendedMessages } from './extended-messages.ts';
+import { ExecuteMessages } from './execute-messages.ts';
 import { HiddenQueries } from './hidden-queries.ts';
 import { HoldDesk } from './hold.ts';
 import { type Lossless, losslessOf } from './made-anew.ts';
@@ -63,7 +64,8 @@ export class FrontendMessages {
   private readonly snapshots: SnapshotDesk;
   private readonly approved: ApprovedPortals;
   private readonly statements: StatementMessages;
-  private readonly extended: ExtendedMessages;
+  private readonly binds: BindMessages;
+  private readonly executions: ExecuteMessages;
   private readonly deferred: DeferredDrops;
   private readonly doubts: Doubts;
   private readonly records: CommitRecord;
@@ -82,16 +84,9 @@ export class FrontendMessages {
     this.records = new CommitRecord(state);
     this.counts = new RowCounts(state, this.hidden);
     this.approved = new ApprovedPortals(state, this.hidden);
-    this.extended = new ExtendedMessages(
-      state,
-      this.hidden,
-      this.holds,
-      this.snapshots,
-      this.records,
-      this.doubts,
-      this.counts,
-      this.approved,
-    );
+    const { holds, hidden, snapshots, records, doubts, counts, approved } = this;
+    this.binds = new BindMessages(state, holds, snapshots, doubts, counts, approved);
+    this.executions = new ExecuteMessages(state, hidden, holds, snapshots, records, doubts, approved);
     this.statements = new StatementMessages(state, this.holds, this.approved);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
@@ -186,9 +181,9 @@ export class FrontendMessages {
       case Frontend.Parse:
         return this.statements.parse(bytes, start, end, answer);
       case Frontend.Bind:
-        return this.extended.bind(bytes, start, end, answer, missingBytes);
+        return this.binds.bind(bytes, start, end, answer, missingBytes);
       case Frontend.Execute:
-        return this.extended.execute(bytes, start, end, answer);
+        return this.executions.execute(bytes, start, end, answer);
       case Frontend.Describe:
         return this.statements.describe(bytes, start, end, answer);
       case Frontend.Close:

@@ -1,22 +1,13 @@
-import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
-import type { Analysis, StatementEffects, TransactionVerb } from '../sql/effects.ts';
-import { encodeMessage } from '../wire/backend.ts';
 import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import type { ApprovedPortals } from './approved-portals.ts';
-import { isWatched } from './approved-rows.ts';
-import { watchExecute } from './approved-run.ts';
 import { besideBound } from './bound-beside.ts';
-import { isNeedless, noteRead } from './called-code-run.ts';
-import { DROP_ALONE, isDrop, problemOfBoundDrop } from './capturable.ts';
-import { runCaptured } from './captured-query.ts';
-import type { CommitRecord } from './commit-record.ts';
+import { isDrop, problemOfBoundDrop } from './capturable.ts';
 import { countDecision, startOfMessage } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
-import type { HiddenQueries } from './hidden-queries.ts';
 import type { HoldDesk } from './hold.ts';
 import { messageKey } from './message-key.ts';
 import { charsOf, type Portal, UNSETTLED } from './names.ts';
@@ -25,15 +16,13 @@ import { noted } from './noted.ts';
 import { mayBeNothing } from './nothing-dropped.ts';
 import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
-import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
-import { driftError, noPlanError, tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
-import { type Reply, ReplyKind } from './replies.ts';
-import { refusedByRestraint } from './restrained.ts';
+import { tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
+import { ReplyKind } from './replies.ts';
 import type { RowCounts } from './row-counts.ts';
 import { rule } from './ruling.ts';
 import { mayBeHeld, type Sent, sentBind } from './sent.ts';
-import { resolveExecute, statementsSent } from './session-effects.ts';
-import type { BoundDrop, Captured, Planned, SnapshotDesk } from './snapshot-desk.ts';
+import { resolveExecute } from './session-effects.ts';
+import type { Planned, SnapshotDesk } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { isReadAlike } from './text-encoding.ts';
 import {
@@ -44,49 +33,31 @@ import {
   plansUnseenCode,
 } from './understanding.ts';
 import type { Answer, Verdict } from './verdict.ts';
-import { settle, waitForAnalysis, waitForCapture, waitForPlan } from './waits.ts';
-import { ruleWithoutPlan } from './without-plan.ts';
-
-const NOT_AS_BOUND = 'what its portal runs was not so when it was bound';
-
-const ENDS_BLOCK: ReadonlySet<TransactionVerb> = new Set(['commit', 'rollback', 'prepare']);
-
-function verbOf({ session }: StatementEffects): TransactionVerb | null {
-  for (const effect of session) if (effect.kind === 'transaction') return effect.verb;
-  return null;
-}
+import { settle, waitForAnalysis, waitForPlan } from './waits.ts';
 
 /** What a portal is made of beside what was decided. */
 type Understood = Pick<Portal, 'read' | 'resolved' | 'analysis' | 'statement' | 'parameters'>;
 
-/** What Bind and Execute, by which the extended query protocol runs statements, mean to the session. */
-export class ExtendedMessages {
+/** What a Bind means to the session: the statement that it makes a portal of is decided here. */
+export class BindMessages {
   private readonly state: SessionState;
-  private readonly hidden: HiddenQueries;
   private readonly holds: HoldDesk;
   private readonly snapshots: SnapshotDesk;
-  private readonly records: CommitRecord;
   private readonly doubts: Doubts;
   private readonly counts: RowCounts;
-  /** Portals of captured statements that have run. */
-  private readonly ran = new WeakSet<Portal>();
   private readonly approved: ApprovedPortals;
 
   constructor(
     state: SessionState,
-    hidden: HiddenQueries,
     holds: HoldDesk,
     snapshots: SnapshotDesk,
-    records: CommitRecord,
     doubts: Doubts,
     counts: RowCounts,
     approved: ApprovedPortals,
   ) {
     this.state = state;
-    this.hidden = hidden;
     this.holds = holds;
     this.snapshots = snapshots;
-    this.records = records;
     this.doubts = doubts;
     this.counts = counts;
     this.approved = approved;
@@ -263,148 +234,5 @@ export class ExtendedMessages {
     this.approved.bound(name, portal);
     this.state.bound = null;
     return null;
-  }
-
-  execute(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
-    const nameEnd = stringEnd(bytes, start, end);
-    if (nameEnd < 0 || end - nameEnd !== 5) {
-      this.state.replies.push(ReplyKind.Execute);
-      return null;
-    }
-    const name = messageKey(this.state, bytes, start, nameEnd);
-    if (name === null) return refuse(this.state, Frontend.Execute, unreadableNameError());
-    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
-    if (captured !== null && captured.kind !== 'unplanned') return this.run(captured, name);
-    const { bound } = this.state;
-    if (bound !== null && bound.name !== name) {
-      const beside = besideBound(this.state, Frontend.Execute);
-      if (beside !== null) return beside;
-    }
-    const known = this.state.portals.lookup(name);
-    if (known === UNSETTLED) return settle(this.state, null);
-    const { state, holds } = this;
-    const closed = known === null ? null : this.approved.refusal(known);
-    if (closed !== null) return closed;
-    const portal =
-      known === null
-        ? ruleUnknownPortal(state, holds, answer)
-        : (this.doubts.beforePortal(known, answer) ??
-          ruleAgain(state, holds, known, this.approved.hasMoved(known), answer));
-    if (!('analysis' in portal)) return portal;
-    const { analysis } = portal;
-    const text = analysis.redacted === null ? portal.statement.text : null;
-    const entry = newEntry(
-      this.state,
-      'extended',
-      analysis,
-      text,
-      portal.parameters,
-      portal,
-      startOfMessage(state),
-    );
-    noteRead(entry);
-    // What was decided at Bind may be held back by now, a write that has begun to run as well.
-    const heldBack = refusedByRestraint(this.state, analysis);
-    if (heldBack !== null) {
-      this.state.bound = null;
-      entry.decision = heldBack.decision;
-      return poison(this.state, Frontend.Execute, heldBack.error, entry);
-    }
-    const isFirst = !this.ran.has(portal);
-    if (portal.dropsNothing) {
-      if (bound?.portal === portal && 'drop' in bound)
-        return this.defer(bound, entry, bytes.subarray(start, end));
-      return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);
-    }
-    if (isFirst && this.snapshots.takes(portal.decision)) {
-      if (bound?.portal === portal) {
-        if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
-        if (captured === null && answer?.outcome?.kind !== 'held') {
-          this.executes(analysis);
-          const capture = this.snapshots.captureBound(bound, entry);
-          return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
-        }
-        const refused = this.planGone(portal, entry, answer, captured?.reason ?? null);
-        if (refused !== null) return refused;
-      } else if (portal.decision.snapshot === 'required') {
-        return poison(this.state, Frontend.Execute, noPlanError(portal.decision, NOT_AS_BOUND), entry);
-      } else entry.decision = noted(entry.decision, null, NOT_AS_BOUND);
-    }
-    if (
-      isNeedless(portal.decision) &&
-      captured === null &&
-      !this.state.called.isHarmless(analysis, nowMs())
-    ) {
-      this.executes(analysis);
-      const again = this.snapshots.lookAgain(entry, portal.decision);
-      return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, again));
-    }
-    this.executes(analysis);
-    // What was decided of it only now may be an approval of so many rows.
-    if (isFirst && isWatched(entry.decision, analysis)) {
-      const watched = watchExecute(state, this.hidden, entry);
-      return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
-    }
-    if (this.records.isAwaited(Frontend.Execute, entry))
-      return waitForCapture(this.state, null, this.records.ofStatement(entry));
-    const reply = this.state.replies.push(ReplyKind.Execute);
-    if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, portal.statement.text, entry.startedAtMs);
-    if (known !== null && known.approvalId !== null) this.approved.executed(name, known, entry);
-    return null;
-  }
-
-  /** What had a plan at its Bind has none any more, so that it is decided again. Null where it runs without. */
-  private planGone(portal: Portal, entry: AuditEntry, answer: Answer | null, why: string | null): Verdict {
-    const { state, holds } = this;
-    const ruling = ruleWithoutPlan(state, holds, portal, entry, answer, why, state.bound?.sent ?? null);
-    if (ruling.kind === 'wait') return ruling;
-    state.bound = null;
-    if (ruling.kind === 'refuse') return poison(state, Frontend.Execute, ruling.error, entry);
-    this.ran.add(portal);
-    return null;
-  }
-
-  /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
-  private executes({ statements }: Analysis): void {
-    const { state } = this;
-    const only = statements.length === 1 ? statements[0]! : null;
-    // Most statements have none of these effects.
-    const verb = only !== null && only.session.length > 0 ? verbOf(only) : null;
-    if (verb !== null && ENDS_BLOCK.has(verb)) state.endsBlock = true;
-    if (verb === 'begin') state.begunIn = state.segment;
-    else state.executedIn = state.segment;
-  }
-
-  /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */
-  private defer(bound: BoundDrop, entry: AuditEntry, body: Buffer): Verdict {
-    const { state } = this;
-    state.bound = null;
-    const whyNone = state.executedIn === state.segment ? DROP_ALONE : null;
-    state.deferred = { bound, entry, execute: encodeMessage(Frontend.Execute, body), closed: false, whyNone };
-    return { kind: 'replace', bytes: NOTHING };
-  }
-
-  /** A write runs whole at the first Execute of its portal, and what comes by another is what was left of its rows. */
-  private run(captured: Captured, name: string): Verdict {
-    const { bound } = this.state;
-    this.state.bound = null;
-    if (bound !== null && captured.kind !== 'refused' && captured.kind !== 'unplanned') {
-      this.ran.add(bound.portal);
-      this.approved.hasRun(name, bound.portal);
-    }
-    const verdict = runCaptured(this.state, Frontend.Execute, captured);
-    const watched = bound === null ? this.state.portals.lookup(name) : null;
-    if (watched === null || watched === UNSETTLED) return verdict;
-    if (captured.kind === 'taken') {
-      this.ran.add(watched);
-      this.approved.hasRun(name, watched);
-    } else if (verdict === null) this.approved.executed(name, watched, captured.entry);
-    return verdict;
-  }
-
-  private begin(reply: Reply, entry: AuditEntry): void {
-    reply.audit = entry;
-    this.state.services.audit.begin(entry);
   }
 }
