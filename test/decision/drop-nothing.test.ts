@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
-import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { DecisionFixture, heldId } from './fixture.ts';
+import { type BackendMessage, errorsOf, statusOf } from '../support/raw-client.ts';
+import { besideDirect } from './beside-direct.ts';
+import { heldId } from './fixture.ts';
 
 const POLICY = `
 mode: protect
@@ -50,36 +51,19 @@ const run = (sql: string) =>
   Buffer.concat([fe.parse('', sql), fe.bind(), fe.describe('P'), fe.execute(), fe.sync()]);
 
 describe.each([18, 15] as const)('what drops nothing, on PostgreSQL %i', (version) => {
-  let fixture: DecisionFixture;
-  let direct: RawClient;
-  let client: RawClient;
-  beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-  });
-  afterAll(async () => {
-    await fixture?.stop();
-  });
-  beforeEach(async () => {
-    direct = await RawClient.open(fixture.postgres.port);
-    await direct.rows(SETUP);
-    client = await fixture.client();
-    return async () => {
-      await direct.terminate();
-      client.destroy();
-    };
-  });
+  const under = besideDirect(POLICY, version, SETUP);
 
   it.each(NOTHING)('runs at once, and is answered as by the server: %s', async (sql) => {
-    const [, said] = [await direct.query('select 1'), shown(await direct.query(sql))];
-    expect(shown(await client.query(sql))).toEqual(said);
-    direct.write(run(sql));
-    client.write(run(sql));
-    expect(shown(await client.untilReady())).toEqual(shown(await direct.untilReady()));
+    const [, said] = [await under.direct.query('select 1'), shown(await under.direct.query(sql))];
+    expect(shown(await under.client.query(sql))).toEqual(said);
+    under.direct.write(run(sql));
+    under.client.write(run(sql));
+    expect(shown(await under.client.untilReady())).toEqual(shown(await under.direct.untilReady()));
   });
 
   it('is recorded as what it is', async () => {
-    await client.query('drop table if exists recorded_as_nothing');
-    const [event] = await fixture.auditEvents(
+    await under.client.query('drop table if exists recorded_as_nothing');
+    const [event] = await under.fixture.auditEvents(
       (event) => JSON.stringify(event).includes('recorded_as_nothing') && 'end' in event,
       1,
     );
@@ -87,14 +71,14 @@ describe.each([18, 15] as const)('what drops nothing, on PostgreSQL %i', (versio
   });
 
   it('runs inside of a transaction, which goes on and keeps what it has', async () => {
-    await client.query('begin');
-    await client.query("insert into app.t values (1, 'one')");
-    const said = shown(await client.query('drop view if exists app.nope'));
+    await under.client.query('begin');
+    await under.client.query("insert into app.t values (1, 'one')");
+    const said = shown(await under.client.query('drop view if exists app.nope'));
     expect(said.join()).toContain('does not exist, skipping');
-    client.write(run('drop index if exists app.nope'));
-    expect(statusOf(await client.untilReady())).toBe('T');
-    await client.query('commit');
-    expect(await direct.rows('select count(*) from app.t')).toEqual([['1']]);
+    under.client.write(run('drop index if exists app.nope'));
+    expect(statusOf(await under.client.untilReady())).toBe('T');
+    await under.client.query('commit');
+    expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
   });
 
   it.each([
@@ -104,113 +88,115 @@ describe.each([18, 15] as const)('what drops nothing, on PostgreSQL %i', (versio
     'drop schema if exists nope, app cascade',
     'alter table if exists app.t drop constraint if exists t_pkey',
   ])('is held as ever where anything is there: %s', async (sql) => {
-    client.write(fe.query(sql));
-    await fixture.resolve(await heldId(client), 'deny');
-    await client.untilReady();
-    client.write(run(sql));
-    await fixture.resolve(await heldId(client), 'deny');
-    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
-    expect(await direct.rows("select to_regclass('app.t_pkey') is not null")).toEqual([['t']]);
+    under.client.write(fe.query(sql));
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    await under.client.untilReady();
+    under.client.write(run(sql));
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    expect(errorsOf(await under.client.untilReady())).toMatchObject([{ C: '42501' }]);
+    expect(await under.direct.rows("select to_regclass('app.t_pkey') is not null")).toEqual([['t']]);
   });
 
   it.each([
     ['never', { C: '42501' }],
     ['ask', { C: '42501' }],
   ])('is decided by a rule that names its operation: %s', async (application_name, error) => {
-    const bound = await fixture.client({ application_name });
+    const bound = await under.fixture.client({ application_name });
     for (const sent of [fe.query('drop table if exists nope'), run('drop table if exists nope')]) {
       bound.write(sent);
-      if (application_name === 'ask') await fixture.resolve(await heldId(bound), 'deny');
+      if (application_name === 'ask') await under.fixture.resolve(await heldId(bound), 'deny');
       expect(errorsOf(await bound.untilReady())).toMatchObject([error]);
     }
     await bound.terminate();
   });
 
   it('is refused while the gateway is paused', async () => {
-    await fixture.gateway.http('/v1/pause', { method: 'POST', body: { reason: 'test' } });
+    await under.fixture.gateway.http('/v1/pause', { method: 'POST', body: { reason: 'test' } });
     try {
-      expect(errorsOf(await client.query('drop table if exists nope'))[0]?.['M']).toContain('paused');
+      expect(errorsOf(await under.client.query('drop table if exists nope'))[0]?.['M']).toContain('paused');
     } finally {
-      await fixture.gateway.http('/v1/resume', { method: 'POST', body: {} });
+      await under.fixture.gateway.http('/v1/resume', { method: 'POST', body: {} });
     }
   });
 
   it('is held where an event trigger would be told of it', async () => {
-    await direct.rows(`create function app.told() returns event_trigger language plpgsql as 'begin delete from app.t; end';
+    await under.direct.rows(`create function app.told() returns event_trigger language plpgsql as 'begin delete from app.t; end';
       insert into app.t values (1, 'one'); create event trigger told on ddl_command_start execute function app.told()`);
     try {
-      client.write(fe.query('drop table if exists nope'));
-      await fixture.resolve(await heldId(client), 'deny');
-      await client.untilReady();
-      expect(await direct.rows('select count(*) from app.t')).toEqual([['1']]);
+      under.client.write(fe.query('drop table if exists nope'));
+      await under.fixture.resolve(await heldId(under.client), 'deny');
+      await under.client.untilReady();
+      expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
     } finally {
-      await direct.rows('drop event trigger told');
+      await under.direct.rows('drop event trigger told');
     }
   });
 
   /** The trigger comes to be there, seen by nobody, while the statement waits for its table. */
   async function whileItIsMade(message: Buffer): Promise<void> {
-    await direct.query('begin');
-    await direct.query('lock table app.t in access exclusive mode');
-    client.write(message);
+    await under.direct.query('begin');
+    await under.direct.query('lock table app.t in access exclusive mode');
+    under.client.write(message);
     await eventually('the wait', async () => {
-      const [row] = await fixture.postgres.sql(
+      const [row] = await under.fixture.postgres.sql(
         "select count(*) from pg_locks where not granted and relation = 'app.t'::regclass",
       );
       return row?.[0] === '1' ? null : 'waits for no lock';
     });
-    await direct.query('create trigger late before insert on app.t for each row execute function app.f()');
-    await direct.query('commit');
+    await under.direct.query(
+      'create trigger late before insert on app.t for each row execute function app.f()',
+    );
+    await under.direct.query('commit');
   }
   const late = async () =>
-    (await direct.rows("select count(*) from pg_trigger where tgname = 'late'"))[0]![0];
+    (await under.direct.rows("select count(*) from pg_trigger where tgname = 'late'"))[0]![0];
 
   it('is taken back, and held, where it has come to be there meanwhile', async () => {
     await whileItIsMade(fe.query('drop trigger if exists late on app.t'));
-    const id = await heldId(client);
+    const id = await heldId(under.client);
     expect(await late()).toBe('1');
-    await fixture.resolve(id, 'deny');
-    await client.untilReady();
+    await under.fixture.resolve(id, 'deny');
+    await under.client.untilReady();
     expect(await late()).toBe('1');
   });
 
   it('is taken back in a transaction that has written before', async () => {
-    await client.query('begin');
-    await client.query('insert into app.other values (7)');
-    await client.query('savepoint mine');
+    await under.client.query('begin');
+    await under.client.query('insert into app.other values (7)');
+    await under.client.query('savepoint mine');
     await whileItIsMade(fe.query('drop trigger if exists late on app.t'));
-    await fixture.resolve(await heldId(client), 'deny');
-    expect(statusOf(await client.untilReady())).toBe('E');
-    await client.query('rollback to mine');
-    await client.query('commit');
-    expect([await late(), await direct.rows('select * from app.other')]).toEqual(['1', [['7']]]);
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    expect(statusOf(await under.client.untilReady())).toBe('E');
+    await under.client.query('rollback to mine');
+    await under.client.query('commit');
+    expect([await late(), await under.direct.rows('select * from app.other')]).toEqual(['1', [['7']]]);
   });
 
   it('is taken back at its Sync by the extended protocol, and may be sent again', async () => {
     const sql = 'drop trigger if exists late on app.t';
     await whileItIsMade(run(sql));
-    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '40001' }]);
+    expect(errorsOf(await under.client.untilReady())).toMatchObject([{ C: '40001' }]);
     expect(await late()).toBe('1');
-    client.write(run(sql));
-    await fixture.resolve(await heldId(client), 'deny');
-    await client.untilReady();
+    under.client.write(run(sql));
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    await under.client.untilReady();
     expect(await late()).toBe('1');
   });
 
   it('runs by an Execute that is the only one of its Bind', async () => {
-    client.write(fe.query('begin'));
-    await client.untilReady();
-    client.write(
+    under.client.write(fe.query('begin'));
+    await under.client.untilReady();
+    under.client.write(
       fe.parse('', 'drop view if exists app.soon'),
       fe.bind({ portal: 'p' }),
       fe.execute('p'),
       fe.sync(),
     );
-    expect(errorsOf(await client.untilReady())).toEqual([]);
-    await direct.query('create view app.soon as select 1');
-    client.write(fe.execute('p'), fe.sync());
-    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '40001' }]);
-    await client.query('rollback');
-    expect(await direct.rows("select to_regclass('app.soon') is not null")).toEqual([['t']]);
+    expect(errorsOf(await under.client.untilReady())).toEqual([]);
+    await under.direct.query('create view app.soon as select 1');
+    under.client.write(fe.execute('p'), fe.sync());
+    expect(errorsOf(await under.client.untilReady())).toMatchObject([{ C: '40001' }]);
+    await under.client.query('rollback');
+    expect(await under.direct.rows("select to_regclass('app.soon') is not null")).toEqual([['t']]);
   });
 });

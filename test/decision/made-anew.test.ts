@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { DecisionFixture, heldId } from './fixture.ts';
+import { type BackendMessage, errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
+import { besideDirect } from './beside-direct.ts';
+import { heldId } from './fixture.ts';
 
 const POLICY = `
 mode: protect
@@ -28,55 +29,38 @@ const shown = (messages: readonly BackendMessage[]) =>
   messages.map(({ type, body }) => `${type} ${body.toString('latin1').replace(/F\w+\.c\0L\d+\0R\w+\0/, '')}`);
 
 describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version) => {
-  let fixture: DecisionFixture;
-  let direct: RawClient;
-  let client: RawClient;
-  beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-  });
-  afterAll(async () => {
-    await fixture?.stop();
-  });
-  beforeEach(async () => {
-    direct = await RawClient.open(fixture.postgres.port);
-    await direct.rows(SETUP);
-    client = await fixture.client();
-    return async () => {
-      await direct.terminate();
-      client.destroy();
-    };
-  });
+  const under = besideDirect(POLICY, version, SETUP);
 
   async function denied(of: RawClient): Promise<void> {
-    await fixture.resolve(await heldId(of), 'deny');
+    await under.fixture.resolve(await heldId(of), 'deny');
     expect(errorsOf(await of.untilReady())).toMatchObject([{ C: '42501' }]);
   }
 
   it.each(MADE)('of what is not there is its CREATE; of what is there it is held: %s', async (sql, what) => {
-    const said = shown(await direct.query(sql));
-    await direct.rows(`drop ${what}`);
-    expect(shown(await client.query(sql))).toEqual(said);
-    client.write(fe.query(sql));
-    await denied(client);
-    await direct.rows(`drop ${what}`);
-    await client.query('begin');
-    expect(shown(await client.query(sql)).map((each) => each[0])).toEqual(['C', 'Z']);
-    client.write(fe.query(sql));
-    await fixture.resolve(await heldId(client), 'deny');
-    expect(statusOf(await client.untilReady())).toBe('E');
-    await client.query('rollback');
+    const said = shown(await under.direct.query(sql));
+    await under.direct.rows(`drop ${what}`);
+    expect(shown(await under.client.query(sql))).toEqual(said);
+    under.client.write(fe.query(sql));
+    await denied(under.client);
+    await under.direct.rows(`drop ${what}`);
+    await under.client.query('begin');
+    expect(shown(await under.client.query(sql)).map((each) => each[0])).toEqual(['C', 'Z']);
+    under.client.write(fe.query(sql));
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    expect(statusOf(await under.client.untilReady())).toBe('E');
+    await under.client.query('rollback');
   });
 
   it('is told of errors in the same words once somebody has let it go', async () => {
     const sql = 'create or replace view app.v as select nothing from app.t';
-    const said = shown(await direct.query(sql));
-    client.write(fe.query(sql));
-    await fixture.resolve(await heldId(client), 'approve');
-    expect(shown(await client.untilReady())).toEqual(said);
+    const said = shown(await under.direct.query(sql));
+    under.client.write(fe.query(sql));
+    await under.fixture.resolve(await heldId(under.client), 'approve');
+    expect(shown(await under.client.untilReady())).toEqual(said);
   });
 
   it('is held where the CREATE would be', async () => {
-    const asked = await fixture.client({ application_name: 'ask' });
+    const asked = await under.fixture.client({ application_name: 'ask' });
     for (const sql of [
       MADE[0][0],
       "create or replace function app.lower(text) returns text language sql as 'select 1::text'",
@@ -85,20 +69,20 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
       await denied(asked);
     }
     await asked.terminate();
-    client.write(
+    under.client.write(
       fe.query("create or replace function app.lower(text) returns text language sql as 'select 1::text'"),
     );
-    await denied(client);
+    await denied(under.client);
   });
 
   it('makes what is looked at when it is called', async () => {
-    await client.query("create or replace function app.g(int) returns int language sql as 'select 1'");
-    expect(errorsOf(await client.query('select app.g(1)'))).toEqual([]);
-    await client.query(
+    await under.client.query("create or replace function app.g(int) returns int language sql as 'select 1'");
+    expect(errorsOf(await under.client.query('select app.g(1)'))).toEqual([]);
+    await under.client.query(
       "create or replace function app.g(text) returns int language sql as 'select app.wipes()'",
     );
-    client.write(fe.query("select app.g('1'::text)"));
-    await denied(client);
-    expect(await direct.rows('select count(*) from app.t')).toEqual([['1']]);
+    under.client.write(fe.query("select app.g('1'::text)"));
+    await denied(under.client);
+    expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
   });
 });

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { errorsOf, RawClient } from '../support/raw-client.ts';
-import { DecisionFixture, heldId } from './fixture.ts';
+import { errorsOf } from '../support/raw-client.ts';
+import { besideDirect } from './beside-direct.ts';
+import { heldId } from './fixture.ts';
 
 const POLICY = 'mode: protect\nhold: { mode: live }\n';
 
@@ -28,25 +29,7 @@ const OBJECTS = [
 const run = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()]);
 
 describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
-  let fixture: DecisionFixture;
-  let direct: RawClient;
-  let client: RawClient;
-  beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-  });
-  afterAll(async () => {
-    await fixture?.stop();
-  });
-  beforeEach(async () => {
-    direct = await RawClient.open(fixture.postgres.port);
-    await direct.rows(SETUP);
-    client = await fixture.client();
-    return async () => {
-      await direct.rows('drop schema app cascade');
-      await direct.terminate();
-      client.destroy();
-    };
-  });
+  const under = besideDirect(POLICY, version, SETUP, 'drop schema app cascade');
 
   it.each(OBJECTS)(
     'gives what is its own, and says again whose it is, but takes nothing: %s',
@@ -56,27 +39,29 @@ describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
         `alter ${object} owner to owner_a`,
         `alter ${object} owner to owner_a`,
       ]) {
-        client.write(fe.query(to));
-        expect([to, errorsOf(await client.untilReady())]).toEqual([to, []]);
+        under.client.write(fe.query(to));
+        expect([to, errorsOf(await under.client.untilReady())]).toEqual([to, []]);
       }
       const back = `alter ${object} owner to postgres`;
       for (const message of [fe.query(back), run(back)]) {
-        client.write(message);
-        const id = await heldId(client);
-        expect((await fixture.approval(id))['reason']).toContain('it takes the rights of the owner, owner_a');
-        await fixture.resolve(id, 'deny');
-        expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+        under.client.write(message);
+        const id = await heldId(under.client);
+        expect((await under.fixture.approval(id))['reason']).toContain(
+          'it takes the rights of the owner, owner_a',
+        );
+        await under.fixture.resolve(id, 'deny');
+        expect(errorsOf(await under.client.untilReady())).toMatchObject([{ C: '42501' }]);
       }
-      await direct.rows(back);
-      client.write(run(`alter ${object} owner to owner_b`));
-      expect(errorsOf(await client.untilReady())).toEqual([]);
-      await direct.rows(back);
+      await under.direct.rows(back);
+      under.client.write(run(`alter ${object} owner to owner_b`));
+      expect(errorsOf(await under.client.untilReady())).toEqual([]);
+      await under.direct.rows(back);
     },
   );
 
   it('is recorded with what it takes', async () => {
-    await client.query('alter table app.t owner to owner_b');
-    const [event] = await fixture.auditEvents(
+    await under.client.query('alter table app.t owner to owner_b');
+    const [event] = await under.fixture.auditEvents(
       (each) => JSON.stringify(each).includes('app.t owner to owner_b') && 'end' in each,
       1,
     );
@@ -87,10 +72,10 @@ describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
   });
 
   it('is held where the role acts for another that owns it', async () => {
-    await direct.rows('alter table app.t owner to owner_a');
-    const member = await fixture.client({ user: 'owner_b' });
+    await under.direct.rows('alter table app.t owner to owner_a');
+    const member = await under.fixture.client({ user: 'owner_b' });
     member.write(fe.query('alter table app.t owner to owner_b'));
-    await fixture.resolve(await heldId(member), 'deny');
+    await under.fixture.resolve(await heldId(member), 'deny');
     await member.untilReady();
     await member.query('set role owner_a');
     member.write(fe.query('alter table app.t owner to owner_a'));
@@ -101,7 +86,7 @@ describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
   it('goes on in one text with what makes the object', async () => {
     const text =
       'create table app.made (id int); alter table app.made owner to owner_a; insert into app.made values (1)';
-    expect(errorsOf(await client.query(text))).toEqual([]);
+    expect(errorsOf(await under.client.query(text))).toEqual([]);
   });
 
   it('is refused as by the server', async () => {
@@ -109,15 +94,15 @@ describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
       'alter table app.nope owner to owner_a',
       'alter function app.f(text) owner to nobody_at_all',
     ]) {
-      const [said] = errorsOf(await direct.query(sql));
-      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: said!['C'], M: said!['M'] }]);
+      const [said] = errorsOf(await under.direct.query(sql));
+      expect(errorsOf(await under.client.query(sql))).toMatchObject([{ C: said!['C'], M: said!['M'] }]);
     }
   });
 
   it('lets a column be numbered, which takes nothing away', async () => {
     const sql =
       'alter table app.t alter column id add generated by default as identity (sequence name app.n)';
-    expect(errorsOf(await client.query(sql))).toEqual([]);
-    expect(await direct.rows('insert into app.t (v) values (1) returning id')).toEqual([['1']]);
+    expect(errorsOf(await under.client.query(sql))).toEqual([]);
+    expect(await under.direct.rows('insert into app.t (v) values (1) returning id')).toEqual([['1']]);
   });
 });

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { errorsOf, RawClient } from '../support/raw-client.ts';
-import { DecisionFixture, heldId } from './fixture.ts';
+import { errorsOf } from '../support/raw-client.ts';
+import { besideDirect } from './beside-direct.ts';
+import { heldId } from './fixture.ts';
 
 const POLICY = `
 mode: protect
@@ -19,24 +20,7 @@ const SETUP = `drop schema if exists app, elsewhere, named cascade; create schem
 const run = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()]);
 
 describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (version) => {
-  let fixture: DecisionFixture;
-  let direct: RawClient;
-  let client: RawClient;
-  beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-  });
-  afterAll(async () => {
-    await fixture?.stop();
-  });
-  beforeEach(async () => {
-    direct = await RawClient.open(fixture.postgres.port);
-    await direct.rows(SETUP);
-    client = await fixture.client();
-    return async () => {
-      await direct.terminate();
-      client.destroy();
-    };
-  });
+  const under = besideDirect(POLICY, version, SETUP);
 
   it.each([
     ['alter table app.t rename to u', 'alter table app.u rename to t'],
@@ -51,12 +35,12 @@ describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (v
     ['alter schema app rename to named', 'alter schema named rename to app'],
   ])('go on, and back, as nothing is lost by them: %s', async (there, back) => {
     for (const message of [fe.query(there), fe.query(back), run(there), run(back)]) {
-      client.write(message);
-      expect(errorsOf(await client.untilReady())).toEqual([]);
+      under.client.write(message);
+      expect(errorsOf(await under.client.untilReady())).toEqual([]);
     }
     const text = `${there}; ${back}`;
-    expect(errorsOf(await client.query(text))).toEqual([]);
-    const [event] = await fixture.auditEvents((each) => JSON.stringify(each).includes(there), 1);
+    expect(errorsOf(await under.client.query(text))).toEqual([]);
+    const [event] = await under.fixture.auditEvents((each) => JSON.stringify(each).includes(there), 1);
     expect(event).toMatchObject({ action: 'snapshot', snapshot: 'none: it takes nothing away' });
   });
 
@@ -65,10 +49,10 @@ describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (v
     'alter table app.t set schema elsewhere',
     'alter table app.t rename column v to w',
   ])('are held where a rule for the session names tables, which would escape it: %s', async (sql) => {
-    const watched = await fixture.client({ application_name: 'watched' });
+    const watched = await under.fixture.client({ application_name: 'watched' });
     for (const message of [fe.query(sql), run(sql)]) {
       watched.write(message);
-      await fixture.resolve(await heldId(watched), 'deny');
+      await under.fixture.resolve(await heldId(watched), 'deny');
       expect(errorsOf(await watched.untilReady())).toMatchObject([{ C: '42501' }]);
     }
     await watched.terminate();
@@ -79,17 +63,17 @@ describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (v
     'alter function app.f() set schema elsewhere',
     'alter table app.t rename to u; revoke all on app.u from public',
   ])('are held where more is done: %s', async (sql) => {
-    client.write(fe.query(sql));
-    await fixture.resolve(await heldId(client), 'deny');
-    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+    under.client.write(fe.query(sql));
+    await under.fixture.resolve(await heldId(under.client), 'deny');
+    expect(errorsOf(await under.client.untilReady())).toMatchObject([{ C: '42501' }]);
   });
 
   it('leave the undo of what was captured before them as it is', async () => {
-    await direct.rows("insert into app.t values (1, 'one')");
-    await client.query("update app.t set v = 'two' where id = 1");
-    await client.query('alter table app.t rename to u');
-    await client.query("update app.u set v = 'three' where id = 1");
-    const { body } = await fixture.gateway.http('/v1/snapshots?limit=2');
+    await under.direct.rows("insert into app.t values (1, 'one')");
+    await under.client.query("update app.t set v = 'two' where id = 1");
+    await under.client.query('alter table app.t rename to u');
+    await under.client.query("update app.u set v = 'three' where id = 1");
+    const { body } = await under.fixture.gateway.http('/v1/snapshots?limit=2');
     const { items } = body as { items: { readonly tables: unknown }[] };
     expect(items.map(({ tables }) => JSON.stringify(tables))).toMatchObject([
       expect.stringContaining('app.u'),
