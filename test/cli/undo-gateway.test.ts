@@ -111,7 +111,9 @@ it('past it, where that is said, and then says that no audit has it', async () =
   await change('delete from precious where id = 1');
   const snapshots = join(fixture.gateway.directory, 'snapshots');
   const args = ['undo', 'latest', '--snapshots', snapshots, '--connection', fixture.postgres.url()];
-  const { code, out } = await run(...args);
+  // Without the key of the gateway, and without that of another which has been started in this folder.
+  const keyless = { ...env, HOLDFAST_AUDIT_SIGNING_KEY: join(fixture.gateway.directory, 'no-key.pem') };
+  const { code, out } = await holdfast(args, { env: keyless });
   expect([code, out]).toEqual([
     0,
     expect.stringMatching(/^It went past the gateway, whose audit does not have it/m),
