@@ -74,7 +74,7 @@ export class SessionPolicy {
   readonly #decisions = new WeakMap<Analysis, Decision>();
   /** Null where no rule of the session has `rows`. */
   readonly byRows: ByRows | null;
-  /** Whether a rule of the session, or a mask, names tables, columns or functions: by another name they would escape it. */
+  /** Whether a rule, for whomever, or a mask names tables, columns or functions: by another name they would escape it. */
   readonly goesByNames: boolean;
 
   constructor(policy: Policy, facts: SessionFacts) {
@@ -86,7 +86,7 @@ export class SessionPolicy {
       if (session !== 'no') rules.push({ rule, session });
     }
     this.#brief = { mode: policy.mode, defaults: policy.defaults, rules };
-    this.goesByNames = policy.masks.length > 0 || rules.some(({ rule }) => namesObjects(rule.match));
+    this.goesByNames = policy.masks.length > 0 || policy.rules.some((rule) => namesObjects(rule.match));
     this.byRows = rules.some(({ rule }) => rule.match.rows !== null) ? new ByRows(this.#brief) : null;
   }
 

@@ -17,9 +17,10 @@ import {
 import { type CaptureOutcome, failure, lockInSegment } from './capture-run.ts';
 import { outsideCount } from './counted-rows.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import { leave } from './own-transaction.ts';
 import type { CaptureWay, Prepared } from './prepared.ts';
 import { isolatedTruncateError, uncountedRowsError, unlockedRowsError } from './refusal.ts';
-import { mayOweNothing, segmentFits, untilSegmentFits } from './segment-fits.ts';
+import { segmentFits, untilQuiet, untilSegmentFits } from './segment-fits.ts';
 import type { Captured } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import { StatementGate } from './statement-gate.ts';
@@ -44,7 +45,7 @@ async function watchedQuery(
 ): Promise<CaptureOutcome> {
   if (state.inImplicitBlock || state.replies.segmentOpen)
     return { kind: 'refused', error: uncountedRowsError('It follows messages that no Sync has ended') };
-  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+  await untilQuiet(state);
   if (state.copyingIn) return { kind: 'discarded' };
   if (!state.owesNothing()) return { kind: 'refused', error: uncountedRowsError(AFTER_COPY) };
   if (state.transactionStatus === 'E') return { kind: 'without', why: 'its transaction had failed' };
@@ -55,11 +56,10 @@ async function watchedQuery(
     const looked = await lookBefore(connection, entry, { locking: (lock) => lock, isFirst: opened, text });
     if ('seen' in looked)
       return taken(state, hidden, connection, entry, opened ? 'own' : 'block', looked.seen);
-    if (opened) await connection.run(plainQuery('ROLLBACK'), () => {});
+    if (opened) await leave(state, connection, ['ROLLBACK']);
     return { kind: 'refused', error: looked.refusal };
   } catch (error) {
-    if (opened && state.transactionStatus !== 'I')
-      await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
+    if (opened && state.transactionStatus !== 'I') await leave(state, connection, ['ROLLBACK']);
     return failed(error, entry);
   }
 }

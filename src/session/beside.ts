@@ -3,6 +3,7 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { textColumns } from '../catalog/row.ts';
 import { plainQuery } from '../snapshot/capture.ts';
+import { leave } from './own-transaction.ts';
 import type { SessionState } from './state.ts';
 
 /** A name that nobody else can have taken, because nobody can guess it. */
@@ -16,7 +17,7 @@ const timeOut = (value: string) =>
 const OURS = timeOut(`${LIMITS.previewTotalMs}ms`);
 
 /**
- * Asks in front of a statement of the client's, with a time limit of ours instead of the client's, and so that the
+ * Asks in front of a statement of the client's, with a time limit of ours where the client's is too short, and so that the
  * transaction is afterwards as it was, also where the server refuses to tell: then it rejects. Only inside a segment of the
  * client's, which cannot be taken back, an error is one of the segment's.
  */
@@ -58,19 +59,9 @@ async function within(
   connection: HiddenConnection,
   ask: () => Promise<void>,
 ): Promise<void> {
-  const say = (sql: string) => connection.run(plainQuery(sql), () => {});
-  const leave = async () => {
-    for (const sql of end) await say(sql);
-  };
   try {
-    await Promise.all([say(begin), connection.run(OURS, () => {}), ask()]);
+    await Promise.all([connection.run(plainQuery(begin), () => {}), connection.run(OURS, () => {}), ask()]);
   } finally {
-    // A cancel that was meant for the question may come as late as this.
-    await leave()
-      .catch(leave)
-      .catch((error: unknown) => {
-        // What the client sends must not run in a transaction that is not its own.
-        if (!state.upstream.socket.destroyed) state.fail(error);
-      });
+    await leave(state, connection, end);
   }
 }

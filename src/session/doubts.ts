@@ -157,7 +157,6 @@ export class Doubts {
     if (this.hasAskedReads || (answer !== null && answer.outcome !== null)) return null;
     if (!state.reads.isToAsk(analysis, now)) return null;
     this.hasAskedReads = true;
-    this.reading = 'asked';
     const until = this.asking((by) => this.askReads(by, analysis)).then((): Answer => {
       const outcome = this.reading === 'canceled' ? ({ kind: 'canceled' } as const) : null;
       this.reading = null;
@@ -173,6 +172,8 @@ export class Doubts {
 
   private async askReads(connection: HiddenConnection, analysis: Analysis): Promise<void> {
     const { state } = this;
+    // Until then a cancel is meant for what the client has sent before.
+    this.reading = 'asked';
     const isCanceled = () => this.reading === 'canceled';
     try {
       await askBeside(state, connection, isCanceled, async () => {

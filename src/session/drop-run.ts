@@ -1,7 +1,6 @@
 import { withinMs } from '../base/deadline.ts';
 import { newId } from '../base/ids.ts';
-import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { plainQuery } from '../snapshot/capture.ts';
+import type { HiddenConnection } from '../catalog/connection.ts';
 import { discardManifest } from '../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../snapshot/manifest.ts';
 import { markInTrash } from '../snapshot/snapshots.ts';
@@ -20,6 +19,7 @@ import { SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { OwnEncoding } from './own-encoding.ts';
+import { OwnTransaction, type Unkept } from './own-transaction.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from './text-encoding.ts';
@@ -29,8 +29,6 @@ type DropRun = Pick<
   CaptureRun,
   'state' | 'services' | 'hidden' | 'text' | 'entry' | 'analysis' | 'decision' | 'gaveUp'
 >;
-
-const SAVEPOINT = 'holdfast_drop';
 
 /**
  * Does a Query's DROP as a move into the trash, before anything of it is sent: in the client's transaction, or in one
@@ -52,19 +50,17 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
     default:
   }
   const connection = hidden.ending('sync');
-  const opened = state.transactionStatus === 'I';
+  const own = OwnTransaction.of(state, hidden, connection);
   const encoding = new OwnEncoding(state, connection);
   let outcome: CaptureOutcome;
   try {
-    // What is read of the catalogs has to be what the server goes by.
-    const begin = opened ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
-    await connection.run(plainQuery(begin), () => {});
+    await own.begin();
     await encoding.begin();
-    outcome = await moveAndStore({ ...run, utf8: utf8!, encoding }, connection, reading, opened);
+    outcome = await moveAndStore({ ...run, utf8: utf8!, encoding, own }, connection, reading);
   } catch (error) {
     outcome = failure(error, decision, analysis);
   }
-  if (outcome.kind !== 'done' && outcome.kind !== 'lost') await takeBack(connection, opened);
+  if (outcome.kind !== 'done' && outcome.kind !== 'lost') await own.takeBack();
   encoding.end();
   return outcome;
 }
@@ -77,24 +73,27 @@ function problemOf({ state, analysis }: DropRun): string | null {
 }
 
 /** A run of which the text has been read. */
-type ReadRun = DropRun & { readonly utf8: Buffer; readonly encoding: OwnEncoding };
+type ReadRun = DropRun & {
+  readonly utf8: Buffer;
+  readonly encoding: OwnEncoding;
+  readonly own: OwnTransaction;
+};
 
 async function moveAndStore(
   run: ReadRun,
   connection: HiddenConnection,
   reading: Kept,
-  opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, decision, encoding } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
-  const kept = await keep(connection, reading, run.utf8.toString('utf8'), id, !opened);
+  const kept = await keep(connection, reading, run.utf8.toString('utf8'), id, !run.own.isOwn);
   const outcome = kept.kind === 'none' ? kept : { ...kept, notices: encoding.said(kept.notices) };
   switch (outcome.kind) {
     case 'none':
       return withoutPlan(decision, outcome.reason);
     case 'harmless':
-      return await conclude(run, connection, outcome, opened);
+      return await conclude(run, outcome);
     case 'refused':
       // Its error follows them, in the place of the statement.
       if (outcome.notices.length > 0)
@@ -103,7 +102,7 @@ async function moveAndStore(
         );
       return { kind: 'refused', error: nativeError(outcome.error) };
     case 'moved':
-      return await store(run, connection, id, createdAtMs, outcome, opened);
+      return await store(run, connection, id, createdAtMs, outcome);
     default:
       throw outcome satisfies never;
   }
@@ -145,7 +144,6 @@ async function store(
   id: string,
   createdAtMs: number,
   { tag, notices, moved }: Extract<MoveOutcome, { kind: 'moved' }>,
-  opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, services, entry, decision } = run;
   // No write is committed before its record is durable, which is waited for while the rest is prepared.
@@ -173,20 +171,25 @@ async function store(
   if (!(await recorded)) return { kind: 'refused', error: auditFailedError() };
   const writing = marked.then(() => writeManifest(services.store, folder, manifest));
   const discard = () => void discardManifest(services.store, folder, writing);
+  let unkept: Unkept | null;
   try {
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
     await withinMs(services.patienceMs, writing, late);
     if (run.gaveUp()) throw new HiddenQueryEnded('given up');
     await run.encoding.putBack();
-    if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
+    unkept = await run.own.keep();
   } catch (error) {
     discard();
     const outcome = failure(error, decision, run.analysis);
     return outcome.kind === 'without' ? { ...outcome, begun: true } : outcome;
   }
-  const refused = opened ? await commit(run, { snapshotId: id, why: '' }, discard) : null;
-  if (refused !== null) return refused;
-  if (!opened) state.fates.add(folder, true);
+  // Whether it was committed is not known where the server is gone, so that the snapshot stays.
+  if (unkept?.kind === 'lost') return { kind: 'lost', snapshotId: id, why: '' };
+  if (unkept !== null) {
+    discard();
+    return unkept;
+  }
+  if (!run.own.isOwn) state.fates.add(folder, true);
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: id, why: '' } };
 }
@@ -194,9 +197,7 @@ async function store(
 /** Of what was done without a snapshot, because there was nothing to keep: it is never left to the server. */
 async function conclude(
   run: ReadRun,
-  connection: HiddenConnection,
   { tag, notices, why }: Extract<MoveOutcome, { kind: 'harmless' }>,
-  opened: boolean,
 ): Promise<CaptureOutcome> {
   const { state, services, entry } = run;
   state.services.audit.begin(entry);
@@ -205,33 +206,8 @@ async function conclude(
   }
   if (run.gaveUp()) throw new HiddenQueryEnded('given up');
   await run.encoding.putBack();
-  const refused = opened ? await commit(run, { snapshotId: null, why }, () => {}) : null;
-  if (refused !== null) return refused;
-  if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
+  const unkept = await run.own.keep();
+  if (unkept !== null) return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why } : unkept;
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: null, why } };
-}
-
-/** Null where it is committed. */
-async function commit(
-  { hidden }: DropRun,
-  kept: { readonly snapshotId: string | null; readonly why: string },
-  discard: () => void,
-): Promise<CaptureOutcome | null> {
-  try {
-    await hidden.commit();
-    return null;
-  } catch (error) {
-    // Whether it was committed is not known where the server is gone, so that the snapshot stays.
-    if (!(error instanceof HiddenQueryError)) return { kind: 'lost', ...kept };
-    discard();
-    return { kind: 'refused', error: nativeError(error) };
-  }
-}
-
-async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {
-  const back = opened
-    ? ['ROLLBACK']
-    : [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];
-  for (const sql of back) await connection.run(plainQuery(sql), () => {}).catch(() => {});
 }

@@ -22,7 +22,7 @@ import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
 import { NOTHING, poison, refuse } from './poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
-import { driftError, noPlanError, unreadableNameError } from './refusal.ts';
+import { canceledError, driftError, noPlanError, unreadableNameError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { refusedByRestraint } from './restrained.ts';
 import { statementsSent } from './session-effects.ts';
@@ -109,6 +109,10 @@ export class ExecuteMessages {
       startOfMessage(state),
     );
     noteRead(entry);
+    if (answer?.outcome?.kind === 'canceled') {
+      this.state.bound = null;
+      return poison(this.state, Frontend.Execute, canceledError(), entry);
+    }
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);
     if (heldBack !== null) {

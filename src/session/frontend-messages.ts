@@ -45,6 +45,9 @@ import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
 const SYNC = encodeSync();
 
+/** Of these it is recorded that they were cancelled while the server was asked about them. */
+const RULED: ReadonlySet<number> = new Set([Frontend.Query, Frontend.Bind, Frontend.Execute]);
+
 /** A reading that is older than what the server has told since is none; what came of a hold stays. */
 function current(state: SessionState, answer: Answer | null): Answer | null {
   if (answer?.facts === undefined || answer.facts === state.textFacts) return answer;
@@ -153,7 +156,7 @@ export class FrontendMessages {
       if (closing !== null) return closing;
     }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
-    if (answer?.outcome?.kind === 'canceled') return this.refuse(type, canceledError());
+    if (answer?.outcome?.kind === 'canceled' && !RULED.has(type)) return this.refuse(type, canceledError());
     return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
   }
 

@@ -1,11 +1,12 @@
 import type { AuditEntry } from '../audit/event.ts';
-import { HiddenQueryError } from '../catalog/connection.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { endsStatements } from '../trash/move.ts';
 import { hiddenQuery } from '../trash/session.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
-import { begin, conclude, dropNothing, isQuiet, mayBeNothing, takeBack } from './nothing-dropped.ts';
+import { conclude, dropNothing, isQuiet, mayBeNothing } from './nothing-dropped.ts';
+import { OwnTransaction } from './own-transaction.ts';
 import { refusedByRestraint } from './restrained.ts';
 import type { SessionState } from './state.ts';
 
@@ -60,20 +61,31 @@ const makeNew =
   async (state, hidden, entry) => {
     if (!(await isQuiet(state))) return null;
     const connection = hidden.ending('sync');
-    const opened = state.transactionStatus === 'I';
-    let outcome: CaptureOutcome | null = null;
+    const own = OwnTransaction.of(state, hidden, connection);
+    let outcome: CaptureOutcome | null;
     try {
-      await begin(connection, opened);
-      const notices: Buffer[] = [];
-      const takeNotice = (notice: Buffer) => void notices.push(Buffer.from(notice));
-      const { tag } = await connection.run(hiddenQuery(plain), () => {}, takeNotice);
-      const done = { kind: 'done', done: { tag, notices, snapshotId: null, why: NEW } } as const;
-      outcome = await conclude(state, hidden, connection, entry, done, opened);
+      await own.begin();
+      outcome = await made(connection, plain);
+      if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
     } catch (error) {
-      // It is there, or the server refuses the statement as it stands in the same way.
-      const isRefused = error instanceof HiddenQueryError && !endsStatements(error);
-      outcome = isRefused ? null : failure(error, entry.decision, entry.analysis);
+      outcome = failure(error, entry.decision, entry.analysis);
     }
-    if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await takeBack(connection, opened);
+    if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await own.takeBack();
     return outcome;
   };
+
+/** Null where it is there, or the server refuses the statement as it stands as well. */
+async function made(
+  connection: HiddenConnection,
+  plain: string,
+): Promise<Extract<CaptureOutcome, { kind: 'done' }> | null> {
+  const notices: Buffer[] = [];
+  const takeNotice = (notice: Buffer) => void notices.push(Buffer.from(notice));
+  try {
+    const { tag } = await connection.run(hiddenQuery(plain), () => {}, takeNotice);
+    return { kind: 'done', done: { tag, notices, snapshotId: null, why: NEW } };
+  } catch (error) {
+    if (error instanceof HiddenQueryError && !endsStatements(error)) return null;
+    throw error;
+  }
+}

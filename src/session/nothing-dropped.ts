@@ -1,6 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
-import { plainQuery } from '../snapshot/capture.ts';
 import type { Analysis, StatementEffects } from '../sql/effects.ts';
 import type { Sought } from '../sql/if-exists.ts';
 import { NOTHING_DROPPED } from '../trash/move.ts';
@@ -10,13 +9,12 @@ import { encodeMessage } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import { OwnTransaction } from './own-transaction.ts';
 import { auditFailedError, nativeError } from './refusal.ts';
 import { refusedByRestraint } from './restrained.ts';
-import { mayOweNothing } from './segment-fits.ts';
+import { untilQuiet } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
-const SAVEPOINT = 'holdfast_nothing';
-const READ_COMMITTED = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 const IF_EXISTS = /\bif\b[\s\S]*\bexists\b/i;
 const NOTHING = 'drops nothing, since what it names is not there';
 
@@ -68,27 +66,23 @@ export async function dropNothing(
   const sought = await state.services.snapshots!.readIfExists(text);
   if (sought === null) return null;
   const connection = hidden.ending('sync');
-  const opened = state.transactionStatus === 'I';
+  const own = OwnTransaction.of(state, hidden, connection);
   let outcome: CaptureOutcome | null;
   try {
-    await begin(connection, opened);
+    await own.begin();
     outcome = await runForNothing(state, connection, text, sought);
-    if (outcome?.kind === 'done') outcome = await conclude(state, hidden, connection, entry, outcome, opened);
+    if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
   } catch (error) {
     outcome = failure(error, entry.decision, entry.analysis);
   }
-  if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await takeBack(connection, opened);
+  if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await own.takeBack();
   return outcome;
 }
 
-export async function begin(connection: HiddenConnection, opened: boolean): Promise<void> {
-  await connection.run(plainQuery(opened ? READ_COMMITTED : `SAVEPOINT ${SAVEPOINT}`), () => {});
-}
-
-/** Waits until the server has answered all that was sent; whether it can be asked then. */
+/** Whether the server can be asked, when it has answered all that was sent. */
 export async function isQuiet(state: SessionState): Promise<boolean> {
   if (state.inImplicitBlock || state.replies.segmentOpen) return false;
-  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+  await untilQuiet(state);
   return state.owesNothing() && !state.copyingIn && state.transactionStatus !== 'E';
 }
 
@@ -115,25 +109,17 @@ async function runForNothing(
   return { kind: 'done', done: { tag, notices, snapshotId: null, why: NOTHING_DROPPED } };
 }
 
+/** Keeps what was done without a snapshot, when the record of it is durable. */
 export async function conclude(
   { services }: SessionState,
-  hidden: HiddenQueries,
-  connection: HiddenConnection,
+  own: OwnTransaction,
   entry: AuditEntry,
   outcome: Extract<CaptureOutcome, { kind: 'done' }>,
-  opened: boolean,
 ): Promise<CaptureOutcome> {
   services.audit.begin(entry);
   if (!(await services.audit.whenRecorded(entry.session)))
     return { kind: 'refused', error: auditFailedError() };
-  if (!opened) await connection.run(plainQuery(`RELEASE SAVEPOINT ${SAVEPOINT}`), () => {});
-  else await hidden.commit();
-  return outcome;
-}
-
-export async function takeBack(connection: HiddenConnection, opened: boolean): Promise<void> {
-  const back = opened
-    ? ['ROLLBACK']
-    : [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];
-  for (const sql of back) await connection.run(plainQuery(sql), () => {}).catch(() => {});
+  const unkept = await own.keep();
+  if (unkept === null) return outcome;
+  return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why: outcome.done.why } : unkept;
 }

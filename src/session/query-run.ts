@@ -15,7 +15,7 @@ import {
 } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import { planRequest } from './prepared-text.ts';
-import { mayOweNothing } from './segment-fits.ts';
+import { untilQuiet } from './segment-fits.ts';
 import { captureSeveral } from './split-run.ts';
 import { mayRollBack } from './split-text.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
@@ -33,7 +33,7 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
   if (state.inImplicitBlock) return withoutPlan(decision, 'it follows an Execute that no Sync has ended');
   // What is owed to the messages of an open segment may not come before its Sync.
   if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
-  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+  await untilQuiet(state);
   // The server takes it for a part of the COPY, and breaks off.
   if (state.copyingIn) return { kind: 'discarded' };
   if (!state.owesNothing()) return refusedInDoubt(decision);

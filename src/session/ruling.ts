@@ -8,7 +8,7 @@ import { isDrop } from './capturable.ts';
 import { commits } from './commit-record.ts';
 import type { HoldDesk } from './hold.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
-import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
+import { auditFailedError, blockedError, canceledError, holdEndedError, noPlanError } from './refusal.ts';
 import { refusedByRestraint } from './restrained.ts';
 import type { Sent } from './sent.ts';
 import { problemOf } from './split-text.ts';
@@ -148,6 +148,8 @@ function decided(
   sent: Sent | null,
 ): Ruling {
   const decision = state.decide(analysis);
+  if (answer?.outcome?.kind === 'canceled')
+    return { kind: 'refuse', decision, error: canceledError(), approvalId: null, holdMs: 0 };
   const ended = state.policy.counted?.ended ?? null;
   if (ended !== null) {
     const error = holdEndedError(ended, decision, null);

@@ -27,6 +27,14 @@ export async function untilSegmentFits(state: SessionState): Promise<void> {
   }
 }
 
+/**
+ * Waits until the server has answered all that was sent in front of a Query; or until it copies in, or it is not to be known
+ * what it owes.
+ */
+export async function untilQuiet(state: SessionState): Promise<void> {
+  while (!state.owesNothing() && !state.copyingIn && !mayOweNothing(state)) await state.untilAnswered();
+}
+
 /** Only Syncs are left that a COPY may have swallowed: what is waited for may never come. */
 export function mayOweNothing({ replies }: SessionState): boolean {
   for (let i = 0; i < replies.length; i++) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
+import { eventually } from '../support/process-facts.ts';
 import { type BackendMessage, errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
 import { besideDirect } from './beside-direct.ts';
 import { heldId } from './fixture.ts';
@@ -84,5 +85,47 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     under.client.write(fe.query("select app.g('1'::text)"));
     await denied(under.client);
     expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
+  });
+
+  it('is told as the server tells it where that refuses the commit, and recorded once', async () => {
+    const sql = "create or replace function app.late() returns int language sql as 'select 1'";
+    await under.direct.rows(`
+      create table app.parent (id int primary key);
+      create table app.child (id int references app.parent deferrable initially deferred);
+      create function app.adds() returns event_trigger language plpgsql as
+        $$ begin insert into app.child values (99); end $$;
+      create event trigger adds on ddl_command_end when tag in ('CREATE FUNCTION') execute function app.adds()`);
+    try {
+      expect(errorsOf(await under.client.query(sql))).toMatchObject([{ C: '23503' }]);
+    } finally {
+      await under.direct.rows('drop event trigger adds');
+    }
+    const events = await under.fixture.auditEvents((each) => each['sql'] === sql, 1);
+    expect(events).toMatchObject([{ end: 'blocked', sqlstate: '23503' }]);
+  });
+
+  it('is recorded as lost where the server goes while it is committed', async () => {
+    const sql = "create or replace function app.lost() returns int language sql as 'select 1'";
+    const set = async (...settings: readonly string[]) => {
+      for (const each of settings) await under.direct.query(`alter system ${each}`);
+      await under.direct.rows('select pg_reload_conf()');
+    };
+    // Who asks for it waits at its COMMIT for a standby that is not there.
+    await set('set synchronous_commit = local', "set synchronous_standby_names = 'nobody'");
+    try {
+      await under.client.query('set synchronous_commit = on');
+      under.client.write(fe.query(sql));
+      await eventually('the commit', async () => {
+        const [ended] = await under.direct.rows(
+          "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'",
+        );
+        return ended === undefined ? 'nobody waits' : null;
+      });
+      const [event] = await under.fixture.auditEvents((each) => each['sql'] === sql, 1);
+      expect(event).toMatchObject({ end: 'lost' });
+      expect(await under.direct.rows("select count(*) from pg_proc where proname = 'lost'")).toEqual([['1']]);
+    } finally {
+      await set('reset synchronous_standby_names', 'reset synchronous_commit');
+    }
   });
 });

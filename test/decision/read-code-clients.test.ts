@@ -163,7 +163,8 @@ describe.each([15, 18] as const)('clients that read what calls functions on Post
     for (const text of before) await goesOn(client, text);
     const other = await RawClient.open(fixture.postgres.port, { database: name });
     await other.rows('begin; lock table pg_catalog.pg_policy in access exclusive mode');
-    client.write(fe.query('select count(*) from plain'));
+    const sql = `select ${before.length}, count(*) from plain where name <> 'canceled'`;
+    client.write(fe.query(sql));
     await eventually('the question', async () => {
       const [waiting] = await fixture.postgres.sql('select count(*) from pg_locks where not granted');
       return waiting![0] === '0' ? 'none waits' : null;
@@ -174,6 +175,23 @@ describe.each([15, 18] as const)('clients that read what calls functions on Post
     other.destroy();
     await goesOn(client, 'rollback');
     await goesOn(client, 'select count(*) from plain');
+    await client.terminate();
+    const [event] = await fixture.auditEvents((each) => each['sql'] === sql, 1);
+    expect(event).toMatchObject({ end: 'blocked', sqlstate: '57014' });
+  });
+
+  it('is not canceled with what the client has sent before it', async () => {
+    const [client] = await open();
+    client.write(fe.query('select pg_sleep(20)'), fe.query('select count(*) from plain'));
+    await eventually('the sleep', async () => {
+      const [sleeping] = await fixture.postgres.sql(
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep'",
+      );
+      return sleeping![0] === '1' ? null : 'nobody sleeps';
+    });
+    await cancel(fixture.gateway.port, client.processId, client.secretKey);
+    expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '57014' }]);
+    expect(errorsOf(await client.untilReady())).toEqual([]);
     await client.terminate();
   });
 

@@ -7,6 +7,9 @@ import { heldId } from './fixture.ts';
 const POLICY = `
 mode: protect
 hold: { mode: live }
+`;
+
+const NAMES = `${POLICY}
 rules:
   - { name: payroll, match: { application: [watched], table: [app.payroll], operation: [delete] }, action: hold }
 `;
@@ -45,20 +48,6 @@ describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (v
   });
 
   it.each([
-    'alter table app.t rename to u',
-    'alter table app.t set schema elsewhere',
-    'alter table app.t rename column v to w',
-  ])('are held where a rule for the session names tables, which would escape it: %s', async (sql) => {
-    const watched = await under.fixture.client({ application_name: 'watched' });
-    for (const message of [fe.query(sql), run(sql)]) {
-      watched.write(message);
-      await under.fixture.resolve(await heldId(watched), 'deny');
-      expect(errorsOf(await watched.untilReady())).toMatchObject([{ C: '42501' }]);
-    }
-    await watched.terminate();
-  });
-
-  it.each([
     'alter function app.f() rename to lower',
     'alter function app.f() set schema elsewhere',
     'alter table app.t rename to u; revoke all on app.u from public',
@@ -79,5 +68,25 @@ describe.each([18, 15] as const)('other names and schemas, on PostgreSQL %i', (v
       expect.stringContaining('app.u'),
       expect.stringContaining('app.t'),
     ]);
+  });
+});
+
+describe('where a rule names tables, which would escape it', () => {
+  const under = besideDirect(NAMES, 18, SETUP);
+
+  it.each([
+    ['alter table app.t rename to u', 'the session'],
+    ['alter table app.t set schema elsewhere', 'the session'],
+    ['alter table app.t rename column v to w', 'the session'],
+    ['alter table app.t rename to u', 'others'],
+  ])('they are held: %s, for %s', async (sql, whose) => {
+    const application_name = whose === 'others' ? 'migrations' : 'watched';
+    const client = await under.fixture.client({ application_name });
+    for (const message of [fe.query(sql), run(sql)]) {
+      client.write(message);
+      await under.fixture.resolve(await heldId(client), 'deny');
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+    }
+    await client.terminate();
   });
 });
