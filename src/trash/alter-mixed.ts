@@ -10,19 +10,18 @@ import { dropColumns } from './drop-columns.ts';
 import {
   CHANGED,
   type Changed,
-  endsStatements,
   foundOf,
   type MoveOutcome,
   NOTHING_DROPPED,
   orAsBefore,
   precheckOf,
   problemToTry,
-  runDrop,
   sameRoots,
   untilUnchanged,
 } from './move.ts';
 import type { TrashSession } from './session.ts';
 import { definitionsOf } from './table-definition.ts';
+import { endsStatements, runDrop } from './trial.ts';
 
 export interface MixedRequest {
   /** The client's own statement. */

@@ -26,16 +26,14 @@ import {
   precheckOf,
   problemToMove,
   problemToTry,
-  reachOf,
-  runDrop,
   sameRoots,
-  type Trial,
   untilUnchanged,
 } from './move.ts';
 import type { TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 import { definitionsOf, type TableDefinition } from './table-definition.ts';
+import { reachOf, runDrop, type Trial } from './trial.ts';
 
 export interface AlterRequest {
   /** The client's own statement. */

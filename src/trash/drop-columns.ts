@@ -10,8 +10,6 @@ import {
   CHANGED,
   type Changed,
   foundOf,
-  given,
-  goneOf,
   MAKE_TRASH,
   type MoveOutcome,
   NOTHING_DROPPED,
@@ -19,17 +17,13 @@ import {
   precheckOf,
   problemToMove,
   problemToTry,
-  reachOf,
-  runDrop,
   sameRoots,
-  type Trial,
-  textArray,
-  tryDrop,
   untilUnchanged,
 } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep } from './steps.ts';
+import { given, goneOf, reachOf, runDrop, type Trial, textArray, tryDrop } from './trial.ts';
 
 export interface ColumnsRequest {
   /** The client's own statement. */
