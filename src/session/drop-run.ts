@@ -23,6 +23,7 @@ import { OwnEncoding } from './own-encoding.ts';
 import { OwnTransaction, type Unkept } from './own-transaction.ts';
 import { auditFailedError, nativeError, reachesTrashError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
+import { tagsTold } from './takes-nothing.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
@@ -91,11 +92,11 @@ async function moveAndStore(
   connection: HiddenConnection,
   reading: DropReading,
 ): Promise<CaptureOutcome> {
-  const { state, decision, encoding, analysis } = run;
+  const { state, decision, encoding } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
   const text = run.utf8.toString('utf8');
-  const kept = await keep(connection, reading, analysis.operation, text, id, !run.own.isOwn);
+  const kept = await keep(run, connection, reading, text, id, !run.own.isOwn);
   const outcome = kept.kind === 'none' ? kept : { ...kept, notices: encoding.said(kept.notices) };
   switch (outcome.kind) {
     case 'none': {
@@ -121,9 +122,9 @@ async function moveAndStore(
 
 /** Does it, in the transaction that is open, with whatever is needed to undo it. */
 export async function keep(
+  { state, analysis }: Pick<DropRun, 'state' | 'analysis'>,
   connection: HiddenConnection,
   reading: DropReading,
-  operation: string,
   text: string,
   id: string,
   inTransaction: boolean,
@@ -140,11 +141,15 @@ export async function keep(
       return await alterMixed(connection, { text, parts: reading, id, bytesMax });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
-    case 'owner':
-      return await changeOwner(connection, { text, owned: reading.owned });
+    case 'owner': {
+      const told = await state.called.askTold(connection, tagsTold(analysis));
+      return told === null
+        ? await changeOwner(connection, { text, owned: reading.owned })
+        : { kind: 'none', reason: told };
+    }
     case 'other drop':
     case 'no drop':
-      return { kind: 'none', reason: whyNotKept(reading, operation)! };
+      return { kind: 'none', reason: whyNotKept(reading, analysis.operation)! };
     default:
       return reading satisfies never;
   }

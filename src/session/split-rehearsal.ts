@@ -101,8 +101,8 @@ async function tryDrop(run: SplitRun, { text, analysis }: Part): Promise<Capture
   const encoding = new OwnEncoding(state, connection);
   try {
     await encoding.begin();
-    const { operation } = analysis;
-    const outcome = await keep(connection, reading, operation, sql, newId('snap'), true, COPIED_BYTES);
+    const given = { state, analysis };
+    const outcome = await keep(given, connection, reading, sql, newId('snap'), true, COPIED_BYTES);
     if (outcome.kind === 'refused' && endsStatements(outcome.error)) throw outcome.error;
     if (outcome.kind !== 'none') return null;
     const reached = await reachedInTrash(connection, sql);

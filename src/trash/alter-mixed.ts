@@ -54,7 +54,7 @@ async function attempt(
   const name = quoteQualified(drop.table.schema, drop.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck) ?? problemOf(parts);
+  const problem = problemToTry(precheck, 'ALTER') ?? problemOf(parts);
   if (problem !== null) return none(problem);
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   const run = await runDrop(connection, session, text, []);

@@ -71,7 +71,7 @@ async function attempt(
   const name = quoteQualified(alter.table.schema, alter.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'ALTER');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const [root] = roots;

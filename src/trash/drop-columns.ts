@@ -59,7 +59,7 @@ async function attempt(
   const name = quoteQualified(drop.table.schema, drop.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'ALTER');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);

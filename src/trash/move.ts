@@ -143,7 +143,7 @@ async function attempt(
   const names = drop.names.map(({ schema, name }) => quoteQualified(schema, name));
   const check = () => precheckOf(session, names, rootKind(drop));
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'DROP');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);
@@ -203,11 +203,18 @@ function dropTemporary(drop: DropStatement, { roots }: Precheck): string {
   return `DROP ${drop.kind.toUpperCase()} ${names.map((name) => quoteQualified('pg_temp', name)).join(', ')}`;
 }
 
-export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
+/** An ALTER runs in the end, and its event triggers with it; a DROP is moved instead. */
+export function problemToTry(
+  { catalogFirst, oneSnapshot, eventTriggers }: Precheck,
+  verb: 'DROP' | 'ALTER',
+): string | null {
   if (catalogFirst !== true) return 'search_path has another schema before pg_catalog';
   if (oneSnapshot) return 'its transaction is not READ COMMITTED, and may not see all that depends on it';
-  if (eventTriggers !== null) return `the event trigger ${eventTriggers[0]} would not be told of the DROP`;
-  return null;
+  if (eventTriggers === null) return null;
+  const [name] = eventTriggers;
+  return verb === 'DROP'
+    ? `the event trigger ${name} would not be told of the DROP`
+    : `the event trigger ${name} may change what is not kept, as the ALTER runs`;
 }
 
 export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Precheck): string | null {
