@@ -1,8 +1,8 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import type { Analysis } from '../sql/effects.ts';
-import { endsStatements } from '../trash/move.ts';
 import { hiddenQuery } from '../trash/session.ts';
+import { endsStatements } from '../trash/trial.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { conclude, dropNothing, isQuiet, mayBeNothing } from './nothing-dropped.ts';
