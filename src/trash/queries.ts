@@ -289,7 +289,7 @@ export const FACTS = pinned(
   ),
 );
 
-/** Whether the object x is in the trash, or a part of what is; a rule of a view, and a key's trigger, are parts of theirs. */
+/** Whether the object x is in the trash, or a part of what is; a rule of a view, a key's trigger and TOAST are parts of theirs. */
 const IN_TRASH = (classid: string, objid: string) => {
   const relation = (oid: string) =>
     `${oid} IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
@@ -299,6 +299,8 @@ const IN_TRASH = (classid: string, objid: string) => {
     `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND c.${column} = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
   return `(${[
     named('pg_class', 'relnamespace'),
+    `EXISTS (SELECT FROM pg_class c WHERE ${classid} = ${IS('pg_class')} AND ${relation('c.oid')}
+      AND c.reltoastrelid = ANY (ARRAY[${objid}, (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ${objid})]))`,
     named('pg_type', 'typnamespace'),
     named('pg_proc', 'pronamespace'),
     named('pg_statistic_ext', 'stxnamespace'),

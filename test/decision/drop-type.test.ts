@@ -16,7 +16,7 @@ mode: protect
 without_plan: block
 rules:
   - { name: migrations, match: { application: [migrations], risk: [high, critical] }, action: snapshot, without_plan: allow }
-  - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: what goes, match: { operation: ["drop *", "alter table", "alter type"] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }
 `;
 
@@ -219,6 +219,34 @@ describe.each([18, 15] as const)('a DROP TYPE on PostgreSQL %i', (version) => {
       expect(await trash()).toEqual(there);
       expect(await undone(table)).toMatchObject({ kind: 'done' });
       expect(await direct.rows('select id, m, p, q from app.t order by id')).toEqual(ROWS);
+    });
+
+    const WHOLE =
+      "create type app.whole as (a int, b text); create table app.w of app.whole; insert into app.w values (1, 'b')";
+    it.each([
+      [WHOLE, 'drop table app.w', 'alter type app.whole drop attribute b cascade'],
+      [WHOLE, 'drop table app.w', 'alter type app.whole alter attribute a type bigint cascade'],
+      [
+        'create table app.w (a int primary key, b int); create schema code; create function code.g() returns setof int begin atomic select b from app.w; end',
+        'drop schema code cascade',
+        'alter table app.w drop column b cascade',
+      ],
+    ])('is refused likewise of what changes something there: %s; %s; %s', async (setup, first, sql) => {
+      await direct.rows(`drop schema if exists code cascade; ${setup}`);
+      const folder = await dropped(first);
+      const there = await trash();
+      const [error] = errorsOf(await client.query(sql));
+      expect(error).toMatchObject({ C: 'HF002' });
+      expect(error!['H']).toContain(`holdfast trash purge ${folder.split('/').at(-1)}`);
+      expect(await trash()).toEqual(there);
+      expect(await undone(folder)).toMatchObject({ kind: 'done' });
+    });
+
+    it('moves the type of a table in the trash to that', async () => {
+      await direct.rows(WHOLE);
+      const all = [await dropped('drop table app.w'), await dropped('drop type app.whole')];
+      for (const folder of all.reverse()) expect(await undone(folder)).toMatchObject({ kind: 'done' });
+      expect(await direct.rows('select a, b from app.w')).toEqual([['1', 'b']]);
     });
 
     it('is refused where event triggers keep it from being tried, and something in the trash rests on anything', async () => {
