@@ -20,6 +20,7 @@ export interface Lossless {
 
 /** Null where the statement is decided as any other. */
 export function losslessOf(state: SessionState, analysis: Analysis, text: string | null): Lossless | null {
+  if (state.decide(analysis).action === 'allow') return null;
   const nothing = mayBeNothing(state, analysis, text);
   if (nothing === null || text === null) return mayBeNew(state, analysis, text);
   const utf8 = Buffer.from(text, 'utf8');
