@@ -186,6 +186,15 @@ export interface Details {
     | null;
 }
 
+export interface GoneStatistics extends GoneNamed {
+  readonly table: NamedRelation;
+  readonly tableGone: boolean;
+  readonly owner: string;
+  readonly definition: string;
+  readonly target: number | null;
+  readonly comment: string | null;
+}
+
 export interface Facts {
   readonly relations: readonly GoneRelation[];
   readonly constraints: readonly GoneConstraint[];
@@ -197,7 +206,7 @@ export interface Facts {
   readonly rules: readonly GoneRule[];
   readonly policies: readonly GonePolicy[];
   readonly published: readonly GonePublished[];
-  readonly statistics: readonly (GoneNamed & { readonly table: NamedRelation })[];
+  readonly statistics: readonly GoneStatistics[];
   readonly functions: readonly (GoneNamed & { readonly arguments: string })[];
   /** `type` is pg_type.typtype; row types of tables and arrays are left out. */
   readonly types: readonly (GoneNamed & { readonly type: string })[];
