@@ -247,6 +247,7 @@ export class SnapshotDesk {
     outcome = await this.concluded(outcome, entry);
     switch (outcome.kind) {
       case 'without': {
+        await this.hidden.leaveSegment();
         const without = noted(decision, null, outcome.why);
         return { kind: 'planned', name, portal: { ...portal, decision: without }, bound: null };
       }
