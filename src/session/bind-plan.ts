@@ -4,7 +4,7 @@ import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
-import { runsCalledCode } from './called-code-run.ts';
+import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
 import { beginAtBind, endsStatement, guessedParameters, mayBeginAtBind, noteTypes } from './early-capture.ts';
@@ -21,11 +21,13 @@ export async function planBind(
   request: BindToPlan,
 ): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
   const { portal, decision } = request;
-  if (isDrop(portal.analysis)) return planDrop(state, request);
+  const isTold = mayBeTold(state, portal.analysis, decision);
+  if (!isTold && isDrop(portal.analysis)) return planDrop(state, request);
   // The server refuses the Bind, whatever it is of.
   if (state.transactionStatus === 'E' && state.executedIn !== state.segment) return null;
   const services = state.services.snapshots!;
   const { text: sql } = portal.statement;
+  if (isTold) return await runsToldCode(state, hidden.ending('flush'), portal.analysis, decision);
   if (state.called.isToAsk(portal.analysis))
     return await runsCalledCode(state, hidden.ending('flush'), portal.analysis, decision);
   const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);

@@ -1,7 +1,8 @@
 import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import { runsCalledCode } from './called-code-run.ts';
+import { mayReachTrash } from '../trash/reached.ts';
+import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
@@ -41,8 +42,15 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
   // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
   if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
     return { kind: 'without', why: 'its transaction had failed' };
+  if (mayBeTold(state, analysis, decision)) {
+    try {
+      return await runsToldCode(state, hidden.ending('sync'), analysis, decision);
+    } catch (error) {
+      return failure(error, decision, analysis);
+    }
+  }
   if (analysis.status === 'parsed' && analysis.statements.length > 1) return await captureSeveral(run);
-  if (isDrop(analysis)) return await dropInstead({ ...run, analysis });
+  if (isDrop(analysis) || reachesTables(run)) return await dropInstead({ ...run, analysis });
   if (!state.called.isToAsk(analysis)) return await captureOne(run);
   try {
     return await runsCalledCode(state, hidden.ending('sync'), analysis, decision);
@@ -50,6 +58,10 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
     return failure(error, decision, analysis);
   }
 }
+
+/** ALTER TYPE … CASCADE changes tables of that type, which may be in the trash. */
+const reachesTables = ({ entry: { analysis }, text }: QueryRun): boolean =>
+  analysis.operation === 'alter type' && mayReachTrash(text.toString('latin1'));
 
 /** Of one statement, in the transaction that the client has open or in one of the gateway's own. */
 async function captureOne(query: QueryRun): Promise<CaptureOutcome> {

@@ -289,7 +289,7 @@ export const FACTS = pinned(
   ),
 );
 
-/** Whether the object x is in the trash, or a part of what is; a rule of a view, and a key's trigger, are parts of theirs. */
+/** Whether the object x is in the trash, or a part of what is; a rule of a view, a key's trigger and TOAST are parts of theirs. */
 const IN_TRASH = (classid: string, objid: string) => {
   const relation = (oid: string) =>
     `${oid} IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
@@ -299,6 +299,8 @@ const IN_TRASH = (classid: string, objid: string) => {
     `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND c.${column} = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
   return `(${[
     named('pg_class', 'relnamespace'),
+    `EXISTS (SELECT FROM pg_class c WHERE ${classid} = ${IS('pg_class')} AND ${relation('c.oid')}
+      AND c.reltoastrelid = ANY (ARRAY[${objid}, (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ${objid})]))`,
     named('pg_type', 'typnamespace'),
     named('pg_proc', 'pronamespace'),
     named('pg_statistic_ext', 'stxnamespace'),
@@ -307,12 +309,14 @@ const IN_TRASH = (classid: string, objid: string) => {
     part('pg_trigger', 'tgrelid'),
     part('pg_rewrite', 'ev_class'),
     part('pg_policy', 'polrelid'),
+    `EXISTS (SELECT FROM pg_constraint c JOIN pg_type t ON t.oid = c.contypid WHERE ${classid} = ${IS('pg_constraint')} AND c.oid = ${objid}
+      AND t.typnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`,
   ].join('\n      OR ')})`;
 };
 
 const TRASH = `trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'holdfast_trash')`;
 
-/** Of the given objects: those that are the types $3 themselves, and how many neither are nor are in the trash. */
+/** Of the given objects: those that are the types $3 themselves, and those that are in the trash. */
 export const BESIDE_TRASH = pinned(`
 WITH ${GIVEN}, ${TRASH},
 own AS MATERIALIZED (
@@ -324,8 +328,17 @@ own AS MATERIALIZED (
 )
 SELECT pg_catalog.jsonb_build_object(
   'own', (SELECT ${LIST('pg_catalog.jsonb_build_array(o.classid::int8, o.objid::int8)', 'o.classid, o.objid')} FROM own o),
-  'other', (SELECT pg_catalog.count(*) FROM given g WHERE NOT EXISTS (SELECT FROM own o WHERE o.classid = g.classid AND o.objid = g.objid)
-     AND NOT ${IN_TRASH('g.classid', 'g.objid')}))::text`);
+  'inTrash', (SELECT ${LIST('pg_catalog.jsonb_build_array(g.classid::int8, g.objid::int8)', 'g.classid, g.objid')} FROM given g
+     WHERE ${IN_TRASH('g.classid', 'g.objid')}))::text`);
+
+/** How the server names the given objects, and their columns, where it says what goes with a DROP. */
+export const DESCRIBED = pinned(`
+WITH ${GIVEN}
+SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.pg_describe_object(x.classid, x.objid, x.objsubid))::text FROM (
+  SELECT g.classid, g.objid, 0 FROM given g
+  UNION ALL
+  SELECT d.classid, d.objid, d.objsubid FROM given g JOIN pg_depend d ON d.classid = g.classid AND d.objid = g.objid
+) x(classid, objid, objsubid)`);
 
 /**
  * Afterwards: what of the given objects stands outside the trash still, what outside it depends on them, and what
