@@ -53,6 +53,8 @@ export interface GoneRelation extends NamedRelation {
         readonly clustered: boolean;
       }[]
     | null;
+  /** What it is a table OF, where that stays. */
+  readonly rowType: { readonly schema: string; readonly name: string } | null;
   readonly indexOf: NamedRelation | null;
   readonly ownedBy: { readonly table: NamedRelation; readonly column: string; readonly gone: boolean } | null;
   readonly subscribed: boolean;

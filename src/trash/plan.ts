@@ -151,6 +151,7 @@ class Parts {
     const materialized = views.filter(({ oid }) => this.#anew.has(oid)).map(named);
     if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
     for (const relation of facts.relations) this.#cutFromParents(relation);
+    for (const relation of facts.relations) this.#cutFromType(relation);
     for (const each of facts.statistics) if (!each.tableGone) this.#cutStatistics(each);
     this.#cutReferences(facts);
     this.#cutPublications(facts);
@@ -225,6 +226,15 @@ class Parts {
         this.#restore('attach', `${what} in ${named(parent)}`, attach);
       }
     }
+  }
+
+  /** What is done to the type with CASCADE would be done to its tables in the trash. */
+  #cutFromType({ rowType, ...relation }: GoneRelation): void {
+    if (rowType === null) return;
+    const table = `ALTER TABLE ${named(relation)}`;
+    const what = `what ${named(relation)} is a table of`;
+    this.#moves.push(`${table} NOT OF`);
+    this.#restores.get('attach')!.push({ sql: `${table} OF ${named(rowType)}`, what, optional: true });
   }
 
   /** Moved away, they would go for good with a column of their table, and be made anew where its type is changed. */
