@@ -111,16 +111,18 @@ async function planText(
   if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
   // Without its table the Bind fails at the server; where that has come by then, its Execute is refused.
   if (planned.kind === 'none' && planned.missing === true && isReadAtBind(bound)) return null;
-  if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+  if (planned.kind === 'none' && planned.refused === undefined) return withoutPlan(decision, planned.reason);
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
+  const request = { ...asked, parameters };
+  if (planned.kind === 'none') return { ...found, request, plan: null, begun: null, aloneIn: -1, ends: null };
   notePlanned(run, planned.plan);
   noteTypes(state, slice, types);
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
   const begun = early?.begun ?? null;
   const aloneIn = ranBefore ? -1 : state.segment;
-  return { ...found, request: { ...asked, parameters }, plan, begun, aloneIn, ends: null };
+  return { ...found, request, plan, begun, aloneIn, ends: null };
 }
 
 /** What stands inside COPY or EXPLAIN is read as that runs. */

@@ -176,11 +176,12 @@ function sameObjects(some: Trial['gone'], others: Trial['gone']): boolean {
 }
 
 function problemOf(
-  { table, columns, key, strangers }: ColumnFacts,
+  { table, columns, key, strangers, storedRows }: ColumnFacts,
   bytesMax: number = LIMITS.trashCopyBytes,
 ): string | null {
   if (strangers !== null) return `it would take along ${strangers[0]}`;
   if (table.kind !== 'r' || table.related) return 'the table has partitions, parents or children';
+  if (storedRows !== null) return `${storedRows} has values of the type of its rows, which would lose a part`;
   if (table.rowSecurity) return 'row security hides rows of the table from the role';
   if (table.bytes > bytesMax) return `the table takes ${table.bytes} bytes, and is copied up to ${bytesMax}`;
   if (columns.some(({ identity }) => identity !== '')) return 'it drops an identity';

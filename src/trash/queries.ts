@@ -127,6 +127,8 @@ const RELATIONS = `
             'comment', pg_catalog.obj_description(x.oid, 'pg_class'), 'clustered', i.indisclustered)`,
           'x.oid',
         )} FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid) END,
+      'rowType', (SELECT pg_catalog.jsonb_build_object('schema', tn.nspname, 'name', t.typname) FROM pg_type t JOIN pg_namespace tn ON tn.oid = t.typnamespace
+         WHERE t.oid = c.reloftype AND NOT ${GONE('pg_type', 'c.reloftype')}),
       'indexOf', (SELECT ${NAME_OF('i.indrelid')} FROM pg_index i WHERE i.indexrelid = c.oid),
       'ownedBy', (SELECT pg_catalog.jsonb_build_object('table', ${NAME_OF('d.refobjid')}, 'column', a.attname, 'gone', ${GONE('pg_class', 'd.refobjid')})
          FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -201,7 +203,9 @@ const PUBLISHED = `
 
 const STATISTICS = `
   SELECT ${LIST(
-    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')})`,
+    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')},
+      'tableGone', ${GONE('pg_class', 's.stxrelid')}, 'owner', pg_catalog.pg_get_userbyid(s.stxowner), 'definition', pg_catalog.pg_get_statisticsobjdef(s.oid),
+      'target', CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END, 'comment', pg_catalog.obj_description(s.oid, 'pg_statistic_ext'))`,
     's.oid',
   )} FROM given o JOIN pg_statistic_ext s ON s.oid = o.objid JOIN pg_namespace n ON n.oid = s.stxnamespace
    WHERE o.classid = ${IS('pg_statistic_ext')}`;
@@ -283,13 +287,13 @@ export const FACTS = pinned(
     `pg_catalog.jsonb_build_object('relations', (${RELATIONS} AND e.now IS NOT NULL), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
       'defaults', (${DEFAULTS} AND e.now IS NOT NULL), 'triggers', (${TRIGGERS} AND e.now IS NOT NULL),
       'rules', (${RULES} AND e.now IS NOT NULL), 'policies', (${POLICIES} AND e.now IS NOT NULL),
-      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS}),
+      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS} AND e.now IS NOT NULL),
       'functions', (${FUNCTIONS} AND e.now IS NOT NULL), 'types', (${TYPES}), 'schemas', (${SCHEMAS}),
       'closed', (${CLOSED}), 'strangers', (${STRANGERS}))`,
   ),
 );
 
-/** Whether the object x is in the trash, or a part of what is; a rule of a view, and a key's trigger, are parts of theirs. */
+/** Whether the object x is in the trash, or a part of what is; a rule of a view, a key's trigger and TOAST are parts of theirs. */
 const IN_TRASH = (classid: string, objid: string) => {
   const relation = (oid: string) =>
     `${oid} IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
@@ -299,6 +303,8 @@ const IN_TRASH = (classid: string, objid: string) => {
     `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND c.${column} = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
   return `(${[
     named('pg_class', 'relnamespace'),
+    `EXISTS (SELECT FROM pg_class c WHERE ${classid} = ${IS('pg_class')} AND ${relation('c.oid')}
+      AND c.reltoastrelid = ANY (ARRAY[${objid}, (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ${objid})]))`,
     named('pg_type', 'typnamespace'),
     named('pg_proc', 'pronamespace'),
     named('pg_statistic_ext', 'stxnamespace'),

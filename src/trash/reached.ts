@@ -2,9 +2,9 @@ import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { decodeErrorFields } from '../wire/backend.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
-import { GIVEN, IS, LIST, pinned } from './queries.ts';
+import { IS, LIST, pinned } from './queries.ts';
 import { json, onHidden } from './session.ts';
-import { endsStatements, given, runDrop, type Standing } from './trial.ts';
+import { endsStatements, given, keyOf, runDrop, type Standing } from './trial.ts';
 
 /** What a statement would take out of the trash, so that what stands there could not be brought back whole. */
 export interface Reached {
@@ -21,8 +21,8 @@ export function mayReachTrash(text: string): boolean {
 }
 
 /**
- * All that stands in the trash, with how many columns it has by now; whether there is a trash is seen even where what has
- * come into it since the transaction began is not. $1: at most.
+ * All that stands in the trash, with how many columns it has by now and in which file it is; whether there is a trash is seen
+ * even where what has come into it since the transaction began is not. $1: at most.
  */
 const STANDING = pinned(`
 WITH trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) '${TRASH_SCHEMA}'),
@@ -46,7 +46,9 @@ SELECT pg_catalog.jsonb_build_object(
   'eventTriggers', EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled OPERATOR(pg_catalog.<>) 'D'),
   'objects', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8,
       (SELECT pg_catalog.count(*) FROM pg_attribute a WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')}
-        AND a.attrelid OPERATOR(pg_catalog.=) p.objid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped))) FROM few p),
+        AND a.attrelid OPERATOR(pg_catalog.=) p.objid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
+      (SELECT c.relfilenode::int8 FROM pg_class c WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')} AND c.oid OPERATOR(pg_catalog.=) p.objid)))
+    FROM few p),
   'tied', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8, 0)) FROM few p
      JOIN pg_depend d ON d.classid OPERATOR(pg_catalog.=) p.classid AND d.objid OPERATOR(pg_catalog.=) p.objid
     WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384::oid AND d.refclassid OPERATOR(pg_catalog.<>) ${IS('pg_namespace')}
@@ -54,7 +56,6 @@ SELECT pg_catalog.jsonb_build_object(
 
 /** How the server calls the given objects, and the name in the trash of what each of them is, or is a part of. */
 const NAMED = pinned(`
-WITH ${GIVEN}
 SELECT ${LIST(
   `pg_catalog.jsonb_build_array(pg_catalog.pg_describe_object(g.classid, g.objid, 0), COALESCE(
     (SELECT r.relname::text FROM pg_class r WHERE r.oid OPERATOR(pg_catalog.=) COALESCE(
@@ -70,14 +71,17 @@ SELECT ${LIST(
       CASE WHEN g.classid OPERATOR(pg_catalog.=) ${IS('pg_type')} THEN g.objid END)),
     (SELECT c.proname::text FROM pg_proc c WHERE g.classid OPERATOR(pg_catalog.=) ${IS('pg_proc')} AND c.oid OPERATOR(pg_catalog.=) g.objid),
     (SELECT c.stxname::text FROM pg_statistic_ext c WHERE g.classid OPERATOR(pg_catalog.=) ${IS('pg_statistic_ext')} AND c.oid OPERATOR(pg_catalog.=) g.objid)))`,
-  'g.classid, g.objid',
-)}::text FROM given g`);
+  'g.i',
+)}::text FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[])) WITH ORDINALITY g(classid, objid, i)`);
+
+/** And the file, of what has one. */
+type InFile = readonly [...Standing, file: number | null];
 
 interface TrashStanding {
   readonly isThere: boolean;
   readonly oneSnapshot: boolean;
   readonly eventTriggers: boolean;
-  readonly objects: readonly Standing[] | null;
+  readonly objects: readonly InFile[] | null;
   /** Those that rest on anything outside. */
   readonly tied: readonly Standing[] | null;
 }
@@ -91,24 +95,37 @@ const SAVEPOINT = 'holdfast_reached';
 export async function reachedInTrash(connection: HiddenConnection, text: string): Promise<Reached | null> {
   if (!mayReachTrash(text)) return null;
   const session = onHidden(connection);
-  const standing = await json<TrashStanding>(session, STANDING, [String(LIMITS.trashObjectsMax + 1)]);
+  const look = async () => await json<TrashStanding>(session, STANDING, [String(LIMITS.trashObjectsMax + 1)]);
+  const standing = await look();
   const { isThere, oneSnapshot, eventTriggers, tied } = standing;
   const objects = standing.objects ?? [];
   if (!isThere) return null;
   if (objects.length > LIMITS.trashObjectsMax) return { what: 'what nobody has looked through', ids: [] };
-  const named = async (found: readonly Standing[]): Promise<Reached | null> =>
-    found.length === 0 ? null : reachedOf(await json(session, NAMED, given(found)));
+  const named = async (
+    found: readonly (readonly [number, number, ...unknown[]])[],
+    left: ReadonlyMap<string, string> = new Map(),
+  ): Promise<Reached | null> => {
+    if (found.length === 0) return null;
+    const names = await json<readonly (readonly [string, string | null])[]>(session, NAMED, given(found));
+    const isLess = new Set(found.flatMap((each, i) => (left.has(keyOf(each)) ? [i] : [])));
+    return reachedOf(names.map(([what, name], i) => [isLess.has(i) ? `a part of ${what}` : what, name]));
+  };
   if (eventTriggers) return await named(/\bowned\b/i.test(text) ? objects : (tied ?? []));
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   await session.query("SELECT pg_catalog.set_config('client_min_messages', 'notice', true)");
-  const run = await runDrop(connection, session, text, objects);
+  const run = await runDrop(connection, session, text, []);
+  const after = run.kind === 'tried' ? ((await look()).objects ?? []) : [];
   await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await session.query(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   if (run.kind === 'refused') {
     if (endsStatements(run.error)) throw run.error;
     return null;
   }
-  const found = await named([...run.gone, ...run.lost]);
+  const left = new Map(after.map((each) => [keyOf(each), JSON.stringify(each)]));
+  const found = await named(
+    objects.filter((each) => left.get(keyOf(each)) !== JSON.stringify(each)),
+    left,
+  );
   return found ?? (oneSnapshot ? saidOf(run.notices) : null);
 }
 
@@ -117,7 +134,9 @@ const SNAPSHOT_ID = /snap_[0-9a-z]{20}(?=_\d+)/g;
 function reachedOf(named: readonly (readonly [what: string, name: string | null])[]): Reached {
   const ids = named.flatMap(([, name]) => name?.match(SNAPSHOT_ID) ?? []);
   // Each relation has a type of its name, and a key its triggers, which say less.
-  const told = named.map(([what]) => what).find((what) => !/^(?:type|trigger|rule|index) /.test(what));
+  const told = named
+    .map(([what]) => what)
+    .find((what) => !/^(?:a part of )?(?:type|trigger|rule|index) /.test(what));
   return { what: told ?? named[0]![0], ids: [...new Set(ids)] };
 }
 

@@ -141,6 +141,28 @@ describe.each([18, 15] as const)('a DROP TYPE on PostgreSQL %i', (version) => {
     expect(await types()).toEqual([['mood'], ['positive']]);
   });
 
+  it('cuts a table from the type that it is of, and ties it to that again', async () => {
+    const facts = async () =>
+      await direct.rows("select reloftype, w.* from app.w, pg_class c where c.oid = 'app.w'::regclass");
+    await direct.rows(
+      "create type app.whole as (a int, b text); create table app.w of app.whole; insert into app.w values (1, 'b')",
+    );
+    const before = await facts();
+    let table = await dropped('drop table app.w');
+    await direct.rows('begin; alter type app.whole drop attribute b cascade');
+    await direct.rows(
+      'rollback; begin; alter type app.whole alter attribute a type bigint cascade; rollback',
+    );
+    const type = await dropped('drop type app.whole');
+    for (const folder of [type, table]) expect(await undone(folder)).toMatchObject({ kind: 'done' });
+    expect(await facts()).toEqual(before);
+    table = await dropped('drop table app.w');
+    await direct.rows('alter type app.whole drop attribute b cascade');
+    const what = 'what "app"."w" is a table of';
+    expect(JSON.stringify(await undone(table))).toContain(JSON.stringify(what));
+    expect(await direct.rows('select * from app.w')).toEqual([['1', 'b']]);
+  });
+
   describe.each(['block', 'allow'])('with CASCADE, and without_plan: %s', (withoutPlan) => {
     beforeEach(async () => {
       if (withoutPlan === 'block') return;
@@ -219,6 +241,23 @@ describe.each([18, 15] as const)('a DROP TYPE on PostgreSQL %i', (version) => {
       expect(await trash()).toEqual(there);
       expect(await undone(table)).toMatchObject({ kind: 'done' });
       expect(await direct.rows('select id, m, p, q from app.t order by id')).toEqual(ROWS);
+    });
+
+    it.each([
+      [
+        'create table app.w (a int primary key, b int); create schema code; create function code.g() returns setof int begin atomic select b from app.w; end',
+        'drop schema code cascade',
+        'alter table app.w drop column b cascade',
+      ],
+    ])('is refused likewise of what changes something there: %s; %s; %s', async (setup, first, sql) => {
+      await direct.rows(`drop schema if exists code cascade; ${setup}`);
+      const folder = await dropped(first);
+      const there = await trash();
+      const [error] = errorsOf(await client.query(sql));
+      expect(error).toMatchObject({ C: 'HF002' });
+      expect(error!['H']).toContain(`holdfast trash purge ${folder.split('/').at(-1)}`);
+      expect(await trash()).toEqual(there);
+      expect(await undone(folder)).toMatchObject({ kind: 'done' });
     });
 
     it('is refused where event triggers keep it from being tried, and something in the trash rests on anything', async () => {
