@@ -23,12 +23,7 @@ import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
-import {
-  auditFailedError,
-  canceledError,
-  internalError,
-  tooLargeError,
-} from './refusal.ts';
+import { auditFailedError, canceledError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { RowCounts } from './row-counts.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
