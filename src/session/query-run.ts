@@ -1,7 +1,6 @@
 import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import { mayReachTrash } from '../trash/reached.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
 import {
@@ -50,7 +49,7 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
     }
   }
   if (analysis.status === 'parsed' && analysis.statements.length > 1) return await captureSeveral(run);
-  if (isDrop(analysis) || reachesTables(run)) return await dropInstead({ ...run, analysis });
+  if (isDrop(analysis)) return await dropInstead({ ...run, analysis });
   if (!state.called.isToAsk(analysis)) return await captureOne(run);
   try {
     return await runsCalledCode(state, hidden.ending('sync'), analysis, decision);
@@ -58,10 +57,6 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
     return failure(error, decision, analysis);
   }
 }
-
-/** ALTER TYPE … CASCADE changes tables of that type, which may be in the trash. */
-const reachesTables = ({ entry: { analysis }, text }: QueryRun): boolean =>
-  analysis.operation === 'alter type' && mayReachTrash(text.toString('latin1'));
 
 /** Of one statement, in the transaction that the client has open or in one of the gateway's own. */
 async function captureOne(query: QueryRun): Promise<CaptureOutcome> {

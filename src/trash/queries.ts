@@ -127,6 +127,8 @@ const RELATIONS = `
             'comment', pg_catalog.obj_description(x.oid, 'pg_class'), 'clustered', i.indisclustered)`,
           'x.oid',
         )} FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid) END,
+      'rowType', (SELECT pg_catalog.jsonb_build_object('schema', tn.nspname, 'name', t.typname) FROM pg_type t JOIN pg_namespace tn ON tn.oid = t.typnamespace
+         WHERE t.oid = c.reloftype AND NOT ${GONE('pg_type', 'c.reloftype')}),
       'indexOf', (SELECT ${NAME_OF('i.indrelid')} FROM pg_index i WHERE i.indexrelid = c.oid),
       'ownedBy', (SELECT pg_catalog.jsonb_build_object('table', ${NAME_OF('d.refobjid')}, 'column', a.attname, 'gone', ${GONE('pg_class', 'd.refobjid')})
          FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -201,7 +203,9 @@ const PUBLISHED = `
 
 const STATISTICS = `
   SELECT ${LIST(
-    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')})`,
+    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')},
+      'tableGone', ${GONE('pg_class', 's.stxrelid')}, 'owner', pg_catalog.pg_get_userbyid(s.stxowner), 'definition', pg_catalog.pg_get_statisticsobjdef(s.oid),
+      'target', CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END, 'comment', pg_catalog.obj_description(s.oid, 'pg_statistic_ext'))`,
     's.oid',
   )} FROM given o JOIN pg_statistic_ext s ON s.oid = o.objid JOIN pg_namespace n ON n.oid = s.stxnamespace
    WHERE o.classid = ${IS('pg_statistic_ext')}`;
@@ -283,7 +287,7 @@ export const FACTS = pinned(
     `pg_catalog.jsonb_build_object('relations', (${RELATIONS} AND e.now IS NOT NULL), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
       'defaults', (${DEFAULTS} AND e.now IS NOT NULL), 'triggers', (${TRIGGERS} AND e.now IS NOT NULL),
       'rules', (${RULES} AND e.now IS NOT NULL), 'policies', (${POLICIES} AND e.now IS NOT NULL),
-      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS}),
+      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS} AND e.now IS NOT NULL),
       'functions', (${FUNCTIONS} AND e.now IS NOT NULL), 'types', (${TYPES}), 'schemas', (${SCHEMAS}),
       'closed', (${CLOSED}), 'strangers', (${STRANGERS}))`,
   ),
