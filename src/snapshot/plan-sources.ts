@@ -49,7 +49,8 @@ function sourcesOf(
     const columns = captured(relation);
     const stored = inherited ? [relation] : group.stored;
     const only = relation.kind !== 'partitioned table';
-    const isUnplaced = isKept && stored.length === 1 && !seed.inserts && group.nodes.every(isDeleted);
+    const isOne = relation.kind === 'table' && stored.length === 1;
+    const isUnplaced = isKept && isOne && !seed.inserts && group.nodes.every(isDeleted);
     for (const table of stored)
       tables.push(planned(table, relation, group, graph, seed, first + i, relations));
     return {
