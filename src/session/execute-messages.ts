@@ -120,12 +120,14 @@ export class ExecuteMessages {
       entry.decision = heldBack.decision;
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
-    const isFirst = !this.ran.has(portal);
     if (portal.dropsNothing) {
       if (bound?.portal === portal && 'drop' in bound)
         return this.defer(bound, entry, bytes.subarray(start, end));
       return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);
     }
+    // Of what is neither captured nor counted it does not matter.
+    const { action, counted } = portal.decision;
+    const isFirst = (action === 'allow' && counted === undefined) || !this.ran.has(portal);
     if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));

@@ -85,8 +85,11 @@ export interface SqlNameChange {
   readonly statementIndex: number;
 }
 
-/** The name may have been changed by an earlier segment that is not answered yet. */
-export const UNSETTLED = Symbol('unsettled');
+/**
+ * The name may have been changed by an earlier segment that is not answered yet. Every message that names something asks
+ * for this, and V8 compares with a symbol by a call.
+ */
+export const UNSETTLED = undefined;
 
 /** What is known of one name. It is kept as long as any of it says something. */
 interface Slot<T> {
