@@ -198,7 +198,7 @@ async function planByOneSnapshot(
     await beginAnew(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ', lock);
     const planned = await planCapture(connection, services.catalog, request);
     if (planned.kind === 'exact' && planned.plan.keptBy === 'snapshot') {
-      if (await locksAllOf(connection, planned.plan)) return planned.plan;
+      if (await locksAllOf(connection, planned.plan)) return { ...planned.plan, tablesAreLocked: true };
     }
   } catch (error) {
     if (!(error instanceof HiddenQueryError && NOT_LOCKED.has(error.sqlstate))) throw error;
