@@ -233,7 +233,9 @@ class Parts {
       } else {
         this.#moves.push(`ALTER TABLE ${named(parent)} DETACH PARTITION ${named(relation)}`);
         const attach = `ALTER TABLE ${named(parent)} ATTACH PARTITION ${named(relation)} ${relation.bound}`;
-        this.#restore('attach', `${what} in ${named(parent)}`, attach);
+        // The server takes none for that of the parent, and makes it anew beside it.
+        const anew = (relation.exclusions ?? []).map((name) => `${child} DROP CONSTRAINT ${quoteName(name)}`);
+        this.#restore('attach', `${what} in ${named(parent)}`, ...anew, attach);
       }
     }
   }
