@@ -47,7 +47,19 @@ describe('the documentation', () => {
   it('names in docs/architecture.md no file that is not there', () => {
     const named = [...ARCHITECTURE.matchAll(/`([\w./-]+\.(?:tsx?|mjs|json))`/g)].map(([, path]) => path!);
     expect(named.length).toBeGreaterThan(100);
-    expect(named.filter((path) => !FILES.some((file) => file.endsWith(`/${path}`)))).toEqual([]);
+    const isThere = (path: string) =>
+      path.includes('/')
+        ? FILES.includes(`/src/${path}`) || FILES.includes(`/${path}`)
+        : FILES.some((file) => file.endsWith(`/${path}`));
+    expect(named.filter((path) => !isThere(path))).toEqual([]);
+  });
+
+  it('names on no page a file of the source that is not there', () => {
+    const named = PAGES.flatMap(({ text }) => [
+      ...text.matchAll(/`((?:src|test|scripts)\/[\w./-]+\.(?:tsx?|mjs|sh|py))`/g),
+    ]).map(([, path]) => path!);
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((path) => !FILES.includes(`/${path}`))).toEqual([]);
   });
 
   it('has every folder of the source on a floor of docs/architecture.md', () => {

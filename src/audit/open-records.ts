@@ -67,7 +67,7 @@ export class OpenRecords {
       for (let i = next; i < running.length; i++) fresh.push(running[i]!);
     }
     // An object that is used again may be here twice.
-    for (const entry of new Set(begun)) if (entry.openId === 0) fresh.push(entry);
+    for (const entry of new Set(begun.filter(({ openId }) => openId === 0))) fresh.push(entry);
     for (let from = 0, id = this.#lastId + 1; from < fresh.length; id++) {
       const { bytes, next } = this.#encodeFrom(fresh, from);
       opened.push({ id, bytes });

@@ -1,8 +1,8 @@
 import { assert } from './assert.ts';
 
 /**
- * Every limit of the program: its name with the unit last, its default, and why it is there. What a user may
- * change is in the configuration and starts from the values here.
+ * The limits of the program, but for those that concern one file alone: the name with the unit last, the default, and why it
+ * is there. What a user may change is in the configuration and starts from the values here.
  */
 export const LIMITS = {
   // --- wire ---

@@ -39,6 +39,8 @@ export interface CodeReader {
 /** What statements of a text call, and in which way the server reads it. */
 export interface Calling {
   readonly statements: readonly StatementEffects[];
+  /** OIDs of functions that run with them, triggers of events too. */
+  readonly runs?: readonly string[];
   readonly facts: TextFacts;
   /** Whether what is not there makes the statement fail, because nothing in front of it can have made it. */
   readonly alone: boolean;
@@ -117,6 +119,7 @@ class Judge {
       this.judgeSettings(effects, 'it');
       this.follow(effects);
     }
+    this.askFor((this.calling.runs ?? []).map((oid) => ({ kind: 'id', name: oid })));
     const unnamed = await this.levels(true);
     // What runs without a name does so in any statement, also where another is made later.
     const { fixed } = this;
@@ -190,7 +193,8 @@ class Judge {
   private async judgeFunction(part: FunctionPart): Promise<void> {
     const { schema, name, language, extension, builtIn } = part;
     const who = `the function ${name}`;
-    if (part.isTrigger || part.kind === 'p') return;
+    // Nobody can call it.
+    if ((part.isTrigger && this.calling.runs?.includes(part.oid) !== true) || part.kind === 'p') return;
     if (builtIn && schema === 'pg_catalog') {
       const facts = catalogFunction(name);
       if (facts?.risk !== 'safe' && facts?.risk !== 'low') throw new Harm(`it calls ${name}`);

@@ -4,7 +4,7 @@ import { briefQuery, stillSoQuery } from './brief-query.ts';
 import { type HiddenConnection, HiddenQueryError } from './connection.ts';
 import { type Lookup, readLookup } from './lookup.ts';
 import {
-  DESCRIBE,
+  describeQuery,
   fingerprintOfOldQuery,
   fingerprintQuery,
   LACKS_NOTHING,
@@ -27,7 +27,10 @@ export interface CatalogQuestion {
   /** Whose answers may be shared: the database, and whatever else the session knows to matter. */
   readonly scope: string;
   readonly relations: readonly AskedName[];
-  /** Whether what refers to the relations matters also where it follows no change (TRUNCATE … CASCADE). */
+  /**
+   * Whether what refers to the relations matters also where it follows no change (TRUNCATE … CASCADE), and what is altered
+   * of the sequences that they own (RESTART IDENTITY).
+   */
   readonly allReferrers: boolean;
   readonly functions: readonly AskedName[];
 }
@@ -48,6 +51,8 @@ export interface Basis {
   readonly fingerprint: string;
   /** What none of them has, so that it is not looked for. */
   readonly lacking: Lacking;
+  /** Whether the sequences that they own are looked at as well. */
+  readonly sequences: boolean;
   /** It was read by a snapshot that the transaction keeps, so that what others alter meanwhile does not show in it. */
   readonly kept?: true;
 }
@@ -183,9 +188,10 @@ export class Catalog {
 /** What the basis of an answer would be by now. */
 export async function fingerprintNow(
   connection: HiddenConnection,
-  { oids, lacking, kept }: Basis,
+  { oids, lacking, sequences, kept }: Basis,
 ): Promise<string> {
-  const sql = kept === true ? fingerprintOfOldQuery(lacking) : fingerprintQuery(lacking);
+  const sql =
+    kept === true ? fingerprintOfOldQuery(lacking, sequences) : fingerprintQuery(lacking, sequences);
   const rows = await texts(connection, sql, [OID_ARRAY_OID], [oids]);
   return rows[0] ?? '';
 }
@@ -260,7 +266,7 @@ async function lookup(
   question: CatalogQuestion,
   known: Basis | undefined,
 ): Promise<Lookup> {
-  const { relations, functions } = question;
+  const { relations, allReferrers, functions } = question;
   const parameters = [namesOf(question), known?.oids ?? NOTHING_KNOWN];
   const types = [TEXT_ARRAY_OID, OID_ARRAY_OID];
   const asksFunctions = functions.length > 0;
@@ -269,25 +275,37 @@ async function lookup(
     parameters.push(textArray(functions.map(({ name }) => name)));
     types.push(TEXT_ARRAY_OID, TEXT_ARRAY_OID);
   }
-  const sql = lookupQuery(relations.length, known?.lacking ?? LACKS_NOTHING, asksFunctions);
+  const lacking = known?.lacking ?? LACKS_NOTHING;
+  const sql = lookupQuery(relations.length, lacking, allReferrers, asksFunctions);
   const [columns] = await rowsOf(connection, sql, types, parameters);
   return readLookup(relations.length, columns ?? []);
 }
 
 async function describe(
   connection: HiddenConnection,
-  question: CatalogQuestion,
+  { allReferrers }: CatalogQuestion,
   roots: readonly (number | null)[],
   circumstances: string,
 ): Promise<Known> {
   const found = roots.filter((oid) => oid !== null);
-  const all = Buffer.of(question.allReferrers ? 1 : 0);
-  const rows = await texts(connection, DESCRIBE, [OID_ARRAY_OID, BOOL_OID], [oidArray(found), all]);
+  const all = Buffer.of(allReferrers ? 1 : 0);
+  const sql = describeQuery(allReferrers);
+  const rows = await texts(connection, sql, [OID_ARRAY_OID, BOOL_OID], [oidArray(found), all]);
   const fingerprint = rows.pop() ?? '';
   const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
   const lacking = lackedByAll([...relations.values()]);
   const oids = oidArray([...relations.keys()]);
-  return { roots, circumstances, fingerprint, oids, lacking, relations, last: null, sure: null };
+  return {
+    roots,
+    circumstances,
+    fingerprint,
+    oids,
+    lacking,
+    sequences: allReferrers,
+    relations,
+    last: null,
+    sure: null,
+  };
 }
 
 function lackedByAll(relations: readonly Relation[]): Lacking {

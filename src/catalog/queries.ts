@@ -61,9 +61,9 @@ export const RIGHTS = `pg_catalog.row_security_active(x.oid), pg_catalog.has_tab
  * Versions of all catalog rows that describe the relations of an array: it changes whenever one of them does. Inside
  * one transaction a row may have several versions of one xmin, which their places tell apart. What they lack gives no
  * rows, so that it is the same however much of that is left out. Each part is an array of its own, which the server plans
- * in half the time that it would take for their union.
+ * in half the time that it would take for their union. Only a TRUNCATE asks for the sequences that they own.
  */
-export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): string {
+export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING, sequences = false): string {
   const given = (column: string) => `${column} OPERATOR(pg_catalog.=) ANY (${oids})`;
   const versions = (id: readonly string[], from: string, order: string) =>
     `ARRAY(SELECT pg_catalog.concat(${[...id, 'x.xmin', 'x.ctid'].join(", ' ', ")}) FROM ${from} ORDER BY ${order})`;
@@ -100,6 +100,9 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): str
             SELECT FROM pg_catalog.pg_class k WHERE k.oid OPERATOR(pg_catalog.=) x.polrelid AND k.relrowsecurity)`,
           'x.oid',
         ),
+    ...(sequences
+      ? [versions(['x.oid', 'd.refobjsubid', READS_SEQUENCE], ownedSequences(oids), 'x.oid')]
+      : []),
   ];
   return `pg_catalog.md5(pg_catalog.concat_ws(';', ${parts.join(',\n')}))`;
 }
@@ -107,9 +110,18 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING): str
 /** As an array without any is written. */
 export const NO_ROWS = `'{}'`;
 
+const READS_SEQUENCE = `pg_catalog.has_sequence_privilege(x.oid, 'SELECT')`;
+
+/** The sequences (x) that columns of relations own, which stand in the schemas of these. */
+const ownedSequences = (oids: string) => `pg_catalog.pg_depend d
+     JOIN pg_catalog.pg_class x ON x.oid OPERATOR(pg_catalog.=) d.objid AND x.relkind OPERATOR(pg_catalog.=) 'S'
+    WHERE d.refclassid OPERATOR(pg_catalog.=) 1259 AND d.refobjid OPERATOR(pg_catalog.=) ANY (${oids})
+      AND d.refobjsubid OPERATOR(pg_catalog.>) 0
+      AND d.classid OPERATOR(pg_catalog.=) 1259 AND d.deptype ${among("'a'", "'i'")}`;
+
 /** Whether what is known of relations ($1) still holds. */
-export const fingerprintQuery = (lacking: Lacking): string =>
-  `SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking)}`;
+export const fingerprintQuery = (lacking: Lacking, sequences: boolean): string =>
+  `SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking, sequences)}`;
 
 /** A transaction's number in full, as those near the snapshot's are. */
 const IN_FULL = (xid: string) => `(s.next OPERATOR(pg_catalog.-) 2147483648 OPERATOR(pg_catalog.+)
@@ -120,7 +132,7 @@ const IN_FULL = (xid: string) => `(s.next OPERATOR(pg_catalog.-) 2147483648 OPER
  * The same in a transaction that reads the catalog by an old snapshot, while statements go by what it says now: a row
  * that others have put another in the place of since is seen as it was, and tells so itself. It differs then.
  */
-export const fingerprintOfOldQuery = (lacking: Lacking): string => `
+export const fingerprintOfOldQuery = (lacking: Lacking, sequences: boolean): string => `
 WITH s AS (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 AS next),
 gone(xid) AS MATERIALIZED (
   SELECT x.xmax FROM pg_catalog.pg_class x
@@ -128,7 +140,7 @@ gone(xid) AS MATERIALIZED (
   UNION ALL
   SELECT x.xmax FROM pg_catalog.pg_attribute x
    WHERE x.attrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) AND x.xmax OPERATOR(pg_catalog.<>) 0)
-SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking)} OPERATOR(pg_catalog.||)
+SELECT ${fingerprint('$1::pg_catalog.oid[]', lacking, sequences)} OPERATOR(pg_catalog.||)
   CASE WHEN EXISTS (SELECT FROM gone g CROSS JOIN s
     WHERE pg_catalog.pg_xact_status(${IN_FULL('g.xid')}::pg_catalog.text::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed')
   THEN ' and another since' ELSE '' END`;
@@ -196,8 +208,13 @@ export const CIRCUMSTANCES = `CURRENT_USER, ${SETTINGS.join(', ')}, pg_catalog.c
  * no more tables and no more words than have to be: planning it costs the server more than running it. What its columns
  * say is read in lookup.ts.
  */
-export const lookupQuery = (names: number, lacking: Lacking, asksFunctions: boolean): string => `
-SELECT ${names === 1 ? OID_OF_ONE : OIDS}, ${fingerprint('$2::pg_catalog.oid[]', lacking)},
+export const lookupQuery = (
+  names: number,
+  lacking: Lacking,
+  sequences: boolean,
+  asksFunctions: boolean,
+): string => `
+SELECT ${names === 1 ? OID_OF_ONE : OIDS}, ${fingerprint('$2::pg_catalog.oid[]', lacking, sequences)},
   ${CIRCUMSTANCES}, ${asksFunctions ? FUNCTIONS : 'NULL'}`;
 
 const NAMES_OF = (keys: string, relation: string) => `
@@ -270,13 +287,11 @@ const TRIGGERS = `
 
 const SEQUENCES = `
   (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('oid', s.oid::pg_catalog.int8, 'schema', sn.nspname,
-      'name', s.relname, 'column', a.attname, 'select', pg_catalog.has_sequence_privilege(s.oid, 'SELECT')) ORDER BY s.oid)
-     FROM pg_catalog.pg_depend d
-     JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) d.objid AND s.relkind OPERATOR(pg_catalog.=) 'S'
+      'name', s.relname, 'column', a.attname, 'select', s.readable) ORDER BY s.oid)
+     FROM (SELECT x.oid, x.relnamespace, x.relname, d.refobjsubid, ${READS_SEQUENCE} AS readable
+             FROM ${ownedSequences('ARRAY[c.oid]')}) s
      JOIN pg_catalog.pg_namespace sn ON sn.oid OPERATOR(pg_catalog.=) s.relnamespace
-     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.=) d.refobjsubid
-    WHERE d.refclassid OPERATOR(pg_catalog.=) 1259 AND d.refobjid OPERATOR(pg_catalog.=) c.oid
-      AND d.classid OPERATOR(pg_catalog.=) 1259 AND d.deptype ${among("'a'", "'i'")})`;
+     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.=) s.refobjsubid)`;
 
 /** Functions, operators and operator classes that came after initdb; what is PostgreSQL's own has no entries. */
 const OWN_CODE = `
@@ -294,7 +309,7 @@ const INHERITED = (wanted: string, given: string) => `
      FROM pg_catalog.pg_inherits i WHERE i.${given} OPERATOR(pg_catalog.=) c.oid)`;
 
 /** What there is to know of the closure of relations: a row each, and last of all its fingerprint. */
-export const DESCRIBE = `
+export const describeQuery = (sequences: boolean): string => `
 WITH RECURSIVE ${CLOSURE},
 found AS MATERIALIZED (SELECT k.* FROM pg_catalog.pg_class k WHERE k.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT oid FROM closure))),
 parts(root, oid) AS (
@@ -338,4 +353,4 @@ SELECT pg_catalog.jsonb_build_object(
     'estimatedRows', c.reltuples, 'estimatedBytes', c.relpages::pg_catalog.int8 OPERATOR(pg_catalog.*) 8192)::pg_catalog.text
   FROM found c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 UNION ALL
-SELECT ${fingerprint('ARRAY(SELECT oid FROM closure)')}`;
+SELECT ${fingerprint('ARRAY(SELECT oid FROM closure)', LACKS_NOTHING, sequences)}`;

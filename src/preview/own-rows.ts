@@ -57,7 +57,7 @@ export async function countOwnRows(
     return unknown(`${target.name} is a ${target.kind}`);
   const seed = seedOf(slice, target, answer.functions, definition !== undefined);
   if ('problem' in seed) return unknown(seed.problem);
-  const code = problemOfCode(slice, answer) ?? problemOfCount(slice.functions, answer, request.text);
+  const code = problemOfCode(slice, answer) ?? problemOfCount(slice.functions, answer, wordingOf(subject));
   if (code !== null) return unknown(code);
   const { read } = await problems(sandbox, subject, target.oid);
   return await countOf(sandbox, read, placesOfAll(seed), request.parameters, rowsMax);
@@ -129,14 +129,15 @@ export async function ownRows(
   };
 }
 
-async function problems(
-  sandbox: Sandbox,
-  { request, effects, definition }: PreviewSubject,
-  target: number,
-): Promise<ReadingProblems> {
+async function problems(sandbox: Sandbox, subject: PreviewSubject, target: number): Promise<ReadingProblems> {
   // Through a view nothing is read but its table.
-  const names = definition === undefined ? readNames(effects) : [];
-  return await problemsOfNames(sandbox, [target], names, `${request.text}\n${definition ?? ''}`);
+  const names = subject.definition === undefined ? readNames(subject.effects) : [];
+  return await problemsOfNames(sandbox, [target], names, wordingOf(subject));
+}
+
+/** The statement's text, and that of the view it names. */
+function wordingOf({ request, definition }: PreviewSubject): string {
+  return `${request.text}\n${definition ?? ''}`;
 }
 
 async function problemsOfNames(

@@ -1,8 +1,6 @@
 import type { AuditEnd } from '../audit/event.ts';
 import type { Analysis } from '../sql/effects.ts';
 import {
-  cutErrorFields,
-  decodeErrorFields,
   decodeParameterStatus,
   encodeErrorResponse,
   encodeReadyForQuery,
@@ -13,7 +11,7 @@ import {
 import { Backend } from '../wire/message-type.ts';
 import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './copy-doubt.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
-import { ASYNCHRONOUS } from './hidden-replies.ts';
+import { ASYNCHRONOUS, verdictOfNotice } from './hidden-replies.ts';
 import { charsOf } from './names.ts';
 import { Outcomes } from './outcomes.ts';
 import type { PlainPart } from './plain-part.ts';
@@ -86,7 +84,7 @@ export class BackendMessages {
         this.head();
         return 'forward';
       case Backend.NoticeResponse:
-        return this.notice(bytes.subarray(start, end));
+        return verdictOfNotice(this.state.replies.head, bytes.subarray(start, end));
       case Backend.ParameterStatus:
         return this.parameterStatus(bytes.subarray(start, end));
       default:
@@ -99,14 +97,6 @@ export class BackendMessages {
     if (ASYNCHRONOUS[type] === 1) return false;
     const head = type === Backend.ReadyForQuery ? this.state.replies.head : this.head();
     return head?.kind === ReplyKind.Hidden;
-  }
-
-  /** What the server says besides may be about something of the gateway's own. */
-  private notice(body: Buffer): ReplyVerdict {
-    const { head } = this.state.replies;
-    if (head?.kind !== ReplyKind.Hidden || head.exchange?.tellsNotices === true) return 'forward';
-    head.exchange?.notice(decodeErrorFields(body) === null ? cutErrorFields(body) : body);
-    return 'skip';
   }
 
   /**

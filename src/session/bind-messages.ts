@@ -15,6 +15,7 @@ import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
 import { mayBeNothing } from './nothing-dropped.ts';
 import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
+import { circumstancesOf, isPlain } from './plain-portal.ts';
 import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
 import { tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
@@ -90,6 +91,10 @@ export class BindMessages {
     if (statement === UNSETTLED) return settle(this.state, null);
     const tooMany = portals.fullFor(portal, statement === null ? 0 : charsOf(statement));
     if (tooMany !== null) return refuse(this.state, Frontend.Bind, tooManyNamesError('portals', tooMany));
+    const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
+    const last = answer === null && statement !== null ? (statement.plain ?? null) : null;
+    if (last !== null && last.parameters === parameters && isPlain(this.state, last))
+      return this.bindPlain(portal, last);
     const read =
       answer?.analysis ?? (statement === null ? UNKNOWN_STATEMENT : currentAnalysis(this.state, statement));
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
@@ -104,7 +109,6 @@ export class BindMessages {
     const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     const text = statement === null || analysis.redacted !== null ? null : statement.text;
-    const parameters = Math.max(bindParameterCount(bytes, nameEnd + 1, end), 0);
     const decision = this.state.decide(analysis);
     if (statement === null) {
       if (decision.action !== 'allow')
@@ -140,6 +144,7 @@ export class BindMessages {
     const known = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
     const understood = { read, resolved, analysis, statement: statement ?? NO_STATEMENT, parameters };
     const made = this.portalOf(understood, known, ruling.approvalId, ruling.holdMs, false);
+    if (answer === null && statement !== null && made.plainBy !== null && !wantsAll) statement.plain = made;
     if (!captures || !this.snapshots.takes(made.decision)) return this.bound(portal, made);
     // What the server refuses as malformed makes no portal.
     const bound = sent?.bound ?? null;
@@ -149,15 +154,25 @@ export class BindMessages {
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
+  /** The portal is the one that this statement had before. */
+  private bindPlain(name: string, portal: Portal): Verdict {
+    const began = startOfMessage(this.state);
+    const learning = this.doubts.beforeWrite(portal.analysis, null, began);
+    if (learning !== null) return learning;
+    countDecision(this.state, began);
+    return this.bound(name, portal);
+  }
+
   /** All portals have the same fields in the same order, because one is made for every statement. */
   private portalOf(
-    { read, resolved, analysis, statement, parameters }: Understood,
+    understood: Understood,
     decision: Decision,
     approvalId: string | null,
     holdMs: number,
     dropsNothing: boolean,
   ): Portal {
     const { state } = this;
+    const { read, resolved, analysis, statement, parameters } = understood;
     return {
       statement,
       read,
@@ -171,6 +186,7 @@ export class BindMessages {
       approvalId,
       holdMs,
       dropsNothing,
+      plainBy: dropsNothing ? null : circumstancesOf(state, understood, decision, approvalId),
     };
   }
 

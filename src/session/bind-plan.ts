@@ -4,7 +4,7 @@ import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
-import { runsCalledCode } from './called-code-run.ts';
+import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
 import { beginAtBind, endsStatement, guessedParameters, mayBeginAtBind, noteTypes } from './early-capture.ts';
@@ -21,11 +21,13 @@ export async function planBind(
   request: BindToPlan,
 ): Promise<BoundPortal | BoundDrop | CaptureOutcome | null> {
   const { portal, decision } = request;
-  if (isDrop(portal.analysis)) return planDrop(state, request);
+  const isTold = mayBeTold(state, portal.analysis, decision);
+  if (!isTold && isDrop(portal.analysis)) return planDrop(state, request);
   // The server refuses the Bind, whatever it is of.
   if (state.transactionStatus === 'E' && state.executedIn !== state.segment) return null;
   const services = state.services.snapshots!;
   const { text: sql } = portal.statement;
+  if (isTold) return await runsToldCode(state, hidden.ending('flush'), portal.analysis, decision);
   if (state.called.isToAsk(portal.analysis))
     return await runsCalledCode(state, hidden.ending('flush'), portal.analysis, decision);
   const problem = sql === null ? 'its text is a part of another' : problemOfOne(state, portal.analysis);
@@ -109,16 +111,18 @@ async function planText(
   if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
   // Without its table the Bind fails at the server; where that has come by then, its Execute is refused.
   if (planned.kind === 'none' && planned.missing === true && isReadAtBind(bound)) return null;
-  if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+  if (planned.kind === 'none' && planned.refused === undefined) return withoutPlan(decision, planned.reason);
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
+  const request = { ...asked, parameters };
+  if (planned.kind === 'none') return { ...found, request, plan: null, begun: null, aloneIn: -1, ends: null };
   notePlanned(run, planned.plan);
   noteTypes(state, slice, types);
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
   const begun = early?.begun ?? null;
   const aloneIn = ranBefore ? -1 : state.segment;
-  return { ...found, request: { ...asked, parameters }, plan, begun, aloneIn, ends: null };
+  return { ...found, request, plan, begun, aloneIn, ends: null };
 }
 
 /** What stands inside COPY or EXPLAIN is read as that runs. */

@@ -6,7 +6,7 @@ import { NOTHING_TO_CAPTURE } from './called-code.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
 import { type Capturing, noted } from './noted.ts';
 import type { SessionState } from './state.ts';
-import { NOTHING_TAKEN, takesNothing } from './takes-nothing.ts';
+import { NOTHING_TAKEN, tagsTold, takesNothing } from './takes-nothing.ts';
 
 /** What becomes of a statement that may change something only by what it calls. */
 export async function runsCalledCode(
@@ -18,6 +18,23 @@ export async function runsCalledCode(
   const problem = await state.called.ask(connection, analysis);
   if (problem === null) return { kind: 'without', why: NOTHING_TO_CAPTURE };
   return withoutPlan(decision, problem);
+}
+
+/** Whether it takes nothing away unless event triggers do, which only the catalog can tell. */
+export function mayBeTold(state: SessionState, analysis: Analysis, decision: Decision): boolean {
+  if (decision.action !== 'snapshot' || tagsTold(analysis).length === 0) return false;
+  return takesNothing(analysis, state.policy.inForce.goesByNames !== false);
+}
+
+/** What becomes of it. */
+export async function runsToldCode(
+  state: SessionState,
+  connection: HiddenConnection,
+  analysis: Analysis,
+  decision: Capturing,
+): Promise<Extract<CaptureOutcome, { kind: 'without' | 'unplanned' }>> {
+  const problem = await state.called.askTold(connection, tagsTold(analysis));
+  return problem === null ? { kind: 'without', why: NOTHING_TAKEN } : withoutPlan(decision, problem);
 }
 
 /** Decisions as the audit is to have them, by why nothing is captured. */
@@ -42,7 +59,8 @@ export function unlessHarmless(
   now: number,
 ): Snapshot {
   const { goesByNames } = state.policy.inForce;
-  if (takesNothing(analysis, goesByNames !== false)) return needless(decision, NOTHING_TAKEN);
+  if (takesNothing(analysis, goesByNames !== false))
+    return state.called.isUntold(tagsTold(analysis), now) ? needless(decision, NOTHING_TAKEN) : decision;
   return state.called.isHarmless(analysis, now) ? needless(decision) : decision;
 }
 

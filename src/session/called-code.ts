@@ -1,6 +1,8 @@
+import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CodeVerdict, judgeCalledCode } from '../catalog/called-code.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
+import { judgeEventTriggers } from '../catalog/event-triggers.ts';
 import { type Analysis, type StatementEffects, worseRisk } from '../sql/effects.ts';
 import { askSettings } from './asked-settings.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
@@ -86,6 +88,8 @@ export class CalledCode {
   private readonly shared: SharedByPath<CodeVerdict>;
   private readonly known: KnownByPath<CodeVerdict>;
   private hasChangedCode = false;
+  /** Commands of which no event trigger is told that may change anything, and until when that counts. */
+  private untold: { readonly tags: ReadonlySet<string>; readonly untilMs: number } | null = null;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -142,6 +146,26 @@ export class CalledCode {
     return changesNothing(calls, verdict) ? null : 'what it calls may be replaced before it runs';
   }
 
+  /** Whether it is known that no event trigger that runs with commands of these tags changes anything. */
+  isUntold(tags: readonly string[], now: number): boolean {
+    const { untold } = this;
+    if (tags.length === 0) return true;
+    return untold !== null && now < untold.untilMs && tags.every((tag) => untold.tags.has(tag));
+  }
+
+  /** Why one may; null where none does. */
+  async askTold(connection: HiddenConnection, tags: readonly string[]): Promise<string | null> {
+    const { state } = this;
+    if (tags.length === 0) return null;
+    const untilMs = nowMs() + LIMITS.calledCodeMs;
+    const seesNow = state.reads.seesNow(LIMITS.calledCodeMs);
+    const { analyzer } = state.services;
+    const verdict = await judgeEventTriggers(connection, analyzer, tags, state.textFacts, seesNow);
+    this.untold = verdict.kind === 'harmless' ? { tags: new Set(tags), untilMs } : null;
+    if (verdict.kind === 'harmless') return null;
+    return `event triggers run with it, and may change tables: ${verdict.reason}`;
+  }
+
   /** A statement is sent that changes the schema: functions, maybe, or other things that names mean. */
   changed(operations: readonly string[]): void {
     const { reads } = this.state;
@@ -156,6 +180,7 @@ export class CalledCode {
 
   /** Code is sent that may make, replace or drop functions. */
   codeRuns(): void {
+    this.untold = null;
     this.known.changed();
     this.hasChangedCode = true;
     this.shared.forget();

@@ -125,7 +125,10 @@ async function prepareRows(
         begun = null;
       }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
-      if (planned.kind === 'none') return withoutPlan(decision, planned.reason);
+      if (planned.kind === 'none') {
+        if (planned.refused !== undefined) await connection.run(planned.refused, () => {});
+        return withoutPlan(decision, planned.reason);
+      }
       notePlanned(run, planned.plan);
       plan = asForeseen ? keptPlan(planned.plan) : planned.plan;
     }

@@ -244,6 +244,7 @@ export class Doubts {
       if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
         return;
       await ask(this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync'));
+      await this.hidden.leaveSegment();
     } catch (error) {
       await state.untilHiddenOver();
       // Inside a segment it is one of the client's errors, with which the server discards up to its Sync.

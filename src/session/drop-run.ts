@@ -11,6 +11,7 @@ import { dropColumns } from '../trash/drop-columns.ts';
 import { dropDatabase } from '../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../trash/move.ts';
 import { changeOwner } from '../trash/owner.ts';
+import { mayReachTrash, reachedInTrash } from '../trash/reached.ts';
 import { onHidden } from '../trash/session.ts';
 import { systemOf } from '../trash/system.ts';
 import { encodeMessage } from '../wire/backend.ts';
@@ -20,8 +21,9 @@ import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } f
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { OwnEncoding } from './own-encoding.ts';
 import { OwnTransaction, type Unkept } from './own-transaction.ts';
-import { auditFailedError, nativeError } from './refusal.ts';
+import { auditFailedError, nativeError, reachesTrashError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
+import { tagsTold } from './takes-nothing.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from './text-encoding.ts';
 
 type Dropped = NonNullable<Manifest['dropped']>;
@@ -42,13 +44,8 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   const problem = problemOf(run) ?? (utf8 === null ? NOT_ASCII : null);
   if (problem !== null) return withoutPlan(decision, problem);
   const reading = await services.readDrop(utf8!);
-  switch (reading.kind) {
-    case 'other drop':
-      return withoutPlan(decision, reading.reason);
-    case 'no drop':
-      return withoutPlan(decision, `this version takes none of ${analysis.operation}`);
-    default:
-  }
+  const why = whyNotKept(reading, analysis.operation);
+  if (why !== null && !mayReachTrash(utf8!.toString('utf8'))) return withoutPlan(decision, why);
   const connection = hidden.ending('sync');
   const own = OwnTransaction.of(state, hidden, connection);
   const encoding = new OwnEncoding(state, connection);
@@ -72,6 +69,17 @@ function problemOf({ state, analysis }: DropRun): string | null {
   return problemOfNames(state);
 }
 
+type Kept = Exclude<DropReading, { kind: 'other drop' | 'no drop' }>;
+
+const isKept = (reading: DropReading): reading is Kept =>
+  reading.kind !== 'other drop' && reading.kind !== 'no drop';
+
+/** Null where it is tried. */
+export function whyNotKept(reading: DropReading, operation: string): string | null {
+  if (reading.kind === 'other drop') return reading.reason;
+  return isKept(reading) ? null : `this version takes none of ${operation}`;
+}
+
 /** A run of which the text has been read. */
 type ReadRun = DropRun & {
   readonly utf8: Buffer;
@@ -82,16 +90,20 @@ type ReadRun = DropRun & {
 async function moveAndStore(
   run: ReadRun,
   connection: HiddenConnection,
-  reading: Kept,
+  reading: DropReading,
 ): Promise<CaptureOutcome> {
   const { state, decision, encoding } = run;
   const createdAtMs = Date.now();
   const id = newId('snap', createdAtMs);
-  const kept = await keep(connection, reading, run.utf8.toString('utf8'), id, !run.own.isOwn);
+  const text = run.utf8.toString('utf8');
+  const kept = await keep(run, connection, reading, text, id, !run.own.isOwn);
   const outcome = kept.kind === 'none' ? kept : { ...kept, notices: encoding.said(kept.notices) };
   switch (outcome.kind) {
-    case 'none':
-      return withoutPlan(decision, outcome.reason);
+    case 'none': {
+      const reached = await reachedInTrash(connection, text);
+      if (reached === null) return withoutPlan(decision, outcome.reason);
+      return { kind: 'refused', error: reachesTrashError(reached, outcome.reason) };
+    }
     case 'harmless':
       return await conclude(run, outcome);
     case 'refused':
@@ -108,12 +120,11 @@ async function moveAndStore(
   }
 }
 
-type Kept = Exclude<DropReading, { kind: 'other drop' | 'no drop' }>;
-
 /** Does it, in the transaction that is open, with whatever is needed to undo it. */
 export async function keep(
+  { state, analysis }: Pick<DropRun, 'state' | 'analysis'>,
   connection: HiddenConnection,
-  reading: Kept,
+  reading: DropReading,
   text: string,
   id: string,
   inTransaction: boolean,
@@ -130,8 +141,15 @@ export async function keep(
       return await alterMixed(connection, { text, parts: reading, id, bytesMax });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
-    case 'owner':
-      return await changeOwner(connection, { text, owned: reading.owned });
+    case 'owner': {
+      const told = await state.called.askTold(connection, tagsTold(analysis));
+      return told === null
+        ? await changeOwner(connection, { text, owned: reading.owned })
+        : { kind: 'none', reason: told };
+    }
+    case 'other drop':
+    case 'no drop':
+      return { kind: 'none', reason: whyNotKept(reading, analysis.operation)! };
     default:
       return reading satisfies never;
   }

@@ -20,6 +20,7 @@ import { messageKey } from './message-key.ts';
 import { type Portal, UNSETTLED } from './names.ts';
 import { newEntry } from './new-entry.ts';
 import { noted } from './noted.ts';
+import { isPlain } from './plain-portal.ts';
 import { NOTHING, poison, refuse } from './poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './portal-ruling.ts';
 import { canceledError, driftError, noPlanError, unreadableNameError } from './refusal.ts';
@@ -39,6 +40,13 @@ const ENDS_BLOCK: ReadonlySet<TransactionVerb> = new Set(['commit', 'rollback', 
 function verbOf({ session }: StatementEffects): TransactionVerb | null {
   for (const effect of session) if (effect.kind === 'transaction') return effect.verb;
   return null;
+}
+
+/** The event of an Execute of that portal. */
+function entryOf(state: SessionState, portal: Portal): AuditEntry {
+  const { analysis, statement, parameters } = portal;
+  const text = analysis.redacted === null ? statement.text : null;
+  return newEntry(state, 'extended', analysis, text, parameters, portal, startOfMessage(state));
 }
 
 /** What an Execute means to the session: it runs what was decided at its Bind, or what has become of that. */
@@ -89,6 +97,8 @@ export class ExecuteMessages {
     const known = this.state.portals.lookup(name);
     if (known === UNSETTLED) return settle(this.state, null);
     const { state, holds } = this;
+    if (known !== null && answer === null && bound === null && isPlain(state, known))
+      return this.send(known, entryOf(state, known));
     const closed = known === null ? null : this.approved.refusal(known);
     if (closed !== null) return closed;
     const portal =
@@ -98,16 +108,7 @@ export class ExecuteMessages {
           ruleAgain(state, holds, known, this.approved.hasMoved(known), answer));
     if (!('analysis' in portal)) return portal;
     const { analysis } = portal;
-    const text = analysis.redacted === null ? portal.statement.text : null;
-    const entry = newEntry(
-      this.state,
-      'extended',
-      analysis,
-      text,
-      portal.parameters,
-      portal,
-      startOfMessage(state),
-    );
+    const entry = entryOf(state, portal);
     noteRead(entry);
     if (answer?.outcome?.kind === 'canceled') {
       this.state.bound = null;
@@ -120,12 +121,14 @@ export class ExecuteMessages {
       entry.decision = heldBack.decision;
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
-    const isFirst = !this.ran.has(portal);
     if (portal.dropsNothing) {
       if (bound?.portal === portal && 'drop' in bound)
         return this.defer(bound, entry, bytes.subarray(start, end));
       return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);
     }
+    // Of what is neither captured nor counted it does not matter.
+    const { action, counted } = portal.decision;
+    const isFirst = (action === 'allow' && counted === undefined) || !this.ran.has(portal);
     if (isFirst && this.snapshots.takes(portal.decision)) {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
@@ -149,18 +152,27 @@ export class ExecuteMessages {
       const again = this.snapshots.lookAgain(entry, portal.decision);
       return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, again));
     }
-    this.executes(analysis);
     // What was decided of it only now may be an approval of so many rows.
     if (isFirst && isWatched(entry.decision, analysis)) {
+      this.executes(analysis);
       const watched = watchExecute(state, this.hidden, entry);
       return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
     }
-    if (this.records.isAwaited(Frontend.Execute, entry))
-      return waitForCapture(this.state, null, this.records.ofStatement(entry));
-    const reply = this.state.replies.push(ReplyKind.Execute);
+    const sent = this.send(portal, entry);
+    if (sent === null && known !== null && known.approvalId !== null)
+      this.approved.executed(name, known, entry);
+    return sent;
+  }
+
+  /** Nothing stands against it any more but that it may have to be recorded first. */
+  private send({ analysis, statement }: Portal, entry: AuditEntry): Verdict {
+    const { state, records } = this;
+    this.executes(analysis);
+    if (records.isAwaited(Frontend.Execute, entry))
+      return waitForCapture(state, null, records.ofStatement(entry));
+    const reply = state.replies.push(ReplyKind.Execute);
     if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, portal.statement.text, entry.startedAtMs);
-    if (known !== null && known.approvalId !== null) this.approved.executed(name, known, entry);
+    statementsSent(state, analysis, reply, statement.text, entry.startedAtMs);
     return null;
   }
 

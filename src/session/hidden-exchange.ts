@@ -347,8 +347,9 @@ export class ParseExchange implements Exchange {
     this.over.catch(() => {});
   }
 
-  notice(): void {
-    this.warned = true;
+  notice(body: Buffer): void {
+    // Of what it does itself the server says more than is about the text.
+    if (decodeErrorFields(body)?.['V']?.startsWith('DEBUG') !== true) this.warned = true;
   }
 
   fail(error: unknown): void {

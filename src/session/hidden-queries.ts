@@ -23,6 +23,7 @@ import {
   type TextRead,
 } from './hidden-exchange.ts';
 import { ReplyKind } from './replies.ts';
+import { mayEndSegment } from './segment-fits.ts';
 import type { SessionState } from './state.ts';
 
 /** Names that no client can have taken, because nobody can guess them. */
@@ -31,6 +32,11 @@ const NAME = `__holdfast_${randomBytes(12).toString('hex')}`;
 /** Whether a statement of that name is one of ours, as long as no client has made it. */
 export function isOwnName(name: string): boolean {
   return name.startsWith(NAME);
+}
+
+/** Whether the server says in a notice, at a level for those who look into it, what it does with a query of ours. */
+export function namesOwn(notice: Buffer): boolean {
+  return notice.includes(NAME, 0, 'latin1');
 }
 
 const FLUSH = encodeFlush();
@@ -156,6 +162,19 @@ export class HiddenQueries {
     const exchange = new ClosingExchange(0, 'sync');
     this.push(exchange, 'sync', NOTHING);
     await exchange.over;
+  }
+
+  /**
+   * Where queries of ours are all that has run in the client's segment, they are made to have run in front of it: from 2024
+   * on PostgreSQL takes what comes behind them for a part of a transaction block, in which other statements may run.
+   */
+  async leaveSegment(): Promise<void> {
+    const { state } = this;
+    const { transactionStatus, begunIn, segment, replies } = state;
+    if (!replies.segmentOpen || transactionStatus !== 'I' || state.inImplicitBlock || begunIn === segment)
+      return;
+    if (state.discarding || state.fatal || !state.owesNothing() || !mayEndSegment(state)) return;
+    await this.endSegment();
   }
 
   /**

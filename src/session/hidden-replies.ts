@@ -1,12 +1,20 @@
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { encodeErrorResponse, encodeMessage, isFatalError } from '../wire/backend.ts';
+import {
+  cutErrorFields,
+  decodeErrorFields,
+  encodeErrorResponse,
+  encodeMessage,
+  isFatalError,
+} from '../wire/backend.ts';
 import { lengthAt } from '../wire/frame.ts';
 import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
-import { ReplyKind } from './replies.ts';
+import { namesOwn } from './hidden-queries.ts';
+import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
+import type { ReplyVerdict } from './verdict.ts';
 
 /** What may come between any two messages, and answers none. */
 export const ASYNCHRONOUS = new Uint8Array(256);
@@ -33,6 +41,15 @@ function bodyOf(bytes: Buffer, at: number, messageEnd: number): Buffer {
   if (start === messageEnd) return NO_BODY;
   const body = bytes.subarray(start, messageEnd);
   return bytes[at] === Backend.DataRow ? Buffer.from(body) : body;
+}
+
+/** What the server says besides may be about something of the gateway's own. */
+export function verdictOfNotice(head: Reply | null, body: Buffer): ReplyVerdict {
+  if (head?.kind !== ReplyKind.Hidden) return 'forward';
+  if (namesOwn(body)) return 'skip';
+  if (head.exchange?.tellsNotices === true) return 'forward';
+  head.exchange?.notice(decodeErrorFields(body) === null ? cutErrorFields(body) : body);
+  return 'skip';
 }
 
 /**

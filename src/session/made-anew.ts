@@ -1,8 +1,8 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import type { Analysis } from '../sql/effects.ts';
-import { endsStatements } from '../trash/move.ts';
 import { hiddenQuery } from '../trash/session.ts';
+import { endsStatements } from '../trash/trial.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import { conclude, dropNothing, isQuiet, mayBeNothing } from './nothing-dropped.ts';
@@ -20,6 +20,7 @@ export interface Lossless {
 
 /** Null where the statement is decided as any other. */
 export function losslessOf(state: SessionState, analysis: Analysis, text: string | null): Lossless | null {
+  if (state.decide(analysis).action === 'allow') return null;
   const nothing = mayBeNothing(state, analysis, text);
   if (nothing === null || text === null) return mayBeNew(state, analysis, text);
   const utf8 = Buffer.from(text, 'utf8');

@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { Circumstances } from './plain-portal.ts';
 
 /**
  * The prepared statements and portals of one session, as PostgreSQL keeps them: one namespace of statements for
@@ -23,6 +24,8 @@ export interface PreparedStatement {
   readonly epoch: number;
   /** When its literals were read. */
   readonly literalsEpoch: number;
+  /** The portal of its last Bind that was plain (plain-portal.ts), to be given again. */
+  plain?: Portal | null;
 }
 
 /** The length of the texts that a statement keeps. */
@@ -50,6 +53,8 @@ export interface Portal {
   readonly holdMs: number;
   /** It was let through because nothing was there that it drops; it never runs but where that is proved. */
   readonly dropsNothing: boolean;
+  /** What it was decided by, beside its epoch, where it is plain; else null. */
+  readonly plainBy: Circumstances | null;
 }
 
 /** PostgreSQL keys names by their first NAMEDATALEN - 1 bytes: longer ones that agree so far are one name. */
@@ -85,8 +90,11 @@ export interface SqlNameChange {
   readonly statementIndex: number;
 }
 
-/** The name may have been changed by an earlier segment that is not answered yet. */
-export const UNSETTLED = Symbol('unsettled');
+/**
+ * The name may have been changed by an earlier segment that is not answered yet. Every message that names something asks
+ * for this, and V8 compares with a symbol by a call.
+ */
+export const UNSETTLED = undefined;
 
 /** What is known of one name. It is kept as long as any of it says something. */
 interface Slot<T> {

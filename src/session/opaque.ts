@@ -65,6 +65,7 @@ export const NO_PORTAL = Object.freeze({
   resolved: UNKNOWN_PORTAL,
   mayComeToCall: false,
   dropsNothing: false,
+  plainBy: null,
   executed: [],
   epoch: -1,
   analysis: UNKNOWN_PORTAL,

@@ -1,7 +1,7 @@
 import type { AuditEnd, AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Reply } from './replies.ts';
+import { type Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** How statements ended, kept until the server tells the status of their transaction, and then given to the audit. */
@@ -19,7 +19,7 @@ export class Outcomes {
     const entry = reply.audit;
     if (entry === null) return;
     reply.audit = null;
-    reply.lastAudit = entry;
+    if (reply.kind === ReplyKind.Query) reply.lastAudit = entry;
     entry.end = end;
     entry.sqlstate = sqlstate;
     entry.rows = rows;

@@ -53,5 +53,5 @@ export function ruleAgain(
     const entry = newEntry(state, 'extended', analysis, text, parameters, ruling, nowMs());
     return poison(state, Frontend.Execute, ruling.error, entry);
   }
-  return { ...portal, read, resolved, analysis, ...ruling };
+  return { ...portal, read, resolved, analysis, ...ruling, plainBy: null };
 }

@@ -2,7 +2,7 @@ import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { PlanRequest } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import { runsCalledCode } from './called-code-run.ts';
+import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
 import {
   type CaptureOutcome,
@@ -43,6 +43,13 @@ export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
   // What the server is going to refuse by itself loses nothing, unless a ROLLBACK comes before it.
   if (state.transactionStatus === 'E' && analysis.status === 'parsed' && !mayRollBack(analysis))
     return { kind: 'without', why: 'its transaction had failed' };
+  if (mayBeTold(state, analysis, decision)) {
+    try {
+      return await runsToldCode(state, hidden.ending('sync'), analysis, decision);
+    } catch (error) {
+      return failure(error, decision, analysis);
+    }
+  }
   if (analysis.status === 'parsed' && analysis.statements.length > 1) return await captureSeveral(run);
   if (isDrop(analysis)) return await dropInstead({ ...run, analysis });
   if (!state.called.isToAsk(analysis)) return await captureOne(run);

@@ -4,6 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Block, Decision, Hold } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { Reached } from '../trash/reached.ts';
 import type { ErrorFields } from '../wire/backend.ts';
 import { adviceFor } from './capturable.ts';
 import { whyNone } from './noted.ts';
@@ -307,6 +308,23 @@ export function noPlanError(decision: Decision, reason: string): ErrorFields {
     `${advice}, or let a rule allow it or ask for snapshot: best_effort.`,
   );
 }
+
+/** Whatever policy says of what has no plan, since policy has had the earlier DROP kept. */
+export function reachesTrashError({ what, ids }: Reached, reason: string): ErrorFields {
+  const purge = ids.length === 0 ? 'holdfast trash list tells what is there' : purgeOf(ids);
+  return error(
+    'SNAPSHOT_FAILED',
+    'statement refused because it would take along what an earlier statement has left in the trash',
+    `It would take along ${what}, which could not be undone any more. It cannot be moved there itself, because ${reason}.`,
+    `Undo the earlier one first, or have it gone for good: ${purge}.`,
+  );
+}
+
+const purgeOf = (ids: readonly string[]): string => {
+  const more = ids.length > PURGED_TOLD ? ', and others that holdfast trash list tells' : '';
+  return `holdfast trash purge ${ids.slice(0, PURGED_TOLD).join(' ')}${more}`;
+};
+const PURGED_TOLD = 5;
 
 /** A Query of several statements is sent in parts, which the server would by now read otherwise than as one. */
 export function splitReadOtherwiseError(): ErrorFields {

@@ -45,7 +45,8 @@ export interface BoundPortal {
   readonly decision: Capturing;
   readonly text: Buffer;
   readonly request: PlanRequest;
-  readonly plan: CapturePlan;
+  /** Null where its target is not there, which the server says no earlier than at its Execute. */
+  readonly plan: CapturePlan | null;
   /** The capture, where it was begun with the plan. */
   readonly begun: Begun | null;
   /** The segment, if nothing was executed in it before its Bind; else -1. */
@@ -246,6 +247,7 @@ export class SnapshotDesk {
     outcome = await this.concluded(outcome, entry);
     switch (outcome.kind) {
       case 'without': {
+        await this.hidden.leaveSegment();
         const without = noted(decision, null, outcome.why);
         return { kind: 'planned', name, portal: { ...portal, decision: without }, bound: null };
       }

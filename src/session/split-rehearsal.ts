@@ -3,13 +3,14 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import { planCapture } from '../snapshot/plan.ts';
-import { endsStatements } from '../trash/move.ts';
+import { mayReachTrash, reachedInTrash } from '../trash/reached.ts';
+import { endsStatements } from '../trash/trial.ts';
 import { isDrop, SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
-import { keep } from './drop-run.ts';
+import { keep, whyNotKept } from './drop-run.ts';
 import { OwnEncoding } from './own-encoding.ts';
 import { planRequest } from './prepared-text.ts';
-import { nativeError } from './refusal.ts';
+import { nativeError, reachesTrashError } from './refusal.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
@@ -59,44 +60,54 @@ async function readWhole({ hidden, text, connection, block }: SplitRun): Promise
 async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
   for (const part of run.parts) {
     if (part.decision?.snapshot !== 'required') continue;
-    let reason: string | null = null;
+    let outcome: CaptureOutcome | null = null;
     try {
-      reason = isDrop(part.analysis) ? await tryDrop(run, part) : await tryPlan(run, part);
+      outcome = isDrop(part.analysis) ? await tryDrop(run, part) : await tryPlan(run, part);
     } catch (error) {
       if (!(error instanceof HiddenQueryError)) throw error;
       // Whatever else it is, the statement itself will meet it, or one in front of it sees to that.
       if (run.block === 'client') await back(run.connection, false);
       if (endsStatements(error)) return { kind: 'refused', error: nativeError(error) };
     }
-    if (reason !== null) return { kind: 'unplanned', reason };
+    if (outcome !== null) return outcome;
   }
   return null;
 }
 
-/** The reason why there is no exact plan; null where there is one, or may be by the time. */
-async function tryPlan({ state, services, connection }: SplitRun, { text }: Part): Promise<string | null> {
+const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reason });
+
+/** Why there is no exact plan; null where there is one, or may be by the time. */
+async function tryPlan(
+  { state, services, connection }: SplitRun,
+  { text }: Part,
+): Promise<CaptureOutcome | null> {
   const utf8 = utf8Of(state, text);
-  if (utf8 === null) return NOT_ASCII;
+  if (utf8 === null) return unplanned(NOT_ASCII);
   const request = planRequest(state, await services.slice(utf8));
   const planned = await planCapture(connection, services.catalog, request);
-  return planned.kind === 'none' && planned.missing !== true ? planned.reason : null;
+  return planned.kind === 'none' && planned.missing !== true ? unplanned(planned.reason) : null;
 }
 
-async function tryDrop(run: SplitRun, { text }: Part): Promise<string | null> {
+async function tryDrop(run: SplitRun, { text, analysis }: Part): Promise<CaptureOutcome | null> {
   const { state, services, connection, block } = run;
   const utf8 = utf8Of(state, text);
-  if (utf8 === null) return NOT_ASCII;
+  if (utf8 === null) return unplanned(NOT_ASCII);
   const reading = await services.readDrop(utf8);
-  if (reading.kind === 'other drop') return reading.reason;
-  if (reading.kind === 'drop database') return `${SEVERAL}, one of which drops a database`;
-  if (reading.kind === 'no drop') return 'what it drops is not understood';
+  if (reading.kind === 'drop database') return unplanned(`${SEVERAL}, one of which drops a database`);
+  const sql = utf8.toString('utf8');
+  const why = whyNotKept(reading, analysis.operation);
+  if (why !== null && !mayReachTrash(sql)) return unplanned(why);
   if (block !== 'client') await connection.run(plainQuery('BEGIN'), () => {});
   const encoding = new OwnEncoding(state, connection);
   try {
     await encoding.begin();
-    const outcome = await keep(connection, reading, utf8.toString('utf8'), newId('snap'), true, COPIED_BYTES);
+    const given = { state, analysis };
+    const outcome = await keep(given, connection, reading, sql, newId('snap'), true, COPIED_BYTES);
     if (outcome.kind === 'refused' && endsStatements(outcome.error)) throw outcome.error;
-    return outcome.kind === 'none' ? outcome.reason : null;
+    if (outcome.kind !== 'none') return null;
+    const reached = await reachedInTrash(connection, sql);
+    if (reached === null) return unplanned(outcome.reason);
+    return { kind: 'refused', error: reachesTrashError(reached, outcome.reason) };
   } finally {
     if (block === 'client') await back(connection, false);
     else await connection.run(plainQuery('ROLLBACK'), () => {});

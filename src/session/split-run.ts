@@ -39,9 +39,11 @@ import {
   type Part,
   partsOf,
   problemOf,
+  toldOnes,
   verbOf,
 } from './split-text.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
+import { tagsTold } from './takes-nothing.ts';
 import { NOT_ASCII, utf8Of } from './text-encoding.ts';
 
 export interface SplitRun {
@@ -67,6 +69,13 @@ export async function captureSeveral(
 ): Promise<CaptureOutcome> {
   const { state, entry, decision, text, hidden } = given;
   const { analysis } = entry;
+  const tags = [...new Set(toldOnes(state, analysis).flatMap(tagsTold))];
+  try {
+    const why = await state.called.askTold(hidden.ending('sync'), tags);
+    if (why !== null) return withoutPlan(decision, why);
+  } catch (error) {
+    return failure(error, decision, analysis);
+  }
   for (const single of callingOnes(state, analysis)) {
     try {
       const why = await state.called.ask(hidden.ending('sync'), single);

@@ -8,7 +8,7 @@ import {
   type StatementEffects,
   type TransactionVerb,
 } from '../sql/effects.ts';
-import { unlessHarmless } from './called-code-run.ts';
+import { mayBeTold, unlessHarmless } from './called-code-run.ts';
 import { isDrop, problemOfOne, SEVERAL } from './capturable.ts';
 import { type Capturing, wantsSnapshot } from './noted.ts';
 import type { SessionState } from './state.ts';
@@ -81,6 +81,11 @@ export function callingOnes(state: SessionState, analysis: Analysis): readonly A
   return singles(analysis).filter(
     (single) => state.called.isToAsk(single) && wantsSnapshot(decideAlone(state, single)),
   );
+}
+
+/** Those of several that take nothing away unless event triggers do. */
+export function toldOnes(state: SessionState, analysis: Analysis): readonly Analysis[] {
+  return singles(analysis).filter((single) => mayBeTold(state, single, state.decide(single)));
 }
 
 const besides = ({ operation }: StatementEffects) => `${SEVERAL}, one of which is ${operation}`;

@@ -9,6 +9,7 @@ import type { HoldDesk } from './hold.ts';
 import { messageKey } from './message-key.ts';
 import { parsesUnseenCode, refusedAtParse } from './parsed-code.ts';
 import { refuse } from './poison.ts';
+import { RecentStatements } from './recent-statements.ts';
 import { tooManyNamesError, unreadableNameError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
 import { exactUnlessRead } from './sent.ts';
@@ -26,6 +27,7 @@ export class StatementMessages {
   private readonly state: SessionState;
   private readonly holds: HoldDesk;
   private readonly approved: ApprovedPortals;
+  private readonly recent = new RecentStatements();
 
   constructor(state: SessionState, holds: HoldDesk, approved: ApprovedPortals) {
     this.state = state;
@@ -51,25 +53,25 @@ export class StatementMessages {
     if (tooMany !== null) {
       return refuse(this.state, Frontend.Parse, tooManyNamesError('prepared statements', tooMany));
     }
-    if (parsesUnseenCode(reading.analysis, reading.text)) {
+    const types = typesAt(bytes, textEnd + 1, end);
+    let statement = this.recent.find(this.state, reading, types);
+    if (statement === null) {
       const { analysis, text } = reading;
-      const verdict =
-        this.beforeCode(Frontend.Parse, answer) ?? refusedAtParse(this.state, this.holds, analysis, text);
+      const isUnseen = parsesUnseenCode(analysis, text);
+      const verdict = isUnseen
+        ? (this.beforeCode(Frontend.Parse, answer) ?? refusedAtParse(this.state, this.holds, analysis, text))
+        : null;
       if (verdict !== null) return verdict;
+      const exact = exactUnlessRead(text, bytes, nameEnd + 1, textEnd);
+      const { epoch, literalsEpoch } = this.state;
+      statement = { text, exact, types, analysis, facts: textFacts, epoch, literalsEpoch, plain: null };
+      if (!isUnseen) this.recent.keep(statement);
     }
     const reply = replies.push(ReplyKind.Parse);
     reply.of = 'statement';
     reply.name = name;
-    reply.statement = {
-      text: reading.text,
-      exact: exactUnlessRead(reading.text, bytes, nameEnd + 1, textEnd),
-      types: typesAt(bytes, textEnd + 1, end),
-      analysis: reading.analysis,
-      facts: textFacts,
-      epoch: this.state.epoch,
-      literalsEpoch: this.state.literalsEpoch,
-    };
-    statements.ask(name, reply.statement);
+    reply.statement = statement;
+    statements.ask(name, statement);
     return null;
   }
 

@@ -60,6 +60,31 @@ export function takesNothing({ status, risk, statements }: Analysis, goesByNames
   );
 }
 
+/** Of those that take nothing away event triggers are not told; nor of SET. */
+const UNTOLD: ReadonlySet<string> = new Set([
+  'grant role',
+  'create role',
+  'lock',
+  'vacuum',
+  'cluster',
+  ...SETS,
+]);
+
+const TAGS = new WeakMap<Analysis, readonly string[]>();
+
+/** By which tags event triggers are told of a text: the server has the same words for a command. */
+export function tagsTold(analysis: Analysis): readonly string[] {
+  let tags = TAGS.get(analysis);
+  if (tags === undefined) {
+    const told = analysis.statements.flatMap(({ risk, operations }) =>
+      risk === 'safe' || risk === 'low' ? [] : operations.filter((each) => !UNTOLD.has(each)),
+    );
+    tags = [...new Set(told.map((each) => each.toUpperCase()))];
+    TAGS.set(analysis, tags);
+  }
+  return tags;
+}
+
 function isNeedless(
   { operations, session, reasons, highReasons }: StatementEffects,
   goesByNames: boolean,

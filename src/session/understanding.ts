@@ -12,17 +12,25 @@ import type { SessionState } from './state.ts';
 const NONE: Executed = Object.freeze([]);
 const NO_NAMES: readonly string[] = Object.freeze([]);
 
-/** Statements that are planned at Bind for good. All others are read again when they are executed. */
-const PLANNED_AT_BIND = new Set(['select', 'values', 'insert', 'update', 'delete', 'merge']);
-
 /** Whether the portal is planned at its Bind, and that may run code which the gateway has not read. */
 export function plansUnseenCode({ read, analysis }: Portal): boolean {
   if (!isPlannedAtBind(read)) return false;
   return analysis.statements.some(({ session }) => session.some(({ kind }) => kind === 'opaque-code'));
 }
 
-export function isPlannedAtBind(read: Analysis): boolean {
-  return PLANNED_AT_BIND.has(read.statements[0]?.operation ?? '');
+/** Statements that are planned at Bind for good. All others are read again when they are executed. */
+export function isPlannedAtBind({ statements }: Analysis): boolean {
+  switch (statements.length === 0 ? '' : statements[0]!.operation) {
+    case 'select':
+    case 'values':
+    case 'insert':
+    case 'update':
+    case 'delete':
+    case 'merge':
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** Whether the text runs statements by their names. */

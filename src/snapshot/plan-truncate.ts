@@ -1,6 +1,8 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
+import { quoteLiteral, quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import { plainQuery } from './capture.ts';
 import { capturedColumns, from } from './capture-sql.ts';
 import { type ChangedRows, descendants, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
@@ -20,17 +22,19 @@ import { identityOf } from './row-identity.ts';
 
 /** TRUNCATE: whole tables, read under the lock that the statement will take. */
 
+type Truncate = Extract<WriteSlice, { kind: 'truncate' }>;
+
 /** It empties what is there, and its lock lets the transaction see no more than before. */
 const EARLIER =
   'it takes all rows, and its transaction (REPEATABLE READ or SERIALIZABLE) sees only those of an earlier moment';
 
 export function planTruncate(
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
+  slice: Truncate,
   answer: CatalogAnswer,
   parameters: StatementParameters,
 ): PlanOutcome {
   const causes = truncated(slice, answer);
-  if (causes === null) return { kind: 'none', reason: 'one of its targets does not exist', missing: true };
+  if (causes === null) return missing(slice, answer);
   const nodes = [...causes].map(
     ([relation, cause], id): ChangedRows => ({
       id,
@@ -72,6 +76,14 @@ export function planTruncate(
   });
 }
 
+function missing({ targets }: Truncate, { roots }: CatalogAnswer): PlanOutcome {
+  const none = { kind: 'none', reason: 'one of its targets does not exist', missing: true } as const;
+  const target = targets.find((_, i) => roots[i] === null);
+  if (target === undefined) return none;
+  const name = quoteLiteral(quoteQualified(target.schema, target.name));
+  return { ...none, refused: plainQuery(`SELECT pg_catalog.has_table_privilege(${name}, 'TRUNCATE')`) };
+}
+
 /** TRUNCATE … RESTART IDENTITY starts the sequences of all that it empties anew, wholes of partitions included. */
 function ownedBy(nodes: readonly ChangedRows[], { relations }: CatalogAnswer): OwnedSequence[] {
   const emptied = nodes.flatMap(({ relation, only }) =>
@@ -81,12 +93,7 @@ function ownedBy(nodes: readonly ChangedRows[], { relations }: CatalogAnswer): O
 }
 
 /** A table that only refers to another is emptied without its descendants, unless they are partitions. */
-function isAlone(
-  relation: Relation,
-  cause: Cause,
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
-  { roots }: CatalogAnswer,
-): boolean {
+function isAlone(relation: Relation, cause: Cause, slice: Truncate, { roots }: CatalogAnswer): boolean {
   if (relation.kind === 'partitioned table') return false;
   return (
     cause.kind === 'cascade' || slice.targets.every((target, i) => target.only || roots[i] !== relation.oid)
@@ -98,10 +105,7 @@ function levelOf(cause: Cause): number {
 }
 
 /** What will be emptied: the targets and, with CASCADE, all that refers to them, each with its distance. */
-function truncated(
-  slice: Extract<WriteSlice, { kind: 'truncate' }>,
-  { roots, relations }: CatalogAnswer,
-): Map<Relation, Cause> | null {
+function truncated(slice: Truncate, { roots, relations }: CatalogAnswer): Map<Relation, Cause> | null {
   const out = new Map<Relation, Cause>();
   for (const root of roots) {
     const relation = relations.get(root ?? 0);

@@ -189,7 +189,7 @@ function assemble(
   return Object.freeze({
     status,
     problem,
-    statements: Object.freeze([...statements]),
+    statements: [...statements],
     risk: worst?.risk ?? 'safe',
     operation: worst?.operation ?? 'empty',
     tables: tablesOf(statements),
@@ -214,5 +214,5 @@ export function asTemplate(analysis: Analysis): Analysis {
   const statements = analysis.statements.map((each) =>
     Object.freeze({ ...each, startByte: -1, lengthBytes: -1 }),
   );
-  return Object.freeze({ ...analysis, statements: Object.freeze(statements), templated: true as const });
+  return Object.freeze({ ...analysis, statements, templated: true as const });
 }

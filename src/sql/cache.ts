@@ -9,6 +9,7 @@ import { readIfExists, type Sought } from './if-exists.ts';
 import { ParsePool, type ParsePoolOptions } from './parse-pool.ts';
 import { Parser } from './parser.ts';
 import type { PlpgsqlReading } from './plpgsql.ts';
+import { RecentShapes } from './recent-shapes.ts';
 import { RecentSlices } from './recent-slices.ts';
 import { type Reading, RecentTexts } from './recent-texts.ts';
 import { inexact, type WriteSlice } from './slice.ts';
@@ -48,6 +49,7 @@ const NOT_SHARED = Symbol('not shared');
 export class AnalysisCache {
   readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
   readonly #recent = new RecentTexts();
+  readonly #shapes = new RecentShapes();
   readonly #slices = new RecentSlices();
   readonly #pending = new Map<string, Promise<Analysis>>();
   readonly #pool: ParsePool;
@@ -134,6 +136,12 @@ export class AnalysisCache {
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
     if (end - start > LIMITS.parseInlineBytes) return this.#large(bytes.subarray(start, end), facts);
+    const on = shelf(facts, SHAPES);
+    const recent = this.#shapes.find(bytes, start, end, on);
+    if (recent !== null) {
+      this.#hits++;
+      return recent;
+    }
     if (end - start > TEXT_FIRST_BYTES) {
       const found = this.#store.get(shelf(facts, TEXTS), bytes.latin1Slice(start, end));
       if (found !== undefined) {
@@ -142,14 +150,22 @@ export class AnalysisCache {
       }
     }
     readShape(bytes, start, end, this.#scratch);
-    if (!shape.known || shape.length === 0) return this.#exact(bytes, start, end, facts);
-    if (shape.highBytes && !readableHighBytes(bytes, start, end, facts))
+    if (!shape.known) return this.#exact(bytes, start, end, facts);
+    const { length, highBytes } = shape;
+    if (length === 0) {
+      const exact = this.#exact(bytes, start, end, facts);
+      if (!highBytes && !(exact instanceof Promise) && exact.status !== 'failed')
+        this.#shapes.missed(bytes, start, end, on, exact);
+      return exact;
+    }
+    if (highBytes && !readableHighBytes(bytes, start, end, facts))
       return this.#exact(bytes, start, end, facts);
-    const key = this.#scratch.latin1Slice(0, shape.length);
-    const found = this.#store.get(shelf(facts, SHAPES), key);
+    const key = this.#scratch.latin1Slice(0, length);
+    const found = this.#store.get(on, key);
     if (found === undefined) return this.#learnShape(key, bytes, start, end, facts);
     if (found === NOT_SHARED) return this.#exact(bytes, start, end, facts);
     this.#hits++;
+    if (!highBytes) this.#shapes.missed(this.#scratch, 0, length, on, found);
     return found;
   }
 

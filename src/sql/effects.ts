@@ -93,6 +93,12 @@ export type TransactionVerb =
   | 'commit-prepared'
   | 'rollback-prepared';
 
+/**
+ * An analysis is frozen, since all who send its like share it, but for the lists of these names, of which the elements are
+ * read for every statement: of a frozen one V8 reads them by a call.
+ */
+export const READ_OFTEN: ReadonlySet<string> = new Set(['statements', 'session', 'operations']);
+
 /** The effects of one statement. */
 export interface StatementEffects {
   /**

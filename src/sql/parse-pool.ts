@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../base/limits.ts';
 import { notParsed } from './analyze.ts';
-import type { Analysis, TextFacts } from './effects.ts';
+import { type Analysis, READ_OFTEN, type TextFacts } from './effects.ts';
 import type { ParseReply, ParseRequest } from './parse-worker.ts';
 import type { PlpgsqlReading } from './plpgsql.ts';
 
@@ -170,10 +170,10 @@ function failed(problem: string, bytes: Uint8Array): Analysis {
 }
 
 /** What comes from another thread is a copy, which has to be frozen again. */
-function freezeDeep<T>(value: T): T {
+function freezeDeep<T>(value: T, isReadOften = false): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    for (const inner of Object.values(value)) freezeDeep(inner);
-    Object.freeze(value);
+    for (const [name, inner] of Object.entries(value)) freezeDeep(inner, READ_OFTEN.has(name));
+    if (!isReadOften) Object.freeze(value);
   }
   return value;
 }

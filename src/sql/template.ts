@@ -120,6 +120,68 @@ export function readShape(bytes: Buffer, start: number, end: number, scratch: Bu
   shape.known = true;
 }
 
+/** A shape taken apart at its literals, of which each stands behind one of the pieces but for the last. */
+export interface ShapePieces {
+  readonly pieces: readonly Uint8Array[];
+  readonly literals: readonly number[];
+}
+
+export function takeApart(shapeBytes: Uint8Array): ShapePieces {
+  const pieces: Uint8Array[] = [];
+  const literals: number[] = [];
+  let from = 0;
+  for (let at = 0; at < shapeBytes.length; at++) {
+    if (shapeBytes[at]! > STRING) continue;
+    pieces.push(shapeBytes.slice(from, at));
+    literals.push(shapeBytes[at]!);
+    from = at + 1;
+  }
+  pieces.push(shapeBytes.slice(from));
+  return { pieces, literals };
+}
+
+/**
+ * Whether `readShape` would read `bytes[start..end)` as that shape, which it has read before. It is told by one walk along
+ * the two: what is the same byte for byte is read the same, and a literal begins and ends by itself. False as well where
+ * a literal has bytes above 127.
+ */
+export function hasShape(
+  { pieces, literals }: ShapePieces,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): boolean {
+  let at = start;
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i]!;
+    if (at + piece.length > end || !isPieceAt(piece, bytes, at)) return false;
+    at += piece.length;
+    if (i < literals.length) at = literalOf(literals[i]!, bytes, at, end);
+    if (at < 0) return false;
+  }
+  return at === end;
+}
+
+/** By a loop of its own, in which V8 looks at nothing but the bytes. */
+function isPieceAt(piece: Uint8Array, bytes: Buffer, at: number): boolean {
+  for (let i = 0; i < piece.length; i++) if (piece[i] !== bytes[at + i]) return false;
+  return true;
+}
+
+/** Where the literal of that kind ends that stands there, or -1 where none does. */
+function literalOf(wanted: number, bytes: Buffer, at: number, end: number): number {
+  if (at >= end) return -1;
+  const kind = CLASS[bytes[at]!];
+  if (wanted === STRING) {
+    if (kind !== QUOTE) return -1;
+    const close = literalEnd(bytes, at, end);
+    return literalHigh >= 128 ? -1 : close;
+  }
+  if (kind !== DIGIT) return -1;
+  const close = numberEnd(bytes, at, end);
+  return close >= 0 && numberPlaceholder(bytes, at, close) === wanted ? close : -1;
+}
+
 /** Where what begins with a special byte ends, or -1 where it is more than this reader understands. */
 function specialEnd(bytes: Buffer, at: number, end: number, kind: number, before: number): number {
   switch (kind) {

@@ -355,7 +355,7 @@ export class Walk {
     const reasons = [...this.#reasons].sort((a, b) => RISKS.indexOf(b[1]) - RISKS.indexOf(a[1]));
     return Object.freeze({
       operation: operations[0] ?? 'unknown',
-      operations: Object.freeze(operations),
+      operations,
       risk: this.#risk,
       reasons: Object.freeze(reasons.map(([reason]) => reason)),
       ...(this.#risk === 'high' ? { highReasons: reasons.filter(([, risk]) => risk === 'high').length } : {}),
@@ -368,7 +368,7 @@ export class Walk {
       ...(ambiguous === null ? {} : { ambiguous }),
       ...(this.#rowsMax === null ? {} : { rowsMax: this.#rowsMax }),
       ...(this.#only.length === 0 ? {} : { only: Object.freeze(this.#only) }),
-      session: Object.freeze(this.#session.map((effect) => Object.freeze(effect))),
+      session: this.#session.map((effect) => Object.freeze(effect)),
       startByte,
       lengthBytes,
     });

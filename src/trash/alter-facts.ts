@@ -1,9 +1,9 @@
 import type { SequencePlaces } from './alter-plan.ts';
 import { named } from './definitions.ts';
-import { given, type reachOf } from './move.ts';
 import { emptyingPath, GIVEN, IS, LIST, pinned } from './queries.ts';
 import { json, type TrashSession } from './session.ts';
 import type { TableDefinition } from './table-definition.ts';
+import { given, type reachOf } from './trial.ts';
 
 /** What has to be known before an ALTER runs, because nothing tells it afterwards. */
 

@@ -10,19 +10,18 @@ import { dropColumns } from './drop-columns.ts';
 import {
   CHANGED,
   type Changed,
-  endsStatements,
   foundOf,
   type MoveOutcome,
   NOTHING_DROPPED,
   orAsBefore,
   precheckOf,
   problemToTry,
-  runDrop,
   sameRoots,
   untilUnchanged,
 } from './move.ts';
 import type { TrashSession } from './session.ts';
 import { definitionsOf } from './table-definition.ts';
+import { endsStatements, runDrop } from './trial.ts';
 
 export interface MixedRequest {
   /** The client's own statement. */
@@ -55,7 +54,7 @@ async function attempt(
   const name = quoteQualified(drop.table.schema, drop.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck) ?? problemOf(parts);
+  const problem = problemToTry(precheck, 'ALTER') ?? problemOf(parts);
   if (problem !== null) return none(problem);
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   const run = await runDrop(connection, session, text, []);

@@ -2,10 +2,10 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteLiteral } from '../catalog/quote.ts';
 import { type Altered, describeChange, deviations } from './definition-changes.ts';
-import { endsStatements } from './move.ts';
 import { hiddenQuery, type TrashSession } from './session.ts';
 import type { RestoreStep } from './steps.ts';
 import { DEFINITIONS, type TableDefinition } from './table-definition.ts';
+import { endsStatements } from './trial.ts';
 
 const REHEARSAL = 'holdfast_rehearsal';
 const REHEARSED = 'HF999';

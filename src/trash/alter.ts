@@ -26,16 +26,14 @@ import {
   precheckOf,
   problemToMove,
   problemToTry,
-  reachOf,
-  runDrop,
   sameRoots,
-  type Trial,
   untilUnchanged,
 } from './move.ts';
 import type { TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 import { definitionsOf, type TableDefinition } from './table-definition.ts';
+import { reachOf, runDrop, type Trial } from './trial.ts';
 
 export interface AlterRequest {
   /** The client's own statement. */
@@ -73,7 +71,7 @@ async function attempt(
   const name = quoteQualified(alter.table.schema, alter.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'ALTER');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const [root] = roots;

@@ -1,7 +1,7 @@
 import type { GoneRights } from './facts.ts';
-import { given } from './move.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { json, type TrashSession } from './session.ts';
+import { given } from './trial.ts';
 
 /** A table in the trash that was made of values, by CREATE TABLE … AS. */
 

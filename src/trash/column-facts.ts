@@ -50,6 +50,8 @@ export interface ColumnFacts {
         readonly comment: string | null;
       }[]
     | null;
+  /** Where values of its row type are stored, of which a column that goes takes a part that does not come back. */
+  readonly storedRows: string | null;
   /** What would go that is no constraint, index or default of the table. */
   readonly strangers: readonly string[] | null;
 }
@@ -114,6 +116,12 @@ const STRANGERS = `
      AND NOT EXISTS (SELECT FROM pg_attrdef d WHERE o.classid = ${IS('pg_attrdef')} AND d.oid = o.objid AND d.adrelid = ${ROOT})
      AND NOT EXISTS (SELECT FROM pg_trigger g WHERE o.classid = ${IS('pg_trigger')} AND g.oid = o.objid AND g.tgisinternal)`;
 
+const STORED_ROWS = `
+  SELECT pg_catalog.min(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)) FROM pg_class c
+    JOIN pg_type t ON t.oid = c.reltype OR t.typelem = c.reltype JOIN pg_depend d ON d.refclassid = ${IS('pg_type')} AND d.refobjid = t.oid
+   WHERE c.oid = ${ROOT} AND d.deptype = 'n'::pg_catalog."char" AND (d.classid = ${IS('pg_type')}
+     OR (d.objsubid > 0 AND EXISTS (SELECT FROM pg_class k WHERE d.classid = ${IS('pg_class')} AND k.oid = d.objid AND k.relkind <> 'v')))`;
+
 export const COLUMN_FACTS = pinned(
   emptyingPath(
     GIVEN,
@@ -124,6 +132,6 @@ export const COLUMN_FACTS = pinned(
           'related', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ${ROOT}),
       'columns', coalesce((${COLUMNS} AND e.now IS NOT NULL), '[]'), 'kept', coalesce((${KEPT}), '[]'), 'key', (${KEY}), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
-      'indexes', (${INDEXES} AND e.now IS NOT NULL), 'strangers', (${STRANGERS}))`,
+      'indexes', (${INDEXES} AND e.now IS NOT NULL), 'strangers', (${STRANGERS}), 'storedRows', (${STORED_ROWS}))`,
   ),
 );

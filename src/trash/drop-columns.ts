@@ -10,8 +10,6 @@ import {
   CHANGED,
   type Changed,
   foundOf,
-  given,
-  goneOf,
   MAKE_TRASH,
   type MoveOutcome,
   NOTHING_DROPPED,
@@ -19,17 +17,13 @@ import {
   precheckOf,
   problemToMove,
   problemToTry,
-  reachOf,
-  runDrop,
   sameRoots,
-  type Trial,
-  textArray,
-  tryDrop,
   untilUnchanged,
 } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep } from './steps.ts';
+import { given, goneOf, reachOf, runDrop, type Trial, textArray, tryDrop } from './trial.ts';
 
 export interface ColumnsRequest {
   /** The client's own statement. */
@@ -65,7 +59,7 @@ async function attempt(
   const name = quoteQualified(drop.table.schema, drop.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'ALTER');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);
@@ -182,11 +176,12 @@ function sameObjects(some: Trial['gone'], others: Trial['gone']): boolean {
 }
 
 function problemOf(
-  { table, columns, key, strangers }: ColumnFacts,
+  { table, columns, key, strangers, storedRows }: ColumnFacts,
   bytesMax: number = LIMITS.trashCopyBytes,
 ): string | null {
   if (strangers !== null) return `it would take along ${strangers[0]}`;
   if (table.kind !== 'r' || table.related) return 'the table has partitions, parents or children';
+  if (storedRows !== null) return `${storedRows} has values of the type of its rows, which would lose a part`;
   if (table.rowSecurity) return 'row security hides rows of the table from the role';
   if (table.bytes > bytesMax) return `the table takes ${table.bytes} bytes, and is copied up to ${bytesMax}`;
   if (columns.some(({ identity }) => identity !== '')) return 'it drops an identity';

@@ -53,6 +53,8 @@ export interface GoneRelation extends NamedRelation {
         readonly clustered: boolean;
       }[]
     | null;
+  /** What it is a table OF, where that stays. */
+  readonly rowType: { readonly schema: string; readonly name: string } | null;
   readonly indexOf: NamedRelation | null;
   readonly ownedBy: { readonly table: NamedRelation; readonly column: string; readonly gone: boolean } | null;
   readonly subscribed: boolean;
@@ -186,6 +188,15 @@ export interface Details {
     | null;
 }
 
+export interface GoneStatistics extends GoneNamed {
+  readonly table: NamedRelation;
+  readonly tableGone: boolean;
+  readonly owner: string;
+  readonly definition: string;
+  readonly target: number | null;
+  readonly comment: string | null;
+}
+
 export interface Facts {
   readonly relations: readonly GoneRelation[];
   readonly constraints: readonly GoneConstraint[];
@@ -197,7 +208,7 @@ export interface Facts {
   readonly rules: readonly GoneRule[];
   readonly policies: readonly GonePolicy[];
   readonly published: readonly GonePublished[];
-  readonly statistics: readonly (GoneNamed & { readonly table: NamedRelation })[];
+  readonly statistics: readonly GoneStatistics[];
   readonly functions: readonly (GoneNamed & { readonly arguments: string })[];
   /** `type` is pg_type.typtype; row types of tables and arrays are left out. */
   readonly types: readonly (GoneNamed & { readonly type: string })[];

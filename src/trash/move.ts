@@ -2,16 +2,30 @@ import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { DropStatement } from '../sql/drop-target.ts';
+import { tryBesideTrash } from './beside-trash.ts';
 import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type MovePlan, planMove } from './plan.ts';
-import { AFTERWARDS, BESIDE_TRASH, FACTS, PRECHECK, REACH, REMAINS } from './queries.ts';
+import { AFTERWARDS, FACTS, PRECHECK } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
-import { hiddenQuery, json, onHidden, type TrashSession } from './session.ts';
+import { json, onHidden, type TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep } from './steps.ts';
+import {
+  endsStatements,
+  given,
+  keyOf,
+  type Refused,
+  type Root,
+  reachOf,
+  SAVEPOINT,
+  type Standing,
+  TAKE_BACK,
+  type Trial,
+  textArray,
+} from './trial.ts';
 
 export interface MoveRequest {
   /** The client's own statement, which is tried first. */
@@ -40,8 +54,7 @@ export type MoveOutcome =
     }
   /** Everything is as after the DROP, by which nothing was lost that could be kept; the client is owed the same. */
   | Harmless
-  /** The server refuses it. */
-  | { readonly kind: 'refused'; readonly error: HiddenQueryError; readonly notices: readonly Buffer[] }
+  | Refused
   /** It cannot be undone exactly; nothing has been changed. A clause that reads well behind "because". */
   | { readonly kind: 'none'; readonly reason: string };
 
@@ -67,27 +80,9 @@ export interface Precheck {
   readonly roots: readonly (readonly [classid: number, objid: number | null, temporary: boolean | null])[];
 }
 
-/** An object's class and OID, and of a relation how many columns it has. */
-type Standing = readonly [classid: number, objid: number, columns: number];
-
-type Root = readonly [classid: number, objid: number, temporary: boolean | null];
-
 /** Others have changed meanwhile what the statement means, so that it has to be looked at anew. */
 export const CHANGED = 'changed';
 export type Changed = typeof CHANGED;
-
-/** The server's answer to the client's own statement. */
-export interface Trial {
-  readonly kind: 'tried';
-  readonly tag: string;
-  readonly notices: readonly Buffer[];
-  readonly gone: readonly Standing[];
-  /** Relations that stay and have lost columns, with how many. */
-  readonly lost: readonly (readonly [classid: number, objid: number, columns: number])[];
-}
-
-const SAVEPOINT = 'holdfast_trash';
-const back = [`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, `RELEASE SAVEPOINT ${SAVEPOINT}`];
 
 /**
  * Moves what a DROP would take into the trash, in the transaction that is open: the DROP is tried for real, which
@@ -100,6 +95,8 @@ export async function moveDrop(connection: HiddenConnection, request: MoveReques
   );
 }
 
+const RELEASE = `RELEASE SAVEPOINT ${SAVEPOINT}`;
+
 /** Runs it in a savepoint, which takes back whatever it was unless all has been done. */
 export async function orAsBefore(
   connection: HiddenConnection,
@@ -109,21 +106,16 @@ export async function orAsBefore(
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   try {
     const outcome = await work(session);
-    if (outcome.kind === 'moved' || outcome.kind === 'harmless') await session.query(back[1]!);
-    else for (const sql of back) await session.query(sql);
+    if (outcome.kind === 'moved' || outcome.kind === 'harmless') await session.query(RELEASE);
+    else for (const sql of [TAKE_BACK, RELEASE]) await session.query(sql);
     return outcome;
   } catch (error) {
     if (!(error instanceof HiddenQueryError)) throw error;
-    for (const sql of back) await session.query(sql);
+    for (const sql of [TAKE_BACK, RELEASE]) await session.query(sql);
     if (endsStatements(error) || error.sqlstate.startsWith('XX'))
       return { kind: 'refused', error, notices: [] };
     return { kind: 'none', reason: `it could not be moved away: ${error.message}` };
   }
-}
-
-/** What ends statements, such as a client that cancels, ends this one as it would have ended the DROP. */
-export function endsStatements({ sqlstate }: HiddenQueryError): boolean {
-  return /^(57|40|53|55P03)/.test(sqlstate);
 }
 
 /** Tries until nobody has been in the way, with the locks of the attempt before given up. */
@@ -134,7 +126,7 @@ export async function untilUnchanged(
   for (let attempts = 1; attempts <= LIMITS.trashAttemptsMax; attempts++) {
     const outcome = await attempt();
     if (outcome !== CHANGED) return outcome;
-    await session.query(back[0]!);
+    await session.query(TAKE_BACK);
   }
   return { kind: 'none', reason: 'what it names, or what depends on that, keeps changing' };
 }
@@ -151,7 +143,7 @@ async function attempt(
   const names = drop.names.map(({ schema, name }) => quoteQualified(schema, name));
   const check = () => precheckOf(session, names, rootKind(drop));
   const precheck = await check();
-  const problem = problemToTry(precheck);
+  const problem = problemToTry(precheck, 'DROP');
   if (problem !== null) return { kind: 'none', reason: problem };
   const roots = foundOf(precheck);
   const reach = await reachOf(session, roots);
@@ -185,55 +177,7 @@ function rootKind({ kind }: DropStatement): 'relation' | 'schema' | 'type' {
   return kind === 'type' || kind === 'domain' ? 'type' : 'relation';
 }
 
-/**
- * Tries the client's own statement. Where the server refuses to drop a type because something uses it, and that is all in
- * the trash, it is answered as if it had not been there: the type is moved to what uses it, and nothing loses a column.
- */
-async function tryBesideTrash(
-  connection: HiddenConnection,
-  session: TrashSession,
-  text: string,
-  drop: DropStatement,
-  roots: readonly Root[],
-  reach: readonly Standing[],
-): ReturnType<typeof tryDrop> {
-  const trial = await tryDrop(connection, session, text, reach);
-  if (trial.kind === 'tried' || trial.error.sqlstate !== STILL_USED) return trial;
-  if (rootKind(drop) !== 'type' || drop.cascade || roots.length === 0) return trial;
-  await session.query(back[0]!);
-  const names = drop.names.filter((_, i) => roots[i]?.[1] !== null);
-  const whole = names.map(({ schema, name }) => quoteQualified(schema, name)).join(', ');
-  const cascade = `DROP ${drop.kind.toUpperCase()} IF EXISTS ${whole} CASCADE`;
-  const beyond = await tryDrop(connection, session, cascade, reach);
-  if (beyond.kind === 'refused') return trial;
-  const ofTypes = await objectsOfTypes(session, roots, [...beyond.gone, ...beyond.lost]);
-  if (ofTypes === null) return trial;
-  return { ...beyond, notices: trial.notices, gone: ofTypes, lost: [] };
-}
-
-/** What belongs to the types themselves, where all the rest belongs to what stands in the trash; else null. */
-async function objectsOfTypes(
-  session: TrashSession,
-  roots: readonly Root[],
-  touched: readonly Standing[],
-): Promise<readonly Standing[] | null> {
-  const told = await json<{ own: readonly (readonly [number, number])[] | null; other: number }>(
-    session,
-    BESIDE_TRASH,
-    [...given(touched), `{${roots.map(([, oid]) => oid).join(',')}}`],
-  );
-  if (told.other > 0) return null;
-  const own = new Set((told.own ?? []).map(keyOf));
-  return touched.filter((standing) => own.has(keyOf(standing)));
-}
-
-/** SQLSTATE of what others depend on. */
-const STILL_USED = '2BP01';
-
 export const NOTHING_DROPPED = 'it drops nothing';
-
-const keyOf = ([classid, objid]: readonly [number, number | null, ...unknown[]]): string =>
-  `${classid} ${objid}`;
 
 export async function precheckOf(
   session: TrashSession,
@@ -259,11 +203,18 @@ function dropTemporary(drop: DropStatement, { roots }: Precheck): string {
   return `DROP ${drop.kind.toUpperCase()} ${names.map((name) => quoteQualified('pg_temp', name)).join(', ')}`;
 }
 
-export function problemToTry({ catalogFirst, oneSnapshot, eventTriggers }: Precheck): string | null {
+/** An ALTER runs in the end, and its event triggers with it; a DROP is moved instead. */
+export function problemToTry(
+  { catalogFirst, oneSnapshot, eventTriggers }: Precheck,
+  verb: 'DROP' | 'ALTER',
+): string | null {
   if (catalogFirst !== true) return 'search_path has another schema before pg_catalog';
   if (oneSnapshot) return 'its transaction is not READ COMMITTED, and may not see all that depends on it';
-  if (eventTriggers !== null) return `the event trigger ${eventTriggers[0]} would not be told of the DROP`;
-  return null;
+  if (eventTriggers === null) return null;
+  const [name] = eventTriggers;
+  return verb === 'DROP'
+    ? `the event trigger ${name} would not be told of the DROP`
+    : `the event trigger ${name} may change what is not kept, as the ALTER runs`;
 }
 
 export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Precheck): string | null {
@@ -275,60 +226,6 @@ export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Prech
   if (trash === null && !mayCreate)
     return `there is no schema ${TRASH_SCHEMA}; the owner of the database, or a superuser, makes it: ${MAKE_TRASH.join('; ')}`;
   return null;
-}
-
-export async function reachOf(session: TrashSession, roots: readonly Root[]): Promise<readonly Standing[]> {
-  return (
-    (await json<readonly Standing[] | null>(session, REACH, [
-      ...given(roots),
-      String(LIMITS.trashObjectsMax + 1),
-    ])) ?? []
-  );
-}
-
-/** Runs the client's own statement, and takes it back. */
-export async function tryDrop(
-  connection: HiddenConnection,
-  session: TrashSession,
-  text: string,
-  reach: readonly Standing[],
-): Promise<Trial | Extract<MoveOutcome, { kind: 'refused' }>> {
-  const trial = await runDrop(connection, session, text, reach);
-  if (trial.kind === 'tried') await session.query(back[0]!);
-  return trial;
-}
-
-/** Runs it, and says what has become of what it could reach. */
-export async function runDrop(
-  connection: HiddenConnection,
-  session: TrashSession,
-  text: string,
-  reach: readonly Standing[],
-): Promise<Trial | Extract<MoveOutcome, { kind: 'refused' }>> {
-  const notices: Buffer[] = [];
-  let tag: string;
-  try {
-    const takeNotice = (notice: Buffer) => void notices.push(Buffer.from(notice));
-    tag = (await connection.run(hiddenQuery(text), () => {}, takeNotice)).tag;
-  } catch (error) {
-    if (!(error instanceof HiddenQueryError)) throw error;
-    return { kind: 'refused', error, notices };
-  }
-  const left = (await json<readonly Standing[] | null>(session, REMAINS, given(reach))) ?? [];
-  const columns = new Map(left.map((standing) => [keyOf(standing), standing[2]]));
-  const gone = reach.filter((standing) => !columns.has(keyOf(standing)));
-  const lost = reach.flatMap((standing) => {
-    const now = columns.get(keyOf(standing)) ?? standing[2];
-    return now === standing[2] ? [] : [[standing[0], standing[1], standing[2] - now] as const];
-  });
-  return { kind: 'tried', tag, notices, gone, lost };
-}
-
-/** Which of them are no longer there. */
-export async function goneOf(session: TrashSession, reach: readonly Standing[]): Promise<Standing[]> {
-  const left = (await json<readonly Standing[] | null>(session, REMAINS, given(reach))) ?? [];
-  const keys = new Set(left.map(keyOf));
-  return reach.filter((standing) => !keys.has(keyOf(standing)));
 }
 
 /** As the DROP has locked them until it was rolled back. */
@@ -385,14 +282,3 @@ export const MAKE_TRASH = [
 ];
 
 const GIVE_TRASH = `ALTER SCHEMA ${quoteName(TRASH_SCHEMA)} OWNER TO pg_database_owner`;
-
-export function given(objects: readonly (readonly [number, number | null, ...unknown[]])[]): string[] {
-  return [
-    `{${objects.map(([classid]) => classid).join(',')}}`,
-    `{${objects.map(([, objid]) => objid).join(',')}}`,
-  ];
-}
-
-export function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`;
-}

@@ -1,8 +1,9 @@
 import type { HiddenConnection } from '../catalog/connection.ts';
 import type { OwnerChange } from '../sql/owner-change.ts';
-import { type MoveOutcome, orAsBefore, runDrop } from './move.ts';
+import { type MoveOutcome, orAsBefore } from './move.ts';
 import { pinned } from './queries.ts';
 import { json, type TrashSession } from './session.ts';
+import { runDrop } from './trial.ts';
 
 interface Owned {
   readonly oid: number;

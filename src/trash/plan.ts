@@ -13,7 +13,7 @@ import {
   trigger,
 } from './definitions.ts';
 import { detailsBack, detailsLost } from './details.ts';
-import type { Facts, GoneNamed, GoneRelation } from './facts.ts';
+import type { Facts, GoneNamed, GoneRelation, GoneStatistics } from './facts.ts';
 import { givenBack, takenAway } from './rights.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
 
@@ -151,6 +151,8 @@ class Parts {
     const materialized = views.filter(({ oid }) => this.#anew.has(oid)).map(named);
     if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
     for (const relation of facts.relations) this.#cutFromParents(relation);
+    for (const relation of facts.relations) this.#cutFromType(relation);
+    for (const each of facts.statistics) if (!each.tableGone) this.#cutStatistics(each);
     this.#cutReferences(facts);
     this.#cutPublications(facts);
   }
@@ -179,7 +181,7 @@ class Parts {
       for (const each of followersOf.get(relation.oid) ?? []) this.#rename(each, TRASH_SCHEMA);
     }
     this.#renamedBack();
-    for (const each of facts.statistics) this.#relocate('STATISTICS', each);
+    for (const each of facts.statistics) if (each.tableGone) this.#relocate('STATISTICS', each);
     for (const each of facts.types) this.#relocate(each.type === 'd' ? 'DOMAIN' : 'TYPE', each);
   }
 
@@ -224,6 +226,32 @@ class Parts {
         this.#restore('attach', `${what} in ${named(parent)}`, attach);
       }
     }
+  }
+
+  /** What is done to the type with CASCADE would be done to its tables in the trash. */
+  #cutFromType({ rowType, ...relation }: GoneRelation): void {
+    if (rowType === null) return;
+    const table = `ALTER TABLE ${named(relation)}`;
+    const what = `what ${named(relation)} is a table of`;
+    this.#moves.push(`${table} NOT OF`);
+    this.#restores.get('attach')!.push({ sql: `${table} OF ${named(rowType)}`, what, optional: true });
+  }
+
+  /** Moved away, they would go for good with a column of their table, and be made anew where its type is changed. */
+  #cutStatistics(statistics: GoneStatistics): void {
+    const at = `STATISTICS ${named(statistics)}`;
+    const { definition, owner, target, comment: text } = statistics;
+    this.#moves.push(`DROP ${at}`);
+    const what = `the statistics ${named(statistics)}`;
+    const steps = [
+      definition,
+      `ALTER ${at} OWNER TO ${quoteName(owner)}`,
+      ...(target === null ? [] : [`ALTER ${at} SET STATISTICS ${target}`]),
+      ...comment(at, text),
+    ];
+    // Its table may be gone by then.
+    this.#restores.get('details')!.push(...steps.map((sql) => ({ sql, what, optional: true as const })));
+    this.#notes.push(`${what} are gathered anew by ANALYZE`);
   }
 
   #cutReferences({ constraints }: Facts): void {

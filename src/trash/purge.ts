@@ -2,10 +2,10 @@ import { isWholeId, timesOfIds } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { quoteName } from '../catalog/quote.ts';
 import { TRASH_DATABASE, TRASH_SCHEMA } from './definitions.ts';
-import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { standingIn } from './standing.ts';
 import type { TrashedObject } from './steps.ts';
+import { textArray } from './trial.ts';
 
 /** What one DROP has left in the trash of a database. */
 export interface TrashEntry {

@@ -127,6 +127,8 @@ const RELATIONS = `
             'comment', pg_catalog.obj_description(x.oid, 'pg_class'), 'clustered', i.indisclustered)`,
           'x.oid',
         )} FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid) END,
+      'rowType', (SELECT pg_catalog.jsonb_build_object('schema', tn.nspname, 'name', t.typname) FROM pg_type t JOIN pg_namespace tn ON tn.oid = t.typnamespace
+         WHERE t.oid = c.reloftype AND NOT ${GONE('pg_type', 'c.reloftype')}),
       'indexOf', (SELECT ${NAME_OF('i.indrelid')} FROM pg_index i WHERE i.indexrelid = c.oid),
       'ownedBy', (SELECT pg_catalog.jsonb_build_object('table', ${NAME_OF('d.refobjid')}, 'column', a.attname, 'gone', ${GONE('pg_class', 'd.refobjid')})
          FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -201,7 +203,9 @@ const PUBLISHED = `
 
 const STATISTICS = `
   SELECT ${LIST(
-    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')})`,
+    `pg_catalog.jsonb_build_object('oid', s.oid::int8, 'schema', n.nspname, 'name', s.stxname, 'table', ${NAME_OF('s.stxrelid')},
+      'tableGone', ${GONE('pg_class', 's.stxrelid')}, 'owner', pg_catalog.pg_get_userbyid(s.stxowner), 'definition', pg_catalog.pg_get_statisticsobjdef(s.oid),
+      'target', CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END, 'comment', pg_catalog.obj_description(s.oid, 'pg_statistic_ext'))`,
     's.oid',
   )} FROM given o JOIN pg_statistic_ext s ON s.oid = o.objid JOIN pg_namespace n ON n.oid = s.stxnamespace
    WHERE o.classid = ${IS('pg_statistic_ext')}`;
@@ -283,13 +287,13 @@ export const FACTS = pinned(
     `pg_catalog.jsonb_build_object('relations', (${RELATIONS} AND e.now IS NOT NULL), 'constraints', (${CONSTRAINTS} AND e.now IS NOT NULL),
       'defaults', (${DEFAULTS} AND e.now IS NOT NULL), 'triggers', (${TRIGGERS} AND e.now IS NOT NULL),
       'rules', (${RULES} AND e.now IS NOT NULL), 'policies', (${POLICIES} AND e.now IS NOT NULL),
-      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS}),
+      'published', (${PUBLISHED} AND e.now IS NOT NULL), 'statistics', (${STATISTICS} AND e.now IS NOT NULL),
       'functions', (${FUNCTIONS} AND e.now IS NOT NULL), 'types', (${TYPES}), 'schemas', (${SCHEMAS}),
       'closed', (${CLOSED}), 'strangers', (${STRANGERS}))`,
   ),
 );
 
-/** Whether the object x is in the trash, or a part of what is; a rule of a view, and a key's trigger, are parts of theirs. */
+/** Whether the object x is in the trash, or a part of what is; a rule of a view, a key's trigger and TOAST are parts of theirs. */
 const IN_TRASH = (classid: string, objid: string) => {
   const relation = (oid: string) =>
     `${oid} IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
@@ -299,6 +303,8 @@ const IN_TRASH = (classid: string, objid: string) => {
     `EXISTS (SELECT FROM ${catalog} c WHERE ${classid} = ${IS(catalog)} AND c.oid = ${objid} AND c.${column} = ANY (ARRAY(SELECT t.oid FROM trash t)))`;
   return `(${[
     named('pg_class', 'relnamespace'),
+    `EXISTS (SELECT FROM pg_class c WHERE ${classid} = ${IS('pg_class')} AND ${relation('c.oid')}
+      AND c.reltoastrelid = ANY (ARRAY[${objid}, (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ${objid})]))`,
     named('pg_type', 'typnamespace'),
     named('pg_proc', 'pronamespace'),
     named('pg_statistic_ext', 'stxnamespace'),
@@ -307,12 +313,14 @@ const IN_TRASH = (classid: string, objid: string) => {
     part('pg_trigger', 'tgrelid'),
     part('pg_rewrite', 'ev_class'),
     part('pg_policy', 'polrelid'),
+    `EXISTS (SELECT FROM pg_constraint c JOIN pg_type t ON t.oid = c.contypid WHERE ${classid} = ${IS('pg_constraint')} AND c.oid = ${objid}
+      AND t.typnamespace = ANY (ARRAY(SELECT t.oid FROM trash t)))`,
   ].join('\n      OR ')})`;
 };
 
 const TRASH = `trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'holdfast_trash')`;
 
-/** Of the given objects: those that are the types $3 themselves, and how many neither are nor are in the trash. */
+/** Of the given objects: those that are the types $3 themselves, and those that are in the trash. */
 export const BESIDE_TRASH = pinned(`
 WITH ${GIVEN}, ${TRASH},
 own AS MATERIALIZED (
@@ -324,8 +332,17 @@ own AS MATERIALIZED (
 )
 SELECT pg_catalog.jsonb_build_object(
   'own', (SELECT ${LIST('pg_catalog.jsonb_build_array(o.classid::int8, o.objid::int8)', 'o.classid, o.objid')} FROM own o),
-  'other', (SELECT pg_catalog.count(*) FROM given g WHERE NOT EXISTS (SELECT FROM own o WHERE o.classid = g.classid AND o.objid = g.objid)
-     AND NOT ${IN_TRASH('g.classid', 'g.objid')}))::text`);
+  'inTrash', (SELECT ${LIST('pg_catalog.jsonb_build_array(g.classid::int8, g.objid::int8)', 'g.classid, g.objid')} FROM given g
+     WHERE ${IN_TRASH('g.classid', 'g.objid')}))::text`);
+
+/** How the server names the given objects, and their columns, where it says what goes with a DROP. */
+export const DESCRIBED = pinned(`
+WITH ${GIVEN}
+SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.pg_describe_object(x.classid, x.objid, x.objsubid))::text FROM (
+  SELECT g.classid, g.objid, 0 FROM given g
+  UNION ALL
+  SELECT d.classid, d.objid, d.objsubid FROM given g JOIN pg_depend d ON d.classid = g.classid AND d.objid = g.objid
+) x(classid, objid, objsubid)`);
 
 /**
  * Afterwards: what of the given objects stands outside the trash still, what outside it depends on them, and what

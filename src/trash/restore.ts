@@ -4,10 +4,10 @@ import { ON_CONFLICT } from './column-values.ts';
 import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { madeAnew, madeBy } from './made-anew.ts';
-import { textArray } from './move.ts';
 import { json, type TrashSession } from './session.ts';
 import { differences } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
+import { textArray } from './trial.ts';
 
 /** What a manifest says of a DROP that was done as a move. */
 export interface Dropped {

@@ -1,8 +1,8 @@
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { Sought } from '../sql/if-exists.ts';
-import { textArray } from './move.ts';
 import { pinned } from './queries.ts';
 import type { TrashSession } from './session.ts';
+import { textArray } from './trial.ts';
 
 /**
  * Whether anything is there that a statement with IF EXISTS names, as names are looked up now; routines count by their

@@ -196,20 +196,26 @@ describe.each(SERVERS)('psql with $name', (server) => {
 const TRIGGER = /^create trigger .*$/m;
 
 describe.each(SERVERS)('psql with the default policy and $name', (server) => {
+  let pair: Pair;
+  beforeAll(async () => {
+    pair = await Pair.start(server, DEFAULT_POLICY, SNAPSHOTS);
+  });
+  afterAll(() => pair?.stop());
+
   it('works unhindered where nothing is destroyed', async () => {
-    const pair = await Pair.start(server, DEFAULT_POLICY, SNAPSHOTS);
-    try {
-      const said = await pair.same(async (port) => {
-        const input = `${SCHEMA.replace(TRIGGER, '')}\n\\d+ "Order"\nupdate customer set mood = 'sad' where id = 1;\ndelete from customer where id = 2;\ntable totals order by 1 limit 5;\n`;
-        const { code, stdout, stderr } = await psql(port, ['-v', 'ON_ERROR_STOP=1'], { input });
-        return { code, stdout: stdout.split('\n'), stderr };
-      });
-      expect(said).toMatchObject({ code: 0, stderr: '' });
-      if (server.version !== 15) return;
-      const [direct, through] = [pair.postgres.port, pair.gateway.port];
-      expect(stable(await dump(through, DATABASE))).toBe(stable(await dump(direct, DATABASE)));
-    } finally {
-      await pair.stop();
-    }
+    const said = await pair.same(async (port) => {
+      const input = `${SCHEMA.replace(TRIGGER, '')}\n\\d+ "Order"\nupdate customer set mood = 'sad' where id = 1;\ndelete from customer where id = 2;\ntable totals order by 1 limit 5;\n`;
+      const { code, stdout, stderr } = await psql(port, ['-v', 'ON_ERROR_STOP=1'], { input });
+      return { code, stdout: stdout.split('\n'), stderr };
+    });
+    expect(said).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  // Debian's pg_dump saves no server that is newer than it is.
+  it.runIf(server.version === 15)('saves what that has left', async () => {
+    const [direct, through] = [pair.postgres.port, pair.gateway.port];
+    const saved = stable(await dump(through, DATABASE));
+    expect(saved).toContain('customer 3\tglad');
+    expect(saved).toBe(stable(await dump(direct, DATABASE)));
   });
 });

@@ -107,6 +107,19 @@ describe.each([15, 18] as const)('clients that read what calls functions on Post
     await client.terminate();
   });
 
+  it.each(['select * from withfn', 'select app.tenant()'])(
+    'by a cursor that is prepared outside of a transaction block: %s',
+    async (read) => {
+      const [client, name] = await open();
+      const direct = await RawClient.open(fixture.postgres.port, { database: name });
+      for (const each of [direct, client]) {
+        each.write(fe.parse('', `declare c cursor for ${read}`), fe.bind(), fe.execute(), fe.sync());
+        expect(errorsOf(await each.untilReady())).toMatchObject([{ C: '25P01' }]);
+        await each.terminate();
+      }
+    },
+  );
+
   it('into a materialized view', async () => {
     const [client] = await open();
     await goesOn(client, 'create materialized view kept as select * from withfn');

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { FlightProxy } from '../support/flight-proxy.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
@@ -234,7 +234,7 @@ const PASSES: readonly string[] = [
   'create temp table if not exists made as select * from plain',
 ];
 
-/** Where `people` has such a function, and `v` calls one. */
+/** Where `people` has such a function, `v` and `app.w` call one, and `planned` one that runs as it is planned. */
 const TEXTS: readonly string[] = [
   'with c as (select p.purge from people p) select * from c',
   'select (select p.purge from people p limit 1)',
@@ -244,7 +244,7 @@ const TEXTS: readonly string[] = [
   'table v',
   'values ((select w from v))',
   'explain analyze select p.purge from people p',
-  'explain select * from v',
+  'explain select * from planned',
   'copy (select p.purge from people p) to stdout',
   'copy (select * from v) to stdout',
   'insert into precious select 11, p.purge::text from people p',
@@ -258,7 +258,7 @@ const TEXTS: readonly string[] = [
   'create view made as select * from v; select * from made',
   'alter view v rename to moved; select * from moved',
   'alter table v set schema app; select * from app.v',
-  'alter schema public rename to moved; select * from moved.v',
+  'alter schema app rename to moved; select * from moved.w',
   'create function made(int) returns int language sql as $$ delete from precious returning 1 $$; select g.made from generate_series(1, 1) g',
 ];
 
@@ -347,7 +347,10 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
     beforeAll(async () => {
       name = await database(`
         create function purge(p people) returns int language sql as 'select app.wipe()';
-        create view v as select app.wipe() as w`);
+        create view v as select app.wipe() as w;
+        create view app.w as select w from v;
+        create function early() returns int immutable language plpgsql as $$ begin return app.wipe(); end $$;
+        create view planned as select early() as w`);
     });
     beforeEach(async () => {
       client = await fixture.client({ database: name });
@@ -358,6 +361,13 @@ describe.each([18, 15] as const)('code that a read runs without a word, on Postg
     it.each(version === 18 ? TEXTS : TEXTS.slice(0, 4))('is refused: %s', async (text) => {
       expect(why(await client.query(text))).toEqual([expect.any(String)]);
       expect(await left(name)).toBe(10);
+      // Without the gateway it would have deleted them.
+      const direct = await RawClient.open(fixture.postgres.port, { database: name });
+      onTestFinished(() => direct.destroy());
+      await direct.query('begin');
+      expect(why(await direct.query(text))).toEqual([]);
+      expect(await direct.rows('select from precious where id <= 10')).toEqual([]);
+      await direct.query('rollback');
     });
 
     it('is refused in a cursor, a prepared statement, a pipeline and a transaction', async () => {

@@ -268,6 +268,29 @@ describe.each([15, 18] as const)('rows that policy compares, on PostgreSQL %i,',
     expect(codesOf(await client.query(text))).toEqual(['42501']);
   });
 
+  it.each([
+    ['by a function', `current_setting('statement_timeout') = '0'`],
+    ['by a table of them', `(select setting from pg_settings where name = 'statement_timeout') = '0'`],
+  ])('might be any number where a view asks for what is set for the count, %s', async (_, condition) => {
+    await fixture.postgres.sql(
+      `create or replace view seen as select id, k from few where k > 1 and ${condition}`,
+    );
+    await open('plain');
+    const own = `coalesce(current_setting('my.k', true), '1') = '1'`;
+    expect(codesOf(await client.query(`update seen set k = 5 where id = 2 and ${own}`))).toEqual(['42501']);
+    const read = `update few set k = 5 where id = 2 and ${own} and ${condition}`;
+    expect(codesOf(await client.query(read))).toEqual(['42501']);
+  });
+
+  it('are counted where a view asks for a setting of the client, as the text does', async () => {
+    await fixture.postgres.sql(
+      `create or replace view seen as select id, k from few where k > coalesce(current_setting('my.least', true), '1')::int`,
+    );
+    await open('plain');
+    const own = `coalesce(current_setting('my.k', true), '1') = '1'`;
+    expect(codesOf(await client.query(`update seen set k = 5 where id = 2 and ${own}`))).toEqual([]);
+  });
+
   it('need not be counted to be refused, in a transaction that has failed', async () => {
     await open('plain');
     await client.query('begin');

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/snapshot/manifest.ts';
-import { type BackendMessage, describeMessage, RawClient, statusOf } from '../support/raw-client.ts';
+import {
+  type BackendMessage,
+  describeMessage,
+  errorsOf,
+  RawClient,
+  statusOf,
+} from '../support/raw-client.ts';
 import { EVERY_CHANGE, SnapshotsTaken } from './snapshots-taken.ts';
 
 /** What two databases have alike: one is behind the gateway, the other is asked directly. */
@@ -231,9 +237,29 @@ describe.each([18, 15] as const)('a Query of several statements, on PostgreSQL %
     "update item set note = nowhere('ß')",
     "delete from item where 'ß☃' = note and id = 'x'",
     'update item set id = note',
+    'truncate missing',
+    `truncate item, "it's \\ missing"`,
+    'truncate only s.missing cascade',
+    'truncate missing.item restart identity',
   ])('alone fails as it does directly, with its place: %s', async (sql) => {
     expect(await both('', sql)).toEqual([]);
     expect(await both('begin', sql)).toEqual([]);
+  });
+
+  it('tells a client that looks into what the server does nothing of what is asked besides', async () => {
+    for (const level of ['debug1', 'debug2', 'debug5']) {
+      await through.query(`set client_min_messages = ${level}`);
+      const sent = [
+        `update item set note = 'n' where id = 1`,
+        'delete from part where item = 2; delete from item where id = 2; drop table if exists late',
+        'create table late (id int)',
+      ];
+      for (const each of sent) {
+        const messages = await through.query(each);
+        expect(errorsOf(messages)).toEqual([]);
+        expect(messages.filter(({ body }) => body.includes('__holdfast'))).toEqual([]);
+      }
+    }
   });
 
   it('runs nothing of what stands behind a statement that changes how text is read', async () => {

@@ -155,6 +155,7 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     );
     await asDirectly(fe.parse('', `delete from nowhere`), fe.bind(), fe.execute(), fe.sync());
     await asDirectly(fe.bind({ statement: 'unknown' }), fe.execute(), fe.sync());
+    await asDirectly(fe.parse('', `truncate nowhere`), fe.bind(), fe.describe('P'), fe.execute(), fe.sync());
     await asDirectly(fe.parse('', 'delete from precious where id = $1'), fe.bind(), fe.execute(), fe.sync());
     await asDirectly(
       fe.parse('', 'delete from precious where id = $1'),
@@ -390,8 +391,9 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
 
   it('keeps nobody waiting where the server owes answers that it does not give before a Sync', async () => {
     // Each of these once waited for ever.
-    client.write(fe.parse('', 'select 1'), fe.query('delete from precious where id = 1'), fe.sync());
-    expect(typesOf(await client.untilReady())).toBe('1EZ');
+    const [parse, bind] = [fe.parse('', 'select 1'), fe.bind()];
+    client.write(parse, bind, fe.query('delete from precious where id = 1'), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('12EZ');
     expect(typesOf(await client.untilReady())).toBe('Z');
     client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute());
     client.write(fe.parse('', 'delete from precious where id = 1'), fe.bind(), fe.execute(), fe.sync());

@@ -1,5 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import { undo } from '../../src/undo/undo.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { eventually } from '../support/process-facts.ts';
 import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
@@ -219,6 +223,89 @@ describe.each([15, 18] as const)(
       expect(await write()).toMatchObject([{ C: 'HF002' }]);
       await writer.terminate();
       await other.rows('drop owned by writer, reader; drop role writer, reader');
+    });
+
+    describe('of a TRUNCATE that starts the sequences of its table anew', () => {
+      const TRUNCATE = 'truncate counted restart identity';
+      const next = async (sequence: string) => (await other.rows(`select nextval('${sequence}')`))[0]![0];
+
+      /** What is taken back leaves the catalog as it was, and so the plan. */
+      async function takenBack(by = client) {
+        for (const each of ['begin', TRUNCATE, 'rollback'])
+          expect(errorsOf(await by.query(each))).toEqual([]);
+        await eventually('the snapshot of what was taken back', async () => {
+          const [snapshot] = await taken.all();
+          return snapshot === undefined || (await taken.isRolledBack(snapshot)) ? null : 'it is not marked';
+        });
+        taken.clear();
+      }
+      async function sequencesKept() {
+        const [snapshot] = await taken.all();
+        return snapshot!.sequences!.map(({ name, last_value }) => [name, last_value]);
+      }
+
+      beforeEach(async () => {
+        await other.rows(`drop table if exists counted; create table counted (id int primary key, n int); create sequence s1 owned by counted.id;
+          insert into counted values (1, 1), (2, 2)`);
+      });
+
+      it('is made anew where others have given it one more, which an undo puts back', async () => {
+        await takenBack();
+        await other.rows(`create sequence s2 owned by counted.n; select setval('s2', 77)`);
+        expect(errorsOf(await client.query(TRUNCATE))).toEqual([]);
+        expect(await sequencesKept()).toEqual([
+          ['s1', '1'],
+          ['s2', '77'],
+        ]);
+        expect(await next('s2')).toBe('1');
+        const store = openBlobStore({ kind: 'file', directory: taken.folder });
+        const session = await connectForUndo(taken.fixture.postgres.url());
+        const outcome = await undo({ store, manifest: (await taken.all())[0]!, session });
+        await session.close();
+        await store.close();
+        expect(outcome).toMatchObject({ kind: 'done' });
+        expect(await next('s2')).toBe('78');
+        expect(await other.rows('select id from counted order by id')).toEqual([['1'], ['2']]);
+      });
+
+      it.each([
+        ['has another name', 'alter sequence s1 rename to s3', ['s3', '1']],
+        ['belongs to another column', `alter sequence s1 owned by counted.n`, ['s1', '1']],
+      ])('is made anew where one %s', async (_, change, kept) => {
+        await takenBack();
+        await other.rows(change);
+        expect(errorsOf(await client.query(TRUNCATE))).toEqual([]);
+        expect(await sequencesKept()).toEqual([kept]);
+      });
+
+      it('is made anew where one has gone, or belongs to the table no more', async () => {
+        await other.rows('create sequence s2 owned by counted.n');
+        await takenBack();
+        await other.rows('drop sequence s2');
+        await takenBack();
+        await other.rows('alter sequence s1 owned by none');
+        expect(errorsOf(await client.query(TRUNCATE))).toEqual([]);
+        expect((await taken.all())[0]!.sequences).toBe(undefined);
+        await other.rows('drop sequence s1');
+      });
+
+      it('is made anew where its role has been granted one that it could not read, by itself or by a role', async () => {
+        await other.rows(`drop role if exists emptier, reader; create role emptier login; create role reader;
+          create sequence s2 owned by counted.n; alter table counted owner to emptier;
+          revoke select on sequence s2 from emptier`);
+        const emptier = await taken.fixture.client({ user: 'emptier' });
+        const refused = [{ C: 'HF002', D: expect.stringContaining('may not read the sequence s2') }];
+        const empty = async () => errorsOf(await emptier.query(TRUNCATE));
+        expect([await empty(), await empty()]).toMatchObject([refused, refused]);
+        await other.rows('grant select on sequence s2 to reader; grant reader to emptier');
+        await takenBack(emptier);
+        await other.rows('revoke reader from emptier');
+        expect(await empty()).toMatchObject(refused);
+        await other.rows('grant select on sequence s2 to emptier');
+        expect(await empty()).toEqual([]);
+        await emptier.terminate();
+        await other.rows('drop table counted; drop owned by emptier, reader; drop role emptier, reader');
+      });
     });
 
     it.each([

@@ -117,12 +117,17 @@ describe.each([15, 18] as const)('a prepared statement that has run before, on P
     });
   }
 
-  /** What there is of it is one row of each image. */
+  /** What there is of it is one row of each image, which was that of its number before. */
   async function expectRows(...ids: string[]): Promise<void> {
-    const snapshots = await taken.all();
-    expect(snapshots.map(({ tables }) => tables[0])).toMatchObject(
-      ids.map(() => ({ before: { rows: 1 }, after: { rows: 1 } })),
-    );
+    await expectNotes(...ids.map((id) => `row ${id}`));
+  }
+
+  async function expectNotes(...before: string[]): Promise<void> {
+    const tables = (await taken.all()).map((snapshot) => snapshot.tables[0]!);
+    expect(tables).toMatchObject(before.map(() => ({ before: { rows: 1 }, after: { rows: 1 } })));
+    // A note is the last column, so that none of them is the beginning of another's.
+    const texts = await Promise.all(tables.map((table) => textOf(table.before!)));
+    expect(texts).toEqual(before.map((note) => expect.stringMatching(new RegExp(`${note}$`))));
   }
 
   describe('by itself', () => {
@@ -294,7 +299,7 @@ describe.each([15, 18] as const)('a prepared statement that has run before, on P
       await client.until('2');
       await other.rows(`update kept set note = 'theirs' where id = 2`);
       expect(errorsOf(await send(client, fe.execute(), fe.sync()))).toEqual([]);
-      await expectRows('2');
+      await expectNotes('theirs');
     });
   });
 

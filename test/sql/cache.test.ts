@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { BoundedStore } from '../../src/sql/bounded-store.ts';
 import { AnalysisCache } from '../../src/sql/cache.ts';
-import { type Analysis, DEFAULT_TEXT_FACTS } from '../../src/sql/effects.ts';
+import { type Analysis, DEFAULT_TEXT_FACTS, READ_OFTEN } from '../../src/sql/effects.ts';
 
 async function started(bytesMax: number = LIMITS.analysisCacheBytes): Promise<AnalysisCache> {
   const cache = new AnalysisCache({ bytesMax });
@@ -61,12 +61,12 @@ describe('the cache', () => {
     expect(cache.counts.entries).toBeGreaterThan(50);
   });
 
-  test('gives frozen values', async () => {
+  test('gives frozen values, but for the lists that every statement has read', async () => {
     const cache = await started();
-    const check = (value: unknown): void => {
+    const check = (value: unknown, name = ''): void => {
       if (typeof value !== 'object' || value === null) return;
-      expect(Object.isFrozen(value)).toBe(true);
-      Object.values(value).forEach(check);
+      expect(Object.isFrozen(value), name).toBe(!(Array.isArray(value) && READ_OFTEN.has(name)));
+      for (const [inner, of] of Object.entries(value)) check(of, inner);
     };
     for (const text of [
       'select a, f(b) from t where c = 1',

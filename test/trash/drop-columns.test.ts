@@ -293,6 +293,14 @@ describe.each([18, 15] as const)('a dropped column on PostgreSQL %i', (version) 
       'create table t (id int primary key, v int unique); create table r (v int references t (v))',
       'r_v_fkey',
     ],
+    ['create table t (id int primary key, v int); create table u (r t)', 'column r of table'],
+    ['create table t (id int primary key, v int); create table u (r t[])', 'column r of table'],
+    ['create table t (id int primary key, v int); create type c as (r t)', 'column r of composite type'],
+    ['create table t (id int primary key, v int); create domain d as t', 'type'],
+    [
+      'create table t (id int primary key, v int); create materialized view m as select t from t',
+      'view public.m',
+    ],
     ['create table t (id int primary key, v int) partition by range (id)', 'partition'],
     ['create table t (id int primary key, v int); create table c () inherits (t)', 'children'],
   ])('is not dropped where it would not come back: %s', async (setup, reason) => {

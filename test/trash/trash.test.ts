@@ -195,6 +195,31 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     expect(await listTrash(session())).toEqual([]);
   });
 
+  it.each([
+    ['select 1', true],
+    ['alter table o alter column b type bigint', true],
+    ['alter table o drop column b', false],
+    ['drop table o', false],
+  ])(
+    'holds no statistics of a table that stays, which would go with a part of it: %s',
+    async (sql, isBack) => {
+      await open(`create table o (id int primary key, a int, b int); create schema q; create table q.t (id int);
+      create statistics q.st on a, b from o; alter statistics q.st set statistics 5; comment on statistics q.st is 'hm'`);
+      const facts =
+        'select pg_get_statisticsobjdef(oid), stxowner, stxstattarget, obj_description(oid) from pg_statistic_ext';
+      const before = await client.rows(facts);
+      const dropped = await moved('drop schema q cascade');
+      expect(await client.rows(facts)).toEqual([]);
+      await client.rows(sql);
+      const lacking = isBack
+        ? []
+        : expect.arrayContaining([expect.objectContaining({ what: 'the statistics "q"."st"' })]);
+      expect(await restoreDropped(session(), dropped)).toMatchObject({ kind: 'restored', lacking });
+      expect(await client.rows(facts)).toEqual(isBack ? before : []);
+      expect(await client.rows('select * from q.t')).toEqual([]);
+    },
+  );
+
   it('is purged of what is its own alone', async () => {
     await open(`create table a (id serial primary key, b int); create table b (id int primary key, a int references a); alter table a add foreign key (b) references b; insert into a select g from generate_series(1, 1000) g;
       create schema s; create type s.e as enum ('x'); create table s.t (e s.e); create function s.f(s.t) returns int language sql as 'select 1'; create sequence s.q; create statistics s.st on id, b from a`);
