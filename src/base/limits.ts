@@ -116,7 +116,6 @@ export const LIMITS = {
   auditBlockBytes: 512 * 1024,
   /** Events encoded and not yet durable, above which sessions are read no further. */
   auditQueueBytes: 32 * 1024 * 1024,
-
   /** How long a search may look before it answers with what it has found and a cursor to go on from. */
   auditSearchMs: 1_000,
   /** The same of snapshots. */
@@ -133,7 +132,6 @@ export const LIMITS = {
   auditRowBytes: 16 * 1024 * 1024,
   /** A head in its file. */
   auditAnchorBytes: 4 * 1024,
-
   /** How long a store that fails is waited for at the end. */
   auditCloseMs: 10_000,
   /** What is left of a gateway in which a fault went uncaught ends by then, whether or not it has stopped. */
@@ -180,6 +178,9 @@ export const LIMITS = {
   blobBytes: 1024 ** 4,
   /** What is given to a reader at a time, and written to a file at a time. */
   blobChunkBytes: 256 * 1024,
+  /** What a long file may be ahead of the disk before that is told to begin. A thread that compresses is ended when idle. */
+  blobUnsyncedBytes: 32 * 1024 * 1024,
+  packIdleMs: 10_000,
   /** What putIfAbsent takes, which is in memory whole. */
   blobAtOnceBytes: 64 * 1024 * 1024,
   /** How often a file is put into its folder again after somebody has removed the folder as empty. */
@@ -239,7 +240,7 @@ export const LIMITS = {
   snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
-  /** How often a Query is run in a transaction of the gateway's own until others leave alone what it changes. */
+  /** How often a statement that comes by itself is run until others leave alone what it changes. */
   snapshotTriesMax: 3,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,
@@ -305,7 +306,6 @@ export const LIMITS = {
   approvedBindMs: 10_000,
   /** When a client that was given a ticket is told to ask again. */
   ticketRetryMs: 5_000,
-
   /** How often old approvals are dropped, and how many in one commit. */
   approvalDropMs: 3_600_000,
   approvalDropRows: 200,

@@ -1,3 +1,5 @@
+import type { PackedWriter } from './packed-writer.ts';
+
 /**
  * The port to where before-images are kept: bytes under keys, written once and read whole or in part.
  *
@@ -14,6 +16,8 @@
 export interface BlobStore {
   /** Starts a blob of unknown length. What is under the key already stays until `finish` replaces it. */
   create(key: string): Promise<BlobWriter>;
+  /** As `create`, of what is to be stored under zstd; only where the store has a better place to compress than its caller. */
+  readonly pack?: (key: string) => Promise<PackedWriter>;
   /**
    * Writes all at once, unless the key is taken: of several at the same time one is told `created`. Durable when it
    * resolves, whichever it says. Where it rejects, the blob may be there all the same, whole.

@@ -18,6 +18,8 @@ import { type BlockSink, BlockWriter } from './block-writer.ts';
 import { directoryError, unlessAbsent } from './directory-errors.ts';
 import { readFile, walk } from './directory-read.ts';
 import { DurableFolder, type FileHandle, type Files, writeAll } from './durable-folder.ts';
+import { type PackStream, packThread } from './pack-thread.ts';
+import type { PackedWriter } from './packed-writer.ts';
 import { probeStore, sweepProbes } from './probe.ts';
 import { putThread } from './put-thread.ts';
 import { notFound, verified } from './verified.ts';
@@ -27,16 +29,19 @@ export class DirectoryBlobStore implements BlobStore {
   readonly #files: Files;
   readonly #folder: DurableFolder;
   /** By the path of their unfinished files. */
-  readonly #writers = new Map<string, BlobWriter>();
+  readonly #writers = new Map<string, Pick<BlobWriter, 'abort'>>();
   #closed = false;
 
-  /** From where `putIfAbsent` writes; see put-thread.ts. */
+  readonly pack?: (key: string) => Promise<PackedWriter>;
+
+  /** From where `putIfAbsent` and `pack` write; see put-thread.ts and pack-thread.ts. */
   readonly #puts: 'thread' | 'pool';
 
   constructor(directory: string, files: Files = nodeFiles, puts: 'thread' | 'pool' = 'pool') {
     this.#files = files;
     this.#puts = puts;
     this.#folder = new DurableFolder(directory, files);
+    if (puts === 'thread') this.pack = (key) => this.#pack(key);
   }
 
   async create(key: string): Promise<BlobWriter> {
@@ -45,6 +50,18 @@ export class DirectoryBlobStore implements BlobStore {
       const { path, handle } = await this.#folder.openUnfinished();
       const sink = new FileSink(this.#folder, key, path, handle);
       const writer = new BlockWriter(sink, () => this.#writers.delete(path));
+      this.#writers.set(path, writer);
+      return writer;
+    });
+  }
+
+  async #pack(key: string): Promise<PackedWriter> {
+    assertBlobKey(key);
+    return await this.#named(async () => {
+      const { path, handle } = await this.#folder.openUnfinished();
+      const sink = new FileSink(this.#folder, key, path, handle);
+      const ended = () => this.#writers.delete(path);
+      const writer = new PackedFile(packThread.open(handle.fd), sink, this.#folder.root, ended);
       this.#writers.set(path, writer);
       return writer;
     });
@@ -193,3 +210,70 @@ class FileSink implements BlockSink {
     }
   }
 }
+
+/**
+ * One file that another thread fills. `failed` and `given up` are ends: the file is taken away when that thread has left it,
+ * since its descriptor may be another file's by then.
+ */
+class PackedFile implements PackedWriter {
+  readonly #stream: PackStream;
+  readonly #sink: FileSink;
+  readonly #root: string;
+  readonly #ended: () => void;
+  #finishing: Promise<BlobSummary> | null = null;
+  #gone: Promise<void> | null = null;
+
+  constructor(stream: PackStream, sink: FileSink, root: string, ended: () => void) {
+    this.#stream = stream;
+    this.#sink = sink;
+    this.#root = root;
+    this.#ended = ended;
+  }
+
+  async put(block: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> {
+    try {
+      return await this.#stream.put(block);
+    } catch (error) {
+      throw await this.#failed(error);
+    }
+  }
+
+  finish(): Promise<BlobSummary> {
+    this.#finishing = this.#finish();
+    return this.#finishing;
+  }
+
+  async #finish(): Promise<BlobSummary> {
+    try {
+      const summary = await this.#stream.end();
+      await this.#sink.finish(NOTHING, 0, summary);
+      this.#ended();
+      return summary;
+    } catch (error) {
+      throw await this.#failed(error);
+    }
+  }
+
+  async abort(): Promise<void> {
+    const leaving = this.#stream.abort();
+    if (this.#finishing !== null) await this.#finishing.catch(() => {});
+    else await this.#leave(leaving);
+  }
+
+  async #failed(error: unknown): Promise<HoldfastError> {
+    await this.#leave(this.#stream.abort());
+    return directoryError(error, this.#root);
+  }
+
+  #leave(leaving: Promise<void>): Promise<void> {
+    const leave = async () => {
+      await leaving;
+      await this.#sink.discard();
+      this.#ended();
+    };
+    this.#gone ??= leave();
+    return this.#gone;
+  }
+}
+
+const NOTHING = new Uint8Array(0);

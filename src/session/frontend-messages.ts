@@ -7,7 +7,7 @@ import { ApprovedPortals } from './approved-portals.ts';
 import { isWatched } from './approved-rows.ts';
 import { watchQuery } from './approved-run.ts';
 import { BindMessages } from './bind-messages.ts';
-import { besideBound, runsBound } from './bound-beside.ts';
+import { besideBound, closeBound } from './bound-beside.ts';
 import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
@@ -23,13 +23,7 @@ import { newEntry } from './new-entry.ts';
 import { FUNCTION_CALL } from './opaque.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './poison.ts';
 import { PreviewDesk } from './preview-desk.ts';
-import {
-  auditFailedError,
-  boundBesideError,
-  canceledError,
-  internalError,
-  tooLargeError,
-} from './refusal.ts';
+import { auditFailedError, canceledError, internalError, tooLargeError } from './refusal.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { RowCounts } from './row-counts.ts';
 import { rule, ruleUncaptured } from './ruling.ts';
@@ -245,10 +239,11 @@ export class FrontendMessages {
 
   private sync(answer: Answer | null): Verdict {
     const { state } = this;
+    const closing = closeBound(state, this.hidden);
+    if (closing !== null) return closing;
     const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
     const wait = recorded === null ? this.records.ofSync() : null;
     if (wait !== null) return { kind: 'wait', until: wait };
-    if (runsBound(state)) return poison(state, Frontend.Sync, boundBesideError(), null);
     const refused = recorded === false ? poison(state, Frontend.Execute, auditFailedError(), null) : null;
     state.syncs();
     const { gateAtSync: gate } = state;

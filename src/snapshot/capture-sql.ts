@@ -45,14 +45,15 @@ export function from(relation: Relation, only = relation.kind !== 'partitioned t
  */
 export function capturedColumns(alias: string, columns: readonly Column[]): string {
   const name = quoteName(alias);
-  return [
-    `${name}.tableoid`,
-    `${name}.ctid`,
-    ...columns.map(({ name: column, xml }) => {
-      const value = `${name}.${quoteName(column)}`;
-      return xml === 'plain' ? `${value}::pg_catalog.text` : value;
-    }),
-  ].join(', ');
+  return [`${name}.tableoid`, `${name}.ctid`, ...valuesOf(alias, columns)].join(', ');
+}
+
+/** The columns alone. */
+export function valuesOf(alias: string, columns: readonly Column[]): string[] {
+  return columns.map(({ name, xml }) => {
+    const value = `${quoteName(alias)}.${quoteName(name)}`;
+    return xml === 'plain' ? `${value}::pg_catalog.text` : value;
+  });
 }
 
 /** As strong a lock as the statement itself will take, so that nobody waits longer for it than without a capture. */

@@ -8,6 +8,7 @@ import { lastCommand } from './look.ts';
 import type { ManifestSequence } from './manifest.ts';
 import { eachRow, PLACE_AT, Places, tableOf, tupleAt, withoutPlace } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable, StatementParameters } from './plan.ts';
+import { tuplesOf } from './tuples.ts';
 
 /** Takes the rows of one file, as tuples of PGCOPY; each is valid only during the call. */
 export interface TableSink {
@@ -15,6 +16,9 @@ export interface TableSink {
   /** Whether a tuple of so many bytes would be taken at once, and takes it then, from where it stands in others. */
   fits?(bytes: number): boolean;
   take?(bytes: Buffer, start: number, end: number): void;
+  /** How many bytes of tuples would be taken at once, one after another as `takeTuples` takes them. */
+  room?(): number;
+  takeTuples?(tuples: Buffer, rows: number): void;
 }
 
 /** Opens a file when its first row comes. */
@@ -47,9 +51,13 @@ export async function captureBefore(
   if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
   const rows = new Map<number, number>();
   const files = new Files(plan, sinks, 'before');
+  const isUnplaced = comesUnplaced(plan);
+  if (isUnplaced) places.forgo();
   const read = plan.sources.map((source) => async () => {
     const query = { ...sourceQuery(source, plan.parameters), rowsMax };
-    const { brokenOff } = await connection.run(query, capturing(files, rows, places));
+    const { brokenOff } = isUnplaced
+      ? await connection.run(unplacedQuery(query, source), capturingTuples(files, rows, source.tables[0]!))
+      : await connection.run(query, capturing(files, rows, places));
     if (brokenOff === true) throw new ManyRows();
   });
   // A row lock gives the transaction its number, which the counts say had none before.
@@ -71,6 +79,15 @@ export async function captureBefore(
 /** What was deleted for its own values alone is proved by its count, and has no newer versions to be found. */
 function needsPlaces({ ownRowOnly, tables }: CapturePlan): boolean {
   return !ownRowOnly || tables.some(({ changes }) => changes.some((change) => change !== 'delete'));
+}
+
+/** Of what is deleted for its own values from tables that are locked, nothing is asked afterwards but how many they were. */
+function comesUnplaced({ tablesAreLocked, sources }: CapturePlan): boolean {
+  return tablesAreLocked === true && sources.every(({ unplaced }) => unplaced !== undefined);
+}
+
+function unplacedQuery(query: HiddenQuery, { unplaced }: CaptureSource): HiddenQuery {
+  return { ...query, sql: unplaced!, resultFormats: query.resultFormats.slice(2) };
 }
 
 /** Takes rows into the files of their tables, and notes how many and where they were. */
@@ -104,6 +121,26 @@ function capturing(files: Files, rows: Map<number, number>, places: Places): Row
     });
     noteCount();
     return stopped;
+  };
+  return Object.assign(one, { many });
+}
+
+/** Takes rows that come without their places, which are all of that table. */
+function capturingTuples(files: Files, rows: Map<number, number>, table: number): RowTaker {
+  const count = (taken: number) => rows.set(table, (rows.get(table) ?? 0) + taken);
+  const one = (row: Buffer) => {
+    count(1);
+    return files.of(table).write(row);
+  };
+  const many = (bytes: Buffer, at: number, end: number) => {
+    const sink = files.of(table);
+    const room = sink.room?.() ?? 0;
+    if (room === 0) return at;
+    const tuples = tuplesOf(bytes, at, Math.min(end, at + room));
+    if (tuples.rows === 0) return at;
+    count(tuples.rows);
+    sink.takeTuples?.(tuples.bytes, tuples.rows);
+    return tuples.stopped;
   };
   return Object.assign(one, { many });
 }

@@ -20,13 +20,15 @@ export class Places {
     return this.#complete;
   }
 
+  /** Rows come without. */
+  forgo(): void {
+    this.#complete = false;
+    this.#tables.clear();
+  }
+
   add(table: number, row: Buffer, at: number): void {
     if (!this.#complete) return;
-    if (++this.#count > this.#limit) {
-      this.#complete = false;
-      this.#tables.clear();
-      return;
-    }
+    if (++this.#count > this.#limit) return this.forgo();
     let run = this.#tables.get(table);
     if (run === undefined) {
       run = { bytes: Buffer.allocUnsafe(64 * TID_BYTES), length: 0 };

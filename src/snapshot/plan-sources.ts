@@ -1,5 +1,5 @@
 import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
-import { capturedColumns, cascadeSql, from, rowsAt } from './capture-sql.ts';
+import { capturedColumns, cascadeSql, from, rowsAt, valuesOf } from './capture-sql.ts';
 import { type CascadeGraph, type ChangedRows, type Relations, storedIn } from './cascade.ts';
 import { mayChangeKeys, type RowGroup } from './group.ts';
 import type { CaptureSource, Cause, PlannedTable } from './plan.ts';
@@ -49,6 +49,8 @@ function sourcesOf(
     const columns = captured(relation);
     const stored = inherited ? [relation] : group.stored;
     const only = relation.kind !== 'partitioned table';
+    const isOne = relation.kind === 'table' && stored.length === 1;
+    const isUnplaced = isKept && isOne && !seed.inserts && group.nodes.every(isDeleted);
     for (const table of stored)
       tables.push(planned(table, relation, group, graph, seed, first + i, relations));
     return {
@@ -56,6 +58,9 @@ function sourcesOf(
         sql === null
           ? seed.direct!(capturedColumns(seed.reference, columns), isKept ? null : lock)
           : rowsAt(relation, only, columns, { clauses: sql.clauses, places }, lock),
+      ...(sql === null && isUnplaced
+        ? { unplaced: seed.direct!(valuesOf(seed.reference, columns).join(', '), null) }
+        : {}),
       from: from(relation, only),
       columns,
       resultFormats: formatsOf(columns),
@@ -63,6 +68,8 @@ function sourcesOf(
     };
   });
 }
+
+const isDeleted = ({ change }: ChangedRows): boolean => change.kind === 'delete';
 
 function planned(
   table: Relation,

@@ -3,7 +3,7 @@ import { quoteLiteral, quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { plainQuery } from './capture.ts';
-import { capturedColumns, from } from './capture-sql.ts';
+import { capturedColumns, from, valuesOf } from './capture-sql.ts';
 import { type ChangedRows, descendants, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
 import { groupOverlapping, type RowGroup } from './group.ts';
@@ -68,6 +68,7 @@ export function planTruncate(
     parameters,
     bases: [answer.basis],
     keptByTargetLock: false,
+    tablesAreLocked: true,
     opaque,
     watchesAll: opaque,
     keptBy: 'locks',
@@ -155,6 +156,7 @@ function wholeTable(
   });
   return {
     sql: `SELECT ${capturedColumns('r', columns)} FROM ${from(relation, true)} r`,
+    unplaced: `SELECT ${valuesOf('r', columns).join(', ')} FROM ${from(relation, true)} r`,
     from: from(relation, true),
     columns,
     resultFormats: formatsOf(columns),

@@ -1,15 +1,10 @@
 import { hash } from 'node:crypto';
-import { once } from 'node:events';
-import type { TransformOptions } from 'node:stream';
-import {
-  createZstdCompress,
-  type ZstdCompress,
-  type ZstdOptions,
-  constants as zlib,
-  zstdCompressSync,
-} from 'node:zlib';
+import { type ZstdOptions, zstdCompressSync } from 'node:zlib';
+import { assert } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts';
+import { ownCopy } from '../base/own-copy.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { type PackedWriter, ZSTD, ZstdWriter } from '../blobs/packed-writer.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from './row-file.ts';
 import { storedFrame } from './zstd-frame.ts';
 
@@ -22,22 +17,14 @@ const FIRST_BLOCK_BYTES = 1024;
  */
 const STORED_BYTES_MAX = 4096;
 
-/** A fast level: the rows wait for it, and the next ones cost several times as much for a tenth of the space. */
-const ZSTD = { [zlib.ZSTD_c_compressionLevel]: 1 };
-
 /** What takes more is not kept inline. */
 const AT_ONCE: ZstdOptions = { chunkSize: LIMITS.snapshotInlineBytes, params: ZSTD };
 
-/** Some blocks may wait, so that rows are read while others are compressed. */
-const STREAM: ZstdOptions & TransformOptions = {
-  chunkSize: LIMITS.snapshotBlockBytes,
-  writableHighWaterMark: LIMITS.snapshotBlocksAhead * LIMITS.snapshotBlockBytes,
-  params: ZSTD,
-};
+const NO_BLOCK = Buffer.alloc(0);
 
 /**
  * Writes the rows of one table to a blob as they come. Rows are gathered in a block, since compressing each by
- * itself would cost more than the rest; blocks go through zstd to the blob, which holds back whoever is ahead.
+ * itself would cost more than the rest; some blocks may be compressed while others are filled, and then whoever has more waits.
  *
  * States: gathering, as long as the rows may turn out to be few enough to be kept without a blob; open, until `finish`
  * or `abort`; failed, once the blob could not be written, when every further call rejects with what went wrong. A blob
@@ -46,16 +33,20 @@ const STREAM: ZstdOptions & TransformOptions = {
 export class RowFileWriter {
   readonly #store: BlobStore;
   readonly #key: string;
-  #opening: Promise<RowStream> | null = null;
-  #block: Buffer;
+  #opening: Promise<PackedWriter> | null = null;
+  #packed: PackedWriter | null = null;
+  #block: Buffer<ArrayBuffer>;
   #filled = 0;
   #rows = 0;
   #rawBytes = 0;
   #failure: unknown = null;
   /** Blocks that have been compressed, to be filled again. */
-  readonly #spare: Buffer[] = [];
+  readonly #spare: Buffer<ArrayBuffer>[] = [];
+  #underWay = 0;
+  /** Ends the wait of whoever needs a block. */
+  #wake: () => void = () => {};
 
-  private constructor(store: BlobStore, key: string, block: Buffer) {
+  private constructor(store: BlobStore, key: string, block: Buffer<ArrayBuffer>) {
     this.#store = store;
     this.#key = key;
     this.#block = block;
@@ -63,7 +54,7 @@ export class RowFileWriter {
   }
 
   static async create(store: BlobStore, key: string): Promise<RowFileWriter> {
-    const writer = new RowFileWriter(store, key, Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes));
+    const writer = new RowFileWriter(store, key, newBlock());
     await writer.#open();
     return writer;
   }
@@ -86,7 +77,7 @@ export class RowFileWriter {
       this.#append(row);
       return;
     }
-    return this.#writeLarge(row);
+    return this.#writeLarge(row, 0);
   }
 
   /** Whether a row of so many bytes can be taken at once. */
@@ -101,45 +92,51 @@ export class RowFileWriter {
     this.#filled += bytes.copy(this.#block, this.#filled, start, end);
   }
 
+  /** How many bytes of rows can be taken at once, over two blocks where there is a second. */
+  room(): number {
+    if (this.#failure !== null) return 0;
+    const hasNext = this.#packed !== null && this.#underWay + 1 < LIMITS.snapshotBlocksAhead;
+    return this.#block.length - this.#filled + (hasNext ? LIMITS.snapshotBlockBytes : 0);
+  }
+
+  /** Takes rows for which there is room, one after another. */
+  takeTuples(tuples: Buffer, rows: number): void {
+    this.#rows += rows;
+    const waiting = this.#writeLarge(tuples, 0);
+    assert(waiting === undefined, 'there is room for what is taken at once');
+  }
+
   /** Resolves when the blob is durable, or at once with what is inline. */
   async finish(): Promise<RowFile> {
     this.#grow(FILE_TRAILER.length);
-    await this.#writeLarge(FILE_TRAILER);
+    await this.#writeLarge(FILE_TRAILER, 0);
     const inline = this.#opening === null ? this.#inline() : null;
     if (inline !== null) return inline;
     await this.#flush();
-    const { blob, zstd, stored } = await this.#open();
-    zstd.end();
-    await stored;
-    const { bytes, sha256 } = await blob.finish();
+    const { bytes, sha256 } = await (await this.#open()).finish();
     return { blob: this.#key, rows: this.#rows, bytes, sha256, rawBytes: this.#rawBytes };
   }
 
   /** Leaves nothing; never rejects. */
   async abort(): Promise<void> {
     this.#failure ??= new Error('the rows were given up');
-    const stream = await this.#opening?.catch(() => null);
-    if (stream === undefined || stream === null) return;
-    stream.zstd.destroy();
-    await stream.stored.catch(() => {});
-    await stream.blob.abort();
+    this.#wake();
+    const packed = await this.#opening?.catch(() => null);
+    await packed?.abort();
   }
 
-  #open(): Promise<RowStream> {
-    this.#opening ??= this.#start();
-    return this.#opening;
-  }
-
-  async #start(): Promise<RowStream> {
-    const blob = await this.#store.create(this.#key).catch((error: unknown) => {
+  #open(): Promise<PackedWriter> {
+    this.#opening ??= this.#start().catch((error: unknown) => {
       this.#failure ??= error;
       throw error;
     });
-    const zstd = createZstdCompress(STREAM);
-    const stored = this.#stream(blob, zstd);
-    // The failure is kept, and told by the next call.
-    stored.catch(() => {});
-    return { blob, zstd, stored };
+    return this.#opening;
+  }
+
+  async #start(): Promise<PackedWriter> {
+    const store = this.#store;
+    this.#packed = store.pack ? await store.pack(this.#key) : new ZstdWriter(await store.create(this.#key));
+    return this.#packed;
   }
 
   /** Null where the rows take more than a manifest is to hold. */
@@ -175,9 +172,12 @@ export class RowFileWriter {
   }
 
   /** Cuts what does not fit what is left of the block over as many blocks as it takes. */
-  async #writeLarge(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      if (this.#filled === this.#block.length) await this.#flush();
+  #writeLarge(bytes: Uint8Array, from: number): void | Promise<void> {
+    for (let at = from; at < bytes.length; ) {
+      if (this.#filled === this.#block.length) {
+        const flushed = this.#flush();
+        if (flushed !== undefined) return this.#writeBehind(flushed, bytes, at);
+      }
       const part = bytes.subarray(at, at + this.#block.length - this.#filled);
       this.#append(part);
       at += part.length;
@@ -185,36 +185,56 @@ export class RowFileWriter {
     if (this.#failure !== null) throw this.#failure;
   }
 
-  async #flush(): Promise<void> {
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#filled === 0) return;
-    const { zstd, stored } = await this.#open();
-    // It may have been given up meanwhile.
-    if (this.#failure !== null) throw this.#failure;
-    const block = this.#block.subarray(0, this.#filled);
-    // The compressor works on the block in another thread, so that the next rows need one of their own.
-    this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
-    this.#filled = 0;
-    const taken = () => {
-      if (block.buffer.byteLength === LIMITS.snapshotBlockBytes) this.#spare.push(Buffer.from(block.buffer));
-    };
-    if (!zstd.write(block, taken)) await Promise.race([once(zstd, 'drain'), stored]);
-    if (this.#failure !== null) throw this.#failure;
+  async #writeBehind(flushed: Promise<void>, bytes: Uint8Array, from: number): Promise<void> {
+    await flushed;
+    await this.#writeLarge(bytes, from);
   }
 
-  async #stream(blob: BlobWriter, zstd: ZstdCompress): Promise<void> {
-    try {
-      for await (const chunk of zstd) await blob.write(chunk as Buffer);
-    } catch (error) {
-      this.#failure ??= error;
-      throw this.#failure;
-    }
+  /** Gives the block to be compressed and takes another, at once where there is one: whoever waits keeps what has come. */
+  #flush(): void | Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#filled === 0) return;
+    if (this.#packed === null) return this.#flushOpened();
+    this.#give(this.#packed);
+    if (this.#underWay >= LIMITS.snapshotBlocksAhead) return this.#untilSpare();
+    this.#block = this.#spare.pop() ?? newBlock();
+  }
+
+  async #flushOpened(): Promise<void> {
+    await this.#open();
+    await this.#flush();
+  }
+
+  #give(packed: PackedWriter): void {
+    const block = this.#block.subarray(0, this.#filled);
+    // The first rows may lie in memory that they share with others.
+    const put = packed.put(this.#block.length < block.buffer.byteLength ? ownCopy(block) : block);
+    this.#block = NO_BLOCK;
+    this.#filled = 0;
+    this.#underWay++;
+    put
+      .then((memory) => {
+        if (memory.byteLength === LIMITS.snapshotBlockBytes) this.#spare.push(Buffer.from(memory));
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#underWay--;
+        this.#wake();
+      });
+  }
+
+  async #untilSpare(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    if (this.#failure !== null) throw this.#failure;
+    this.#block = this.#spare.pop() ?? newBlock();
   }
 }
 
-/** A blob, what its rows go through, and the end of that. */
-interface RowStream {
-  readonly blob: BlobWriter;
-  readonly zstd: ZstdCompress;
-  readonly stored: Promise<void>;
+/** In memory of its own, which goes to the thread that compresses it, and comes back. Shared memory is slow to write to. */
+function newBlock(): Buffer<ArrayBuffer> {
+  return Buffer.allocUnsafeSlow(LIMITS.snapshotBlockBytes);
 }

@@ -6,6 +6,7 @@ import type {
   PutResult,
   ReadOptions,
 } from '../blobs/blob-store.ts';
+import type { PackedWriter } from '../blobs/packed-writer.ts';
 import { isManifestKey } from './manifest.ts';
 import { type ManifestSigner, sealManifest } from './manifest-seal.ts';
 
@@ -13,10 +14,12 @@ import { type ManifestSigner, sealManifest } from './manifest-seal.ts';
 export class SealingStore implements BlobStore {
   readonly #store: BlobStore;
   readonly #signer: ManifestSigner;
+  readonly pack?: (key: string) => Promise<PackedWriter>;
 
   constructor(store: BlobStore, signer: ManifestSigner) {
     this.#store = store;
     this.#signer = signer;
+    if (store.pack !== undefined) this.pack = store.pack;
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult> {

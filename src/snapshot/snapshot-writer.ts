@@ -80,6 +80,8 @@ export class SnapshotWriter implements SnapshotSinks {
       },
       fits: (bytes) => writer?.fits(bytes) === true,
       take: (bytes, start, end) => writer!.take(bytes, start, end),
+      room: () => writer?.room() ?? 0,
+      takeTuples: (tuples, rows) => writer!.takeTuples(tuples, rows),
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:capture -- [--rows 1000000] [--rounds 200] [--version 18]`: what a snapshot costs. The same
+ * `npm run bench:capture -- [--rows 1000000] [--rounds 200] [--bulk 1] [--version 18]`: what a snapshot costs. The same
  * statements directly and through a gateway that snapshots them, on a server and a storage of the same disk: one row
  * updated (as a text, and prepared), a thousand deleted, all of a table deleted, a table dropped. Beside them stands what they cannot be
  * cheaper than: a round trip, a file made durable, and COPY BINARY of the same rows to a file.
@@ -25,11 +25,13 @@ const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: '1000000' },
     rounds: { type: 'string', default: '200' },
+    bulk: { type: 'string', default: '1' },
     version: { type: 'string', default: '18' },
   },
 });
 const ROWS = Number(options.rows);
 const ROUNDS = Number(options.rounds);
+const BULK_ROUNDS = Number(options.bulk);
 const STATEMENT_MS = 600_000;
 const POLICY = `
 mode: protect
@@ -143,6 +145,43 @@ const line = (name: string, directMs: number, gatewayMs: number, note = ''): voi
     `${name.padEnd(34)} ${directMs.toFixed(2).padStart(11)} ${gatewayMs.toFixed(2).padStart(11)}  ${note}`,
   );
 
+interface Bulk {
+  readonly copiedMs: number;
+  readonly directMs: number;
+  readonly gatewayMs: number;
+  readonly mb: number;
+  readonly grownMb: number;
+}
+
+/** All rows copied and deleted directly, and deleted through the gateway, each committed and right after the other. */
+async function deleteAll(): Promise<Bulk> {
+  await fill('large', ROWS);
+  const copiedMs = await copyMs('large');
+  const directMs = await timeMs(direct, 'delete from large where id > 0');
+  await fill('large', ROWS);
+  const before = residentBytes(gateway.pid);
+  const gatewayMs = await timeMs(through, 'delete from large where id > 0');
+  const grownMb = (peakResidentBytes(gateway.pid) - before) / 1e6;
+  return { copiedMs, directMs, gatewayMs, mb: (await capturedBytes()) / 1e6, grownMb };
+}
+
+function tellBulk(rounds: readonly Bulk[]): void {
+  const of = (value: (round: Bulk) => number) => median(rounds.map(value));
+  const mb = of((round) => round.mb);
+  const directMs = of((round) => round.directMs);
+  const gatewayMs = of((round) => round.gatewayMs);
+  line(`delete of ${ROWS.toLocaleString('en')} rows`, directMs, gatewayMs, `${mb.toFixed(0)} MB kept`);
+  const rate = (ms: number) => `${((mb / ms) * 1000).toFixed(0)} MB/s`;
+  const addedMs = (round: Bulk) => round.gatewayMs - round.directMs;
+  const ratio = (round: Bulk) => round.copiedMs / addedMs(round);
+  console.log(
+    `COPY BINARY of them to a file: ${of(({ copiedMs }) => copiedMs).toFixed(0)} ms, ` +
+      `${rate(of(({ copiedMs }) => copiedMs))}; what the snapshot adds: ${rate(of(addedMs))}, ` +
+      `${of(ratio).toFixed(2)} of COPY's speed (${rounds.map((round) => ratio(round).toFixed(2)).join(', ')}); ` +
+      `memory grew by ${rounds.map(({ grownMb }) => grownMb.toFixed(0)).join(', ')} MB at most`,
+  );
+}
+
 try {
   await fill('small', 100_000);
   console.log(`${'milliseconds'.padEnd(34)} ${'direct'.padStart(11)} ${'snapshot'.padStart(11)}`);
@@ -169,23 +208,9 @@ try {
     await medianMs(20, through, some(50_000)),
   );
 
-  await fill('large', ROWS);
-  const copiedMs = await copyMs('large');
-  const began = performance.now();
-  await direct.rows('begin; delete from large; rollback', STATEMENT_MS);
-  const directMs = performance.now() - began;
-  await fill('large', ROWS);
-  const before = residentBytes(gateway.pid);
-  const gatewayMs = await timeMs(through, 'delete from large where id > 0');
-  const grownMb = (peakResidentBytes(gateway.pid) - before) / 1e6;
-  const mb = (await capturedBytes()) / 1e6;
-  const rate = (ms: number) => `${((mb / ms) * 1000).toFixed(0)} MB/s`;
-  line(`delete of ${ROWS.toLocaleString('en')} rows`, directMs, gatewayMs, `${mb.toFixed(0)} MB kept`);
-  const captureMs = gatewayMs - directMs;
-  console.log(
-    `COPY BINARY of them to a file: ${copiedMs.toFixed(0)} ms, ${rate(copiedMs)}; what the snapshot adds: ${rate(captureMs)}, ` +
-      `${(copiedMs / captureMs).toFixed(2)} of COPY's speed; memory grew by ${grownMb.toFixed(0)} MB at most`,
-  );
+  const bulk: Bulk[] = [];
+  for (let round = 0; round < BULK_ROUNDS; round++) bulk.push(await deleteAll());
+  tellBulk(bulk);
 
   await fill('large', ROWS);
   const dropMs = await timeMs(direct, 'drop table large');

@@ -244,6 +244,37 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     await careless.terminate();
   });
 
+  it.each(['', 'p'])(
+    'does nothing without its Execute, which a Sync comes in place of, by the name "%s"',
+    async (portal) => {
+      const one = Buffer.concat([fe.parse('one', 'delete from precious where id = $1'), fe.sync()]);
+      for (const each of [client, direct]) {
+        each.write(one);
+        await each.untilReady();
+      }
+      const bound = (id: string) => fe.bind({ statement: 'one', portal, parameters: [id] });
+      await asDirectly(
+        fe.parse('', 'update other set id = 1'),
+        fe.bind(),
+        fe.execute(),
+        bound('1'),
+        fe.sync(),
+      );
+      await asDirectly(
+        bound('2'),
+        fe.execute(portal),
+        fe.close('P', portal),
+        bound('3'),
+        fe.describe('P', portal),
+        fe.sync(),
+      );
+      await asDirectly(fe.parse('', 'select 1/0'), fe.bind(), fe.execute(), bound('4'), fe.sync());
+      await asDirectly(bound('5'), fe.sync());
+      expect(await taken.all()).toMatchObject([{ statement: { parameters: 1 } }]);
+      expect(await taken.fixture.preciousRows()).toBe(9);
+    },
+  );
+
   it('cannot be run by a FETCH of its portal', async () => {
     await client.query('begin');
     client.write(fe.parse('', 'delete from precious returning id'), fe.bind({ portal: 'p' }), fe.sync());
@@ -309,6 +340,109 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     expect(typesOf(messages)).toBe('12C12EZ');
     expect(statusOf(messages)).toBe('I');
     expect(await taken.fixture.preciousRows()).toBe(10);
+  });
+
+  describe('that others have run into, by itself', () => {
+    const ONE = `update precious set note = $1 where exists (select from other where other.id = precious.id)`;
+
+    async function untilWaiting(sessions: number) {
+      await eventually('the wait', async () => {
+        const waits = `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`;
+        const [[count]] = (await taken.fixture.postgres.sql(waits)) as [[string]];
+        return count === String(sessions) ? null : `${count} wait`;
+      });
+    }
+
+    /** Others have locked a row of it, and have it change another by the time that it goes on. */
+    async function runInto(sent: readonly Buffer[], meanwhile = async () => {}) {
+      await direct.query('begin; insert into other values (3); update precious set note = note where id = 1');
+      client.write(...sent);
+      await untilWaiting(1);
+      await meanwhile();
+      await direct.query('commit');
+      return await client.untilReady();
+    }
+    const notes = async () =>
+      (await taken.fixture.postgres.sql(`select id from precious where note = 'n' order by id`)).flat();
+    const bind = (portal = '', statement = '') => fe.bind({ portal, statement, parameters: ['n'] });
+
+    beforeEach(async () => {
+      await taken.fixture.postgres.sql('insert into other values (1)');
+    });
+
+    it.each([
+      ['all in one go', [fe.parse('', ONE), bind(), fe.describe('P'), fe.execute(), fe.sync()], '12nCZ'],
+      [
+        'named',
+        [fe.parse('a', ONE), fe.describe('S', 'a'), bind('p', 'a'), fe.execute('p'), fe.sync()],
+        '1tn2CZ',
+      ],
+    ])('runs once more, as a Query does: %s', async (_, sent, answer) => {
+      const messages = await runInto(sent);
+      expect(typesOf(messages)).toBe(answer);
+      expect(statusOf(messages)).toBe('I');
+      expect(await notes()).toEqual(['1', '3']);
+      const [snapshot] = await taken.all();
+      expect(snapshot!.tables).toMatchObject([{ name: 'precious', before: { rows: 2 }, after: { rows: 2 } }]);
+      const events = await taken.fixture.auditEvents((event) => event['snapshot'] === snapshot!.id, 1);
+      expect(events).toMatchObject([{ sql: ONE, end: 'completed', rows: 2, transaction_status: 'I' }]);
+      // Its portal is gone with its transaction, and its statement is not.
+      client.write(...sent.slice(answer.startsWith('12') ? 1 : 2));
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      expect(await taken.all()).toHaveLength(2);
+    });
+
+    it.each([
+      ['gives rows', [fe.parse('', `${ONE} returning id`), bind(), fe.execute(), fe.sync()]],
+      [
+        'is not alone',
+        [
+          fe.parse('', 'select 1'),
+          fe.bind(),
+          fe.execute(),
+          fe.parse('', ONE),
+          bind(),
+          fe.execute(),
+          fe.sync(),
+        ],
+      ],
+      ['is in a block', [fe.query('begin'), fe.parse('', ONE), bind(), fe.execute(), fe.sync()]],
+      [
+        'has begun one',
+        [fe.parse('', 'begin'), fe.bind(), fe.execute(), fe.parse('', ONE), bind(), fe.execute(), fe.sync()],
+      ],
+      ['may be followed by others', [fe.parse('', ONE), bind(), fe.execute(), fe.close('S', ''), fe.sync()]],
+    ])('is taken back with its segment where it %s', async (_, sent) => {
+      const messages = await runInto(sent);
+      const all = statusOf(messages) === 'T' ? await client.untilReady() : messages;
+      expect(errorsOf(all)).toMatchObject([{ C: '40001' }]);
+      expect(await notes()).toEqual([]);
+      expect(await taken.all()).toEqual([]);
+      await client.query('rollback');
+      expect(await client.rows('select 1')).toEqual([['1']]);
+    });
+
+    it.each([
+      ['is not planned', 'create rule r as on update to precious do also select 1', '40001'],
+      ['names what is gone', 'alter table precious rename note to was', '42703'],
+      ['is refused by the server', `alter table precious add check (note <> 'n') not valid`, '23514'],
+    ])('fails where it %s the next time', async (_, change, code) => {
+      const third = await RawClient.open(taken.fixture.postgres.port);
+      const sent = [fe.parse('', ONE), bind(), fe.execute(), fe.sync()];
+      // What is altered waits for the first time to be taken back.
+      const messages = await runInto(sent, async () => {
+        third.write(fe.query(change));
+        await untilWaiting(2);
+      });
+      expect(errorsOf(messages)).toMatchObject([{ C: code }]);
+      expect(typesOf(messages)).toBe('12EZ');
+      expect(statusOf(messages)).toBe('I');
+      expect(errorsOf(await third.untilReady())).toEqual([]);
+      await third.terminate();
+      expect(await taken.all()).toEqual([]);
+      expect(await client.rows(`select from precious where to_jsonb(precious) ? 'n'`)).toEqual([]);
+      await client.rows('select 1');
+    });
   });
 
   it('that fails at its Sync has committed nothing', async () => {

@@ -46,7 +46,11 @@ async function read(file: RowFile): Promise<Buffer[]> {
   return rows;
 }
 
-describe('a row file', () => {
+describe.each(['pool', 'thread'] as const)("a row file, compressed from Node's %s", (from) => {
+  beforeEach(() => {
+    store = new DirectoryBlobStore(folder.path, undefined, from);
+  });
+
   it('is a binary COPY under zstd', async () => {
     const rows = [rowOf(Buffer.from('a'), null), rowOf(), rowOf(Buffer.alloc(0))];
     const file = await write(rows);
