@@ -240,7 +240,7 @@ export const LIMITS = {
   snapshotDiscardsMax: 1_000,
   /** How often a capture begins anew because tables have come or gone meanwhile. */
   snapshotPlansMax: 3,
-  /** How often a Query is run in a transaction of the gateway's own until others leave alone what it changes. */
+  /** How often a statement that comes by itself is run until others leave alone what it changes. */
   snapshotTriesMax: 3,
   /** A manifest is in memory whole. */
   snapshotManifestBytes: 16 * 1024 * 1024,

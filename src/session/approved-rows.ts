@@ -29,7 +29,7 @@ export function approvedRowsOf(decision: Decision): LocatedRows | null {
   return decision.action === 'hold' ? ((decision.approvedRows as LocatedRows | undefined) ?? null) : null;
 }
 
-const COUNTED_BY_TAG = /^(?:UPDATE|DELETE|MERGE) (\d+)$/;
+const CHANGED_BY_TAG = /^(?:UPDATE|DELETE|MERGE) (\d+)$/;
 const COUNTED: ReadonlySet<string> = new Set(['update', 'delete', 'truncate']);
 
 /** Whether what it changes can be told without a capture. */
@@ -103,7 +103,7 @@ export function exceedsByTag(
     if (mayBeUntold) return null;
     return approvedRowsError('How many it changed is not told to who fetches them in parts', words(approved));
   }
-  const rows = COUNTED_BY_TAG.exec(tag);
+  const rows = CHANGED_BY_TAG.exec(tag);
   if (rows === null) return null;
   const changed = Number(rows[1]);
   if (seen === null || changed <= seen.count + seen.spare) return exceeding(approved, changed);
@@ -120,7 +120,7 @@ export function uncounted(
   tag: string | null,
   { plan, capture }: PreparedSnapshot,
 ): ErrorFields | null {
-  if (tag !== null && COUNTED_BY_TAG.test(tag)) return null;
+  if (tag !== null && CHANGED_BY_TAG.test(tag)) return null;
   if (plan.operation === 'truncate') {
     const tables = plan.tables.map((table) => ({ table, before: capture.rows.get(table.oid) ?? 0 }));
     return exceedsByCapture(approved, tables);

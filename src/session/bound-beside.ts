@@ -1,7 +1,13 @@
+import { Frontend } from '../wire/message-type.ts';
+import { HiddenQueryEnded } from './hidden-exchange.ts';
+import type { HiddenQueries } from './hidden-queries.ts';
+import { isAsciiName } from './names.ts';
 import { poison } from './poison.ts';
 import { boundBesideError } from './refusal.ts';
+import { segmentFits, untilSegmentFits } from './segment-fits.ts';
+import type { BoundDrop, BoundPortal } from './snapshot-desk.ts';
 import type { SessionState } from './state.ts';
-import type { Verdict } from './verdict.ts';
+import type { Answer, Verdict } from './verdict.ts';
 import { settle } from './waits.ts';
 
 /**
@@ -16,8 +22,38 @@ export function besideBound(state: SessionState, type: number): Verdict {
   return null;
 }
 
-/** Whether a Sync may run such a portal: what was deferred to the commit may fetch from it. */
-export function runsBound({ bound, executedIn, segment, inImplicitBlock, isInBlock }: SessionState): boolean {
+/**
+ * The portal that a Sync would commit without its Execute is closed ahead of that, since what was deferred to the commit may
+ * fetch from it. It would go with its transaction. Null where the Sync may be sent.
+ */
+export function closeBound(state: SessionState, hidden: HiddenQueries): Verdict {
+  const { bound } = state;
+  if (bound === null || !runsBound(state)) return null;
+  // Its name on the wire is not kept, and may be written otherwise there.
+  if (!isAsciiName(bound.name) || TRIED.has(bound))
+    return poison(state, Frontend.Sync, boundBesideError(), null);
+  TRIED.add(bound);
+  return { kind: 'wait', until: close(state, hidden, bound.name) };
+}
+
+/** Those that were to be closed. */
+const TRIED = new WeakSet<BoundPortal | BoundDrop>();
+
+async function close(state: SessionState, hidden: HiddenQueries, name: string): Promise<Answer> {
+  await untilSegmentFits(state);
+  const isClear = !state.copyingIn && segmentFits(state);
+  if (isClear && !state.discarding) await hidden.closePortals([name], 'flush').catch(unlessDiscarded);
+  // What has failed gives all portals up.
+  if (isClear || state.discarding) state.bound = null;
+  return { analysis: null, outcome: null };
+}
+
+function unlessDiscarded(error: unknown): void {
+  if (!(error instanceof HiddenQueryEnded && error.why === 'discarded')) throw error;
+}
+
+/** Whether a Sync may run such a portal. */
+function runsBound({ bound, executedIn, segment, inImplicitBlock, isInBlock }: SessionState): boolean {
   return (
     bound?.decision?.snapshot === 'required' && (executedIn === segment || inImplicitBlock) && !isInBlock
   );

@@ -1,7 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEntry } from '../audit/event.ts';
-import { nowMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
@@ -13,8 +12,7 @@ import { foreseePlan, isForeseen, keptPlan } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import type { Analysis } from '../sql/effects.ts';
-import { type ErrorFields, encodeMessage } from '../wire/backend.ts';
-import { Frontend } from '../wire/message-type.ts';
+import type { ErrorFields } from '../wire/backend.ts';
 import {
   type Begun,
   beginCapture,
@@ -24,13 +22,12 @@ import {
   refusalOfCaptured,
   whyNotPlanned,
 } from './begun-capture.ts';
+import { againOf, type Rebind } from './capture-again.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Capturing } from './noted.ts';
-import type { Again, CapturedPart, CaptureWay, Prepared } from './prepared.ts';
+import type { CapturedPart, CaptureWay, Prepared } from './prepared.ts';
 import { driftError, holdEndedError, nativeError, noPlanError, snapshotFailedError } from './refusal.ts';
-import { ReplyKind } from './replies.ts';
-import { statementsSent } from './session-effects.ts';
 import type { SessionState, SnapshotServices } from './state.ts';
 import { StatementGate } from './statement-gate.ts';
 
@@ -83,6 +80,8 @@ export interface CaptureRun {
   readonly readAhead?: boolean;
   /** Whether the Sync of an Execute has come, and commits nothing, so that it may go with it. */
   readonly mayEndAtSync?: () => boolean;
+  /** What is needed to run an Execute once more; null where more than that would be taken back. */
+  readonly rebind?: () => Rebind | null;
 }
 
 /** Captures the rows by that plan, or by a new one where there is none or it is no longer true. */
@@ -149,7 +148,7 @@ async function prepareRows(
       const ends = atSync ? ({ way: 'block', connection: hidden.ending('sync') } as const) : run;
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
-      const again = isOwn(run) ? () => prepareAgain(run) : null;
+      const again = againOf(run, (anew) => prepareRows(anew, null, null));
       const snapshot = { plan, capture, writer, folder, facts, required };
       const { way, connection } = ends;
       return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
@@ -233,29 +232,6 @@ async function beginAnew(connection: HiddenConnection, ...begins: readonly strin
     connection,
     ['ROLLBACK', ...begins].map((sql) => async () => await connection.run(plainQuery(sql), () => {})),
   );
-}
-
-/** Begins anew with a Query whose transaction, which was ours, has been rolled back. */
-async function prepareAgain(run: CaptureRun): Promise<Again | null> {
-  const { state, connection, services, request, entry, text } = run;
-  services.catalog.invalidate(request.scope);
-  await connection.run(plainQuery('BEGIN'), () => {});
-  const prepared = await prepareRows(
-    { ...run, gaveUp: () => false, locksAll: true, readAhead: false },
-    null,
-    null,
-  );
-  if ('kind' in prepared) return null;
-  const send = (gate: StatementGate) => {
-    state.closeSegment();
-    const reply = state.replies.push(ReplyKind.Query);
-    reply.analysis = entry.analysis;
-    reply.decision = entry.decision;
-    reply.gate = gate;
-    statementsSent(state, entry.analysis, reply, entry.text, nowMs());
-    state.upstream.write(encodeMessage(Frontend.Query, Buffer.concat([text, Buffer.alloc(1)])));
-  };
-  return { prepared, send };
 }
 
 /**

@@ -18,10 +18,10 @@ export function countedOf({ counted }: Decision): Counted | null {
   return least === 0 && most === null ? null : counted;
 }
 
-const COUNTED_BY_TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;
+const WRITTEN_BY_TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;
 
 function tellsRows(tag: string | null): boolean {
-  return tag !== null && COUNTED_BY_TAG.test(tag);
+  return tag !== null && WRITTEN_BY_TAG.test(tag);
 }
 
 /** Why so many rows may not be committed, or null. */
@@ -40,7 +40,7 @@ export function outsideUnproved(
   isCaptured: boolean,
 ): ErrorFields | null {
   if (countedOf(decision) === null) return null;
-  const rows = tag === null ? null : COUNTED_BY_TAG.exec(tag);
+  const rows = tag === null ? null : WRITTEN_BY_TAG.exec(tag);
   if (rows !== null) return outsideCount(decision, Number(rows[1]));
   // What a TRUNCATE empties was counted under its lock.
   return isCaptured || analysis.operation === 'truncate' ? null : untoldRows(decision, tag);

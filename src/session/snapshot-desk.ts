@@ -11,6 +11,7 @@ import { watchExecute, watchQuery } from './approved-run.ts';
 import type { Begun } from './begun-capture.ts';
 import { planBind } from './bind-plan.ts';
 import { runsCalledCode, unlessHarmless } from './called-code-run.ts';
+import { type Rebind, rebindOf } from './capture-again.ts';
 import {
   type CaptureOutcome,
   COPY_IN_DOUBT,
@@ -24,6 +25,7 @@ import {
   withoutPlan,
 } from './capture-run.ts';
 import { syncsAtOnce } from './comes-next.ts';
+import { countedOf } from './counted-rows.ts';
 import { dropInstead } from './drop-run.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
 import type { Lossless } from './made-anew.ts';
@@ -301,8 +303,19 @@ export class SnapshotDesk {
       gaveUp: () => this.gaveUp,
       // Nothing else has run since the server has told the status.
       mayEndAtSync: () => bound.aloneIn === state.segment && state.isInBlock && syncsAtOnce(state.putBy()),
+      rebind: () => this.rebindOf(bound),
     } as const;
     return await captureRows(run, bound.plan, begun);
+  }
+
+  /** For what a Sync of ours may take back without taking anything else along. */
+  private rebindOf({ name, portal, text, sent, aloneIn }: BoundPortal): Rebind | null {
+    const { state } = this;
+    const { transactionStatus, inImplicitBlock, segment } = state;
+    const bind = sent?.bound?.bind ?? null;
+    if (bind === null || portal.approvalId !== null || countedOf(portal.decision) !== null) return null;
+    if (aloneIn !== segment || transactionStatus !== 'I' || inImplicitBlock) return null;
+    return syncsAtOnce(state.putBy()) ? rebindOf(name, portal, bind, text) : null;
   }
 
   /**

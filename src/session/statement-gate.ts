@@ -24,6 +24,7 @@ import {
 } from './approved-rows.ts';
 import { outsideByCapture, outsideUnproved, untoldRows } from './counted-rows.ts';
 import type { Ending } from './ending.ts';
+import { failTransaction } from './fail-transaction.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -39,7 +40,8 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
  * States:
  * - running: the server works on the client's message. Rows, notices and errors pass; what tells of success is kept.
  * - settling: the statement has run. The capture is proved and stored, and a transaction of ours committed. Where others
- *   have changed meanwhile what was captured, such a transaction is rolled back, and it is captured and running once more.
+ *   have changed meanwhile what was captured, such a transaction, or one that a segment has for it alone, is rolled back, and
+ *   it is captured and running once more.
  * - over: the client has been told, and what it sent since is looked at.
  *
  * Invariant: the client reads of success only after the snapshot is durable and, where the transaction is ours, after
@@ -176,7 +178,7 @@ export class StatementGate {
     if (outcome.kind === 'failed') {
       this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
-      else if (this.state.transactionStatus === 'T') await this.failTransaction();
+      else if (this.state.transactionStatus === 'T') await failTransaction(this.prepared.connection);
       return outcome.passes === true && mayRunAgain && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
@@ -206,7 +208,7 @@ export class StatementGate {
    */
   private async runsAgain(): Promise<boolean> {
     const { state } = this;
-    const { again, connection } = this.prepared;
+    const { again, connection, way } = this.prepared;
     if (again === null || state.client.socket.destroyed) return false;
     this.tries++;
     const next = await again().catch((error: unknown) => {
@@ -214,9 +216,10 @@ export class StatementGate {
       return null;
     });
     await state.untilHiddenOver();
-    if (next === null || state.transactionStatus !== 'T') {
+    if (next === null || !this.stands) {
       if (next !== null) void next.prepared.snapshot?.writer.abort();
-      if (state.transactionStatus !== 'I') await connection.run(plainQuery('ROLLBACK'), () => {});
+      if (way === 'own' && state.transactionStatus !== 'I')
+        await connection.run(plainQuery('ROLLBACK'), () => {});
       return false;
     }
     this.prepared = next.prepared;
@@ -229,32 +232,20 @@ export class StatementGate {
 
   private mayRunAgain(): boolean {
     const { client } = this.state;
-    const { again, snapshot } = this.prepared;
+    const { again, snapshot, way } = this.prepared;
     if (again === null || snapshot === null || snapshot.plan.opaque) return false;
     if (this.tries >= LIMITS.snapshotTriesMax) return false;
-    return client.bytesOut === this.toldBytes && !client.socket.destroyed;
+    // An Execute that may run again gives no rows; what its Bind is answered with may be told meanwhile.
+    const isUntold = way === 'segment' || client.bytesOut === this.toldBytes;
+    return isUntold && !client.socket.destroyed;
   }
 
-  private async settleExecute(): Promise<Ending> {
+  private async settleExecute(): Promise<Ending | null> {
     const outcome = await this.provedInFull();
-    if (outcome.kind === 'failed') {
-      this.abort();
-      if (!this.state.discarding) await this.failTransaction();
-    }
-    return outcome;
-  }
-
-  /** Has the transaction fail that the statement is a part of, so that it is taken back with it. */
-  private async failTransaction(): Promise<void> {
-    try {
-      await this.prepared.connection.run(plainQuery('holdfast takes a statement back'), () => {});
-    } catch (error) {
-      if (error instanceof HiddenQueryError) return;
-      // Another query of ours has made it fail already.
-      if (error instanceof HiddenQueryEnded && error.why === 'discarded') return;
-      throw error;
-    }
-    throw new Error('the transaction could not be made to fail');
+    if (outcome.kind !== 'failed') return outcome;
+    this.abort();
+    if (!this.state.discarding) await failTransaction(this.prepared.connection);
+    return outcome.passes === true && this.mayRunAgain() && (await this.runsAgain()) ? null : outcome;
   }
 
   /** As `proved`; but a query of ours that was given up may have failed since, and the transaction with it. */
@@ -262,9 +253,13 @@ export class StatementGate {
     const { state } = this;
     const outcome = await this.proved();
     await state.untilHiddenOver();
-    const stands = this.prepared.way === 'segment' ? !state.discarding : state.transactionStatus === 'T';
-    if (outcome.kind === 'failed' || stands) return outcome;
+    if (outcome.kind === 'failed' || this.stands) return outcome;
     return { kind: 'failed', error: snapshotFailedError(outcome.why) };
+  }
+
+  private get stands(): boolean {
+    const { discarding, transactionStatus } = this.state;
+    return this.prepared.way === 'segment' ? !discarding : transactionStatus === 'T';
   }
 
   private readonly abort = (): void => void this.prepared.snapshot?.writer.abort();

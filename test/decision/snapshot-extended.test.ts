@@ -244,6 +244,37 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
     await careless.terminate();
   });
 
+  it.each(['', 'p'])(
+    'does nothing without its Execute, which a Sync comes in place of, by the name "%s"',
+    async (portal) => {
+      const one = Buffer.concat([fe.parse('one', 'delete from precious where id = $1'), fe.sync()]);
+      for (const each of [client, direct]) {
+        each.write(one);
+        await each.untilReady();
+      }
+      const bound = (id: string) => fe.bind({ statement: 'one', portal, parameters: [id] });
+      await asDirectly(
+        fe.parse('', 'update other set id = 1'),
+        fe.bind(),
+        fe.execute(),
+        bound('1'),
+        fe.sync(),
+      );
+      await asDirectly(
+        bound('2'),
+        fe.execute(portal),
+        fe.close('P', portal),
+        bound('3'),
+        fe.describe('P', portal),
+        fe.sync(),
+      );
+      await asDirectly(fe.parse('', 'select 1/0'), fe.bind(), fe.execute(), bound('4'), fe.sync());
+      await asDirectly(bound('5'), fe.sync());
+      expect(await taken.all()).toMatchObject([{ statement: { parameters: 1 } }]);
+      expect(await taken.fixture.preciousRows()).toBe(9);
+    },
+  );
+
   it('cannot be run by a FETCH of its portal', async () => {
     await client.query('begin');
     client.write(fe.parse('', 'delete from precious returning id'), fe.bind({ portal: 'p' }), fe.sync());
