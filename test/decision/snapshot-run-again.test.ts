@@ -94,7 +94,8 @@ describe.each([18, 15] as const)('an Execute that others have run into, on Postg
 
   it.each([
     ['is not planned', 'create rule r as on update to precious do also select 1', '40001'],
-    ['names what is gone', 'alter table precious rename note to was', '42703'],
+    // Whether it is planned or bound by then is left to chance.
+    ['names what is gone', 'alter table precious rename note to was', '42703|40001'],
     ['is refused by the server', `alter table precious add check (note <> 'n') not valid`, '23514'],
   ])('fails where it %s the next time', async (_, change, code) => {
     const third = await RawClient.open(taken.fixture.postgres.port);
@@ -104,7 +105,7 @@ describe.each([18, 15] as const)('an Execute that others have run into, on Postg
       third.write(fe.query(change));
       await untilWaiting(2);
     });
-    expect(errorsOf(messages)).toMatchObject([{ C: code }]);
+    expect(errorsOf(messages)).toMatchObject([{ C: expect.stringMatching(code) }]);
     expect(typesOf(messages)).toBe('12EZ');
     expect(statusOf(messages)).toBe('I');
     expect(errorsOf(await third.untilReady())).toEqual([]);
