@@ -133,12 +133,13 @@ export class Histogram {
     this.counts = new Float64Array(bounds.length + 1);
   }
 
-  observe(value: number): void {
+  /** `times` where the value stands for as many that were not measured. */
+  observe(value: number, times = 1): void {
     const bounds = this.bounds;
     let i = 0;
     while (i < bounds.length && value > bounds[i]!) i++;
-    this.counts[i]! += 1;
-    this.sum += value;
+    this.counts[i]! += times;
+    this.sum += value * times;
   }
 }
 

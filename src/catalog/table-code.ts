@@ -101,21 +101,6 @@ SELECT greatest(
 
 const CODES: readonly TableCode[] = ['none', 'settings', 'names'];
 
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A relation's name as `to_regclass` reads it, whatever is in it. */
-export function relationText({
-  schema,
-  name,
-}: {
-  readonly schema: string | null;
-  readonly name: string;
-}): string {
-  return schema === null ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
-}
-
 /** What runs as these are written, as names are looked up now; one that means nothing is left out. */
 export async function readTableCode(
   connection: HiddenConnection,

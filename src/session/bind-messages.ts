@@ -6,7 +6,7 @@ import { Frontend } from '../wire/message-type.ts';
 import type { ApprovedPortals } from './approved-portals.ts';
 import { besideBound } from './bound-beside.ts';
 import { isDrop, problemOfBoundDrop } from './capturable.ts';
-import { countDecision, startOfMessage } from './decision-time.ts';
+import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
 import type { Doubts } from './doubts.ts';
 import type { HoldDesk } from './hold.ts';
 import { messageKey } from './message-key.ts';
@@ -156,10 +156,10 @@ export class BindMessages {
 
   /** The portal is the one that this statement had before. */
   private bindPlain(name: string, portal: Portal): Verdict {
-    const began = startOfMessage(this.state);
+    const began = startOfAlike(this.state);
     const learning = this.doubts.beforeWrite(portal.analysis, null, began);
     if (learning !== null) return learning;
-    countDecision(this.state, began);
+    countAlike(this.state, began);
     return this.bound(name, portal);
   }
 

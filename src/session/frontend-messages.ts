@@ -12,7 +12,7 @@ import { noteRead } from './called-code-run.ts';
 import { giveBack, runCaptured } from './captured-query.ts';
 import { CommitRecord } from './commit-record.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './copy-doubt.ts';
-import { countDecision, startOfMessage } from './decision-time.ts';
+import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
 import { DeferredDrops } from './deferred-drops.ts';
 import { Doubts } from './doubts.ts';
 import { ExecuteMessages } from './execute-messages.ts';
@@ -272,10 +272,11 @@ export class FrontendMessages {
       const beside = besideBound(this.state, Frontend.Query);
       if (beside !== null) return beside;
     }
-    const began = startOfMessage(this.state);
+    const began = startOfAlike(this.state);
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
+    const isAtHand = answer === null && services.analyzer.wasAtHand === true;
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
       return this.asking(this.doubts.ask('names'));
@@ -304,7 +305,8 @@ export class FrontendMessages {
       : null;
     const unseen = captured?.reason ?? null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
-    countDecision(this.state, began);
+    if (isAtHand) countAlike(this.state, began);
+    else countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);

@@ -41,6 +41,8 @@ import { WrittenTables } from './written-tables.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
+  /** Whether what `analyze` gave last was at hand, so that nothing was read for it. */
+  readonly wasAtHand?: boolean;
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
   /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */

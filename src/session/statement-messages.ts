@@ -4,7 +4,7 @@ import { isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import type { ApprovedPortals } from './approved-portals.ts';
 import { besideBound } from './bound-beside.ts';
-import { countDecision, startOfMessage } from './decision-time.ts';
+import { countAlike, countDecision, startOfAlike } from './decision-time.ts';
 import type { HoldDesk } from './hold.ts';
 import { messageKey } from './message-key.ts';
 import { parsesUnseenCode, refusedAtParse } from './parsed-code.ts';
@@ -43,18 +43,19 @@ export class StatementMessages {
       replies.push(ReplyKind.Parse);
       return null;
     }
-    const began = startOfMessage(this.state);
+    const began = startOfAlike(this.state);
     const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
     if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
-    countDecision(this.state, began);
+    const types = typesAt(bytes, textEnd + 1, end);
+    let statement = this.recent.find(this.state, reading, types);
+    if (statement === null) countDecision(this.state, began);
+    else countAlike(this.state, began);
     const name = messageKey(this.state, bytes, start, nameEnd);
     if (name === null) return refuse(this.state, Frontend.Parse, unreadableNameError());
     const tooMany = statements.fullFor(name, reading.text.length);
     if (tooMany !== null) {
       return refuse(this.state, Frontend.Parse, tooManyNamesError('prepared statements', tooMany));
     }
-    const types = typesAt(bytes, textEnd + 1, end);
-    let statement = this.recent.find(this.state, reading, types);
     if (statement === null) {
       const { analysis, text } = reading;
       const isUnseen = parsesUnseenCode(analysis, text);

@@ -1,5 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
-import { relationText, type TableCode } from '../catalog/table-code.ts';
+import { quoteQualified } from '../catalog/quote.ts';
+import type { TableCode } from '../catalog/table-code.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
 import type { SessionState } from './state.ts';
@@ -22,7 +23,7 @@ function tablesOf(analysis: Analysis): readonly string[] {
   const names = new Set<string>();
   for (const { operations, writes } of statements) {
     if (writes.length === 0 || !operations.some((each) => WRITES.has(each))) continue;
-    for (const name of writes) names.add(relationText(name));
+    for (const { schema, name } of writes) names.add(quoteQualified(schema, name));
   }
   const tables = names.size === 0 ? NOTHING : [...names];
   written.set(analysis, tables);

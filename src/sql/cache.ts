@@ -48,6 +48,8 @@ const NOT_SHARED = Symbol('not shared');
  */
 export class AnalysisCache {
   readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
+  /** Whether what was asked for last was found among the recent shapes. */
+  wasAtHand = false;
   readonly #recent = new RecentTexts();
   readonly #shapes = new RecentShapes();
   readonly #slices = new RecentSlices();
@@ -135,10 +137,12 @@ export class AnalysisCache {
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
+    this.wasAtHand = false;
     if (end - start > LIMITS.parseInlineBytes) return this.#large(bytes.subarray(start, end), facts);
     const on = shelf(facts, SHAPES);
     const recent = this.#shapes.find(bytes, start, end, on);
     if (recent !== null) {
+      this.wasAtHand = true;
       this.#hits++;
       return recent;
     }

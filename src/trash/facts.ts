@@ -53,6 +53,8 @@ export interface GoneRelation extends NamedRelation {
         readonly clustered: boolean;
       }[]
     | null;
+  /** Of a partition, the exclusion constraints that it has from its parent. */
+  readonly exclusions: readonly string[] | null;
   /** What it is a table OF, where that stays. */
   readonly rowType: { readonly schema: string; readonly name: string } | null;
   readonly indexOf: NamedRelation | null;

@@ -11,7 +11,7 @@ import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { json, onHidden, type TrashSession } from './session.ts';
-import { withStates } from './standing.ts';
+import { movedWithStates } from './standing.ts';
 import type { RestoreStep } from './steps.ts';
 import {
   endsStatements,
@@ -56,7 +56,12 @@ export type MoveOutcome =
   | Harmless
   | Refused
   /** It cannot be undone exactly; nothing has been changed. A clause that reads well behind "because". */
-  | { readonly kind: 'none'; readonly reason: string };
+  | {
+      readonly kind: 'none';
+      readonly reason: string;
+      /** What others have done since it was tried may be why. */
+      readonly mayPass?: true;
+    };
 
 export interface Harmless {
   readonly kind: 'harmless';
@@ -118,18 +123,41 @@ export async function orAsBefore(
   }
 }
 
-/** Tries until nobody has been in the way, with the locks of the attempt before given up. */
+/**
+ * Tries until nobody has been in the way, with the locks of the attempt before given up. What fails because something is
+ * there, or is not, that was otherwise in the trial may be the work of others as well.
+ */
 export async function untilUnchanged(
   session: TrashSession,
   attempt: () => Promise<MoveOutcome | Changed>,
 ): Promise<MoveOutcome> {
-  for (let attempts = 1; attempts <= LIMITS.trashAttemptsMax; attempts++) {
-    const outcome = await attempt();
-    if (outcome !== CHANGED) return outcome;
+  for (let attempts = 1; ; attempts++) {
+    const isLast = attempts >= LIMITS.trashAttemptsMax;
+    let outcome: MoveOutcome | Changed = CHANGED;
+    try {
+      outcome = await attempt();
+    } catch (error) {
+      if (isLast || !(error instanceof HiddenQueryError) || !OF_OTHERS.has(error.sqlstate)) throw error;
+    }
+    if (outcome !== CHANGED && (isLast || !mayPass(outcome))) return outcome;
+    if (isLast) return { kind: 'none', reason: 'what it names, or what depends on that, keeps changing' };
     await session.query(TAKE_BACK);
   }
-  return { kind: 'none', reason: 'what it names, or what depends on that, keeps changing' };
 }
+
+function mayPass(outcome: MoveOutcome): boolean {
+  if (outcome.kind === 'refused') return outcome.error.sqlstate === DEADLOCK;
+  return outcome.kind === 'none' && outcome.mayPass === true;
+}
+
+/** Two that do the same in the order of a DROP and of its move, where the server would have one wait for the other. */
+const DEADLOCK = '40P01';
+
+/** SQLSTATEs of what is not there, or is there, or depends on it, or was changed in the catalogs at the same moment. */
+const OF_OTHERS: ReadonlySet<string> = new Set([
+  ...['42P01', '42704', '42883', '3F000', '42P06', '42710', '23505', '2BP01', 'XX000'],
+  DEADLOCK,
+]);
 
 /**
  * Invariant: the trial finds by itself what the names mean, after it has waited for locks, and what it says is believed
@@ -259,14 +287,19 @@ async function move(
     given(gone),
   );
   if (after.outside !== null)
-    return { kind: 'none', reason: `it could not be moved away whole: ${after.outside[0]} is left` };
+    return {
+      kind: 'none',
+      reason: `it could not be moved away whole: ${after.outside[0]} is left`,
+      mayPass: true,
+    };
   if (after.dependents !== null)
-    return { kind: 'none', reason: `${after.dependents[0]} would depend on the trash` };
+    return { kind: 'none', reason: `${after.dependents[0]} would depend on the trash`, mayPass: true };
   const rights = await json<Facts['rights']>(session, RIGHTS, given(gone));
   const open = rights.find((each) => takenAway(each).length > 0);
   if (open !== undefined)
     return { kind: 'none', reason: `others may use ${open.schema}.${open.name} in the trash` };
-  const objects = await withStates(session, planned.plan.objects);
+  const objects = await movedWithStates(session, planned.plan.objects);
+  if (objects === null) return { kind: 'none', reason: 'others move what it drops', mayPass: true };
   return { kind: 'moved', tag, notices, moved: { ...planned.plan, objects, binds: after.binds ?? [] } };
 }
 

@@ -27,8 +27,8 @@ export interface MovePlan {
 
 export type PlannedMove =
   | { readonly kind: 'plan'; readonly plan: MovePlan }
-  /** A clause that reads well behind "because". */
-  | { readonly kind: 'none'; readonly reason: string };
+  /** A clause that reads well behind "because". It may be so because others have moved it meanwhile. */
+  | { readonly kind: 'none'; readonly reason: string; readonly mayPass?: true };
 
 /**
  * How the objects that a DROP would take are moved into the trash instead, so that what stays is as after the DROP:
@@ -36,6 +36,17 @@ export type PlannedMove =
  * definition, so that nothing in the trash is in the way of what is done to the tables that they read.
  */
 export function planMove(id: string, facts: Facts): PlannedMove {
+  const { relations, types, functions, statistics } = facts;
+  const all: readonly GoneNamed[] = [...relations, ...types, ...functions, ...statistics];
+  const there = all.find(({ schema }) => schema === TRASH_SCHEMA);
+  if (there !== undefined) {
+    const at = `${there.schema}.${there.name}`;
+    return {
+      kind: 'none',
+      reason: `${at} is in the trash already, and depends on what is dropped`,
+      mayPass: true,
+    };
+  }
   const problem = problemOf(facts);
   if (problem !== null) return { kind: 'none', reason: problem };
   const part = new Parts(id, facts);
@@ -53,7 +64,6 @@ function problemOf(facts: Facts): string | null {
     const at = `${schema}.${name}`;
     if (relation.persistence === 't')
       return `${at} is temporary, and others that it would take along are not`;
-    if (schema === TRASH_SCHEMA) return `${at} is in the trash already, and depends on what is dropped`;
     if (relation.subscribed) return `${at} belongs to a subscription`;
     if (relation.labelled && relation.kind === 'm') return `${at} has a security label`;
   }
@@ -223,7 +233,9 @@ class Parts {
       } else {
         this.#moves.push(`ALTER TABLE ${named(parent)} DETACH PARTITION ${named(relation)}`);
         const attach = `ALTER TABLE ${named(parent)} ATTACH PARTITION ${named(relation)} ${relation.bound}`;
-        this.#restore('attach', `${what} in ${named(parent)}`, attach);
+        // The server takes none for that of the parent, and makes it anew beside it.
+        const anew = (relation.exclusions ?? []).map((name) => `${child} DROP CONSTRAINT ${quoteName(name)}`);
+        this.#restore('attach', `${what} in ${named(parent)}`, ...anew, attach);
       }
     }
   }

@@ -127,6 +127,8 @@ const RELATIONS = `
             'comment', pg_catalog.obj_description(x.oid, 'pg_class'), 'clustered', i.indisclustered)`,
           'x.oid',
         )} FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid) END,
+      'exclusions', (SELECT ${LIST('x.conname', 'x.conname')} FROM pg_constraint x
+         WHERE x.conrelid = c.oid AND x.contype = 'x'::pg_catalog."char" AND x.conparentid <> 0),
       'rowType', (SELECT pg_catalog.jsonb_build_object('schema', tn.nspname, 'name', t.typname) FROM pg_type t JOIN pg_namespace tn ON tn.oid = t.typnamespace
          WHERE t.oid = c.reloftype AND NOT ${GONE('pg_type', 'c.reloftype')}),
       'indexOf', (SELECT ${NAME_OF('i.indrelid')} FROM pg_index i WHERE i.indexrelid = c.oid),

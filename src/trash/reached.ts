@@ -21,8 +21,9 @@ export function mayReachTrash(text: string): boolean {
 }
 
 /**
- * All that stands in the trash, with how many columns it has by now and in which file it is; whether there is a trash is seen
- * even where what has come into it since the transaction began is not. $1: at most.
+ * All that stands in the trash, with how many columns it has by now and in which file it is; in a transaction that reads by
+ * one snapshot there may be two versions of that. Whether there is a trash is seen even where what has come into it since
+ * the transaction began is not. $1: at most.
  */
 const STANDING = pinned(`
 WITH trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) '${TRASH_SCHEMA}'),
@@ -47,7 +48,7 @@ SELECT pg_catalog.jsonb_build_object(
   'objects', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8,
       (SELECT pg_catalog.count(*) FROM pg_attribute a WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')}
         AND a.attrelid OPERATOR(pg_catalog.=) p.objid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
-      (SELECT c.relfilenode::int8 FROM pg_class c WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')} AND c.oid OPERATOR(pg_catalog.=) p.objid)))
+      (SELECT pg_catalog.max(c.relfilenode::int8) FROM pg_class c WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')} AND c.oid OPERATOR(pg_catalog.=) p.objid)))
     FROM few p),
   'tied', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8, 0)) FROM few p
      JOIN pg_depend d ON d.classid OPERATOR(pg_catalog.=) p.classid AND d.objid OPERATOR(pg_catalog.=) p.objid
@@ -151,6 +152,6 @@ function saidOf(notices: readonly Buffer[]): Reached | null {
   });
   const said = lines.filter((line) => line.includes(`${TRASH_SCHEMA}.`) || line.match(SNAPSHOT_ID) !== null);
   const ids = [...new Set(said.flatMap((line) => line.match(SNAPSHOT_ID) ?? []))];
-  if (said.length > 0) return { what: said[0]!, ids };
+  if (said.length > 0) return { what: said[0]!.replace(/^drop cascades to /, ''), ids };
   return lines.length > LINES_MAX ? { what: 'what the server does not tell by name', ids: [] } : null;
 }

@@ -114,11 +114,24 @@ export async function withStates(
   session: TrashSession,
   objects: readonly TrashedObject[],
 ): Promise<TrashedObject[]> {
-  const standing = await standingOf(session, objects);
-  return objects.map((object, i) => {
+  return withState(objects, await standingOf(session, objects));
+}
+
+function withState(objects: readonly TrashedObject[], standing: readonly (Standing | null)[]) {
+  return objects.map((object, i): TrashedObject => {
     const state = standing[i]?.state ?? {};
     return Object.keys(state).length === 0 ? object : { ...object, state };
   });
+}
+
+/** The same, or null where one of them does not stand there by its name, because others have moved another. */
+export async function movedWithStates(
+  session: TrashSession,
+  objects: readonly TrashedObject[],
+): Promise<TrashedObject[] | null> {
+  const standing = await standingOf(session, objects);
+  if (standing.length !== objects.length || standing.some((each) => each?.placed !== true)) return null;
+  return withState(objects, standing);
 }
 
 /** Those that stand in the trash: each is the very object that was moved there. */

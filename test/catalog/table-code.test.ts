@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readTableCode, relationText } from '../../src/catalog/table-code.ts';
+import { quoteQualified } from '../../src/catalog/quote.ts';
+import { readTableCode } from '../../src/catalog/table-code.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -84,8 +85,8 @@ describe.each([15, 18] as const)('the code that runs as a table is written, on P
     ['An "odd" name', 'none'],
     ['nothing', undefined],
   ] as const)('of %s is %s', async (name, code) => {
-    const bare = relationText({ schema: null, name });
-    const qualified = relationText({ schema: 'public', name });
+    const bare = quoteQualified(null, name);
+    const qualified = quoteQualified('public', name);
     const found = await readTableCode(new HiddenClient(client), [bare, qualified]);
     expect([found.get(bare), found.get(qualified)]).toEqual([code, code]);
   });

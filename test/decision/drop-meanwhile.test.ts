@@ -156,6 +156,61 @@ describe.each([18, 15] as const)('a DROP of what others change meanwhile, on Pos
     await client.terminate();
   });
 
+  it.each([
+    ['drop type app.e cascade', "create type app.e as enum ('a')"],
+    ['drop domain app.e', 'create domain app.e as int'],
+    [
+      'drop view app.e cascade',
+      'create view app.e as select 1 as one; create view app.f as select * from app.e',
+    ],
+    ['drop sequence app.e', 'create sequence app.e'],
+    [
+      'drop schema app cascade',
+      "create function app.e() returns int language sql as 'select 1'; create type app.f as enum ('a')",
+    ],
+  ])('is done by one of two sessions, and refused to the other as by the server: %s', async (sql, setup) => {
+    const clients = [await fixture.client(), await fixture.client()];
+    const none = sql.replace(/ (app\.)?(e|app)\b/, ' $1nothing');
+    const [native] = errorsOf(await direct.query(none));
+    for (let i = 0; i < 4; i++) {
+      await direct.rows(
+        `set client_min_messages = error; drop schema if exists app cascade; create schema app; ${setup}`,
+      );
+      const answers = await Promise.all(clients.map(async (client) => errorsOf(await client.query(sql))));
+      const codes = answers.map((errors) => errors.map((each) => each['C']));
+      expect(codes.sort((a, b) => a.length - b.length)).toEqual([[], [native!['C']]]);
+      const { dropped } = (await last())!;
+      const oids = dropped!.objects
+        .filter(({ kind }) => kind !== 'index')
+        .map(({ oid, trash_name }) => `${oid} ${trash_name}`);
+      const there = await direct.rows(
+        `select oid || ' ' || name from (select oid, relname from pg_class where relkind <> 'c' union all select oid, typname from pg_type where typtype in ('e', 'd')
+           union all select oid, proname from pg_proc) x(oid, name) where name like 'snap\\_%'`,
+      );
+      expect(there.map(([each]) => each)).toEqual(expect.arrayContaining(oids));
+      await direct.rows('drop schema holdfast_trash cascade');
+    }
+    for (const client of clients) await client.terminate();
+  });
+
+  it('of a schema takes along what is made in it meanwhile, or leaves all of it', async () => {
+    const client = await fixture.client();
+    for (let i = 0; i < 4; i++) {
+      await direct.rows(
+        'set client_min_messages = error; drop schema if exists app cascade; create schema app',
+      );
+      await direct.rows(
+        "create function app.e() returns int language sql as 'select 1'; create table app.t ()",
+      );
+      const dropping = client.query('drop schema app cascade');
+      await new Promise((resolve) => setTimeout(resolve, 5 * i));
+      await other.query("create function app.late() returns int language sql as 'select 1'");
+      expect(errorsOf(await dropping)).toEqual([]);
+      await direct.rows('drop schema holdfast_trash cascade');
+    }
+    await client.terminate();
+  });
+
   it('is refused behind a ROLLBACK in a text of its own, which ends a transaction that had failed', async () => {
     const client = await fixture.client();
     for (const sql of ['rollback; drop table app.a', 'commit and chain; alter table app.t drop column v']) {

@@ -260,6 +260,23 @@ describe.each([18, 15] as const)('a DROP TYPE on PostgreSQL %i', (version) => {
       expect(await undone(folder)).toMatchObject({ kind: 'done' });
     });
 
+    it.each(['drop schema if exists holdfast_trash', 'create schema holdfast_trash'])(
+      'is refused in a transaction that does not see what has come there since it began: %s',
+      async (first) => {
+        await direct.rows(`${FUNCTION}; ${first}`);
+        await client.query('begin isolation level repeatable read; select 1');
+        const other = await fixture.client();
+        expect(errorsOf(await other.query('drop table app.t'))).toEqual([]);
+        await other.terminate();
+        const [error] = errorsOf(await client.query('drop function app.f(int) cascade'));
+        await client.query('rollback');
+        const table = (await folders()).at(-1)!;
+        expect(error).toMatchObject({ C: 'HF002' });
+        expect(error!['H']).toContain(`holdfast trash purge ${table.split('/').at(-1)}`);
+        expect(await undone(table)).toMatchObject({ kind: 'done' });
+      },
+    );
+
     it('is refused where event triggers keep it from being tried, and something in the trash rests on anything', async () => {
       await direct.rows(FUNCTION);
       const table = await dropped('drop table app.t');
