@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
-import type { HiddenConnection } from './connection.ts';
+import { briefQuery, stillSoQuery } from './brief-query.ts';
+import { type HiddenConnection, HiddenQueryError } from './connection.ts';
 import { type Lookup, readLookup } from './lookup.ts';
 import {
   describeQuery,
@@ -76,9 +77,21 @@ export interface CatalogAnswer {
   readonly textExact: boolean;
 }
 
+/** An answer that is recalled. */
+export interface SureAnswer {
+  readonly answer: CatalogAnswer;
+  /**
+   * Has the server fail where it would be answered otherwise by now, so that nothing of what is sent behind it, in one
+   * transaction, is done; and gives the columns that are asked besides.
+   */
+  readonly ask: (connection: HiddenConnection, besides: string) => Promise<(string | null)[]>;
+}
+
 interface Known extends Basis {
   /** What was answered last by it. */
   last: CatalogAnswer | null;
+  /** An answer, and all that it rests on as one text, for it to be the answer again; null where that is not known, and doubted where it was another. */
+  sure: { readonly answer: CatalogAnswer; readonly said: string } | 'doubted' | null;
   readonly roots: readonly (number | null)[];
   readonly circumstances: string;
   readonly relations: ReadonlyMap<number, Relation>;
@@ -109,6 +122,9 @@ export class Catalog {
       };
     });
     const same = known !== undefined && holds(known, found, roots);
+    // Read before what it is to stand for.
+    const lacks = same ? (known.sure === 'doubted' ? known.lacking : null) : LACKS_NOTHING;
+    const saying = lacks === null || found.mayOwnCode ? null : brief(connection, question, roots, lacks);
     const current = same ? known : await describe(connection, question, roots, found.circumstances);
     this.#remember(key, current);
     current.last = {
@@ -123,6 +139,8 @@ export class Catalog {
       textExact: found.textExact,
       oneSnapshot: found.oneSnapshot,
     };
+    const said = saying === null ? null : await saying;
+    if (said !== null && isAlone(current)) current.sure = { answer: current.last, said };
     return current.last;
   }
 
@@ -130,6 +148,28 @@ export class Catalog {
   recall(question: CatalogQuestion): CatalogAnswer | null {
     const last = this.#known.get(keyOf(question))?.last ?? null;
     return last !== null && sameNames(last.functions, question.functions) ? last : null;
+  }
+
+  /** What may be recalled by a question of which the server can tell, as one text, whether it would be answered so again. */
+  sure(question: CatalogQuestion): SureAnswer | null {
+    const known = this.#known.get(keyOf(question));
+    const { sure = null } = known ?? {};
+    if (known === undefined || sure === null || sure === 'doubted' || !isBrief(question)) return null;
+    const { answer, said } = sure;
+    const oid = known.roots[0]!;
+    return {
+      answer,
+      ask: async (connection, besides) => {
+        const sql = stillSoQuery(oid, known.lacking, besides);
+        const parameters = [namesOf(question), Buffer.from(said)];
+        const asking = rowsOf(connection, sql, [TEXT_ARRAY_OID, TEXT_OID], parameters);
+        const [row] = await asking.catch((error: unknown) => {
+          if (error instanceof HiddenQueryError && error.sqlstate === OTHERWISE) known.sure = 'doubted';
+          throw error;
+        });
+        return row ?? [];
+      },
+    };
   }
 
   invalidate(scope: string): void {
@@ -194,13 +234,40 @@ function holds(known: Known, found: Lookup, roots: readonly (number | null)[]): 
   );
 }
 
+/** Null where there is none that could be told so. */
+function brief(
+  connection: HiddenConnection,
+  question: CatalogQuestion,
+  [oid = null]: readonly (number | null)[],
+  lacking: Lacking,
+): Promise<string | null> | null {
+  if (oid === null || connection.overlaps !== true || !isBrief(question)) return null;
+  const saying = texts(connection, briefQuery(oid, lacking), [TEXT_ARRAY_OID], [namesOf(question)]);
+  // What fails it fails what is asked behind it.
+  return saying.then(
+    ([said]) => said ?? null,
+    () => null,
+  );
+}
+
+const isAlone = ({ relations }: Known): boolean => relations.size === 1;
+
+/** SQLSTATE of a division by zero; see stillSoQuery. */
+const OTHERWISE = '22012';
+
+const isBrief = ({ relations, functions, allReferrers }: CatalogQuestion): boolean =>
+  relations.length === 1 && functions.length === 0 && !allReferrers;
+
+const namesOf = ({ relations }: CatalogQuestion): Buffer =>
+  textArray(relations.map(({ schema, name }) => quoteQualified(schema, name)));
+
 async function lookup(
   connection: HiddenConnection,
-  { relations, allReferrers, functions }: CatalogQuestion,
+  question: CatalogQuestion,
   known: Basis | undefined,
 ): Promise<Lookup> {
-  const names = textArray(relations.map(({ schema, name }) => quoteQualified(schema, name)));
-  const parameters = [names, known?.oids ?? NOTHING_KNOWN];
+  const { relations, allReferrers, functions } = question;
+  const parameters = [namesOf(question), known?.oids ?? NOTHING_KNOWN];
   const types = [TEXT_ARRAY_OID, OID_ARRAY_OID];
   const asksFunctions = functions.length > 0;
   if (asksFunctions) {
@@ -228,7 +295,17 @@ async function describe(
   const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
   const lacking = lackedByAll([...relations.values()]);
   const oids = oidArray([...relations.keys()]);
-  return { roots, circumstances, fingerprint, oids, lacking, sequences: allReferrers, relations, last: null };
+  return {
+    roots,
+    circumstances,
+    fingerprint,
+    oids,
+    lacking,
+    sequences: allReferrers,
+    relations,
+    last: null,
+    sure: null,
+  };
 }
 
 function lackedByAll(relations: readonly Relation[]): Lacking {
@@ -241,6 +318,7 @@ function lackedByAll(relations: readonly Relation[]): Lacking {
 }
 
 const BOOL_OID = 16;
+const TEXT_OID = 25;
 
 /** Runs a query of one column of text, its parameters in binary. */
 async function texts(

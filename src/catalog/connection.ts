@@ -9,6 +9,8 @@ export interface HiddenQuery {
   readonly parameterFormats: readonly (0 | 1)[];
   /** As Bind has them: none, one for all, or one for each column. */
   readonly resultFormats: readonly (0 | 1)[];
+  /** The server has read it already, by that name, which is closed with it. */
+  readonly statement?: string;
   /** It is broken off when so many rows have come. */
   readonly rowsMax?: number;
 }

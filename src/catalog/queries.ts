@@ -54,7 +54,7 @@ export const LACKS_NOTHING: Lacking = Object.freeze({
 });
 
 /** What the role may do is no more in the rows of its tables alone: it may be a member of others. */
-const RIGHTS = `pg_catalog.row_security_active(x.oid), pg_catalog.has_table_privilege(x.oid, 'SELECT'),
+export const RIGHTS = `pg_catalog.row_security_active(x.oid), pg_catalog.has_table_privilege(x.oid, 'SELECT'),
   pg_catalog.has_schema_privilege(x.relnamespace, 'USAGE'), pg_catalog.has_any_column_privilege(x.oid, 'UPDATE')`;
 
 /**
@@ -108,7 +108,7 @@ export function fingerprint(oids: string, lacking: Lacking = LACKS_NOTHING, sequ
 }
 
 /** As an array without any is written. */
-const NO_ROWS = `'{}'`;
+export const NO_ROWS = `'{}'`;
 
 const READS_SEQUENCE = `pg_catalog.has_sequence_privilege(x.oid, 'SELECT')`;
 
@@ -183,7 +183,7 @@ const FUNCTIONS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
     FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
          WITH ORDINALITY f(schema, name, i))`;
 
-const OID_OF_ONE = 'pg_catalog.to_regclass(($1::pg_catalog.text[])[1])::pg_catalog.oid';
+export const OID_OF_ONE = 'pg_catalog.to_regclass(($1::pg_catalog.text[])[1])::pg_catalog.oid';
 const OIDS = `(SELECT pg_catalog.jsonb_agg(pg_catalog.to_regclass(n.name)::pg_catalog.oid::pg_catalog.int8 ORDER BY n.i)
              FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY n(name, i))`;
 
@@ -198,6 +198,10 @@ const SETTINGS = [
   'extra_float_digits',
 ].map((name) => `pg_catalog.current_setting('${name}')`);
 
+export const CIRCUMSTANCES = `CURRENT_USER, ${SETTINGS.join(', ')}, pg_catalog.current_schemas(true),
+  EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384)
+    OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.oid OPERATOR(pg_catalog.>=) 16384)`;
+
 /**
  * Resolves names ($1) as a statement of the session would, tells whether what is known of relations ($2) still
  * holds, and what functions ($3 their schemas, $4 their names; left out where there are none) may do. One round trip, and
@@ -211,10 +215,7 @@ export const lookupQuery = (
   asksFunctions: boolean,
 ): string => `
 SELECT ${names === 1 ? OID_OF_ONE : OIDS}, ${fingerprint('$2::pg_catalog.oid[]', lacking, sequences)},
-  CURRENT_USER, ${SETTINGS.join(', ')}, pg_catalog.current_schemas(true),
-  EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oid OPERATOR(pg_catalog.>=) 16384)
-    OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.oid OPERATOR(pg_catalog.>=) 16384),
-  ${asksFunctions ? FUNCTIONS : 'NULL'}`;
+  ${CIRCUMSTANCES}, ${asksFunctions ? FUNCTIONS : 'NULL'}`;
 
 const NAMES_OF = (keys: string, relation: string) => `
   (SELECT pg_catalog.jsonb_agg(a.attname ORDER BY k.i)

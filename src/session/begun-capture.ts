@@ -3,6 +3,7 @@ import { LIMITS } from '../base/limits.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName } from '../catalog/quote.ts';
 import { type Capture, captureBefore } from '../snapshot/capture.ts';
+import type { CountsReading } from '../snapshot/counts.ts';
 import { snapshotFolder } from '../snapshot/manifest.ts';
 import type { CapturePlan } from '../snapshot/plan.ts';
 import { RowHashes, witnessing } from '../snapshot/row-identity.ts';
@@ -29,7 +30,12 @@ export interface Begun {
   readonly capture: Promise<Capture>;
 }
 
-export function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boolean): Begun {
+export function beginCapture(
+  run: CaptureRun,
+  plan: CapturePlan,
+  mayShare: boolean,
+  counting: Promise<CountsReading> | null = null,
+): Begun {
   const { connection, services } = run;
   const id = newId('snap');
   const createdAtMs = Date.now();
@@ -39,7 +45,7 @@ export function beginCapture(run: CaptureRun, plan: CapturePlan, mayShare: boole
   const approved = approvedRowsOf(run.entry.decision);
   const witness = approved === null ? null : witnessOf(approved, plan);
   const sinks = witness === null ? writer : witnessing(writer, witness);
-  const capture = captureBefore(connection, plan, sinks, undefined, rowsMax);
+  const capture = captureBefore(connection, plan, sinks, undefined, rowsMax, counting);
   // It may have been given up by the time that it fails.
   capture.catch(() => {});
   return { plan, id, createdAtMs, folder, writer, witness, capture };

@@ -59,7 +59,7 @@ export function encodeHidden(
   const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
   return Buffer.concat([
     ...stale.map((each) => encodeClose('S', each)),
-    encodeParse(name, sql, parameterTypes, encoding),
+    ...(query.statement === undefined ? [encodeParse(name, sql, parameterTypes, encoding)] : []),
     encodeFrontendMessage({
       kind: 'bind',
       portal: name,
@@ -75,7 +75,7 @@ export function encodeHidden(
 }
 
 /** Words of the client's in a query of ours are in its own encoding. */
-function encodeParse(
+export function encodeParse(
   statement: string,
   query: string,
   parameterTypes: readonly number[],
@@ -323,7 +323,7 @@ export interface TextRead {
   readonly warned: boolean;
 }
 
-/** What the server answers to a Parse of such a text, which is looked up and not run. */
+/** What the server answers to a Parse of such a text, which is looked up and not run, unless it is kept. */
 export class ParseExchange implements Exchange {
   joined = false;
   readonly tellsNotices = false;
@@ -334,9 +334,12 @@ export class ParseExchange implements Exchange {
   private resolve!: (read: TextRead) => void;
   private reject!: (error: unknown) => void;
   private readonly end: HiddenEnd;
+  /** What the server says last, but for what ends all that is joined. */
+  private readonly last: number;
 
-  constructor(end: HiddenEnd) {
+  constructor(end: HiddenEnd, isKept = false) {
     this.end = end;
+    this.last = isKept ? Backend.ParseComplete : Backend.CloseComplete;
     this.over = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -367,7 +370,7 @@ export class ParseExchange implements Exchange {
       this.tell();
       return 'over and discarding';
     }
-    const isLast = type === (isFlushed || this.joined ? Backend.CloseComplete : Backend.ReadyForQuery);
+    const isLast = type === (isFlushed || this.joined ? this.last : Backend.ReadyForQuery);
     // Behind an error all is discarded up to the Sync that it is joined to.
     if (!isLast && type !== Backend.ReadyForQuery) return 'more';
     this.tell();

@@ -15,6 +15,7 @@ import {
   DescribeExchange,
   type Exchange,
   encodeHidden,
+  encodeParse,
   type HiddenEnd,
   HiddenExchange,
   HiddenQueryEnded,
@@ -79,6 +80,8 @@ export class HiddenQueries {
   /** What was sent last, where its Sync may be left to what follows at once. */
   private last: Exchange | null = null;
   private lastEnd: HiddenEnd = 'sync';
+  /** How many Syncs of ours, or Flushes, there have been, with that which is yet to be sent. */
+  syncs = 0;
   /** Those under way behind which the transaction is not known to be open. */
   private maybeOver = 0;
 
@@ -118,6 +121,30 @@ export class HiddenQueries {
     const bytes = [encodeMessage(Frontend.Parse, body), encodeClose('S', name)];
     this.push(exchange, end, Buffer.concat(bytes), 'any');
     return await exchange.over;
+  }
+
+  /**
+   * Has the server read a query of ours that is run behind others, by the name that it gives, and so lock what it is to
+   * change. Whoever asks runs it.
+   */
+  prepare(sql: string): { readonly statement: string; readonly read: Promise<TextRead> } {
+    const statement = `${NAME}_${++this.made}`;
+    const exchange = new ParseExchange('sync', true);
+    this.push(exchange, 'sync', encodeParse(statement, sql, [], 'utf8'), 'any');
+    return { statement, read: exchange.over };
+  }
+
+  /** What was prepared is not run, and is closed with what is asked next. */
+  forget(statement: string): void {
+    this.stale.push(statement);
+  }
+
+  /**
+   * Whether what is sent next ends with the same Sync as what was sent when there had been so many (`syncs`), so that it
+   * is not run where anything in between fails.
+   */
+  sharesSync(syncs: number): boolean {
+    return syncs === this.syncs && this.last !== null && this.state.upstream.hasTail;
   }
 
   /**
@@ -203,6 +230,7 @@ export class HiddenQueries {
     }
     const isInBlock = isJoined || (transactionStatus === 'T' && this.maybeOver === 0);
     const mayBeJoined = company === 'begins' || (company === 'any' && isInBlock);
+    if (!isJoined) this.syncs++;
     this.last = end === 'sync' && mayBeJoined ? exchange : null;
     this.lastEnd = end;
     const ending = end === 'flush' ? FLUSH : SYNC;
@@ -217,7 +245,7 @@ export class HiddenQueries {
     tellsNotices: boolean,
     onNotice?: (notice: Buffer) => void,
   ): Promise<HiddenResult> {
-    const name = `${NAME}_${++this.made}`;
+    const name = query.statement ?? `${NAME}_${++this.made}`;
     const stale = this.stale;
     const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices, onNotice);
     const { encodingAside, textFacts } = this.state;

@@ -160,6 +160,10 @@ export class Link {
     return tail !== null;
   }
 
+  get hasTail(): boolean {
+    return this.tail !== null;
+  }
+
   private writeTail(): void {
     const { tail } = this;
     if (tail === null) return;

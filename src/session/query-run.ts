@@ -1,5 +1,6 @@
 import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
+import type { PlanRequest } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
@@ -14,6 +15,7 @@ import {
   withoutPlan,
 } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
+import { runEarly } from './early-run.ts';
 import { planRequest } from './prepared-text.ts';
 import { untilQuiet } from './segment-fits.ts';
 import { captureSeveral } from './split-run.ts';
@@ -71,6 +73,8 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
   const opened = state.transactionStatus === 'I';
   const way = opened ? 'own' : 'block';
   const request = planRequest(state, slice);
+  const early = opened ? await ranEarly(query, request, utf8!) : null;
+  if (early !== null) return early;
   // What is asked next is sent along with it.
   const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
   begun.catch(() => {});
@@ -94,6 +98,21 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
   if (opened && outcome.kind !== 'taken')
     await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
   return outcome;
+}
+
+/** Null where it is to be captured first, as nothing has been done. */
+async function ranEarly(query: QueryRun, request: PlanRequest, utf8: Buffer): Promise<CaptureOutcome | null> {
+  const { hidden, entry, decision } = query;
+  try {
+    return await runEarly(query, request, utf8);
+  } catch (error) {
+    const outcome = unlessGivenUp(failure(error, decision, entry.analysis), decision, query.gaveUp());
+    await hidden
+      .ending('sync')
+      .run(plainQuery('ROLLBACK'), () => {})
+      .catch(() => {});
+    return outcome;
+  }
 }
 
 /** Of these the server looks up the target as it reads them, and locks it. */

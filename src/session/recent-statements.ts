@@ -1,11 +1,11 @@
 import type { Reading } from '../sql/recent-texts.ts';
-import type { PreparedStatement } from './names.ts';
+import { charsOf, type PreparedStatement } from './names.ts';
 import type { SessionState } from './state.ts';
 
 /** So few that they are looked through. */
 const KEPT = 16;
-/** What is kept of texts that never come again is little. */
-const TEXT_CHARS_MAX = 512;
+/** What is kept of texts that never come again is little, and of the types of their parameters, which may be very many. */
+const CHARS_MAX = 512;
 
 /**
  * The statements that were parsed last. Many clients have the same few texts parsed again and again, and what a Parse comes
@@ -28,9 +28,9 @@ export class RecentStatements {
   }
 
   keep(statement: PreparedStatement): void {
-    // Bytes that the text does not tell would be told apart by nothing.
-    if (statement.text === null || statement.exact !== undefined) return;
-    if (statement.text.length > TEXT_CHARS_MAX) return;
+    // Bytes that the text does not tell would be told apart by nothing; and a secret is kept no longer than it is needed.
+    if (statement.exact !== undefined || statement.analysis.redacted !== null) return;
+    if (charsOf(statement) > CHARS_MAX) return;
     if (this.kept.length < KEPT) this.kept.push(statement);
     else this.kept[this.next++ % KEPT] = statement;
   }

@@ -1,6 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
 import { nowMs } from '../base/clock.ts';
-import { withinMs } from '../base/deadline.ts';
 import { LIMITS } from '../base/limits.ts';
 import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
@@ -31,6 +30,7 @@ import type { Prepared, PreparedSnapshot } from './prepared.ts';
 import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
+import { storedInTime } from './stored-in-time.ts';
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -147,18 +147,37 @@ export class StatementGate {
     this.release({ kind: 'lost' });
   }
 
+  /**
+   * It has run already, in a transaction of ours, and the client has been told nothing. False where it is taken back
+   * because others have changed what was captured, so that it may be captured and run once more.
+   */
+  async hasRun(tag: string, proof: Promise<Proof>): Promise<boolean> {
+    this.tag = tag;
+    this.proving = proof;
+    proof.catch(() => {});
+    const ending = await this.orLost(this.settleQuery('T'));
+    if (ending === null || (ending.kind === 'failed' && ending.passes === true)) return false;
+    this.release(ending);
+    return true;
+  }
+
   /** Null where it runs once more. */
   private conclude(settling: Promise<Ending | null>): void {
-    void settling
-      .catch((error: unknown): Ending => {
-        // A server that is there would leave the client waiting for what it is not going to say.
-        if (error instanceof HiddenQueryEnded && error.why === 'lost') return { kind: 'lost' };
-        this.state.services.log.error({ err: error, session: this.state.identity.id }, 'failed to snapshot');
-        this.state.upstream.destroy();
-        return { kind: 'lost' };
-      })
+    void this.orLost(settling)
       .then((ending) => ending !== null && this.release(ending))
       .catch((error: unknown) => this.state.fail(error));
+  }
+
+  private async orLost(settling: Promise<Ending | null>): Promise<Ending | null> {
+    try {
+      return await settling;
+    } catch (error) {
+      // A server that is there would leave the client waiting for what it is not going to say.
+      if (error instanceof HiddenQueryEnded && error.why === 'lost') return { kind: 'lost' };
+      this.state.services.log.error({ err: error, session: this.state.identity.id }, 'failed to snapshot');
+      this.state.upstream.destroy();
+      return { kind: 'lost' };
+    }
   }
 
   private async settleQuery(status: 'I' | 'T' | 'E'): Promise<Ending | null> {
@@ -310,7 +329,7 @@ export class StatementGate {
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
       const server = proof.server.xid === '' ? await readServerFacts(connection) : proof.server;
-      const storing = this.stored(writer.finish(plan, proof.tables, facts(server)));
+      const storing = storedInTime(this.state, writer.finish(plan, proof.tables, facts(server)), this.abort);
       // Where the record fails, that tells why.
       storing.catch(() => {});
       if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };
@@ -326,24 +345,6 @@ export class StatementGate {
       if (unknown !== null) return { kind: 'failed', error: unknown };
       void writer.abort();
       return { kind: 'done', snapshotId: null, why: messageOf(error) };
-    }
-  }
-
-  /** What takes longer than the limit, or than the connection, is given up, and what it may leave behind is taken away once it has ended. */
-  private async stored<T>(storing: Promise<T>): Promise<T> {
-    const { patienceMs } = this.state.services.snapshots!;
-    const late = () => {
-      void storing.catch(() => {}).then(() => this.abort());
-      return new Error(`it was not stored within ${patienceMs} ms`);
-    };
-    // Without the server nothing is going to be committed, and a stop does not wait for a storage that hangs.
-    const { promise: lost, reject } = Promise.withResolvers<never>();
-    const giveUp = () => reject(new HiddenQueryEnded('lost'));
-    this.state.whenLost.add(giveUp);
-    try {
-      return await withinMs(patienceMs, Promise.race([storing, lost]), late);
-    } finally {
-      this.state.whenLost.delete(giveUp);
     }
   }
 

@@ -38,13 +38,14 @@ export interface Capture {
   readonly lastCommands: ReadonlyMap<number, number>;
 }
 
-/** Reads the rows that the statement will change, locking them, into files. */
+/** Reads the rows that the statement will change, locking them, into files. `counting` is where they are counted already. */
 export async function captureBefore(
   connection: HiddenConnection,
   plan: CapturePlan,
   sinks: SnapshotSinks,
   places: Places = new Places(needsPlaces(plan) ? undefined : 0),
   rowsMax = 0,
+  counting: Promise<CountsReading> | null = null,
 ): Promise<Capture> {
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
   if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
@@ -62,7 +63,7 @@ export async function captureBefore(
   // A row lock gives the transaction its number, which the counts say had none before.
   let counts = NOTHING_READ;
   const count = async () => {
-    counts = await readCounts(connection, plan);
+    counts = await (counting ?? readCounts(connection, plan));
   };
   if (plan.operation === 'truncate') read.push(async () => await refuseStale(connection, plan));
   if (plan.tables.every(({ mayGainRows }) => !mayGainRows)) {

@@ -106,21 +106,29 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
 
 /** In one row, without a table to select from: planning the other query takes the server longer than to run it. */
 async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
-  const oids = plan.tables.map(({ oid }) => oid);
-  const sql = `SELECT ${[serverFacts(), ...oids.map((oid) => countsOf(`'${oid}'`))].join(', ')}`;
-  const tables = new Map<number, Counts>();
-  let { wrote, server } = NOTHING_READ;
+  const sql = `SELECT ${fewCounts(plan)}`;
+  let counts = NOTHING_READ;
   const query = { sql, parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };
   await connection.run(query, (row) => {
-    const [xid = null, encoding, version, ...numbers] = textColumns(row);
-    wrote = xid !== null;
-    server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
-    for (const [i, oid] of oids.entries()) {
-      const [inserted = 0, updated = 0, deleted = 0] = numbers.slice(i * 3, i * 3 + 3).map(Number);
-      tables.set(oid, { inserted, updated, deleted });
-    }
+    counts = countsIn(plan, textColumns(row));
   });
-  return { tables, others: new Map(), locked: new Set(), wrote, server };
+  return counts;
+}
+
+/** The columns by which few tables are counted, which another query may ask for as well. */
+export const fewCounts = ({ tables }: CapturePlan): string =>
+  [serverFacts(), ...tables.map(({ oid }) => countsOf(`'${oid}'`))].join(', ');
+
+/** What these columns say, which come first. */
+export function countsIn(plan: CapturePlan, columns: readonly (string | null)[]): CountsReading {
+  const tables = new Map<number, Counts>();
+  const [xid = null, encoding, version, ...numbers] = columns;
+  const server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
+  for (const [i, { oid }] of plan.tables.entries()) {
+    const [inserted = 0, updated = 0, deleted = 0] = numbers.slice(i * 3, i * 3 + 3).map(Number);
+    tables.set(oid, { inserted, updated, deleted });
+  }
+  return { tables, others: new Map(), locked: new Set(), wrote: xid !== null, server };
 }
 
 async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {

@@ -1,5 +1,39 @@
-import type { Catalog } from '../catalog/catalog.ts';
+import type { Catalog, SureAnswer } from '../catalog/catalog.ts';
+import { doubtfulNames } from './implied-code.ts';
 import { type CapturePlan, type PlanOutcome, type PlanRequest, planRows } from './plan.ts';
+
+/** What is planned where the catalog says again what it has said. */
+export interface ForeseenRow {
+  readonly plan: CapturePlan;
+  readonly sure: SureAnswer;
+}
+
+/**
+ * The plan of a statement of one row that may be run behind its capture, in one transaction with the question whether the
+ * catalog still says what it has said; null where more than that would have to be known before.
+ */
+export function foreseeOneRow(catalog: Catalog, request: PlanRequest): ForeseenRow | null {
+  const { scope, slice, parameters, asciiNames } = request;
+  if (slice.kind !== 'rows' || asciiNames === true) return null;
+  const question = { scope, relations: [slice.target], allReferrers: false, functions: slice.calls };
+  const sure = catalog.sure(question);
+  const target = sure?.answer.relations.get(sure.answer.roots[0] ?? 0);
+  if (sure === null || target?.kind !== 'table') return null;
+  if (doubtfulNames(slice, target, sure.answer).length > 0) return null;
+  const planned = planRows(slice, sure.answer, parameters);
+  return planned.kind === 'exact' && isOfOneRow(planned.plan, slice.equated)
+    ? { plan: keptPlan(planned.plan), sure }
+    : null;
+}
+
+function isOfOneRow(plan: CapturePlan, equated: readonly string[]): boolean {
+  const { operation, tables, sources, ownRowOnly, keptByTargetLock, watchesAll } = plan;
+  const [table] = tables;
+  if (operation !== 'update' && operation !== 'delete') return false;
+  if (!ownRowOnly || !keptByTargetLock || watchesAll || sources.length > 1) return false;
+  if (table === undefined || tables.length > 1 || !table.direct || table.mayGainRows) return false;
+  return table.key?.every((column) => equated.includes(column)) === true;
+}
 
 /** The plan of a statement if the catalog still says what it said last, which it has yet to be asked; null where none is known. */
 export function foreseePlan(catalog: Catalog, request: PlanRequest): CapturePlan | null {

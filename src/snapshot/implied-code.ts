@@ -66,8 +66,7 @@ export async function problemOfImplied(
   target: Relation,
   answer: CatalogAnswer,
 ): Promise<string | null> {
-  const implied = carriesKeys(slice, answer) ? [slice.implied, slice.impliedByValues] : [slice.implied];
-  const doubtful = implied.filter((names) => isDoubtful(names, slice, target, answer));
+  const doubtful = doubtfulNames(slice, target, answer);
   if (doubtful.length === 0) return null;
   const all = (key: 'operators' | 'placedOperators' | 'types') => doubtful.flatMap((names) => names[key]);
   const relations = doubtful.flatMap((names) => names.relations);
@@ -90,6 +89,16 @@ export async function problemOfImplied(
     found = textColumns(row)[0] ?? null;
   });
   return found === null ? null : `${found} may answer differently a second time`;
+}
+
+/** Those behind which there may be such code. */
+export function doubtfulNames(
+  slice: RowsSlice | UpsertSlice,
+  target: Relation,
+  answer: CatalogAnswer,
+): readonly ImpliedNames[] {
+  const implied = carriesKeys(slice, answer) ? [slice.implied, slice.impliedByValues] : [slice.implied];
+  return implied.filter((names) => isDoubtful(names, slice, target, answer));
 }
 
 /** Whether the capture computes new values, to see which rows get another key. */

@@ -49,6 +49,7 @@ export function cursorRows(slice: CursorSlice, where: string): RowsSlice {
     inserts: false,
     joined: false,
     ownRowOnly: false,
+    equated: [],
     sliceView: () => inexact('its target is a view'),
     parameters: [],
     functions: [],

@@ -82,6 +82,7 @@ function onTable(slice: RowsSlice, view: ViewSlice): RowsSlice {
     ownNames: slice.ownNames || view.ownNames,
     readsOthers: slice.readsOthers || view.readsOthers,
     ownRowOnly: false,
+    equated: [],
   };
 }
 

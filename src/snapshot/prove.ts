@@ -52,9 +52,9 @@ export async function captureAfter(
   commandTag: string | (() => string),
   sinks: SnapshotSinks,
 ): Promise<Proof> {
-  try {
-    const files = new Files(plan, sinks, 'after');
-    const context: Context = { connection, plan, capture, files, followed: new Map() };
+  const files = new Files(plan, sinks, 'after');
+  const context: Context = { connection, plan, capture, files, followed: new Map() };
+  return await orDrift(plan, async () => {
     let counts = NOTHING_READ;
     const count = async () => {
       counts = await readCounts(connection, plan);
@@ -65,20 +65,95 @@ export async function captureAfter(
     };
     await together(connection, [count, look, ...followAtOnce(context)]);
     if (altered) throw new Drift(ALTERED);
-    refuseOthers(capture.counts, counts);
-    refuseOtherTexts(capture.counts, counts);
-    if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
-    const tables: TableProof[] = [];
-    for (const table of plan.tables) {
-      const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
-      tables.push(await proveTable(context, table, counted));
-    }
-    const tag = typeof commandTag === 'string' ? commandTag : commandTag();
-    const { basesUncounted = [] } = plan;
-    if (TAG.test(tag)) compareWithTag(plan, tables, tag);
-    else if (basesUncounted.length > 0 && (await isAltered(connection, { bases: basesUncounted })))
-      throw new Drift(ALTERED);
-    return { kind: 'proved', tables, server: counts.server };
+    return await proveCounts(context, counts, commandTag);
+  });
+}
+
+/** What a statement has done that gives back the rows that it has changed. */
+export interface Returned {
+  readonly tag: string;
+  readonly counts: CountsReading;
+  /** How many rows of each table it has given back, which are in the files. */
+  readonly rows: ReadonlyMap<number, number>;
+}
+
+/** Runs such a statement, and writes what it gives back as the after-images. */
+export async function runReturning(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  statement: HiddenQuery,
+  sinks: SnapshotSinks,
+  onNotice: () => void,
+): Promise<Returned> {
+  const files = new Files(plan, sinks, 'after');
+  const rows = new Map<number, number>();
+  const run = async () => {
+    const { tag } = await connection.run(
+      statement,
+      (row) => {
+        const table = tableOf(row);
+        rows.set(table, (rows.get(table) ?? 0) + 1);
+        return files.write(table, row);
+      },
+      onNotice,
+    );
+    return tag;
+  };
+  let counts = NOTHING_READ;
+  const count = async () => {
+    counts = await readCounts(connection, plan);
+    return '';
+  };
+  const [tag = ''] = await together(connection, [run, count]);
+  return { tag, counts, rows };
+}
+
+/** As `captureAfter`, of what has run so. */
+export async function proveReturned(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  capture: Capture,
+  { tag, counts, rows }: Returned,
+  sinks: SnapshotSinks,
+): Promise<Proof> {
+  const files = new Files(plan, sinks, 'after');
+  const followed = new Map(
+    plan.tables
+      .filter(({ changes }) => changes.includes('update'))
+      .map(({ oid }) => [oid, rows.get(oid) ?? 0]),
+  );
+  const context: Context = { connection, plan, capture, files, followed };
+  return await orDrift(plan, async () => {
+    if (await isAltered(connection, plan)) throw new Drift(ALTERED);
+    return await proveCounts(context, counts, tag);
+  });
+}
+
+async function proveCounts(
+  context: Context,
+  counts: CountsReading,
+  commandTag: string | (() => string),
+): Promise<Proof> {
+  const { connection, plan, capture } = context;
+  refuseOthers(capture.counts, counts);
+  refuseOtherTexts(capture.counts, counts);
+  if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
+  const tables: TableProof[] = [];
+  for (const table of plan.tables) {
+    const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
+    tables.push(await proveTable(context, table, counted));
+  }
+  const tag = typeof commandTag === 'string' ? commandTag : commandTag();
+  const { basesUncounted = [] } = plan;
+  if (TAG.test(tag)) compareWithTag(plan, tables, tag);
+  else if (basesUncounted.length > 0 && (await isAltered(connection, { bases: basesUncounted })))
+    throw new Drift(ALTERED);
+  return { kind: 'proved', tables, server: counts.server };
+}
+
+async function orDrift(plan: CapturePlan, prove: () => Promise<Proof>): Promise<Proof> {
+  try {
+    return await prove();
   } catch (error) {
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
     if (error instanceof Drift) {

@@ -52,6 +52,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     inserts: does(whens, 'CMD_INSERT'),
     joined: true,
     ownRowOnly: false,
+    equated: [],
     sliceView: (definition) =>
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,

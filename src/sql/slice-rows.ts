@@ -7,6 +7,7 @@ import {
   type WriteSlice,
 } from './slice.ts';
 import { isSelectOf } from './slice-check.ts';
+import { equatedColumns } from './slice-equated.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, notCut, type TargetPlace, targetPlace, targetUntil, withText } from './slice-parts.ts';
 import { sliceView } from './slice-view.ts';
@@ -78,6 +79,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     inserts: false,
     joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
+    equated: others.length === 0 ? equatedColumns(fields['whereClause']) : [],
     sliceView: (definition) =>
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,

@@ -67,6 +67,8 @@ export interface RowsSlice extends SliceCommon {
    * the row is locked. Functions, and what a hostile search_path makes of operators, are for the catalog to tell.
    */
   readonly ownRowOnly: boolean;
+  /** Columns that the condition gives one value each. */
+  readonly equated: readonly string[];
   /** Takes the definition of a view apart, should the target be one. */
   readonly sliceView: (definition: string) => ViewSlice | InexactSlice;
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
@@ -36,17 +36,19 @@ describe.each([15, 18] as const)(
 
     beforeAll(async () => {
       taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
-      client = await taken.fixture.client();
       other = await RawClient.open(taken.fixture.postgres.port);
       await other.rows('create table kept (id int)');
     });
     afterAll(async () => {
-      await client?.terminate();
       await other?.terminate();
       await taken?.fixture.stop();
     });
+    afterEach(async () => {
+      await client?.terminate();
+    });
     beforeEach(async () => {
-      await client.query('rollback');
+      // A session that has foreseen wrongly takes its time.
+      client = await taken.fixture.client();
       await other.rows('drop table if exists kept, was cascade; drop function if exists louder()');
       await other.rows('create table kept (id int primary key, note text, extra int default 7)');
       await other.rows(`insert into kept select i, 'row ' || i from generate_series(1, 20) i`);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Block, Decision } from '../../src/policy/decision.ts';
 import type { Actor, Restraint } from '../../src/restraint/restraint.ts';
-import type { Portal } from '../../src/session/names.ts';
+import type { Portal, PreparedStatement } from '../../src/session/names.ts';
+import type { Reading } from '../../src/sql/recent-texts.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { prepared, type ScriptedSession, server, undiscarded } from './scripted-session.ts';
 
@@ -123,26 +124,31 @@ describe('a Parse of a text that was parsed a moment before', () => {
   const statement = (s: ScriptedSession) => s.state.statements.peek('');
 
   /** The stub reads each text anew, where the real one knows it again. */
-  function reading(): ScriptedSession {
+  function reading(redacted: string | null = null): ScriptedSession {
     const s = prepared('s', 'SELECT 0');
     const { analyzer } = s.services;
     const { read } = analyzer;
     const kept = new Map<string, ReturnType<typeof read>>();
     analyzer.read = (bytes, start, end, facts) => {
       const key = `${bytes.toString('latin1', start, end)} ${JSON.stringify(facts)}`;
-      if (!kept.has(key)) kept.set(key, read(bytes, start, end, facts));
+      if (!kept.has(key)) {
+        const { text, analysis } = read(bytes, start, end, facts) as Reading;
+        kept.set(key, { text, analysis: { ...analysis, redacted } });
+      }
       return kept.get(key)!;
     };
     return s;
   }
 
+  function makes(s: ScriptedSession, ...messages: Buffer[]): PreparedStatement | null {
+    s.sends(...messages);
+    s.answers(server.parsed, server.ready());
+    return statement(s);
+  }
+
   it('makes the same statement, unless its types or what names mean are others', () => {
     const s = reading();
-    const made = (...messages: Buffer[]) => {
-      s.sends(...messages);
-      s.answers(server.parsed, server.ready());
-      return statement(s);
-    };
+    const made = (...messages: Buffer[]) => makes(s, ...messages);
     const first = made(...parse());
     expect(made(...parse())).toBe(first);
     const typed = made(...parse([23]));
@@ -152,5 +158,13 @@ describe('a Parse of a text that was parsed a moment before', () => {
     s.sends(fe.query('SET search_path = evil, pg_catalog'));
     s.answers(server.done('SET'), server.ready());
     expect(made(...parse())).not.toBe(first);
+  });
+
+  it('makes another, of which nothing is kept, where it has very many types or a secret', () => {
+    const typed = reading();
+    const types = Array<number>(200).fill(23);
+    expect(makes(typed, ...parse(types))).not.toBe(makes(typed, ...parse(types)));
+    const secret = reading('SELECT ***');
+    expect(makes(secret, ...parse())).not.toBe(makes(secret, ...parse()));
   });
 });

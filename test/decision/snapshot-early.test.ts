@@ -1,0 +1,173 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openBlobStore } from '../../src/blobs/open.ts';
+import { fromManifest } from '../../src/snapshot/manifest.ts';
+import { readRows } from '../../src/snapshot/row-file-reader.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+
+/** A Query that changes one row runs behind its capture, in the same round trip, where the plan is foreseen. */
+describe.each([15, 18] as const)(
+  'a Query of one row that runs behind its capture, on PostgreSQL %i',
+  (version) => {
+    let taken: SnapshotsTaken;
+    let client: RawClient;
+    let other: RawClient;
+
+    beforeAll(async () => {
+      taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
+      other = await RawClient.open(taken.fixture.postgres.port);
+      await other.rows('create table kept (id int)');
+    });
+    afterAll(async () => {
+      await other?.terminate();
+      await taken?.fixture.stop();
+    });
+    beforeEach(async () => {
+      await other.rows('drop table if exists kept cascade; drop function if exists noted()');
+      await other.rows(
+        'create table kept (id int primary key, note text not null, amount int unique check (amount < 1000))',
+      );
+      await other.rows(`insert into kept select i, 'row ' || i, i from generate_series(1, 20) i`);
+      client = await taken.fixture.client();
+      // So that there is a plan.
+      await client.rows(`update kept set note = 'new' where id = 1`);
+      taken.clear();
+    });
+    afterEach(async () => {
+      await client.terminate();
+    });
+
+    const row = async (id: number) => (await other.rows(`select note, amount from kept where id = ${id}`))[0];
+
+    /** The rows of the only snapshot, before and after, each as its tuple. */
+    async function images(): Promise<{ before: string[]; after: string[] }> {
+      const [manifest, ...more] = await taken.all();
+      expect(more).toEqual([]);
+      const store = openBlobStore({ kind: 'file', directory: taken.folder });
+      const read = async (which: 'before' | 'after') => {
+        const file = manifest!.tables[0]![which];
+        const rows: string[] = [];
+        if (file !== null)
+          for await (const tuple of readRows(store, fromManifest(file))) rows.push(tuple.toString('latin1'));
+        return rows;
+      };
+      const both = { before: await read('before'), after: await read('after') };
+      await store.close();
+      return both;
+    }
+
+    it.each([
+      `update kept set note = 'late' where id = 3`,
+      `  UPDATE public.kept k SET note = 'late' WHERE 3 = k.id AND note = 'row 3' ; \n`,
+      `update only kept as "K" set (note, amount) = ('late', 3) where "K".id = '3'::int`,
+      `update kept set note = 'late' where id = 3 -- and so on`,
+      `update kept set note = 'late' where id = 3 returning id`,
+    ])('keeps the row before it and after it: %s', async (sql) => {
+      const messages = await client.query(sql);
+      expect(typesOf(messages)).toBe(sql.includes('returning') ? 'TDCZ' : 'CZ');
+      expect(statusOf(messages)).toBe('I');
+      expect(await row(3)).toEqual(['late', '3']);
+      const { before, after } = await images();
+      expect([before.length, after.length]).toEqual([1, 1]);
+      expect(before[0]).toContain('row 3');
+      expect(after[0]).toContain('late');
+      const proof = (await taken.all())[0]!.tables[0]!.proof;
+      expect(proof).toEqual({ captured: 1, affected: null, server_delta: 1 });
+    });
+
+    it('keeps what it deletes, and nothing of what is not there', async () => {
+      expect(typesOf(await client.query('delete from kept where id = 4'))).toBe('CZ');
+      expect(await row(4)).toBeUndefined();
+      const { before, after } = await images();
+      expect([before.length, after.length]).toEqual([1, 0]);
+      taken.clear();
+      for (const sql of ['delete from kept where id = 4', `update kept set note = 'x' where id = 4`]) {
+        const messages = await client.query(sql);
+        expect(messages[0]!.body.toString('latin1')).toMatch(/^(DELETE|UPDATE) 0\0$/);
+      }
+      expect(await taken.all()).toEqual([]);
+    });
+
+    it('is recorded as any other', async () => {
+      const named = await taken.fixture.client({ application_name: 'recorded' });
+      for (const id of [5, 6]) await named.query(`update kept set note = 'recorded' where id = ${id}`);
+      await named.terminate();
+      const events = await taken.fixture.auditEvents((event) => event['application'] === 'recorded', 2);
+      const ids = (await taken.all()).map(({ id }) => id);
+      const asAny = { end: 'completed', rows: 1, transaction_status: 'I' };
+      expect(events).toMatchObject(ids.map((snapshot) => ({ ...asAny, snapshot })));
+    });
+
+    it('runs no code that another session has given its table meanwhile, before that is planned for', async () => {
+      await other.rows(`drop table if exists spare; create table spare as select 1 as id;
+        create sequence if not exists runs; select setval('runs', 1, false);
+        create function noted() returns trigger language plpgsql as
+          $$ begin perform nextval('runs'); delete from spare; return new; end $$;
+        create trigger noted before update on kept for each row execute function noted()`);
+      const messages = await client.query(`update kept set note = 'late' where id = 3`);
+      expect(errorsOf(messages)).toHaveLength(1);
+      expect(await other.rows('select id from spare')).toEqual([['1']]);
+      // Once, with its plan, and taken back; or not at all.
+      expect((await other.rows('select last_value from runs'))[0]).toEqual(['1']);
+    });
+
+    it.each([
+      ['another row has the value', `update kept set amount = 7 where id = 3`],
+      ['a check forbids it', `update kept set amount = 1000 where id = 3`],
+      ['a value is missing', `update kept set note = null where id = 3`],
+      ['it is too large', `update kept set amount = amount * 2000000000 where id = 3`],
+      ['it divides by zero', `update kept set amount = 1 / (amount - 3) where id = 3`],
+      ['a column is not there', `update kept set note = 'x', missing = 1 where id = 3`],
+      ['a parameter is not given', `update kept set note = $1 where id = 3`],
+      ['its value is of another type', `update kept set note = 'x' where id = 'three'`],
+    ])('fails as it would directly where %s', async (_, sql) => {
+      const messages = await client.query(sql);
+      expect(errorsOf(messages)).toEqual(errorsOf(await other.query(sql)));
+      expect([errorsOf(messages).length, statusOf(messages)]).toEqual([1, 'I']);
+      expect(await row(3)).toEqual(['row 3', '3']);
+      expect(await taken.all()).toEqual([]);
+      expect(typesOf(await client.query(`update kept set note = 'x' where id = 3`))).toBe('CZ');
+    });
+
+    it('keeps what others have made of the row while it waited for them', async () => {
+      await other.rows(`begin; update kept set note = 'theirs' where id = 3`);
+      const run = client.query(`update kept set note = note || ' and ours' where id = 3`);
+      await taken.fixture.postgres.sql('select pg_sleep(0.2)');
+      await other.rows('commit');
+      expect(typesOf(await run)).toBe('CZ');
+      expect((await row(3))![0]).toBe('theirs and ours');
+      expect((await images()).before[0]).toContain('theirs');
+    });
+
+    it('ends where it is cancelled as it waits for others, or where they keep it for too long', async () => {
+      await other.rows('begin; select from kept where id = 3 for update');
+      const run = client.query(`update kept set note = 'late' where id = 3`);
+      await taken.fixture.postgres.sql('select pg_sleep(0.2)');
+      await cancel(taken.fixture.gateway.port, client.processId, client.secretKey);
+      expect(errorsOf(await run)).toMatchObject([{ C: '57014' }]);
+      await client.rows(`set lock_timeout = '50ms'`);
+      expect(errorsOf(await client.query(`update kept set note = 'late' where id = 3`))).toMatchObject([
+        { C: '55P03' },
+      ]);
+      await other.rows('rollback');
+      expect(await row(3)).toEqual(['row 3', '3']);
+      expect(typesOf(await client.query(`update kept set note = 'late' where id = 3`))).toBe('CZ');
+    });
+
+    it('commits nothing where it cannot be stored', async () => {
+      rmSync(join(taken.folder, 'snapshots'), { recursive: true, force: true });
+      writeFileSync(join(taken.folder, 'snapshots'), 'in the way');
+      try {
+        const messages = await client.query(`update kept set note = 'late' where id = 3`);
+        expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
+        expect(statusOf(messages)).toBe('I');
+        expect(await row(3)).toEqual(['row 3', '3']);
+      } finally {
+        rmSync(join(taken.folder, 'snapshots'), { force: true });
+      }
+      expect(typesOf(await client.query(`update kept set note = 'late' where id = 3`))).toBe('CZ');
+    });
+  },
+);
