@@ -123,7 +123,7 @@ export class Asking {
     } catch (error) {
       if (error instanceof NoSandbox) return unknown(error.message);
       // What the client sends must not run in a transaction that is not its own.
-      if (error instanceof NotLeft && !state.upstream.socket.destroyed) state.fail(error);
+      if (error instanceof NotLeft && !state.serverIsGone) state.fail(error);
       throw error;
     } finally {
       this.isAsking = false;

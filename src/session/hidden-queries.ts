@@ -208,7 +208,7 @@ export class HiddenQueries {
 
   private push(exchange: Exchange, end: HiddenEnd, bytes: Buffer, company: Company = 'alone'): void {
     const { state } = this;
-    if (state.upstream.socket.destroyed || state.fatal) throw new HiddenQueryEnded('lost');
+    if (state.serverIsGone) throw new HiddenQueryEnded('lost');
     if (state.discarding) throw new HiddenQueryEnded('discarded');
     assert(!state.copyingIn, 'no hidden query while the server copies in');
     assert(end === 'flush' || !state.replies.segmentOpen, 'a Sync of ours ends no segment of the client');

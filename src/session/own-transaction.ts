@@ -77,6 +77,6 @@ export async function leave(
   await say()
     .catch(say)
     .catch((error: unknown) => {
-      if (!state.upstream.socket.destroyed) state.fail(error);
+      if (!state.serverIsGone) state.fail(error);
     });
 }

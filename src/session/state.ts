@@ -274,6 +274,11 @@ export class SessionState {
     this.settings.codeRuns();
   }
 
+  /** The server reads nothing any more: behind a FATAL too, although its connection may stand for a moment yet. */
+  get serverIsGone(): boolean {
+    return this.fatal || this.upstream.socket.destroyed;
+  }
+
   /** Whether queries of ours are understood. */
   get takesQueries(): boolean {
     return !this.replication;
