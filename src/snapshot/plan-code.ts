@@ -16,6 +16,16 @@ export function runsOwnCode(
   return called || target.ownCode || tables.some(({ oid }) => relations.get(oid)?.ownCode);
 }
 
+/** What every table has besides its columns. */
+const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax']);
+
+/** Whether it may call a function of its row as if that were a column, which may write anywhere. */
+export const mayCallAsColumn = (
+  { attributes }: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+  { columns }: Relation,
+): boolean =>
+  attributes.some((name) => !SYSTEM_COLUMNS.has(name) && !columns.some((column) => column.name === name));
+
 /** Whether what operators and values run can only be PostgreSQL's own code. */
 export function knowsAllCode(tables: readonly PlannedTable[], { catalogFirst }: CatalogAnswer): boolean {
   return (

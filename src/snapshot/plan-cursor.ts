@@ -35,7 +35,7 @@ export function problemOfCursor({ operation }: CursorSlice, target: Relation): s
 
 /** The statement as one on the rows of a condition. */
 export function cursorRows(slice: CursorSlice, where: string): RowsSlice {
-  const { operation, target, assigned, calls, ownNames, readsOthers } = slice;
+  const { operation, target, assigned, attributes, calls, ownNames, readsOthers } = slice;
   return {
     kind: 'rows',
     operation,
@@ -55,6 +55,7 @@ export function cursorRows(slice: CursorSlice, where: string): RowsSlice {
     functions: [],
     implied: NOTHING_IMPLIED,
     impliedByValues: NOTHING_IMPLIED,
+    attributes,
     calls,
     assigned,
     ownNames,

@@ -8,7 +8,7 @@ import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts
 import { groupOverlapping } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
 import { keptBySnapshot } from './kept.ts';
-import { givesTheSame, knowsAllCode, runsOwnCode } from './plan-code.ts';
+import { givesTheSame, knowsAllCode, mayCallAsColumn, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
 import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import { remembered } from './plan-memory.ts';
@@ -311,7 +311,12 @@ function planAnew(
     parameters,
     bases: viewBasis === null ? [answer.basis] : [viewBasis, answer.basis],
     opaque,
-    watchesAll: opaque || answer.oneSnapshot || slice.readsOthers || !knowsAllCode(tables, answer),
+    watchesAll:
+      opaque ||
+      answer.oneSnapshot ||
+      slice.readsOthers ||
+      mayCallAsColumn(slice, target) ||
+      !knowsAllCode(tables, answer),
     ownRowOnly,
     keptBy,
     countedByTag,

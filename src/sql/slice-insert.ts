@@ -95,6 +95,7 @@ function sliceUpsert(request: SliceRequest): UpsertSlice | InexactSlice {
     functions: facts.functions,
     implied: facts.implied,
     impliedByValues: sliceFacts([conflict['targetList']]).implied,
+    attributes: whole.implied.attributes,
     calls: whole.functions,
     ownNames: whole.ownNames,
     readsOthers: whole.readsOthers,

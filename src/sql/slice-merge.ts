@@ -59,6 +59,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     functions: facts.functions,
     implied: facts.implied,
     impliedByValues: sliceFacts(whens.map(({ fields: when }) => when['targetList'])).implied,
+    attributes: whole.implied.attributes,
     calls: whole.functions,
     assigned: whens.flatMap((when) => assignedBy(request, when)),
     ownNames: whole.ownNames,

@@ -47,12 +47,14 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     if (words.others >= 0) return inexact('other tables stand beside its WHERE CURRENT OF');
     const name = String(cursor['cursor_name'] ?? '');
     const { ownNames, readsOthers } = whole;
+    const { attributes } = whole.implied;
     return {
       kind: 'cursor',
       operation,
       target,
       cursor: name,
       assigned,
+      attributes,
       calls,
       ownNames,
       readsOthers,
@@ -86,6 +88,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     functions: facts.functions,
     implied: facts.implied,
     impliedByValues: sliceFacts([fields['targetList']]).implied,
+    attributes: whole.implied.attributes,
     calls,
     assigned,
     ownNames: whole.ownNames,

@@ -42,6 +42,8 @@ export interface SliceCommon {
   /** Of what is cut out; of the new values. */
   readonly implied: ImpliedNames;
   readonly impliedByValues: ImpliedNames;
+  /** Of columns in the whole statement, as far as the text tells: `c.f` may be `f(c)`. */
+  readonly attributes: readonly string[];
   readonly assigned: readonly Assignment[];
   /** The whole statement names operators or types that are not PostgreSQL's own, behind which there may be any code. */
   readonly ownNames: boolean;
@@ -102,6 +104,7 @@ export interface CursorSlice {
   readonly target: SliceTarget;
   readonly cursor: string;
   readonly assigned: readonly Assignment[];
+  readonly attributes: readonly string[];
   readonly calls: readonly FunctionName[];
   readonly ownNames: boolean;
   readonly readsOthers: boolean;

@@ -112,6 +112,19 @@ const EXAMPLES: readonly Example[] = [
     statement: 'UPDATE t SET n = 5',
     reason: 'it changed x.log as well',
   },
+  ...[
+    'UPDATE t SET n = t.g WHERE id = 1',
+    'UPDATE t SET n = (t).g',
+    'UPDATE t a SET n = 1 RETURNING a.g',
+    'DELETE FROM t WHERE id = 1 RETURNING t.g',
+    'INSERT INTO t (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET n = t.g',
+    'MERGE INTO t USING (VALUES (1)) v(a) ON t.id = v.a WHEN MATCHED THEN UPDATE SET n = t.g',
+  ].map((statement) => ({
+    name: `a function that is written as a column: ${statement}`,
+    setup: `${T}; ${LOG}; ${func('g(t)', 'int', '5')}`,
+    statement,
+    reason: 'it changed x.log as well',
+  })),
   {
     name: 'an index that lies about its expression',
     setup: `${T}; ${LOG}; ${func('h(int)', 'int', '$1')};
