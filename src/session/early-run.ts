@@ -93,6 +93,8 @@ function send(run: CaptureRun, { plan, sure }: ForeseenRow, sql: string): Sent {
   audit.begin(entry);
   // So that it is durable by the time that the statement has run.
   void audit.whenRecorded(entry.session);
+  // A Query takes away the unnamed statement.
+  hidden.forget('');
   const began = connection.run(plainQuery('BEGIN'), () => {});
   const { syncs } = hidden;
   // Locks the table as the statement does, so that what is asked next stays true.
@@ -157,8 +159,11 @@ function mayTouchSession({ state, analysis }: CaptureRun): boolean {
 const formatsOf = ({ operation, sources }: CapturePlan): readonly (0 | 1)[] =>
   operation === 'update' ? sources[0]!.resultFormats : [];
 
-/** What a text may hold that leaves it open where its words end, or gives something back itself, or has values to come. */
-const NOT_EXTENDED = /--|\/\*|returning|\$/i;
+/**
+ * What a text may hold that leaves it open where its words end, or gives something back itself, or has values to come, or
+ * takes one from a sequence, which would take another where it is run once more.
+ */
+const NOT_EXTENDED = /--|\/\*|returning|default|\$/i;
 
 /** What PostgreSQL takes for blanks, and the end of a statement. */
 const BEHIND = /[ \t\n\r\f\v;]+$/;

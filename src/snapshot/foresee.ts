@@ -1,5 +1,5 @@
 import type { Catalog, SureAnswer } from '../catalog/catalog.ts';
-import { doubtfulNames } from './implied-code.ts';
+import { maySayOwnCode } from './implied-code.ts';
 import { type CapturePlan, type PlanOutcome, type PlanRequest, planRows } from './plan.ts';
 
 /** What is planned where the catalog says again what it has said. */
@@ -19,7 +19,8 @@ export function foreseeOneRow(catalog: Catalog, request: PlanRequest): ForeseenR
   const sure = catalog.sure(question);
   const target = sure?.answer.relations.get(sure.answer.roots[0] ?? 0);
   if (sure === null || target?.kind !== 'table') return null;
-  if (doubtfulNames(slice, target, sure.answer).length > 0) return null;
+  // It may be run once more, its values as well.
+  if (maySayOwnCode(slice, target, sure.answer)) return null;
   const planned = planRows(slice, sure.answer, parameters);
   return planned.kind === 'exact' && isOfOneRow(planned.plan, slice.equated)
     ? { plan: keptPlan(planned.plan), sure }

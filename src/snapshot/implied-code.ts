@@ -92,7 +92,7 @@ export async function problemOfImplied(
 }
 
 /** Those behind which there may be such code. */
-export function doubtfulNames(
+function doubtfulNames(
   slice: RowsSlice | UpsertSlice,
   target: Relation,
   answer: CatalogAnswer,
@@ -100,6 +100,10 @@ export function doubtfulNames(
   const implied = carriesKeys(slice, answer) ? [slice.implied, slice.impliedByValues] : [slice.implied];
   return implied.filter((names) => isDoubtful(names, slice, target, answer));
 }
+
+/** Whether there may be such code behind its condition or its values. */
+export const maySayOwnCode = (slice: RowsSlice, target: Relation, answer: CatalogAnswer): boolean =>
+  [slice.implied, slice.impliedByValues].some((names) => isDoubtful(names, slice, target, answer));
 
 /** Whether the capture computes new values, to see which rows get another key. */
 function carriesKeys({ assigned }: RowsSlice | UpsertSlice, { relations }: CatalogAnswer): boolean {

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { fromManifest } from '../../src/snapshot/manifest.ts';
 import { readRows } from '../../src/snapshot/row-file-reader.ts';
+import * as fe from '../support/frontend-messages.ts';
 import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
@@ -129,6 +130,48 @@ describe.each([15, 18] as const)(
       expect(await row(3)).toEqual(['row 3', '3']);
       expect(await taken.all()).toEqual([]);
       expect(typesOf(await client.query(`update kept set note = 'x' where id = 3`))).toBe('CZ');
+    });
+
+    it('takes the unnamed statement away, as a Query does', async () => {
+      const bound = [fe.bind({}), fe.execute(), fe.sync()];
+      client.write(Buffer.concat([fe.parse('', 'select 7'), fe.sync()]));
+      await client.untilReady();
+      await client.rows(`update kept set note = 'late' where id = 3`);
+      client.write(Buffer.concat(bound));
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '26000' }]);
+      // The next one is there again, also where nothing comes of the statement in between.
+      for (const sql of [`update kept set amount = 7 where id = 3`, 'delete from kept where id = 3']) {
+        const between = [fe.parse('', 'select 7'), fe.sync(), fe.query(sql), ...bound];
+        client.write(Buffer.concat([...between, fe.parse('', 'select 8'), ...bound]));
+        for (let i = 0; i < 2; i++) await client.untilReady();
+        expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '26000' }]);
+        expect(typesOf(await client.untilReady())).toBe('12DCZ');
+      }
+    });
+
+    it.each([
+      ['a default', `update kept set amount = 7, run = default where id = 3`],
+      ['a default among several', `update kept set (amount, run) = (7, default) where id = 3`],
+      [
+        'a function that is written as a column',
+        `update kept set amount = 7, note = kept.taking where id = 3`,
+      ],
+    ])('takes a number once for %s where it fails', async (_, sql) => {
+      await other.rows(`create sequence taken;
+        alter table kept add column run int default nextval('taken');
+        create or replace function taking(kept) returns text language sql volatile as
+          $$ select nextval('taken')::text $$`);
+      const next = await taken.fixture.client();
+      try {
+        // So that there is a plan.
+        for (let i = 0; i < 2; i++) await next.rows(`update kept set note = 'new' where id = 1`);
+        await other.rows(`select setval('taken', 1, false)`);
+        expect(errorsOf(await next.query(sql))).toMatchObject([{ C: '23505' }]);
+        expect(await other.rows('select last_value, is_called from taken')).toEqual([['1', 't']]);
+      } finally {
+        await next.terminate();
+        await other.rows('drop function taking(kept); drop sequence taken cascade');
+      }
     });
 
     it('keeps what others have made of the row while it waited for them', async () => {
