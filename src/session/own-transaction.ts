@@ -77,6 +77,15 @@ export async function leave(
   await say()
     .catch(say)
     .catch((error: unknown) => {
-      if (!state.serverIsGone) state.fail(error);
+      if (state.serverIsGone) return;
+      if (state.copyingIn) unasked(state);
+      else state.fail(error);
     });
+}
+
+/** Nothing that was sent could have begun a COPY, so that the server has broken the protocol. */
+function unasked({ services, identity, upstream }: SessionState): void {
+  services.metrics.protocolErrors++;
+  services.log.error({ session: identity.id }, 'upstream began a COPY that nobody has asked for');
+  upstream.destroy();
 }

@@ -20,6 +20,14 @@ describe("a transaction of the gateway's own that cannot be left", () => {
     expect(await leaves(new ScriptedSession())).toBe(true);
   });
 
+  it('is no fault of ours where the server copies in unasked, which ends it as well', async () => {
+    const s = new ScriptedSession();
+    s.answers(server.copyIn);
+    expect(await leaves(s)).toBe(false);
+    expect(s.services.metrics.protocolErrors).toBe(1);
+    expect(s.upstream.socket.destroyed).toBe(true);
+  });
+
   it('is no fault behind a FATAL, with which the server ends it', async () => {
     const s = new ScriptedSession();
     s.answers(server.error('57P01', 'FATAL'));
