@@ -63,6 +63,8 @@ const extended = (sql: string) => (first: number, last: number) => [
   fe.execute(),
 ];
 const query = (sql: string) => (first: number, last: number) => [fe.query(`${sql} ${first} and ${last}`)];
+/** As it is run in the round trip in which its row is captured. */
+const queryOfOne = (sql: string) => (first: number) => [fe.query(sql.replace(' between', ` = ${first}`))];
 const block =
   (inner: (first: number, last: number) => Buffer[], end: string) => (first: number, last: number) => [
     fe.query('begin'),
@@ -76,6 +78,8 @@ const synced = (inner: (first: number, last: number) => Buffer[]) => (first: num
 
 const WAYS: readonly Way[] = [DELETE, UPDATE].flatMap((sql) => [
   { messages: query(sql), segments: 1, commits: true },
+  { messages: queryOfOne(sql), segments: 1, commits: true },
+  { messages: queryOfOne(sql), segments: 1, commits: true },
   { messages: synced(extended(sql)), segments: 1, commits: true },
   { messages: block(query(sql), 'commit'), segments: 3, commits: true },
   { messages: block(synced(extended(sql)), 'commit'), segments: 3, commits: true },

@@ -33,7 +33,7 @@ function shown(found: WriteSlice): string {
     case 'rows':
     case 'upsert': {
       const { target, parameters, functions, assigned, where, with: clause, ...all } = found;
-      const { implied: _, impliedByValues: __, ...rest } = all;
+      const { implied: _, impliedByValues: __, attributes: ___, ...rest } = all;
       const lines = [
         `from ${target.text} as ${target.reference}${target.only ? ' only' : ''}`,
         clause,
