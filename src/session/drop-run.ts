@@ -51,7 +51,7 @@ export async function dropInstead(run: DropRun): Promise<CaptureOutcome> {
   const encoding = new OwnEncoding(state, connection);
   let outcome: CaptureOutcome;
   try {
-    await own.begin();
+    await own.begin(run.entry);
     await encoding.begin();
     outcome = await moveAndStore({ ...run, utf8: utf8!, encoding, own }, connection, reading);
   } catch (error) {

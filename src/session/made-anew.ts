@@ -65,7 +65,7 @@ const makeNew =
     const own = OwnTransaction.of(state, hidden, connection);
     let outcome: CaptureOutcome | null;
     try {
-      await own.begin();
+      await own.begin(entry);
       outcome = await made(connection, plain);
       if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
     } catch (error) {

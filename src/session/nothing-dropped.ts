@@ -69,7 +69,7 @@ export async function dropNothing(
   const own = OwnTransaction.of(state, hidden, connection);
   let outcome: CaptureOutcome | null;
   try {
-    await own.begin();
+    await own.begin(entry);
     outcome = await runForNothing(state, connection, text, sought);
     if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
   } catch (error) {

@@ -1,3 +1,4 @@
+import type { AuditEntry } from '../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { ErrorFields } from '../wire/backend.ts';
@@ -36,7 +37,9 @@ export class OwnTransaction {
     return new OwnTransaction(state, hidden, connection);
   }
 
-  async begin(): Promise<void> {
+  async begin({ protocol }: Pick<AuditEntry, 'protocol'>): Promise<void> {
+    // A Query takes away the unnamed statement.
+    if (protocol === 'simple') this.hidden.forget('');
     // What is read of the catalogs has to be what the server goes by.
     const sql = this.isOwn ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
     await this.connection.run(plainQuery(sql), () => {});

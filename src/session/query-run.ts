@@ -16,6 +16,7 @@ import {
 } from './capture-run.ts';
 import { dropInstead } from './drop-run.ts';
 import { runEarly } from './early-run.ts';
+import { leave } from './own-transaction.ts';
 import { planRequest } from './prepared-text.ts';
 import { untilQuiet } from './segment-fits.ts';
 import { captureSeveral } from './split-run.ts';
@@ -107,10 +108,7 @@ async function ranEarly(query: QueryRun, request: PlanRequest, utf8: Buffer): Pr
     return await runEarly(query, request, utf8);
   } catch (error) {
     const outcome = unlessGivenUp(failure(error, decision, entry.analysis), decision, query.gaveUp());
-    await hidden
-      .ending('sync')
-      .run(plainQuery('ROLLBACK'), () => {})
-      .catch(() => {});
+    await leave(query.state, hidden.ending('sync'), ['ROLLBACK']);
     return outcome;
   }
 }

@@ -53,6 +53,27 @@ const run = (sql: string) =>
 describe.each([18, 15] as const)('what drops nothing, on PostgreSQL %i', (version) => {
   const under = besideDirect(POLICY, version, SETUP);
 
+  it('takes the unnamed statement away, as a Query does, and as no Execute', async () => {
+    const made = 'create or replace view app.seen as select 1';
+    for (const sql of [NOTHING[0]!, made]) {
+      for (const client of [under.direct, under.client]) {
+        client.write(Buffer.concat([fe.parse('', 'select 7'), fe.sync()]));
+        await client.untilReady();
+        expect(errorsOf(await client.query(sql))).toEqual([]);
+        client.write(Buffer.concat([fe.bind(), fe.execute(), fe.sync()]));
+        expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '26000' }]);
+        await under.direct.query('drop view if exists app.seen');
+      }
+    }
+    const named = [fe.parse('d', NOTHING[0]!), fe.bind({ statement: 'd' }), fe.execute(), fe.sync()];
+    for (const client of [under.direct, under.client]) {
+      client.write(Buffer.concat([fe.parse('', 'select 7'), ...named]));
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      client.write(Buffer.concat([fe.bind(), fe.execute(), fe.sync()]));
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+    }
+  });
+
   it.each(NOTHING)('runs at once, and is answered as by the server: %s', async (sql) => {
     const [, said] = [await under.direct.query('select 1'), shown(await under.direct.query(sql))];
     expect(shown(await under.client.query(sql))).toEqual(said);

@@ -139,6 +139,13 @@ describe.each([15, 18] as const)(
       await client.rows(`update kept set note = 'late' where id = 3`);
       client.write(Buffer.concat(bound));
       expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '26000' }]);
+      // As one does in the place of which something else is done.
+      await other.rows('create table if not exists gone (id int)');
+      client.write(Buffer.concat([fe.parse('', 'select 7'), fe.sync()]));
+      await client.untilReady();
+      await client.rows('drop table gone');
+      client.write(Buffer.concat(bound));
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '26000' }]);
       // The next one is there again, also where nothing comes of the statement in between.
       for (const sql of [`update kept set amount = 7 where id = 3`, 'delete from kept where id = 3']) {
         const between = [fe.parse('', 'select 7'), fe.sync(), fe.query(sql), ...bound];
