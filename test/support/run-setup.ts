@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,12 +26,11 @@ export const TEMPLATES_VARIABLE = 'TEST_POSTGRES_TEMPLATES';
  */
 export default function setUp(): () => void {
   const place = placeOfFolders();
-  const folder = join(place, `${PREFIX}${process.pid}`);
-  for (const path of [folder, join(folder, 'templates')]) {
-    mkdirSync(path);
-    // PostgreSQL runs as another account where root runs the tests.
-    chmodSync(path, 0o1777);
-  }
+  // A process of this number may have left a folder that could not be removed.
+  const folder = mkdtempSync(join(place, `${PREFIX}${process.pid}-`));
+  mkdirSync(join(folder, 'templates'));
+  // PostgreSQL runs as another account where root runs the tests.
+  for (const path of [folder, join(folder, 'templates')]) chmodSync(path, 0o1777);
   process.env['TMPDIR'] = folder;
   process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled');
   process.env[TEMPLATES_VARIABLE] = join(folder, 'templates');
@@ -51,12 +59,32 @@ function inMemoryIsUsable(): boolean {
   }
 }
 
-/** Of runs that were killed. */
-function removeLeftovers(place: string): void {
+/**
+ * Removes from `place` the folders of runs that were killed. A disk that a test has mounted there is unmounted first;
+ * what still cannot be removed is told and left, because it must not keep this run from its start.
+ */
+export function removeLeftovers(place: string): void {
   for (const name of readdirSync(place)) {
-    const pid = Number(name.startsWith(PREFIX) ? name.slice(PREFIX.length) : Number.NaN);
-    if (Number.isInteger(pid) && !isRunning(pid)) rmSync(join(place, name), { recursive: true, force: true });
+    const pid = name.startsWith(PREFIX) ? Number(name.slice(PREFIX.length).split('-')[0]) : Number.NaN;
+    if (!Number.isInteger(pid) || isRunning(pid)) continue;
+    const folder = join(place, name);
+    try {
+      for (const disk of mountedBelow(folder)) execFileSync('umount', [disk], { stdio: 'ignore' });
+      rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      console.warn(
+        `What a killed run of the tests left cannot be removed: ${folder}: ${(error as Error).message}`,
+      );
+    }
   }
+}
+
+function mountedBelow(folder: string): string[] {
+  if (process.platform !== 'linux') return [];
+  const points = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+  return points.filter((point) => point.startsWith(`${folder}/`)).reverse();
 }
 
 function isRunning(pid: number): boolean {
