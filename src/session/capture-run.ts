@@ -142,7 +142,7 @@ async function prepareRows(
         return { kind: 'refused', error };
       }
       if (run.gaveUp()) throw new HiddenQueryEnded('given up');
-      if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
+      if (state.serverIsGone) throw new HiddenQueryEnded('lost');
       const { hidden, part } = run;
       const atSync = run.way === 'segment' && run.mayEndAtSync?.() === true;
       const ends = atSync ? ({ way: 'block', connection: hidden.ending('sync') } as const) : run;

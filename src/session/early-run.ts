@@ -45,7 +45,7 @@ export async function runEarly(
   try {
     what = await done;
     if (query.gaveUp()) throw new HiddenQueryEnded('given up');
-    if (state.upstream.socket.destroyed) throw new HiddenQueryEnded('lost');
+    if (state.serverIsGone) throw new HiddenQueryEnded('lost');
   } catch (error) {
     void writer.abort();
     const isOver = error instanceof HiddenQueryError && endsStatement(error);

@@ -96,8 +96,7 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
       outcome = withoutPlan(decision, 'a text in its rows cannot be said in the encoding of the client');
   }
   outcome = unlessGivenUp(outcome, decision, query.gaveUp());
-  if (opened && outcome.kind !== 'taken')
-    await connection.run(plainQuery('ROLLBACK'), () => {}).catch(() => {});
+  if (opened && outcome.kind !== 'taken') await leave(state, connection, ['ROLLBACK']);
   return outcome;
 }
 
