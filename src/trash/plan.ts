@@ -16,6 +16,7 @@ import { detailsBack, detailsLost } from './details.ts';
 import type { Facts, GoneNamed, GoneRelation, GoneStatistics } from './facts.ts';
 import { givenBack, takenAway } from './rights.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
+import { inOrderOfUse, madeAnew } from './view-order.ts';
 
 export interface MovePlan {
   readonly moves: readonly string[];
@@ -382,33 +383,4 @@ class Parts {
 function followed({ kind, indexOf, ownedBy }: GoneRelation): number | null {
   if (RELATION_WORDS[kind] === 'INDEX') return indexOf?.oid ?? null;
   return kind === 'S' && ownedBy?.gone === true ? ownedBy.table.oid : null;
-}
-
-/** Those that rest on what stays, or on another of these. */
-function madeAnew(views: readonly GoneRelation[]): ReadonlySet<number> {
-  const anew = new Set(views.flatMap(({ oid, restsOnOthers }) => (restsOnOthers ? [oid] : [])));
-  for (let before = -1; anew.size > before; ) {
-    before = anew.size;
-    for (const { oid, uses } of views) if (uses?.some((used) => anew.has(used)) === true) anew.add(oid);
-  }
-  return anew;
-}
-
-/** Each view after those that its definition reads. */
-function inOrderOfUse(views: readonly GoneRelation[]): GoneRelation[] {
-  const byOid = new Map(views.map((view) => [view.oid, view]));
-  const done = new Set<GoneRelation>();
-  const place = (view: GoneRelation) => {
-    if (done.has(view)) return;
-    // Before its own are placed: two views may read each other, of which PostgreSQL runs neither.
-    done.add(view);
-    for (const oid of view.uses ?? []) {
-      const used = byOid.get(oid);
-      if (used !== undefined) place(used);
-    }
-    order.push(view);
-  };
-  const order: GoneRelation[] = [];
-  for (const view of views) place(view);
-  return order;
 }
