@@ -74,10 +74,18 @@ describe('a captured statement that changes one row of a table with a key', () =
     expect(cost).toEqual({ flights: 3, parses: 8 });
   });
 
-  it('takes two round trips more in a transaction of the client', async () => {
+  it('takes one round trip more in a transaction of the client', async () => {
     await client.query('begin');
-    const cost = await costOf(() => client.query(`delete from kept where id = 3`));
-    // The statement read, the catalog; counts, the row; counts.
+    const cost = await costOf(() => client.query('delete from kept where id = 3'));
+    // SAVEPOINT, the statement read, the catalog with counts, RELEASE, the row; counts.
+    expect(cost).toEqual({ flights: 2, parses: 6 });
+    expect((await costOf(() => client.query(`update kept set note = 'x' where id = 4`))).flights).toBe(2);
+  });
+
+  it('takes two round trips more in a transaction of the client where more than one row may change', async () => {
+    await client.query('begin');
+    const cost = await costOf(() => client.query('delete from kept where id in (30, 31)'));
+    // The statement read, the catalog; counts, the rows; counts.
     expect(cost).toEqual({ flights: 3, parses: 5 });
   });
 
