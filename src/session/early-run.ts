@@ -39,6 +39,8 @@ export async function runEarly(
   if (foreseen === null || !mayBeginEarly(run, foreseen.plan) || mayTouchSession(run)) return null;
   const sql = givingBack(utf8.toString('utf8'), request.slice, foreseen.plan);
   if (sql === null) return null;
+  // It may have gone with the answer to what stood in front; from here on all is sent without a wait.
+  if (state.serverIsGone) throw new HiddenQueryEnded('lost');
   const { begun, done } = send(run, foreseen, sql);
   const { writer, plan } = begun;
   let what: Awaited<typeof done>;
