@@ -122,7 +122,7 @@ async function readAsItShould(
   if (warned) throw new Error('the server has something to say to the client');
 }
 
-function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
+export function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
   const { hidden, connection, decision } = run;
   const { id, createdAtMs, plan, writer, folder } = begun;
   const required = decision.snapshot === 'required';
@@ -131,7 +131,7 @@ function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
   return {
     snapshot,
     seen: null,
-    way: 'own',
+    way: run.way,
     hidden,
     connection,
     part: null,
@@ -141,7 +141,7 @@ function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
 }
 
 /** Whether more comes of it, as it is sent, than of a write that runs no code: see statementsSent. */
-function mayTouchSession({ state, analysis }: CaptureRun): boolean {
+export function mayTouchSession({ state, analysis }: CaptureRun): boolean {
   if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched) return true;
   return state.written.codeOf(analysis, nowMs()) !== 'none';
 }
