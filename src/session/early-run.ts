@@ -155,8 +155,8 @@ const formatsOf = ({ operation, sources }: CapturePlan): readonly (0 | 1)[] =>
  */
 const NOT_EXTENDED = /--|\/\*|returning|default|\$/i;
 
-/** What PostgreSQL takes for blanks, and the end of a statement. */
-const BEHIND = /[ \t\n\r\f\v;]+$/;
+/** What every PostgreSQL takes for blanks, and the end of a statement; before 16 a vertical tab was none. */
+const BEHIND = /[ \t\n\r\f;]+$/;
 
 /** The client's words with what gives back the row as it is captured; what is deleted is gone. */
 function givingBack(text: string, slice: WriteSlice, { operation, sources }: CapturePlan): string | null {
