@@ -116,6 +116,7 @@ export async function runBound(
   const gate = new StatementGate(state, preparedOf(run, begun, await begun.capture), entry);
   const proof = proveReturned(connection, plan, await begun.capture, returned, writer);
   if (!(await gate.hasRun(returned.tag, proof, frontOf(ahead)))) {
+    pauseEarly(state);
     await takeBack(state, hidden, connection);
     return TAKEN_BACK;
   }
