@@ -20,7 +20,7 @@ export interface EarlyScript {
 }
 
 /** A table with a key of which most has to be run early. */
-interface Table {
+export interface Table {
   readonly columns: string;
   /** What an UPDATE may set, with what fails among it. */
   readonly assigned: readonly string[];
@@ -41,7 +41,7 @@ const byId = [
   () => 'id = null',
 ];
 
-const ROWS = `insert into kept (id, note, amount) select i, 'row ' || i, i from generate_series(1, 30) i`;
+export const ROWS = `insert into kept (id, note, amount) select i, 'row ' || i, i from generate_series(1, 30) i`;
 const NOTES = [
   `note = 'new'`,
   `note = note || '!'`,
@@ -63,7 +63,7 @@ const AMOUNTS = [
 const KEYS = ['id = id + 1000', 'id = -id', 'id = 5', 'id = null', 'id = id'];
 const PLAIN = [...NOTES, ...AMOUNTS, ...KEYS, `(note, amount) = ('both', 8)`, `note = 'x', amount = amount`];
 
-const TABLES: Readonly<Record<string, Table>> = {
+export const TABLES: Readonly<Record<string, Table>> = {
   plain: {
     columns: 'id int primary key, note text not null, amount int unique check (amount < 1000)',
     assigned: PLAIN,
@@ -183,7 +183,7 @@ const TABLES: Readonly<Record<string, Table>> = {
   },
 };
 
-const SETTINGS = [
+export const SETTINGS = [
   'set default_transaction_read_only = on',
   `set default_transaction_isolation = 'repeatable read'`,
   `set default_transaction_isolation = 'serializable'; set default_transaction_deferrable = on`,
@@ -213,7 +213,7 @@ const SETTINGS = [
 ];
 
 /** Each but the last leaves rows and columns as they were for what follows. */
-const ELSEWHERE = [
+export const ELSEWHERE = [
   'analyze kept',
   'create index on kept (note)',
   'alter table kept add more int',
@@ -238,7 +238,7 @@ const ELSEWHERE = [
    create operator public.= (leftarg = int, rightarg = int, function = same)`,
 ];
 
-const meanwhile = (id: number): readonly string[] => [
+export const meanwhile = (id: number): readonly string[] => [
   `update kept set note = 'theirs' where id = ${id}`,
   `update kept set id = -${id} where id = ${id}`,
   `delete from kept where id = ${id}`,
