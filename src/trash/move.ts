@@ -7,6 +7,7 @@ import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
+import { lockGone } from './lock.ts';
 import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
@@ -192,8 +193,7 @@ async function attempt(
     return { kind: 'none', reason: 'it would take along a column of a table that stays' };
   const unable = problemToMove(precheck);
   if (unable !== null) return { kind: 'none', reason: unable };
-  const facts = await read(session, trial.gone);
-  await lock(session, facts);
+  if (!(await lockGone(session, roots, trial.gone))) return CHANGED;
   if (!sameRoots(await check(), precheck)) return CHANGED;
   // What depends on it may be otherwise than it was before it was locked.
   if (JSON.stringify(await reachOf(session, roots)) !== JSON.stringify(reach)) return CHANGED;
@@ -254,14 +254,6 @@ export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Prech
   if (trash === null && !mayCreate)
     return `there is no schema ${TRASH_SCHEMA}; the owner of the database, or a superuser, makes it: ${MAKE_TRASH.join('; ')}`;
   return null;
-}
-
-/** As the DROP has locked them until it was rolled back. */
-async function lock(session: TrashSession, { relations }: Facts): Promise<void> {
-  const tables = relations.filter(({ kind }) => kind === 'r' || kind === 'p');
-  if (tables.length === 0) return;
-  const names = tables.map(({ schema, name }) => `ONLY ${quoteQualified(schema, name)}`);
-  await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS EXCLUSIVE MODE`);
 }
 
 async function read(session: TrashSession, gone: readonly Standing[]): Promise<Facts> {
