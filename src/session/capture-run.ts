@@ -284,7 +284,7 @@ export function withoutPlan(
 /** What fails a query of ours would fail the statement; and what fails the storage is for the rule to say. */
 export function failure(error: unknown, decision: Decision, analysis: Analysis): CaptureOutcome {
   if (error instanceof HiddenQueryError) {
-    return { kind: 'refused', error: nativeError(error, analysis.operation) };
+    return { kind: 'refused', error: nativeError(error, analysis) };
   }
   if (error instanceof HiddenQueryEnded) {
     return error.why === 'discarded' ? { kind: 'discarded' } : canceled(decision);

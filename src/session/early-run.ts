@@ -39,6 +39,8 @@ export async function runEarly(
   if (foreseen === null || !mayBeginEarly(run, foreseen.plan) || mayTouchSession(run)) return null;
   const sql = givingBack(utf8.toString('utf8'), request.slice, foreseen.plan);
   if (sql === null) return null;
+  // It may have gone with the answer to what stood in front; from here on all is sent without a wait.
+  if (state.serverIsGone) throw new HiddenQueryEnded('lost');
   const { begun, done } = send(run, foreseen, sql);
   const { writer, plan } = begun;
   let what: Awaited<typeof done>;
@@ -165,8 +167,8 @@ const formatsOf = ({ operation, sources }: CapturePlan): readonly (0 | 1)[] =>
  */
 const NOT_EXTENDED = /--|\/\*|returning|default|\$/i;
 
-/** What PostgreSQL takes for blanks, and the end of a statement. */
-const BEHIND = /[ \t\n\r\f\v;]+$/;
+/** What every PostgreSQL takes for blanks, and the end of a statement; before 16 a vertical tab was none. */
+const BEHIND = /[ \t\n\r\f;]+$/;
 
 /** The client's words with what gives back the row as it is captured; what is deleted is gone. */
 function givingBack(text: string, slice: WriteSlice, { operation, sources }: CapturePlan): string | null {

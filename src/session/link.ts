@@ -1,8 +1,8 @@
-import { writeSync } from 'node:fs';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { DirectWriter } from './direct-write.ts';
 
 /** What the owner of a link does with what comes in. Replaced as the connection moves from phase to phase. */
 export interface LinkHandler {
@@ -50,8 +50,8 @@ export class Link {
   private gathers = false;
   /** What is still to be written behind all that is gathered. */
   private tail: Buffer | null = null;
-  /** The socket's descriptor once it is connected and if it is not encrypted; else -1. */
-  private descriptor = -1;
+  /** Once it is connected, and if it is not encrypted. */
+  private direct: DirectWriter | null = null;
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
@@ -84,7 +84,7 @@ export class Link {
     } as unknown as net.SocketConstructorOpts);
     const link = new Link(socket);
     slot.link = link;
-    link.learnDescriptor();
+    link.direct = DirectWriter.of(socket);
     return link;
   }
 
@@ -99,7 +99,9 @@ export class Link {
     } as net.NetConnectOpts);
     const link = new Link(socket);
     slot.link = link;
-    socket.once('connect', () => link.learnDescriptor());
+    socket.once('connect', () => {
+      link.direct = DirectWriter.of(socket);
+    });
     return link;
   }
 
@@ -179,13 +181,13 @@ export class Link {
    * memory of its own and of its size, and so does everything behind it; the stream also sees to errors.
    */
   relay(bytes: Buffer, start: number, end: number): void {
-    const { socket, descriptor } = this;
-    if (descriptor < 0 || socket.writableLength > 0) {
+    const { socket, direct } = this;
+    if (direct === null || direct.isUnderWay || socket.writableLength > 0) {
       this.write(Buffer.from(bytes.subarray(start, end)));
       return;
     }
     if (socket.destroyed || socket.writableEnded) return;
-    const taken = writtenAtOnce(descriptor, bytes, start, end - start);
+    const taken = direct.write(bytes, start, end);
     this.bytesOut += taken;
     if (taken < end - start) this.write(Buffer.from(bytes.subarray(start + taken, end)));
   }
@@ -231,11 +233,6 @@ export class Link {
     return this.socket;
   }
 
-  private learnDescriptor(): void {
-    const { _handle } = this.socket as unknown as { _handle: { fd?: number } | null };
-    this.descriptor = _handle?.fd ?? -1;
-  }
-
   /** @internal Called for what has come. */
   deliver(bytes: Buffer, length: number): void {
     this.bytesIn += length;
@@ -277,15 +274,6 @@ function onread(slot: { link: Link | null }): {
       return true;
     },
   };
-}
-
-/** How many bytes the kernel takes now. Sockets of Node do not block, so that this never waits. */
-function writtenAtOnce(descriptor: number, bytes: Buffer, start: number, length: number): number {
-  try {
-    return writeSync(descriptor, bytes, start, length);
-  } catch {
-    return 0;
-  }
 }
 
 const IGNORE: LinkHandler = {

@@ -199,12 +199,26 @@ export function heldNotice(approvalId: string, decision: Hold, drift: readonly s
 /** A transaction that only reads is told which command it cannot run. */
 const READ_ONLY = '25006';
 const OUR_COMMANDS = /SELECT FOR (?:NO KEY )?UPDATE|LOCK TABLE/;
+/** What the server calls them, inside EXPLAIN and COPY as well. */
+const WRITES: ReadonlyMap<string, string> = new Map([
+  ['update', 'UPDATE'],
+  ['delete', 'DELETE'],
+  ['merge', 'MERGE'],
+  ['upsert', 'INSERT'],
+  ['insert', 'INSERT'],
+  ['truncate', 'TRUNCATE TABLE'],
+]);
 
 /** The server's own error, without the places in a text that the client has not sent. */
-export function nativeError({ fields, sqlstate }: HiddenQueryError, operation = ''): ErrorFields {
+export function nativeError(
+  { fields, sqlstate }: HiddenQueryError,
+  analysis: Pick<Analysis, 'statements'> | null = null,
+): ErrorFields {
   const { P: _position, p: _inner, q: _query, W: _where, ...rest } = fields;
-  if (sqlstate !== READ_ONLY || operation === '') return rest;
-  const command = operation === 'truncate' ? 'TRUNCATE TABLE' : operation.toUpperCase();
+  if (sqlstate !== READ_ONLY) return rest;
+  const operations = analysis?.statements.flatMap((each) => each.operations) ?? [];
+  const command = operations.map((each) => WRITES.get(each)).find((each) => each !== undefined);
+  if (command === undefined) return rest;
   return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 

@@ -76,8 +76,8 @@ export class RowCounts {
   }
 
   /** The statement would have met the same. */
-  private endedBy(error: HiddenQueryError, { operation }: Analysis): void {
-    this.ended ??= { kind: 'refused', error: nativeError(error, operation) };
+  private endedBy(error: HiddenQueryError, analysis: Analysis): void {
+    this.ended ??= { kind: 'refused', error: nativeError(error, analysis) };
   }
 
   private async counted(analysis: Analysis, asked: ToCount): Promise<Count> {

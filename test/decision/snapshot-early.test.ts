@@ -132,6 +132,12 @@ describe.each([15, 18] as const)(
       expect(typesOf(await client.query(`update kept set note = 'x' where id = 3`))).toBe('CZ');
     });
 
+    it('reads the same blanks as its server', async () => {
+      const sql = `update kept set note = 'late' where id = 3\v`;
+      expect(errorsOf(await client.query(sql))).toEqual(errorsOf(await other.query(sql)));
+      expect((await row(3))![0]).toBe(version < 16 ? 'row 3' : 'late');
+    });
+
     it('takes the unnamed statement away, as a Query does', async () => {
       const bound = [fe.bind({}), fe.execute(), fe.sync()];
       client.write(Buffer.concat([fe.parse('', 'select 7'), fe.sync()]));

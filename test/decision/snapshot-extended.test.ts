@@ -469,7 +469,14 @@ describe.each([18, 15] as const)('a statement of the extended protocol on Postgr
 
   it('reads in a read-only transaction what it would read directly', async () => {
     for (const each of [client, direct]) await each.query('begin read only');
-    for (const sql of ['delete from precious', 'truncate precious']) {
+    for (const sql of [
+      'delete from precious',
+      'truncate precious',
+      'explain analyze delete from precious',
+      'copy (delete from precious returning id) to stdout',
+      `insert into precious values (1, 'x') on conflict (id) do update set note = 'x'`,
+      `merge into precious p using (select 1 as id) o on p.id = o.id when matched then delete`,
+    ]) {
       for (const each of [client, direct]) await each.query('savepoint a');
       const [wanted] = errorsOf(await direct.query(sql));
       expect(errorsOf(await client.query(sql))).toMatchObject([{ C: wanted!['C'], M: wanted!['M'] }]);

@@ -1,0 +1,112 @@
+import { writeSync } from 'node:fs';
+import type net from 'node:net';
+
+/** What Node's streams are made of, of which nothing is promised: without it, `fs.writeSync` does the same for more. */
+interface StreamWrap {
+  readonly WriteWrap: new () => WriteRequest;
+  readonly streamBaseState: Int32Array;
+  readonly kLastWriteWasAsync: number;
+}
+
+interface WriteRequest {
+  oncomplete?: (status: number) => void;
+  /** Kept from being collected until the kernel has taken it. */
+  buffer?: Uint8Array;
+}
+
+interface StreamHandle {
+  readonly fd?: number;
+  writeBuffer?(request: WriteRequest, bytes: Uint8Array): number;
+}
+
+const streams = streamWrap();
+
+/** What is longer costs more to copy than the shorter call saves. */
+const COPIED_BYTES_MAX = 4096;
+
+let request: WriteRequest | null = null;
+/** What is written is copied here first, because libuv keeps what the kernel does not take where it stands. */
+let slab = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
+/** The first bytes of the slab by their number, since to make a view costs as much as to copy what is in it. */
+let views = noViews();
+
+/**
+ * Writes to one plain socket what the kernel takes at once, without Node's streams in between.
+ *
+ * States: at rest; or `isUnderWay`, in which libuv still has a part of what was written, so that whatever follows has
+ * to go through the stream, which it queues behind that.
+ */
+export class DirectWriter {
+  private readonly socket: net.Socket;
+  private readonly handle: StreamHandle;
+  private readonly descriptor: number;
+  isUnderWay = false;
+
+  private constructor(socket: net.Socket, handle: StreamHandle, descriptor: number) {
+    this.socket = socket;
+    this.handle = handle;
+    this.descriptor = descriptor;
+  }
+
+  /** For a socket that is connected and not encrypted; null where the system has no descriptor for it. */
+  static of(socket: net.Socket): DirectWriter | null {
+    const { _handle: handle } = socket as unknown as { _handle: StreamHandle | null };
+    const descriptor = handle?.fd ?? -1;
+    return handle === null || descriptor < 0 ? null : new DirectWriter(socket, handle, descriptor);
+  }
+
+  /**
+   * Takes `bytes[start, end)`, which may change as soon as this returns, and gives how many of them it has taken. The
+   * rest is for the stream, which sees to errors as well.
+   */
+  write(bytes: Buffer, start: number, end: number): number {
+    const length = end - start;
+    if (streams === null || length > COPIED_BYTES_MAX || this.handle.writeBuffer === undefined)
+      return writtenAtOnce(this.descriptor, bytes, start, length);
+    slab.set(bytes.subarray(start, end));
+    views[length] ??= slab.subarray(0, length);
+    request ??= new streams.WriteWrap();
+    if (this.handle.writeBuffer(request, views[length]) !== 0) return 0;
+    if (streams.streamBaseState[streams.kLastWriteWasAsync] !== 0) this.leave(request, slab);
+    return length;
+  }
+
+  /** The kernel has not taken all: what libuv reads from later on is not written into again. */
+  private leave(left: WriteRequest, from: Buffer): void {
+    this.isUnderWay = true;
+    left.buffer = from;
+    left.oncomplete = (status) => {
+      this.isUnderWay = false;
+      if (status < 0) this.socket.destroy(new Error(`what was written could not be sent (${status})`));
+    };
+    request = null;
+    slab = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
+    views = noViews();
+  }
+}
+
+function noViews(): (Uint8Array | null)[] {
+  return Array.from({ length: COPIED_BYTES_MAX + 1 }, () => null);
+}
+
+/** How many bytes the kernel takes now. Sockets of Node do not block, so that this never waits. */
+function writtenAtOnce(descriptor: number, bytes: Buffer, start: number, length: number): number {
+  try {
+    return writeSync(descriptor, bytes, start, length);
+  } catch {
+    return 0;
+  }
+}
+
+function streamWrap(): StreamWrap | null {
+  const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
+  try {
+    const found = binding?.('stream_wrap');
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = found ?? {};
+    return WriteWrap && streamBaseState && kLastWriteWasAsync !== undefined
+      ? { WriteWrap, streamBaseState, kLastWriteWasAsync }
+      : null;
+  } catch {
+    return null;
+  }
+}
