@@ -147,17 +147,22 @@ export async function untilUnchanged(
 }
 
 function mayPass(outcome: MoveOutcome): boolean {
-  if (outcome.kind === 'refused') return outcome.error.sqlstate === DEADLOCK;
+  if (outcome.kind === 'refused') return AT_ONCE.has(outcome.error.sqlstate);
   return outcome.kind === 'none' && outcome.mayPass === true;
 }
 
 /** Two that do the same in the order of a DROP and of its move, where the server would have one wait for the other. */
 const DEADLOCK = '40P01';
 
+/** What is neither a table nor a view is not locked by its move, so that a DROP meets it as it is changed. */
+const CHANGED_AT_ONCE = 'XX000';
+
+const AT_ONCE: ReadonlySet<string> = new Set([DEADLOCK, CHANGED_AT_ONCE]);
+
 /** SQLSTATEs of what is not there, or is there, or depends on it, or was changed in the catalogs at the same moment. */
 const OF_OTHERS: ReadonlySet<string> = new Set([
-  ...['42P01', '42704', '42883', '3F000', '42P06', '42710', '23505', '2BP01', 'XX000'],
-  DEADLOCK,
+  ...['42P01', '42704', '42883', '3F000', '42P06', '42710', '23505', '2BP01'],
+  ...AT_ONCE,
 ]);
 
 /**
