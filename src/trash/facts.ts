@@ -164,7 +164,12 @@ export interface Details {
     | readonly { readonly table: Named; readonly name: string; readonly enabled: string }[]
     | null;
   readonly comments:
-    | readonly { readonly table: Named; readonly name: string; readonly comment: string }[]
+    | readonly {
+        readonly word: 'CONSTRAINT' | 'TRIGGER';
+        readonly table: Named;
+        readonly name: string;
+        readonly comment: string;
+      }[]
     | null;
   readonly enforced: readonly { readonly table: Named; readonly name: string }[] | null;
   readonly materialized:

@@ -172,7 +172,7 @@ const TRIGGERS = `
       'comment', pg_catalog.obj_description(t.oid, 'pg_trigger'))`,
     't.oid',
   )} FROM given o JOIN pg_trigger t ON t.oid = o.objid
-   WHERE o.classid = ${IS('pg_trigger')} AND NOT t.tgisinternal AND (t.tgparentid = 0 OR NOT ${GONE('pg_class', 't.tgrelid')})
+   WHERE o.classid = ${IS('pg_trigger')} AND NOT t.tgisinternal AND t.tgparentid = 0
      AND (NOT ${GONE('pg_class', 't.tgrelid')} OR NOT ${GONE('pg_proc', 't.tgfoid')})`;
 
 const RULES = `
