@@ -74,6 +74,8 @@ export interface GoneConstraint {
   readonly typeGone: boolean;
   readonly child: boolean;
   readonly parentGone: boolean;
+  /** A partition has it from its parent, by a name of its own or without having looked at its rows. */
+  readonly ownWay: boolean;
   readonly definition: string | null;
   readonly comment: string | null;
 }

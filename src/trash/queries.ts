@@ -148,6 +148,7 @@ const CONSTRAINTS = `
       'tableGone', ${GONE('pg_class', 'c.conrelid')}, 'otherGone', ${GONE('pg_class', 'c.confrelid')},
       'typeGone', ${GONE('pg_type', 'c.contypid')},
       'child', c.conparentid <> 0, 'parentGone', ${GONE('pg_constraint', 'c.conparentid')},
+      'ownWay', EXISTS (SELECT FROM pg_constraint a WHERE a.oid = c.conparentid AND (a.conname <> c.conname OR NOT c.convalidated)),
       'definition', CASE WHEN c.contype = 'f' THEN pg_catalog.pg_get_constraintdef(c.oid) END,
       'comment', pg_catalog.obj_description(c.oid, 'pg_constraint'))`,
     'c.oid',

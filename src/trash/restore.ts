@@ -169,7 +169,9 @@ export async function restoreWithin(
   );
   const { conflicts, borne, leftOut } = await obstacles(session, dropped, options, true);
   const lacking = [...borne];
-  const steps = dropped.restores.filter((step) => (dryRun || step.after !== true) && !leftOut.includes(step));
+  const steps = dropped.restores
+    .filter((step) => (dryRun || step.after !== true) && !leftOut.includes(step))
+    .map((step) => (options.bearing === true && isOfKey(dropped, step) ? asOptional(step) : step));
   const failed = conflicts.length === 0 ? await runAndCompare(session, dropped, steps, lacking) : null;
   const left = conflicts.length === 0 && failed === null ? await leftOver(session, dropped) : [];
   lacking.push(...left);
@@ -180,6 +182,14 @@ export async function restoreWithin(
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
   return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking, left: left.length > 0 };
 }
+
+/** Of a foreign key that a DROP has cut, which rows that came since may not keep; all else is worth having without it. */
+const isOfKey = ({ altered, objects }: Dropped, { what }: RestoreStep): boolean =>
+  altered === undefined &&
+  !objects.some(({ kind }) => kind === 'column') &&
+  what.startsWith('the foreign key ');
+
+const asOptional = (step: RestoreStep): RestoreStep => ({ ...step, optional: true });
 
 async function runAndCompare(
   session: TrashSession,

@@ -218,6 +218,13 @@ export const EXAMPLES: readonly Example[] = [
     outcome: 'moved',
   },
   {
+    name: 'a partition with a key by a name of its own that counts for that of its parent',
+    setup: `create table a (id int primary key); create table p (k int, a int) partition by list (k); create table p1 (k int, a int, constraint own foreign key (a) references a on delete cascade);
+      alter table p add constraint fk foreign key (a) references a on delete cascade; alter table p attach partition p1 default; comment on constraint own on p1 is 'of one'; insert into a values (1); insert into p values (1, 1)`,
+    drop: 'drop table p1',
+    outcome: 'moved',
+  },
+  {
     name: 'a partition with a comment on a trigger that it has from its parent',
     setup: `create function f() returns trigger language plpgsql as 'begin return new; end'; create table p (k int) partition by list (k); create table p1 partition of p default;
       create trigger a before insert on p for each row execute function f(); comment on trigger a on p1 is 'of one'`,

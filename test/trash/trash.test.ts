@@ -196,6 +196,26 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
       expect(await client.rows(defaults)).toEqual([['2', '7']]);
     });
 
+    it('all but a foreign key that no longer holds where it is told to skip, and says which', async () => {
+      await open(
+        'create table a (id int primary key); create table b (a int constraint fk references a); insert into a values (1); insert into b values (1)',
+      );
+      await client.rows(`comment on constraint fk on b is 'why'`);
+      const a = await moved('drop table a cascade');
+      await client.rows('insert into b values (2)');
+      const refused = {
+        what: 'the foreign key fk of "public"."b"',
+        reason: expect.stringContaining('violates'),
+      };
+      expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'conflict', conflicts: [refused] });
+      const outcome = await restoreDropped(session(), a, { bearing: true, onConflict: 'skip' });
+      expect(outcome).toMatchObject({ kind: 'restored', lacking: [refused, { what: refused.what }] });
+      expect(await client.rows('select a.id, b.a from a full join b on a.id = b.a order by b.a')).toEqual([
+        ['1', '1'],
+        [null, '2'],
+      ]);
+    });
+
     it('nothing where a foreign key no longer holds, and says so', async () => {
       await open(
         'create table a (id int primary key); create table b (a int references a); insert into a values (1); insert into b values (1)',
