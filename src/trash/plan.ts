@@ -86,6 +86,7 @@ const ORDER = [
   'schema',
   'object',
   'rights',
+  'lent',
   'attach',
   'default',
   'view',
@@ -275,12 +276,13 @@ class Parts {
       if (child && !tableGone) continue;
       const name = quoteName(each.name);
       this.#moves.push(`ALTER TABLE ${named(table)} DROP CONSTRAINT ${name}`);
-      if (child) continue;
+      // The server takes one that is there for that of the parent, and makes one as the parent's where there is none.
+      if (child && !each.ownWay) continue;
       this.#restore(
-        'reference',
+        child ? 'lent' : 'reference',
         `the foreign key ${each.name} of ${named(table)}`,
         `ALTER TABLE ${named(table)} ADD CONSTRAINT ${name} ${each.definition}`,
-        ...comment(`CONSTRAINT ${name} ON ${named(table)}`, each.comment),
+        ...comment(`CONSTRAINT ${name} ON ${named(table)}`, child ? null : each.comment),
       );
     }
   }
