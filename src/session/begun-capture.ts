@@ -56,7 +56,12 @@ export function beginCapture(
  * does so in a transaction of ours, or in a segment that has run nothing, and where it runs nobody's code.
  */
 export function mayBeginEarly(run: CaptureRun, plan: CapturePlan): boolean {
-  if (!isOwn(run) && !(run.way === 'segment' && hasRunNothing(run.state))) return false;
+  const mayTakeBack = isOwn(run) || (run.way === 'segment' && hasRunNothing(run.state));
+  return mayTakeBack && mayBeForeseen(run, plan);
+}
+
+/** Whether rows may be captured by a plan that is foreseen, as far as it says so itself: it runs nobody's code. */
+export function mayBeForeseen(run: CaptureRun, plan: CapturePlan): boolean {
   if (!plan.ownRowOnly || plan.keptBy === 'snapshot') return false;
   if (approvedRowsOf(run.entry.decision) !== null || !namesAreKnown(run, plan)) return false;
   return plan.lock === null && plan.tables.every(({ mayGainRows }) => !mayGainRows);

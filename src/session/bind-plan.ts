@@ -4,6 +4,7 @@ import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
+import { runBound, TAKEN_BACK } from './bound-run.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
@@ -37,11 +38,13 @@ export async function planBind(
   const slice = await services.slice(text);
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
   const bound: BoundText = { ...request, text, slice, asked: planRequest(state, slice) };
-  const planned = await planText(state, hidden, bound, true);
+  const ran = await runBound(state, hidden, bound);
+  if (ran !== null && ran !== TAKEN_BACK) return ran;
+  const planned = ran ?? (await planText(state, hidden, bound, true));
   return planned === TAKEN_BACK ? await planText(state, hidden, bound, false) : planned;
 }
 
-interface BoundText extends BindToPlan {
+export interface BoundText extends BindToPlan {
   readonly text: Buffer;
   readonly slice: WriteSlice;
   readonly asked: PlanRequest;
@@ -147,8 +150,5 @@ function planDrop(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   return { drop: true, sent, name, portal, decision, text, statement };
 }
-
-/** What was captured early is given up, and the server has forgotten it. */
-const TAKEN_BACK = Symbol('taken back');
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);

@@ -57,4 +57,23 @@ export function syncsAtOnce(putBy: readonly Buffer[]): boolean {
   return false;
 }
 
+/**
+ * The types of the messages from the Bind that waits up to a Sync, where they do no more than describe its portal and run all
+ * of it; null where they do anything else, or have not come.
+ */
+export function runsAloneUpToSync(putBy: readonly Buffer[]): readonly number[] | null {
+  if (!runsAtOnce(putBy)) return null;
+  const ahead: number[] = [];
+  let asksForAll = false;
+  for (const { type, body } of messagesIn(putBy)) {
+    if (body === null) return null;
+    if (asksForAll) return type === Frontend.Sync && body.length === 0 ? ahead : null;
+    ahead.push(type);
+    if (type !== Frontend.Execute) continue;
+    asksForAll = body.length >= 5 && body.readInt32BE(body.length - 4) === 0;
+    if (!asksForAll) return null;
+  }
+  return null;
+}
+
 const PORTAL = 0x50;

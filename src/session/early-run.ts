@@ -10,10 +10,10 @@ import type { WriteSlice } from '../sql/slice.ts';
 import { type Begun, beginCapture, mayBeginEarly } from './begun-capture.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf } from './capture-run.ts';
 import { endsStatement } from './early-capture.ts';
+import { isEarlyPaused, pauseEarly } from './early-pause.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import type { Prepared } from './prepared.ts';
 import type { QueryRun } from './query-run.ts';
-import type { SessionState } from './state.ts';
 import { StatementGate } from './statement-gate.ts';
 
 /**
@@ -34,7 +34,7 @@ export async function runEarly(
   const connection = hidden.ending('sync');
   const { analysis } = entry;
   const run: CaptureRun = { ...query, connection, request, analysis, way: 'own', part: null };
-  if (isPaused(state)) return null;
+  if (isEarlyPaused(state)) return null;
   const foreseen = foreseeOneRow(services.catalog, request);
   if (foreseen === null || !mayBeginEarly(run, foreseen.plan) || mayTouchSession(run)) return null;
   const sql = givingBack(utf8.toString('utf8'), request.slice, foreseen.plan);
@@ -52,7 +52,7 @@ export async function runEarly(
     void writer.abort();
     const isOver = error instanceof HiddenQueryError && endsStatement(error);
     if (isOver || error instanceof HiddenQueryEnded) throw error;
-    PAUSES.set(state, EARLY_PAUSE);
+    pauseEarly(state);
     await connection.run(plainQuery('ROLLBACK'), () => {});
     return null;
   }
@@ -69,18 +69,6 @@ export async function runEarly(
     state.fail(error);
     return { kind: 'told' };
   }
-}
-
-/** Where it came to nothing, that is likely of the next as well, and each costs two round trips more. */
-const PAUSES = new WeakMap<SessionState, number>();
-
-/** Statements that are not run early then. */
-const EARLY_PAUSE = 20;
-
-function isPaused(state: SessionState): boolean {
-  const left = PAUSES.get(state) ?? 0;
-  if (left > 0) PAUSES.set(state, left - 1);
-  return left > 0;
 }
 
 interface Sent {
@@ -134,7 +122,7 @@ async function readAsItShould(
   if (warned) throw new Error('the server has something to say to the client');
 }
 
-function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
+export function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
   const { hidden, connection, decision } = run;
   const { id, createdAtMs, plan, writer, folder } = begun;
   const required = decision.snapshot === 'required';
@@ -143,7 +131,7 @@ function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
   return {
     snapshot,
     seen: null,
-    way: 'own',
+    way: run.way,
     hidden,
     connection,
     part: null,
@@ -153,7 +141,7 @@ function preparedOf(run: CaptureRun, begun: Begun, capture: Capture): Prepared {
 }
 
 /** Whether more comes of it, as it is sent, than of a write that runs no code: see statementsSent. */
-function mayTouchSession({ state, analysis }: CaptureRun): boolean {
+export function mayTouchSession({ state, analysis }: CaptureRun): boolean {
   if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched) return true;
   return state.written.codeOf(analysis, nowMs()) !== 'none';
 }

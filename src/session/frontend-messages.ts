@@ -122,6 +122,11 @@ export class FrontendMessages {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
     }
+    if (state.answeredAhead.length > 0) {
+      // They have been seen, so that any other is a fault of ours, and what they have done must not be committed.
+      if (state.answeredAhead.shift() !== type) state.fail(new Error('another message has been answered'));
+      return { kind: 'replace', bytes: NOTHING };
+    }
     if (state.gateAtSync !== null && type !== Frontend.Sync) {
       // Its Sync has been seen, so that this is a fault of ours, and what was captured would never be looked at.
       state.fail(new Error('no Sync follows an Execute that is looked at behind it'));

@@ -8,7 +8,9 @@ import {
   type RowTaker,
 } from '../catalog/connection.ts';
 import { encodeMessage } from '../wire/backend.ts';
-import { encodeClose, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import type { Bind } from '../wire/bind.ts';
+import { encodeClose, encodeExecute, encodeFlush, encodeSync } from '../wire/frontend.ts';
+import { encodeFrontendMessage } from '../wire/frontend-message.ts';
 import { Frontend } from '../wire/message-type.ts';
 import {
   ClosingExchange,
@@ -145,6 +147,25 @@ export class HiddenQueries {
    */
   sharesSync(syncs: number): boolean {
     return syncs === this.syncs && this.last !== null && this.state.upstream.hasTail;
+  }
+
+  /**
+   * Runs a statement of the client's that gives no rows, by a portal of ours, inside the client's segment; gives its tag.
+   * Its name is in ASCII.
+   */
+  async runBound(bind: Bind, onNotice: () => void): Promise<string> {
+    const portal = `${NAME}_${++this.made}`;
+    const onRow = () => {
+      throw new Error('a statement that gives no rows has given one');
+    };
+    const exchange = new HiddenExchange('flush', 1, onRow, false, onNotice);
+    const bytes = [
+      encodeFrontendMessage({ ...bind, portal }),
+      encodeExecute(portal, 0),
+      encodeClose('P', portal),
+    ];
+    this.push(exchange, 'flush', Buffer.concat(bytes));
+    return (await exchange.result).tag;
   }
 
   /**

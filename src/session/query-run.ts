@@ -2,6 +2,7 @@ import { HiddenQueryError } from '../catalog/connection.ts';
 import { plainQuery } from '../snapshot/capture.ts';
 import type { PlanRequest } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
+import { beginInBlock } from './begun-in-block.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from './called-code-run.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
 import {
@@ -74,8 +75,8 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
   const opened = state.transactionStatus === 'I';
   const way = opened ? 'own' : 'block';
   const request = planRequest(state, slice);
-  const early = opened ? await ranEarly(query, request, utf8!) : null;
-  if (early !== null) return early;
+  const ran = opened ? await ranEarly(query, request, utf8!) : null;
+  if (ran !== null) return ran;
   // What is asked next is sent along with it.
   const begun = opened ? connection.run(plainQuery('BEGIN'), () => {}) : Promise.resolve(null);
   begun.catch(() => {});
@@ -83,7 +84,11 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
   try {
     const readAhead = READ_WITH_ITS_TARGET.test(text.toString('latin1', 0, 64));
     const run = { ...query, connection, request, analysis, way, part: null, readAhead } as const;
-    outcome = await captureRead(hidden, text, () => captureRows(run, null));
+    const early = opened || !readAhead ? null : await beginInBlock(run);
+    outcome =
+      early === null
+        ? await captureRead(hidden, text, () => captureRows(run, null))
+        : await captureRows(run, early.plan, early);
     await begun.catch((error: unknown) => {
       // It has run what follows each by itself, such as where a cancel has met the BEGIN.
       if (outcome.kind === 'taken') outcome.gate.discarded();

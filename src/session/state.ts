@@ -156,6 +156,8 @@ export class SessionState {
   early: Begun | null = null;
   /** A captured Execute has been sent in a transaction block, and is looked at behind the Sync that comes next. */
   gateAtSync: StatementGate | null = null;
+  /** The types of messages that come next, and have been answered already. */
+  answeredAhead: number[] = [];
   /** An Execute of such a portal that has not been sent, because it is done otherwise once a Sync stands behind it. */
   deferred: DeferredDrop | null = null;
   /** A reply arrived that ends the session: FATAL, or the connection went. */

@@ -148,15 +148,17 @@ export class StatementGate {
   }
 
   /**
-   * It has run already, in a transaction of ours, and the client has been told nothing. False where it is taken back
-   * because others have changed what was captured, so that it may be captured and run once more.
+   * It has run already, in a transaction of ours or a segment that runs nothing else, and the client has been told nothing,
+   * nor what stands in front of its tag. False where its transaction has been made to fail because others have changed what
+   * was captured, so that it may be captured and run once more.
    */
-  async hasRun(tag: string, proof: Promise<Proof>): Promise<boolean> {
+  async hasRun(tag: string, proof: Promise<Proof>, front: Buffer | null = null): Promise<boolean> {
     this.tag = tag;
     this.proving = proof;
     proof.catch(() => {});
-    const ending = await this.orLost(this.settleQuery('T'));
+    const ending = await this.orLost(this.endsAtSync ? this.settleQuery('T') : this.settleExecute());
     if (ending === null || (ending.kind === 'failed' && ending.passes === true)) return false;
+    if (front !== null && ending.kind === 'done') this.state.inject(front);
     this.release(ending);
     return true;
   }

@@ -1,4 +1,7 @@
 import type { Catalog, SureAnswer } from '../catalog/catalog.ts';
+import type { WriteSlice } from '../sql/slice.ts';
+import { capturedColumns } from './capture-sql.ts';
+import type { HiddenQuery } from './connection.ts';
 import { maySayOwnCode } from './implied-code.ts';
 import { type CapturePlan, type PlanOutcome, type PlanRequest, planRows } from './plan.ts';
 
@@ -25,6 +28,27 @@ export function foreseeOneRow(catalog: Catalog, request: PlanRequest): ForeseenR
   return planned.kind === 'exact' && isOfOneRow(planned.plan, slice.equated)
     ? { plan: keptPlan(planned.plan), sure }
     : null;
+}
+
+/**
+ * Asks for the row that a statement of one row has left, right behind it: by its own condition, which says nothing but which
+ * key the row has, and which the statement leaves as it is. Null where it may not.
+ */
+export function rowLeft(slice: WriteSlice, plan: CapturePlan): HiddenQuery | null {
+  const [source] = plan.sources;
+  if (slice.kind !== 'rows' || slice.operation !== 'update' || source === undefined) return null;
+  const { target, where, equated, assigned } = slice;
+  if (!slice.equatesOnly || slice.with !== null || where === null) return null;
+  if (assigned.some(({ column }) => equated.includes(column))) return null;
+  const sql = `SELECT ${capturedColumns(target.reference, source.columns)} FROM ${target.text} WHERE ${where}`;
+  const { types, values, formats } = plan.parameters;
+  return {
+    sql,
+    parameterTypes: types,
+    parameters: values,
+    parameterFormats: formats,
+    resultFormats: source.resultFormats,
+  };
 }
 
 function isOfOneRow(plan: CapturePlan, equated: readonly string[]): boolean {

@@ -50,6 +50,7 @@ export function cursorRows(slice: CursorSlice, where: string): RowsSlice {
     joined: false,
     ownRowOnly: false,
     equated: [],
+    equatesOnly: false,
     sliceView: () => inexact('its target is a view'),
     parameters: [],
     functions: [],

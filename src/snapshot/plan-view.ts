@@ -83,6 +83,7 @@ function onTable(slice: RowsSlice, view: ViewSlice): RowsSlice {
     readsOthers: slice.readsOthers || view.readsOthers,
     ownRowOnly: false,
     equated: [],
+    equatesOnly: false,
   };
 }
 

@@ -2,7 +2,7 @@ import { LIMITS } from '../base/limits.ts';
 import { TID_ARRAY_OID, TID_BYTES, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type Capture, Files, isAltered, plainQuery, type SnapshotSinks } from './capture.ts';
-import { type HiddenConnection, type HiddenQuery, together } from './connection.ts';
+import { type HiddenConnection, type HiddenQuery, type RowTaker, together } from './connection.ts';
 import {
   type Counts,
   type CountsReading,
@@ -85,20 +85,41 @@ export async function runReturning(
   sinks: SnapshotSinks,
   onNotice: () => void,
 ): Promise<Returned> {
+  return await runCounted(connection, plan, sinks, async (onRow) => {
+    const { tag } = await connection.run(statement, onRow, onNotice);
+    return tag;
+  });
+}
+
+/** Runs a statement that gives nothing back, and writes what `left` finds behind it as the after-images. */
+export async function runAndLook(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  run: () => Promise<string>,
+  left: HiddenQuery | null,
+  sinks: SnapshotSinks,
+): Promise<Returned> {
+  return await runCounted(connection, plan, sinks, async (onRow) => {
+    const look = async () => (left === null ? '' : (await connection.run(left, onRow)).tag);
+    const [tag = ''] = await together(connection, [run, look]);
+    return tag;
+  });
+}
+
+async function runCounted(
+  connection: HiddenConnection,
+  plan: CapturePlan,
+  sinks: SnapshotSinks,
+  runs: (onRow: RowTaker) => Promise<string>,
+): Promise<Returned> {
   const files = new Files(plan, sinks, 'after');
   const rows = new Map<number, number>();
-  const run = async () => {
-    const { tag } = await connection.run(
-      statement,
-      (row) => {
-        const table = tableOf(row);
-        rows.set(table, (rows.get(table) ?? 0) + 1);
-        return files.write(table, row);
-      },
-      onNotice,
-    );
-    return tag;
-  };
+  const run = () =>
+    runs((row) => {
+      const table = tableOf(row);
+      rows.set(table, (rows.get(table) ?? 0) + 1);
+      return files.write(table, row);
+    });
   let counts = NOTHING_READ;
   const count = async () => {
     counts = await readCounts(connection, plan);

@@ -12,6 +12,13 @@ export function equatedColumns(condition: unknown): readonly string[] {
   return column === null ? [] : [column];
 }
 
+/** Whether a condition says that, and nothing else. */
+export function equatesOnly(condition: unknown): boolean {
+  const both = as(condition, 'BoolExpr');
+  if (both === null) return equatedColumns(condition).length === 1;
+  return both['boolop'] === 'AND_EXPR' && list(both['args']).every(equatesOnly);
+}
+
 function isOneValue(value: unknown): boolean {
   const cast = as(value, 'TypeCast');
   return cast === null ? (as(value, 'A_Const') ?? as(value, 'ParamRef')) !== null : isOneValue(cast['arg']);

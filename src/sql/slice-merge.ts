@@ -53,6 +53,7 @@ export function sliceMerge(request: SliceRequest): WriteSlice {
     joined: true,
     ownRowOnly: false,
     equated: [],
+    equatesOnly: false,
     sliceView: (definition) =>
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,

@@ -7,7 +7,7 @@ import {
   type WriteSlice,
 } from './slice.ts';
 import { isSelectOf } from './slice-check.ts';
-import { equatedColumns } from './slice-equated.ts';
+import { equatedColumns, equatesOnly } from './slice-equated.ts';
 import { sliceFacts } from './slice-facts.ts';
 import { assignments, notCut, type TargetPlace, targetPlace, targetUntil, withText } from './slice-parts.ts';
 import { sliceView } from './slice-view.ts';
@@ -82,6 +82,7 @@ export function sliceRows(request: SliceRequest, operation: 'update' | 'delete')
     joined: others.length > 0,
     ownRowOnly: others.length === 0 && !facts.readsOthers && !facts.ownNames,
     equated: others.length === 0 ? equatedColumns(fields['whereClause']) : [],
+    equatesOnly: others.length === 0 && equatesOnly(fields['whereClause']),
     sliceView: (definition) =>
       sliceView(definition, { parse: request.parse, trees, reference: target.reference }),
     parameters: facts.parameters,

@@ -71,6 +71,8 @@ export interface RowsSlice extends SliceCommon {
   readonly ownRowOnly: boolean;
   /** Columns that the condition gives one value each. */
   readonly equated: readonly string[];
+  /** It says nothing else. */
+  readonly equatesOnly: boolean;
   /** Takes the definition of a view apart, should the target be one. */
   readonly sliceView: (definition: string) => ViewSlice | InexactSlice;
 }
