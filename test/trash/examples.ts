@@ -225,6 +225,21 @@ export const EXAMPLES: readonly Example[] = [
     outcome: 'moved',
   },
   {
+    name: 'a partition of what refers to itself',
+    setup: `create table p (id int primary key, up int references p) partition by list (id); create table p1 partition of p for values in (1); create table p2 partition of p default;
+      insert into p values (1, null), (2, 1), (3, 3)`,
+    drop: 'drop table p1 cascade',
+    outcome: 'moved',
+  },
+  {
+    name: 'partitions of what refers to another partitioned table, and of that',
+    setup: `create table r (id int primary key) partition by list (id); create table r1 partition of r for values in (1); create table r2 partition of r default;
+      create table p (k int, r int references r) partition by list (k); create table p1 partition of p for values in (1) partition by list (k); create table p2 partition of p1 default; create table p3 partition of p default;
+      insert into r values (1), (2); insert into p values (1, 2), (1, 1), (2, 1)`,
+    drop: 'drop table p1, r1 cascade',
+    outcome: 'moved',
+  },
+  {
     name: 'a partition with a comment on a trigger that it has from its parent',
     setup: `create function f() returns trigger language plpgsql as 'begin return new; end'; create table p (k int) partition by list (k); create table p1 partition of p default;
       create trigger a before insert on p for each row execute function f(); comment on trigger a on p1 is 'of one'`,
