@@ -232,6 +232,8 @@ function advice(
     return '  --triggers skip undoes without firing triggers, as a role that may set session_replication_role.\n';
   if (outcome.kind === 'refused' && /that it had|written anew/.test(reasons))
     return '  --on-conflict skip brings it back as it is by now.\n';
+  if (outcome.kind === 'refused' && outcome.problems.some(({ table }) => table.startsWith('the default of ')))
+    return '  --on-conflict skip brings all else back without it.\n';
   if (outcome.kind === 'refused' && /dropped since|of the type|computed by now/.test(reasons))
     return '  --into TABLE puts the rows into a new table instead.\n';
   return '';

@@ -9,22 +9,30 @@ import type { RestoreStep } from './steps.ts';
  * what they have from them, and what the planner and the storage are told of materialized views, which are made anew.
  */
 
+/** What a partition has from its parent, whether it goes itself or that alone. */
+const LENT = (catalog: 'pg_constraint' | 'pg_trigger', alias: string, table: string) =>
+  `(${GONE('pg_class', `${alias}.${table}`)} OR ${GONE(catalog, `${alias}.oid`)})`;
+
 /** A trigger of a partition comes back as its parent's is, whatever had been done to it alone. */
 const CLONES = `
   SELECT ${LIST(`pg_catalog.jsonb_build_object('table', ${NAME_OF('t.tgrelid')}, 'name', t.tgname, 'enabled', t.tgenabled)`, 't.oid')}
-    FROM given o JOIN pg_trigger t ON t.tgrelid = o.objid
-   WHERE o.classid = ${IS('pg_class')} AND t.tgparentid <> 0
+    FROM pg_trigger t
+   WHERE t.tgparentid <> 0 AND ${LENT('pg_trigger', 't', 'tgrelid')}
      AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = t.tgconstraint AND k.contype = 'f')
      AND (t.tgenabled <> 'O' OR EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(t.tgrelid) a(relid)
        JOIN pg_trigger x ON x.tgrelid = a.relid AND x.tgname = t.tgname WHERE x.tgenabled <> t.tgenabled))`;
 
 const COMMENTS = `
   SELECT ${LIST(
-    `pg_catalog.jsonb_build_object('table', ${NAME_OF('c.conrelid')}, 'name', c.conname, 'comment', pg_catalog.obj_description(c.oid, 'pg_constraint'))`,
-    'c.oid',
-  )} FROM given o JOIN pg_constraint c ON c.conrelid = o.objid
-   WHERE o.classid = ${IS('pg_class')} AND c.contype = 'f' AND c.conparentid <> 0
-     AND pg_catalog.obj_description(c.oid, 'pg_constraint') IS NOT NULL`;
+    `pg_catalog.jsonb_build_object('word', x.word, 'table', ${NAME_OF('x.relid')}, 'name', x.name, 'comment', x.comment)`,
+    'x.word, x.oid',
+  )} FROM (
+    SELECT 'CONSTRAINT' AS word, c.oid, c.conrelid AS relid, c.conname AS name, pg_catalog.obj_description(c.oid, 'pg_constraint') AS comment
+      FROM pg_constraint c WHERE c.contype = 'f' AND c.conparentid <> 0 AND ${LENT('pg_constraint', 'c', 'conrelid')}
+    UNION ALL
+    SELECT 'TRIGGER', t.oid, t.tgrelid, t.tgname, pg_catalog.obj_description(t.oid, 'pg_trigger')
+      FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgparentid <> 0 AND ${LENT('pg_trigger', 't', 'tgrelid')}
+  ) x WHERE x.comment IS NOT NULL`;
 
 /** Foreign keys that are cut and made anew, whose triggers had been switched off, which only their new names could tell. */
 const ENFORCED = `
@@ -75,8 +83,8 @@ export function detailsBack({ clones, comments, materialized }: Details): Restor
     const what = `the state of the trigger ${name} of ${named(table)}`;
     add(what, `ALTER TABLE ONLY ${named(table)} ${state} TRIGGER ${quoteName(name)}`);
   }
-  for (const { table, name, comment: text } of comments ?? []) {
-    const on = `CONSTRAINT ${quoteName(name)} ON ${named(table)}`;
+  for (const { word, table, name, comment: text } of comments ?? []) {
+    const on = `${word} ${quoteName(name)} ON ${named(table)}`;
     for (const sql of comment(on, text)) add(`the comment on ${name} of ${named(table)}`, sql);
   }
   for (const view of materialized ?? []) {

@@ -74,6 +74,8 @@ export interface GoneConstraint {
   readonly typeGone: boolean;
   readonly child: boolean;
   readonly parentGone: boolean;
+  /** A partition has it from its parent, by a name of its own or without having looked at its rows. */
+  readonly ownWay: boolean;
   readonly definition: string | null;
   readonly comment: string | null;
 }
@@ -164,7 +166,12 @@ export interface Details {
     | readonly { readonly table: Named; readonly name: string; readonly enabled: string }[]
     | null;
   readonly comments:
-    | readonly { readonly table: Named; readonly name: string; readonly comment: string }[]
+    | readonly {
+        readonly word: 'CONSTRAINT' | 'TRIGGER';
+        readonly table: Named;
+        readonly name: string;
+        readonly comment: string;
+      }[]
     | null;
   readonly enforced: readonly { readonly table: Named; readonly name: string }[] | null;
   readonly materialized:

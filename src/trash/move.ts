@@ -7,6 +7,7 @@ import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { DETAILS } from './details.ts';
 import { type Facts, factsOf } from './facts.ts';
+import { lockGone } from './lock.ts';
 import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK } from './queries.ts';
 import { RIGHTS, takenAway } from './rights.ts';
@@ -146,17 +147,22 @@ export async function untilUnchanged(
 }
 
 function mayPass(outcome: MoveOutcome): boolean {
-  if (outcome.kind === 'refused') return outcome.error.sqlstate === DEADLOCK;
+  if (outcome.kind === 'refused') return AT_ONCE.has(outcome.error.sqlstate);
   return outcome.kind === 'none' && outcome.mayPass === true;
 }
 
 /** Two that do the same in the order of a DROP and of its move, where the server would have one wait for the other. */
 const DEADLOCK = '40P01';
 
+/** What is neither a table nor a view is not locked by its move, so that a DROP meets it as it is changed. */
+const CHANGED_AT_ONCE = 'XX000';
+
+const AT_ONCE: ReadonlySet<string> = new Set([DEADLOCK, CHANGED_AT_ONCE]);
+
 /** SQLSTATEs of what is not there, or is there, or depends on it, or was changed in the catalogs at the same moment. */
 const OF_OTHERS: ReadonlySet<string> = new Set([
-  ...['42P01', '42704', '42883', '3F000', '42P06', '42710', '23505', '2BP01', 'XX000'],
-  DEADLOCK,
+  ...['42P01', '42704', '42883', '3F000', '42P06', '42710', '23505', '2BP01'],
+  ...AT_ONCE,
 ]);
 
 /**
@@ -192,8 +198,7 @@ async function attempt(
     return { kind: 'none', reason: 'it would take along a column of a table that stays' };
   const unable = problemToMove(precheck);
   if (unable !== null) return { kind: 'none', reason: unable };
-  const facts = await read(session, trial.gone);
-  await lock(session, facts);
+  if (!(await lockGone(session, roots, trial.gone))) return CHANGED;
   if (!sameRoots(await check(), precheck)) return CHANGED;
   // What depends on it may be otherwise than it was before it was locked.
   if (JSON.stringify(await reachOf(session, roots)) !== JSON.stringify(reach)) return CHANGED;
@@ -254,14 +259,6 @@ export function problemToMove({ trash, trashOwner, mayCreate, allTables }: Prech
   if (trash === null && !mayCreate)
     return `there is no schema ${TRASH_SCHEMA}; the owner of the database, or a superuser, makes it: ${MAKE_TRASH.join('; ')}`;
   return null;
-}
-
-/** As the DROP has locked them until it was rolled back. */
-async function lock(session: TrashSession, { relations }: Facts): Promise<void> {
-  const tables = relations.filter(({ kind }) => kind === 'r' || kind === 'p');
-  if (tables.length === 0) return;
-  const names = tables.map(({ schema, name }) => `ONLY ${quoteQualified(schema, name)}`);
-  await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS EXCLUSIVE MODE`);
 }
 
 async function read(session: TrashSession, gone: readonly Standing[]): Promise<Facts> {

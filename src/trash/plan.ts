@@ -86,6 +86,7 @@ const ORDER = [
   'schema',
   'object',
   'rights',
+  'lent',
   'attach',
   'default',
   'view',
@@ -161,10 +162,12 @@ class Parts {
     for (const view of views) this.#cutView(view);
     const materialized = views.filter(({ oid }) => this.#anew.has(oid)).map(named);
     if (materialized.length > 0) this.#moves.push(`DROP MATERIALIZED VIEW ${materialized.join(', ')}`);
+    // No partition is detached that rows still refer to.
+    this.#cutReferences(facts, 'own');
     for (const relation of facts.relations) this.#cutFromParents(relation);
     for (const relation of facts.relations) this.#cutFromType(relation);
     for (const each of facts.statistics) if (!each.tableGone) this.#cutStatistics(each);
-    this.#cutReferences(facts);
+    this.#cutReferences(facts, 'lent');
     this.#cutPublications(facts);
   }
 
@@ -267,20 +270,22 @@ class Parts {
     this.#notes.push(`${what} are gathered anew by ANALYZE`);
   }
 
-  #cutReferences({ constraints }: Facts): void {
+  #cutReferences({ constraints }: Facts, whose: 'own' | 'lent'): void {
     for (const each of constraints) {
       const { type, table, child, parentGone, tableGone, otherGone } = each;
-      if (type !== 'f' || table === null || (tableGone && otherGone) || (child && parentGone)) continue;
+      if (child !== (whose === 'lent') || type !== 'f' || table === null) continue;
+      if ((tableGone && otherGone) || (child && parentGone)) continue;
       // What a partitioned table lends its partitions ends with their being detached, and returns with them.
       if (child && !tableGone) continue;
       const name = quoteName(each.name);
       this.#moves.push(`ALTER TABLE ${named(table)} DROP CONSTRAINT ${name}`);
-      if (child) continue;
+      // The server takes one that is there for that of the parent, and makes one as the parent's where there is none.
+      if (child && !each.ownWay) continue;
       this.#restore(
-        'reference',
+        child ? 'lent' : 'reference',
         `the foreign key ${each.name} of ${named(table)}`,
         `ALTER TABLE ${named(table)} ADD CONSTRAINT ${name} ${each.definition}`,
-        ...comment(`CONSTRAINT ${name} ON ${named(table)}`, each.comment),
+        ...comment(`CONSTRAINT ${name} ON ${named(table)}`, child ? null : each.comment),
       );
     }
   }

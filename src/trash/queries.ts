@@ -148,6 +148,7 @@ const CONSTRAINTS = `
       'tableGone', ${GONE('pg_class', 'c.conrelid')}, 'otherGone', ${GONE('pg_class', 'c.confrelid')},
       'typeGone', ${GONE('pg_type', 'c.contypid')},
       'child', c.conparentid <> 0, 'parentGone', ${GONE('pg_constraint', 'c.conparentid')},
+      'ownWay', EXISTS (SELECT FROM pg_constraint a WHERE a.oid = c.conparentid AND (a.conname <> c.conname OR NOT c.convalidated)),
       'definition', CASE WHEN c.contype = 'f' THEN pg_catalog.pg_get_constraintdef(c.oid) END,
       'comment', pg_catalog.obj_description(c.oid, 'pg_constraint'))`,
     'c.oid',
@@ -172,7 +173,7 @@ const TRIGGERS = `
       'comment', pg_catalog.obj_description(t.oid, 'pg_trigger'))`,
     't.oid',
   )} FROM given o JOIN pg_trigger t ON t.oid = o.objid
-   WHERE o.classid = ${IS('pg_trigger')} AND NOT t.tgisinternal AND (t.tgparentid = 0 OR NOT ${GONE('pg_class', 't.tgrelid')})
+   WHERE o.classid = ${IS('pg_trigger')} AND NOT t.tgisinternal AND t.tgparentid = 0
      AND (NOT ${GONE('pg_class', 't.tgrelid')} OR NOT ${GONE('pg_proc', 't.tgfoid')})`;
 
 const RULES = `

@@ -23,7 +23,7 @@ export function mayReachTrash(text: string): boolean {
 /**
  * All that stands in the trash, with how many columns it has by now and in which file it is; in a transaction that reads by
  * one snapshot there may be two versions of that. Whether there is a trash is seen even where what has come into it since
- * the transaction began is not. $1: at most.
+ * the transaction began is not. $1: so many at most; their digest is of all.
  */
 const STANDING = pinned(`
 WITH trash AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) '${TRASH_SCHEMA}'),
@@ -40,20 +40,24 @@ objects(classid, objid) AS MATERIALIZED (
   UNION ALL SELECT ${IS('pg_trigger')}, c.oid FROM pg_trigger c JOIN relations r ON r.oid OPERATOR(pg_catalog.=) c.tgrelid
   UNION ALL SELECT ${IS('pg_rewrite')}, c.oid FROM pg_rewrite c JOIN relations r ON r.oid OPERATOR(pg_catalog.=) c.ev_class
   UNION ALL SELECT ${IS('pg_policy')}, c.oid FROM pg_policy c JOIN relations r ON r.oid OPERATOR(pg_catalog.=) c.polrelid
-), few AS MATERIALIZED (SELECT o.classid, o.objid FROM objects o LIMIT $1::int8)
+), standing(classid, objid, columns, file) AS MATERIALIZED (
+  SELECT o.classid::int8, o.objid::int8,
+      (SELECT pg_catalog.count(*) FROM pg_attribute a WHERE o.classid OPERATOR(pg_catalog.=) ${IS('pg_class')}
+        AND a.attrelid OPERATOR(pg_catalog.=) o.objid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
+      (SELECT pg_catalog.max(c.relfilenode::int8) FROM pg_class c WHERE o.classid OPERATOR(pg_catalog.=) ${IS('pg_class')} AND c.oid OPERATOR(pg_catalog.=) o.objid)
+    FROM objects o
+)
 SELECT pg_catalog.jsonb_build_object(
   'isThere', pg_catalog.to_regnamespace('${TRASH_SCHEMA}') IS NOT NULL,
   'oneSnapshot', pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']),
   'eventTriggers', EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled OPERATOR(pg_catalog.<>) 'D'),
-  'objects', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8,
-      (SELECT pg_catalog.count(*) FROM pg_attribute a WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')}
-        AND a.attrelid OPERATOR(pg_catalog.=) p.objid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
-      (SELECT pg_catalog.max(c.relfilenode::int8) FROM pg_class c WHERE p.classid OPERATOR(pg_catalog.=) ${IS('pg_class')} AND c.oid OPERATOR(pg_catalog.=) p.objid)))
-    FROM few p),
-  'tied', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8, 0)) FROM few p
+  'digest', (SELECT pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', s.classid, s.objid, s.columns, s.file), 0)) FROM standing s)::text,
+  'objects', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.classid, s.objid, s.columns, s.file))
+    FROM (SELECT s.* FROM standing s LIMIT $1::int8) s),
+  'tied', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(p.classid::int8, p.objid::int8, 0)) FROM objects p
      JOIN pg_depend d ON d.classid OPERATOR(pg_catalog.=) p.classid AND d.objid OPERATOR(pg_catalog.=) p.objid
     WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384::oid AND d.refclassid OPERATOR(pg_catalog.<>) ${IS('pg_namespace')}
-      AND NOT EXISTS (SELECT FROM few o WHERE o.classid OPERATOR(pg_catalog.=) d.refclassid AND o.objid OPERATOR(pg_catalog.=) d.refobjid)))::text`);
+      AND NOT EXISTS (SELECT FROM objects o WHERE o.classid OPERATOR(pg_catalog.=) d.refclassid AND o.objid OPERATOR(pg_catalog.=) d.refobjid)))::text`);
 
 /** How the server calls the given objects, and the name in the trash of what each of them is, or is a part of. */
 const NAMED = pinned(`
@@ -82,10 +86,14 @@ interface TrashStanding {
   readonly isThere: boolean;
   readonly oneSnapshot: boolean;
   readonly eventTriggers: boolean;
+  readonly digest: string | null;
   readonly objects: readonly InFile[] | null;
   /** Those that rest on anything outside. */
   readonly tied: readonly Standing[] | null;
 }
+
+/** Of more than are compared one by one. */
+const UNNAMED: Reached = { what: 'some of what is in the trash', ids: [] };
 
 const SAVEPOINT = 'holdfast_reached';
 
@@ -93,15 +101,18 @@ const SAVEPOINT = 'holdfast_reached';
  * What a statement that cannot be moved would take out of the trash; null where nothing. It is tried in a savepoint, as it
  * would run. Where it may not be tried, because event triggers would run, all counts that rests on anything outside.
  */
-export async function reachedInTrash(connection: HiddenConnection, text: string): Promise<Reached | null> {
+export async function reachedInTrash(
+  connection: HiddenConnection,
+  text: string,
+  comparedMax: number = LIMITS.trashObjectsMax,
+): Promise<Reached | null> {
   if (!mayReachTrash(text)) return null;
   const session = onHidden(connection);
-  const look = async () => await json<TrashStanding>(session, STANDING, [String(LIMITS.trashObjectsMax + 1)]);
+  const look = async () => await json<TrashStanding>(session, STANDING, [String(comparedMax + 1)]);
   const standing = await look();
   const { isThere, oneSnapshot, eventTriggers, tied } = standing;
   const objects = standing.objects ?? [];
   if (!isThere) return null;
-  if (objects.length > LIMITS.trashObjectsMax) return { what: 'what nobody has looked through', ids: [] };
   const named = async (
     found: readonly (readonly [number, number, ...unknown[]])[],
     left: ReadonlyMap<string, string> = new Map(),
@@ -115,18 +126,17 @@ export async function reachedInTrash(connection: HiddenConnection, text: string)
   await session.query(`SAVEPOINT ${SAVEPOINT}`);
   await session.query("SELECT pg_catalog.set_config('client_min_messages', 'notice', true)");
   const run = await runDrop(connection, session, text, []);
-  const after = run.kind === 'tried' ? ((await look()).objects ?? []) : [];
+  const after = run.kind === 'tried' ? await look() : standing;
   await session.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await session.query(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   if (run.kind === 'refused') {
     if (endsStatements(run.error)) throw run.error;
     return null;
   }
-  const left = new Map(after.map((each) => [keyOf(each), JSON.stringify(each)]));
-  const found = await named(
-    objects.filter((each) => left.get(keyOf(each)) !== JSON.stringify(each)),
-    left,
-  );
+  if (after.digest !== standing.digest && objects.length > comparedMax) return UNNAMED;
+  const left = new Map((after.objects ?? []).map((each) => [keyOf(each), JSON.stringify(each)]));
+  const changed = objects.filter((each) => left.get(keyOf(each)) !== JSON.stringify(each));
+  const found = after.digest === standing.digest ? null : await named(changed, left);
   return found ?? (oneSnapshot ? saidOf(run.notices) : null);
 }
 

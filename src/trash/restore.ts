@@ -4,6 +4,7 @@ import { ON_CONFLICT } from './column-values.ts';
 import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { madeAnew, madeBy } from './made-anew.ts';
+import { overOtherDefaults } from './other-defaults.ts';
 import { json, type TrashSession } from './session.ts';
 import { differences } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
@@ -114,13 +115,20 @@ export async function restoreDropped(
 export const stepsAfter = ({ restores }: Dropped): RestoreStep[] =>
   restores.filter(({ after }) => after === true);
 
+interface Obstacles {
+  readonly conflicts: readonly RestoreConflict[];
+  readonly borne: readonly RestoreConflict[];
+  /** Steps that are left out, since others have done otherwise meanwhile. */
+  readonly leftOut: readonly RestoreStep[];
+}
+
 /** What stands in the way of a restore, as far as the catalogs tell: nothing is tried, and nothing locked. */
 export async function obstacles(
   session: TrashSession,
   { objects, restores, altered }: Dropped,
   { bearing = false, onConflict = 'fail' }: RestoreOptions = {},
   lock = false,
-): Promise<{ readonly conflicts: readonly RestoreConflict[]; readonly borne: readonly RestoreConflict[] }> {
+): Promise<Obstacles> {
   const found = await differences(session, objects);
   const since =
     altered === undefined
@@ -133,9 +141,17 @@ export async function obstacles(
         what: `${kind} ${schema === '' ? name : `${schema}.${name}`}`,
         reason,
       }));
+  const defaults =
+    altered === undefined && onConflict !== 'overwrite'
+      ? await overOtherDefaults(session, objects, restores)
+      : [];
+  const taken = defaults.map(({ what }) => ({ what, reason: 'the column has another one by now' }));
+  const named = await conflictsOf(session, objects, restores);
+  if (!bearing) return { conflicts: [...told(false), ...since, ...taken, ...named], borne: [], leftOut: [] };
   return {
-    conflicts: [...told(false), ...since, ...(await conflictsOf(session, objects, restores))],
-    borne: told(true),
+    conflicts: [...told(false), ...since, ...named],
+    borne: [...told(true), ...taken],
+    leftOut: defaults,
   };
 }
 
@@ -151,9 +167,11 @@ export async function restoreWithin(
     `SELECT pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config($1, $2, true)`,
     [ON_CONFLICT, onConflict],
   );
-  const { conflicts, borne } = await obstacles(session, dropped, options, true);
+  const { conflicts, borne, leftOut } = await obstacles(session, dropped, options, true);
   const lacking = [...borne];
-  const steps = dropped.restores.filter(({ after }) => dryRun || after !== true);
+  const steps = dropped.restores
+    .filter((step) => (dryRun || step.after !== true) && !leftOut.includes(step))
+    .map((step) => (options.bearing === true && isOfKey(dropped, step) ? asOptional(step) : step));
   const failed = conflicts.length === 0 ? await runAndCompare(session, dropped, steps, lacking) : null;
   const left = conflicts.length === 0 && failed === null ? await leftOver(session, dropped) : [];
   lacking.push(...left);
@@ -164,6 +182,14 @@ export async function restoreWithin(
   if (failed !== null) return { kind: 'conflict', conflicts: [failed] };
   return { kind: 'restored', objects: dropped.objects.length, dryRun, lacking, left: left.length > 0 };
 }
+
+/** Of a foreign key that a DROP has cut, which rows that came since may not keep; all else is worth having without it. */
+const isOfKey = ({ altered, objects }: Dropped, { what }: RestoreStep): boolean =>
+  altered === undefined &&
+  !objects.some(({ kind }) => kind === 'column') &&
+  what.startsWith('the foreign key ');
+
+const asOptional = (step: RestoreStep): RestoreStep => ({ ...step, optional: true });
 
 async function runAndCompare(
   session: TrashSession,

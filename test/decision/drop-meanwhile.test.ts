@@ -193,6 +193,26 @@ describe.each([18, 15] as const)('a DROP of what others change meanwhile, on Pos
     for (const client of clients) await client.terminate();
   });
 
+  it.each(['drop view app.e cascade', 'drop materialized view app.m, app.k', 'drop table app.b cascade'])(
+    'waits for other sessions that do the same, and they never for it as well: %s',
+    async (sql) => {
+      // Two that wait for each other would do so for longer than the answer may take.
+      await direct.rows(`alter role postgres set deadlock_timeout = '1min'`);
+      const clients = [await fixture.client(), await fixture.client(), await fixture.client()];
+      await direct.rows('alter role postgres reset deadlock_timeout');
+      for (let i = 0; i < 6; i++) {
+        await direct.rows(`set client_min_messages = error; drop schema if exists app cascade; create schema app; create table app.b (id int);
+        create view app.e as select * from app.b; create view app.f as select * from app.e; create view app.g as select f.id from app.f, app.e;
+        create materialized view app.m as select 1 as id; create materialized view app.k as select * from app.m`);
+        const answers = await Promise.all(clients.map(async (client) => errorsOf(await client.query(sql))));
+        const codes = answers.map((errors) => errors.map((each) => each['C']).join());
+        expect(codes.sort()).toEqual(['', '42P01', '42P01']);
+        await direct.rows('drop schema holdfast_trash cascade');
+      }
+      for (const client of clients) await client.terminate();
+    },
+  );
+
   it('of a schema takes along what is made in it meanwhile, or leaves all of it', async () => {
     const client = await fixture.client();
     for (let i = 0; i < 4; i++) {

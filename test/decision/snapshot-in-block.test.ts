@@ -294,10 +294,15 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     client = await taken.fixture.client();
   });
 
-  it('leaves what the client has open: cursors, statements, portals and settings', async () => {
+  it.each([
+    ['where it is captured at once', 'select 1'],
+    ['where it is planned for anew', 'set local extra_float_digits = 0'],
+  ])('leaves what the client has open, %s: cursors, statements, portals and settings', async (_, first) => {
     await client.query('declare c cursor for select id from kept order by id');
     await client.query('fetch c');
     await client.query(`set local work_mem = '1MB'`);
+    await client.query(first);
+    const [[digits]] = (await client.rows('show extra_float_digits')) as [[string]];
     client.write(
       fe.parse('mine', 'select id from kept order by id'),
       fe.bind({ portal: 'held', statement: 'mine' }),
@@ -308,9 +313,26 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     expect(typesOf(await client.query(late))).toBe('CZ');
     expect(await client.rows('fetch c')).toEqual([['2']]);
     expect(await client.rows('show work_mem')).toEqual([['1MB']]);
-    client.write(fe.execute('held', 1), fe.sync());
-    expect(typesOf(await client.untilReady())).toBe('DsZ');
+    expect(await client.rows('show extra_float_digits')).toEqual([[digits]]);
+    await client.query(late);
+    client.write(fe.bind({ statement: 'mine' }), fe.execute('', 1), fe.sync());
+    expect(typesOf(await client.untilReady())).toBe('2DsZ');
     await committed();
+    expect((await taken.all()).length).toBe(2);
+  });
+
+  it('is refused as it would be directly in a transaction that can only read', async () => {
+    const both = [client, other];
+    const refused: unknown[] = [];
+    for (const each of both) {
+      await each.query('rollback');
+      await each.query('begin read only');
+      const messages = await each.query(late);
+      refused.push(errorsOf(messages), statusOf(messages));
+      await each.query('rollback');
+    }
+    expect(refused.slice(0, 2)).toEqual(refused.slice(2));
+    expect(refused[1]).toBe('E');
   });
 
   it('is marked where it is taken back, to a savepoint or as a whole', async () => {

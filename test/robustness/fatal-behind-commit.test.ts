@@ -111,28 +111,43 @@ describe('a server that ends the session', () => {
     expect(committed).toBe(1);
   });
 
+  const bound = [fe.bind({ statement: 'one', parameters: ['1'] }), fe.execute(), fe.sync()];
   it.each([
-    'delete from precious where id = 1',
-    'delete from precious where id = 1; delete from precious where id = 2',
-    'drop table doomed',
-  ])('behind the answer to what stands in front of it, ends no other than that session: %s', async (sql) => {
-    const proxy = await StepProxy.start(postgres.port);
-    const environment = { HOLDFAST_SNAPSHOTS_TAKEN: 'on' };
-    const gateway = await startGateway({ upstreamPort: proxy.port, policy: POLICY, environment });
-    try {
-      const client = await RawClient.open(gateway.port);
-      // So that there is a plan.
-      await client.rows('delete from precious where id = 0');
-      const step = { from: 'server', type: 'Z', nth: 1, behind: 'pg_sleep' } as const;
-      void proxy.stopAt(step, Buffer.concat([READY, FATAL]));
-      client.write(fe.query('select pg_sleep(0.1)'), fe.query(sql));
-      const said = (await client.untilEnd()).map(({ type }) => type).join('');
-      expect(said).toMatch(/^TDCZE+$/);
-      client.destroy();
-      expect(await gateway.terminate()).toBe(0);
-    } finally {
-      await gateway.stop();
-      await proxy.stop();
-    }
-  });
+    ['delete from precious where id = 1', null],
+    ['delete from precious where id = 1; delete from precious where id = 2', null],
+    ['drop table doomed', null],
+    ['delete from precious where id = 1', 'in a transaction'],
+    ['delete from precious where id = $1', 'bound'],
+  ])(
+    'behind the answer to what stands in front of it, ends no other than that session: %s %s',
+    async (sql, way) => {
+      const proxy = await StepProxy.start(postgres.port);
+      const environment = { HOLDFAST_SNAPSHOTS_TAKEN: 'on' };
+      const gateway = await startGateway({ upstreamPort: proxy.port, policy: POLICY, environment });
+      try {
+        const client = await RawClient.open(gateway.port);
+        // So that there is a plan.
+        await client.rows('delete from precious where id = 0');
+        if (way === 'in a transaction') await client.query('begin');
+        if (way === 'bound') {
+          const prepared = [fe.parse('one', sql), ...bound];
+          for (const messages of [prepared, bound]) {
+            client.write(Buffer.concat(messages));
+            await client.untilReady();
+          }
+        }
+        const step = { from: 'server', type: 'Z', nth: 1, behind: 'pg_sleep' } as const;
+        const ready = encodeReadyForQuery(way === 'in a transaction' ? 'T' : 'I');
+        void proxy.stopAt(step, Buffer.concat([ready, FATAL]));
+        client.write(fe.query('select pg_sleep(0.1)'), ...(way === 'bound' ? bound : [fe.query(sql)]));
+        const said = (await client.untilEnd()).map(({ type }) => type).join('');
+        expect(said).toMatch(/^TDCZE+$/);
+        client.destroy();
+        expect(await gateway.terminate()).toBe(0);
+      } finally {
+        await gateway.stop();
+        await proxy.stop();
+      }
+    },
+  );
 });

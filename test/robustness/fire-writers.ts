@@ -18,6 +18,8 @@ interface Way {
   readonly segments: number;
   readonly commits: boolean;
   readonly drops: boolean;
+  /** It is about one row alone. */
+  readonly ofOne?: true;
   /** The tag that says it is committed, whatever comes behind: where nothing but ReadyForQuery says so, null. */
   readonly done: RegExp | null;
 }
@@ -35,6 +37,10 @@ const rangeOf = ({ what }: Attempt) => (what.kind === 'rows' ? ([what.first, wha
 
 const query = (verb: string) => (attempt: Attempt) => [
   fe.query(statementOf(attempt, verb, (first, last) => `${first} and ${last}`)),
+];
+/** As it is run in the round trip in which its row is captured, which a comment would keep it from. */
+const queryOfOne = (verb: string) => (attempt: Attempt) => [
+  fe.query(`${verb} where id = ${rangeOf(attempt)[0]} and 'attempt ${attempt.number} ' <> ''`),
 ];
 const extended = (verb: string) => (attempt: Attempt) => {
   if (attempt.what.kind === 'table')
@@ -76,9 +82,21 @@ const waysOf = (verb: string, drops: boolean): readonly Way[] => [
   { messages: block(extended(verb), 'rollback'), segments: 3, commits: false, drops, done: null },
 ];
 
+const wayOfOne = (verb: string): Way => ({
+  messages: queryOfOne(verb),
+  segments: 1,
+  commits: true,
+  drops: false,
+  ofOne: true,
+  done: ALONE,
+});
+
 const WAYS: readonly Way[] = [
   ...waysOf('delete from precious', false),
   ...waysOf(`update precious set note = 'changed'`, false),
+  wayOfOne('delete from precious'),
+  wayOfOne(`update precious set note = 'changed'`),
+  wayOfOne(`update precious set note = 'changed as well'`),
   ...waysOf('', true),
 ];
 
@@ -122,7 +140,7 @@ async function begin(battle: Battle, way: Way, random: Random): Promise<Attempt 
     what = {
       kind: 'rows',
       first: battle.lastRow + 1,
-      last: battle.lastRow + random.between(1, ROWS_AT_ONCE),
+      last: battle.lastRow + (way.ofOne === true ? 1 : random.between(1, ROWS_AT_ONCE)),
     };
     battle.lastRow += ROWS_AT_ONCE;
   }

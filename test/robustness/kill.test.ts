@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { Random, seedOfRun } from '../support/random.ts';
-import { killDropAt } from './kill-drop-run.ts';
 import { killOnce } from './kill-run.ts';
+import { DELETE_OF_ONE, DROP, DROP_IN_BLOCK, killAt, UPDATE_OF_ONE } from './kill-step-run.ts';
 
 const ROUNDS = 3;
 
@@ -20,24 +20,22 @@ describe.each([18, 15] as const)(
     });
 
     it.each([
-      ['one of the gateway', 'client', false],
-      ['one of the gateway', 'server', false],
-      ['the client', 'client', true],
+      ['a table that it dropped', { from: 'client', type: 'P' }, DROP],
+      ['a table that it dropped', { from: 'server', type: 'Z' }, DROP],
+      ['a table that it dropped in a block', { from: 'client', type: 'P' }, DROP_IN_BLOCK],
+      ['a row that it deleted as it captured it', { from: 'server', type: 'C' }, DELETE_OF_ONE],
+      ['a row that it changed as it captured it', { from: 'client', type: 'P' }, UPDATE_OF_ONE],
     ] as const)(
-      'has a manifest and a record of a table, or the table, where it dropped it in a transaction of %s, killed in front of what the %s says',
-      async (_, from, inBlock) => {
+      'has a manifest and a record of %s, or what was there, killed in front of %o',
+      async (_, kind, scene) => {
         const seed = seedOfRun(1);
-        const { steps, problems } = await killDropAt(
-          postgres,
-          { from, nth: Number.MAX_SAFE_INTEGER },
-          inBlock,
-        );
+        const { steps, problems } = await killAt(postgres, { ...kind, nth: Number.MAX_SAFE_INTEGER }, scene);
         expect(problems).toEqual([]);
         // What is decided is decided towards the end.
         const some = [new Random(seed).between(1, steps - 3), steps - 2, steps - 1, steps];
         const ends = new Set<string | null>();
         for (const nth of some) {
-          const { problems, where } = await killDropAt(postgres, { from, nth }, inBlock);
+          const { problems, where } = await killAt(postgres, { ...kind, nth }, scene);
           expect(problems, `seed ${seed}, step ${nth}`).toEqual([]);
           ends.add(where);
         }

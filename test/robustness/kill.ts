@@ -1,12 +1,12 @@
 /**
  * `npm run test:kill -- [--rounds 100] [--seed N] [--version 18|15]`: kills the gateway under load, again and again; and
- * then at every step of a DROP.
+ * then at every step of a DROP, and of what changes one row.
  */
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
-import { killDropAt } from './kill-drop-run.ts';
 import { killOnce } from './kill-run.ts';
+import { DELETE_OF_ONE, DROP, DROP_IN_BLOCK, killAt, UPDATE_OF_ONE } from './kill-step-run.ts';
 
 const { values } = parseArgs({
   options: {
@@ -15,6 +15,19 @@ const { values } = parseArgs({
     version: { type: 'string', default: '18' },
   },
 });
+/** Messages in front of which it is killed: Parse of the gateway's, ReadyForQuery, and CommandComplete where many share one. */
+const STEPS = [
+  { from: 'client', type: 'P' },
+  { from: 'server', type: 'Z' },
+] as const;
+const STEPS_OF_ONE = [...STEPS, { from: 'server', type: 'C' }] as const;
+const SCENES = [
+  ['a DROP', DROP, STEPS],
+  ['a DROP in a block', DROP_IN_BLOCK, STEPS],
+  ['a DELETE of one row', DELETE_OF_ONE, STEPS_OF_ONE],
+  ['an UPDATE of one row', UPDATE_OF_ONE, STEPS_OF_ONE],
+] as const;
+
 const seed = values.seed === undefined ? seedOfRun(1) : Number(values.seed);
 const postgres = await startPostgres({ version: values.version === '15' ? 15 : 18 });
 const cutOff: Record<string, number> = {};
@@ -34,21 +47,22 @@ try {
   console.log(
     JSON.stringify({ seed, rounds: values.rounds, statements, committed, snapshots, cutOff, wrong }),
   );
-  const drops: Record<string, number> = {};
-  for (const inBlock of [false, true]) {
-    for (const from of ['client', 'server'] as const) {
+  const steps: Record<string, number> = {};
+  for (const [what, scene, kinds] of SCENES) {
+    for (const { from, type } of kinds) {
       for (let nth = 1; ; nth++) {
-        const { problems, where } = await killDropAt(postgres, { from, nth }, inBlock);
+        const { problems, where } = await killAt(postgres, { from, type, nth }, scene);
         for (const problem of problems) {
           wrong++;
-          console.log(`in front of ${nth} of the ${from}${inBlock ? ' in a block' : ''}: ${problem}`);
+          console.log(`${what}, in front of ${type} ${nth} of the ${from}: ${problem}`);
         }
         if (where === null) break;
-        drops[where] = (drops[where] ?? 0) + 1;
+        const key = `${what}, ${where}`;
+        steps[key] = (steps[key] ?? 0) + 1;
       }
     }
   }
-  console.log(JSON.stringify({ drops, wrong }));
+  console.log(JSON.stringify({ steps, wrong }));
   if (wrong > 0) process.exitCode = 1;
 } finally {
   await postgres.stop();

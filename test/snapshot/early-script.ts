@@ -15,6 +15,8 @@ export interface EarlyScript {
   /** What is there in front of the session. */
   readonly setup: readonly string[];
   readonly role: string;
+  /** By which a rule compares how many rows it is about. */
+  readonly application: 'counted' | 'kept';
   readonly settings: readonly string[];
   readonly steps: readonly EarlyStep[];
 }
@@ -266,6 +268,7 @@ export function earlyScript(seed: number): EarlyScript {
       ...(table.beside ?? []),
     ],
     role: table.role ?? 'postgres',
+    application: random.chance(0.2) ? 'counted' : 'kept',
     settings: Array.from(
       {
         length: random.weighted([

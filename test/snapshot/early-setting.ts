@@ -10,6 +10,7 @@ const POLICY = `
 mode: protect
 without_plan: block
 rules:
+  - { name: many, match: { application: [counted], operation: [update, delete], rows: ">3" }, action: block }
   - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
   - { name: the rest, action: allow }
 `;

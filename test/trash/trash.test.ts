@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Parser } from '../../src/sql/parser.ts';
 import type { Moved } from '../../src/trash/move.ts';
 import { listTrash, purgeDropped } from '../../src/trash/purge.ts';
+import { reachedInTrash } from '../../src/trash/reached.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
@@ -123,6 +124,23 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
     await moved('drop table a');
   });
 
+  it.each([1000, 3])(
+    'is told to be reached only where it is, where %d of what is there are compared one by one',
+    async (compared) => {
+      await open(
+        `create type mood as enum ('ok'); create table a (id int primary key, m mood); create function f() returns int language sql as 'select 1'`,
+        'postgres',
+      );
+      await moved('drop table a');
+      const reached = async (sql: string) => await reachedInTrash(new HiddenClient(client), sql, compared);
+      await client.rows('begin');
+      expect(await reached('drop function f() cascade')).toBeNull();
+      const found = await reached('drop type mood cascade');
+      expect(found?.what).toMatch(compared > 3 ? /^a part of table holdfast_trash/ : /^some of what/);
+      await client.rows('commit');
+    },
+  );
+
   describe('gives back', () => {
     it('nothing where names were taken since, and says which', async () => {
       await open(
@@ -149,6 +167,53 @@ describe.each([18, 15] as const)('the trash on PostgreSQL %i', (version) => {
       expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'restored', dryRun: false });
       expect(await client.rows('select * from s.v')).toEqual([]);
       expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'conflict' });
+    });
+
+    it('no default in the place of one that a column was given since, unless told to', async () => {
+      await open(
+        `create sequence q; create table a (i int default nextval('q'), "J ""j" int default nextval('q'))`,
+      );
+      const q = await moved('drop sequence q cascade');
+      await client.rows('alter table a alter "J ""j" set default 7');
+      expect(await restoreDropped(session(), q)).toEqual({
+        kind: 'conflict',
+        conflicts: [
+          { what: 'the default of "public"."a"."J ""j"', reason: 'the column has another one by now' },
+        ],
+      });
+      const defaults = 'insert into a default values returning i, "J ""j"';
+      expect(await client.rows(defaults)).toEqual([[null, '7']]);
+      const outcome = await restoreDropped(session(), q, { bearing: true, onConflict: 'skip' });
+      expect(outcome).toMatchObject({
+        kind: 'restored',
+        lacking: [{ what: 'the default of "public"."a"."J ""j"' }],
+      });
+      expect(await client.rows(defaults)).toEqual([['1', '7']]);
+      const again = await moved('drop sequence q cascade');
+      await client.rows('alter table a alter i set default 8');
+      const over = await restoreDropped(session(), again, { onConflict: 'overwrite' });
+      expect(over).toMatchObject({ kind: 'restored', lacking: [] });
+      expect(await client.rows(defaults)).toEqual([['2', '7']]);
+    });
+
+    it('all but a foreign key that no longer holds where it is told to skip, and says which', async () => {
+      await open(
+        'create table a (id int primary key); create table b (a int constraint fk references a); insert into a values (1); insert into b values (1)',
+      );
+      await client.rows(`comment on constraint fk on b is 'why'`);
+      const a = await moved('drop table a cascade');
+      await client.rows('insert into b values (2)');
+      const refused = {
+        what: 'the foreign key fk of "public"."b"',
+        reason: expect.stringContaining('violates'),
+      };
+      expect(await restoreDropped(session(), a)).toMatchObject({ kind: 'conflict', conflicts: [refused] });
+      const outcome = await restoreDropped(session(), a, { bearing: true, onConflict: 'skip' });
+      expect(outcome).toMatchObject({ kind: 'restored', lacking: [refused, { what: refused.what }] });
+      expect(await client.rows('select a.id, b.a from a full join b on a.id = b.a order by b.a')).toEqual([
+        ['1', '1'],
+        [null, '2'],
+      ]);
     });
 
     it('nothing where a foreign key no longer holds, and says so', async () => {

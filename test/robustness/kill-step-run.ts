@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
@@ -12,34 +11,58 @@ import { type Checked, check } from './fire-check.ts';
 import { type Attempt, markOf } from './fire-writers.ts';
 
 /**
- * Kills the gateway with SIGKILL in the middle of a DROP: in front of any of its own queries to the server, or of any
- * answer. Afterwards the table is there, or its manifest and an audit record are.
+ * Kills the gateway with SIGKILL in the middle of a statement: in front of any of its own queries to the server, or of any
+ * answer. Afterwards what it takes away is there, or its manifest and an audit record are.
  */
 
 const POLICY = `
 mode: protect
 without_plan: block
 rules:
-  - { name: what goes, match: { operation: [drop table] }, action: snapshot }
+  - { name: what goes, match: { operation: [drop table, delete, update] }, action: snapshot }
   - { name: the rest, action: allow }
 `;
 
-export interface DropKilled extends Checked {
-  /** Null where the DROP was over before it came to the step. */
+export interface KilledAt {
+  readonly what: Attempt['what'];
+  /** Sent in front of it, one by one. */
+  readonly before: readonly string[];
+  readonly sql: string;
+  readonly behind: readonly string[];
+}
+
+const table: Attempt = { number: 1, what: { kind: 'table', name: 'doomed' }, told: null };
+const drop = `${markOf(table)} drop table doomed cascade`;
+export const DROP: KilledAt = { what: table.what, before: [], sql: drop, behind: [] };
+export const DROP_IN_BLOCK: KilledAt = { ...DROP, before: ['begin'], behind: ['commit'] };
+
+/** In the round trip in which its row is captured, which a comment would keep it from. */
+const ofOne = (sql: string): KilledAt => ({
+  what: { kind: 'rows', first: 1, last: 1 },
+  // So that there is a plan, and no snapshot.
+  before: ['update precious set note = note where id = 0', 'update precious set note = note where id = 0'],
+  sql: `${sql} where id = 1 and 'attempt 1 ' <> ''`,
+  behind: [],
+});
+export const DELETE_OF_ONE = ofOne('delete from precious');
+export const UPDATE_OF_ONE = ofOne(`update precious set note = 'changed'`);
+
+export interface Killed extends Checked {
+  /** Null where it was over before it came to the step. */
   readonly where: 'before the snapshot' | 'before the commit' | 'before the answer' | null;
   /** How many such steps it took, up to this one. */
   readonly steps: number;
 }
 
-/** `transaction`: in a block of the client's, which it commits behind the DROP. */
-export async function killDropAt(
+export async function killAt(
   postgres: TestPostgres,
-  step: Omit<Step, 'type'>,
-  transaction: boolean,
-): Promise<DropKilled> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-kill-drop-'));
+  step: Step,
+  { what, before, sql, behind }: KilledAt,
+): Promise<Killed> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-kill-step-'));
   await postgres.sql(`drop schema if exists holdfast_trash cascade;
-    drop schema public cascade; create schema public; create table precious (id int, note text);
+    drop schema public cascade; create schema public; create table precious (id int primary key, note text);
+    insert into precious values (1, 'row 1'), (2, 'row 2');
     create table doomed (id int primary key, note text); insert into doomed values (1, 'one'), (2, 'two');
     create table beside (id int references doomed); create view looks as select note from doomed`);
   const proxy = await StepProxy.start(postgres.port);
@@ -52,16 +75,15 @@ export async function killDropAt(
       HOLDFAST_STORE: `sqlite:${join(folder, 'h.db')}`,
     },
   });
-  const attempt: Attempt = { number: 1, what: { kind: 'table', name: 'doomed' }, told: null };
+  const attempt: Attempt = { number: 1, what, told: null };
   try {
     const client = await RawClient.open(gateway.port);
-    if (transaction) await client.query('begin');
-    const reached = proxy.stopAt({ ...step, type: step.from === 'client' ? 'P' : 'Z' });
-    client.write(fe.query(`${markOf(attempt)} drop table doomed cascade`));
-    const finished = client.untilReady(20_000).then(async () => {
-      if (transaction) client.write(fe.query('commit'));
-      if (transaction) await client.untilReady(20_000);
-    });
+    for (const each of before) await client.query(each);
+    const reached = proxy.stopAt(step);
+    const finish = async () => {
+      for (const each of [sql, ...behind]) await client.query(each, 20_000);
+    };
+    const finished = finish();
     await Promise.race([reached, finished.catch(() => reached)]);
     const wasReached = proxy.hasStopped;
     if (!wasReached) attempt.told = 'committed';
@@ -82,7 +104,7 @@ export async function killDropAt(
   }
 }
 
-function whereOf({ committed, snapshots }: Checked): Exclude<DropKilled['where'], null> {
+function whereOf({ committed, snapshots }: Checked): Exclude<Killed['where'], null> {
   if (committed > 0) return 'before the answer';
   return snapshots > 0 ? 'before the commit' : 'before the snapshot';
 }
