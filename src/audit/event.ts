@@ -51,6 +51,8 @@ export interface AuditEntry {
 export interface AuditLog {
   /** A statement that may change something is about to be sent; it is recorded even if its outcome never comes. */
   begin(entry: AuditEntry): void;
+  /** What was begun has been taken back, and is decided or begun anew. */
+  withdraw(entry: AuditEntry): void;
   /** The statement has ended; its event is written. */
   finish(entry: AuditEntry): void;
   /** True while more is queued than the store keeps up with: read no further from clients until `drained`. */

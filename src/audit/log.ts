@@ -99,6 +99,10 @@ export class StoredAuditLog implements AuditLog {
     if (grave === 'very') this.#flushSoon();
   }
 
+  withdraw(entry: AuditEntry): void {
+    this.#leave(entry);
+  }
+
   isRecorded({ id }: AuditSession): boolean {
     return !this.#unrecorded.has(id);
   }
@@ -122,12 +126,18 @@ export class StoredAuditLog implements AuditLog {
       if (!this.#block.append(entry)) throw new Error('one event fits an empty block');
       this.#pump();
     }
-    const { openId } = entry;
-    if (openId !== undefined && openId >= 0) {
-      entry.openId = -1;
-      if (openId > 0) this.#open.left(openId);
-    }
+    this.#leave(entry);
     if (entry.protocol !== 'admin') this.#counts.count(entry);
+    this.#armTimer();
+  }
+
+  /** It is under way no longer. */
+  #leave(entry: AuditEntry): void {
+    const { openId } = entry;
+    if (openId === undefined || openId < 0) return;
+    entry.openId = -1;
+    if (openId === 0) return;
+    this.#open.left(openId);
     this.#armTimer();
   }
 

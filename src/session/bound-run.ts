@@ -116,6 +116,8 @@ export async function runBound(
   const gate = new StatementGate(state, preparedOf(run, begun, await begun.capture), entry);
   const proof = proveReturned(connection, plan, await begun.capture, returned, writer);
   if (!(await gate.hasRun(returned.tag, proof, frontOf(ahead)))) {
+    // Its Execute is recorded by itself.
+    audit.withdraw(entry);
     pauseEarly(state);
     await takeBack(state, hidden, connection);
     return TAKEN_BACK;

@@ -109,7 +109,10 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
 async function ranEarly(query: QueryRun, request: PlanRequest, utf8: Buffer): Promise<CaptureOutcome | null> {
   const { hidden, entry, decision } = query;
   try {
-    return await runEarly(query, request, utf8);
+    const outcome = await runEarly(query, request, utf8);
+    // It may be decided anew by now, as another statement of the audit.
+    if (outcome === null) query.state.services.audit.withdraw(entry);
+    return outcome;
   } catch (error) {
     const outcome = unlessGivenUp(failure(error, decision, entry.analysis), decision, query.gaveUp());
     await leave(query.state, hidden.ending('sync'), ['ROLLBACK']);

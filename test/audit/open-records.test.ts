@@ -168,3 +168,30 @@ describe('a log that closes', () => {
     expect((await ended()).map((event) => event.split(' ')[0])).toEqual(['completed', 'lost']);
   });
 });
+
+describe('a statement that was begun and is taken back', () => {
+  it.each([
+    ['before it is in the store', async () => {}],
+    ['when it is in the store', async () => await log.flush()],
+  ])('has no record %s, and is recorded where it is begun anew', async (_, recorded) => {
+    const [entry] = begunTogether(1) as [AuditEntry];
+    await recorded();
+    log.withdraw(entry);
+    await log.flush();
+    expect(await open()).toEqual([]);
+    log.begin(entry);
+    await log.flush();
+    expect(await open()).toHaveLength(1);
+    log.finish(entry);
+    await log.flush();
+    expect([await open(), (await ended()).length]).toEqual([[], 1]);
+  });
+
+  it('has one record where it is begun anew at once', async () => {
+    const [entry] = begunTogether(1) as [AuditEntry];
+    log.withdraw(entry);
+    log.begin(entry);
+    await log.flush();
+    expect(await open()).toHaveLength(1);
+  });
+});

@@ -7,6 +7,7 @@ import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
 import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
@@ -218,6 +219,31 @@ describe.each([15, 18] as const)(
         ...ids.map((snapshot) => ({ ...asAny, snapshot })),
         { end: 'failed', sqlstate: '23505' },
       ]);
+    });
+
+    it('is recorded once where others have put another row into its place, so that it runs again', async () => {
+      const options = { upstreamPort: taken.fixture.postgres.port, policy: EVERY_CHANGE };
+      const first = await startGateway({ ...options, environment: SNAPSHOTS });
+      const named = await RawClient.open(first.port);
+      named.write(...PREPARED);
+      await named.untilReady();
+      for (const id of ['4', '5', '6']) {
+        named.write(...bound('kept', id));
+        await named.untilReady();
+      }
+      await other.rows(`begin; delete from kept where id = 3; insert into kept values (3, 'theirs', 3)`);
+      named.write(...bound('late', '3'));
+      await taken.fixture.postgres.sql('select pg_sleep(0.2)');
+      await other.rows('commit');
+      expect(errorsOf(await named.untilReady())).toEqual([]);
+      expect((await row(3))![0]).toBe('late');
+      await named.terminate();
+      expect(await first.terminate()).toBe(0);
+      const store = { HOLDFAST_STORE: `sqlite:${join(first.directory, 'h.db')}` };
+      const next = await startGateway({ ...options, environment: { ...SNAPSHOTS, ...store } });
+      const { items } = (await next.http('/v1/audit')).body as { items: { end: string }[] };
+      expect(items.map(({ end }) => end)).toEqual(Array(4).fill('completed'));
+      for (const gateway of [next, first]) await gateway.stop();
     });
 
     it('is undone as any other', async () => {

@@ -5,6 +5,7 @@ import { openBlobStore } from '../../src/blobs/open.ts';
 import { fromManifest } from '../../src/snapshot/manifest.ts';
 import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
 import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
 
@@ -99,6 +100,25 @@ describe.each([15, 18] as const)(
       const ids = (await taken.all()).map(({ id }) => id);
       const asAny = { end: 'completed', rows: 1, transaction_status: 'I' };
       expect(events).toMatchObject(ids.map((snapshot) => ({ ...asAny, snapshot })));
+    });
+
+    it('is recorded once where it is decided anew, because there is no plan any more', async () => {
+      const options = { upstreamPort: taken.fixture.postgres.port, policy: EVERY_CHANGE };
+      const first = await startGateway({ ...options, environment: SNAPSHOTS });
+      const named = await RawClient.open(first.port);
+      for (const id of [5, 6]) await named.query(`update kept set note = 'kept' where id = ${id}`);
+      await other.rows(`create function noted() returns trigger language plpgsql as $$ begin return null; end $$;
+        create constraint trigger noted after update on kept deferrable initially deferred for each row execute function noted()`);
+      const refused = await named.query(`update kept set note = 'late' where id = 3`);
+      expect(errorsOf(refused)).toMatchObject([{ C: 'HF002' }]);
+      await named.terminate();
+      expect(await first.terminate()).toBe(0);
+      const store = { HOLDFAST_STORE: `sqlite:${join(first.directory, 'h.db')}` };
+      const next = await startGateway({ ...options, environment: { ...SNAPSHOTS, ...store } });
+      const { body } = await next.http('/v1/audit');
+      const { items } = body as { items: { end: string }[] };
+      expect(items.map(({ end }) => end)).toEqual(['blocked', 'completed', 'completed']);
+      for (const gateway of [next, first]) await gateway.stop();
     });
 
     it('runs no code that another session has given its table meanwhile, before that is planned for', async () => {

@@ -84,6 +84,8 @@ export class StubAudit implements AuditLog {
     this.finished.push(`${what}: ${entry.end}${entry.sqlstate === null ? '' : ` ${entry.sqlstate}`}`);
   }
 
+  withdraw(): void {}
+
   onceDrained(): void {}
 
   /** Whether what the session has begun is durable. */
