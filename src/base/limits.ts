@@ -266,7 +266,7 @@ export const LIMITS = {
   /** Objects that may go with one DROP; beyond it is not moved into the trash. */
   trashObjectsMax: 50_000,
   /** How often a DROP is tried anew because others have changed meanwhile what depends on it. */
-  trashAttemptsMax: 3,
+  trashAttemptsMax: 5,
   /** A table that takes more, with its indexes, loses columns without a copy of their values, and so unsnapshotted. */
   trashCopyBytes: 1024 ** 3,
   /** What is in the trash is archived no faster, in steps of so much of a table, between which an undo comes first. */

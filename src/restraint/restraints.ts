@@ -45,6 +45,8 @@ export class StoredRestraints implements Restraints {
   readonly #deps: RestraintsDeps;
   readonly #attempts: Attempts | null;
   readonly #quarantines = new Map<string, Quarantine>();
+  /** Of which nobody has been told yet that they have begun. */
+  readonly #untold = new Set<string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #listeners = new Set<RestraintListener>();
   #pause: Pause | null = null;
@@ -142,14 +144,15 @@ export class StoredRestraints implements Restraints {
 
   async #begin(restraint: Restraint, client: string, operation: 'pause' | 'quarantine', whose: string) {
     const { store, audit } = this.#deps;
-    this.#put(restraint);
     const { id, reason, by } = restraint;
+    this.#untold.add(id);
+    this.#put(restraint);
     const text = `${operation} ${id} of ${whose}`;
     const action = { operation, text, reason, tables: [], database: '', by, client };
     try {
       await recordAction(audit, action, () => store.insertRestraint(rowOf(restraint)));
     } finally {
-      this.#tell(restraint, 'begun');
+      this.#tellBegun(restraint);
     }
   }
 
@@ -190,7 +193,13 @@ export class StoredRestraints implements Restraints {
     clearTimeout(this.#timers.get(restraint.id));
     this.#timers.delete(restraint.id);
     this.#count();
+    this.#tellBegun(restraint);
     this.#tell(restraint, change);
+  }
+
+  /** Once, when it is stored; or before it is told to be over, where its time is over first. */
+  #tellBegun(restraint: Restraint): void {
+    if (this.#untold.delete(restraint.id)) this.#tell(restraint, 'begun');
   }
 
   #count(): void {

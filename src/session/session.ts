@@ -103,8 +103,12 @@ export class Session {
     if (upstream.hasEnded) this.upstreamEnded();
   }
 
-  /** The client asks to cancel. Returns whether it was a hold that ended; otherwise the server has to be asked. */
+  /** The client asks to cancel. Returns whether it was a wait of ours that ended; otherwise the server has to be asked. */
   cancel(): boolean {
+    if (this.state.cancelsStoring !== null) {
+      this.state.cancelsStoring();
+      return true;
+    }
     return this.frontendMessages.giveUp('canceled');
   }
 

@@ -189,6 +189,8 @@ export class SessionState {
   fail: (error: unknown) => void = () => {};
   /** What gives up waiting where the server is gone. */
   readonly whenLost = new Set<() => void>();
+  /** What gives up waiting for the storage where the client asks to cancel; null where nothing waits. */
+  cancelsStoring: (() => void) | null = null;
   /** Statements that have ended in this segment and wait for its transaction status. */
   readonly ended: AuditEntry[] = [];
   private waitingForAnswer: (() => void)[] = [];

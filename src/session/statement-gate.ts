@@ -27,10 +27,10 @@ import { failTransaction } from './fail-transaction.ts';
 import { HiddenQueryEnded } from './hidden-exchange.ts';
 import { noted } from './noted.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
-import { auditFailedError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
+import { auditFailedError, canceledError, driftError, nativeError, snapshotFailedError } from './refusal.ts';
 import { readServerFacts } from './server-facts.ts';
 import type { SessionState } from './state.ts';
-import { storedInTime } from './stored-in-time.ts';
+import { StoringCanceled, storedInTime } from './stored-in-time.ts';
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -343,6 +343,7 @@ export class StatementGate {
         throw error;
       }
       if (error instanceof HiddenQueryError) return { kind: 'failed', error: nativeError(error) };
+      if (error instanceof StoringCanceled) return { kind: 'failed', error: canceledError() };
       if (required) return { kind: 'failed', error: snapshotFailedError(messageOf(error)) };
       if (unknown !== null) return { kind: 'failed', error: unknown };
       void writer.abort();

@@ -42,6 +42,19 @@ const ENFORCED = `
      AND NOT (${GONE('pg_class', 'c.conrelid')} AND ${GONE('pg_class', 'c.confrelid')})
      AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = c.oid AND t.tgenabled <> 'O')`;
 
+/** What goes with an extension by ALTER … DEPENDS ON EXTENSION, of what may be made anew. */
+const EXTENSIONS = `
+  SELECT ${LIST(`pg_catalog.jsonb_build_object('what', x.what, 'extension', x.extension)`, 'x.what')} FROM (
+    SELECT g.extname AS extension, CASE WHEN o.classid = ${IS('pg_trigger')}
+        THEN (SELECT 'TRIGGER ' || pg_catalog.quote_ident(t.tgname) || ' ON ' || t.tgrelid::regclass::text
+                FROM pg_trigger t WHERE t.oid = o.objid AND t.tgparentid = 0)
+        ELSE (SELECT CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW ' ELSE 'INDEX ' END || c.oid::regclass::text
+                FROM pg_class c WHERE c.oid = o.objid AND c.relkind = ANY ('{m,i,I}'::pg_catalog."char"[])) END AS what
+      FROM given o JOIN pg_depend d ON d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'x'
+      JOIN pg_catalog.pg_extension g ON g.oid = d.refobjid
+     WHERE o.classid = ANY (ARRAY[${IS('pg_trigger')}, ${IS('pg_class')}]) AND e.now IS NOT NULL
+  ) x WHERE x.what IS NOT NULL`;
+
 const STORAGE = `CASE WHEN a.attstorage <> y.typstorage THEN CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END`;
 const STATISTICS = 'CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END';
 
@@ -70,12 +83,12 @@ export const DETAILS = pinned(
   emptyingPath(
     GIVEN,
     `pg_catalog.jsonb_build_object('clones', (${CLONES} AND e.now IS NOT NULL), 'comments', (${COMMENTS}),
-      'enforced', (${ENFORCED}), 'materialized', (${MATERIALIZED}))`,
+      'enforced', (${ENFORCED}), 'extensions', (${EXTENSIONS}), 'materialized', (${MATERIALIZED}))`,
   ),
 );
 
 /** Each by itself may fail, which is told. */
-export function detailsBack({ clones, comments, materialized }: Details): RestoreStep[] {
+export function detailsBack({ clones, comments, extensions, materialized }: Details): RestoreStep[] {
   const steps: RestoreStep[] = [];
   const add = (what: string, sql: string) => void steps.push({ sql, what, optional: true });
   for (const { table, name, enabled } of clones ?? []) {
@@ -86,6 +99,10 @@ export function detailsBack({ clones, comments, materialized }: Details): Restor
   for (const { word, table, name, comment: text } of comments ?? []) {
     const on = `${word} ${quoteName(name)} ON ${named(table)}`;
     for (const sql of comment(on, text)) add(`the comment on ${name} of ${named(table)}`, sql);
+  }
+  for (const { what, extension } of extensions ?? []) {
+    const name = quoteName(extension);
+    add(`what ties ${what} to the extension ${name}`, `ALTER ${what} DEPENDS ON EXTENSION ${name}`);
   }
   for (const view of materialized ?? []) {
     for (const sql of settingsOf(view)) add(`the settings of ${named(view)}`, sql);

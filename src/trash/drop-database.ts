@@ -1,4 +1,3 @@
-import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName } from '../catalog/quote.ts';
 import type { DropDatabase } from '../sql/drop-target.ts';
@@ -53,6 +52,8 @@ const TERMINATE = `SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid
 
 const BUSY = '55006';
 const TAG = 'DROP DATABASE';
+/** How often those who are connected are sent away, for whom the server waits for some seconds each time. */
+const FORCED_MAX = 3;
 
 /**
  * Gives a database another name and closes it to connections, in the transaction that is open, which is the gateway's
@@ -147,7 +148,7 @@ async function rename(
       await session.query('ROLLBACK TO SAVEPOINT holdfast_rename');
       await session.query('RELEASE SAVEPOINT holdfast_rename');
       const isBusy = error.sqlstate === BUSY;
-      if (forced !== null && isBusy && attempts < LIMITS.trashAttemptsMax) continue;
+      if (forced !== null && isBusy && attempts < FORCED_MAX) continue;
       // Whom the role may not send away, and who is there, a DROP DATABASE says in the same words.
       if (isBusy || error.sqlstate === '42501') return { kind: 'refused', error, notices: [] };
       throw error;

@@ -174,6 +174,8 @@ export interface Details {
       }[]
     | null;
   readonly enforced: readonly { readonly table: Named; readonly name: string }[] | null;
+  /** `what` as ALTER calls it. */
+  readonly extensions: readonly { readonly what: string; readonly extension: string }[] | null;
   readonly materialized:
     | readonly (Named & {
         /** Options of its TOAST table. */
@@ -247,6 +249,12 @@ export function factsOf(raw: Raw): Facts {
     closed: raw.closed ?? [],
     strangers: raw.strangers ?? [],
     rights: raw.rights ?? [],
-    details: raw.details ?? { clones: null, comments: null, enforced: null, materialized: null },
+    details: raw.details ?? {
+      clones: null,
+      comments: null,
+      enforced: null,
+      extensions: null,
+      materialized: null,
+    },
   };
 }

@@ -13,7 +13,7 @@ import { temporaryFolder } from '../store/temporary-folder.ts';
 const PATIENCE = { timeout: 15_000 };
 
 const ANNA = { by: 'token:anna', client: '127.0.0.1' };
-const RULE: QuarantineRule = { attempts: 3, withinMs: 60_000, forMs: 30, by: 'role' };
+const RULE: QuarantineRule = { attempts: 3, withinMs: 60_000, forMs: 200, by: 'role' };
 const actor = (role: string, application = 'psql') => ({ role, application });
 const log = createLogger('silent');
 
@@ -109,6 +109,14 @@ describe('a quarantine', () => {
     expect(restraints.quarantines).toEqual([]);
     expect(metrics.quarantined).toBe(0);
     expect((await open()).quarantines).toEqual([]);
+  });
+
+  it('is told to begin before it is told to be over, where the store is slower than its time', async () => {
+    const changes: string[] = [];
+    restraints.listen((_, change) => changes.push(change));
+    store.gate = new Promise((resolve) => setTimeout(resolve, 20));
+    await restraints.quarantine({ role: 'etl', application: null, reason: 'r', forMs: 1 }, ANNA);
+    await expect.poll(() => changes, PATIENCE).toEqual(['begun', 'expired']);
   });
 
   it('does not come by attempts that are long ago, nor without a rule', async () => {

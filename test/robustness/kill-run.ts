@@ -65,6 +65,11 @@ const extended = (sql: string) => (first: number, last: number) => [
 const query = (sql: string) => (first: number, last: number) => [fe.query(`${sql} ${first} and ${last}`)];
 /** As it is run in the round trip in which its row is captured. */
 const queryOfOne = (sql: string) => (first: number) => [fe.query(sql.replace(' between', ` = ${first}`))];
+const extendedOfOne = (sql: string) => (first: number) => [
+  fe.parse('', sql.replace(' between', ' = $1')),
+  fe.bind({ parameters: [String(first)] }),
+  fe.execute(),
+];
 const block =
   (inner: (first: number, last: number) => Buffer[], end: string) => (first: number, last: number) => [
     fe.query('begin'),
@@ -80,6 +85,9 @@ const WAYS: readonly Way[] = [DELETE, UPDATE].flatMap((sql) => [
   { messages: query(sql), segments: 1, commits: true },
   { messages: queryOfOne(sql), segments: 1, commits: true },
   { messages: queryOfOne(sql), segments: 1, commits: true },
+  { messages: synced(extendedOfOne(sql)), segments: 1, commits: true },
+  { messages: synced(extendedOfOne(sql)), segments: 1, commits: true },
+  { messages: block(queryOfOne(sql), 'commit'), segments: 3, commits: true },
   { messages: synced(extended(sql)), segments: 1, commits: true },
   { messages: block(query(sql), 'commit'), segments: 3, commits: true },
   { messages: block(synced(extended(sql)), 'commit'), segments: 3, commits: true },

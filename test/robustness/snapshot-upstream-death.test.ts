@@ -26,13 +26,21 @@ const extended = (id: number) => [
   fe.sync(),
 ];
 
-/** Ways in which a row is removed, each in one packet, and how many answers tell that it is. */
+/** So that there is a plan in this session, and what follows is sent ahead. */
+const NONE = 0;
+
+/** Ways in which a row is removed, each in one packet. */
 const WAYS: Record<string, (id: number) => Buffer[]> = {
   'a Query': (id) => [fe.query(remove(id))],
   'an Execute': extended,
   'a block of Queries': (id) => [fe.query('begin'), fe.query(remove(id)), fe.query('commit')],
   'a block with an Execute': (id) => [fe.query('begin'), ...extended(id), fe.query('commit')],
+  'a Query behind its capture': (id) => [fe.query(remove(NONE)), fe.query(remove(id))],
+  'an Execute behind its capture': (id) => [...extended(NONE), ...extended(id)],
+  'a block of Queries, captured at once': (id) =>
+    [`begin`, remove(NONE), remove(id), 'commit'].map((sql) => fe.query(sql)),
 };
+const endsWithReady = (message: Buffer) => /[QS]/.test(String.fromCharCode(message[0]!));
 /** What the server says at each step: rows, ends of statements, ends of segments. */
 const TYPES = ['C', 'Z', '2', '3'];
 const CUTS_MAX = 60;
@@ -93,7 +101,7 @@ describe.each([18, 15] as const)(
           const client = await RawClient.open(gateway.port);
           const messages = WAYS[way]!(id);
           client.write(...messages);
-          const answers = way.startsWith('a block') ? 3 : 1;
+          const answers = messages.filter(endsWithReady).length;
           let ready = 0;
           let tag = '';
           while (ready < answers) {

@@ -52,7 +52,10 @@ class StallingStore implements BlobStore {
   async putIfAbsent(key: string, bytes: Uint8Array) {
     this.reached.resolve();
     if (this.stall === 'late manifest') await this.late.promise;
-    if (this.stall === 'manifest') return await NEVER;
+    if (this.stall === 'manifest') {
+      this.stalled = true;
+      return await NEVER;
+    }
     const put = await this.inner.putIfAbsent(key, bytes);
     this.manifests++;
     return put;

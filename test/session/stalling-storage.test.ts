@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import * as fe from '../support/frontend-messages.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
-import { errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { SnapshotSession, type Stall } from './snapshot-session.ts';
 
 const PATIENCE_MS = 300;
@@ -120,6 +120,41 @@ describe('a storage that hangs', () => {
       );
       await unrecorded.terminate();
       await own.stop();
+    },
+  );
+
+  it.each(['finish', 'manifest'] as const)(
+    'as in "%s" is not waited for by a client that cancels, whose statement is taken back',
+    async (stall) => {
+      const patient = await SnapshotSession.start(postgres.port, 60_000);
+      const own = await RawClient.open(patient.port);
+      const bound = () => own.write(fe.parse('', REMOVE), fe.bind(), fe.execute(), fe.sync());
+      const asked = (sql: string) => () => own.write(fe.query(sql));
+      for (const [begin, send, status] of [
+        ['', asked(REMOVE), 'I'],
+        ['', bound, 'I'],
+        ['', asked(CHANGE), 'I'],
+        ['BEGIN', asked(REMOVE), 'E'],
+        ['BEGIN', bound, 'E'],
+      ] as const) {
+        await own.query(begin);
+        patient.store.stalled = false;
+        patient.store.stall = stall;
+        send();
+        await eventually('the snapshot', async () =>
+          patient.store.stalled ? null : 'it is not being stored',
+        );
+        await cancel(patient.port, own.processId, own.secretKey);
+        const messages = await own.untilReady();
+        expect(errorsOf(messages)).toMatchObject([{ C: '57014' }]);
+        expect(statusOf(messages)).toBe(status);
+        patient.store.stall = null;
+        await own.query('ROLLBACK');
+        expect(await rows()).toBe(100);
+      }
+      expect(await own.rows('SELECT 1')).toEqual([['1']]);
+      await own.terminate();
+      await patient.stop();
     },
   );
 

@@ -8,6 +8,8 @@ export interface EarlyStep {
   /** Another session has done this when the statement is sent, and ends its transaction once that waits, or is done. */
   readonly meanwhile: { readonly sql: string; readonly end: 'commit' | 'rollback' } | null;
   readonly sql: string;
+  /** A Query, bound with its text or by its name, or a Query in a transaction of the client's. */
+  readonly sent: 'query' | 'unnamed' | 'named' | 'block';
 }
 
 export interface EarlyScript {
@@ -293,6 +295,12 @@ function step(random: Random, { assigned, conditions }: Table): EarlyStep {
       ? { sql: others, end: random.pick(['commit', 'commit', 'rollback'] as const) }
       : null,
     sql: written(random, random.pick(assigned), condition(id)),
+    sent: random.weighted([
+      [6, 'query'],
+      [1, 'unnamed'],
+      [2, 'named'],
+      [1, 'block'],
+    ] as const),
   };
 }
 

@@ -3,6 +3,7 @@ import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { listSnapshots, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import type { PgSession } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
+import * as fe from '../support/frontend-messages.ts';
 import { Listener } from '../support/listener.ts';
 import { type BackendMessage, describeMessage, fieldsOf, RawClient } from '../support/raw-client.ts';
 import { contents, ownSnapshot } from '../undo/put-back.ts';
@@ -35,6 +36,7 @@ export class EarlyTally {
   early = 0;
   takenBack = 0;
   changed = 0;
+  changedByQuery = 0;
   undone = 0;
   refused = 0;
   without = 0;
@@ -100,10 +102,12 @@ export async function runEarly(
       const known = await manifestsOf(store);
       const { tried, kept } = watch;
       const toldThrough = await runStep(through, clients[1]!, step);
-      const isTaken = watch.kept > kept;
+      // Only of these it can be seen from outside.
+      const isQuery = step.sent === 'query';
+      const isTaken = isQuery && watch.kept > kept;
       const isTakenBack = watch.tried > tried && !isTaken;
       if (isTaken) tally.early++;
-      if (isTakenBack) tally.takenBack++;
+      if (isQuery && isTakenBack) tally.takenBack++;
       if (toldThrough.messages.some((message) => isUnprovable(message, step))) {
         tally.without++;
         return null;
@@ -117,7 +121,9 @@ export async function runEarly(
       if (wanted !== given && !isLater) return `${where}\n  direct:\n    ${wanted}\n  through:\n    ${given}`;
       const taken = (await manifestsOf(store)).filter(({ id }) => !known.some((each) => each.id === id));
       const found = await compare(setting, isLater ? toldThrough : told, toldThrough, taken, tally);
+      if (found === STAYS_UNDONE) break;
       if (found !== null) return `${where}: ${found}`;
+      if (isQuery && taken.length > 0) tally.changedByQuery++;
       if (isLater) {
         tally.later++;
         break;
@@ -170,7 +176,7 @@ async function runStep({ control, other }: Side, client: RawClient, step: EarlyS
     const hasRun = said.every(({ type }) => type !== 'E');
     if (hasRun && meanwhile.end === 'commit') before = await contents(other, 'public');
   }
-  const answer = client.query(step.sql, DEADLINE_MS);
+  const answer = answerTo(client, step);
   if (meanwhile !== null) {
     let isAnswered = false;
     const answered = () => {
@@ -183,6 +189,29 @@ async function runStep({ control, other }: Side, client: RawClient, step: EarlyS
   }
   const messages = await answer;
   return { messages, before, after: await contents(control, 'public') };
+}
+
+async function answerTo(client: RawClient, { sql, sent }: EarlyStep): Promise<BackendMessage[]> {
+  const statement = sent === 'named' ? 'named' : '';
+  const out: BackendMessage[] = [];
+  switch (sent) {
+    case 'query':
+      return await client.query(sql, DEADLINE_MS);
+    case 'block':
+      for (const each of ['begin', sql, 'commit']) out.push(...(await client.query(each, DEADLINE_MS)));
+      return out;
+    case 'named':
+      client.write(fe.close('S', statement), fe.parse(statement, sql), fe.sync());
+      out.push(...(await client.untilReady(DEADLINE_MS)));
+      break;
+    case 'unnamed':
+      client.write(fe.parse(statement, sql));
+      break;
+    default:
+      sent satisfies never;
+  }
+  client.write(fe.bind({ statement }), fe.describe('P'), fe.execute(), fe.sync());
+  return [...out, ...(await client.untilReady(DEADLINE_MS))];
 }
 
 async function untilWaiting(control: RawClient, isAnswered: () => boolean): Promise<void> {
@@ -243,11 +272,14 @@ async function compare(
   if (redone.kind !== 'done') {
     // What a replica has written breaks its foreign keys.
     tally.refused++;
-    return null;
+    return STAYS_UNDONE;
   }
   const forth = differenceOf(told.after, await contents(through.control, 'public'));
   return forth === null ? null : `undone twice: ${forth}`;
 }
+
+/** From here on the databases differ. */
+const STAYS_UNDONE = 'it stays undone';
 
 async function committedOf({ through }: EarlySetting, manifests: readonly Manifest[]): Promise<Manifest[]> {
   const out: Manifest[] = [];

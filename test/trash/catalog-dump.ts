@@ -42,6 +42,8 @@ const LINES: readonly string[] = [
   `select 'type', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner), t.typelem <> 0, format_type(t.typbasetype, t.typtypmod), ${acl('t.typacl', 't.typowner', `'T'`)}, obj_description(t.oid, 'pg_type'),
      (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid) from pg_type t join pg_namespace n on n.oid = t.typnamespace where ${USER}`,
   `select 'extension', e.extname from pg_extension e`,
+  `select 'goes with', pg_describe_object(d.classid, d.objid, 0), e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid
+     where d.deptype = 'x' and d.refclassid = 'pg_extension'::regclass and pg_describe_object(d.classid, d.objid, 0) !~ 'holdfast_trash'`,
 ];
 
 /** The lines of the catalogs, and of all rows. */

@@ -253,6 +253,15 @@ export const EXAMPLES: readonly Example[] = [
     outcome: 'moved',
   },
   {
+    name: 'what goes with an extension',
+    setup: `create schema "s S"; create table "s S".a (id int); create materialized view "s S".m as select id, 1 as one from "s S".a; create index "m i" on "s S".m (id); alter materialized view "s S".m depends on extension plpgsql;
+      alter index "s S"."m i" depends on extension plpgsql; create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger "t t" before insert on "s S".a for each row execute function f();
+      alter trigger "t t" on "s S".a depends on extension plpgsql; create table b (i int); create materialized view "s S".n as select i from b; create index n_i on "s S".n (i);
+      alter materialized view "s S".n depends on extension plpgsql; alter index "s S".n_i depends on extension plpgsql`,
+    drop: 'drop schema "s S" cascade',
+    outcome: 'moved',
+  },
+  {
     name: 'a constraint of a table that stays, whose function goes',
     setup: `create schema s; create function s.f(int) returns bool language sql as 'select true'; create table a (i int check (s.f(i)))`,
     drop: 'drop schema s cascade',
