@@ -1,6 +1,7 @@
 import { HiddenQueryError } from '../catalog/connection.ts';
-import { asKept, foreseePlan } from '../snapshot/foresee.ts';
-import { type PlanRequest, planCapture } from '../snapshot/plan.ts';
+import { readCounts } from '../snapshot/counts.ts';
+import { asKept, foreseePlan, isForeseen } from '../snapshot/foresee.ts';
+import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { WriteSlice } from '../sql/slice.ts';
 import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { parametersOf } from './bound-parameters.ts';
@@ -83,6 +84,7 @@ async function planText(
   const describing = bind.parameters.length > 0 ? hidden.describe(bound.statement) : NO_TYPES;
   const locking = lockTarget(hidden, slice, foreseen);
   const planning = planCapture(connection, catalog, asked);
+  const counting = foreseen !== null && mayRunAtBind(foreseen) ? readCounts(connection, foreseen) : null;
   const early = mayBegin ? beginAtBind(run, foreseen!, guessed!) : null;
   const told = (async () => {
     // In the order in which they are asked: what fails first is why the others do.
@@ -92,7 +94,7 @@ async function planText(
     return { types, planned };
   })();
   // What fails first is told; the others may fail with it, before anybody waits for them.
-  for (const each of [describing, locking, planning, told]) each.catch(() => {});
+  for (const each of [describing, locking, planning, counting, told]) each?.catch(() => {});
   const ranBefore = state.executedIn === state.segment || state.begunIn === state.segment;
   const found = { name, portal, decision, text, sent };
   if (mayTakeBack && !(await isLockable(locking))) {
@@ -107,7 +109,7 @@ async function planText(
     if (standing.kind === 'ends') {
       const { plan } = early.begun;
       const request = { ...asked, parameters: plan.parameters };
-      return { ...found, request, plan, begun: null, aloneIn: -1, ends: standing.error };
+      return { ...found, request, plan, begun: null, counted: null, aloneIn: -1, ends: standing.error };
     }
   }
   const { types, planned } = await told;
@@ -118,15 +120,24 @@ async function planText(
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
   const request = { ...asked, parameters };
-  if (planned.kind === 'none') return { ...found, request, plan: null, begun: null, aloneIn: -1, ends: null };
+  if (planned.kind === 'none')
+    return { ...found, request, plan: null, begun: null, counted: null, aloneIn: -1, ends: null };
   notePlanned(run, planned.plan);
   noteTypes(state, slice, types);
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
   const begun = early?.begun ?? null;
+  const known = isForeseen(planned.plan, foreseen) ? counting : null;
+  const counted = mayRunAtBind(plan) ? await (known ?? readCounts(connection, plan)) : null;
   const aloneIn = ranBefore ? -1 : state.segment;
-  return { ...found, request, plan, begun, aloneIn, ends: null };
+  return { ...found, request, plan, begun, counted, aloneIn, ends: null };
 }
+
+/**
+ * Whether its Bind may run code of the user's, such as the check of a domain that a parameter is of. TRUNCATE has none, and
+ * takes locks ahead of it that count as well.
+ */
+const mayRunAtBind = ({ watchesAll, lock }: CapturePlan): boolean => watchesAll && lock === null;
 
 /** What stands inside COPY or EXPLAIN is read as that runs. */
 const isReadAtBind = ({ slice, portal: { analysis } }: BoundText): boolean =>

@@ -108,7 +108,19 @@ export async function runBound(
       (why: unknown) => why instanceof HiddenQueryEnded,
     );
     if (isOfBind) throw error;
-    return { name, portal, decision, text, sent, request, plan, begun: null, aloneIn: -1, ends: error };
+    return {
+      name,
+      portal,
+      decision,
+      text,
+      sent,
+      request,
+      plan,
+      begun: null,
+      counted: null,
+      aloneIn: -1,
+      ends: error,
+    };
   }
   const { audit } = state.services;
   audit.begin(entry);

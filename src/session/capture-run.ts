@@ -7,7 +7,7 @@ import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { Decision } from '../policy/decision.ts';
 import { ManyRows, plainQuery, StalePlan } from '../snapshot/capture.ts';
-import type { ServerFacts } from '../snapshot/counts.ts';
+import type { CountsReading, ServerFacts } from '../snapshot/counts.ts';
 import { foreseePlan, isForeseen, keptPlan } from '../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../snapshot/plan.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
@@ -78,6 +78,8 @@ export interface CaptureRun {
   readonly locksAll?: true;
   /** The server is reading the statement in this transaction, which locks its target as the statement will. */
   readonly readAhead?: boolean;
+  /** What was counted in front of the Bind, by the plan that is known. */
+  readonly counted?: CountsReading | null;
   /** Whether the Sync of an Execute has come, and commits nothing, so that it may go with it. */
   readonly mayEndAtSync?: () => boolean;
   /** What is needed to run an Execute once more; null where more than that would be taken back. */
@@ -132,7 +134,8 @@ async function prepareRows(
       plan = asForeseen ? keptPlan(planned.plan) : planned.plan;
     }
     if (run.way === 'segment') plan = lockingInSegment(plan);
-    begun ??= beginCapture(run, plan, mayShare);
+    const counted = attempt === 1 && known !== null ? (run.counted ?? null) : null;
+    begun ??= beginCapture(run, plan, mayShare, counted === null ? null : Promise.resolve(counted));
     const { id, createdAtMs, folder, writer } = begun;
     try {
       const capture = await begun.capture;

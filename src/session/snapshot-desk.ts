@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
 import type { HiddenQueryError } from '../catalog/connection.ts';
 import type { Decision } from '../policy/decision.ts';
+import type { CountsReading } from '../snapshot/counts.ts';
 import type { CapturePlan, PlanRequest } from '../snapshot/plan.ts';
 import type { Analysis } from '../sql/effects.ts';
 import { type ErrorFields, encodeErrorResponse } from '../wire/backend.ts';
@@ -51,6 +52,8 @@ export interface BoundPortal {
   readonly plan: CapturePlan | null;
   /** The capture, where it was begun with the plan. */
   readonly begun: Begun | null;
+  /** What was counted in front of its Bind, which may run code of the user's; null where nothing does. */
+  readonly counted: CountsReading | null;
   /** The segment, if nothing was executed in it before its Bind; else -1. */
   readonly aloneIn: number;
   /** What its rows could not be captured for, which fails its Execute. */
@@ -284,7 +287,7 @@ export class SnapshotDesk {
 
   private async inSegment(bound: BoundPortal, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state, hidden } = this;
-    const { request, text, decision, ends } = bound;
+    const { request, text, decision, ends, counted } = bound;
     if (ends !== null) throw ends;
     const begun = state.early === bound.begun ? bound.begun : null;
     state.early = null;
@@ -300,6 +303,7 @@ export class SnapshotDesk {
       decision,
       way: 'segment',
       part: null,
+      counted,
       gaveUp: () => this.gaveUp,
       // Nothing else has run since the server has told the status.
       mayEndAtSync: () => bound.aloneIn === state.segment && state.isInBlock && syncsAtOnce(state.putBy()),
