@@ -225,7 +225,12 @@ class Maker {
   /** Several Queries at once. */
   #several(): void {
     const all = Array.from({ length: this.#random.between(2, 4) }, () => this.#sql());
-    this.#push(`at once: ${all.join(' | ')}`, Buffer.concat(all.map((sql) => fe.query(sql))), all.length, false);
+    this.#push(
+      `at once: ${all.join(' | ')}`,
+      Buffer.concat(all.map((sql) => fe.query(sql))),
+      all.length,
+      false,
+    );
   }
 
   #sql(): string {
@@ -293,7 +298,10 @@ class Maker {
     const parameters = name === 'text' ? [first] : count === 2 ? [first, key] : count === 1 ? [key] : [];
     if (random.chance(0.02)) parameters.pop();
     const isKeyBinary = isBinary && Buffer.isBuffer(key);
-    const parameterFormats = isKeyBinary && parameters.length > 0 && name !== 'text' ? parameters.map((_, i) => (i === parameters.length - 1 ? 1 : 0)) : [];
+    const parameterFormats =
+      isKeyBinary && parameters.length > 0 && name !== 'text'
+        ? parameters.map((_, i) => (i === parameters.length - 1 ? 1 : 0))
+        : [];
     if (unnamed) {
       const types = count === 2 && random.chance(0.2) ? [25, 23] : [];
       parts.push(fe.parse('', sql, types));
@@ -301,7 +309,9 @@ class Maker {
       if (random.chance(0.3)) parts.push(fe.describe('S'));
     }
     const resultFormats = random.chance(0.1) ? [1] : [];
-    parts.push(fe.bind({ portal, statement: unnamed ? '' : name, parameters, parameterFormats, resultFormats }));
+    parts.push(
+      fe.bind({ portal, statement: unnamed ? '' : name, parameters, parameterFormats, resultFormats }),
+    );
     said.push(`bind ${name} ${JSON.stringify(parameters.map(String))} ${parameterFormats} to '${portal}'`);
     if (random.chance(0.05)) parts.push(fe.flush());
     if (random.chance(0.5)) parts.push(fe.describe('P', portal));

@@ -20,6 +20,9 @@ export class AheadTally {
   counted = 0;
 }
 
+const TAG = /(?:UPDATE|DELETE) \d+\0/;
+const LOCKS_ROWS = /FOR (?:NO KEY )?UPDATE/;
+
 /** Stands between gateway and server, and tells what was captured ahead. */
 export class AheadWatch {
   readonly port: number;
@@ -35,17 +38,23 @@ export class AheadWatch {
     listener.onSocket((client) => {
       const server = listener.connect(to);
       let isBound = false;
+      let hasRun = false;
       client.on('data', (chunk: Buffer) => {
         const isAsked = chunk.includes('1 OPERATOR(pg_catalog./) CASE');
         const isBlock = chunk.includes('\0SAVEPOINT holdfast_own\0');
         if (isAsked && isBlock) this.inBlock++;
         if (chunk.includes('ROLLBACK TO SAVEPOINT holdfast_own')) this.inBlockBack++;
-        if (isBound && chunk[0] === 0x53) this.boundKept++;
-        isBound = isAsked && !isBlock && !chunk.includes('\0BEGIN\0') && chunk.includes('FOR NO KEY UPDATE') || isAsked && !isBlock && !chunk.includes('\0BEGIN\0') && chunk.includes('FOR UPDATE');
+        if (isBound && hasRun && chunk[0] === 0x53) this.boundKept++;
+        hasRun = false;
+        isBound =
+          isAsked && !isBlock && !chunk.includes('\0BEGIN\0') && LOCKS_ROWS.test(chunk.toString('latin1'));
         if (isBound) this.bound++;
         server.write(chunk);
       });
-      server.on('data', (chunk: Buffer) => client.write(chunk));
+      server.on('data', (chunk: Buffer) => {
+        hasRun ||= TAG.test(chunk.toString('latin1'));
+        client.write(chunk);
+      });
       client.on('close', () => server.destroy());
       server.on('close', () => client.destroy());
     });
@@ -60,10 +69,12 @@ export class AheadWatch {
   }
 }
 
+export type AheadSetting = Omit<EarlySetting, 'watch'>;
+
 const DEADLINE_MS = 10_000;
 
 export async function runAhead(
-  setting: Omit<EarlySetting, 'watch'>,
+  setting: AheadSetting,
   script: AheadScript,
   tally: AheadTally,
 ): Promise<string | null> {
@@ -74,14 +85,18 @@ export async function runAhead(
   try {
     for (const side of [direct, through]) {
       await side.control.rows(RESET);
-      for (const { gid } of (await side.control.rows(`select gid from pg_prepared_xacts where database = current_database()`)).map(([gid]) => ({ gid })))
-        await side.control.rows(`rollback prepared '${gid}'`);
+      const prepared = await side.control.rows(
+        'select gid from pg_prepared_xacts where database = current_database()',
+      );
+      for (const [gid] of prepared) await side.control.rows(`rollback prepared '${gid}'`);
       for (const sql of script.setup) await side.control.rows(sql);
       clients.push(await opened(side, script));
     }
     const isKnown = new Set((await snapshotsOf(store)).map(({ manifest }) => manifest.id));
     const start = await contents(through.control, 'public');
-    let isPure = script.steps.every(({ aside, elsewhere, meanwhile }) => !aside && elsewhere.length === 0 && meanwhile === null);
+    let isPure = script.steps.every(
+      ({ aside, elsewhere, meanwhile }) => !aside && elsewhere.length === 0 && meanwhile === null,
+    );
     let isCounted = script.steps.every(({ aside }) => !aside);
     for (const [i, step] of script.steps.entries()) {
       tally.steps++;
@@ -106,7 +121,10 @@ export async function runAhead(
       if (e1 !== e2) return `${where}\n elsewhere differs: ${e1}\n through: ${e2}`;
       model.read(step, toldThrough.messages);
       if (wanted !== given) {
-        if (step.meanwhile !== null && (step.meanwhile.end === 'commit' || (step.meanwhile.end === 'cancel' && !wanted!.includes('57014')))) {
+        if (
+          step.meanwhile !== null &&
+          (step.meanwhile.end === 'commit' || (step.meanwhile.end === 'cancel' && !wanted!.includes('57014')))
+        ) {
           tally.later++;
           break;
         }
@@ -122,38 +140,14 @@ export async function runAhead(
     model.gone();
     await untilGone(direct);
     await untilGone(through);
-    const isWhole = tally.later + tally.without;
-    void isWhole;
-    const end = await contents(through.control, 'public');
-    const deadline = performance.now() + 4000;
-    let found = '';
-    for (;;) {
-      const all = (await snapshotsOf(store)).filter(({ manifest }) => !isKnown.has(manifest.id));
-      for (const { manifest } of all) {
-        const { faults } = await verifySnapshot(store, manifest);
-        if (faults.length > 0) return JSON.stringify(faults);
-      }
-      const live = all.filter(({ rolledBack }) => !rolledBack);
-      found = !isCounted || live.length === model.committed ? '' : `${live.length} live snapshots of ${all.length}, ${model.committed} changes`;
-      if (found === '') {
-        tally.snapshots += live.length;
-        tally.rolledBack += all.length - live.length;
-        if (isCounted) tally.counted++;
-        if (isPure) {
-          for (const { manifest } of live.toReversed()) {
-            const outcome = await undo({ store, manifest, session: setting.undoing }, { triggers: 'skip' });
-            if (outcome.kind !== 'done') return `undo of ${manifest.id}: ${JSON.stringify(outcome).slice(0, 800)}`;
-          }
-          const back = differenceOf(start, await contents(through.control, 'public'));
-          if (back !== null) return `undone it is not what it was: ${back}`;
-          tally.undone += live.length;
-        }
-        break;
-      }
-      if (performance.now() > deadline) return found;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    void end;
+    const left = await leftBehind(store, isKnown, isCounted ? model.committed : null);
+    if ('fault' in left) return left.fault;
+    tally.snapshots += left.live.length;
+    tally.rolledBack += left.rolledBack;
+    if (isCounted) tally.counted++;
+    const found = isPure ? await undoAll(setting, left.live, start) : null;
+    if (found !== null) return found;
+    if (isPure) tally.undone += left.live.length;
     tally.sessions++;
     return null;
   } finally {
@@ -161,11 +155,46 @@ export async function runAhead(
   }
 }
 
+type Left = { readonly fault: string } | { readonly live: readonly Manifest[]; readonly rolledBack: number };
+
+/** The snapshots, once they are as many as there should be; those of what was rolled back are marked in the background. */
+async function leftBehind(
+  store: BlobStore,
+  isKnown: ReadonlySet<string>,
+  wanted: number | null,
+): Promise<Left> {
+  const deadline = performance.now() + 4000;
+  for (;;) {
+    const all = (await snapshotsOf(store)).filter(({ manifest }) => !isKnown.has(manifest.id));
+    for (const { manifest } of all) {
+      const { faults } = await verifySnapshot(store, manifest);
+      if (faults.length > 0) return { fault: JSON.stringify(faults) };
+    }
+    const live = all.filter(({ rolledBack }) => !rolledBack).map(({ manifest }) => manifest);
+    if (wanted === null || live.length === wanted) return { live, rolledBack: all.length - live.length };
+    if (performance.now() > deadline)
+      return { fault: `${live.length} live snapshots of ${all.length}, ${wanted} changes` };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function undoAll(
+  { through, store, undoing }: AheadSetting,
+  live: readonly Manifest[],
+  start: readonly string[],
+): Promise<string | null> {
+  for (const manifest of live.toReversed()) {
+    const outcome = await undo({ store, manifest, session: undoing }, { triggers: 'skip' });
+    if (outcome.kind !== 'done') return `undo of ${manifest.id}: ${JSON.stringify(outcome).slice(0, 800)}`;
+  }
+  const back = differenceOf(start, await contents(through.control, 'public'));
+  return back === null ? null : `undone it is not what it was: ${back}`;
+}
+
 /** What is to be kept by what the client has been told. */
 class Model {
   committed = 0;
   #stack: { name: string; changes: number }[] = [];
-  #pending: number | null = null;
 
   read({ what }: AheadStep, messages: readonly BackendMessage[]): void {
     let inSegment = 0;
@@ -181,7 +210,7 @@ class Model {
         const changed = /^(?:UPDATE|DELETE) ([1-9]\d*)$/.exec(tag);
         if (tag === 'BEGIN' || tag === 'START TRANSACTION') {
           if (this.#stack.length === 0) this.#stack = [{ name: '', changes: 0 }];
-        } else if (tag === 'COMMIT' || tag === 'ROLLBACK' && !what.startsWith('rollback to')) {
+        } else if (tag === 'COMMIT' || (tag === 'ROLLBACK' && !what.startsWith('rollback to'))) {
           if (tag === 'COMMIT') this.committed += this.#sum();
           this.#stack = what.includes('chain') && this.#stack.length > 0 ? [{ name: '', changes: 0 }] : [];
         } else if (tag === 'SAVEPOINT') this.#stack.push({ name: what.split(' ')[1]!, changes: 0 });
@@ -206,7 +235,6 @@ class Model {
         failed = false;
       }
     }
-    void this.#pending;
   }
 
   gone(): void {
@@ -241,12 +269,21 @@ interface Told {
   readonly elsewhere: readonly string[];
 }
 
-async function runStep({ control, other }: Side, port: number, client: RawClient, step: AheadStep): Promise<Told> {
+async function runStep(
+  { control, other }: Side,
+  port: number,
+  client: RawClient,
+  step: AheadStep,
+): Promise<Told> {
   const elsewhere: string[] = [];
   if (step.elsewhere.length > 0) {
     await control.rows(`set lock_timeout = '150ms'`);
     for (const sql of step.elsewhere)
-      elsewhere.push(...shown(await control.query(sql, DEADLINE_MS)).filter((line) => line.startsWith('E')).map((line) => line.slice(0, 40)));
+      elsewhere.push(
+        ...shown(await control.query(sql, DEADLINE_MS))
+          .filter((line) => line.startsWith('E'))
+          .map((line) => line.slice(0, 40)),
+      );
     await control.rows(`set lock_timeout = '8s'`);
   }
   const { meanwhile } = step;
@@ -348,4 +385,8 @@ function shown(all: readonly BackendMessage[]): string[] {
 }
 
 export const shownAhead = (script: AheadScript): string =>
-  JSON.stringify({ ...script, warm: undefined, steps: script.steps.map((step) => ({ ...step, bytes: undefined })) }, null, 1);
+  JSON.stringify(
+    { ...script, warm: undefined, steps: script.steps.map((step) => ({ ...step, bytes: undefined })) },
+    null,
+    1,
+  );

@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
-import { EarlyTally, runEarly } from './early.ts';
+import { EarlyTally, EarlyWatch, runEarly } from './early.ts';
 import { earlyScript, shownEarly } from './early-script.ts';
 import { withEarlySetting } from './early-setting.ts';
 
@@ -24,7 +24,7 @@ const postgres = await startPostgres({ version: values.version === '15' ? 15 : 1
 const started = performance.now();
 const seconds = () => (performance.now() - started) / 1000;
 try {
-  await withEarlySetting(postgres, async (setting, gateway) => {
+  await withEarlySetting(postgres, EarlyWatch.start, async (setting, gateway) => {
     const tally = new EarlyTally();
     let findings = 0;
     for (let i = 0; i < Number(values.sessions) && findings < Number(values.show); i++) {

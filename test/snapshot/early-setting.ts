@@ -4,7 +4,7 @@ import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { SNAPSHOTS, startGateway, type TestGateway } from '../support/gateway.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { type EarlySetting, EarlyWatch } from './early.ts';
+import type { EarlySetting } from './early.ts';
 
 const POLICY = `
 mode: protect
@@ -16,13 +16,17 @@ rules:
 `;
 
 /** Two equal databases, and a gateway in front of one of them. */
-export async function withEarlySetting(
+export async function withEarlySetting<Watch extends { readonly port: number; stop(): Promise<void> }>(
   postgres: TestPostgres,
-  use: (setting: EarlySetting, gateway: TestGateway) => Promise<void>,
+  watching: (port: number) => Promise<Watch>,
+  use: (
+    setting: Omit<EarlySetting, 'watch'> & { readonly watch: Watch },
+    gateway: TestGateway,
+  ) => Promise<void>,
 ): Promise<void> {
   await postgres.sql('create role limited login');
   for (const database of DATABASES) await postgres.sql(`create database ${database}`);
-  const watch = await EarlyWatch.start(postgres.port);
+  const watch = await watching(postgres.port);
   const gateway = await startGateway({ upstreamPort: watch.port, policy: POLICY, environment: SNAPSHOTS });
   const store = new DirectoryBlobStore(join(gateway.directory, 'snapshots'));
   const undoing = await connectForUndo(postgres.url(DATABASES[1]));

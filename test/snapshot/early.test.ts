@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
-import { EarlyTally, runEarly } from './early.ts';
+import { EarlyTally, EarlyWatch, runEarly } from './early.ts';
 import { earlyScript, shownEarly } from './early-script.ts';
 import { withEarlySetting } from './early-setting.ts';
 
@@ -20,7 +20,7 @@ describe('sessions that change one row after another, beside others', () => {
   it('read what they would read directly, and leave snapshots by which all is as it was', async () => {
     const tally = new EarlyTally();
     const seed = seedOfRun(1);
-    await withEarlySetting(postgres, async (setting, gateway) => {
+    await withEarlySetting(postgres, EarlyWatch.start, async (setting, gateway) => {
       for (let i = 0; i < SESSIONS; i++) {
         const script = earlyScript(seed + i);
         const found = await runEarly(setting, script, tally);
