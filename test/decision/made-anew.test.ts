@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
-import { type BackendMessage, errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
+import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { besideDirect } from './beside-direct.ts';
 import { heldId } from './fixture.ts';
 
@@ -104,6 +104,27 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     expect(events).toMatchObject([{ end: 'blocked', sqlstate: '23503' }]);
   });
 
+  /** The server's checkpointer makes the standby known to all others, some time after it is named. */
+  async function untilCommitsWait(): Promise<void> {
+    const probe = await RawClient.open(under.fixture.postgres.port);
+    await probe.query('set synchronous_commit = on');
+    await eventually('a commit', async () => {
+      let [isOver, hasWaited] = [false, false];
+      const commit = probe.query("select pg_logical_emit_message(true, '', '')").then(() => {
+        isOver = true;
+      });
+      while (!isOver) {
+        const canceled = await under.direct.rows(
+          "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'",
+        );
+        hasWaited ||= canceled.length > 0;
+      }
+      await commit;
+      return hasWaited ? null : 'waits for nobody';
+    });
+    await probe.terminate();
+  }
+
   it('is recorded as lost where the server goes while it is committed', async () => {
     const sql = "create or replace function app.lost() returns int language sql as 'select 1'";
     const set = async (...settings: readonly string[]) => {
@@ -113,6 +134,7 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     // Who asks for it waits at its COMMIT for a standby that is not there.
     await set('set synchronous_commit = local', "set synchronous_standby_names = 'nobody'");
     try {
+      await untilCommitsWait();
       await under.client.query('set synchronous_commit = on');
       under.client.write(fe.query(sql));
       await eventually('the commit', async () => {
