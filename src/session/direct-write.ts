@@ -66,7 +66,11 @@ export class DirectWriter {
     slab.set(bytes.subarray(start, end));
     views[length] ??= slab.subarray(0, length);
     request ??= new streams.WriteWrap();
-    if (this.handle.writeBuffer(request, views[length]) !== 0) return 0;
+    if (this.handle.writeBuffer(request, views[length]) !== 0) {
+      // What has failed may have used it up.
+      request = null;
+      return 0;
+    }
     if (streams.streamBaseState[streams.kLastWriteWasAsync] !== 0) this.leave(request, slab);
     return length;
   }

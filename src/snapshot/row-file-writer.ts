@@ -193,6 +193,8 @@ export class RowFileWriter {
   /** Gives the block to be compressed and takes another, at once where there is one: whoever waits keeps what has come. */
   #flush(): void | Promise<void> {
     if (this.#failure !== null) throw this.#failure;
+    // There would be no end of looking for room in it.
+    assert(this.#block !== NO_BLOCK, 'nothing is written while what was written before waits');
     if (this.#filled === 0) return;
     if (this.#packed === null) return this.#flushOpened();
     this.#give(this.#packed);

@@ -95,6 +95,17 @@ describe.each(['pool', 'thread'] as const)("a row file, compressed from Node's %
     expect(await read(await writer.finish())).toEqual([rowOf(Buffer.from('first'))]);
   });
 
+  it('refuses a row that comes while the one before still waits for room', async () => {
+    const writer = await RowFileWriter.create(store, KEY);
+    const waiting = writer.write(
+      rowOf(Buffer.alloc(2 * LIMITS.snapshotBlocksAhead * LIMITS.snapshotBlockBytes)),
+    );
+    expect(waiting).toBeInstanceOf(Promise);
+    expect(() => writer.write(rowOf(Buffer.from('a')))).toThrow('nothing is written while');
+    await waiting;
+    await writer.abort();
+  });
+
   it('is not there before it is finished, nor after it was given up', async () => {
     const writer = await RowFileWriter.create(store, KEY);
     await writer.write(rowOf(Buffer.alloc(1_000_000)));
