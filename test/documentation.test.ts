@@ -54,6 +54,19 @@ describe('the documentation', () => {
     expect(named.filter((path) => !isThere(path))).toEqual([]);
   });
 
+  it('has files without a folder in docs/architecture.md lie in the folder that was named last', () => {
+    const named = ARCHITECTURE.matchAll(/`(src\/)?((?:[\w-]+\/)*)([\w-]+\.tsx?)?`/g);
+    let folder = '';
+    const astray: string[] = [];
+    for (const [, root, path = '', file] of named) {
+      if (root !== undefined || path !== '') folder = path;
+      if (file === undefined) continue;
+      if (!['/src', ''].some((place) => FILES.includes(`${place}/${folder}${file}`)))
+        astray.push(folder + file);
+    }
+    expect(astray).toEqual([]);
+  });
+
   it('names on no page a file of the source that is not there', () => {
     const named = PAGES.flatMap(({ text }) => [
       ...text.matchAll(/`((?:src|test|scripts)\/[\w./-]+\.(?:tsx?|mjs|sh|py))`/g),

@@ -9,16 +9,16 @@ import {
   sqlstateOf,
 } from '../wire/backend.ts';
 import { Backend } from '../wire/message-type.ts';
-import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './copy-doubt.ts';
-import { HiddenQueryEnded } from './hidden-exchange.ts';
-import { ASYNCHRONOUS, verdictOfNotice } from './hidden-replies.ts';
-import { charsOf } from './names.ts';
+import type { PlainPart } from './capturing/split/plain-part.ts';
+import type { StatementGate } from './capturing/statement-gate.ts';
+import { HiddenQueryEnded } from './hidden/hidden-exchange.ts';
+import { ASYNCHRONOUS, verdictOfNotice } from './hidden/hidden-replies.ts';
+import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './known/copy-doubt.ts';
+import { charsOf } from './known/names.ts';
+import { discardedAll } from './known/session-effects.ts';
 import { Outcomes } from './outcomes.ts';
-import type { PlainPart } from './plain-part.ts';
 import { endsSegment, isSync, type Reply, ReplyKind } from './replies.ts';
-import { discardedAll } from './session-effects.ts';
 import type { SessionState } from './state.ts';
-import type { StatementGate } from './statement-gate.ts';
 import type { ReplyVerdict } from './verdict.ts';
 
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */

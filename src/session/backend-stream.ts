@@ -4,7 +4,7 @@ import { cutErrorFields } from '../wire/backend.ts';
 import { isBackendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Backend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { BackendMessages } from './backend-messages.ts';
-import { HiddenReplies } from './hidden-replies.ts';
+import { HiddenReplies } from './hidden/hidden-replies.ts';
 import type { SessionState } from './state.ts';
 
 /** Which types are read, so that they have to be there whole; all others pass by their header alone. */

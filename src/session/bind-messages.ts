@@ -3,36 +3,36 @@ import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
-import type { ApprovedPortals } from './approved-portals.ts';
-import { besideBound } from './bound-beside.ts';
-import { isDrop, problemOfBoundDrop } from './capturable.ts';
+import { besideBound } from './capturing/bound-beside.ts';
+import { isDrop, problemOfBoundDrop } from './capturing/capturable.ts';
+import { mayBeNothing } from './capturing/nothing-dropped.ts';
+import type { Planned, SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
-import type { Doubts } from './doubts.ts';
-import type { HoldDesk } from './hold.ts';
-import { messageKey } from './message-key.ts';
-import { charsOf, type Portal, UNSETTLED } from './names.ts';
-import { newEntry } from './new-entry.ts';
-import { noted } from './noted.ts';
-import { mayBeNothing } from './nothing-dropped.ts';
-import { NO_STATEMENT, UNKNOWN_STATEMENT } from './opaque.ts';
-import { circumstancesOf, isPlain } from './plain-portal.ts';
-import { NOTHING, poison, probeUnknown, refuse } from './poison.ts';
-import { tooLargeError, tooManyNamesError, unreadableNameError } from './refusal.ts';
-import { ReplyKind } from './replies.ts';
-import type { RowCounts } from './row-counts.ts';
-import { rule } from './ruling.ts';
-import { mayBeHeld, type Sent, sentBind } from './sent.ts';
-import { resolveExecute } from './session-effects.ts';
-import type { Planned, SnapshotDesk } from './snapshot-desk.ts';
-import type { SessionState } from './state.ts';
-import { isReadAlike } from './text-encoding.ts';
+import type { ApprovedPortals } from './holding/approved-portals.ts';
+import type { HoldDesk } from './holding/hold.ts';
+import { mayBeHeld, type Sent, sentBind } from './holding/sent.ts';
+import type { Doubts } from './known/doubts.ts';
+import { messageKey } from './known/message-key.ts';
+import { charsOf, type Portal, UNSETTLED } from './known/names.ts';
+import { NO_STATEMENT, UNKNOWN_STATEMENT } from './known/opaque.ts';
+import { resolveExecute } from './known/session-effects.ts';
+import { isReadAlike } from './known/text-encoding.ts';
 import {
   currentAnalysis,
   executedBy,
   executesUnsettled,
   mayComeToCall,
   plansUnseenCode,
-} from './understanding.ts';
+} from './known/understanding.ts';
+import { newEntry } from './new-entry.ts';
+import { ReplyKind } from './replies.ts';
+import { noted } from './ruling/noted.ts';
+import { circumstancesOf, isPlain } from './ruling/plain-portal.ts';
+import { NOTHING, poison, probeUnknown, refuse } from './ruling/poison.ts';
+import { tooLargeError, tooManyNamesError, unreadableNameError } from './ruling/refusal.ts';
+import type { RowCounts } from './ruling/row-counts.ts';
+import { rule } from './ruling/ruling.ts';
+import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { settle, waitForAnalysis, waitForPlan } from './waits.ts';
 

@@ -3,8 +3,8 @@ import { ownCopy } from '../base/own-copy.ts';
 import { isFrontendHeaderValid, lengthAt } from '../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../wire/message-type.ts';
 import type { FrontendMessages } from './frontend-messages.ts';
-import { NOTHING } from './poison.ts';
-import { internalError } from './refusal.ts';
+import { NOTHING } from './ruling/poison.ts';
+import { internalError } from './ruling/refusal.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 

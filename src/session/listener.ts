@@ -2,15 +2,15 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
-import { relayCancel } from './cancel.ts';
-import { Link, openingFault } from './link.ts';
-import { relayLogin } from './login.ts';
-import { type ClientTls, NegotiationFailed, negotiate, type Opening } from './negotiation.ts';
-import { fatalError } from './refusal.ts';
+import { relayCancel } from './connection/cancel.ts';
+import { Link, openingFault } from './connection/link.ts';
+import { relayLogin } from './connection/login.ts';
+import { type ClientTls, NegotiationFailed, negotiate, type Opening } from './connection/negotiation.ts';
+import { readStartupParameters, type StartupFacts } from './connection/startup-parameters.ts';
+import { connectUpstream, type UpstreamTarget } from './connection/upstream.ts';
+import { fatalError } from './ruling/refusal.ts';
 import { Session } from './session.ts';
-import { readStartupParameters, type StartupFacts } from './startup-parameters.ts';
 import type { SessionServices } from './state.ts';
-import { connectUpstream, type UpstreamTarget } from './upstream.ts';
 
 export interface ListenerOptions {
   readonly host: string;

@@ -2,10 +2,10 @@ import type { AuditEntry } from '../audit/event.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import type { Exchange } from './hidden-exchange.ts';
-import type { Portal, PreparedStatement, SqlNameChange } from './names.ts';
-import type { PlainPart } from './plain-part.ts';
-import type { StatementGate } from './statement-gate.ts';
+import type { PlainPart } from './capturing/split/plain-part.ts';
+import type { StatementGate } from './capturing/statement-gate.ts';
+import type { Exchange } from './hidden/hidden-exchange.ts';
+import type { Portal, PreparedStatement, SqlNameChange } from './known/names.ts';
 
 /** What a message that was sent upstream is owed. */
 export const ReplyKind = {

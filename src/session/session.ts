@@ -4,13 +4,13 @@ import { LIMITS } from '../base/limits.ts';
 import { encodeErrorResponse } from '../wire/backend.ts';
 import { BackendMessages } from './backend-messages.ts';
 import { BackendStream } from './backend-stream.ts';
+import { type Link, LinkFault } from './connection/link.ts';
+import type { LoggedIn } from './connection/login.ts';
+import type { StartupFacts } from './connection/startup-parameters.ts';
 import { FrontendMessages } from './frontend-messages.ts';
 import { FrontendStream } from './frontend-stream.ts';
-import { type Link, LinkFault } from './link.ts';
-import type { LoggedIn } from './login.ts';
-import { fatalError } from './refusal.ts';
 import { ReplyKind } from './replies.ts';
-import type { StartupFacts } from './startup-parameters.ts';
+import { fatalError } from './ruling/refusal.ts';
 import { type SessionServices, SessionState } from './state.ts';
 
 /**

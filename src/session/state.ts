@@ -16,11 +16,16 @@ import type { Sought } from '../sql/if-exists.ts';
 import type { PlpgsqlReading } from '../sql/plpgsql.ts';
 import type { Reading } from '../sql/recent-texts.ts';
 import type { WriteSlice } from '../sql/slice.ts';
-import type { Begun } from './begun-capture.ts';
-import { BoundPolicy, type PolicySource } from './bound-policy.ts';
-import { CalledCode } from './called-code.ts';
-import { KnownSettings } from './known-settings.ts';
-import type { Link } from './link.ts';
+import type { Begun } from './capturing/begun-capture.ts';
+import type { BoundDrop, BoundPortal, DeferredDrop } from './capturing/snapshot-desk.ts';
+import { SnapshotFates } from './capturing/snapshot-fates.ts';
+import type { StatementGate } from './capturing/statement-gate.ts';
+import { CalledCode } from './code/called-code.ts';
+import { ReadsCode } from './code/read-code.ts';
+import { WrittenTables } from './code/written-tables.ts';
+import type { Link } from './connection/link.ts';
+import type { StartupFacts } from './connection/startup-parameters.ts';
+import { KnownSettings } from './known/known-settings.ts';
 import {
   charsOf,
   isAsciiName,
@@ -29,15 +34,10 @@ import {
   type Portal,
   type PreparedStatement,
   sqlNameKey,
-} from './names.ts';
-import { ReadsCode } from './read-code.ts';
-import { RecentNames } from './recent-names.ts';
+} from './known/names.ts';
+import { RecentNames } from './known/recent-names.ts';
 import { ReplyKind, ReplyQueue } from './replies.ts';
-import type { BoundDrop, BoundPortal, DeferredDrop } from './snapshot-desk.ts';
-import { SnapshotFates } from './snapshot-fates.ts';
-import type { StartupFacts } from './startup-parameters.ts';
-import type { StatementGate } from './statement-gate.ts';
-import { WrittenTables } from './written-tables.ts';
+import { BoundPolicy, type PolicySource } from './ruling/bound-policy.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {

@@ -1,7 +1,7 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
-import type { Captured, Planned } from './snapshot-desk.ts';
+import type { Captured, Planned } from './capturing/snapshot-desk.ts';
 
 /** What was waited for: the analysis of a large text, or the end of a hold. */
 export interface Answer {

@@ -1,5 +1,5 @@
 import type { Analysis } from '../sql/effects.ts';
-import type { Captured, Planned } from './snapshot-desk.ts';
+import type { Captured, Planned } from './capturing/snapshot-desk.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../src/base/errors.ts';
-import { type Link, LinkFault, type LinkHandler } from '../../src/session/link.ts';
+import { type Link, LinkFault, type LinkHandler } from '../../src/session/connection/link.ts';
 import { MessageReader, type RawMessage } from '../../src/wire/message-reader.ts';
 
 /** A link without a socket: what the session writes is kept, and bytes come in when the test says so. */

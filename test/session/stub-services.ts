@@ -5,7 +5,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import type { Decision, Mode } from '../../src/policy/decision.ts';
 import { DEFAULT_HOLD } from '../../src/policy/rule.ts';
 import type { Restraints } from '../../src/restraint/restraint.ts';
-import type { PolicySource } from '../../src/session/bound-policy.ts';
+import type { PolicySource } from '../../src/session/ruling/bound-policy.ts';
 import type {
   Analyzer,
   PreviewServices,
