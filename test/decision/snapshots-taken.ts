@@ -4,7 +4,7 @@ import { openBlobStore } from '../../src/blobs/open.ts';
 import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { rolledBackKey, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import type { BackendMessage } from '../support/raw-client.ts';
-import { DecisionFixture } from './fixture.ts';
+import { type Between, DecisionFixture } from './fixture.ts';
 
 const POLICY = `
 mode: protect
@@ -43,9 +43,10 @@ export class SnapshotsTaken {
     version: 15 | 18,
     environment: Record<string, string> = {},
     policy = POLICY,
+    between?: (to: number) => Promise<Between>,
   ): Promise<SnapshotsTaken> {
     const all = { HOLDFAST_SNAPSHOTS_TAKEN: 'on', ...environment };
-    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version));
+    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version, {}, between));
   }
 
   async reset(): Promise<void> {

@@ -45,13 +45,14 @@ try {
       .split('\n')
       .filter((line) => line.includes('"level":"error"') || line.includes('"level":50'));
     for (const line of faults.slice(0, 5)) console.log(line);
-    const { inBlock, inBlockBack, bound, boundKept } = watch;
+    const { inBlock, boundInBlock, inBlockBack, bound, boundKept } = watch;
     console.log(
       JSON.stringify({
         version: values.version,
         firstSeed,
         ...tally,
         inBlock,
+        boundInBlock,
         inBlockBack,
         bound,
         boundKept,
@@ -60,7 +61,8 @@ try {
         seconds: seconds(),
       }),
     );
-    const isRare = inBlock < tally.sessions / 4 || bound < tally.sessions;
+    const { sessions } = tally;
+    const isRare = inBlock < sessions / 4 || boundInBlock < sessions / 4 || bound < sessions;
     if (isRare) console.log('little was captured ahead');
     if (findings + faults.length > 0 || isRare) process.exitCode = 1;
   });
