@@ -3,6 +3,7 @@
  * gateway: `npm run fuzz:ahead -- --sessions 500 --seed 7 --version 15`.
  */
 import { parseArgs } from 'node:util';
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
 import { AheadTally, runAhead, shownAhead } from './ahead.ts';
@@ -44,6 +45,7 @@ try {
       .log()
       .split('\n')
       .filter((line) => line.includes('"level":"error"') || line.includes('"level":50'));
+    faults.push(...(await auditFaultsOfKilled(gateway, setting.store)));
     for (const line of faults.slice(0, 5)) console.log(line);
     const { inBlock, inBlockBack, bound, boundKept } = watch;
     console.log(

@@ -3,6 +3,7 @@
  * gateway: `npm run fuzz:early -- --sessions 500 --seed 7 --version 15`.
  */
 import { parseArgs } from 'node:util';
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
 import { EarlyTally, EarlyWatch, runEarly } from './early.ts';
@@ -42,6 +43,7 @@ try {
       .log()
       .split('\n')
       .filter((line) => line.includes('"level":"error"'));
+    faults.push(...(await auditFaultsOfKilled(gateway, setting.store)));
     for (const line of faults.slice(0, 5)) console.log(line);
     console.log(
       JSON.stringify({

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { seedOfRun } from '../support/random.ts';
@@ -49,7 +50,8 @@ try {
   const faults = gateway
     .log()
     .split('\n')
-    .filter((line) => line.includes('"level":50'));
+    .filter((line) => line.includes('"level":"error"'));
+  faults.push(...(await auditFaultsOfKilled(gateway, store)));
   for (const line of faults.slice(0, 5)) console.log(line);
   const seconds = (performance.now() - started) / 1000;
   console.log(
