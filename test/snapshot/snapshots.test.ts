@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { fromManifest, type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
-import { listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { findSnapshot, listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
 const TABLE = {
@@ -78,6 +79,14 @@ async function keys(): Promise<string[]> {
   for await (const { key } of store.list('')) out.push(key);
   return out;
 }
+
+it('a snapshot of a time in which the clock was ahead is found by its id', async () => {
+  const aheadMs = Date.now() + 400 * DAY_MS;
+  const id = newId('snap', aheadMs);
+  await write(id, 1, aheadMs);
+  expect(await findSnapshot(store, id)).toMatchObject({ id, folder: snapshotFolder(id, aheadMs) });
+  await expect(findSnapshot(store, newId('snap', 2 ** 49))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
 
 describe('a snapshot that is written', () => {
   it('has its files and a manifest that tells of them', async () => {
