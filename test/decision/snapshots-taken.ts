@@ -108,13 +108,13 @@ export class SnapshotsTaken {
     return out;
   }
 
-  /** Puts back what the first snapshot holds. */
-  async undone(): Promise<UndoOutcome> {
+  /** Puts back what a snapshot holds, the first unless told. */
+  async undone(which?: Manifest): Promise<UndoOutcome> {
     const store = openBlobStore({ kind: 'file', directory: this.folder });
     const session = await connectForUndo(this.fixture.postgres.url());
     try {
-      const [manifest] = await this.all();
-      return await undo({ store, manifest: manifest!, session });
+      const manifest = which ?? (await this.all())[0]!;
+      return await undo({ store, manifest, session });
     } finally {
       await session.close();
       await store.close();
