@@ -3,6 +3,7 @@ import type { TokensAdmin, WantedToken } from './admin/deps.ts';
 import { madeTokens, madeWith } from './admin/made-tokens.ts';
 import { OIDC_PREFIX, OidcVerifier } from './admin/oidc.ts';
 import { type MadeToken, makeToken, type Token } from './admin/tokens.ts';
+import type { AdminAction } from './audit/admin-entry.ts';
 import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { HoldfastError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
@@ -93,15 +94,7 @@ export class Principals implements TokensAdmin {
     }
     const made = makeToken(name, scopes, expiresAtMs, { roles, groups, person, subject });
     const text = `new token ${name} with ${scopes.join(', ')}`;
-    const action = {
-      operation: 'new token',
-      text,
-      reason: '',
-      tables: [],
-      database: '',
-      by,
-      client,
-    } as const;
+    const action = actionOn('new token', text, by, client);
     const row = { ...made.token, createdAtMs: Date.now(), createdBy: by, subject, makerSha256 };
     await recordAction(audit, action, async () => {
       if (!(await store.insertToken(row))) throw new HoldfastError('CONFLICT', `the name ${name} is taken`);
@@ -127,15 +120,7 @@ export class Principals implements TokensAdmin {
     this.#gather();
     const along = made.length === 0 ? '' : `, and what it has made: ${made.join(', ')}`;
     const text = `revoke token ${name}${along}`;
-    const action = {
-      operation: 'revoke token',
-      text,
-      reason: '',
-      tables: [],
-      database: '',
-      by,
-      client,
-    } as const;
+    const action = actionOn('revoke token', text, by, client);
     await recordAction(this.#deps.audit, action, () => this.#deps.store.deleteTokens(names));
     return made;
   }
@@ -182,6 +167,15 @@ export class Principals implements TokensAdmin {
     return this.#all.filter(({ endedBecause }) => (endedBecause ?? null) !== null).map(({ name }) => name);
   }
 }
+
+const actionOn = (
+  operation: AdminAction['operation'],
+  text: string,
+  by: string,
+  client: string,
+): AdminAction => {
+  return { operation, text, reason: '', tables: [], database: '', by, client };
+};
 
 const GONE = 'gone';
 

@@ -3,7 +3,7 @@ import { agreedMs } from './base/clock.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import type { Metrics } from './base/metrics.ts';
-import { Recurring } from './base/recurring.ts';
+import { Sweeper } from './base/sweeper.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import { type Expired, expire, type Retention } from './snapshot/retention.ts';
 import { removeSnapshot } from './snapshot/snapshots.ts';
@@ -17,31 +17,20 @@ export interface SnapshotSweeperDeps {
 }
 
 /** Removes snapshots that are too old or too many, and what dead processes have left, at the start and from time to time. */
-export class SnapshotSweeper {
+export class SnapshotSweeper extends Sweeper {
   readonly #deps: SnapshotSweeperDeps;
-  readonly #recurring: Recurring;
 
   constructor(deps: SnapshotSweeperDeps, everyMs: number = LIMITS.snapshotSweepMs) {
+    super(everyMs);
     this.#deps = deps;
-    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
-  /** Never rejects; what fails is tried again at the next time. */
-  sweep(): Promise<void> {
-    return this.#recurring.now();
-  }
-
-  /** Resolves when nothing is under way any more, which ends before its next removal. */
-  close(): Promise<void> {
-    return this.#recurring.close();
-  }
-
-  async #sweep(): Promise<void> {
+  protected override async work(): Promise<void> {
     const { store, retention, metrics, log } = this.#deps;
     const removed = { age: 0, size: 0, 'rolled back': 0, leftover: 0, bytes: 0 };
     try {
       const kept = await expire(store, retention, agreedMs(), async (expired) => {
-        if (this.#recurring.stopped) throw new Stopped();
+        if (this.stopped) throw new Stopped();
         await this.#remove(expired);
         removed[expired.reason]++;
         removed.bytes += expired.bytes;

@@ -2,7 +2,7 @@ import { type ActionLog, recordAction } from './audit/recorded-action.ts';
 import { agreedMs } from './base/clock.ts';
 import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
-import { Recurring } from './base/recurring.ts';
+import { Sweeper } from './base/sweeper.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import type { DroppedSnapshot } from './snapshot/dropped.ts';
 import type { TrustedKeys } from './snapshot/manifest-seal.ts';
@@ -34,26 +34,15 @@ export interface TrashSweeperDeps {
  * Looks after the trash of the databases from time to time: what is there is archived, what was dropped long ago is
  * purged, which is in the audit before it is done, and manifests that are the way back of nothing any more are marked, so that retention removes them.
  */
-export class TrashSweeper {
+export class TrashSweeper extends Sweeper {
   readonly #deps: TrashSweeperDeps;
-  readonly #recurring: Recurring;
 
   constructor(deps: TrashSweeperDeps, everyMs: number = LIMITS.snapshotSweepMs) {
+    super(everyMs);
     this.#deps = deps;
-    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
-  /** Never rejects; what fails is tried again at the next time. */
-  sweep(): Promise<void> {
-    return this.#recurring.now();
-  }
-
-  /** Resolves when nothing is under way any more, which ends before its next purge. */
-  close(): Promise<void> {
-    return this.#recurring.close();
-  }
-
-  async #sweep(): Promise<void> {
+  protected override async work(): Promise<void> {
     const { store, audit, log, connection, keys, archive } = this.#deps;
     const nowMs = agreedMs();
     try {
@@ -63,7 +52,7 @@ export class TrashSweeper {
         archivedOnly: archive,
         keys,
         connect: (database) => connectForUndo(withDatabase(connection, database)),
-        wanted: () => !this.#recurring.stopped,
+        wanted: () => !this.stopped,
         attend: async (session, snapshot) => await this.#attend(session, snapshot, nowMs),
         doing: (snapshot, work) =>
           recordAction(audit, actionOf(snapshot.id, summaryOf(snapshot.manifest)), work),
@@ -101,7 +90,7 @@ export class TrashSweeper {
     if ((await purgeable(trashSession(session), { id, objects: manifest.dropped.objects })).length === 0)
       return false;
     try {
-      const stopped = () => this.#recurring.stopped;
+      const stopped = () => this.stopped;
       const { kind, tables, rows } = await archiveDropped({ store, keys, stopped }, session, snapshot);
       if (kind === 'archived') log.info({ snapshot: id, tables, rows }, 'what a DROP has moved was archived');
       return true;

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -17,14 +18,21 @@ export interface AuditLogDeps {
   readonly log: Pick<Logger, 'info' | 'error'>;
 }
 
+/** A write that takes longer is told by /readyz, and counts as failed in the end; most take a few milliseconds. */
+const PATIENCE: Patience = { toldMs: 5_000, failedMs: LIMITS.auditRecordMs };
+
+interface Patience {
+  readonly toldMs: number;
+  readonly failedMs: number;
+}
+
 /**
  * The audit log over a control store. It is in one of three modes.
  *
  * - *Idle*: nothing is encoded that is not durable, and no timer runs.
  * - *Gathering*: events lie in the current block, which is handed on when it is full or LIMITS.auditFlushMs
  *   after its first event. One write is under way at a time; what comes meanwhile makes the next one.
- * - *Failing*: the store refused a write. The same write is tried again until it succeeds; all is kept. Sessions
- *   refuse what changes something, and read on until the queue is full.
+ * - *Failing*: the store refused a write, or has not answered it for long. It is tried until it succeeds; all is kept. Sessions refuse what changes something, and read on until the queue is full.
  */
 export class StoredAuditLog implements AuditLog {
   /** A plain field, since the path of every byte reads it. */
@@ -32,6 +40,7 @@ export class StoredAuditLog implements AuditLog {
   failing = false;
 
   readonly #deps: AuditLogDeps;
+  readonly #patience: Patience;
   readonly #dictionary = new Dictionary();
   readonly #block = new BlockWriter(this.#dictionary);
   readonly #counts: StatementCounts;
@@ -53,15 +62,17 @@ export class StoredAuditLog implements AuditLog {
   #queue: AuditWrite[] = [];
   #queuedBytes = 0;
   #writing = false;
+  /** When the write under way was begun, by the clock that nobody sets. */
+  #writingSinceMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #drained: (() => void)[] = [];
   #flushed: ((durable: boolean) => void)[] = [];
 
   /** Goes on where the stored audit ends; what an earlier run had begun and not ended is recorded as lost. */
-  static async open(deps: AuditLogDeps): Promise<StoredAuditLog> {
+  static async open(deps: AuditLogDeps, patience = PATIENCE): Promise<StoredAuditLog> {
     const head = await deps.store.auditHead();
-    const log = new StoredAuditLog(deps, head.lastSeq + 1, head.open.at(-1)?.id ?? 0);
+    const log = new StoredAuditLog(deps, patience, head.lastSeq + 1, head.open.at(-1)?.id ?? 0);
     if (head.open.length > 0) {
       const blocks = head.open.map((record) => {
         const block = lostBlock(record.bytes, log.#nextSeq);
@@ -76,16 +87,17 @@ export class StoredAuditLog implements AuditLog {
     return log;
   }
 
-  private constructor(deps: AuditLogDeps, nextSeq: number, lastOpenId: number) {
+  private constructor(deps: AuditLogDeps, patience: Patience, nextSeq: number, lastOpenId: number) {
     this.#deps = deps;
+    this.#patience = patience;
     this.#counts = new StatementCounts(deps.metrics);
     this.#nextSeq = nextSeq;
     this.#open = new OpenRecords(this.#dictionary, lastOpenId);
   }
 
-  /** Whether the last write reached the store; the gateway is not ready while it did not. */
+  /** Whether writes reach the store, and in time; the gateway is not ready while they do not. */
   get healthy(): boolean {
-    return !this.failing;
+    return !this.failing && !(this.#writing && nowMs() - this.#writingSinceMs > this.#patience.toldMs);
   }
 
   begin(entry: AuditEntry): void {
@@ -163,11 +175,17 @@ export class StoredAuditLog implements AuditLog {
       this.finish(entry);
     }
     const deadlineMs = nowMs() + LIMITS.auditCloseMs;
-    while (!(await this.flush()) && nowMs() < deadlineMs) {
+    const flushed = async () => {
+      const leftMs = Math.max(deadlineMs - nowMs(), 0);
+      return await withinMs(leftMs, (settle) => void this.flush().then(settle));
+    };
+    let isDurable = await flushed();
+    while (!isDurable && nowMs() < deadlineMs) {
       await new Promise((resolve) => setTimeout(resolve, LIMITS.auditRetryMs));
+      isDurable = await flushed();
     }
     clearTimeout(this.#timer);
-    if (this.failing)
+    if (!isDurable)
       this.#deps.log.error({ bytes: this.#queuedBytes }, 'audit events are lost: the store failed');
   }
 
@@ -224,20 +242,20 @@ export class StoredAuditLog implements AuditLog {
 
   async #write(write: AuditWrite, begins: number): Promise<void> {
     const { store, log, metrics } = this.#deps;
+    this.#writingSinceMs = nowMs();
+    const { failedMs } = this.#patience;
+    const late = new HoldfastError('STORE_FAILED', `the store has not answered a write for ${failedMs} ms`);
+    const stalled = setTimeout(() => this.#fail(late), failedMs).unref();
     for (let waitMs: number = LIMITS.auditRetryMs; ; waitMs = Math.min(waitMs * 2, LIMITS.auditRetryMaxMs)) {
       try {
         await store.appendAudit(write);
         break;
       } catch (error) {
-        metrics.auditFailures++;
-        if (!this.failing)
-          log.error({ error }, 'the audit cannot be written; until it can, only reads go on');
-        this.failing = true;
-        this.#settleFlushes(false);
-        this.#settleRecordWaiters(Number.POSITIVE_INFINITY, false);
+        this.#fail(error);
         await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
       }
     }
+    clearTimeout(stalled);
     this.#writing = false;
     this.#queuedBytes -= sizeOf(write);
     metrics.auditQueueBytes = this.#queuedBytes;
@@ -251,6 +269,15 @@ export class StoredAuditLog implements AuditLog {
       this.#settleFlushes(true);
     }
     this.#updateSaturated();
+  }
+
+  #fail(error: unknown): void {
+    const { log, metrics } = this.#deps;
+    metrics.auditFailures++;
+    if (!this.failing) log.error({ error }, 'the audit cannot be written; until it can, only reads go on');
+    this.failing = true;
+    this.#settleFlushes(false);
+    this.#settleRecordWaiters(Number.POSITIVE_INFINITY, false);
   }
 
   #settleFlushes(durable: boolean): void {

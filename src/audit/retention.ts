@@ -1,7 +1,7 @@
 import { agreedMs } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
-import { Recurring } from '../base/recurring.ts';
+import { Sweeper } from '../base/sweeper.ts';
 import type { ControlStore } from '../store/control-store.ts';
 import { type SigningKey, signCut } from './signed-head.ts';
 
@@ -17,33 +17,22 @@ export interface AuditRetentionDeps {
  * Drops the oldest records from time to time. Where the rest begins is signed as such in the same commit, so that a
  * verification tells what was dropped from what somebody took away.
  */
-export class AuditRetention {
+export class AuditRetention extends Sweeper {
   readonly #deps: AuditRetentionDeps;
   #failing = false;
-  readonly #recurring: Recurring;
 
   constructor(deps: AuditRetentionDeps, everyMs: number = LIMITS.auditDropMs) {
+    super(everyMs);
     this.#deps = deps;
-    this.#recurring = new Recurring(() => this.#sweep(), everyMs);
   }
 
-  /** Never rejects; what fails is tried again at the next time. */
-  sweep(): Promise<void> {
-    return this.#recurring.now();
-  }
-
-  /** To be called with the store still open. */
-  close(): Promise<void> {
-    return this.#recurring.close();
-  }
-
-  async #sweep(): Promise<void> {
+  protected override async work(): Promise<void> {
     const { store, key, ageMs, log } = this.#deps;
     try {
       const beforeMs = agreedMs() - ageMs;
       let dropped: number | null = null;
       // A part at a time, since the thread that drops them is the one that writes the audit.
-      while (!this.#recurring.stopped) {
+      while (!this.stopped) {
         const end = await store.auditEndBefore(beforeMs, LIMITS.auditDropRows);
         if (end === null) break;
         await store.cutAudit(signCut({ ...end, time: new Date().toISOString() }, key));

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import nodeFiles from 'node:fs/promises';
 import { assert } from '../base/assert.ts';
 import { agreedMs } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -22,6 +21,7 @@ import { type PackStream, packThread } from './pack-thread.ts';
 import type { PackedWriter } from './packed-writer.ts';
 import { probeStore, sweepProbes } from './probe.ts';
 import { putThread } from './put-thread.ts';
+import { slottedFiles } from './slotted-files.ts';
 import { notFound, verified } from './verified.ts';
 
 /** Blobs as files below one folder, the key being the path. */
@@ -37,7 +37,7 @@ export class DirectoryBlobStore implements BlobStore {
   /** From where `putIfAbsent` and `pack` write; see put-thread.ts and pack-thread.ts. */
   readonly #puts: 'thread' | 'pool';
 
-  constructor(directory: string, files: Files = nodeFiles, puts: 'thread' | 'pool' = 'pool') {
+  constructor(directory: string, files: Files = slottedFiles, puts: 'thread' | 'pool' = 'pool') {
     this.#files = files;
     this.#puts = puts;
     this.#folder = new DurableFolder(directory, files);

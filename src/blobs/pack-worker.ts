@@ -5,6 +5,7 @@ import { parentPort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { DISK_SLOTS } from '../base/thread-pool.ts';
 import type { BlobSummary, BlobWriter } from './blob-store.ts';
 import { codeOf } from './directory-errors.ts';
 import { ZstdWriter } from './packed-writer.ts';
@@ -76,7 +77,7 @@ class DescriptorWriter implements BlobWriter {
   #sync(): void {
     if (this.#syncing !== null) return;
     this.#unsynced = 0;
-    this.#syncing = dataSync(this.#descriptor)
+    this.#syncing = DISK_SLOTS.run(() => dataSync(this.#descriptor))
       .catch((error: unknown) => {
         this.#failure = error;
       })

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { promisify } from 'node:util';
+import { DISK_SLOTS } from '../base/thread-pool.ts';
 import type { Files } from './durable-folder.ts';
 
 export interface Syncs {
@@ -9,7 +10,8 @@ export interface Syncs {
   aside(descriptor: number): Promise<void>;
 }
 
-const SYNCS: Syncs = { now: fs.fsyncSync, aside: promisify(fs.fsync) };
+const fsync = promisify(fs.fsync);
+const SYNCS: Syncs = { now: fs.fsyncSync, aside: (descriptor) => DISK_SLOTS.run(() => fsync(descriptor)) };
 
 /**
  * Calls that wait where they are made, for a thread that has nothing else to do meanwhile. Where it has (`isBusy`), it

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './thread-pool.ts';
 import { processIo } from './io.ts';
 import { run } from './program.ts';
 import { stopOnSignals } from './stop-signals.ts';

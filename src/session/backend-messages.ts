@@ -18,6 +18,7 @@ import { charsOf } from './known/names.ts';
 import { discardedAll } from './known/session-effects.ts';
 import { Outcomes } from './outcomes.ts';
 import { endsSegment, isSync, type Reply, ReplyKind } from './replies.ts';
+import { COPY_FAILED } from './ruling/restrained-copy.ts';
 import type { SessionState } from './state.ts';
 import type { ReplyVerdict } from './verdict.ts';
 
@@ -238,8 +239,8 @@ export class BackendMessages {
   }
 
   /** A statement of the client's has failed, after it may have committed. */
-  private doubtFates({ kind, poison, gate, audit, analysis, statementsDone }: Reply): void {
-    if (poison !== null || gate !== null) return;
+  private doubtFates({ kind, poison, copyIn, gate, audit, analysis, statementsDone }: Reply): void {
+    if ((poison !== null && !copyIn) || gate !== null) return;
     if (kind === ReplyKind.Execute) this.state.fates.doubt(audit?.analysis.statements[0] ?? null);
     if (kind === ReplyKind.Query) this.state.fates.doubt(analysis?.statements[statementsDone] ?? null);
   }
@@ -269,7 +270,9 @@ export class BackendMessages {
     state.fates.failedOnce();
     if (state.fates.areOpen && head !== null) this.doubtFates(head);
     if (head === null || head.kind === ReplyKind.CopyEnd) return 'forward';
-    const poisoned = head.poison !== null && sqlstate !== null && POISON_STATES.has(sqlstate) && !state.fatal;
+    const fails =
+      sqlstate !== null && (POISON_STATES.has(sqlstate) || (head.copyIn && sqlstate === COPY_FAILED));
+    const poisoned = head.poison !== null && fails && !state.fatal;
     const told = poisoned ? encodeErrorResponse(head.poison!, state.clientEncoding) : 'forward';
     const reported = poisoned ? (head.poison!['C'] ?? null) : sqlstate;
     this.outcomes.finish(head, poisoned ? 'blocked' : 'failed', reported);

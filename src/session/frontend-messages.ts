@@ -30,6 +30,7 @@ import { newEntry } from './new-entry.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './ruling/poison.ts';
 import { auditFailedError, canceledError, internalError, tooLargeError } from './ruling/refusal.ts';
+import { failRestrainedCopy } from './ruling/restrained-copy.ts';
 import { RowCounts } from './ruling/row-counts.ts';
 import { rule, ruleUncaptured } from './ruling/ruling.ts';
 import type { SessionState } from './state.ts';
@@ -198,10 +199,12 @@ export class FrontendMessages {
         this.copyData();
         return null;
       case Frontend.CopyDone:
-      case Frontend.CopyFail:
+      case Frontend.CopyFail: {
+        const failed = type === Frontend.CopyDone ? failRestrainedCopy(this.state) : null;
         if (this.state.replies.length > 0) this.state.replies.push(ReplyKind.CopyEnd);
         this.state.copyingIn = false;
-        return null;
+        return failed;
+      }
       default:
         // Flush and Terminate are owed nothing.
         return null;

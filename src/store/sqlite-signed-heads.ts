@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type { SignedHeadRow } from './control-store.ts';
+import { auditCut } from './sqlite-audit-cut.ts';
 import type { StoreCalls } from './sqlite-records.ts';
 
 type SignedHeadCalls = Pick<StoreCalls, 'insertSignedHead' | 'newestSignedHead' | 'markAnchored'>;
@@ -29,13 +30,5 @@ export function signedHeadCalls(database: DatabaseSync): SignedHeadCalls {
 }
 
 export function signedHeadRow(row: Record<string, SQLOutputValue>): SignedHeadRow {
-  return {
-    sequence: Number(row['sequence']),
-    hash: row['hash'] as Uint8Array,
-    time: String(row['time']),
-    keyId: String(row['key_id']),
-    publicKey: row['public_key'] as Uint8Array,
-    signature: row['signature'] as Uint8Array,
-    anchored: row['anchored'] === 1,
-  };
+  return { ...auditCut(row), anchored: row['anchored'] === 1 };
 }

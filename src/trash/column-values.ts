@@ -37,15 +37,17 @@ export const ON_CONFLICT = 'holdfast.on_conflict';
 
 const MODE = `coalesce(pg_catalog.current_setting('${ON_CONFLICT}', true), '')`;
 
-/** Parts of conditions on `t`, the table, and `k`, the copy. */
-function conditions({ key, kept, values }: ColumnValues) {
+/** Parts of conditions on `t`, the table, and `k`, the copy; how a row is named, and what is set. */
+function partsOf({ key, kept, values }: ColumnValues) {
   const row = (of: string, names: readonly string[]) =>
     `ROW(${names.map((name) => `${of}.${quoteName(name)}`).join(', ')})`;
   // The operator would be taken for one of each pair of values.
   const same = (names: readonly string[]) =>
     `pg_catalog.record_image_eq(${row('t', names)}, ${row('k', names)})`;
   const byKey = key.map((name) => `t.${quoteName(name)} = k.${quoteName(name)}`).join(' AND ');
-  return { byKey, sameRow: same(kept), sameValues: same(values) };
+  const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
+  const set = values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+  return { byKey, sameRow: same(kept), sameValues: same(values), label, set };
 }
 
 const triggersOf = ({ oid }: ColumnValues): string =>
@@ -72,10 +74,8 @@ const enabling = (
  * since they would change what is put back; afterwards all is compared once more.
  */
 export function giveValuesBack(values: ColumnValues): string {
-  const { table, copy, rows, key } = values;
-  const { byKey, sameRow, sameValues } = conditions(values);
-  const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
-  const set = values.values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+  const { table, copy, rows } = values;
+  const { byKey, sameRow, sameValues, label, set } = partsOf(values);
   const shown = LIMITS.trashConflictsShown;
   return block(`#variable_conflict use_column
 DECLARE
@@ -115,7 +115,7 @@ END`);
 export function removeCopy(values: ColumnValues): string {
   const { copy } = values;
   if (values.values.length === 0) return `DROP TABLE ${copy}`;
-  const { byKey, sameRow, sameValues } = conditions(values);
+  const { byKey, sameRow, sameValues } = partsOf(values);
   const placed = `${byKey} AND ${sameValues} AND (${MODE} = 'overwrite' OR ${sameRow})`;
   return block(`#variable_conflict use_column
 BEGIN
@@ -139,10 +139,8 @@ function withoutPlaced({ table, copy }: ColumnValues, placed: string): string {
  * conflicts are to be overwritten, to all that have the key.
  */
 export function giveRestBack(values: ColumnValues): string {
-  const { table, copy, rows, key } = values;
-  const { byKey, sameRow, sameValues } = conditions(values);
-  const label = key.map((name) => `pg_catalog.left(k.${quoteName(name)}::pg_catalog.text, 60)`).join(', ');
-  const set = values.values.map((name) => `${quoteName(name)} = k.${quoteName(name)}`).join(', ');
+  const { table, copy, rows } = values;
+  const { byKey, sameRow, sameValues, label, set } = partsOf(values);
   const empty = `pg_catalog.num_nonnulls(${values.values.map((name) => `t.${quoteName(name)}`).join(', ')}) = 0`;
   const fits = `${byKey} AND (holdfast_mode = 'overwrite' OR ${sameRow} AND ${empty})`;
   const shown = LIMITS.trashConflictsShown;

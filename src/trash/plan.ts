@@ -319,18 +319,16 @@ class Parts {
     const trashName = this.#trashName(object);
     const word = RELATION_WORDS[object.kind]!;
     this.#moves.push(`ALTER ${word} ${named({ ...object, schema })} RENAME TO ${quoteName(trashName)}`);
-    this.#objects.push({
-      oid: object.oid,
-      kind: word.toLowerCase(),
-      schema: object.schema,
-      name: object.name,
-      trash_name: trashName,
-    });
+    this.#takeDown(word, object, trashName);
     const back = named({ schema: object.schema, name: trashName });
     this.#renamed.push({
       sql: `ALTER ${word} ${back} RENAME TO ${quoteName(object.name)}`,
       what: `the name of ${named(object)}`,
     });
+  }
+
+  #takeDown(word: string, { oid, schema, name }: GoneNamed, trashName: string): void {
+    this.#objects.push({ oid, kind: word.toLowerCase(), schema, name, trash_name: trashName });
   }
 
   /** Names of parts come back once that which they are parts of has. */
@@ -342,13 +340,7 @@ class Parts {
     const trashName = this.#trashName(object);
     const at = (schema: string) => named({ schema, name: trashName });
     if (!this.#away.has(object.oid)) this.#takeAway(word, object, signature);
-    this.#objects.push({
-      oid: object.oid,
-      kind: word.toLowerCase(),
-      schema: object.schema,
-      name: object.name,
-      trash_name: trashName,
-    });
+    this.#takeDown(word, object, trashName);
     this.#restore(
       'object',
       `the ${word.toLowerCase()} ${named(object)}`,

@@ -109,6 +109,8 @@ export interface IndexTraits {
   readonly options: readonly string[] | null;
   readonly comment: string | null;
   readonly statistics: readonly { readonly number: number; readonly target: number }[] | null;
+  /** Extensions that take it along. */
+  readonly extensions?: readonly string[] | null;
 }
 
 export interface IndexPart extends Part, IndexTraits {
@@ -123,6 +125,9 @@ export interface StatedPart extends Part {
   /** As pg_trigger.tgenabled. */
   readonly enabled: string;
   readonly isPart: boolean;
+  readonly comment: string | null;
+  /** Extensions that take it along. */
+  readonly extensions: readonly string[] | null;
 }
 
 export interface ReferrerPart extends Part {
@@ -164,6 +169,9 @@ const COLUMNS = OBJECT(
   `pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped`,
 );
 
+const EXTENSIONS = (catalog: string, oid: string) =>
+  `(SELECT ${LIST('e.extname', 'e.extname')} FROM pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+     WHERE d.classid = ${IS(catalog)} AND d.objid = ${oid} AND d.deptype = 'x')`;
 const TRAITS = `pg_catalog.jsonb_build_object('schema', kn.nspname, 'name', k.relname, 'clustered', i.indisclustered, 'replica', i.indisreplident,
     'tablespace', (SELECT s.spcname FROM pg_tablespace s WHERE s.oid = k.reltablespace), 'options', pg_catalog.to_jsonb(k.reloptions),
     'comment', pg_catalog.obj_description(k.oid, 'pg_class'),
@@ -171,7 +179,7 @@ const TRAITS = `pg_catalog.jsonb_build_object('schema', kn.nspname, 'name', k.re
       `pg_catalog.jsonb_build_object('number', a.attnum, 'target', ${TARGET('a.attstattarget')})`,
       'a.attnum',
     )}
-       FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attstattarget >= 0))`;
+       FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attstattarget >= 0), 'extensions', ${EXTENSIONS('pg_class', 'k.oid')})`;
 const INDEX =
   'pg_index i JOIN pg_class k ON k.oid = i.indexrelid JOIN pg_namespace kn ON kn.oid = k.relnamespace';
 
@@ -199,13 +207,15 @@ const INDEXES = OBJECT(
 
 const TRIGGERS = OBJECT(
   'g.tgname',
-  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_triggerdef(g.oid), 'enabled', g.tgenabled, 'isPart', g.tgparentid <> 0)`,
+  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_triggerdef(g.oid), 'enabled', g.tgenabled, 'isPart', g.tgparentid <> 0,
+    'comment', pg_catalog.obj_description(g.oid, 'pg_trigger'), 'extensions', ${EXTENSIONS('pg_trigger', 'g.oid')})`,
   'pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal',
 );
 
 const RULES = OBJECT(
   'w.rulename',
-  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_ruledef(w.oid), 'enabled', w.ev_enabled, 'isPart', false)`,
+  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_ruledef(w.oid), 'enabled', w.ev_enabled, 'isPart', false,
+    'comment', pg_catalog.obj_description(w.oid, 'pg_rewrite'), 'extensions', NULL)`,
   'pg_rewrite w WHERE w.ev_class = c.oid',
 );
 

@@ -34,12 +34,12 @@ afterEach(async () => {
   await folder.remove();
 });
 
-async function start(): Promise<void> {
+async function start(patience?: { readonly toldMs: number; readonly failedMs: number }): Promise<void> {
   store = faultyStore(await SqliteControlStore.open(join(folder.path, 'holdfast.db')));
   metrics = new Metrics();
   logged = [];
   const logger = createLogger('info', { write: (line) => logged.push(line) });
-  log = await StoredAuditLog.open({ store, metrics, log: logger });
+  log = await StoredAuditLog.open({ store, metrics, log: logger }, patience);
   query = new AuditQuery({ store, log });
 }
 
@@ -463,6 +463,23 @@ describe('a store that fails', () => {
     await until(() => log.healthy, LIMITS.auditRetryMs * 10);
     log.finish(entry());
     expect((await all()).map((event) => event.id)).toEqual(['2', '1']);
+  });
+
+  it('that does not answer is told in time, refuses at last, and works again by itself', async () => {
+    await stop();
+    await start({ toldMs: 50, failedMs: 300 });
+    const gate = Promise.withResolvers<void>();
+    store.gate = gate.promise;
+    log.begin(entry({ decision: decision('snapshot', 'high') }));
+    const recorded = log.whenRecorded(SESSION);
+    await until(() => !log.healthy, 2_000);
+    expect(log.failing).toBe(false);
+    expect(await recorded).toBe(false);
+    expect(log.failing).toBe(true);
+    expect(logged.join('')).toContain('the store has not answered a write for 300 ms');
+    gate.resolve();
+    await until(() => log.healthy, 2_000);
+    expect(await log.whenRecorded(SESSION)).toBe(true);
   });
 
   it('that is slow stops the reading of clients at the limit, and lets it go on at half of it', async () => {

@@ -1,14 +1,10 @@
-import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobStore } from '../../src/blobs/blob-store.ts';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
-import { connectForUndo } from '../../src/undo/pg-session.ts';
-import { undo } from '../../src/undo/undo.ts';
+import type { Manifest } from '../../src/snapshot/manifest.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { type BackendMessage, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { DecisionFixture, heldId } from './fixture.ts';
+import { type DecisionFixture, heldId } from './fixture.ts';
+import { SnapshotsTaken } from './snapshots-taken.ts';
 
 const POLICY = `
 mode: protect
@@ -32,15 +28,14 @@ const run = (sql: string) => [fe.parse('', sql), fe.bind(), fe.describe('P'), fe
 
 describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL %i', (version) => {
   let fixture: DecisionFixture;
-  let store: BlobStore;
+  let taken: SnapshotsTaken;
   let direct: RawClient;
   let client: RawClient;
   beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+    taken = await SnapshotsTaken.start(version, {}, POLICY);
+    fixture = taken.fixture;
   });
   afterAll(async () => {
-    await store?.close();
     await fixture?.stop();
   });
   beforeEach(async () => {
@@ -53,24 +48,13 @@ describe.each([18, 15] as const)('a DROP by the extended protocol on PostgreSQL 
     };
   });
 
-  async function last(): Promise<Manifest> {
-    const folders: string[] = [];
-    for await (const { key } of store.list('snapshots/')) {
-      if (key.endsWith('/manifest.json')) folders.push(key.slice(0, -14));
-    }
-    return await readManifest(store, folders.sort().at(-1)!);
-  }
+  const last = async (): Promise<Manifest> => (await taken.all()).at(-1)!;
 
   const there = async (name: string) =>
     (await direct.rows(`select to_regclass('${name}') is not null`))[0]![0] === 't';
 
   async function undone(): Promise<void> {
-    const session = await connectForUndo(fixture.postgres.url());
-    try {
-      expect(await undo({ store, manifest: await last(), session })).toMatchObject({ kind: 'done' });
-    } finally {
-      await session.close();
-    }
+    expect(await taken.undone(await last())).toMatchObject({ kind: 'done' });
   }
 
   it.each([

@@ -1,11 +1,9 @@
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobStore } from '../../src/blobs/blob-store.ts';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
+import type { Manifest } from '../../src/snapshot/manifest.ts';
 import { eventually } from '../support/process-facts.ts';
 import { type BackendMessage, errorsOf, RawClient } from '../support/raw-client.ts';
-import { DecisionFixture } from './fixture.ts';
+import type { DecisionFixture } from './fixture.ts';
+import { SnapshotsTaken } from './snapshots-taken.ts';
 
 const POLICY = `
 mode: protect
@@ -26,15 +24,14 @@ const tagsOf = (messages: readonly BackendMessage[]): string[] =>
 
 describe.each([18, 15] as const)('a DROP of what others change meanwhile, on PostgreSQL %i', (version) => {
   let fixture: DecisionFixture;
-  let store: BlobStore;
+  let taken: SnapshotsTaken;
   let direct: RawClient;
   let other: RawClient;
   beforeAll(async () => {
-    fixture = await DecisionFixture.start(POLICY, { HOLDFAST_SNAPSHOTS_TAKEN: 'on' }, version);
-    store = openBlobStore({ kind: 'file', directory: join(fixture.gateway.directory, 'snapshots') });
+    taken = await SnapshotsTaken.start(version, {}, POLICY);
+    fixture = taken.fixture;
   });
   afterAll(async () => {
-    await store?.close();
     await fixture?.stop();
   });
   beforeEach(async () => {
@@ -47,14 +44,7 @@ describe.each([18, 15] as const)('a DROP of what others change meanwhile, on Pos
     };
   });
 
-  async function last(): Promise<Manifest | undefined> {
-    const folders: string[] = [];
-    for await (const { key } of store.list('snapshots/')) {
-      if (key.endsWith('/manifest.json')) folders.push(key.slice(0, -14));
-    }
-    const newest = folders.sort().at(-1);
-    return newest === undefined ? undefined : await readManifest(store, newest);
-  }
+  const last = async (): Promise<Manifest | undefined> => (await taken.all()).at(-1);
 
   /** Sends it while `change` is under way, which is committed once the statement waits for a lock. */
   async function meanwhile(change: string, sql: string): Promise<BackendMessage[]> {

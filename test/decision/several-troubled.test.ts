@@ -1,5 +1,3 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
@@ -100,10 +98,7 @@ describe('a Query of several statements', () => {
   });
 
   it('that cannot be stored is taken back whole', async () => {
-    const folder = join(taken.folder, 'snapshots');
-    rmSync(folder, { recursive: true, force: true });
-    writeFileSync(folder, 'in the way');
-    try {
+    await taken.whileUnstorable(async () => {
       const messages = await client.query(`insert into other values (1); ${remove(1)}; ${remove(2)}`);
       expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
       expect(statusOf(messages)).toBe('I');
@@ -111,9 +106,7 @@ describe('a Query of several statements', () => {
       await client.query('begin');
       expect(statusOf(await client.query(`${remove(1)}; ${remove(2)}`))).toBe('E');
       await client.query('rollback');
-    } finally {
-      rmSync(folder, { force: true });
-    }
+    });
   });
 
   it('is cancelled as one', async () => {

@@ -1,23 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
-import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { errorsOf, statusOf } from '../support/raw-client.ts';
+import { typesOf } from './snapshots-taken.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 const one = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute()]);
 
 describe.each([18, 15] as const)('ways of saying a DELETE or an UPDATE, on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version);
-  });
-  afterAll(async () => {
-    await taken?.fixture.stop();
-  });
-  beforeEach(async () => {
-    await taken.reset();
-    client = await taken.fixture.client();
-    return () => client.terminate();
+  const under = takenByTest(version);
+  let { taken, client }: TakenByTest = under;
+  beforeEach(() => {
+    ({ taken, client } = under);
   });
 
   const rowsCaptured = async () =>

@@ -1,42 +1,25 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { fromManifest } from '../../src/snapshot/manifest.ts';
-import { readRows } from '../../src/snapshot/row-file-reader.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { AheadWatch } from '../snapshot/ahead.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { type KeptRows, keptRows } from './kept-rows.ts';
+import { typesOf } from './snapshots-taken.ts';
 
 /** What is bound and changes one row in the client's transaction is captured as its plan is asked for, behind its Bind. */
 describe.each([15, 18] as const)('one row that is bound in a transaction, on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
   let watch: AheadWatch;
-  let client: RawClient;
-  /** Another session, past the gateway, with the same statements. */
-  let other: RawClient;
+  const kept = keptRows(version, undefined, async (port) => {
+    watch = await AheadWatch.start(port);
+    return watch;
+  });
+  const { row, sent } = kept;
+  let { taken, client, other }: KeptRows = kept;
 
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE, async (port) => {
-      watch = await AheadWatch.start(port);
-      return watch;
-    });
-    other = await RawClient.open(taken.fixture.postgres.port);
-  });
-  afterAll(async () => {
-    await other?.terminate();
-    await taken?.fixture.stop();
-  });
   beforeEach(async () => {
-    await other.rows('drop table if exists kept, aside, spare cascade; deallocate all');
-    await other.rows(
-      'create table kept (id int primary key, note text not null, amount int unique check (amount < 1000))',
-    );
-    await other.rows(`insert into kept select i, 'row ' || i, i from generate_series(1, 20) i`);
+    ({ taken, client, other } = kept);
+    await other.rows('deallocate all');
     other.write(...PREPARED);
     await other.untilReady();
-    client = await taken.fixture.client();
     await sent(...PREPARED);
     // So that there is a plan, and the types are known.
     for (const name of ['note', 'note', 'amount', 'divide', 'condition', 'returning'])
@@ -47,9 +30,6 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     taken.clear();
     watch.boundInBlock = 0;
     watch.inBlockBack = 0;
-  });
-  afterEach(async () => {
-    await client.terminate();
   });
 
   const PREPARED = [
@@ -69,12 +49,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
   ];
   const late = (id = '3') => run('note', 'late', id);
 
-  async function sent(...messages: Buffer[]): Promise<BackendMessage[]> {
-    client.write(Buffer.concat(messages));
-    return await client.untilReady();
-  }
   const shown = (messages: readonly BackendMessage[]) => [typesOf(messages), statusOf(messages)];
-  const row = async (id: number) => (await other.rows(`select note, amount from kept where id = ${id}`))[0];
 
   /** Runs while another session has that open, which ends once it has waited. */
   async function sentBeside(blocking: string, messages: Buffer[], ends: () => Promise<unknown>) {
@@ -88,24 +63,6 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
   async function committed(): Promise<void> {
     expect(typesOf(await client.query('commit'))).toBe('CZ');
     expect(await row(2)).toEqual(['earlier', '2']);
-  }
-
-  /** The rows of each snapshot, before and after, as its tuples. */
-  async function images(): Promise<{ before: string[]; after: string[] }[]> {
-    const store = openBlobStore({ kind: 'file', directory: taken.folder });
-    const out: { before: string[]; after: string[] }[] = [];
-    for (const manifest of await taken.all()) {
-      const read = async (which: 'before' | 'after') => {
-        const file = manifest.tables[0]![which];
-        const rows: string[] = [];
-        if (file !== null)
-          for await (const tuple of readRows(store, fromManifest(file))) rows.push(tuple.toString('latin1'));
-        return rows;
-      };
-      out.push({ before: await read('before'), after: await read('after') });
-    }
-    await store.close();
-    return out;
   }
 
   const parameters = ['late', '3'];
@@ -130,7 +87,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     expect([watch.boundInBlock, watch.inBlockBack]).toEqual([1, 0]);
     await committed();
     expect(await row(3)).toEqual(['late', '3']);
-    expect(await images()).toEqual([
+    expect(await taken.images()).toEqual([
       { before: [expect.stringContaining('row 3')], after: [expect.stringContaining('late')] },
     ]);
   });
@@ -142,7 +99,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
       expect((await sent(...messages))[2]!.body.toString('latin1')).toMatch(/^(DELETE|UPDATE) 0\0$/);
     await committed();
     expect(watch.boundInBlock).toBe(5);
-    expect((await images()).map(({ before, after }) => [before.length, after.length])).toEqual([
+    expect((await taken.images()).map(({ before, after }) => [before.length, after.length])).toEqual([
       [1, 1],
       [1, 1],
       [1, 0],
@@ -170,7 +127,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     client.write(Buffer.concat([...late('10'), fe.query('commit'), ...late('11')]));
     for (const types of ['2nCZ', 'CZ', '2nCZ']) expect(typesOf(await client.untilReady())).toBe(types);
     expect([watch.boundInBlock, watch.inBlockBack]).toEqual([9, 0]);
-    const kept = (await images()).map(({ before }) => before[0]!);
+    const kept = (await taken.images()).map(({ before }) => before[0]!);
     const wanted = ['row 3', 'row 4', 'late', ...[5, 6, 7, 8, 9, 10, 11].map((id) => `row ${id}`)];
     expect(kept).toEqual(wanted.map((note) => expect.stringContaining(note)));
   });
@@ -235,7 +192,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     expect(typesOf(await sent(...late()))).toBe('2nCZ');
     await committed();
     expect(await row(3)).toEqual(['late', '3']);
-    expect(await images()).toMatchObject([{ before: [expect.stringContaining('row 3')] }]);
+    expect(await taken.images()).toMatchObject([{ before: [expect.stringContaining('row 3')] }]);
   });
 
   it.each([
@@ -300,7 +257,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     expect([watch.boundInBlock, watch.inBlockBack]).toEqual([3, 0]);
     await committed();
     const notes = [3, 4, 5, 6, 7, 8].map((id) => [expect.stringContaining(`row ${id}`)]);
-    expect((await images()).map(({ before }) => before)).toEqual(notes);
+    expect((await taken.images()).map(({ before }) => before)).toEqual(notes);
   });
 
   it.each(['repeatable read', 'serializable'])('fails as it would directly where it is %s', async (level) => {
@@ -333,7 +290,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     expect(shown(messages)).toEqual(['2nCZ', 'T']);
     await committed();
     expect(await row(3)).toEqual(['theirs', '33']);
-    expect((await images())[0]!.before[0]).toContain('theirs');
+    expect((await taken.images())[0]!.before[0]).toContain('theirs');
     expect([watch.boundInBlock, watch.inBlockBack]).toEqual([1, 0]);
   });
 
@@ -361,7 +318,7 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
       expect(typesOf(await sent(...late()))).toBe('2nCZ');
       await client.query('commit');
       expect(await row(3)).toEqual(['late', '3']);
-      expect((await images()).length).toBe(1);
+      expect((await taken.images()).length).toBe(1);
     },
   );
 
@@ -390,7 +347,6 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
       ['row 2', '2'],
       ['row 3', '3'],
     ]);
-    client = await taken.fixture.client();
   });
 
   it.each(['destroy', 'reset'] as const)('changes nothing where the client goes: %s', async (how) => {
@@ -405,7 +361,6 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
       ['row 2', '2'],
       ['row 3', '3'],
     ]);
-    client = await taken.fixture.client();
   });
 
   it('is recorded as any other, once', async () => {
@@ -426,15 +381,11 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
   });
 
   it('is taken back where it cannot be stored', async () => {
-    rmSync(join(taken.folder, 'snapshots'), { recursive: true, force: true });
-    writeFileSync(join(taken.folder, 'snapshots'), 'in the way');
-    try {
-      await client.query('savepoint mine');
+    await client.query('savepoint mine');
+    await taken.whileUnstorable(async () => {
       const messages = await sent(...late());
       expect([errorsOf(messages), shown(messages)]).toMatchObject([[{ C: 'HF002' }], ['2nEZ', 'E']]);
-    } finally {
-      rmSync(join(taken.folder, 'snapshots'), { force: true });
-    }
+    });
     await client.query('rollback to mine');
     expect(typesOf(await sent(...late('4')))).toBe('2nCZ');
     await committed();

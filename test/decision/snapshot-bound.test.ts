@@ -1,49 +1,27 @@
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { fromManifest } from '../../src/snapshot/manifest.ts';
-import { readRows } from '../../src/snapshot/row-file-reader.ts';
-import { connectForUndo } from '../../src/undo/pg-session.ts';
-import { undo } from '../../src/undo/undo.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
-import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { type KeptRows, keptRows } from './kept-rows.ts';
+import { EVERY_CHANGE, typesOf } from './snapshots-taken.ts';
 
 /** What is prepared and changes one row runs behind its capture, in the same round trip, where the plan is foreseen. */
 describe.each([15, 18] as const)(
   'a bound statement of one row that runs behind its capture, on PostgreSQL %i',
   (version) => {
-    let taken: SnapshotsTaken;
-    let client: RawClient;
-    let other: RawClient;
+    const kept = keptRows(version);
+    const { row, sent } = kept;
+    let { taken, client, other }: KeptRows = kept;
 
-    beforeAll(async () => {
-      taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
-      other = await RawClient.open(taken.fixture.postgres.port);
-      await other.rows('create table kept (id int)');
-    });
-    afterAll(async () => {
-      await other?.terminate();
-      await taken?.fixture.stop();
-    });
     beforeEach(async () => {
-      await other.rows('drop table if exists kept cascade; drop table if exists aside, spare cascade');
-      await other.rows(
-        'create table kept (id int primary key, note text not null, amount int unique check (amount < 1000))',
-      );
-      await other.rows(`insert into kept select i, 'row ' || i, i from generate_series(1, 20) i`);
-      client = await taken.fixture.client();
+      ({ taken, client, other } = kept);
       await sent(...PREPARED);
       // So that there is a plan, and the types are known.
       for (let i = 0; i < 2; i++) await sent(...bound('new', '1'));
       for (const name of ['amount', 'divide', 'condition']) await sent(...run(name, '1', '1'));
       await sent(...run('remove', '19'));
       taken.clear();
-    });
-    afterEach(async () => {
-      await client.terminate();
     });
 
     const PREPARED = [
@@ -57,10 +35,6 @@ describe.each([15, 18] as const)(
       fe.sync(),
     ];
 
-    async function sent(...messages: Buffer[]): Promise<BackendMessage[]> {
-      client.write(Buffer.concat(messages));
-      return await client.untilReady();
-    }
     const run = (statement: string, ...parameters: (string | null)[]) => [
       fe.bind({ statement, parameters }),
       fe.describe('P'),
@@ -68,26 +42,6 @@ describe.each([15, 18] as const)(
       fe.sync(),
     ];
     const bound = (note: string | null, id: string) => run('note', note, id);
-    const row = async (id: number) => (await other.rows(`select note, amount from kept where id = ${id}`))[0];
-
-    /** The rows of each snapshot, before and after, each as its tuple. */
-    async function images(): Promise<{ before: string[]; after: string[] }[]> {
-      const store = openBlobStore({ kind: 'file', directory: taken.folder });
-      const out: { before: string[]; after: string[] }[] = [];
-      for (const manifest of await taken.all()) {
-        const read = async (which: 'before' | 'after') => {
-          const file = manifest.tables[0]![which];
-          const rows: string[] = [];
-          if (file !== null)
-            for await (const tuple of readRows(store, fromManifest(file)))
-              rows.push(tuple.toString('latin1'));
-          return rows;
-        };
-        out.push({ before: await read('before'), after: await read('after') });
-      }
-      await store.close();
-      return out;
-    }
 
     it.each([
       ['with what describes it', () => bound('late', '3'), '2nCZ'],
@@ -136,7 +90,7 @@ describe.each([15, 18] as const)(
       const told = await sent(...messages());
       expect([typesOf(told), statusOf(told)]).toEqual([answered, 'I']);
       expect(await row(3)).toEqual(['late', '3']);
-      expect(await images()).toEqual([
+      expect(await taken.images()).toEqual([
         { before: [expect.stringContaining('row 3')], after: [expect.stringContaining('late')] },
       ]);
       const proof = (await taken.all())[0]!.tables[0]!.proof;
@@ -146,7 +100,7 @@ describe.each([15, 18] as const)(
     it('keeps what it deletes, and nothing of what is not there', async () => {
       expect(typesOf(await sent(...run('remove', '4')))).toBe('2nCZ');
       expect(await row(4)).toBeUndefined();
-      expect(await images()).toEqual([{ before: [expect.stringContaining('row 4')], after: [] }]);
+      expect(await taken.images()).toEqual([{ before: [expect.stringContaining('row 4')], after: [] }]);
       taken.clear();
       for (const messages of [run('remove', '4'), bound('x', '4'), bound('x', '400')]) {
         const [, , tag] = await sent(...messages);
@@ -163,7 +117,7 @@ describe.each([15, 18] as const)(
         ['row 3', '3'],
         ['row 4', '200'],
       ]);
-      expect((await images()).map(({ before, after }) => [before.length, after.length])).toEqual([
+      expect((await taken.images()).map(({ before, after }) => [before.length, after.length])).toEqual([
         [1, 1],
         [1, 1],
       ]);
@@ -174,7 +128,7 @@ describe.each([15, 18] as const)(
       client.write(Buffer.concat([...messages, fe.query('select 1')]));
       for (let i = 0; i < 4; i++) expect(typesOf(await client.untilReady())).toBe('2nCZ');
       expect(typesOf(await client.untilReady())).toBe('TDCZ');
-      expect((await images()).map(({ before }) => before)).toEqual(
+      expect((await taken.images()).map(({ before }) => before)).toEqual(
         ['row 3', 'a', 'row 4', 'row 5'].map((each) => [expect.stringContaining(each)]),
       );
     });
@@ -189,7 +143,7 @@ describe.each([15, 18] as const)(
       expect(await row(7)).toEqual(['row 7', '7']);
       expect(typesOf(await sent(fe.sync()))).toMatch(/Z$/);
       expect([(await row(3))![0], (await row(5))![0], (await row(7))![0]]).toEqual(['a', 'row 5', 'd']);
-      expect((await images()).length).toBe(4);
+      expect((await taken.images()).length).toBe(4);
     });
 
     it('is recorded as any other, once', async () => {
@@ -248,15 +202,7 @@ describe.each([15, 18] as const)(
 
     it('is undone as any other', async () => {
       await sent(...bound('late', '3'));
-      const store = openBlobStore({ kind: 'file', directory: taken.folder });
-      const session = await connectForUndo(taken.fixture.postgres.url());
-      try {
-        const [manifest] = await taken.all();
-        expect(await undo({ store, manifest: manifest!, session })).toMatchObject({ kind: 'done' });
-      } finally {
-        await session.close();
-        await store.close();
-      }
+      expect(await taken.undone()).toMatchObject({ kind: 'done' });
       expect(await row(3)).toEqual(['row 3', '3']);
     });
 
@@ -281,7 +227,7 @@ describe.each([15, 18] as const)(
       expect(await row(3)).toEqual(['row 3', '3']);
       expect(await taken.all()).toEqual([]);
       expect(typesOf(await sent(...bound('late', '3')))).toBe('2nCZ');
-      expect((await images()).length).toBe(1);
+      expect((await taken.images()).length).toBe(1);
     });
 
     it.each([
@@ -338,7 +284,7 @@ describe.each([15, 18] as const)(
       await other.rows('commit');
       expect(typesOf(await client.untilReady())).toBe('2nCZ');
       expect(await row(3)).toEqual(['theirs', '33']);
-      expect((await images())[0]!.before[0]).toContain('theirs');
+      expect((await taken.images())[0]!.before[0]).toContain('theirs');
     });
 
     it.each([
@@ -357,7 +303,7 @@ describe.each([15, 18] as const)(
       await other.rows('rollback');
       expect(await row(3)).toEqual(['row 3', '3']);
       expect(typesOf(await sent(...bound('late', '3')))).toBe('2nCZ');
-      expect((await images()).length).toBe(1);
+      expect((await taken.images()).length).toBe(1);
     });
 
     it('tells the client that the server has gone, and has changed nothing', async () => {
@@ -368,7 +314,6 @@ describe.each([15, 18] as const)(
       await client.untilClosed();
       await other.rows('rollback');
       expect(await row(3)).toEqual(['row 3', '3']);
-      client = await taken.fixture.client();
     });
 
     it.each(['destroy', 'reset'] as const)(
@@ -381,21 +326,16 @@ describe.each([15, 18] as const)(
         await taken.fixture.postgres.sql('select pg_sleep(0.2)');
         await other.rows('rollback');
         await taken.fixture.postgres.sql('select pg_sleep(0.2)');
-        expect((await images()).length).toBe((await row(3))![0] === 'late' ? 1 : 0);
-        client = await taken.fixture.client();
+        expect((await taken.images()).length).toBe((await row(3))![0] === 'late' ? 1 : 0);
       },
     );
 
     it('commits nothing where it cannot be stored', async () => {
-      rmSync(join(taken.folder, 'snapshots'), { recursive: true, force: true });
-      writeFileSync(join(taken.folder, 'snapshots'), 'in the way');
-      try {
+      await taken.whileUnstorable(async () => {
         const messages = await sent(...bound('late', '3'));
         expect([errorsOf(messages), statusOf(messages)]).toMatchObject([[{ C: 'HF002' }], 'I']);
         expect(await row(3)).toEqual(['row 3', '3']);
-      } finally {
-        rmSync(join(taken.folder, 'snapshots'), { force: true });
-      }
+      });
       expect(typesOf(await sent(...bound('late', '3')))).toBe('2nCZ');
     });
   },

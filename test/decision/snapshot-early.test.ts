@@ -1,63 +1,31 @@
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { fromManifest } from '../../src/snapshot/manifest.ts';
-import { readRows } from '../../src/snapshot/row-file-reader.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
 import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { type KeptRows, keptRows } from './kept-rows.ts';
+import { EVERY_CHANGE, typesOf } from './snapshots-taken.ts';
 
 /** A Query that changes one row runs behind its capture, in the same round trip, where the plan is foreseen. */
 describe.each([15, 18] as const)(
   'a Query of one row that runs behind its capture, on PostgreSQL %i',
   (version) => {
-    let taken: SnapshotsTaken;
-    let client: RawClient;
-    let other: RawClient;
+    const kept = keptRows(version);
+    const { row } = kept;
+    let { taken, client, other }: KeptRows = kept;
 
-    beforeAll(async () => {
-      taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
-      other = await RawClient.open(taken.fixture.postgres.port);
-      await other.rows('create table kept (id int)');
-    });
-    afterAll(async () => {
-      await other?.terminate();
-      await taken?.fixture.stop();
-    });
     beforeEach(async () => {
-      await other.rows('drop table if exists kept cascade; drop function if exists noted()');
-      await other.rows(
-        'create table kept (id int primary key, note text not null, amount int unique check (amount < 1000))',
-      );
-      await other.rows(`insert into kept select i, 'row ' || i, i from generate_series(1, 20) i`);
-      client = await taken.fixture.client();
+      ({ taken, client, other } = kept);
       // So that there is a plan.
       await client.rows(`update kept set note = 'new' where id = 1`);
       taken.clear();
     });
-    afterEach(async () => {
-      await client.terminate();
-    });
 
-    const row = async (id: number) => (await other.rows(`select note, amount from kept where id = ${id}`))[0];
-
-    /** The rows of the only snapshot, before and after, each as its tuple. */
+    /** Those of the only snapshot. */
     async function images(): Promise<{ before: string[]; after: string[] }> {
-      const [manifest, ...more] = await taken.all();
+      const [only, ...more] = await taken.images();
       expect(more).toEqual([]);
-      const store = openBlobStore({ kind: 'file', directory: taken.folder });
-      const read = async (which: 'before' | 'after') => {
-        const file = manifest!.tables[0]![which];
-        const rows: string[] = [];
-        if (file !== null)
-          for await (const tuple of readRows(store, fromManifest(file))) rows.push(tuple.toString('latin1'));
-        return rows;
-      };
-      const both = { before: await read('before'), after: await read('after') };
-      await store.close();
-      return both;
+      return only!;
     }
 
     it.each([
@@ -233,16 +201,12 @@ describe.each([15, 18] as const)(
     });
 
     it('commits nothing where it cannot be stored', async () => {
-      rmSync(join(taken.folder, 'snapshots'), { recursive: true, force: true });
-      writeFileSync(join(taken.folder, 'snapshots'), 'in the way');
-      try {
+      await taken.whileUnstorable(async () => {
         const messages = await client.query(`update kept set note = 'late' where id = 3`);
         expect(errorsOf(messages)).toMatchObject([{ C: 'HF002' }]);
         expect(statusOf(messages)).toBe('I');
         expect(await row(3)).toEqual(['row 3', '3']);
-      } finally {
-        rmSync(join(taken.folder, 'snapshots'), { force: true });
-      }
+      });
       expect(typesOf(await client.query(`update kept set note = 'late' where id = 3`))).toBe('CZ');
     });
   },

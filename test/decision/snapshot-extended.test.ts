@@ -1,26 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
 import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { heldId } from './fixture.ts';
-import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { typesOf } from './snapshots-taken.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 describe.each([18, 15] as const)('a statement of the extended protocol on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
+  const under = takenByTest(version, { application_name: 'extended' });
+  let { taken, client }: TakenByTest = under;
   let direct: RawClient;
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version);
-  });
-  afterAll(async () => {
-    await taken?.fixture.stop();
-  });
   beforeEach(async () => {
-    await client?.terminate();
-    await direct?.terminate();
-    await taken.reset();
-    client = await taken.fixture.client({ application_name: 'extended' });
+    ({ taken, client } = under);
     direct = await RawClient.open(taken.fixture.postgres.port);
+    return () => direct.terminate();
   });
 
   /** Sends the same to the server itself, takes that back, and expects the same of the gateway. */

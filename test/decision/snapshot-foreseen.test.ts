@@ -1,11 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { connectForUndo } from '../../src/undo/pg-session.ts';
-import { undo } from '../../src/undo/undo.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
-import { type BackendMessage, cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
+import { type KeptRows, keptRows } from './kept-rows.ts';
+import { typesOf } from './snapshots-taken.ts';
+
+const TABLE = `
+create table kept (id int primary key, note text, extra int default 7);
+insert into kept select i, 'row ' || i from generate_series(1, 20) i`;
 
 /** What others do between two statements of one text, the second of which is captured by the plan of the first. */
 const CHANGES = [
@@ -30,28 +32,12 @@ const CHANGES = [
 describe.each([15, 18] as const)(
   'a plan of last time that is no longer true, on PostgreSQL %i',
   (version) => {
-    let taken: SnapshotsTaken;
-    let client: RawClient;
-    let other: RawClient;
+    const kept = keptRows(version, TABLE);
+    const { sent } = kept;
+    let { taken, client, other }: KeptRows = kept;
 
-    beforeAll(async () => {
-      taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
-      other = await RawClient.open(taken.fixture.postgres.port);
-      await other.rows('create table kept (id int)');
-    });
-    afterAll(async () => {
-      await other?.terminate();
-      await taken?.fixture.stop();
-    });
-    afterEach(async () => {
-      await client?.terminate();
-    });
     beforeEach(async () => {
-      // A session that has foreseen wrongly takes its time.
-      client = await taken.fixture.client();
-      await other.rows('drop table if exists kept, was cascade; drop function if exists louder()');
-      await other.rows('create table kept (id int primary key, note text, extra int default 7)');
-      await other.rows(`insert into kept select i, 'row ' || i from generate_series(1, 20) i`);
+      ({ taken, client, other } = kept);
       await sent(fe.parse('', UPDATE), fe.close('S', 'one'), fe.parse('one', UPDATE), fe.sync());
       // So that there is one.
       await client.rows(`update kept set note = 'new' where id = 1`);
@@ -65,11 +51,6 @@ describe.each([15, 18] as const)(
       fe.execute(),
       fe.sync(),
     ];
-
-    async function sent(...messages: Buffer[]): Promise<BackendMessage[]> {
-      client.write(Buffer.concat(messages));
-      return await client.untilReady();
-    }
 
     /** The row of that number as its one snapshot has it, by the columns that it has now. */
     async function expectSnapshot(columns: readonly string[]) {
@@ -258,12 +239,7 @@ describe.each([15, 18] as const)(
           ['s2', '77'],
         ]);
         expect(await next('s2')).toBe('1');
-        const store = openBlobStore({ kind: 'file', directory: taken.folder });
-        const session = await connectForUndo(taken.fixture.postgres.url());
-        const outcome = await undo({ store, manifest: (await taken.all())[0]!, session });
-        await session.close();
-        await store.close();
-        expect(outcome).toMatchObject({ kind: 'done' });
+        expect(await taken.undone()).toMatchObject({ kind: 'done' });
         expect(await next('s2')).toBe('78');
         expect(await other.rows('select id from counted order by id')).toEqual([['1'], ['2']]);
       });

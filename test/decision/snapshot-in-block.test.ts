@@ -1,73 +1,29 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBlobStore } from '../../src/blobs/open.ts';
-import { fromManifest } from '../../src/snapshot/manifest.ts';
-import { readRows } from '../../src/snapshot/row-file-reader.ts';
-import { connectForUndo } from '../../src/undo/pg-session.ts';
-import { undo } from '../../src/undo/undo.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { EVERY_CHANGE, SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { cancel, errorsOf, statusOf } from '../support/raw-client.ts';
+import { type KeptRows, keptRows } from './kept-rows.ts';
+import { typesOf } from './snapshots-taken.ts';
 
 /** A Query that changes one row in the client's transaction is captured as its plan is asked for, behind a savepoint. */
 describe.each([15, 18] as const)('one row that is captured in a transaction, on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
-  let other: RawClient;
+  const kept = keptRows(version);
+  const { row } = kept;
+  let { taken, client, other }: KeptRows = kept;
 
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
-    other = await RawClient.open(taken.fixture.postgres.port);
-    await other.rows('create table kept (id int)');
-  });
-  afterAll(async () => {
-    await other?.terminate();
-    await taken?.fixture.stop();
-  });
   beforeEach(async () => {
-    await other.rows(
-      'drop table if exists kept cascade; drop table if exists aside; drop schema if exists ahead cascade',
-    );
-    await other.rows(
-      'create table kept (id int primary key, note text not null, amount int unique check (amount < 1000))',
-    );
-    await other.rows(`insert into kept select i, 'row ' || i, i from generate_series(1, 20) i`);
-    client = await taken.fixture.client();
+    ({ taken, client, other } = kept);
     // So that there is a plan.
     await client.rows(`update kept set note = 'new' where id = 1`);
     await client.query('begin');
     await client.rows(`update kept set note = 'earlier' where id = 2`);
     taken.clear();
   });
-  afterEach(async () => {
-    await client.terminate();
-  });
 
-  const row = async (id: number) => (await other.rows(`select note, amount from kept where id = ${id}`))[0];
   const late = `update kept set note = 'late' where id = 3`;
 
   async function committed(): Promise<void> {
     expect(typesOf(await client.query('commit'))).toBe('CZ');
     expect(await row(2)).toEqual(['earlier', '2']);
-  }
-
-  /** The rows of each snapshot, before and after, as its tuples. */
-  async function images(): Promise<{ before: string[]; after: string[] }[]> {
-    const store = openBlobStore({ kind: 'file', directory: taken.folder });
-    const out: { before: string[]; after: string[] }[] = [];
-    for (const manifest of await taken.all()) {
-      const read = async (which: 'before' | 'after') => {
-        const file = manifest.tables[0]![which];
-        const rows: string[] = [];
-        if (file !== null)
-          for await (const tuple of readRows(store, fromManifest(file))) rows.push(tuple.toString('latin1'));
-        return rows;
-      };
-      out.push({ before: await read('before'), after: await read('after') });
-    }
-    await store.close();
-    return out;
   }
 
   it.each([
@@ -80,7 +36,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     expect([typesOf(messages), statusOf(messages)]).toEqual([answered, 'T']);
     await committed();
     expect(await row(3)).toEqual(['late', '3']);
-    const [{ before, after }] = (await images()) as [{ before: string[]; after: string[] }];
+    const [{ before, after }] = (await taken.images()) as [{ before: string[]; after: string[] }];
     expect([before.length, after.length]).toEqual([1, 1]);
     expect([before[0], after[0]]).toEqual([
       expect.stringContaining('row 3'),
@@ -95,7 +51,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     const none = await client.query('delete from kept where id = 3');
     expect(none[0]!.body.toString('latin1')).toBe('DELETE 0\0');
     await committed();
-    expect(await images()).toMatchObject([
+    expect(await taken.images()).toMatchObject([
       { before: [expect.stringContaining('row 3')], after: [expect.stringContaining('a first')] },
       { before: [expect.stringContaining('a first')], after: [expect.stringContaining('a second')] },
       { before: [expect.stringContaining('a second')], after: [] },
@@ -113,15 +69,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
   it('is undone as any other', async () => {
     await client.query(late);
     await committed();
-    const store = openBlobStore({ kind: 'file', directory: taken.folder });
-    const session = await connectForUndo(taken.fixture.postgres.url());
-    try {
-      const [manifest] = await taken.all();
-      expect(await undo({ store, manifest: manifest!, session })).toMatchObject({ kind: 'done' });
-    } finally {
-      await session.close();
-      await store.close();
-    }
+    expect(await taken.undone()).toMatchObject({ kind: 'done' });
     expect(await row(3)).toEqual(['row 3', '3']);
   });
 
@@ -148,7 +96,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     expect(typesOf(await client.query(late))).toBe('CZ');
     await committed();
     expect(await row(3)).toEqual(['late', '3']);
-    expect(await images()).toMatchObject([{ before: [expect.stringContaining('row 3')] }]);
+    expect(await taken.images()).toMatchObject([{ before: [expect.stringContaining('row 3')] }]);
   });
 
   it.each([
@@ -213,7 +161,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     await client.query('commit');
     expect(await row(3)).toEqual(['row 3', '3']);
     expect(await other.rows('select note from ahead.kept where id = 3')).toEqual([['late']]);
-    expect((await images()).map(({ before }) => before)).toEqual([[expect.stringContaining('ahead')]]);
+    expect((await taken.images()).map(({ before }) => before)).toEqual([[expect.stringContaining('ahead')]]);
   });
 
   it('goes by what the transaction itself has altered, and keeps that', async () => {
@@ -221,7 +169,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     expect(typesOf(await client.query(late))).toBe('CZ');
     await committed();
     expect(await other.rows('select note, more from kept where id = 3')).toEqual([['late', 'more']]);
-    expect((await images())[0]!.before).toEqual([expect.stringContaining('more')]);
+    expect((await taken.images())[0]!.before).toEqual([expect.stringContaining('more')]);
   });
 
   it.each(['repeatable read', 'serializable'])('is captured in a transaction that is %s', async (level) => {
@@ -255,7 +203,7 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     expect(typesOf(await run)).toBe('CZ');
     await committed();
     expect((await row(3))![0]).toBe('theirs and ours');
-    expect((await images())[0]!.before[0]).toContain('theirs');
+    expect((await taken.images())[0]!.before[0]).toContain('theirs');
   });
 
   it.each([
@@ -291,7 +239,6 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
     await other.rows('rollback');
     expect(await row(3)).toEqual(['row 3', '3']);
     expect(await row(2)).toEqual(['row 2', '2']);
-    client = await taken.fixture.client();
   });
 
   it.each([
@@ -350,15 +297,11 @@ describe.each([15, 18] as const)('one row that is captured in a transaction, on 
   });
 
   it('is taken back where it cannot be stored', async () => {
-    rmSync(join(taken.folder, 'snapshots'), { recursive: true, force: true });
-    writeFileSync(join(taken.folder, 'snapshots'), 'in the way');
-    try {
+    await taken.whileUnstorable(async () => {
       await client.query('savepoint mine');
       const messages = await client.query(late);
       expect([errorsOf(messages), statusOf(messages)]).toMatchObject([[{ C: 'HF002' }], 'E']);
-    } finally {
-      rmSync(join(taken.folder, 'snapshots'), { force: true });
-    }
+    });
     await client.query('rollback to mine');
     expect(typesOf(await client.query(`update kept set note = 'late' where id = 4`))).toBe('CZ');
     await committed();

@@ -1,27 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
-import { SnapshotsTaken } from './snapshots-taken.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { errorsOf, statusOf } from '../support/raw-client.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 /** A transaction reads the catalog by its old snapshot, while the server writes the tables as they are by now. */
 describe.each([18, 15] as const)(
   'what others alter since a REPEATABLE READ began on PostgreSQL %i',
   (version) => {
-    let taken: SnapshotsTaken;
-    let client: RawClient;
-    beforeAll(async () => {
-      taken = await SnapshotsTaken.start(version);
-    });
-    afterAll(async () => {
-      await taken?.fixture.stop();
-    });
+    const under = takenByTest(version);
+    let { taken, client }: TakenByTest = under;
     beforeEach(async () => {
-      await client?.terminate();
-      await taken.reset();
+      ({ taken, client } = under);
       await taken.fixture.postgres.sql(`drop table if exists whole, part, t cascade;
       create table t (id int primary key, v text, twice int generated always as (id * 2) stored);
       insert into t values (1, 'a'), (2, 'b');
       create table whole (id int) partition by list (id); create table part (id int); insert into part values (7)`);
-      client = await taken.fixture.client();
     });
 
     it.each([

@@ -1,28 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
 import { cancel, errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
-import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { typesOf } from './snapshots-taken.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 describe.each([18, 15] as const)('an Execute that others have run into, on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
+  const under = takenByTest(version);
+  let { taken, client }: TakenByTest = under;
   let direct: RawClient;
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version);
-  });
-  afterAll(async () => {
-    await taken?.fixture.stop();
-  });
   beforeEach(async () => {
-    await taken.reset();
+    ({ taken, client } = under);
     await taken.fixture.postgres.sql('insert into other values (1)');
-    client = await taken.fixture.client();
     direct = await RawClient.open(taken.fixture.postgres.port);
-    return async () => {
-      await client.terminate();
-      await direct.terminate();
-    };
+    return () => direct.terminate();
   });
 
   const ONE = `update precious set note = $1 where exists (select from other where other.id = precious.id)`;

@@ -1,24 +1,17 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openBlobStore } from '../../src/blobs/open.ts';
 import { allDays, listSnapshots } from '../../src/snapshot/snapshots.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { eventually } from '../support/process-facts.ts';
-import { errorsOf, fieldsOf, type RawClient, statusOf } from '../support/raw-client.ts';
-import { SnapshotsTaken, typesOf } from './snapshots-taken.ts';
+import { errorsOf, fieldsOf, statusOf } from '../support/raw-client.ts';
+import { typesOf } from './snapshots-taken.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 describe.each([18, 15] as const)('the transaction of a captured statement on PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version);
-  });
-  afterAll(async () => {
-    await taken?.fixture.stop();
-  });
-  beforeEach(async () => {
-    await client?.terminate();
-    await taken.reset();
-    client = await taken.fixture.client();
+  const under = takenByTest(version);
+  let { taken, client }: TakenByTest = under;
+  beforeEach(() => {
+    ({ taken, client } = under);
   });
 
   const one = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute()]);

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { errorsOf, type RawClient, statusOf } from '../support/raw-client.ts';
-import { SnapshotsTaken } from './snapshots-taken.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { errorsOf, statusOf } from '../support/raw-client.ts';
+import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
 const TABLE = `
   drop table if exists t, whole, a cascade; drop sequence if exists s;
@@ -12,19 +12,11 @@ const trigger = (timing: string, body: string) => `
   create trigger act ${timing} on t for each row when (pg_trigger_depth() = 0) execute function act()`;
 
 describe.each([18, 15] as const)('triggers, and wholes without parts, of PostgreSQL %i', (version) => {
-  let taken: SnapshotsTaken;
-  let client: RawClient;
-  beforeAll(async () => {
-    taken = await SnapshotsTaken.start(version);
-  });
-  afterAll(async () => {
-    await taken?.fixture.stop();
-  });
+  const under = takenByTest(version);
+  let { taken, client }: TakenByTest = under;
   beforeEach(async () => {
-    await client?.terminate();
-    await taken.reset();
+    ({ taken, client } = under);
     await taken.fixture.postgres.sql(TABLE);
-    client = await taken.fixture.client();
   });
 
   it('marks rows instead of deleting them, and both are captured', async () => {

@@ -1,8 +1,18 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBlobStore } from '../../src/blobs/open.ts';
-import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
+import {
+  fromManifest,
+  type Manifest,
+  type ManifestRowFile,
+  readManifest,
+  snapshotFolder,
+} from '../../src/snapshot/manifest.ts';
+import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { rolledBackKey, verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import type { UndoOutcome } from '../../src/undo/outcome.ts';
+import { connectForUndo } from '../../src/undo/pg-session.ts';
+import { undo } from '../../src/undo/undo.ts';
 import type { BackendMessage } from '../support/raw-client.ts';
 import { type Between, DecisionFixture } from './fixture.ts';
 
@@ -79,5 +89,47 @@ export class SnapshotsTaken {
     }
     await store.close();
     return manifests.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** The rows of a file, each as its tuple. */
+  async rowsOf(file: ManifestRowFile | null): Promise<string[]> {
+    const store = openBlobStore({ kind: 'file', directory: this.folder });
+    const rows: string[] = [];
+    if (file !== null)
+      for await (const tuple of readRows(store, fromManifest(file))) rows.push(tuple.toString('latin1'));
+    await store.close();
+    return rows;
+  }
+
+  /** The rows of each snapshot of one table, before and after. */
+  async images(): Promise<{ before: string[]; after: string[] }[]> {
+    const out: { before: string[]; after: string[] }[] = [];
+    for (const { tables } of await this.all())
+      out.push({ before: await this.rowsOf(tables[0]!.before), after: await this.rowsOf(tables[0]!.after) });
+    return out;
+  }
+
+  /** Puts back what a snapshot holds, the first unless told. */
+  async undone(which?: Manifest): Promise<UndoOutcome> {
+    const store = openBlobStore({ kind: 'file', directory: this.folder });
+    const session = await connectForUndo(this.fixture.postgres.url());
+    try {
+      const manifest = which ?? (await this.all())[0]!;
+      return await undo({ store, manifest, session });
+    } finally {
+      await session.close();
+      await store.close();
+    }
+  }
+
+  /** Does something while nothing can be stored. */
+  async whileUnstorable(act: () => Promise<void>): Promise<void> {
+    this.clear();
+    writeFileSync(join(this.folder, 'snapshots'), 'in the way');
+    try {
+      await act();
+    } finally {
+      rmSync(join(this.folder, 'snapshots'), { force: true });
+    }
   }
 }

@@ -1,42 +1,35 @@
-/**
- * `npm run test:soak -- [--connections 10000] [--warm-up 4000] [--seed N] [--through gateway|pipe]`: bad
- * connections by the thousand. The connections of the warm-up are among those of `--connections`; what the process
- * holds is compared between its end and the end of all.
- */
-import { parseArgs } from 'node:util';
+import { atLength } from '../support/at-length.ts';
 import { startGateway, startPipe } from '../support/gateway.ts';
-import { startPostgres } from '../support/postgres.ts';
 import { residentBytes } from '../support/process-facts.ts';
-import { seedOfRun } from '../support/random.ts';
 import { withMemoryProbe } from './memory-held.ts';
 import { type Look, memoryProblems, soak } from './soak-run.ts';
 
-const { values } = parseArgs({
-  options: {
-    connections: { type: 'string', default: '10000' },
-    'warm-up': { type: 'string', default: '4000' },
-    seed: { type: 'string' },
-    through: { type: 'string', default: 'gateway' },
-  },
-});
-const seed = values.seed === undefined ? seedOfRun(1) : Number(values.seed);
-const through = values.through;
-const warmUp = Number(values['warm-up']);
+const SOAK = {
+  script: 'test:soak',
+  does: `Bad connections by the thousand. What the process holds is compared between the end of the warm-up, whose connections are
+among them, and the end of all.`,
+  numbers: { connections: [10_000, 'in all'], 'warm-up': [4_000, 'connections of it'] },
+  words: { through: [['gateway', 'pipe'], 'what stands between'] },
+} as const;
+
 const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 
-const postgres = await startPostgres();
-const environment = { ...withMemoryProbe(), HOLDFAST_SNAPSHOTS_TAKEN: 'off' };
-const middle =
-  through === 'pipe'
-    ? await startPipe(postgres.port, environment)
-    : await startGateway({ upstreamPort: postgres.port, environment });
-try {
+await atLength(SOAK, async (run) => {
+  const [connections, warmUp] = [run.number('connections'), run.number('warm-up')];
+  const isPipe = run.word('through') === 'pipe';
+  const postgres = await run.postgres();
+  const environment = { ...withMemoryProbe(), HOLDFAST_SNAPSHOTS_TAKEN: 'off' };
+  const middle = run.stopping(
+    isPipe
+      ? await startPipe(postgres.port, environment)
+      : await startGateway({ upstreamPort: postgres.port, environment }),
+  );
   const result = await soak(postgres, middle, {
-    connections: Number(values.connections) - warmUp,
+    connections: connections - warmUp,
     warmUp,
-    seed,
+    seed: run.seed,
     probed: true,
-    judged: through !== 'pipe',
+    judged: !isPipe,
     onProgress: (done) => {
       if (done > 0 && done % 1000 === 0)
         console.log(`${done} connections, ${mib(residentBytes(middle.pid))} resident`);
@@ -44,15 +37,10 @@ try {
   });
   tell('at the start', result.atStart);
   tell(`after ${warmUp} connections`, result.warm);
-  tell(`after ${values.connections} connections`, result.atEnd);
-  const problems = [...result.problems, ...memoryProblems(result)];
-  console.log(problems.join('\n'));
-  console.log(`${values.connections} connections from seed ${seed}: ${problems.length} problems`);
-  if (problems.length > 0) process.exitCode = 1;
-} finally {
-  await middle.stop();
-  await postgres.stop();
-}
+  tell(`after ${connections} connections`, result.atEnd);
+  for (const problem of [...result.problems, ...memoryProblems(result)]) run.found(problem);
+  run.tell({ connections });
+});
 
 function tell(when: string, look: Look): void {
   console.log(

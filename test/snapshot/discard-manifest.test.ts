@@ -1,22 +1,16 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { discardManifest } from '../../src/snapshot/discard-manifest.ts';
 import { manifestKey } from '../../src/snapshot/manifest.ts';
 import { rolledBackKey } from '../../src/snapshot/snapshots.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ownStore } from '../blobs/own-store.ts';
 
 const FOLDER = 'snapshots/2026/11/21/snap_00000000000000000000';
 
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: DirectoryBlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+ownStore((own) => {
+  store = own;
 });
 
 /** A store that takes nothing away the first times. */

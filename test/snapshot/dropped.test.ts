@@ -1,20 +1,14 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { expect, it } from 'vitest';
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { droppedSnapshots } from '../../src/snapshot/dropped.ts';
 import { readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { markEmptied, markInTrash, markPurged, markRolledBack } from '../../src/snapshot/snapshots.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ownStore } from '../blobs/own-store.ts';
 import { putRowless } from './old-snapshots.ts';
 
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: DirectoryBlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+ownStore((own) => {
+  store = own;
 });
 
 it('reads no manifest but of what may be in the trash, of which there are few among many', async () => {

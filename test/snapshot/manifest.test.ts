@@ -1,8 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { type Manifest, readManifest, snapshotFolder, writeManifest } from '../../src/snapshot/manifest.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ownStore } from '../blobs/own-store.ts';
 
 const FOLDER = snapshotFolder('snap_1', Date.UTC(2026, 10, 21, 23, 59));
 const MANIFEST: Manifest = {
@@ -41,15 +40,9 @@ const MANIFEST: Manifest = {
   ],
 };
 
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: BlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+ownStore((own) => {
+  store = own;
 });
 
 describe('a manifest', () => {

@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { describe, expect, it } from 'vitest';
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { type Expired, expire, type Retention } from '../../src/snapshot/retention.ts';
 import { removeSnapshot } from '../../src/snapshot/snapshots.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ownStore } from '../blobs/own-store.ts';
 import { putRowless, putSnapshot } from './old-snapshots.ts';
 
 const HOUR_MS = 60 * 60_000;
@@ -11,15 +11,9 @@ const DAY_MS = 24 * HOUR_MS;
 const NOW = Date.now() + 200 * DAY_MS;
 const KEEP_ALL: Retention = { ageMs: null, bytes: null };
 
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: DirectoryBlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+ownStore((own) => {
+  store = own;
 });
 
 async function sweep(retention: Retention) {

@@ -1,26 +1,22 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore, BlobWriter } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { FILE_HEADER, FILE_TRAILER, type RowFile } from '../../src/snapshot/row-file.ts';
 import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../../src/snapshot/row-file-writer.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { ownStore } from '../blobs/own-store.ts';
 import { Random, seedOfRun } from '../support/random.ts';
 
 const KEY = 'snapshots/2026/11/21/s1/0.before.pgcopy.zst';
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: BlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+let directory: string;
+ownStore((own, path) => {
+  store = own;
+  directory = path;
 });
 
 /** The body of a DataRow; null is a field that is NULL. */
@@ -48,13 +44,13 @@ async function read(file: RowFile): Promise<Buffer[]> {
 
 describe.each(['pool', 'thread'] as const)("a row file, compressed from Node's %s", (from) => {
   beforeEach(() => {
-    store = new DirectoryBlobStore(folder.path, undefined, from);
+    store = new DirectoryBlobStore(directory, undefined, from);
   });
 
   it('is a binary COPY under zstd', async () => {
     const rows = [rowOf(Buffer.from('a'), null), rowOf(), rowOf(Buffer.alloc(0))];
     const file = await write(rows);
-    const raw = zstdDecompressSync(await readFile(join(folder.path, KEY)));
+    const raw = zstdDecompressSync(await readFile(join(directory, KEY)));
     expect(raw).toEqual(Buffer.concat([FILE_HEADER, ...rows, FILE_TRAILER]));
     expect(file).toMatchObject({ blob: KEY, rows: 3, rawBytes: raw.length });
   });
@@ -166,7 +162,7 @@ describe('a damaged row file', () => {
 
   it('is told by its hash', async () => {
     const file = await write([row]);
-    const path = join(folder.path, KEY);
+    const path = join(directory, KEY);
     const bytes = await readFile(path);
     bytes[bytes.length - 9]! ^= 1;
     await writeFile(path, bytes);

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { newId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { fromManifest, type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
-import { listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
+import { findSnapshot, listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { ownStore } from '../blobs/own-store.ts';
 
 const TABLE = {
   oid: 7,
@@ -40,15 +40,11 @@ const ROW = Buffer.from([0, 1, 0, 0, 0, 1, 0x61]);
 const DAY = Date.UTC(2026, 10, 21);
 const DAY_MS = 24 * 60 * 60_000;
 
-let folder: { readonly path: string; remove(): Promise<void> };
 let store: BlobStore;
-beforeEach(async () => {
-  folder = await temporaryFolder();
-  store = new DirectoryBlobStore(folder.path);
-});
-afterEach(async () => {
-  await store.close();
-  await folder.remove();
+let directory: string;
+ownStore((own, path) => {
+  store = own;
+  directory = path;
 });
 
 async function write(id: string, rows = 3, atMs = DAY): Promise<Manifest> {
@@ -78,6 +74,14 @@ async function keys(): Promise<string[]> {
   for await (const { key } of store.list('')) out.push(key);
   return out;
 }
+
+it('a snapshot of a time in which the clock was ahead is found by its id', async () => {
+  const aheadMs = Date.now() + 400 * DAY_MS;
+  const id = newId('snap', aheadMs);
+  await write(id, 1, aheadMs);
+  expect(await findSnapshot(store, id)).toMatchObject({ id, folder: snapshotFolder(id, aheadMs) });
+  await expect(findSnapshot(store, newId('snap', 2 ** 49))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
 
 describe('a snapshot that is written', () => {
   it('has its files and a manifest that tells of them', async () => {
@@ -185,7 +189,7 @@ describe('snapshots', () => {
     const manifest = await write('snap_1', 500);
     expect(await verifySnapshot(store, manifest)).toMatchObject({ files: 1, rows: 500, faults: [] });
     const { blob } = fromManifest(manifest.tables[0]!.before!);
-    const path = join(folder.path, blob);
+    const path = join(directory, blob);
     const bytes = await readFile(path);
     bytes[20]! ^= 4;
     await writeFile(path, bytes);

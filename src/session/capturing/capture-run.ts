@@ -23,6 +23,7 @@ import {
   noPlanError,
   snapshotFailedError,
 } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState, SnapshotServices } from '../state.ts';
 import {
   type Begun,
@@ -308,11 +309,21 @@ export function canceled(decision: Decision): CaptureOutcome {
   return { kind: 'refused', error: holdEndedError({ kind: 'canceled' }, decision, null) };
 }
 
-export function unlessGivenUp(outcome: CaptureOutcome, decision: Decision, gaveUp: boolean): CaptureOutcome {
+/** What is about to run, unless nobody waits for it any more, or a pause or a quarantine has come meanwhile. */
+export function unlessGivenUp(
+  state: SessionState,
+  outcome: CaptureOutcome,
+  entry: AuditEntry,
+  decision: Decision,
+  gaveUp: boolean,
+): CaptureOutcome {
   // What has been done already stays so.
-  if (!gaveUp || outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
+  if (outcome.kind === 'done' || outcome.kind === 'lost') return outcome;
+  const runs = outcome.kind === 'taken' || outcome.kind === 'without';
+  const error = gaveUp || !runs ? null : heldBackSince(state, entry);
+  if (!gaveUp && error === null) return outcome;
   if (outcome.kind === 'taken') outcome.gate.discarded();
-  return canceled(decision);
+  return error === null ? canceled(decision) : { kind: 'refused', error };
 }
 
 export const COPY_IN_DOUBT = 'it follows a COPY of which it is not clear what it has swallowed';

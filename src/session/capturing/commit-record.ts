@@ -5,6 +5,7 @@ import { noteRead } from '../code/called-code-run.ts';
 import { endsSegment } from '../replies.ts';
 import { noted } from '../ruling/noted.ts';
 import { auditFailedError } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import type { Answer } from '../verdict.ts';
 import type { Captured } from './snapshot-desk.ts';
@@ -70,8 +71,9 @@ export class CommitRecord {
   async ofStatement(entry: AuditEntry): Promise<Captured> {
     const { audit } = this.state.services;
     audit.begin(entry);
-    if (await audit.whenRecorded(entry.session)) return { kind: 'recorded', entry };
-    return { kind: 'refused', error: auditFailedError(), entry };
+    const isRecorded = await audit.whenRecorded(entry.session);
+    const error = isRecorded ? heldBackSince(this.state, entry) : auditFailedError();
+    return error === null ? { kind: 'recorded', entry } : { kind: 'refused', error, entry };
   }
 
   /** Has it recorded where it goes on without a snapshot; what is captured sees to that itself. */

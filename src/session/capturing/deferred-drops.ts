@@ -10,6 +10,7 @@ import { ReplyKind } from '../replies.ts';
 import { noted } from '../ruling/noted.ts';
 import { NOTHING, poison } from '../ruling/poison.ts';
 import { internalError } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import { ruleWithoutPlan } from '../ruling/without-plan.ts';
 import type { SessionState } from '../state.ts';
 import type { Answer, Verdict } from '../verdict.ts';
@@ -65,6 +66,8 @@ export class DeferredDrops {
       state.services.audit.finish(deferred.entry);
       return null;
     }
+    const heldBack = answer === null ? heldBackSince(state, deferred.entry) : null;
+    if (heldBack !== null) return this.refused(deferred, type, heldBack);
     if (deferred.whyNone !== null) return this.unmoved(deferred, type, answer);
     if (type === Frontend.Sync)
       return waitForCapture(this.state, null, this.snapshots.captureDeferred(deferred));
@@ -125,6 +128,8 @@ export class DeferredDrops {
 
   private recorded(deferred: DeferredDrop, type: number): Verdict {
     const { entry } = deferred;
+    const heldBack = heldBackSince(this.state, entry);
+    if (heldBack !== null) return this.refused(deferred, type, heldBack);
     if (this.records.isAwaited(Frontend.Execute, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.services.audit.begin(entry);

@@ -5,7 +5,7 @@ import { discardManifest } from '../../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../../snapshot/manifest.ts';
 import { markInTrash } from '../../snapshot/snapshots.ts';
 import type { DropReading } from '../../sql/drop-target.ts';
-import { alterKept } from '../../trash/alter.ts';
+import { alterKept, dropPartKept } from '../../trash/alter.ts';
 import { alterMixed } from '../../trash/alter-mixed.ts';
 import { dropColumns } from '../../trash/drop-columns.ts';
 import { dropDatabase } from '../../trash/drop-database.ts';
@@ -22,6 +22,7 @@ import { OwnTransaction, type Unkept } from '../hidden/own-transaction.ts';
 import { readServerFacts } from '../hidden/server-facts.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from '../known/text-encoding.ts';
 import { auditFailedError, nativeError, reachesTrashError } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import { SEVERAL } from './capturable.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf, failure, withoutPlan } from './capture-run.ts';
 import { tagsTold } from './takes-nothing.ts';
@@ -139,6 +140,8 @@ export async function keep(
       return await dropColumns(connection, { text, drop: reading.drop, id, bytesMax });
     case 'drop columns and more':
       return await alterMixed(connection, { text, parts: reading, id, bytesMax });
+    case 'drop part':
+      return await dropPartKept(connection, { text, part: reading.part, id });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
     case 'owner': {
@@ -194,8 +197,7 @@ async function store(
     const late = () => new Error(`it was not stored within ${services.patienceMs} ms`);
     await withinMs(services.patienceMs, writing, late);
     if (run.gaveUp()) throw new HiddenQueryEnded('given up');
-    await run.encoding.putBack();
-    unkept = await run.own.keep();
+    unkept = await keepUnlessHeldBack(run);
   } catch (error) {
     discard();
     const outcome = failure(error, decision, run.analysis);
@@ -223,9 +225,15 @@ async function conclude(
     return { kind: 'refused', error: auditFailedError() };
   }
   if (run.gaveUp()) throw new HiddenQueryEnded('given up');
-  await run.encoding.putBack();
-  const unkept = await run.own.keep();
+  const unkept = await keepUnlessHeldBack(run);
   if (unkept !== null) return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why } : unkept;
   services.catalog.invalidate(state.facts.database);
   return { kind: 'done', done: { tag, notices, snapshotId: null, why } };
+}
+
+async function keepUnlessHeldBack({ state, entry, encoding, own }: ReadRun): Promise<Unkept | null> {
+  const error = heldBackSince(state, entry);
+  if (error !== null) return { kind: 'refused', error };
+  await encoding.putBack();
+  return await own.keep();
 }

@@ -11,7 +11,7 @@ import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { OwnTransaction } from '../hidden/own-transaction.ts';
 import { untilQuiet } from '../hidden/segment-fits.ts';
 import { auditFailedError, nativeError } from '../ruling/refusal.ts';
-import { refusedByRestraint } from '../ruling/restrained.ts';
+import { heldBackSince, refusedByRestraint } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
 
@@ -111,14 +111,16 @@ async function runForNothing(
 
 /** Keeps what was done without a snapshot, when the record of it is durable. */
 export async function conclude(
-  { services }: SessionState,
+  state: SessionState,
   own: OwnTransaction,
   entry: AuditEntry,
   outcome: Extract<CaptureOutcome, { kind: 'done' }>,
 ): Promise<CaptureOutcome> {
-  services.audit.begin(entry);
-  if (!(await services.audit.whenRecorded(entry.session)))
-    return { kind: 'refused', error: auditFailedError() };
+  const { audit } = state.services;
+  audit.begin(entry);
+  const isRecorded = await audit.whenRecorded(entry.session);
+  const error = isRecorded ? heldBackSince(state, entry) : auditFailedError();
+  if (error !== null) return { kind: 'refused', error };
   const unkept = await own.keep();
   if (unkept === null) return outcome;
   return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why: outcome.done.why } : unkept;

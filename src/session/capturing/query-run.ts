@@ -100,22 +100,23 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
     if (opened && error instanceof HiddenQueryError && error.sqlstate === UNTRANSLATABLE)
       outcome = withoutPlan(decision, 'a text in its rows cannot be said in the encoding of the client');
   }
-  outcome = unlessGivenUp(outcome, decision, query.gaveUp());
+  outcome = unlessGivenUp(state, outcome, entry, decision, query.gaveUp());
   if (opened && outcome.kind !== 'taken') await leave(state, connection, ['ROLLBACK']);
   return outcome;
 }
 
 /** Null where it is to be captured first, as nothing has been done. */
 async function ranEarly(query: QueryRun, request: PlanRequest, utf8: Buffer): Promise<CaptureOutcome | null> {
-  const { hidden, entry, decision } = query;
+  const { state, hidden, entry, decision } = query;
   try {
     const outcome = await runEarly(query, request, utf8);
     // It may be decided anew by now, as another statement of the audit.
-    if (outcome === null) query.state.services.audit.withdraw(entry);
+    if (outcome === null) state.services.audit.withdraw(entry);
     return outcome;
   } catch (error) {
-    const outcome = unlessGivenUp(failure(error, decision, entry.analysis), decision, query.gaveUp());
-    await leave(query.state, hidden.ending('sync'), ['ROLLBACK']);
+    const failed = failure(error, decision, entry.analysis);
+    const outcome = unlessGivenUp(state, failed, entry, decision, query.gaveUp());
+    await leave(state, hidden.ending('sync'), ['ROLLBACK']);
     return outcome;
   }
 }

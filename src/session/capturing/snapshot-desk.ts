@@ -178,7 +178,8 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    const concluded = await this.concluded(unlessGivenUp(outcome, bound.decision, this.gaveUp), entry);
+    const runs = unlessGivenUp(this.state, outcome, entry, bound.decision, this.gaveUp);
+    const concluded = await this.concluded(runs, entry);
     const watches = isLeftOut(concluded) && isWatched(bound.decision, entry.analysis);
     return watches ? await watchExecute(this.state, this.hidden, entry) : { entry, ...concluded };
   }
@@ -198,7 +199,8 @@ export class SnapshotDesk {
         return failure(error, decision, entry.analysis);
       }
     });
-    return { entry, ...(await this.concluded(unlessGivenUp(outcome, decision, this.gaveUp), entry)) };
+    const runs = unlessGivenUp(this.state, outcome, entry, decision, this.gaveUp);
+    return { entry, ...(await this.concluded(runs, entry)) };
   }
 
   /** For an Execute that drops something, before the client's Sync behind it is sent. */
@@ -231,7 +233,7 @@ export class SnapshotDesk {
         return failure(error, decision ?? entry.decision, entry.analysis);
       }
     });
-    return { entry, ...unlessGivenUp(outcome, decision ?? entry.decision, this.gaveUp) };
+    return { entry, ...unlessGivenUp(state, outcome, entry, decision ?? entry.decision, this.gaveUp) };
   }
 
   /** Plans the capture of what a Bind is for, before the server plans it, which may run functions already. */

@@ -33,6 +33,7 @@ import {
   nativeError,
   snapshotFailedError,
 } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import type { Ending } from './ending.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
@@ -209,10 +210,12 @@ export class StatementGate {
       return outcome.passes === true && mayRunAgain && (await this.runsAgain()) ? null : outcome;
     }
     if (way !== 'own') return outcome;
-    if (!(await this.state.services.audit.whenRecorded(this.entry.session))) {
+    const isRecorded = await this.state.services.audit.whenRecorded(this.entry.session);
+    const refused = isRecorded ? heldBackSince(this.state, this.entry) : auditFailedError();
+    if (refused !== null) {
       this.abort();
       await connection.run(plainQuery('ROLLBACK'), () => {});
-      return { kind: 'failed', error: auditFailedError() };
+      return { kind: 'failed', error: refused };
     }
     try {
       await hidden.commit();
@@ -280,8 +283,12 @@ export class StatementGate {
     const { state } = this;
     const outcome = await this.proved();
     await state.untilHiddenOver();
-    if (outcome.kind === 'failed' || this.stands) return outcome;
-    return { kind: 'failed', error: snapshotFailedError(outcome.why) };
+    if (outcome.kind === 'failed') return outcome;
+    if (!this.stands) return { kind: 'failed', error: snapshotFailedError(outcome.why) };
+    // What a transaction of the client's has written it may commit.
+    const mayCommit = this.prepared.way !== 'segment' || state.isInBlock;
+    const refused = mayCommit ? null : heldBackSince(state, this.entry);
+    return refused === null ? outcome : { kind: 'failed', error: refused };
   }
 
   private get stands(): boolean {
@@ -379,7 +386,7 @@ export class StatementGate {
         );
       }
     } else if (ending.kind === 'failed') {
-      entry.end = 'failed';
+      entry.end = entry.decision.action === 'block' ? 'blocked' : 'failed';
       entry.sqlstate = ending.error['C'] ?? null;
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
       parts.push(encodeErrorResponse(ending.error, state.clientEncoding));

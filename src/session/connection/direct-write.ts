@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import type net from 'node:net';
+import { Beginnings, readBuffer } from './read-buffer.ts';
 
 /** What Node's streams are made of, of which nothing is promised: without it, `fs.writeSync` does the same for more. */
 interface StreamWrap {
@@ -27,8 +28,9 @@ const COPIED_BYTES_MAX = 4096;
 let request: WriteRequest | null = null;
 /** What is written is copied here first, because libuv keeps what the kernel does not take where it stands. */
 let slab = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
-/** The first bytes of the slab by their number, since to make a view costs as much as to copy what is in it. */
-let views = noViews();
+let written = new Beginnings(slab, COPIED_BYTES_MAX);
+/** Mostly what was read is passed on as it came. */
+const read = new Beginnings(readBuffer, COPIED_BYTES_MAX);
 
 /**
  * Writes to one plain socket what the kernel takes at once, without Node's streams in between.
@@ -63,10 +65,9 @@ export class DirectWriter {
     const length = end - start;
     if (streams === null || length > COPIED_BYTES_MAX || this.handle.writeBuffer === undefined)
       return writtenAtOnce(this.descriptor, bytes, start, length);
-    slab.set(bytes.subarray(start, end));
-    views[length] ??= slab.subarray(0, length);
+    slab.set(bytes === readBuffer && start === 0 ? read.of(length) : bytes.subarray(start, end));
     request ??= new streams.WriteWrap();
-    if (this.handle.writeBuffer(request, views[length]) !== 0) {
+    if (this.handle.writeBuffer(request, written.of(length)) !== 0) {
       // What has failed may have used it up.
       request = null;
       return 0;
@@ -85,12 +86,8 @@ export class DirectWriter {
     };
     request = null;
     slab = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
-    views = noViews();
+    written = new Beginnings(slab, COPIED_BYTES_MAX);
   }
-}
-
-function noViews(): (Uint8Array | null)[] {
-  return Array.from({ length: COPIED_BYTES_MAX + 1 }, () => null);
 }
 
 /** How many bytes the kernel takes now. Sockets of Node do not block, so that this never waits. */

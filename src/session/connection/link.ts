@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { DirectWriter } from './direct-write.ts';
+import { readBuffer } from './read-buffer.ts';
 
 /** What the owner of a link does with what comes in. Replaced as the connection moves from phase to phase. */
 export interface LinkHandler {
@@ -31,13 +32,6 @@ export class LinkFault extends Error {
 export function openingFault(cause: unknown): HoldfastError {
   return new HoldfastError('INTERNAL', 'the gateway failed to open the session', { cause });
 }
-
-/**
- * All plain sockets read into this one buffer (Node's `onread`): what has come is dealt with before anything else
- * can be read. With a buffer for each, those of many sessions would not stay in the processor's cache, which with
- * 64 clients cost as much as all else that the gateway does.
- */
-const readBuffer = Buffer.allocUnsafeSlow(LIMITS.readBufferBytes);
 
 /** One TCP or TLS connection. */
 export class Link {

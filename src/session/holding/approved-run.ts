@@ -14,6 +14,7 @@ import { leave } from '../hidden/own-transaction.ts';
 import { segmentFits, untilQuiet, untilSegmentFits } from '../hidden/segment-fits.ts';
 import { outsideCount } from '../ruling/counted-rows.ts';
 import { isolatedTruncateError, uncountedRowsError, unlockedRowsError } from '../ruling/refusal.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import {
   approvedRowsOf,
@@ -54,10 +55,11 @@ async function watchedQuery(
   try {
     if (opened) await connection.run(plainQuery('BEGIN'), () => {});
     const looked = await lookBefore(connection, entry, { locking: (lock) => lock, isFirst: opened, text });
-    if ('seen' in looked)
+    const refusal = heldBackSince(state, entry) ?? ('refusal' in looked ? looked.refusal : null);
+    if (refusal === null && 'seen' in looked)
       return taken(state, hidden, connection, entry, opened ? 'own' : 'block', looked.seen);
     if (opened) await leave(state, connection, ['ROLLBACK']);
-    return { kind: 'refused', error: looked.refusal };
+    return { kind: 'refused', error: refusal! };
   } catch (error) {
     if (opened && state.transactionStatus !== 'I') await leave(state, connection, ['ROLLBACK']);
     return failed(error, entry);
@@ -89,6 +91,8 @@ async function watchedExecute(
       text: null,
     });
     if ('refusal' in looked) return { kind: 'refused', error: looked.refusal };
+    const heldBack = heldBackSince(state, entry);
+    if (heldBack !== null) return { kind: 'refused', error: heldBack };
     return taken(state, hidden, connection, entry, 'segment', looked.seen);
   } catch (error) {
     return failed(error, entry);

@@ -1,3 +1,4 @@
+import type { AuditEntry } from '../../audit/event.ts';
 import { unreachable } from '../../base/assert.ts';
 import type { Block } from '../../policy/decision.ts';
 import type { Restraint } from '../../restraint/restraint.ts';
@@ -16,6 +17,17 @@ export function refusedByRestraint(
   if (restraint === null) return null;
   const decision = restrained(restraint, analysis);
   return { decision, error: blockedError(decision, analysis, restrainedMessage(restraint)) };
+}
+
+/**
+ * How a statement is refused that was let through, and that a pause or a quarantine has overtaken since; null where none
+ * has. Its event says so.
+ */
+export function heldBackSince(state: SessionState, entry: AuditEntry): ErrorFields | null {
+  const refused = refusedByRestraint(state, entry.analysis);
+  if (refused === null) return null;
+  entry.decision = refused.decision;
+  return refused.error;
 }
 
 /** What a cursor runs was decided when it was declared, which may have been before. */

@@ -19,6 +19,7 @@ import { NOT_ASCII, utf8Of } from '../../known/text-encoding.ts';
 import { type Reply, ReplyKind } from '../../replies.ts';
 import { type Capturing, noted } from '../../ruling/noted.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from '../../ruling/refusal.ts';
+import { heldBackSince, refusedByRestraint } from '../../ruling/restrained.ts';
 import type { SessionState, SnapshotServices } from '../../state.ts';
 import { isDrop, SEVERAL } from '../capturable.ts';
 import {
@@ -146,6 +147,8 @@ async function runParts(run: SplitRun): Promise<PartEnd> {
     // The server has read a text whole before it runs any of it.
     if (now.encoding !== encoding || now.standardConformingStrings !== standardConformingStrings)
       return failed(state, entryOf(run, part, run.decision), splitReadOtherwiseError());
+    const refused = refusedByRestraint(state, part.analysis);
+    if (refused !== null) return failed(state, entryOf(run, part, refused.decision), refused.error);
     const keeps = block === 'own' && index === parts.length - 1;
     end = await runPart(run, part, keeps);
     if (end.kind === 'failed') break;
@@ -257,7 +260,7 @@ function entryOf({ entry }: SplitRun, part: Part, decision: AuditEntry['decision
 
 /** A statement that was refused before it was sent. */
 function failed(state: SessionState, entry: AuditEntry, error: ErrorFields): PartEnd {
-  entry.end = 'failed';
+  entry.end = entry.decision.action === 'block' ? 'blocked' : 'failed';
   entry.sqlstate = error['C'] ?? null;
   entry.decision = noted(entry.decision, null, error['M'] ?? '');
   entry.durationMs = nowMs() - entry.startedAtMs;
@@ -301,6 +304,7 @@ async function conclude(run: SplitRun, end: PartEnd): Promise<void> {
       if (last.entry !== null) {
         last.entry.end = 'failed';
         last.entry.sqlstate = error['C'] ?? null;
+        if (run.entry.decision.action === 'block') last.entry.decision = run.entry.decision;
       }
       last = { kind: 'failed', error };
     }
@@ -320,9 +324,11 @@ async function conclude(run: SplitRun, end: PartEnd): Promise<void> {
 async function commit(run: SplitRun): Promise<ErrorFields | null> {
   const { state, hidden, entry } = run;
   run.committing();
-  if (!(await state.services.audit.whenRecorded(entry.session))) {
+  const isRecorded = await state.services.audit.whenRecorded(entry.session);
+  const refused = isRecorded ? heldBackSince(state, entry) : auditFailedError();
+  if (refused !== null) {
     await takeBack(run);
-    return auditFailedError();
+    return refused;
   }
   try {
     await hidden.commit();
