@@ -33,7 +33,12 @@ export interface DropColumnsAndMore {
 }
 
 /** Parts of a table that a DROP of their own takes away. */
-const DROP_PARTS = { OBJECT_INDEX: 'index', OBJECT_TRIGGER: 'trigger', OBJECT_RULE: 'rule' } as const;
+const DROP_PARTS = {
+  OBJECT_INDEX: 'index',
+  OBJECT_TRIGGER: 'trigger',
+  OBJECT_RULE: 'rule',
+  OBJECT_POLICY: 'policy',
+} as const;
 
 export interface DropPart {
   readonly of: (typeof DROP_PARTS)[keyof typeof DROP_PARTS];
@@ -72,7 +77,7 @@ const KINDS: Readonly<Record<string, DropKind>> = {
 };
 
 const NOT_KEPT =
-  'only tables, views, sequences, types, domains, schemas, indexes, triggers and rules are kept';
+  'only tables, views, sequences, types, domains, schemas, indexes, triggers, rules and policies are kept';
 const TOO_MANY_PARTS = 'a name in it has more parts than are understood';
 
 const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
@@ -113,7 +118,7 @@ function readDropPart(of: DropPart['of'], fields: Fields): DropReading {
   if (others.length > 0) return other('indexes are kept one by one');
   const parts = nameParts(object);
   const name = text(parts.at(-1));
-  // A trigger and a rule have the name of their table in front, and that may have its schema.
+  // A trigger, a rule and a policy have the name of their table in front, and that may have its schema.
   const before = parts.slice(0, -1);
   if (name === null || before.length > (of === 'index' ? 1 : 2)) return other(TOO_MANY_PARTS);
   if (of === 'index')

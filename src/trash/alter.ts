@@ -68,9 +68,9 @@ export async function alterKept(connection: HiddenConnection, request: AlterRequ
   );
 }
 
-const SECTION_OF = { index: 'indexes', trigger: 'triggers', rule: 'rules' } as const;
+const SECTION_OF = { index: 'indexes', trigger: 'triggers', rule: 'rules', policy: 'policies' } as const;
 
-/** As `alterKept`, of a statement that drops an index, a trigger or a rule: to its table that is an ALTER like others. */
+/** As `alterKept`, of a statement that drops an index, a trigger, a rule or a policy: to its table that is an ALTER like others. */
 export async function dropPartKept(
   connection: HiddenConnection,
   { text, part, id }: { readonly text: string; readonly part: DropPart; readonly id: string },

@@ -106,6 +106,19 @@ describe.each([18, 15] as const)('a dropped part of a table, on PostgreSQL %i', 
       `${TABLE}; create rule r as on insert to "T t" do also notify told; alter table "T t" disable rule r`,
       'drop rule r on "T t"',
     ],
+    [
+      'a policy',
+      `${TABLE}; create policy "P p" on "T t" as restrictive for update to current_user, pg_monitor
+         using (c > 1 and "a b" <> 'x') with check (c < 100);
+       alter table "T t" enable row level security; comment on policy "P p" on "T t" is 'for whom'`,
+      'drop policy if exists "P p" on public."T t"',
+    ],
+    ['a policy for all', `${TABLE}; create policy p on "T t" using (c > 1)`, 'drop policy p on "T t"'],
+    [
+      'a policy that only adds',
+      `${TABLE}; create policy p on "T t" for insert with check (true)`,
+      'drop policy p on "T t"',
+    ],
   ])('comes back, and goes again: %s', async (_, setup, sql) => {
     await open(setup);
     const before = await dumpDatabase(client);
