@@ -50,10 +50,14 @@ export class StoredRestraints implements Restraints {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #listeners = new Set<RestraintListener>();
   #pause: Pause | null = null;
+  /** The last pause that somebody has put, and whether it could be stored; rejected where that may be tried again. */
+  #stored: { readonly pause: Pause; readonly done: Promise<void> } | null = null;
 
   static async open(deps: RestraintsDeps): Promise<StoredRestraints> {
     const restraints = new StoredRestraints(deps);
     for (const row of await deps.store.restraints(nowMs())) restraints.#put(restraintOf(row));
+    const pause = restraints.#pause;
+    if (pause !== null) restraints.#stored = { pause, done: Promise.resolve() };
     return restraints;
   }
 
@@ -97,11 +101,17 @@ export class StoredRestraints implements Restraints {
     );
   }
 
-  /** Somebody else's pause stands. */
+  /** Somebody else's pause stands; one that could not be stored is stored now. */
   async pauseFor(reason: string, { by, client }: Restrainer): Promise<Pause> {
-    if (this.#pause !== null) return this.#pause;
-    const pause: Pause = { kind: 'pause', id: newId('pau'), reason, by, sinceMs: nowMs() };
-    await this.#begin(pause, client, 'pause', '*');
+    const pause = this.#pause ?? { kind: 'pause', id: newId('pau'), reason, by, sinceMs: nowMs() };
+    if (this.#stored?.pause !== pause) {
+      const done = this.#begin(pause, client, 'pause', '*');
+      this.#stored = { pause, done };
+      done.catch(() => {
+        if (this.#stored?.done === done) this.#stored = null;
+      });
+    }
+    await this.#stored.done;
     return pause;
   }
 

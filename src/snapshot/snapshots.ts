@@ -100,6 +100,9 @@ export function allDays(nowMs: number): DayRange {
 
 const NAMED_MAX = 5;
 
+/** A day behind it has another form. */
+const DAYS_END_MS = Date.UTC(9999, 11, 31);
+
 /** The snapshot that is meant by its id, the beginning of it, or `latest`. */
 export async function findSnapshot(store: BlobStore, asked: string): Promise<SnapshotEntry> {
   const beginning = asked === 'latest' ? '' : asked.includes('_') ? asked : `snap_${asked}`;
@@ -129,9 +132,9 @@ async function* entriesOf(store: BlobStore, beginning: string): AsyncIterable<Sn
   const times = timesOfIds(beginning);
   if (times === null) return;
   // The folder is named a moment after the id, perhaps on the next day.
-  const [first, last] = [times.firstMs, times.lastMs + DAY_MS].map((ms) =>
-    dayOf(Math.min(ms, Date.now() + DAY_MS)),
-  );
+  // One that is given whole may be of a time in which the clock was ahead.
+  const latestMs = isWholeId(beginning) ? DAYS_END_MS : Date.now() + DAY_MS;
+  const [first, last] = [times.firstMs, times.lastMs + DAY_MS].map((ms) => dayOf(Math.min(ms, latestMs)));
   const range = { from: first! > all.from ? first! : all.from, to: last! };
   if (isWholeId(beginning)) yield* exactly(store, beginning, range);
   else yield* listSnapshots(store, range, beginning);

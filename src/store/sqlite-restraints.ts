@@ -21,7 +21,8 @@ type RestraintCalls = Pick<StoreCalls, 'insertRestraint' | 'liftRestraint' | 're
 
 export function restraintCalls(database: DatabaseSync): RestraintCalls {
   const insert = database.prepare(
-    'insert into restraints (id, kind, created_at_ms, until_ms, body) values (?, ?, ?, ?, ?)',
+    // One that was stored, and of which that is not known, comes again.
+    'insert into restraints (id, kind, created_at_ms, until_ms, body) values (?, ?, ?, ?, ?) on conflict do nothing',
   );
   const lift = database.prepare(
     'update restraints set lifted_at_ms = ?, lifted_by = ?, comment = ? where id = ? and lifted_at_ms is null',

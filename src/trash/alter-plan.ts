@@ -1,7 +1,8 @@
 import { quoteLiteral, quoteName } from '../catalog/quote.ts';
 import { isRetyped, notNull } from './column-changes.ts';
 import { type Change, describeChange } from './definition-changes.ts';
-import { comment, ENABLING, named } from './definitions.ts';
+import { comment, named } from './definitions.ts';
+import { statedBack } from './stated-back.ts';
 import type { RestoreStep } from './steps.ts';
 import type {
   ColumnPart,
@@ -13,7 +14,7 @@ import type {
   StatedPart,
   TableDefinition,
 } from './table-definition.ts';
-import { commentBack, expression, namedAsBefore, options, storageOptions } from './trait-steps.ts';
+import { commentBack, expression, extended, namedAsBefore, options, storageOptions } from './trait-steps.ts';
 
 /** How sequences stood whose columns lose their identity, by their OIDs. */
 export type SequencePlaces = ReadonlyMap<number, { readonly last: string; readonly called: boolean }>;
@@ -34,6 +35,7 @@ const STAGES = [
   'key',
   'constraint',
   'reference',
+  'stated',
   'name',
   'trait',
 ] as const;
@@ -119,6 +121,7 @@ class WayBack {
       case 'referrers':
         return this.#referrer(change);
       case 'policies':
+        return this.#stated(table, change);
       case 'statistics':
         return refuse(`it changes ${describeChange(change)}, which is not kept`);
       default:
@@ -337,6 +340,7 @@ class WayBack {
     for (const { number, target } of before.statistics ?? [])
       step(`ALTER INDEX ${at} ALTER COLUMN ${number} SET STATISTICS ${target}`);
     if (before.comment !== (after?.comment ?? null)) step(...commentBack(`INDEX ${at}`, before.comment));
+    if (after === null) step(...extended(`INDEX ${at}`, before));
     const alter = `ALTER TABLE ONLY ${named(table)}`;
     if (before.clustered && after?.clustered !== true) step(`${alter} CLUSTER ON ${quoteName(before.name)}`);
     if (!before.clustered && after?.clustered === true && !this.#clusters(table))
@@ -352,19 +356,30 @@ class WayBack {
   }
 
   #stated(table: TableDefinition, change: Change): void {
-    const { section, key: name } = change;
-    const before = change.before as StatedPart | null;
-    const after = change.after as StatedPart | null;
+    const { section } = change;
+    const { before, after } = change as { before: StatedPart | null; after: StatedPart | null };
+    // Those of a part come and go with its place, or with that of the whole.
+    if (before === null && after?.isPart === true && (this.#isGivenPlace(table) || this.#isMadeAbove(change)))
+      return;
     const what = `${describeChange(change)} of ${named(table)}`;
-    if (before === null && after?.isPart === true && this.#isGivenPlace(table)) return;
-    if (before === null) return refuse(`it makes ${what}`);
-    // Those of a part come with its place.
-    if (after === null && !before.isPart) return refuse(`it takes along ${what}`);
-    if (after !== null && before.definition !== after.definition) return refuse(`it changes ${what}`);
-    if (before.enabled === (after?.enabled ?? 'O')) return;
-    const word = section === 'rules' ? 'RULE' : 'TRIGGER';
-    const state = ENABLING[before.enabled] ?? 'ENABLE';
-    this.#step('trait', what, `ALTER TABLE ONLY ${named(table)} ${state} ${word} ${quoteName(name)}`);
+    if (
+      before !== null &&
+      after !== null &&
+      (section === 'policies' || before.definition !== after.definition)
+    )
+      return refuse(`it changes ${what}`);
+    for (const [stage, sql] of statedBack(table, change)) this.#step(stage, what, sql);
+  }
+
+  #isMadeAbove({ table, section, key }: Change): boolean {
+    const { depth } = this.#tables.get(table)!;
+    return this.#changes.some(
+      (each) =>
+        each.section === section &&
+        each.key === key &&
+        each.before === null &&
+        this.#tables.get(each.table)!.depth < depth,
+    );
   }
 
   #referrer(change: Change): void {

@@ -1,7 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
+import type { RelationName } from '../sql/effects.ts';
 import type { AlterStatement } from '../sql/named/alter-target.ts';
+import type { DropPart } from '../sql/named/drop-target.ts';
 import { placesOf, strangersAmong } from './alter-facts.ts';
 import { planAlterBack, type SequencePlaces } from './alter-plan.ts';
 import { rehearse } from './alter-rehearsal.ts';
@@ -32,7 +34,7 @@ import {
 import type { TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
-import { definitionsOf, type TableDefinition } from './table-definition.ts';
+import { definitionsOf, type Section, type TableDefinition } from './table-definition.ts';
 import { reachOf, runDrop, type Trial } from './trial.ts';
 
 export interface AlterRequest {
@@ -42,6 +44,14 @@ export interface AlterRequest {
   readonly id: string;
   /** What it only adds is to be taken back as well. */
   readonly keepsAll?: boolean;
+  /** It is no ALTER, but drops this part of the table. */
+  readonly part?: DroppedPart;
+}
+
+/** A part of a table that has to be gone, and its schema where that is not the table's. */
+interface DroppedPart {
+  readonly section: Section;
+  readonly name: RelationName;
 }
 
 const NOTHING_LOST = 'it takes nothing away';
@@ -58,6 +68,49 @@ export async function alterKept(connection: HiddenConnection, request: AlterRequ
   );
 }
 
+const SECTION_OF = { index: 'indexes', trigger: 'triggers', rule: 'rules', policy: 'policies' } as const;
+
+/** As `alterKept`, of a statement that drops an index, a trigger, a rule or a policy: to its table that is an ALTER like others. */
+export async function dropPartKept(
+  connection: HiddenConnection,
+  { text, part, id }: { readonly text: string; readonly part: DropPart; readonly id: string },
+): Promise<MoveOutcome> {
+  const attemptOne = async (session: TrashSession): Promise<MoveOutcome | Changed> => {
+    const at = part.table === null ? await placeOfIndex(session, part.name) : null;
+    const table = part.table ?? at?.table ?? part.name;
+    const alter = { table, retyped: [], loses: true, adds: false, added: [], unnumbers: false };
+    const dropped = { section: SECTION_OF[part.of], name: at?.index ?? part.name };
+    return await attempt(connection, session, { text, alter, id, part: dropped });
+  };
+  return await orAsBefore(connection, (session) => untilUnchanged(session, () => attemptOne(session)));
+}
+
+const PLACE_OF_INDEX = `SELECT tn.nspname, t.relname, kn.nspname, k.relname
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) i.indrelid
+    JOIN pg_catalog.pg_namespace tn ON tn.oid OPERATOR(pg_catalog.=) t.relnamespace
+    JOIN pg_catalog.pg_class k ON k.oid OPERATOR(pg_catalog.=) i.indexrelid
+    JOIN pg_catalog.pg_namespace kn ON kn.oid OPERATOR(pg_catalog.=) k.relnamespace
+ WHERE i.indexrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid`;
+
+/** Which index is meant, and of which table; null where there is none of the name. */
+async function placeOfIndex(
+  session: TrashSession,
+  { schema, name }: RelationName,
+): Promise<{ readonly table: RelationName; readonly index: RelationName } | null> {
+  const [row] = await session.query(PLACE_OF_INDEX, [quoteQualified(schema, name)]);
+  if (row === undefined) return null;
+  return { table: { schema: row[0]!, name: row[1]! }, index: { schema: row[2]!, name: row[3]! } };
+}
+
+const isGone = ({ section, name }: DroppedPart, changes: readonly Change[]): boolean =>
+  changes.some(
+    ({ section: of, key, before, after }) =>
+      of === section &&
+      key === name.name &&
+      after === null &&
+      (section !== 'indexes' || before?.['schema'] === name.schema),
+  );
+
 /**
  * Invariant: the table, and what is below it, is locked from before its definition is read until the statement has run,
  * and its name means the same then; all that has gone is a part of a definition that was read.
@@ -67,7 +120,7 @@ async function attempt(
   session: TrashSession,
   request: AlterRequest,
 ): Promise<MoveOutcome | Changed> {
-  const { text, alter } = request;
+  const { text, alter, part } = request;
   const name = quoteQualified(alter.table.schema, alter.table.name);
   const check = () => precheckOf(session, [name], 'relation');
   const precheck = await check();
@@ -82,7 +135,9 @@ async function attempt(
     const run = await runDrop(connection, session, text, []);
     if (run.kind === 'refused') return run;
     if ((untouched && root !== undefined) || !sameRoots(await check(), precheck)) return CHANGED;
-    return harmless(run, NOTHING_LOST);
+    return part === undefined
+      ? harmless(run, NOTHING_LOST)
+      : { kind: 'none', reason: 'what it names is not there' };
   }
   if (!'rp'.includes(mine.kind)) return { kind: 'none', reason: 'only what is done to tables is kept' };
   await session.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`);
@@ -105,7 +160,9 @@ async function attempt(
     if (stranger !== undefined)
       return { kind: 'none', reason: `it would take along ${stranger}, which is not kept` };
     const after = await definitionsOf(session, before.map(oidOf));
-    return { kind: 'altered', run, after, changes: changesBetween(before, after) };
+    const changes = changesBetween(before, after);
+    if (part !== undefined && !isGone(part, changes)) return { kind: 'changed' };
+    return { kind: 'altered', run, after, changes };
   };
   return await keep({ connection, session, request, precheck, before, places, alterNow });
 }

@@ -28,7 +28,7 @@ export interface TableDefinition {
   readonly indexes: Readonly<Record<string, IndexPart>>;
   readonly triggers: Readonly<Record<string, StatedPart>>;
   readonly rules: Readonly<Record<string, StatedPart>>;
-  readonly policies: Readonly<Record<string, Part>>;
+  readonly policies: Readonly<Record<string, PolicyPart>>;
   readonly statistics: Readonly<Record<string, Part>>;
   /** Foreign keys of other tables that refer to it. */
   readonly referrers: Readonly<Record<string, ReferrerPart>>;
@@ -109,6 +109,8 @@ export interface IndexTraits {
   readonly options: readonly string[] | null;
   readonly comment: string | null;
   readonly statistics: readonly { readonly number: number; readonly target: number }[] | null;
+  /** Extensions that take it along. */
+  readonly extensions?: readonly string[] | null;
 }
 
 export interface IndexPart extends Part, IndexTraits {
@@ -123,6 +125,20 @@ export interface StatedPart extends Part {
   /** As pg_trigger.tgenabled. */
   readonly enabled: string;
   readonly isPart: boolean;
+  readonly comment: string | null;
+  /** Extensions that take it along. */
+  readonly extensions: readonly string[] | null;
+}
+
+export interface PolicyPart extends Part {
+  /** pg_policy.polcmd. */
+  readonly command: string;
+  readonly permissive: boolean;
+  /** Null for PUBLIC. */
+  readonly roles: readonly (string | null)[];
+  readonly using: string | null;
+  readonly check: string | null;
+  readonly comment: string | null;
 }
 
 export interface ReferrerPart extends Part {
@@ -164,6 +180,9 @@ const COLUMNS = OBJECT(
   `pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped`,
 );
 
+const EXTENSIONS = (catalog: string, oid: string) =>
+  `(SELECT ${LIST('e.extname', 'e.extname')} FROM pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+     WHERE d.classid = ${IS(catalog)} AND d.objid = ${oid} AND d.deptype = 'x')`;
 const TRAITS = `pg_catalog.jsonb_build_object('schema', kn.nspname, 'name', k.relname, 'clustered', i.indisclustered, 'replica', i.indisreplident,
     'tablespace', (SELECT s.spcname FROM pg_tablespace s WHERE s.oid = k.reltablespace), 'options', pg_catalog.to_jsonb(k.reloptions),
     'comment', pg_catalog.obj_description(k.oid, 'pg_class'),
@@ -171,7 +190,7 @@ const TRAITS = `pg_catalog.jsonb_build_object('schema', kn.nspname, 'name', k.re
       `pg_catalog.jsonb_build_object('number', a.attnum, 'target', ${TARGET('a.attstattarget')})`,
       'a.attnum',
     )}
-       FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attstattarget >= 0))`;
+       FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attstattarget >= 0), 'extensions', ${EXTENSIONS('pg_class', 'k.oid')})`;
 const INDEX =
   'pg_index i JOIN pg_class k ON k.oid = i.indexrelid JOIN pg_namespace kn ON kn.oid = k.relnamespace';
 
@@ -199,19 +218,24 @@ const INDEXES = OBJECT(
 
 const TRIGGERS = OBJECT(
   'g.tgname',
-  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_triggerdef(g.oid), 'enabled', g.tgenabled, 'isPart', g.tgparentid <> 0)`,
+  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_triggerdef(g.oid), 'enabled', g.tgenabled, 'isPart', g.tgparentid <> 0,
+    'comment', pg_catalog.obj_description(g.oid, 'pg_trigger'), 'extensions', ${EXTENSIONS('pg_trigger', 'g.oid')})`,
   'pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal',
 );
 
 const RULES = OBJECT(
   'w.rulename',
-  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_ruledef(w.oid), 'enabled', w.ev_enabled, 'isPart', false)`,
+  `pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_ruledef(w.oid), 'enabled', w.ev_enabled, 'isPart', false,
+    'comment', pg_catalog.obj_description(w.oid, 'pg_rewrite'), 'extensions', NULL)`,
   'pg_rewrite w WHERE w.ev_class = c.oid',
 );
 
 const POLICIES = OBJECT(
   'y.polname',
-  `pg_catalog.jsonb_build_object('command', y.polcmd, 'using', pg_catalog.pg_get_expr(y.polqual, y.polrelid), 'check', pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid))`,
+  `pg_catalog.jsonb_build_object('command', y.polcmd, 'permissive', y.polpermissive,
+    'roles', (SELECT ${LIST('CASE WHEN u.role = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(u.role) END', 'u.i')}
+                FROM pg_catalog.unnest(y.polroles) WITH ORDINALITY u(role, i)),
+    'comment', pg_catalog.obj_description(y.oid, 'pg_policy'), 'using', pg_catalog.pg_get_expr(y.polqual, y.polrelid), 'check', pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid))`,
   'pg_policy y WHERE y.polrelid = c.oid',
 );
 

@@ -36,6 +36,10 @@ export function storageOptions(alter: string, before: Part | null, after: Part |
 export const commentBack = (on: string, text: string | null): string[] =>
   text === null ? [`COMMENT ON ${on} IS NULL`] : comment(on, text);
 
+/** What goes with extensions goes with them again. */
+export const extended = (what: string, { extensions }: { readonly extensions?: readonly string[] | null }) =>
+  (extensions ?? []).map((name) => `ALTER ${what} DEPENDS ON EXTENSION ${quoteName(name)}`);
+
 /** What is made along with a whole has a name of the server's choice. */
 export function namedAsBefore(
   table: string,

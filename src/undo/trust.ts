@@ -62,7 +62,10 @@ export async function refuseForeignTypes(
 const EVALUATES = /\b(?:CHECK|EXCLUDE|ADD COLUMN|ATTACH PARTITION|VALIDATE|UPDATE|SET EXPRESSION|TYPE)\b/i;
 
 const evaluates = (sql: string): boolean =>
-  EVALUATES.test(sql) && !sql.startsWith('GRANT ') && !ADDS_REFERENCE.test(sql);
+  EVALUATES.test(sql) && !WRITES_ONLY.test(sql) && !ADDS_REFERENCE.test(sql);
+
+/** What these say is run, if ever, by whoever writes to the table later. */
+const WRITES_ONLY = /^(?:GRANT|CREATE (?:CONSTRAINT )?TRIGGER|CREATE RULE|CREATE POLICY) /;
 
 /** Refuses to bring back what would run code that is not trusted: that of tables, and functions that were dropped. */
 export async function refuseForeignDrop(

@@ -389,6 +389,49 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
+  it.each([
+    ['an index', 'create index by_note on app.parent (note)', 'drop index app.by_note', 'DROP INDEX'],
+    [
+      'a trigger',
+      `create function app.noticed() returns trigger language plpgsql as 'begin return new; end';
+       create trigger tells after update on app.parent for each row execute function app.noticed()`,
+      'drop trigger tells on app.parent',
+      'DROP TRIGGER',
+    ],
+    [
+      'a rule',
+      'create rule r as on delete to app.child do instead nothing',
+      'drop rule r on app.child',
+      'DROP RULE',
+    ],
+  ])('of %s keeps its definition, which comes back', async (_, setup, sql, tag) => {
+    await direct.rows(setup);
+    const definitions = `select pg_get_indexdef(indexrelid) from pg_index where indrelid = 'app.parent'::regclass
+      union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+      union all select pg_get_ruledef(oid) from pg_rewrite where rulename <> '_RETURN' and ev_class >= 16384`;
+    const before = await direct.rows(definitions);
+    const client = await fixture.client();
+    for (const way of ['by a Query', 'by an Execute', 'in a transaction']) {
+      if (way === 'in a transaction') await client.query('begin');
+      if (way === 'by an Execute') client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+      const told = way === 'by an Execute' ? await client.untilReady() : await client.query(sql);
+      expect(shown(told).join()).toContain(tag);
+      if (way === 'in a transaction') await client.query('commit');
+      expect((await direct.rows(definitions)).length, way).toBe(before.length - 1);
+      const { id, statement } = (await manifests()).at(-1)!;
+      expect(statement.text).toContain(sql);
+      const first = await undoneOnce(id);
+      expect(first.outcome, way).toMatchObject({ kind: 'done' });
+      expect(await direct.rows(definitions)).toEqual(before);
+      expect((await undoneOnce(first.own)).outcome).toMatchObject({ kind: 'done' });
+      expect((await direct.rows(definitions)).length).toBe(before.length - 1);
+      await direct.rows(
+        setup.replace(/^create function[^;]*;/s, '').replace(/^.*?(?=create (?:trigger|index|rule))/s, ''),
+      );
+    }
+    await client.terminate();
+  });
+
   it('is not known to be committed where the server is lost meanwhile, and the audit says so', async () => {
     await direct.rows('set synchronous_commit = local; drop view app.seen');
     for (const sql of [

@@ -80,6 +80,22 @@ describe('a pause', () => {
     await expect(restraints.resume(null, ANNA)).rejects.toMatchObject({ code: 'STORE_FAILED' });
     expect(restraints.pause).not.toBeNull();
   });
+
+  it('that could not be stored is stored by whoever asks for it again', PATIENCE, async () => {
+    store.failing = true;
+    await expect(restraints.pauseFor('now', ANNA)).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await expect(restraints.pauseFor('now', ANNA)).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    store.failing = false;
+    await audit.whenWorking();
+    const pause = await restraints.pauseFor('again', ANNA);
+    expect(pause.reason).toBe('now');
+    restraints.close();
+    restraints = await open();
+    expect(restraints.pause).toEqual(pause);
+    expect(await restraints.pauseFor('more', ANNA)).toEqual(pause);
+    await restraints.resume(null, ANNA);
+    expect(restraints.pause).toBeNull();
+  });
 });
 
 describe('a quarantine', () => {

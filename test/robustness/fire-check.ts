@@ -9,6 +9,7 @@ import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { allDays, listSnapshots, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import type { TestPostgres } from '../support/postgres.ts';
+import { auditFaults } from './audit-verified.ts';
 import type { Attempt } from './fire-writers.ts';
 
 export interface Checked {
@@ -47,6 +48,7 @@ export async function check(
       ([name]) => name,
     ),
   );
+  problems.push(...(await auditFaults(controlStore, store)));
   const snapshots = await snapshotsOf(postgres, store, problems);
   const events = await auditOf(controlStore);
   const recorded = new Set(events.map(({ sql }) => attemptOf(sql)));

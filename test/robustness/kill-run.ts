@@ -12,6 +12,7 @@ import type { TestPostgres } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
 import { Random } from '../support/random.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { auditFaults } from './audit-verified.ts';
 
 /**
  * Kills the gateway with SIGKILL while sixteen clients destroy, and compares what is committed with what is
@@ -121,11 +122,28 @@ export async function killOnce(postgres: TestPostgres, seed: number): Promise<Ki
       const open = await postgres.clientSessions();
       return open === 0 ? null : `${open} are open`;
     });
-    return await compare(postgres, new DirectoryBlobStore(directory), attempts);
+    const store = new DirectoryBlobStore(directory);
+    const path = join(gateway.directory, 'h.db');
+    const faults = await auditFaults(path, store);
+    faults.push(...(await goesOn(postgres, path, directory)), ...(await auditFaults(path, store)));
+    const compared = await compare(postgres, store, attempts);
+    return { ...compared, problems: [...faults, ...compared.problems] };
   } finally {
     await gateway.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Another gateway starts where that one was killed, which records what was under way as lost, and stops. */
+async function goesOn(postgres: TestPostgres, path: string, directory: string): Promise<string[]> {
+  const next = await startGateway({
+    upstreamPort: postgres.port,
+    policy: POLICY,
+    environment: { HOLDFAST_STORE: `sqlite:${path}`, HOLDFAST_SNAPSHOTS: `file:${directory}` },
+  });
+  const exit = await next.terminate();
+  await next.stop();
+  return exit === 0 ? [] : [`the gateway behind the killed one ended with ${exit}: ${next.log()}`];
 }
 
 let nextRow = 0;

@@ -1,3 +1,4 @@
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { atLength, testItself } from '../support/at-length.ts';
 import { AheadTally, runAhead, shownAhead } from './ahead.ts';
 import { aheadScript } from './ahead-script.ts';
@@ -21,6 +22,7 @@ await atLength(AHEAD, async (run) => {
       return found === null ? null : `${found}\n${shownAhead(script)}`;
     });
     run.foundIn(gateway);
+    for (const fault of await auditFaultsOfKilled(gateway, setting.store)) run.found(fault);
     const { inBlock, inBlockBack, bound, boundKept } = watch;
     run.tell({ ...tally, inBlock, inBlockBack, bound, boundKept });
     if (inBlock < tally.sessions / 4 || bound < tally.sessions) run.found('little was captured ahead');

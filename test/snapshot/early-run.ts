@@ -1,3 +1,4 @@
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { atLength, testItself } from '../support/at-length.ts';
 import { EarlyTally, EarlyWatch, runEarly } from './early.ts';
 import { earlyScript, shownEarly } from './early-script.ts';
@@ -19,6 +20,7 @@ await atLength(EARLY, async (run) => {
       return found === null ? null : `${found}\n${shownEarly(script)}`;
     });
     run.foundIn(gateway);
+    for (const fault of await auditFaultsOfKilled(gateway, setting.store)) run.found(fault);
     run.tell(tally);
     if (tally.early < tally.changedByQuery / 2)
       run.found('most was not run in the round trip of its capture');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { auditFaultsOfKilled } from '../robustness/audit-verified.ts';
 import { atLength, testItself } from '../support/at-length.ts';
 import { SNAPSHOTS, startGateway } from '../support/gateway.ts';
 import { runSent, SentTally, shownFinding, shrunk } from './sent.ts';
@@ -26,5 +27,6 @@ await atLength(SENT, async (run) => {
     return found === null ? null : shownFinding(await shrunk(setting, script, found));
   });
   run.foundIn(gateway);
+  for (const fault of await auditFaultsOfKilled(gateway, store)) run.found(fault);
   run.tell(tally);
 });

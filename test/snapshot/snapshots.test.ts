@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { newId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { fromManifest, type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
-import { listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
+import { findSnapshot, listSnapshots, removeSnapshot, verifySnapshot } from '../../src/snapshot/snapshots.ts';
 import { ownStore } from '../blobs/own-store.ts';
 
 const TABLE = {
@@ -73,6 +74,14 @@ async function keys(): Promise<string[]> {
   for await (const { key } of store.list('')) out.push(key);
   return out;
 }
+
+it('a snapshot of a time in which the clock was ahead is found by its id', async () => {
+  const aheadMs = Date.now() + 400 * DAY_MS;
+  const id = newId('snap', aheadMs);
+  await write(id, 1, aheadMs);
+  expect(await findSnapshot(store, id)).toMatchObject({ id, folder: snapshotFolder(id, aheadMs) });
+  await expect(findSnapshot(store, newId('snap', 2 ** 49))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
 
 describe('a snapshot that is written', () => {
   it('has its files and a manifest that tells of them', async () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { newId } from '../../src/base/ids.ts';
 import type { Parser } from '../../src/sql/parsing/parser.ts';
-import { alterKept } from '../../src/trash/alter.ts';
+import { alterKept, dropPartKept } from '../../src/trash/alter.ts';
 import { alterMixed } from '../../src/trash/alter-mixed.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
 import { type Dropped, restoreDropped } from '../../src/trash/restore.ts';
@@ -25,15 +25,22 @@ export const CLEAN = `drop schema if exists public, holdfast_trash cascade; crea
 export async function alterWith(client: RawClient, parser: Parser, sql: string): Promise<MoveOutcome> {
   const reading = readingOf(parser, sql);
   if (reading.kind === 'other drop') return { kind: 'none', reason: reading.reason };
-  if (reading.kind !== 'alter' && reading.kind !== 'drop columns and more')
-    throw new Error(JSON.stringify(reading));
   await client.rows('begin');
   const common = { text: sql, id: newId('snap') };
   const connection = new HiddenClient(client);
-  const outcome =
-    reading.kind === 'alter'
-      ? await alterKept(connection, { ...common, alter: reading.alter })
-      : await alterMixed(connection, { ...common, parts: reading });
+  const alter = async (): Promise<MoveOutcome> => {
+    switch (reading.kind) {
+      case 'alter':
+        return await alterKept(connection, { ...common, alter: reading.alter });
+      case 'drop columns and more':
+        return await alterMixed(connection, { ...common, parts: reading });
+      case 'drop part':
+        return await dropPartKept(connection, { ...common, part: reading.part });
+      default:
+        throw new Error(JSON.stringify(reading));
+    }
+  };
+  const outcome = await alter();
   await client.rows(outcome.kind === 'refused' ? 'rollback' : 'commit');
   return outcome;
 }

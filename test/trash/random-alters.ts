@@ -135,6 +135,7 @@ export function randomAlter(random: Random): RandomAlter {
   setup.push(`insert into ${table} (id, ${columns.map(({ name }) => name).join(', ')})
     select g, ${columns.map(({ type }) => (random.chance(0.15) ? `case when g % 3 = 0 then null else ${type.value} end` : type.value)).join(', ')} from generate_series(1, 40) g`);
   const constraints = decorate(random, table, columns, setup);
+  if (random.chance(0.15)) return { setup, alter: dropOfPart(random, table, setup) };
   const commands = Array.from(
     {
       length: random.weighted([
@@ -156,6 +157,15 @@ export function randomAlter(random: Random): RandomAlter {
       alter: detach.startsWith('no') ? `alter table kid ${detach}` : `alter table ${table} ${detach}`,
     };
   return { setup, alter: `alter table ${only}${table} ${commands.join(', ')}` };
+}
+
+/** Of what has been made, by the name that it was given. */
+function dropOfPart(random: Random, table: string, setup: readonly string[]): string {
+  const made = setup.flatMap((sql) => {
+    const [, kind, name] = /^create (index|trigger|rule|policy) ("(?:[^"]|"")+"|r) /.exec(sql) ?? [];
+    return kind === undefined ? [] : [kind === 'index' ? `index ${name}` : `${kind} ${name} on ${table}`];
+  });
+  return `drop ${random.pick([...made, 'index nope'])}${random.chance(0.2) ? ' cascade' : ''}`;
 }
 
 function tableBody(random: Random, columns: readonly Column[], keyed: boolean): string {
@@ -253,6 +263,11 @@ function decorate(random: Random, table: string, columns: readonly Column[], set
       1,
       () =>
         `create trigger ${quoteName(random.pick(ODD))} before insert or update on ${table} for each row execute function noticed()`,
+    ],
+    [
+      1,
+      () =>
+        `create policy "p ${random.between(1, 9)}" on ${table} for ${random.pick(['all', 'select', 'delete'])} using (${column()} is not null)`,
     ],
     [1, () => `alter table ${table} set (fillfactor = 66)`],
     [1, () => `create view "seen ${random.between(1, 99)}" as select id, ${column()} from ${table}`],

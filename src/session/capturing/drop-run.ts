@@ -5,7 +5,7 @@ import { discardManifest } from '../../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../../snapshot/manifest.ts';
 import { markInTrash } from '../../snapshot/snapshots.ts';
 import type { DropReading } from '../../sql/named/drop-target.ts';
-import { alterKept } from '../../trash/alter.ts';
+import { alterKept, dropPartKept } from '../../trash/alter.ts';
 import { alterMixed } from '../../trash/alter-mixed.ts';
 import { dropColumns } from '../../trash/drop-columns.ts';
 import { dropDatabase } from '../../trash/drop-database.ts';
@@ -140,6 +140,8 @@ export async function keep(
       return await dropColumns(connection, { text, drop: reading.drop, id, bytesMax });
     case 'drop columns and more':
       return await alterMixed(connection, { text, parts: reading, id, bytesMax });
+    case 'drop part':
+      return await dropPartKept(connection, { text, part: reading.part, id });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
     case 'owner': {

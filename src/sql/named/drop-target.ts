@@ -32,6 +32,22 @@ export interface DropColumnsAndMore {
   readonly alterText: string;
 }
 
+/** Parts of a table that a DROP of their own takes away. */
+const DROP_PARTS = {
+  OBJECT_INDEX: 'index',
+  OBJECT_TRIGGER: 'trigger',
+  OBJECT_RULE: 'rule',
+  OBJECT_POLICY: 'policy',
+} as const;
+
+export interface DropPart {
+  readonly of: (typeof DROP_PARTS)[keyof typeof DROP_PARTS];
+  /** Of an index with its schema, if it is given. */
+  readonly name: RelationName;
+  /** That of an index is not named. */
+  readonly table: RelationName | null;
+}
+
 export interface DropDatabase {
   readonly name: string;
   readonly ifExists: boolean;
@@ -43,6 +59,7 @@ export type DropReading =
   | { readonly kind: 'drop'; readonly drop: DropStatement }
   | { readonly kind: 'drop columns'; readonly drop: DropColumns }
   | ({ readonly kind: 'drop columns and more' } & DropColumnsAndMore)
+  | { readonly kind: 'drop part'; readonly part: DropPart }
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
   | { readonly kind: 'owner'; readonly owned: OwnerChange }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
@@ -59,7 +76,9 @@ const KINDS: Readonly<Record<string, DropKind>> = {
   OBJECT_DOMAIN: 'domain',
 };
 
-const NOT_KEPT = 'only tables, views, sequences, types, domains and schemas are kept';
+const NOT_KEPT =
+  'only tables, views, sequences, types, domains, schemas, indexes, triggers, rules and policies are kept';
+const TOO_MANY_PARTS = 'a name in it has more parts than are understood';
 
 const other = (reason: string): DropReading => ({ kind: 'other drop', reason });
 
@@ -74,6 +93,8 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   if (name !== 'DropStmt') {
     return /^Drop/.test(name) ? other(NOT_KEPT) : { kind: 'no drop' };
   }
+  const part = (DROP_PARTS as Readonly<Record<string, DropPart['of']>>)[String(fields['removeType'])];
+  if (part !== undefined) return readDropPart(part, fields);
   const kind = KINDS[String(fields['removeType'])];
   if (kind === undefined) return other(NOT_KEPT);
   const names: RelationName[] = [];
@@ -83,12 +104,29 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
     const parts = nameParts(type === null ? object : type['names']);
     const last = text(parts.at(-1));
     if (last === null || parts.length > (kind === 'schema' ? 1 : 2)) {
-      return other('a name in it has more parts than are understood');
+      return other(TOO_MANY_PARTS);
     }
     names.push({ schema: parts.at(-2) ?? null, name: last });
   }
   const ifExists = fields['missing_ok'] === true;
   return { kind: 'drop', drop: { kind, names, ifExists, cascade: fields['behavior'] === 'DROP_CASCADE' } };
+}
+
+function readDropPart(of: DropPart['of'], fields: Fields): DropReading {
+  if (fields['concurrent'] === true) return other('DROP INDEX CONCURRENTLY cannot be run in a transaction');
+  const [object, ...others] = list(fields['objects']);
+  if (others.length > 0) return other('indexes are kept one by one');
+  const parts = nameParts(object);
+  const name = text(parts.at(-1));
+  // A trigger, a rule and a policy have the name of their table in front, and that may have its schema.
+  const before = parts.slice(0, -1);
+  if (name === null || before.length > (of === 'index' ? 1 : 2)) return other(TOO_MANY_PARTS);
+  if (of === 'index')
+    return { kind: 'drop part', part: { of, name: { schema: before[0] ?? null, name }, table: null } };
+  const table = text(before.at(-1));
+  if (table === null) return other('it names no table');
+  const at = { schema: before.at(-2) ?? null, name: table };
+  return { kind: 'drop part', part: { of, name: { schema: null, name }, table: at } };
 }
 
 function readDropDatabase(fields: Fields): DropReading {
