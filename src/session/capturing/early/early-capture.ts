@@ -7,7 +7,7 @@ import {
   type PlanOutcome,
   type StatementParameters,
 } from '../../../snapshot/plan.ts';
-import type { WriteSlice } from '../../../sql/slice.ts';
+import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import type { Bind } from '../../../wire/bind.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { parametersOf } from '../../known/bound-parameters.ts';
