@@ -24,6 +24,7 @@ const STRANGERS = pinned(
       AND NOT EXISTS (SELECT FROM pg_trigger g WHERE o.classid = ${IS('pg_trigger')} AND g.oid = o.objid
             AND (g.tgisinternal OR g.tgparentid <> 0 OR g.tgrelid = ANY ($3::oid[])))
       AND NOT EXISTS (SELECT FROM pg_rewrite w WHERE o.classid = ${IS('pg_rewrite')} AND w.oid = o.objid AND w.ev_class = ANY ($3::oid[]))
+      AND NOT EXISTS (SELECT FROM pg_policy y WHERE o.classid = ${IS('pg_policy')} AND y.oid = o.objid AND y.polrelid = ANY ($3::oid[]))
       AND NOT EXISTS (SELECT FROM pg_statistic_ext s WHERE o.classid = ${IS('pg_statistic_ext')} AND s.oid = o.objid AND s.stxrelid = ANY ($3::oid[]))
       AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attidentity <> ''
             WHERE o.classid = ${IS('pg_class')} AND d.classid = o.classid AND d.objid = o.objid AND d.refclassid = ${IS('pg_class')}

@@ -121,6 +121,7 @@ class WayBack {
       case 'referrers':
         return this.#referrer(change);
       case 'policies':
+        return this.#stated(table, change);
       case 'statistics':
         return refuse(`it changes ${describeChange(change)}, which is not kept`);
       default:
@@ -355,12 +356,17 @@ class WayBack {
   }
 
   #stated(table: TableDefinition, change: Change): void {
+    const { section } = change;
     const { before, after } = change as { before: StatedPart | null; after: StatedPart | null };
     // Those of a part come and go with its place, or with that of the whole.
     if (before === null && after?.isPart === true && (this.#isGivenPlace(table) || this.#isMadeAbove(change)))
       return;
     const what = `${describeChange(change)} of ${named(table)}`;
-    if (before !== null && after !== null && before.definition !== after.definition)
+    if (
+      before !== null &&
+      after !== null &&
+      (section === 'policies' || before.definition !== after.definition)
+    )
       return refuse(`it changes ${what}`);
     for (const [stage, sql] of statedBack(table, change)) this.#step(stage, what, sql);
   }

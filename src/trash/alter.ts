@@ -1,9 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
-import type { AlterStatement } from '../sql/alter-target.ts';
-import type { DropPart } from '../sql/drop-target.ts';
 import type { RelationName } from '../sql/effects.ts';
+import type { AlterStatement } from '../sql/named/alter-target.ts';
+import type { DropPart } from '../sql/named/drop-target.ts';
 import { placesOf, strangersAmong } from './alter-facts.ts';
 import { planAlterBack, type SequencePlaces } from './alter-plan.ts';
 import { rehearse } from './alter-rehearsal.ts';
@@ -68,9 +68,9 @@ export async function alterKept(connection: HiddenConnection, request: AlterRequ
   );
 }
 
-const SECTION_OF = { index: 'indexes', trigger: 'triggers', rule: 'rules' } as const;
+const SECTION_OF = { index: 'indexes', trigger: 'triggers', rule: 'rules', policy: 'policies' } as const;
 
-/** As `alterKept`, of a statement that drops an index, a trigger or a rule: to its table that is an ALTER like others. */
+/** As `alterKept`, of a statement that drops an index, a trigger, a rule or a policy: to its table that is an ALTER like others. */
 export async function dropPartKept(
   connection: HiddenConnection,
   { text, part, id }: { readonly text: string; readonly part: DropPart; readonly id: string },

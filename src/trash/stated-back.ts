@@ -1,17 +1,23 @@
 import { quoteName } from '../catalog/quote.ts';
 import type { Change } from './definition-changes.ts';
-import { comment, ENABLING, named } from './definitions.ts';
-import type { StatedPart, TableDefinition } from './table-definition.ts';
+import { comment, ENABLING, named, policy } from './definitions.ts';
+import type { PolicyPart, StatedPart, TableDefinition } from './table-definition.ts';
 import { extended } from './trait-steps.ts';
 
 /** In which part of the way back each statement stands. */
 type Statement = readonly [stage: 'dropped' | 'stated' | 'trait', sql: string];
 
-/** The statements by which a table gets back a trigger or a rule as it was, or loses one that it did not have. */
+const WORDS: Readonly<Partial<Record<Change['section'], string>>> = { rules: 'RULE', policies: 'POLICY' };
+
+/** The statements by which a table gets back a trigger, a rule or a policy as it was, or loses one that it did not have. */
 export function statedBack(table: TableDefinition, { section, key, before, after }: Change): Statement[] {
-  const word = section === 'rules' ? 'RULE' : 'TRIGGER';
+  const word = WORDS[section] ?? 'TRIGGER';
   const what = `${word} ${quoteName(key)} ON ${named(table)}`;
   if (before === null) return [['dropped', `DROP ${what}`]];
+  if (section === 'policies') {
+    const [made, ...traits] = policy({ ...(before as PolicyPart), name: key, table });
+    return [['stated', made!], ...traits.map((sql): Statement => ['trait', sql])];
+  }
   const was = before as StatedPart;
   // That of a part comes with its place, or with that of the whole.
   const made: Statement[] =

@@ -28,7 +28,7 @@ export interface TableDefinition {
   readonly indexes: Readonly<Record<string, IndexPart>>;
   readonly triggers: Readonly<Record<string, StatedPart>>;
   readonly rules: Readonly<Record<string, StatedPart>>;
-  readonly policies: Readonly<Record<string, Part>>;
+  readonly policies: Readonly<Record<string, PolicyPart>>;
   readonly statistics: Readonly<Record<string, Part>>;
   /** Foreign keys of other tables that refer to it. */
   readonly referrers: Readonly<Record<string, ReferrerPart>>;
@@ -130,6 +130,17 @@ export interface StatedPart extends Part {
   readonly extensions: readonly string[] | null;
 }
 
+export interface PolicyPart extends Part {
+  /** pg_policy.polcmd. */
+  readonly command: string;
+  readonly permissive: boolean;
+  /** Null for PUBLIC. */
+  readonly roles: readonly (string | null)[];
+  readonly using: string | null;
+  readonly check: string | null;
+  readonly comment: string | null;
+}
+
 export interface ReferrerPart extends Part {
   /** As SQL has it. */
   readonly table: string;
@@ -221,7 +232,10 @@ const RULES = OBJECT(
 
 const POLICIES = OBJECT(
   'y.polname',
-  `pg_catalog.jsonb_build_object('command', y.polcmd, 'using', pg_catalog.pg_get_expr(y.polqual, y.polrelid), 'check', pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid))`,
+  `pg_catalog.jsonb_build_object('command', y.polcmd, 'permissive', y.polpermissive,
+    'roles', (SELECT ${LIST('CASE WHEN u.role = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(u.role) END', 'u.i')}
+                FROM pg_catalog.unnest(y.polroles) WITH ORDINALITY u(role, i)),
+    'comment', pg_catalog.obj_description(y.oid, 'pg_policy'), 'using', pg_catalog.pg_get_expr(y.polqual, y.polrelid), 'check', pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid))`,
   'pg_policy y WHERE y.polrelid = c.oid',
 );
 

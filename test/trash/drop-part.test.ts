@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
@@ -105,6 +105,19 @@ describe.each([18, 15] as const)('a dropped part of a table, on PostgreSQL %i', 
       'a rule that is disabled',
       `${TABLE}; create rule r as on insert to "T t" do also notify told; alter table "T t" disable rule r`,
       'drop rule r on "T t"',
+    ],
+    [
+      'a policy',
+      `${TABLE}; create policy "P p" on "T t" as restrictive for update to current_user, pg_monitor
+         using (c > 1 and "a b" <> 'x') with check (c < 100);
+       alter table "T t" enable row level security; comment on policy "P p" on "T t" is 'for whom'`,
+      'drop policy if exists "P p" on public."T t"',
+    ],
+    ['a policy for all', `${TABLE}; create policy p on "T t" using (c > 1)`, 'drop policy p on "T t"'],
+    [
+      'a policy that only adds',
+      `${TABLE}; create policy p on "T t" for insert with check (true)`,
+      'drop policy p on "T t"',
     ],
   ])('comes back, and goes again: %s', async (_, setup, sql) => {
     await open(setup);

@@ -162,7 +162,7 @@ export function randomAlter(random: Random): RandomAlter {
 /** Of what has been made, by the name that it was given. */
 function dropOfPart(random: Random, table: string, setup: readonly string[]): string {
   const made = setup.flatMap((sql) => {
-    const [, kind, name] = /^create (index|trigger|rule) ("(?:[^"]|"")+"|r) /.exec(sql) ?? [];
+    const [, kind, name] = /^create (index|trigger|rule|policy) ("(?:[^"]|"")+"|r) /.exec(sql) ?? [];
     return kind === undefined ? [] : [kind === 'index' ? `index ${name}` : `${kind} ${name} on ${table}`];
   });
   return `drop ${random.pick([...made, 'index nope'])}${random.chance(0.2) ? ' cascade' : ''}`;
@@ -263,6 +263,11 @@ function decorate(random: Random, table: string, columns: readonly Column[], set
       1,
       () =>
         `create trigger ${quoteName(random.pick(ODD))} before insert or update on ${table} for each row execute function noticed()`,
+    ],
+    [
+      1,
+      () =>
+        `create policy "p ${random.between(1, 9)}" on ${table} for ${random.pick(['all', 'select', 'delete'])} using (${column()} is not null)`,
     ],
     [1, () => `alter table ${table} set (fillfactor = 66)`],
     [1, () => `create view "seen ${random.between(1, 99)}" as select id, ${column()} from ${table}`],

@@ -8,7 +8,7 @@ import { snapshotFolder } from '../../snapshot/manifest.ts';
 import type { CapturePlan } from '../../snapshot/plan.ts';
 import { RowHashes, witnessing } from '../../snapshot/row-identity.ts';
 import { SnapshotWriter } from '../../snapshot/snapshot-writer.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import type { ErrorFields } from '../../wire/backend.ts';
 import { HiddenQueryEnded } from '../hidden/hidden-exchange.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';

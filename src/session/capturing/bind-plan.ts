@@ -2,7 +2,7 @@ import { HiddenQueryError } from '../../catalog/connection.ts';
 import { readCounts } from '../../snapshot/counts.ts';
 import { asKept, foreseePlan, isForeseen } from '../../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../../snapshot/plan.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from '../code/called-code-run.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { parametersOf } from '../known/bound-parameters.ts';

@@ -2,7 +2,7 @@ import { HiddenQueryError } from '../../../catalog/connection.ts';
 import { StalePlan } from '../../../snapshot/capture.ts';
 import { isForeseen } from '../../../snapshot/foresee.ts';
 import type { CapturePlan, PlanOutcome, StatementParameters } from '../../../snapshot/plan.ts';
-import type { WriteSlice } from '../../../sql/slice.ts';
+import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import type { Bind } from '../../../wire/bind.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { parametersOf } from '../../known/bound-parameters.ts';
