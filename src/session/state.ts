@@ -140,8 +140,8 @@ export class SessionState {
    * block that nobody has begun, says `T`, and ends it at the next Sync.
    */
   inImplicitBlock = false;
-  /** It was a query of the gateway's own that failed, and the client has not been told. */
-  failedUntold = false;
+  /** What a query of the gateway's own has failed with, of which the client has not been told. */
+  failedUntold: Error | null = null;
   /** See copy-doubt.ts. */
   copyDoubt: 'none' | 'open' | 'asked' = 'none';
   /** While it is asked which Syncs a failed COPY has swallowed: how many have been answered. */
@@ -296,7 +296,7 @@ export class SessionState {
   /** A Sync of the client's is sent. */
   syncs(): void {
     this.discarding = false;
-    this.failedUntold = false;
+    this.failedUntold = null;
     this.copyDoubt = 'none';
     const { inImplicitBlock } = this;
     this.closeSegment();

@@ -284,6 +284,31 @@ describe.each([15, 18] as const)('one row that is bound in a transaction, on Pos
     expect(told.slice(0, 3)).toEqual([['2nCZ', 'T'], [], ['2nEZ', 'E']]);
   });
 
+  it('tells what has failed beside the question, although nobody waits for it', async () => {
+    await other.rows('drop role if exists limited; create role limited login; grant all on kept to limited');
+    const limited = await RawClient.open(taken.fixture.gateway.port, { user: 'limited' });
+    limited.write(Buffer.concat(PREPARED));
+    await limited.untilReady();
+    await limited.query(`set default_transaction_isolation = 'repeatable read'`);
+    const counts = 'execute on function pg_catalog.pg_stat_get_xact_tuples_inserted(oid)';
+    const told: unknown[] = [];
+    for (const sql of ['select 1', `alter table kept add more int; revoke ${counts} from public`]) {
+      if (told.length > 0) await client.query('commit');
+      await other.rows(sql);
+      await limited.query('begin');
+      limited.write(Buffer.concat(late()));
+      const messages = await limited.untilReady();
+      told.push(
+        shown(messages),
+        errorsOf(messages).map(({ C }) => C),
+      );
+      await limited.query('rollback');
+    }
+    await limited.terminate();
+    await other.rows(`grant ${counts} to public; drop owned by limited; drop role limited`);
+    expect(told).toEqual([['2nCZ', 'T'], [], ['EZ', 'E'], ['42501']]);
+  });
+
   it('keeps what others have made of the row while it waited for them', async () => {
     const theirs = `update kept set note = 'theirs' where id = 3`;
     const messages = await sentBeside(theirs, run('amount', '33', '3'), () => other.rows('commit'));

@@ -1,5 +1,5 @@
 import type { AuditEntry } from '../../audit/event.ts';
-import type { HiddenQueryError } from '../../catalog/connection.ts';
+import { HiddenQueryError } from '../../catalog/connection.ts';
 import type { Decision } from '../../policy/decision.ts';
 import type { CountsReading } from '../../snapshot/counts.ts';
 import type { CapturePlan, PlanRequest } from '../../snapshot/plan.ts';
@@ -16,7 +16,7 @@ import type { Sent } from '../holding/sent.ts';
 import type { Portal } from '../known/names.ts';
 import { countedOf } from '../ruling/counted-rows.ts';
 import { type Capturing, noted, wantsSnapshot } from '../ruling/noted.ts';
-import { driftError, noPlanError } from '../ruling/refusal.ts';
+import { driftError, nativeError, noPlanError } from '../ruling/refusal.ts';
 import type { SessionState } from '../state.ts';
 import type { Begun } from './begun-capture.ts';
 import { planBind } from './bind-plan.ts';
@@ -254,6 +254,8 @@ export class SnapshotDesk {
       }
     });
     if (this.gaveUp) outcome = canceled(decision);
+    // What has failed may be nothing that was waited for.
+    if (outcome === null && this.state.failedUntold !== null) outcome = { kind: 'discarded' };
     if (outcome === null) return { kind: 'planned', name, portal, bound };
     outcome = await this.concluded(outcome, entry);
     switch (outcome.kind) {
@@ -334,13 +336,14 @@ export class SnapshotDesk {
    */
   private async concluded(outcome: CaptureOutcome, entry: AuditEntry): Promise<CaptureOutcome> {
     const { state } = this;
-    if (outcome.kind !== 'without' && outcome.kind !== 'refused' && outcome.kind !== 'unplanned')
-      return outcome;
+    if (!UNRUN.has(outcome.kind)) return outcome;
     await state.untilHiddenOver();
+    const { failedUntold } = state;
     if (!state.discarding) return outcome;
-    if (!state.failedUntold) return { kind: 'discarded' };
-    state.failedUntold = false;
-    const error = errorOf(outcome, entry.decision);
+    if (!(failedUntold instanceof HiddenQueryError)) return { kind: 'discarded' };
+    state.failedUntold = null;
+    const isTold = outcome.kind === 'without' || outcome.kind === 'refused' || outcome.kind === 'unplanned';
+    const error = isTold ? errorOf(outcome, entry.decision) : nativeError(failedUntold, entry.analysis);
     entry.decision = noted(entry.decision, null, error['M'] ?? '');
     entry.end = 'blocked';
     entry.sqlstate = error['C'] ?? null;
@@ -349,6 +352,9 @@ export class SnapshotDesk {
     return { kind: 'discarded' };
   }
 }
+
+/** What a query of ours that has failed keeps from running. */
+const UNRUN: ReadonlySet<CaptureOutcome['kind']> = new Set(['without', 'refused', 'unplanned', 'discarded']);
 
 const FLUSH = encodeFlush();
 

@@ -390,7 +390,7 @@ export class StatementGate {
       entry.sqlstate = ending.error['C'] ?? null;
       entry.decision = noted(entry.decision, null, ending.error['M'] ?? '');
       parts.push(encodeErrorResponse(ending.error, state.clientEncoding));
-      state.failedUntold = false;
+      state.failedUntold = null;
     } else if (ending.kind === 'lost' && typeof ending.snapshotId === 'string') {
       entry.decision = noted(entry.decision, ending.snapshotId, '');
     }

@@ -216,9 +216,9 @@ export class HiddenQueries {
     const { state } = this;
     await state.untilHiddenOver();
     if (state.discarding) {
-      if (!state.failedUntold) throw new HiddenQueryEnded('discarded');
+      if (state.failedUntold === null) throw new HiddenQueryEnded('discarded');
       state.discarding = false;
-      state.failedUntold = false;
+      state.failedUntold = null;
     }
     await this.endSegment();
   }

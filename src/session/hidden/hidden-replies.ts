@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { HiddenQueryError } from '../../catalog/connection.ts';
 import {
   cutErrorFields,
   decodeErrorFields,
@@ -142,7 +143,7 @@ export class HiddenReplies {
     if (next !== 'more') this.shift();
     if (type === Backend.ReadyForQuery && exchange.joined === true) this.failJoined(body);
     if (next === 'over' && exchange.isCommitUntold) this.pauseUntilTold();
-    if (next === 'over and discarding') this.discard();
+    if (next === 'over and discarding') this.discard(new HiddenQueryError(decodeErrorFields(body) ?? {}));
   }
 
   /** The hidden query at the head has had its last reply. */
@@ -167,7 +168,7 @@ export class HiddenReplies {
    * A query has failed inside a segment of the client's, which waits: the server discards the others of ours that
    * were sent with it, a Bind that was sent among them, and whatever the client sends up to its Sync.
    */
-  private discard(): void {
+  private discard(why: HiddenQueryError): void {
     const { replies, portals } = this.state;
     for (let { head } = replies; head !== null; head = replies.head) {
       if (head.kind === ReplyKind.Hidden) {
@@ -179,7 +180,7 @@ export class HiddenReplies {
       } else break;
     }
     this.state.discarding = true;
-    this.state.failedUntold = true;
+    this.state.failedUntold = why;
   }
 
   /**

@@ -281,7 +281,7 @@ export class HoldDesk {
     await state.untilHiddenOver();
     if (!state.discarding) return ended(null, { kind: 'refused', error: nativeError(cause) }, decision);
     state.inject(encodeErrorResponse(nativeError(cause), state.clientEncoding));
-    state.failedUntold = false;
+    state.failedUntold = null;
     return null;
   }
 }
