@@ -183,6 +183,9 @@ export async function lockTarget(
   throw new HiddenQueryError(fields);
 }
 
+/** Whether there is something to read that locks its table. */
+export const locksTarget = (slice: WriteSlice): boolean => lockingText(slice) !== null;
+
 /** Of the same kind as the statement, since what has the table's name by now may take an UPDATE and no DELETE. */
 function lockingText(slice: WriteSlice): string | null {
   if (slice.kind !== 'rows') return null;
