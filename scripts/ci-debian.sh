@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs, on Debian 12 and as root, what `npm run test:debian` and `npm run test:regress` need beyond npm:
-# PostgreSQL 15 with its clients, headers and source, PgBouncer, Prometheus, Ceph's S3 server, Chromium, zsh and fish, and Python's
-# drivers in a virtual environment.
+# PostgreSQL 15 with its clients, headers and source, PgBouncer, Prometheus, Ceph's S3 server, Chromium, zsh and fish, Python's
+# drivers in a virtual environment, and those of Go, Java, Rust, Perl and Ruby.
 # It may be run again at any time: what is there is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,6 +9,13 @@ cd "$(dirname "$0")/.."
 cache=${CI_CACHE:-/var/cache/holdfast}
 requirements=test/clients/requirements.txt
 tools=(build-essential dpkg-dev patch pgbouncer prometheus python3-venv ceph-common ceph-mon ceph-osd radosgw chromium zsh fish)
+# Java's driver, and Rust's with the crates that it needs, are packages too; Go's come as modules.
+tools+=(libpostgresql-jdbc-java libdbd-pg-perl ruby ruby-pg)
+tools+=(librust-tokio-postgres-dev librust-tokio+macros-dev librust-futures-util+sink-dev librust-bytes-dev)
+# Compilers of another making do as well, where this machine has them.
+command -v go > /dev/null || tools+=(golang-go)
+command -v cargo > /dev/null || tools+=(cargo rustc)
+command -v javac > /dev/null || tools+=(default-jdk-headless)
 
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
@@ -87,3 +94,5 @@ if [ -e "$requirements" ]; then
     cp "$requirements" "$venv/requirements.txt"
   fi
 fi
+echo "--- scripts/build-drivers.sh"
+bash scripts/build-drivers.sh

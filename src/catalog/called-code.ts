@@ -1,9 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis, CalledCode, StatementEffects, TextFacts } from '../sql/effects.ts';
-import { catalogFunction, isCatalogOperator } from '../sql/functions.ts';
-import { NOT_UNDERSTOOD, type PlpgsqlReading } from '../sql/plpgsql.ts';
-import { isCatalogFirst } from '../sql/search-path.ts';
-import { assignmentFacts } from '../sql/settings.ts';
+import { catalogFunction, isCatalogOperator } from '../sql/facts/functions.ts';
+import { isCatalogFirst } from '../sql/facts/search-path.ts';
+import { assignmentFacts } from '../sql/facts/settings.ts';
+import { NOT_UNDERSTOOD, type PlpgsqlReading } from '../sql/parsing/plpgsql.ts';
 import {
   type AskedCode,
   type CodeParts,

@@ -124,8 +124,18 @@ export class Catalog {
     const same = known !== undefined && holds(known, found, roots);
     // Read before what it is to stand for.
     const lacks = same ? (known.sure === 'doubted' ? known.lacking : null) : LACKS_NOTHING;
-    const saying = lacks === null || found.mayOwnCode ? null : brief(connection, question, roots, lacks);
-    const current = same ? known : await describe(connection, question, roots, found.circumstances);
+    // What is read by one snapshot is no answer for those who read by another.
+    const isForOthers = !found.mayOwnCode && !found.oneSnapshot;
+    const saying = lacks === null || !isForOthers ? null : brief(connection, question, roots, lacks);
+    const current = same
+      ? known
+      : await describe(connection, question, roots, found.circumstances).catch(async (error: unknown) => {
+          await saying;
+          throw error;
+        });
+    const said = saying === null ? null : await saying;
+    // It may be sure yet.
+    if (!same && found.oneSnapshot && isAlone(current)) current.sure = 'doubted';
     this.#remember(key, current);
     current.last = {
       roots,
@@ -139,7 +149,6 @@ export class Catalog {
       textExact: found.textExact,
       oneSnapshot: found.oneSnapshot,
     };
-    const said = saying === null ? null : await saying;
     if (said !== null && isAlone(current)) current.sure = { answer: current.last, said };
     return current.last;
   }
@@ -243,11 +252,10 @@ function brief(
 ): Promise<string | null> | null {
   if (oid === null || connection.overlaps !== true || !isBrief(question)) return null;
   const saying = texts(connection, briefQuery(oid, lacking), [TEXT_ARRAY_OID], [namesOf(question)]);
-  // What fails it fails what is asked behind it.
-  return saying.then(
-    ([said]) => said ?? null,
-    () => null,
-  );
+  const said = saying.then(([text]) => text ?? null);
+  // It fails what is asked behind it, of which may be heard before.
+  said.catch(() => {});
+  return said;
 }
 
 const isAlone = ({ relations }: Known): boolean => relations.size === 1;

@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis, Risk } from '../sql/effects.ts';
-import { MASK } from '../sql/redact.ts';
+import { MASK } from '../sql/secrets/redact.ts';
 import type { Action, SessionFacts } from './decision.ts';
 import type { Policy } from './policy.ts';
 import type { RowCount } from './row-limit.ts';

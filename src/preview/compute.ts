@@ -4,7 +4,7 @@ import type { AskedName, Catalog } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { KnownRows, RowSet } from '../policy/row-set.ts';
 import type { StatementEffects } from '../sql/effects.ts';
-import type { WriteSlice } from '../sql/slice.ts';
+import type { WriteSlice } from '../sql/slices/slice.ts';
 import { behindView } from './behind-view.ts';
 import { type RowLookup, wholeLookups } from './identify.ts';
 import { blockedBy, bystanders, lockOf } from './locks.ts';

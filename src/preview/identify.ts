@@ -8,7 +8,7 @@ import { type Relations, storedIn } from '../snapshot/cascade.ts';
 import { NO_PARAMETERS, type StatementParameters } from '../snapshot/plan.ts';
 import { gatherRows, identifying, RowHashes } from '../snapshot/row-identity.ts';
 import type { Seed } from '../snapshot/seed.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import type { RowCount } from './preview.ts';
 import type { PreviewSubject } from './request.ts';
 import { countOf, withParameters } from './rows.ts';

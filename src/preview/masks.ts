@@ -4,7 +4,7 @@ import { bestKey, type Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { ColumnPattern } from '../policy/name-pattern.ts';
 import { matchColumn } from '../policy/name-pattern.ts';
-import { secretParameters } from '../sql/secret-parameters.ts';
+import { secretParameters } from '../sql/secrets/secret-parameters.ts';
 import { wordsOf } from './purity.ts';
 import type { PreviewRequest } from './request.ts';
 

@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { followCascades } from '../snapshot/cascade.ts';
 import { type Seed, seedOf } from '../snapshot/seed.ts';
-import type { InsertedRows, RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { InsertedRows, RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import { cascadeTree } from './cascade-tree.ts';
 import { identifyAt, type OwnRows, ownLookup, type RowLookup } from './identify.ts';
 import { masksOf } from './masks.ts';

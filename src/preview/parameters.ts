@@ -1,8 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
-import { MASK } from '../sql/redact.ts';
-import { secretParameters } from '../sql/secret-parameters.ts';
+import { MASK } from '../sql/secrets/redact.ts';
+import { secretParameters } from '../sql/secrets/secret-parameters.ts';
 import type { Parameters } from './preview.ts';
 import { withParameters } from './rows.ts';
 import type { Sandbox } from './sandbox.ts';

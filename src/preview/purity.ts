@@ -4,9 +4,9 @@ import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { StatementEffects } from '../sql/effects.ts';
-import { catalogFunction } from '../sql/functions.ts';
-import { tokens } from '../sql/lexer.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import { catalogFunction } from '../sql/facts/functions.ts';
+import { tokens } from '../sql/parsing/lexer.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 
 /**
  * Whether what a preview would run of a statement can only be PostgreSQL's own code that changes nothing. A transaction

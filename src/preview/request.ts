@@ -5,7 +5,7 @@ import type { RowSet } from '../policy/row-set.ts';
 import type { ChangedRows } from '../snapshot/cascade.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
 import type { Analysis, StatementEffects } from '../sql/effects.ts';
-import type { WriteSlice } from '../sql/slice.ts';
+import type { WriteSlice } from '../sql/slices/slice.ts';
 import { type Cascades, type RowCount, type Sample, unknown } from './preview.ts';
 
 /** A held statement, as its preview is asked for. */

@@ -5,7 +5,7 @@ import { bestKey, type Column, type Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import { from } from '../snapshot/capture-sql.ts';
 import type { StatementParameters } from '../snapshot/plan.ts';
-import type { Assignment, RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { Assignment, RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import { type Masks, maskedColumns } from './masks.ts';
 import type { Sample, SampleColumn, SampleValues } from './preview.ts';
 import { withParameters } from './rows.ts';

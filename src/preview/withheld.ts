@@ -1,7 +1,7 @@
 import type { FunctionFacts } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
-import type { Assignment } from '../sql/slice.ts';
-import type { FunctionName } from '../sql/slice-facts.ts';
+import type { Assignment } from '../sql/slices/slice.ts';
+import type { FunctionName } from '../sql/slices/slice-facts.ts';
 import type { Preview, Sample, Withheld } from './preview.ts';
 
 /** New values are shown only where their expressions surely tell nothing that is to be kept from those who look. */

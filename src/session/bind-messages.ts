@@ -150,7 +150,11 @@ export class BindMessages {
     const bound = sent?.bound ?? null;
     if (bound === null) return this.bound(portal, made);
     const entry = newEntry(this.state, 'extended', analysis, text, parameters, ruling, began);
-    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent };
+    const goesAhead = (describes: boolean) => {
+      this.bound(portal, made);
+      if (describes) this.state.replies.push(ReplyKind.Describe);
+    };
+    const plan = { name: portal, portal: made, decision: made.decision, ...bound, entry, sent, goesAhead };
     return waitForPlan(this.state, read, this.snapshots.plan(plan));
   }
 
@@ -230,8 +234,15 @@ export class BindMessages {
       entry.decision = noted(entry.decision, null, error['M'] ?? '');
       return poison(this.state, Frontend.Bind, error, entry);
     }
-    this.bound(planned.name, planned.portal);
-    this.state.bound = planned.bound;
+    const { state } = this;
+    const { name, portal, bound } = planned;
+    if (bound !== null && 'sentAhead' in bound && bound.sentAhead !== undefined) {
+      state.answeredAhead = [...bound.sentAhead];
+      state.bound = bound;
+      return { kind: 'replace', bytes: NOTHING };
+    }
+    this.bound(name, portal);
+    state.bound = bound;
     return null;
   }
 

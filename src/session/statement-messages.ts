@@ -1,5 +1,5 @@
 import type { Analysis } from '../sql/effects.ts';
-import type { Reading } from '../sql/recent-texts.ts';
+import type { Reading } from '../sql/recent/recent-texts.ts';
 import { isParseTailValid, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { besideBound } from './capturing/bound-beside.ts';

@@ -1,6 +1,6 @@
 import type { FunctionFacts } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import { type CascadeGraph, descendants, type Relations } from './cascade.ts';
 import type { RowGroup } from './group.ts';
 import type { Seed } from './seed.ts';

@@ -1,5 +1,5 @@
 import type { Catalog, SureAnswer } from '../catalog/catalog.ts';
-import type { WriteSlice } from '../sql/slice.ts';
+import type { WriteSlice } from '../sql/slices/slice.ts';
 import { capturedColumns } from './capture-sql.ts';
 import type { HiddenQuery } from './connection.ts';
 import { maySayOwnCode } from './implied-code.ts';

@@ -3,8 +3,8 @@ import type { CatalogAnswer } from '../catalog/catalog.ts';
 import { quoteQualified } from '../catalog/quote.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
-import type { ImpliedNames } from '../sql/slice-facts.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
+import type { ImpliedNames } from '../sql/slices/slice-facts.ts';
 import type { HiddenConnection } from './connection.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import type { CascadeGraph } from './cascade.ts';
 import type { KeptBy, PlannedTable } from './plan.ts';
 import type { Seed } from './seed.ts';

@@ -1,6 +1,6 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
-import type { WriteSlice } from '../sql/slice.ts';
+import type { WriteSlice } from '../sql/slices/slice.ts';
 import type { PlannedTable } from './plan.ts';
 
 /** Whose code a statement runs, and what that may do. */

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { quoteName } from '../catalog/quote.ts';
 import type { Relation } from '../catalog/relation.ts';
-import type { CursorSlice, RowsSlice } from '../sql/slice.ts';
-import { inexact } from '../sql/slice.ts';
-import { sliceFacts } from '../sql/slice-facts.ts';
+import type { CursorSlice, RowsSlice } from '../sql/slices/slice.ts';
+import { inexact } from '../sql/slices/slice.ts';
+import { sliceFacts } from '../sql/slices/slice-facts.ts';
 import { decodeErrorFields } from '../wire/backend.ts';
 import { plainQuery } from './capture.ts';
 import type { HiddenConnection } from './connection.ts';

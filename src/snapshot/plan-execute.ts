@@ -1,6 +1,6 @@
 import { quoteLiteral } from '../catalog/quote.ts';
 import { textColumns } from '../catalog/row.ts';
-import type { ExecuteSlice, WriteSlice } from '../sql/slice.ts';
+import type { ExecuteSlice, WriteSlice } from '../sql/slices/slice.ts';
 import { plainQuery } from './capture.ts';
 import type { HiddenConnection } from './connection.ts';
 import type { StatementParameters } from './plan.ts';

@@ -1,5 +1,5 @@
 import { type CatalogAnswer, sameAnswer } from '../catalog/catalog.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import type { PlanOutcome, StatementParameters } from './plan.ts';
 
 interface Remembered {

@@ -1,7 +1,7 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import { quoteLiteral, quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type OwnedSequence, type Relation } from '../catalog/relation.ts';
-import type { WriteSlice } from '../sql/slice.ts';
+import type { WriteSlice } from '../sql/slices/slice.ts';
 import { plainQuery } from './capture.ts';
 import { capturedColumns, from, valuesOf } from './capture-sql.ts';
 import { type ChangedRows, descendants, storedIn } from './cascade.ts';

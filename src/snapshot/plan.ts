@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
 import type { Column, OwnedSequence, Relation } from '../catalog/relation.ts';
-import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slice.ts';
+import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slices/slice.ts';
 import { followCascades, type Relations } from './cascade.ts';
 import type { HiddenConnection, HiddenQuery } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';

@@ -1,7 +1,7 @@
 import type { FunctionFacts } from '../catalog/catalog.ts';
 import { quoteName } from '../catalog/quote.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
-import type { RowsSlice, UpsertSlice } from '../sql/slice.ts';
+import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import { placesOf, placesOfView, type RowLock, type SeedSql } from './capture-sql.ts';
 import { type CascadeEdge, type Change, isGenerated } from './cascade.ts';
 

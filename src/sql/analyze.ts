@@ -11,14 +11,14 @@ import {
   type StatementEffects,
   type TextFacts,
 } from './effects.ts';
-import { GRAMMAR } from './grammar.ts';
-import type { Parser } from './parser.ts';
-import { tooDeep } from './prescan.ts';
-import { redact } from './redact.ts';
-import { rowsBoundOf } from './rows-bound.ts';
-import { losesCatalog } from './search-path.ts';
-import { unwrap } from './tree.ts';
-import { type TextNotes, Walk } from './walk.ts';
+import { losesCatalog } from './facts/search-path.ts';
+import type { Parser } from './parsing/parser.ts';
+import { tooDeep } from './parsing/prescan.ts';
+import { unwrap } from './parsing/tree.ts';
+import { redact } from './secrets/redact.ts';
+import { GRAMMAR } from './walk/grammar.ts';
+import { rowsBoundOf } from './walk/rows-bound.ts';
+import { type TextNotes, Walk } from './walk/walk.ts';
 
 /** An analysis, and whether it holds for every text of the same shape, whatever its literals are. */
 export interface AnalysisOutcome {

@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
-import { connectionSecrets } from './connection-secrets.ts';
-import { tokens } from './lexer.ts';
-import { MASK } from './redact.ts';
+import { tokens } from './parsing/lexer.ts';
+import { connectionSecrets } from './secrets/connection-secrets.ts';
+import { MASK } from './secrets/redact.ts';
 
 /**
  * The pairs of a context comment, as sqlcommenter writes them: a comment at the end or the start of the text

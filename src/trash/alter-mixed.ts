@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
-import type { DropColumnsAndMore } from '../sql/drop-target.ts';
+import type { DropColumnsAndMore } from '../sql/named/drop-target.ts';
 import { alterKept } from './alter.ts';
 import { rehearse } from './alter-rehearsal.ts';
 import { changesBetween } from './definition-changes.ts';

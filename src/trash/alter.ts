@@ -1,9 +1,9 @@
 import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
-import type { AlterStatement } from '../sql/alter-target.ts';
-import type { DropPart } from '../sql/drop-target.ts';
 import type { RelationName } from '../sql/effects.ts';
+import type { AlterStatement } from '../sql/named/alter-target.ts';
+import type { DropPart } from '../sql/named/drop-target.ts';
 import { placesOf, strangersAmong } from './alter-facts.ts';
 import { planAlterBack, type SequencePlaces } from './alter-plan.ts';
 import { rehearse } from './alter-rehearsal.ts';

@@ -1,6 +1,6 @@
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteQualified } from '../catalog/quote.ts';
-import type { DropStatement } from '../sql/drop-target.ts';
+import type { DropStatement } from '../sql/named/drop-target.ts';
 import { decodeErrorFields, encodeNoticeResponse } from '../wire/backend.ts';
 import { HEADER_BYTES } from '../wire/message-type.ts';
 import { BESIDE_TRASH, DESCRIBED } from './queries.ts';

@@ -1,5 +1,5 @@
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
-import { TRASH_SCHEMA } from '../sql/walk.ts';
+import { TRASH_SCHEMA } from '../sql/walk/walk.ts';
 import type { GonePolicy, GoneRelation, GoneRule, GoneTrigger, Grant } from './facts.ts';
 
 /** Objects as SQL, with all names qualified. */

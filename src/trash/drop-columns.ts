@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import type { HiddenConnection } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
-import type { DropColumns } from '../sql/drop-target.ts';
+import type { DropColumns } from '../sql/named/drop-target.ts';
 import { makeCopy } from './column-copy.ts';
 import { COLUMN_FACTS, type ColumnFacts } from './column-facts.ts';
 import { type ColumnValues, giveRestBack, giveValuesBack, removeCopy, sameTable } from './column-values.ts';

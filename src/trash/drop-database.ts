@@ -1,6 +1,6 @@
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName } from '../catalog/quote.ts';
-import type { DropDatabase } from '../sql/drop-target.ts';
+import type { DropDatabase } from '../sql/named/drop-target.ts';
 import { encodeNoticeResponse } from '../wire/backend.ts';
 import { TRASH_DATABASE } from './definitions.ts';
 import {

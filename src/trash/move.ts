@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
-import type { DropStatement } from '../sql/drop-target.ts';
+import type { DropStatement } from '../sql/named/drop-target.ts';
 import { tryBesideTrash } from './beside-trash.ts';
 import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';

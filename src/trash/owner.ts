@@ -1,5 +1,5 @@
 import type { HiddenConnection } from '../catalog/connection.ts';
-import type { OwnerChange } from '../sql/owner-change.ts';
+import type { OwnerChange } from '../sql/named/owner-change.ts';
 import { type MoveOutcome, orAsBefore } from './move.ts';
 import { pinned } from './queries.ts';
 import { json, type TrashSession } from './session.ts';

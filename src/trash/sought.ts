@@ -1,5 +1,5 @@
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
-import type { Sought } from '../sql/if-exists.ts';
+import type { Sought } from '../sql/named/if-exists.ts';
 import { pinned } from './queries.ts';
 import type { TrashSession } from './session.ts';
 import { textArray } from './trial.ts';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Catalog, type CatalogQuestion } from '../../src/catalog/catalog.ts';
+import { type HiddenConnection, HiddenQueryError } from '../../src/catalog/connection.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -92,7 +93,7 @@ describe.each([15, 18] as const)('an answer of the catalog that is recalled, on 
 
   const stillSo = async () =>
     await inOne(async () => await catalog.sure(question)!.ask(connection, `'besides'`));
-  const learn = async () => await inOne(async () => await catalog.ask(connection, question));
+  const learn = async (by = catalog) => await inOne(async () => await by.ask(connection, question));
 
   it('is told to be so still, with what is asked besides, as long as nothing has changed', async () => {
     expect(catalog.sure(question)).toBeNull();
@@ -102,6 +103,28 @@ describe.each([15, 18] as const)('an answer of the catalog that is recalled, on 
     expect((await stillSo())[0]).toBe('besides');
     const { answer } = catalog.sure(question)!;
     expect(answer).toBe(catalog.recall(question));
+  });
+
+  it('fails where the question for it fails, which fails all that is asked behind it', async () => {
+    const fresh = new Catalog();
+    const canceled = new HiddenQueryError({ C: '57014', M: 'canceled' });
+    const failing: HiddenConnection = {
+      overlaps: true,
+      run: async (query, onRow) => {
+        if (query.sql.startsWith("SELECT pg_catalog.concat_ws(' | '")) throw canceled;
+        return await connection.run(query, onRow);
+      },
+    };
+    const ask = () => inOne(async () => await fresh.ask(failing, question));
+    await expect(ask()).rejects.toBe(canceled);
+    await learn(fresh);
+    await client.rows('set extra_float_digits = 0');
+    const sure = fresh.sure(question)!;
+    await expect(inOne(async () => await sure.ask(connection, '1'))).rejects.toMatchObject({
+      sqlstate: '22012',
+    });
+    await expect(ask()).rejects.toBe(canceled);
+    await client.rows('reset all');
   });
 
   it.each(CHANGES)('is so no more behind: %s', async (change) => {
@@ -122,6 +145,23 @@ describe.each([15, 18] as const)('an answer of the catalog that is recalled, on 
     await client.rows(setting);
     await expect(stillSo()).rejects.toMatchObject({ sqlstate: '22012' });
     await client.rows('reset all; reset role');
+  });
+
+  it('is never what a transaction reads that reads by one snapshot, which others would be asked about in vain', async () => {
+    await learn();
+    await client.rows(`set default_transaction_isolation = 'repeatable read'`);
+    await expect(stillSo()).rejects.toMatchObject({ sqlstate: '22012' });
+    const both = [catalog, new Catalog()];
+    for (const each of both) {
+      for (let i = 0; i < 2; i++) expect((await learn(each)).oneSnapshot).toBe(true);
+      expect(each.sure(question)).toBeNull();
+    }
+    await client.rows('reset all');
+    for (const each of both) {
+      expect((await learn(each)).oneSnapshot).toBe(false);
+      expect(each.sure(question)!.answer.oneSnapshot).toBe(false);
+    }
+    expect((await stillSo())[0]).toBe('besides');
   });
 
   it('is never sure where the database has operators of its own', async () => {

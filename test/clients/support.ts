@@ -36,8 +36,9 @@ export class Pair {
     server: ServerUnderTest,
     policy: string = MONITOR_POLICY,
     environment: Record<string, string> = {},
+    settings: Record<string, string> = {},
   ): Promise<Pair> {
-    const postgres = await startPostgres({ version: server.version, source: server.source });
+    const postgres = await startPostgres({ version: server.version, source: server.source, settings });
     const gateway = await startMiddle({ upstreamPort: postgres.port, policy, environment });
     return new Pair(postgres, gateway);
   }
@@ -167,11 +168,40 @@ export async function psql(
 
 /** A program of the virtual environment that scripts/ci-debian.sh makes. */
 export function pythonProgram(name: 'python' | 'alembic'): string {
-  const path = join(process.env['CI_CACHE'] ?? '/var/cache/holdfast', 'python', 'bin', name);
+  const path = cached(`python/bin/${name}`);
   if (!existsSync(path)) throw new Error(`${path} is not there: run scripts/ci-debian.sh`);
   return path;
 }
 
-export const pythonFile = (name: string): string => fileURLToPath(new URL(`python/${name}`, import.meta.url));
+export const pythonFile = (name: string): string => beside(`python/${name}`);
+
+function cached(path: string): string {
+  return join(process.env['CI_CACHE'] ?? '/var/cache/holdfast', path);
+}
+
+function beside(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+/** The programs in Go, Rust and Java, as scripts/build-drivers.sh builds them, and those in Perl and Ruby. */
+export const DRIVERS: Readonly<Record<string, readonly string[]>> = {
+  'pgx and lib/pq of Go': [cached('drivers/go-session')],
+  "Java's JDBC driver": [
+    ...['java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'],
+    ...['-cp', `/usr/share/java/postgresql.jar:${cached('drivers/java')}`, 'Session'],
+  ],
+  "Rust's tokio-postgres": [cached('drivers/rust/target/debug/session')],
+  "Perl's DBD::Pg": ['/usr/bin/perl', beside('perl/session.pl')],
+  "Ruby's pg": ['/usr/bin/ruby', beside('ruby/session.rb')],
+};
+
+/** Brings what is compiled up to date: a second where nothing has changed since scripts/ci-debian.sh. */
+export async function buildDrivers(): Promise<void> {
+  const script = fileURLToPath(new URL('../../scripts/build-drivers.sh', import.meta.url));
+  const environment = Object.fromEntries(
+    Object.entries(process.env).filter(([name, value]) => value !== undefined && !name.startsWith('PG')),
+  ) as Record<string, string>;
+  await output('bash', [script], { environment, deadlineMs: 240_000 });
+}
 
 export const digest = (text: string): string => createHash('sha256').update(text).digest('hex');

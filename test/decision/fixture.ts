@@ -15,6 +15,12 @@ create or replace function wipe_immutable() returns int language plpgsql immutab
 grant all on precious, other to public;
 `;
 
+/** What stands between the gateway and its server. */
+export interface Between {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
 /** A gateway with a policy in front of a database that has something to lose. */
 export class DecisionFixture {
   readonly postgres: TestPostgres;
@@ -24,9 +30,12 @@ export class DecisionFixture {
   #control: RawClient | null = null;
   #asked: Promise<unknown> = Promise.resolve();
 
-  private constructor(postgres: TestPostgres, gateway: TestGateway) {
+  readonly #stopBetween: () => Promise<void>;
+
+  private constructor(postgres: TestPostgres, gateway: TestGateway, stopBetween: () => Promise<void>) {
     this.postgres = postgres;
     this.#gateway = gateway;
+    this.#stopBetween = stopBetween;
   }
 
   get gateway(): TestGateway {
@@ -44,19 +53,24 @@ export class DecisionFixture {
     environment: Record<string, string> | ((postgres: TestPostgres) => Record<string, string>) = {},
     version: 15 | 18 = 18,
     settings: Record<string, string> = {},
+    between: (to: number) => Promise<Between> = async (port) => ({ port, stop: async () => {} }),
   ): Promise<DecisionFixture> {
     const postgres = await startPostgres({ version, settings });
+    const middle = await between(postgres.port);
+    const stop = async () => await middle.stop();
     try {
       await postgres.sql(TABLES_SQL);
       return new DecisionFixture(
         postgres,
         await startGateway({
-          upstreamPort: postgres.port,
+          upstreamPort: middle.port,
           policy,
           environment: typeof environment === 'function' ? environment(postgres) : environment,
         }),
+        stop,
       );
     } catch (error) {
+      await stop();
       await postgres.stop();
       throw error;
     }
@@ -65,6 +79,7 @@ export class DecisionFixture {
   async stop(): Promise<void> {
     this.#control?.destroy();
     for (const gateway of [this.#gateway, ...this.#earlier]) await gateway.stop();
+    await this.#stopBetween();
     await this.postgres.stop();
   }
 

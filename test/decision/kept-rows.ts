@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { type BackendMessage, RawClient } from '../support/raw-client.ts';
+import type { Between } from './fixture.ts';
 import { EVERY_CHANGE, SnapshotsTaken } from './snapshots-taken.ts';
 
 /** A gateway that takes a snapshot of every change, with a client of it, and one past it. */
@@ -22,7 +23,11 @@ const LEFT = `drop table if exists kept, was, aside, spare cascade; drop schema 
   drop function if exists noted(), louder() cascade`;
 
 /** Has them, with the table `kept` made anew, for each test of the block that it is called in. */
-export function keptRows(version: 15 | 18, table = TABLE): KeptRows {
+export function keptRows(
+  version: 15 | 18,
+  table = TABLE,
+  between?: (to: number) => Promise<Between>,
+): KeptRows {
   const kept = {
     row: async (id) => (await kept.other.rows(`select note, amount from kept where id = ${id}`))[0],
     sent: async (...messages) => {
@@ -31,7 +36,7 @@ export function keptRows(version: 15 | 18, table = TABLE): KeptRows {
     },
   } as { -readonly [K in keyof KeptRows]: KeptRows[K] };
   beforeAll(async () => {
-    kept.taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE);
+    kept.taken = await SnapshotsTaken.start(version, {}, EVERY_CHANGE, between);
     kept.other = await RawClient.open(kept.taken.fixture.postgres.port);
   });
   afterAll(async () => {

@@ -108,11 +108,12 @@ describe('a captured statement that changes one row of a table with a key', () =
     expect(await costOf(() => sent(...more('41')))).toEqual({ flights: 3, parses: 6 });
   });
 
-  it('takes two round trips more where it is prepared in a transaction of the client', async () => {
-    await client.query('begin');
+  it('takes one round trip more where it is prepared in a transaction of the client', async () => {
     await sent(...bound('6'));
+    await client.query('begin');
     const cost = await costOf(() => sent(...bound('7')));
-    expect(cost).toEqual({ flights: 3, parses: 6 });
+    // SAVEPOINT, what locks the table, the catalog with counts, RELEASE, the row; counts, the new row.
+    expect(cost).toEqual({ flights: 2, parses: 7 });
   });
 
   it('takes one round trip more where it comes with its text', async () => {
@@ -126,6 +127,6 @@ describe('a captured statement that changes one row of a table with a key', () =
     await sent(...unnamed('8'));
     expect((await costOf(() => sent(...unnamed('9')))).flights).toBe(2);
     await client.query('begin');
-    expect((await costOf(() => sent(...unnamed('10')))).flights).toBe(3);
+    expect((await costOf(() => sent(...unnamed('10')))).flights).toBe(2);
   });
 });

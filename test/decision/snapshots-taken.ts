@@ -14,7 +14,7 @@ import type { UndoOutcome } from '../../src/undo/outcome.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
 import type { BackendMessage } from '../support/raw-client.ts';
-import { DecisionFixture } from './fixture.ts';
+import { type Between, DecisionFixture } from './fixture.ts';
 
 const POLICY = `
 mode: protect
@@ -53,9 +53,10 @@ export class SnapshotsTaken {
     version: 15 | 18,
     environment: Record<string, string> = {},
     policy = POLICY,
+    between?: (to: number) => Promise<Between>,
   ): Promise<SnapshotsTaken> {
     const all = { HOLDFAST_SNAPSHOTS_TAKEN: 'on', ...environment };
-    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version));
+    return new SnapshotsTaken(await DecisionFixture.start(policy, all, version, {}, between));
   }
 
   async reset(): Promise<void> {

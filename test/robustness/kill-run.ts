@@ -89,6 +89,8 @@ const WAYS: readonly Way[] = [DELETE, UPDATE].flatMap((sql) => [
   { messages: synced(extendedOfOne(sql)), segments: 1, commits: true },
   { messages: synced(extendedOfOne(sql)), segments: 1, commits: true },
   { messages: block(queryOfOne(sql), 'commit'), segments: 3, commits: true },
+  { messages: block(synced(extendedOfOne(sql)), 'commit'), segments: 3, commits: true },
+  { messages: block(synced(extendedOfOne(sql)), 'rollback'), segments: 3, commits: false },
   { messages: synced(extended(sql)), segments: 1, commits: true },
   { messages: block(query(sql), 'commit'), segments: 3, commits: true },
   { messages: block(synced(extended(sql)), 'commit'), segments: 3, commits: true },

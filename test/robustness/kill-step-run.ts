@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import { eventually } from '../support/process-facts.ts';
@@ -23,17 +24,20 @@ rules:
   - { name: the rest, action: allow }
 `;
 
+/** A Query, or the messages of a segment. */
+type Said = string | Buffer;
+
 export interface KilledAt {
   readonly what: Attempt['what'];
   /** Sent in front of it, one by one. */
-  readonly before: readonly string[];
-  readonly sql: string;
-  readonly behind: readonly string[];
+  readonly before: readonly Said[];
+  readonly said: Said;
+  readonly behind: readonly Said[];
 }
 
 const table: Attempt = { number: 1, what: { kind: 'table', name: 'doomed' }, told: null };
 const drop = `${markOf(table)} drop table doomed cascade`;
-export const DROP: KilledAt = { what: table.what, before: [], sql: drop, behind: [] };
+export const DROP: KilledAt = { what: table.what, before: [], said: drop, behind: [] };
 export const DROP_IN_BLOCK: KilledAt = { ...DROP, before: ['begin'], behind: ['commit'] };
 
 /** In the round trip in which its row is captured, which a comment would keep it from. */
@@ -41,11 +45,28 @@ const ofOne = (sql: string): KilledAt => ({
   what: { kind: 'rows', first: 1, last: 1 },
   // So that there is a plan, and no snapshot.
   before: ['update precious set note = note where id = 0', 'update precious set note = note where id = 0'],
-  sql: `${sql} where id = 1 and 'attempt 1 ' <> ''`,
+  said: `${sql} where id = 1 and 'attempt 1 ' <> ''`,
   behind: [],
 });
 export const DELETE_OF_ONE = ofOne('delete from precious');
 export const UPDATE_OF_ONE = ofOne(`update precious set note = 'changed'`);
+
+/** The same, prepared and in a transaction: it is captured behind its Bind. */
+const boundInBlock = (sql: string, ...values: string[]): KilledAt => {
+  const bound = (id: string) => [
+    fe.bind({ statement: 'one', parameters: [...values, id] }),
+    fe.execute(),
+    fe.sync(),
+  ];
+  const [prepared, none] = [[fe.parse('one', `${sql} and 'attempt 1 ' <> ''`), fe.sync()], bound('0')];
+  return {
+    what: { kind: 'rows', first: 1, last: 1 },
+    before: [...[prepared, none, none].map((each) => Buffer.concat(each)), 'begin'],
+    said: Buffer.concat(bound('1')),
+    behind: ['commit'],
+  };
+};
+export const UPDATE_IN_BLOCK = boundInBlock('update precious set note = $1 where id = $2', 'changed');
 
 export interface Killed extends Checked {
   /** Null where it was over before it came to the step. */
@@ -57,7 +78,7 @@ export interface Killed extends Checked {
 export async function killAt(
   postgres: TestPostgres,
   step: Step,
-  { what, before, sql, behind }: KilledAt,
+  { what, before, said, behind }: KilledAt,
 ): Promise<Killed> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-kill-step-'));
   await postgres.sql(`drop schema if exists holdfast_trash cascade;
@@ -78,10 +99,15 @@ export async function killAt(
   const attempt: Attempt = { number: 1, what, told: null };
   try {
     const client = await RawClient.open(gateway.port);
-    for (const each of before) await client.query(each);
+    const say = async (each: Said) => {
+      if (typeof each === 'string') return await client.query(each, 20_000);
+      client.write(each);
+      return await client.untilReady(20_000);
+    };
+    for (const each of before) await say(each);
     const reached = proxy.stopAt(step);
     const finish = async () => {
-      for (const each of [sql, ...behind]) await client.query(each, 20_000);
+      for (const each of [said, ...behind]) await say(each);
     };
     const finished = finish();
     await Promise.race([reached, finished.catch(() => reached)]);

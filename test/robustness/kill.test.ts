@@ -2,7 +2,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { Random, seedOfRun } from '../support/random.ts';
 import { killOnce } from './kill-run.ts';
-import { DELETE_OF_ONE, DROP, DROP_IN_BLOCK, killAt, UPDATE_OF_ONE } from './kill-step-run.ts';
+import {
+  DELETE_OF_ONE,
+  DROP,
+  DROP_IN_BLOCK,
+  killAt,
+  UPDATE_IN_BLOCK,
+  UPDATE_OF_ONE,
+} from './kill-step-run.ts';
 
 const ROUNDS = 3;
 
@@ -25,6 +32,7 @@ describe.each([18, 15] as const)(
       ['a table that it dropped in a block', { from: 'client', type: 'P' }, DROP_IN_BLOCK],
       ['a row that it deleted as it captured it', { from: 'server', type: 'C' }, DELETE_OF_ONE],
       ['a row that it changed as it captured it', { from: 'client', type: 'P' }, UPDATE_OF_ONE],
+      ['a row that it changed by what was bound in a block', { from: 'server', type: 'C' }, UPDATE_IN_BLOCK],
     ] as const)(
       'has a manifest and a record of %s, or what was there, killed in front of %o',
       async (_, kind, scene) => {

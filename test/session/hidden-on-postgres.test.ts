@@ -5,7 +5,7 @@ import { Listener } from '../../src/session/listener.ts';
 import { captureBefore, plainQuery } from '../../src/snapshot/capture.ts';
 import { NO_PARAMETERS, planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { sliceOf } from '../snapshot/exactness.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';

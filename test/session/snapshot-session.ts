@@ -9,7 +9,7 @@ import { Listener } from '../../src/session/listener.ts';
 import type { PolicySource } from '../../src/session/ruling/bound-policy.ts';
 import type { SnapshotServices } from '../../src/session/state.ts';
 import type { Analysis } from '../../src/sql/effects.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { sliceOf } from '../snapshot/exactness.ts';
 import { StubServices } from './stub-services.ts';
 

@@ -21,7 +21,7 @@ import {
   type StatementEffects,
   type TextFacts,
 } from '../../src/sql/effects.ts';
-import { EXECUTES_UNKNOWN } from '../../src/sql/rules-session.ts';
+import { EXECUTES_UNKNOWN } from '../../src/sql/walk/rules-session.ts';
 
 /**
  * The rest of the program as a session sees it, made so that a test can be read: a statement's first word says

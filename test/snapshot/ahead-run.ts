@@ -23,8 +23,10 @@ await atLength(AHEAD, async (run) => {
     });
     run.foundIn(gateway);
     for (const fault of await auditFaultsOfKilled(gateway, setting.store)) run.found(fault);
-    const { inBlock, inBlockBack, bound, boundKept } = watch;
-    run.tell({ ...tally, inBlock, inBlockBack, bound, boundKept });
-    if (inBlock < tally.sessions / 4 || bound < tally.sessions) run.found('little was captured ahead');
+    const { inBlock, boundInBlock, inBlockBack, bound, boundKept } = watch;
+    run.tell({ ...tally, inBlock, boundInBlock, inBlockBack, bound, boundKept });
+    const { sessions } = tally;
+    if (inBlock < sessions / 4 || boundInBlock < sessions / 4 || bound < sessions)
+      run.found('little was captured ahead');
   });
 });

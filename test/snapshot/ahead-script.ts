@@ -191,7 +191,7 @@ class Maker {
         [10, () => this.#write()],
         [3, () => this.#savepoint()],
         [4, () => this.query(random.pick(BESIDE))],
-        [2, () => this.#segment()],
+        [7, () => this.#segment()],
         [0.5, () => this.#several()],
         [0.5, () => this.query(random.pick(ASIDE), true)],
       ])();

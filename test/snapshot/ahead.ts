@@ -27,6 +27,7 @@ const LOCKS_ROWS = /FOR (?:NO KEY )?UPDATE/;
 export class AheadWatch {
   readonly port: number;
   inBlock = 0;
+  boundInBlock = 0;
   inBlockBack = 0;
   bound = 0;
   boundKept = 0;
@@ -42,7 +43,11 @@ export class AheadWatch {
       client.on('data', (chunk: Buffer) => {
         const isAsked = chunk.includes('1 OPERATOR(pg_catalog./) CASE');
         const isBlock = chunk.includes('\0SAVEPOINT holdfast_own\0');
-        if (isAsked && isBlock) this.inBlock++;
+        // What is bound ends with a Flush of ours.
+        if (isAsked && isBlock) {
+          if (chunk.at(-5) === 0x48) this.boundInBlock++;
+          else this.inBlock++;
+        }
         if (chunk.includes('ROLLBACK TO SAVEPOINT holdfast_own')) this.inBlockBack++;
         if (isBound && hasRun && chunk[0] === 0x53) this.boundKept++;
         hasRun = false;
@@ -90,7 +95,11 @@ export async function runAhead(
       );
       for (const [gid] of prepared) await side.control.rows(`rollback prepared '${gid}'`);
       for (const sql of script.setup) await side.control.rows(sql);
-      clients.push(await opened(side, script));
+      const { client, isUnprovable } = await opened(side, script);
+      clients.push(client);
+      if (!isUnprovable) continue;
+      tally.without++;
+      return null;
     }
     const isKnown = new Set((await snapshotsOf(store)).map(({ manifest }) => manifest.id));
     const start = await contents(through.control, 'public');
@@ -121,6 +130,11 @@ export async function runAhead(
       if (e1 !== e2) return `${where}\n elsewhere differs: ${e1}\n through: ${e2}`;
       model.read(step, toldThrough.messages);
       if (wanted !== given) {
+        // Of two faults another may be told: what is asked ahead of a Bind does not read its values.
+        if (wanted!.includes('E {') && given!.includes('cached plan must not change result type')) {
+          tally.later++;
+          break;
+        }
         if (
           step.meanwhile !== null &&
           (step.meanwhile.end === 'commit' || (step.meanwhile.end === 'cancel' && !wanted!.includes('57014')))
@@ -224,7 +238,7 @@ class Model {
           while (this.#stack.at(-1)!.name !== name) sum += this.#stack.pop()!.changes;
           sum += this.#stack.pop()!.changes;
           this.#stack.at(-1)!.changes += sum;
-        } else if (changed !== null && !what.includes('explain')) inSegment++;
+        } else if (changed !== null) inSegment++;
       }
       if (message.type === 'Z') {
         const status = String.fromCharCode(message.body[0]!);
@@ -246,16 +260,20 @@ class Model {
   }
 }
 
-async function opened({ port, database }: Side, script: AheadScript): Promise<RawClient> {
+async function opened(
+  { port, database }: Side,
+  script: AheadScript,
+): Promise<{ readonly client: RawClient; readonly isUnprovable: boolean }> {
   const client = await RawClient.open(port, { database, user: script.role });
   for (const sql of script.settings) await client.query(sql);
   // So that there is a plan; one is known again by a shorter question once it has been made twice.
   for (let i = 0; i < 2; i++) await client.query('update kept set note = note where id = 30');
+  const told: BackendMessage[] = [];
   for (const bytes of script.warm) {
     client.write(bytes);
-    await client.untilReady();
+    told.push(...(await client.untilReady()));
   }
-  return client;
+  return { client, isUnprovable: told.some((message) => isUnprovable(message)) };
 }
 
 const RESET = `reset all; set client_min_messages = error; set lock_timeout = '8s';

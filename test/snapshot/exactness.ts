@@ -9,9 +9,9 @@ import {
   type StatementParameters,
 } from '../../src/snapshot/plan.ts';
 import { captureAfter, type Proof } from '../../src/snapshot/prove.ts';
-import type { Parser } from '../../src/sql/parser.ts';
-import type { WriteSlice } from '../../src/sql/slice.ts';
-import { sliceWrite } from '../../src/sql/write-slice.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
+import type { WriteSlice } from '../../src/sql/slices/slice.ts';
+import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { Random } from '../support/random.ts';

@@ -4,7 +4,7 @@ import { captureBefore } from '../../src/snapshot/capture.ts';
 import { Places } from '../../src/snapshot/places.ts';
 import { NO_PARAMETERS, planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';

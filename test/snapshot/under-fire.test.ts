@@ -4,7 +4,7 @@ import { captureBefore } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
 import { NO_PARAMETERS, planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { Random } from '../support/random.ts';

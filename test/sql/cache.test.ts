@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
-import { BoundedStore } from '../../src/sql/bounded-store.ts';
 import { AnalysisCache } from '../../src/sql/cache.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS, READ_OFTEN } from '../../src/sql/effects.ts';
+import { BoundedStore } from '../../src/sql/recent/bounded-store.ts';
 
 async function started(bytesMax: number = LIMITS.analysisCacheBytes): Promise<AnalysisCache> {
   const cache = new AnalysisCache({ bytesMax });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { newId } from '../../src/base/ids.ts';
-import type { Parser } from '../../src/sql/parser.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
 import { alterKept, dropPartKept } from '../../src/trash/alter.ts';
 import { alterMixed } from '../../src/trash/alter-mixed.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';

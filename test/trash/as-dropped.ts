@@ -1,5 +1,5 @@
 import { newId } from '../../src/base/ids.ts';
-import type { Parser } from '../../src/sql/parser.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
 import { type MoveOutcome, moveDrop } from '../../src/trash/move.ts';
 import { type RestoreOutcome, restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { dropColumns } from '../../src/trash/drop-columns.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
 import { purgeDropped } from '../../src/trash/purge.ts';

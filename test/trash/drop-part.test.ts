@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { restoreDropped } from '../../src/trash/restore.ts';
 import { onHidden } from '../../src/trash/session.ts';
 import { HiddenClient } from '../support/hidden-client.ts';

@@ -1,4 +1,4 @@
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { atLength } from '../support/at-length.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { type Case, runDrop, shownCase, tally } from './random-run.ts';

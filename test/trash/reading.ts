@@ -1,5 +1,5 @@
-import { type DropReading, readDrop } from '../../src/sql/drop-target.ts';
-import type { Parser } from '../../src/sql/parser.ts';
+import { type DropReading, readDrop } from '../../src/sql/named/drop-target.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
 
 /** What the one statement of a text drops or alters. */
 export function readingOf(parser: Parser, sql: string): DropReading {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import type { Moved } from '../../src/trash/move.ts';
 import { listTrash, purgeDropped } from '../../src/trash/purge.ts';
 import { reachedInTrash } from '../../src/trash/reached.ts';

@@ -4,7 +4,7 @@ import type { Manifest } from '../../src/snapshot/manifest.ts';
 import { readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { markRolledBack } from '../../src/snapshot/snapshots.ts';
 import { undoneBy, writeUndoMark } from '../../src/snapshot/undo-mark.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { ownSnapshotOf } from '../../src/undo/own-facts.ts';
 import { connectForUndo, type PgSession } from '../../src/undo/pg-session.ts';
 import { previewUndo, type UndoOptions, undo } from '../../src/undo/undo.ts';

@@ -1,5 +1,5 @@
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { atLength } from '../support/at-length.ts';
 import { scratchFolder } from '../support/postgres.ts';

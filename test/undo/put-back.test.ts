@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';

@@ -6,8 +6,8 @@ import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/
 import { planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
 import { SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
-import type { Parser } from '../../src/sql/parser.ts';
-import { sliceWrite } from '../../src/sql/write-slice.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
+import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
 import type { PgSession } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
 import { copied, described, run } from '../snapshot/exactness.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import type { Manifest } from '../../src/snapshot/manifest.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import type { UndoOutcome } from '../../src/undo/outcome.ts';
 import { connectForUndo } from '../../src/undo/pg-session.ts';
 import { referenceOf } from '../../src/undo/restored-ties.ts';

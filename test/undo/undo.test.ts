@@ -6,7 +6,7 @@ import type { BlobWriter } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { fromManifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { verifySnapshot } from '../../src/snapshot/snapshots.ts';
-import { Parser } from '../../src/sql/parser.ts';
+import { Parser } from '../../src/sql/parsing/parser.ts';
 import type { UndoOutcome } from '../../src/undo/outcome.ts';
 import { connectForUndo, type PgSession } from '../../src/undo/pg-session.ts';
 import { restoreInto } from '../../src/undo/restore-into.ts';

@@ -8,7 +8,7 @@ import { snapshotFolder } from '../../snapshot/manifest.ts';
 import type { CapturePlan } from '../../snapshot/plan.ts';
 import { RowHashes, witnessing } from '../../snapshot/row-identity.ts';
 import { SnapshotWriter } from '../../snapshot/snapshot-writer.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import type { ErrorFields } from '../../wire/backend.ts';
 import { HiddenQueryEnded } from '../hidden/hidden-exchange.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
@@ -182,6 +182,9 @@ export async function lockTarget(
   const { P: _, ...fields } = error.fields;
   throw new HiddenQueryError(fields);
 }
+
+/** Whether there is something to read that locks its table. */
+export const locksTarget = (slice: WriteSlice): boolean => lockingText(slice) !== null;
 
 /** Of the same kind as the statement, since what has the table's name by now may take an UPDATE and no DELETE. */
 function lockingText(slice: WriteSlice): string | null {

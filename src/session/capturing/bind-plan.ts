@@ -2,7 +2,7 @@ import { HiddenQueryError } from '../../catalog/connection.ts';
 import { readCounts } from '../../snapshot/counts.ts';
 import { asKept, foreseePlan, isForeseen } from '../../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../../snapshot/plan.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from '../code/called-code-run.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { parametersOf } from '../known/bound-parameters.ts';
@@ -12,6 +12,7 @@ import type { SessionState } from '../state.ts';
 import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
+import { beginBoundInBlock } from './early/bound-in-block.ts';
 import { runBound, TAKEN_BACK } from './early/bound-run.ts';
 import {
   beginAtBind,
@@ -45,7 +46,9 @@ export async function planBind(
   const slice = await services.slice(text);
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
   const bound: BoundText = { ...request, text, slice, asked: planRequest(state, slice) };
-  const ran = await runBound(state, hidden, bound);
+  const begun = await beginBoundInBlock(state, hidden, bound);
+  if (begun !== null) return begun;
+  const ran = state.isInBlock ? null : await runBound(state, hidden, bound);
   if (ran !== null && ran !== TAKEN_BACK) return ran;
   const planned = ran ?? (await planText(state, hidden, bound, true));
   return planned === TAKEN_BACK ? await planText(state, hidden, bound, false) : planned;
@@ -129,7 +132,7 @@ async function planText(
   if (planned.kind === 'none')
     return { ...found, request, plan: null, begun: null, counted: null, aloneIn: -1, ends: null };
   notePlanned(run, planned.plan);
-  noteTypes(state, slice, types);
+  noteTypes(state, portal.statement, slice, planned.plan, types);
   // Those of an EXECUTE stand in its text.
   const plan = slice.kind === 'execute' ? planned.plan : { ...planned.plan, parameters };
   const begun = early?.begun ?? null;

@@ -1,3 +1,4 @@
+import { encodeMessage } from '../../wire/backend.ts';
 import { lengthAt } from '../../wire/frame.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/message-type.ts';
 
@@ -42,6 +43,25 @@ export function runsAtOnce(putBy: readonly Buffer[]): boolean {
     else return false;
   }
   return false;
+}
+
+/** What stands in front of an Execute: the Bind that waits, and the types of what is behind that. */
+export interface AheadOfExecute {
+  readonly bytes: Buffer;
+  readonly behind: readonly number[];
+}
+
+/** Null where the client has not sent all that runs the portal of the Bind that waits, or something between. */
+export function aheadOfExecute(putBy: readonly Buffer[]): AheadOfExecute | null {
+  if (!runsAtOnce(putBy)) return null;
+  const messages: Buffer[] = [];
+  const types: number[] = [];
+  for (const { type, body } of messagesIn(putBy)) {
+    if (type === Frontend.Execute || body === null) break;
+    messages.push(encodeMessage(type, body));
+    types.push(type);
+  }
+  return { bytes: Buffer.concat(messages), behind: types.slice(1) };
 }
 
 /** Whether a Sync stands right behind the Execute that waits, which asks for all rows. */

@@ -4,7 +4,7 @@ import type { HiddenConnection } from '../../catalog/connection.ts';
 import { discardManifest } from '../../snapshot/discard-manifest.ts';
 import { type Manifest, snapshotFolder, writeManifest } from '../../snapshot/manifest.ts';
 import { markInTrash } from '../../snapshot/snapshots.ts';
-import type { DropReading } from '../../sql/drop-target.ts';
+import type { DropReading } from '../../sql/named/drop-target.ts';
 import { alterKept, dropPartKept } from '../../trash/alter.ts';
 import { alterMixed } from '../../trash/alter-mixed.ts';
 import { dropColumns } from '../../trash/drop-columns.ts';

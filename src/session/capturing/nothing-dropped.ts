@@ -1,7 +1,7 @@
 import type { AuditEntry } from '../../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../catalog/connection.ts';
 import type { Analysis, StatementEffects } from '../../sql/effects.ts';
-import type { Sought } from '../../sql/if-exists.ts';
+import type { Sought } from '../../sql/named/if-exists.ts';
 import { NOTHING_DROPPED } from '../../trash/move.ts';
 import { hiddenQuery, onHidden } from '../../trash/session.ts';
 import { isAnyThere, numberedTransactions } from '../../trash/sought.ts';

@@ -1,7 +1,7 @@
 import { HiddenQueryError } from '../../catalog/connection.ts';
 import { plainQuery } from '../../snapshot/capture.ts';
 import type { PlanRequest } from '../../snapshot/plan.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from '../code/called-code-run.ts';
 import { leave } from '../hidden/own-transaction.ts';
 import { untilQuiet } from '../hidden/segment-fits.ts';

@@ -60,6 +60,8 @@ export interface BoundPortal {
   readonly ends: HiddenQueryError | null;
   /** What came, should it be held. */
   readonly sent: Sent | null;
+  /** Of a Bind that has been sent ahead of its turn: the types of the messages behind it that were sent with it. */
+  readonly sentAhead?: readonly number[];
 }
 
 /** A portal that drops something, likewise. */
@@ -98,6 +100,8 @@ export interface BindToPlan {
   /** The event, should it be refused. */
   readonly entry: AuditEntry;
   readonly sent: Sent | null;
+  /** To be called where it is sent ahead of its turn, and the Describe of its portal behind it. */
+  readonly goesAhead: (describes: boolean) => void;
 }
 
 /** What has come of a Bind; without `bound` it is forwarded to run uncaptured. */

@@ -1,4 +1,3 @@
-import { isCatalogRelation } from '../../sql/catalog-relations.ts';
 import {
   type Analysis,
   isFollowed,
@@ -7,6 +6,7 @@ import {
   type StatementEffects,
   worseRisk,
 } from '../../sql/effects.ts';
+import { isCatalogRelation } from '../../sql/facts/catalog-relations.ts';
 
 /** What changes the schema, and nothing that runs as others are read. */
 const LEAVES_CODE: ReadonlySet<string> = new Set([

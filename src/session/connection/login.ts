@@ -167,7 +167,7 @@ class Login {
             ? 'The client wants to bind its login to a TLS connection that ends at the gateway.'
             : 'The client, which has no TLS, says that it could bind its login to it, and the server takes that for an attack.',
           hint: encrypted
-            ? 'Set channel_binding=disable in the client (PGCHANNELBINDING=disable), or use TLS on one side only.'
+            ? 'Set channel_binding=disable in the client (PGCHANNELBINDING=disable; channelBinding=disable with JDBC), or use TLS on one side only.'
             : 'Turn channel binding off in the client, or set sslmode=disable in the upstream setting of the gateway if its network is trusted.',
         },
       ),

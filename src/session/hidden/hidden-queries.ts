@@ -169,6 +169,16 @@ export class HiddenQueries {
   }
 
   /**
+   * Sends messages of the client's behind what was asked inside its segment, which the server discards where that fails.
+   * Their replies are awaited already.
+   */
+  passOn(bytes: Buffer): void {
+    const { upstream } = this.state;
+    upstream.takeTail();
+    upstream.writeSoon(bytes, FLUSH);
+  }
+
+  /**
    * Ends the client's segment at the server, ahead of its own Sync, where all of it has been answered. A transaction
    * that the client has begun goes on.
    */

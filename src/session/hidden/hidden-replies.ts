@@ -165,13 +165,18 @@ export class HiddenReplies {
 
   /**
    * A query has failed inside a segment of the client's, which waits: the server discards the others of ours that
-   * were sent with it, and whatever the client sends up to its Sync.
+   * were sent with it, a Bind that was sent among them, and whatever the client sends up to its Sync.
    */
   private discard(): void {
-    const { replies } = this.state;
-    while (replies.head?.kind === ReplyKind.Hidden) {
-      replies.head.exchange?.fail(new HiddenQueryEnded('discarded'));
-      this.shift();
+    const { replies, portals } = this.state;
+    for (let { head } = replies; head !== null; head = replies.head) {
+      if (head.kind === ReplyKind.Hidden) {
+        head.exchange?.fail(new HiddenQueryEnded('discarded'));
+        this.shift();
+      } else if (head.kind === ReplyKind.Bind || head.kind === ReplyKind.Describe) {
+        if (head.of === 'portal') portals.answer(head.name, head.portal, false);
+        replies.shift();
+      } else break;
     }
     this.state.discarding = true;
     this.state.failedUntold = true;

@@ -1,5 +1,5 @@
 import { DEFAULT_TEXT_FACTS, type TextFacts } from '../../sql/effects.ts';
-import { isCatalogFirst } from '../../sql/search-path.ts';
+import { isCatalogFirst } from '../../sql/facts/search-path.ts';
 
 /**
  * How the server reads text and looks names up, as far as that is known. What a statement changes is told only with

@@ -1,6 +1,6 @@
 import { NO_PARAMETERS, type PlanRequest } from '../../snapshot/plan.ts';
 import type { PreparedText } from '../../snapshot/plan-execute.ts';
-import type { WriteSlice } from '../../sql/slice.ts';
+import type { WriteSlice } from '../../sql/slices/slice.ts';
 import type { SessionState } from '../state.ts';
 import { UNSETTLED } from './names.ts';
 import { isReadAlike } from './text-encoding.ts';

@@ -1,4 +1,4 @@
-import type { Reading } from '../../sql/recent-texts.ts';
+import type { Reading } from '../../sql/recent/recent-texts.ts';
 import type { SessionState } from '../state.ts';
 import { charsOf, type PreparedStatement } from './names.ts';
 

@@ -10,8 +10,8 @@ import {
   type TransactionVerb,
   worseRisk,
 } from '../../sql/effects.ts';
-import { EXECUTES_UNKNOWN } from '../../sql/rules-session.ts';
-import { isCatalogFirst, losesCatalog } from '../../sql/search-path.ts';
+import { isCatalogFirst, losesCatalog } from '../../sql/facts/search-path.ts';
+import { EXECUTES_UNKNOWN } from '../../sql/walk/rules-session.ts';
 import type { KnownCode } from '../code/called-code.ts';
 import { type Reply, ReplyKind } from '../replies.ts';
 import type { SessionState } from '../state.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { Names, nameKey, sqlNameKey, UNSETTLED } from '../../../src/session/known/names.ts';
-import { isCatalogFirst } from '../../../src/sql/search-path.ts';
+import { isCatalogFirst } from '../../../src/sql/facts/search-path.ts';
 
 describe('nameKey', () => {
   it('cuts at 63 bytes, as NAMEDATALEN has it', () => {

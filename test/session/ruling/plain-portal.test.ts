@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Block, Decision } from '../../../src/policy/decision.ts';
 import type { Actor, Restraint } from '../../../src/restraint/restraint.ts';
 import type { Portal, PreparedStatement } from '../../../src/session/known/names.ts';
-import type { Reading } from '../../../src/sql/recent-texts.ts';
+import type { Reading } from '../../../src/sql/recent/recent-texts.ts';
 import * as fe from '../../support/frontend-messages.ts';
 import { prepared, type ScriptedSession, server, undiscarded } from '../scripted-session.ts';
 

@@ -1,11 +1,17 @@
 import { HiddenQueryError } from '../../../catalog/connection.ts';
 import { StalePlan } from '../../../snapshot/capture.ts';
 import { isForeseen } from '../../../snapshot/foresee.ts';
-import type { CapturePlan, PlanOutcome, StatementParameters } from '../../../snapshot/plan.ts';
-import type { WriteSlice } from '../../../sql/slice.ts';
+import {
+  type CapturePlan,
+  NO_PARAMETERS,
+  type PlanOutcome,
+  type StatementParameters,
+} from '../../../snapshot/plan.ts';
+import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import type { Bind } from '../../../wire/bind.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { parametersOf } from '../../known/bound-parameters.ts';
+import type { PreparedStatement } from '../../known/names.ts';
 import type { SessionState } from '../../state.ts';
 import { type Begun, beginCapture, mayBeginEarly } from '../begun-capture.ts';
 import type { CaptureRun } from '../capture-run.ts';
@@ -16,13 +22,25 @@ import { runsAtOnce } from '../comes-next.ts';
  * asked whether both are still so.
  */
 
-/** Of the parameters of texts, as the server has told them to this session last. */
-const TYPES = new WeakMap<SessionState, WeakMap<WriteSlice, readonly number[]>>();
+interface Told {
+  readonly types: readonly number[];
+  /** What was planned by what the catalog said then. */
+  readonly sources: CapturePlan['sources'];
+}
 
-export function noteTypes(state: SessionState, slice: WriteSlice, types: readonly number[]): void {
-  const known = TYPES.get(state) ?? new WeakMap<WriteSlice, readonly number[]>();
-  known.set(slice, types);
-  TYPES.set(state, known);
+/** Of the parameters of texts, and of statements, as the server has told them to this session last. */
+const TYPES = new WeakMap<SessionState, WeakMap<WriteSlice | PreparedStatement, Told>>();
+
+export function noteTypes(
+  state: SessionState,
+  statement: PreparedStatement,
+  slice: WriteSlice,
+  { sources }: CapturePlan,
+  types: readonly number[],
+): void {
+  const known = TYPES.get(state) ?? new WeakMap<WriteSlice | PreparedStatement, Told>();
+  const told = { types, sources };
+  TYPES.set(state, known.set(slice, told).set(statement, told));
 }
 
 /** The parameters by the types of last time; null where they are not known, or not PostgreSQL's own, whose code would run. */
@@ -31,9 +49,27 @@ export function guessedParameters(
   slice: WriteSlice,
   bind: Bind,
 ): StatementParameters | null {
-  const types = bind.parameters.length === 0 ? [] : TYPES.get(state)?.get(slice);
-  if (types === undefined || !types.every((oid) => oid > 0 && oid < FIRST_OWN_OID)) return null;
-  return parametersOf(bind, types);
+  return bind.parameters.length === 0 ? NO_PARAMETERS : parametersBy(TYPES.get(state)?.get(slice), bind);
+}
+
+/**
+ * The same, only where they were told of that very statement while the catalog said what it is taken to say now: for what
+ * cannot be taken back where they are others.
+ */
+export function toldParameters(
+  state: SessionState,
+  statement: PreparedStatement,
+  bind: Bind,
+  { sources }: CapturePlan,
+): StatementParameters | null {
+  if (bind.parameters.length === 0) return NO_PARAMETERS;
+  const told = TYPES.get(state)?.get(statement);
+  return told?.sources === sources ? parametersBy(told, bind) : null;
+}
+
+function parametersBy(told: Told | undefined, bind: Bind): StatementParameters | null {
+  if (told?.types.every((oid) => oid > 0 && oid < FIRST_OWN_OID) !== true) return null;
+  return parametersOf(bind, told.types);
 }
 
 /** What comes after initdb has a larger OID. */
@@ -44,7 +80,7 @@ type BindRun = Pick<
   'state' | 'services' | 'hidden' | 'connection' | 'request' | 'text' | 'entry' | 'decision'
 >;
 
-const inSegment = (run: BindRun): CaptureRun => ({
+export const inSegment = (run: BindRun): CaptureRun => ({
   ...run,
   analysis: run.entry.analysis,
   way: 'segment',
@@ -68,7 +104,7 @@ export function beginAtBind(
   return new EarlyCapture(run.state, begun);
 }
 
-interface Told {
+interface ToldAtBind {
   readonly types: readonly number[];
   readonly planned: PlanOutcome;
 }
@@ -90,7 +126,7 @@ export class EarlyCapture {
   }
 
   /** Whether it is the capture of the statement. Where it is not, it is given up, and has to be taken back. */
-  async stands(told: Promise<Told>, foreseen: CapturePlan): Promise<Standing> {
+  async stands(told: Promise<ToldAtBind>, foreseen: CapturePlan): Promise<Standing> {
     const why = await this.begun.capture.then(
       () => null,
       (error: unknown) => error,

@@ -6,7 +6,7 @@ import { countsIn, fewCounts } from '../../../snapshot/counts.ts';
 import { type ForeseenRow, foreseeOneRow } from '../../../snapshot/foresee.ts';
 import type { CapturePlan, PlanRequest } from '../../../snapshot/plan.ts';
 import { proveReturned, type Returned, runReturning } from '../../../snapshot/prove.ts';
-import type { WriteSlice } from '../../../sql/slice.ts';
+import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { type Begun, beginCapture, mayBeginEarly } from '../begun-capture.ts';
 import { type CaptureOutcome, type CaptureRun, factsOf } from '../capture-run.ts';

@@ -2,7 +2,7 @@ import type { AuditEntry } from '../../../audit/event.ts';
 import { nowMs } from '../../../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../../catalog/connection.ts';
 import { plainQuery } from '../../../snapshot/capture.ts';
-import type { WriteSlice } from '../../../sql/slice.ts';
+import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import {
   type ErrorFields,
   encodeErrorResponse,
