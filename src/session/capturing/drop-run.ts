@@ -12,6 +12,7 @@ import { dropDatabase } from '../../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../../trash/move.ts';
 import { changeOwner } from '../../trash/owner.ts';
 import { mayReachTrash, reachedInTrash } from '../../trash/reached.ts';
+import { replaceKept } from '../../trash/replace-routine.ts';
 import { onHidden } from '../../trash/session.ts';
 import { systemOf } from '../../trash/system.ts';
 import { encodeMessage } from '../../wire/backend.ts';
@@ -144,6 +145,8 @@ export async function keep(
       return await dropPartKept(connection, { text, part: reading.part, id });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
+    case 'replace':
+      return await replaceKept(connection, { text, name: reading.name });
     case 'owner': {
       const told = await state.called.askTold(connection, tagsTold(analysis));
       return told === null
@@ -175,7 +178,7 @@ async function store(
   // The failure is told where it is waited for.
   marked.catch(() => {});
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
-  const { objects, restores, notes, binds, altered, rest } = moved;
+  const { objects, restores, notes, binds, altered, replaced, rest } = moved;
   const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
@@ -186,6 +189,7 @@ async function store(
     ...(altered === undefined
       ? {}
       : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),
+    ...(replaced === undefined ? {} : { replaced }),
     ...(system === null ? {} : { system }),
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
