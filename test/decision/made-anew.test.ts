@@ -143,8 +143,13 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     await probe.terminate();
   }
 
-  it('is recorded as lost where the server goes while it is committed', async () => {
-    const sql = "create or replace function app.lost() returns int language sql as 'select 1'";
+  it('is recorded as lost where the server goes while it is committed, and others look at what it has made', async () => {
+    const before = "create function app.lost() returns int language plpgsql as 'begin return 1; end'";
+    const sql =
+      "create or replace function app.lost() returns int language plpgsql as 'begin return app.wipes(); end'";
+    await under.direct.rows(before);
+    const other = await under.fixture.client();
+    expect(await other.rows('select app.lost()')).toEqual([['1']]);
     const set = async (...settings: readonly string[]) => {
       for (const each of settings) await under.direct.query(`alter system ${each}`);
       await under.direct.rows('select pg_reload_conf()');
@@ -163,7 +168,10 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
       });
       const [event] = await under.fixture.auditEvents((each) => each['sql'] === sql, 1);
       expect(event).toMatchObject({ end: 'lost' });
-      expect(await under.direct.rows("select count(*) from pg_proc where proname = 'lost'")).toEqual([['1']]);
+      other.write(fe.query('select app.lost()'));
+      await denied(other);
+      expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
+      await other.terminate();
     } finally {
       await set('reset synchronous_standby_names', 'reset synchronous_commit');
     }

@@ -21,6 +21,7 @@ import { HiddenQueryEnded } from '../hidden/hidden-exchange.ts';
 import { OwnEncoding } from '../hidden/own-encoding.ts';
 import { OwnTransaction, type Unkept } from '../hidden/own-transaction.ts';
 import { readServerFacts } from '../hidden/server-facts.ts';
+import { doneOtherwise } from '../known/session-effects.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from '../known/text-encoding.ts';
 import { auditFailedError, nativeError, reachesTrashError } from '../ruling/refusal.ts';
 import { heldBackSince } from '../ruling/restrained.ts';
@@ -235,9 +236,17 @@ async function conclude(
   return { kind: 'done', done: { tag, notices, snapshotId: null, why } };
 }
 
-async function keepUnlessHeldBack({ state, entry, encoding, own }: ReadRun): Promise<Unkept | null> {
+async function keepUnlessHeldBack({
+  state,
+  analysis,
+  entry,
+  encoding,
+  own,
+}: ReadRun): Promise<Unkept | null> {
   const error = heldBackSince(state, entry);
   if (error !== null) return { kind: 'refused', error };
   await encoding.putBack();
+  // What others know of code and tables is forgotten ahead of it, since how it ends may not be told.
+  doneOtherwise(state, analysis);
   return await own.keep();
 }
