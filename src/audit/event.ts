@@ -63,6 +63,8 @@ export interface AuditLog {
   isRecorded(session: AuditSession): boolean;
   /** Resolves when it is; or with false as soon as the store fails, or after LIMITS.auditRecordMs. */
   whenRecorded(session: AuditSession): Promise<boolean>;
+  /** What the session has begun and is not durable yet is taken back, so that nothing commits it. */
+  abandon(session: AuditSession): void;
   /** Resolves when the store writes again, or with false after LIMITS.auditRefuseMs. */
   whenWorking(): Promise<boolean>;
   /** Calls back once, when the queue is short again. */

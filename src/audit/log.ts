@@ -119,6 +119,10 @@ export class StoredAuditLog implements AuditLog {
     return !this.#unrecorded.has(id);
   }
 
+  abandon({ id }: AuditSession): void {
+    this.#unrecorded.delete(id);
+  }
+
   async whenRecorded({ id }: AuditSession): Promise<boolean> {
     const begins = this.#unrecorded.get(id);
     if (begins === undefined) return true;

@@ -298,7 +298,9 @@ async function describe(
   const found = roots.filter((oid) => oid !== null);
   const all = Buffer.of(allReferrers ? 1 : 0);
   const sql = describeQuery(allReferrers);
-  const rows = await texts(connection, sql, [OID_ARRAY_OID, BOOL_OID], [oidArray(found), all]);
+  const types = [OID_ARRAY_OID, BOOL_OID];
+  const told = await rowsOf(connection, sql, types, [oidArray(found), all], { neverCompiled: true });
+  const rows = told.map(([text]) => text ?? '');
   const fingerprint = rows.pop() ?? '';
   const relations = new Map(rows.map((row) => readRelation(row)).map((relation) => [relation.oid, relation]));
   const lacking = lackedByAll([...relations.values()]);
@@ -344,10 +346,12 @@ async function rowsOf(
   sql: string,
   parameterTypes: readonly number[],
   parameters: readonly Buffer[],
+  how: { readonly neverCompiled?: true } = {},
 ): Promise<(string | null)[][]> {
   const rows: (string | null)[][] = [];
   const parameterFormats = parameters.map(() => 1 as const);
-  await connection.run({ sql, parameterTypes, parameters, parameterFormats, resultFormats: [] }, (row) => {
+  const query = { sql, parameterTypes, parameters, parameterFormats, resultFormats: [], ...how };
+  await connection.run(query, (row) => {
     rows.push(textColumns(row));
   });
   return rows;

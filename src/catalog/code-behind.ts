@@ -203,6 +203,7 @@ export async function codeBehind(
     ],
     parameterFormats: [1, 1, 1, 1, 1, 1] as const,
     resultFormats: [],
+    neverCompiled: true as const,
   };
   await connection.run(query, (row) => {
     found.push(textColumns(row)[0] ?? '');

@@ -249,6 +249,7 @@ export async function readCodeParts(
     parameters,
     parameterFormats: [1, 1, 1, 1, 1] as const,
     resultFormats: [],
+    neverCompiled: true as const,
   };
   await connection.run(query, (row) => {
     const columns = textColumns(row).map(fromHex);

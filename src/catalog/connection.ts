@@ -13,6 +13,11 @@ export interface HiddenQuery {
   readonly statement?: string;
   /** It is broken off when so many rows have come. */
   readonly rowsMax?: number;
+  /**
+   * It follows dependencies through the catalogs, of which the planner expects a thousand times what there is: where the
+   * server compiles what looks dear (`jit`), that takes seconds for a query of milliseconds.
+   */
+  readonly neverCompiled?: true;
 }
 
 export interface HiddenResult {

@@ -199,6 +199,7 @@ export async function readReadCode(connection: HiddenConnection, seesNow: boolea
     parameters: [],
     parameterFormats: [],
     resultFormats: [],
+    neverCompiled: true as const,
   };
   await connection.run(query, (row) => {
     const [of, text, as, ...rest] = textColumns(row);
@@ -297,6 +298,7 @@ export async function readDefinitions(
     parameters: [oidArray(oids)],
     parameterFormats: [1] as const,
     resultFormats: [],
+    neverCompiled: true as const,
   };
   await connection.run(query, (row) => {
     const [oid, version, of, sql, relations, types] = textColumns(row);

@@ -130,6 +130,7 @@ async function answerTo(
     parameters: [Buffer.from(parameter)],
     parameterFormats: [0],
     resultFormats: [],
+    neverCompiled: true,
   };
   await connection.run(query, (row) => {
     answer = textColumns(row)[0] ?? null;

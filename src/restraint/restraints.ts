@@ -160,7 +160,7 @@ export class StoredRestraints implements Restraints {
     const text = `${operation} ${id} of ${whose}`;
     const action = { operation, text, reason, tables: [], database: '', by, client };
     try {
-      await recordAction(audit, action, () => store.insertRestraint(rowOf(restraint)));
+      await recordAction(audit, action, () => store.insertRestraint(rowOf(restraint)), 'failed');
     } finally {
       this.#tellBegun(restraint);
     }

@@ -25,7 +25,12 @@ export function matches(
   { table, role, database, operation }: SnapshotFilter,
 ): boolean {
   const isAsked = (value: string, asked: string | undefined) => asked === undefined || asked === value;
-  const named = [...tables, ...(dropped?.objects ?? []), ...(dropped?.altered?.tables ?? [])];
+  const named = [
+    ...tables,
+    ...(dropped?.objects ?? []),
+    ...(dropped?.altered?.tables ?? []),
+    ...(dropped?.replaced === undefined ? [] : [dropped.replaced]),
+  ];
   return (
     isAsked(session.role, role) &&
     isAsked(session.database, database) &&

@@ -89,6 +89,16 @@ const altered = z.strictObject({
   retyped: z.array(z.string()).optional(),
 });
 
+const replaced = z.strictObject({
+  oid: z.int(),
+  kind: z.enum(['function', 'procedure']),
+  schema: z.string(),
+  name: z.string(),
+  arguments: z.string(),
+  before: z.string(),
+  after: z.string(),
+});
+
 const step = z.strictObject({
   sql: z.string(),
   what: z.string(),
@@ -118,6 +128,8 @@ const dropped = z.strictObject({
   binds: z.array(z.string()),
   /** What an ALTER has changed of the definitions of tables, which stay. */
   altered: altered.optional(),
+  /** The definition that a CREATE OR REPLACE has replaced, and that by which it has. */
+  replaced: replaced.optional(),
   /** Of which server the trash is, by pg_control_system(): transactions and OIDs mean nothing to any other. */
   system: z.string().optional(),
 });

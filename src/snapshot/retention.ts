@@ -89,7 +89,8 @@ async function isWayBack(
   try {
     const { dropped } = await readManifest(store, path);
     // What an ALTER has changed has left nothing there, unless that was values.
-    return dropped !== undefined && (dropped.altered === undefined || dropped.objects.length > 0);
+    const isInTrash = dropped?.altered === undefined && dropped?.replaced === undefined;
+    return dropped !== undefined && (isInTrash || dropped.objects.length > 0);
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BLOB_DAMAGED') return true;
     throw error;

@@ -58,7 +58,8 @@ export const tableName = ({ schema, name }: Pick<ManifestTable, 'schema' | 'name
   schema === '' ? name : `${schema}.${name}`;
 
 /** What an ALTER has left its values of in the trash is a part of its table. */
-function namedByDrop({ objects, altered }: NonNullable<Manifest['dropped']>) {
+function namedByDrop({ objects, altered, replaced }: NonNullable<Manifest['dropped']>) {
+  if (replaced !== undefined) return [replaced];
   return altered === undefined ? indexesLast(objects) : altered.tables;
 }
 

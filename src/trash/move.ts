@@ -10,6 +10,7 @@ import { type Facts, factsOf } from './facts.ts';
 import { lockGone } from './lock.ts';
 import { type MovePlan, planMove } from './plan.ts';
 import { AFTERWARDS, FACTS, PRECHECK } from './queries.ts';
+import type { Replaced } from './replace-routine.ts';
 import { RIGHTS, takenAway } from './rights.ts';
 import { json, onHidden, type TrashSession } from './session.ts';
 import { movedWithStates } from './standing.ts';
@@ -41,6 +42,8 @@ export interface Moved extends MovePlan {
   readonly binds: readonly string[];
   /** Of an ALTER, where nothing or only values are in the trash. */
   readonly altered?: Altered;
+  /** Of a CREATE OR REPLACE. */
+  readonly replaced?: Replaced;
   /** For values that an undo has left over. */
   readonly rest?: readonly RestoreStep[];
 }

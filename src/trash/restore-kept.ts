@@ -12,7 +12,9 @@ import { type Altered, type Change, changesBetween, describeChange } from './def
 import { named } from './definitions.ts';
 import { keepColumns } from './drop-columns.ts';
 import { MAKE_TRASH } from './move.ts';
+import { type Replaced, stepsBack } from './replace-routine.ts';
 import { type Dropped, type RestoreOptions, type RestoreOutcome, restoreWithin } from './restore.ts';
+import { routinesByOid } from './routines.ts';
 import type { TrashSession } from './session.ts';
 import { withStates } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
@@ -24,6 +26,7 @@ export interface KeptRestore {
   readonly restores: readonly RestoreStep[];
   readonly notes: readonly string[];
   readonly altered?: Altered;
+  readonly replaced?: Replaced;
   readonly rest?: readonly RestoreStep[];
 }
 
@@ -35,8 +38,8 @@ export type RestoreKept =
 const SAVEPOINT = 'holdfast_kept';
 
 /** Of what an ALTER has changed; a DROP is undone by a move, and a move by another DROP. */
-export const isAlter = ({ altered, objects }: Dropped): boolean =>
-  altered !== undefined || objects.some(({ kind }) => kind === 'column');
+export const isAlter = ({ altered, replaced, objects }: Dropped): boolean =>
+  altered !== undefined || replaced !== undefined || objects.some(({ kind }) => kind === 'column');
 
 /** Restores what an ALTER has changed, with all that this changes in its turn kept under another name. */
 export async function restoreKept(
@@ -45,6 +48,7 @@ export async function restoreKept(
   options: RestoreOptions,
   id: string,
 ): Promise<RestoreKept> {
+  if (dropped.replaced !== undefined) return await replaceAgain(session, dropped, dropped.replaced, options);
   const oids = oidsOf(dropped);
   await lock(session, oids);
   const before = await definitionsOf(session, oids);
@@ -62,6 +66,24 @@ export async function restoreKept(
   return retyped.columns.length > 0
     ? await keepingValues(again, retyped.columns)
     : planned(again, outcome, [], []);
+}
+
+/** What comes back replaces what is there, which may be otherwise than the statement had left it. */
+async function replaceAgain(
+  session: TrashSession,
+  dropped: Dropped,
+  { before: after, after: left, ...routine }: Replaced,
+  options: RestoreOptions,
+): Promise<RestoreKept> {
+  const [now] = await routinesByOid(session, [routine.oid]);
+  const outcome = await restoreWithin(session, dropped, options);
+  if (outcome.kind !== 'restored') return { kind: 'restored', outcome, kept: null };
+  const replaced = { ...routine, before: now?.definition ?? left, after };
+  return {
+    kind: 'restored',
+    outcome,
+    kept: { objects: [], restores: stepsBack(replaced), notes: [], replaced },
+  };
 }
 
 interface Again {

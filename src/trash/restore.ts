@@ -5,6 +5,7 @@ import type { Altered } from './definition-changes.ts';
 import { TRASH_SCHEMA } from './definitions.ts';
 import { madeAnew, madeBy } from './made-anew.ts';
 import { overOtherDefaults } from './other-defaults.ts';
+import { notReplaced, type Replaced, replacedSince } from './replace-routine.ts';
 import { json, type TrashSession } from './session.ts';
 import { differences } from './standing.ts';
 import type { RestoreStep, TrashedObject } from './steps.ts';
@@ -16,6 +17,8 @@ export interface Dropped {
   readonly restores: readonly RestoreStep[];
   /** Of an ALTER. */
   readonly altered?: Altered | undefined;
+  /** Of a CREATE OR REPLACE. */
+  readonly replaced?: Replaced | undefined;
   /** For values that a restore has left over. */
   readonly rest?: readonly RestoreStep[] | undefined;
 }
@@ -125,15 +128,16 @@ interface Obstacles {
 /** What stands in the way of a restore, as far as the catalogs tell: nothing is tried, and nothing locked. */
 export async function obstacles(
   session: TrashSession,
-  { objects, restores, altered }: Dropped,
+  { objects, restores, altered, replaced }: Dropped,
   { bearing = false, onConflict = 'fail' }: RestoreOptions = {},
   lock = false,
 ): Promise<Obstacles> {
   const found = await differences(session, objects);
-  const since =
-    altered === undefined
-      ? []
-      : await alteredSince(session, altered, { lock, bearing: onConflict === 'overwrite' });
+  const overwrites = onConflict === 'overwrite';
+  const since = [
+    ...(altered === undefined ? [] : await alteredSince(session, altered, { lock, bearing: overwrites })),
+    ...(replaced === undefined ? [] : await replacedSince(session, replaced, { bearing: overwrites })),
+  ];
   const told = (bearable: boolean) =>
     found
       .filter((each) => (bearing && each.bearable) === bearable)
@@ -142,9 +146,7 @@ export async function obstacles(
         reason,
       }));
   const defaults =
-    altered === undefined && onConflict !== 'overwrite'
-      ? await overOtherDefaults(session, objects, restores)
-      : [];
+    altered === undefined && !overwrites ? await overOtherDefaults(session, objects, restores) : [];
   const taken = defaults.map(({ what }) => ({ what, reason: 'the column has another one by now' }));
   const named = await conflictsOf(session, objects, restores);
   if (!bearing) return { conflicts: [...told(false), ...since, ...taken, ...named], borne: [], leftOut: [] };
@@ -193,13 +195,14 @@ const asOptional = (step: RestoreStep): RestoreStep => ({ ...step, optional: tru
 
 async function runAndCompare(
   session: TrashSession,
-  { altered }: Dropped,
+  { altered, replaced }: Dropped,
   steps: readonly RestoreStep[],
   lacking: RestoreConflict[],
 ): Promise<RestoreConflict | null> {
   const failed = await run(session, steps, lacking);
-  if (failed !== null || altered === undefined) return failed;
-  return (await notAsBefore(session, altered))[0] ?? null;
+  if (failed !== null) return failed;
+  if (replaced !== undefined) return await notReplaced(session, replaced);
+  return altered === undefined ? null : ((await notAsBefore(session, altered))[0] ?? null);
 }
 
 /** Values of columns that belong to no row any more, which stay in the trash. */

@@ -65,7 +65,8 @@ const evaluates = (sql: string): boolean =>
   EVALUATES.test(sql) && !WRITES_ONLY.test(sql) && !ADDS_REFERENCE.test(sql);
 
 /** What these say is run, if ever, by whoever writes to the table later. */
-const WRITES_ONLY = /^(?:GRANT|CREATE (?:CONSTRAINT )?TRIGGER|CREATE RULE|CREATE POLICY) /;
+const WRITES_ONLY =
+  /^(?:GRANT|CREATE (?:CONSTRAINT )?TRIGGER|CREATE RULE|CREATE POLICY|CREATE OR REPLACE (?:FUNCTION|PROCEDURE)) /;
 
 /** Refuses to bring back what would run code that is not trusted: that of tables, and functions that were dropped. */
 export async function refuseForeignDrop(

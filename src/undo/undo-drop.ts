@@ -105,7 +105,7 @@ async function restoreAndKeep(
 
 async function droppedOf(
   session: UndoSession,
-  { objects, restores, notes, altered, rest }: KeptRestore,
+  { objects, restores, notes, altered, replaced, rest }: KeptRestore,
 ): Promise<Dropped> {
   const system = await systemOf(trashSession(session));
   return {
@@ -115,6 +115,7 @@ async function droppedOf(
     binds: [],
     ...(rest === undefined ? {} : { rest: rest.map((step) => ({ ...step })) }),
     ...(altered === undefined ? {} : { altered: structuredClone(altered) as Dropped['altered'] }),
+    ...(replaced === undefined ? {} : { replaced }),
     ...(system === null ? {} : { system }),
   };
 }
@@ -204,11 +205,12 @@ function refuseFor(conflicts: readonly RestoreConflict[]): never {
 }
 
 function broughtBack(
-  { objects, restores, notes, altered }: Dropped,
+  { objects, restores, notes, altered, replaced }: Dropped,
   lacking: readonly RestoreConflict[],
 ): BroughtBack {
   const tables = (altered?.tables ?? []).map((table) => ({ kind: 'table', ...table }));
-  const all = [...objects, ...madeAnew(restores), ...tables];
+  const routines = replaced === undefined ? [] : [replaced];
+  const all = [...objects, ...madeAnew(restores), ...tables, ...routines];
   return { objects: all.map(({ kind, schema, name }) => ({ kind, schema, name })), lacking, notes };
 }
 

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach } from 'vitest';
 import type { AdminDeps, PolicyFacts, TokensAdmin } from '../../src/admin/deps.ts';
 import { EventHub } from '../../src/admin/event-hub.ts';
 import { type AdminServer, createAdminServer } from '../../src/admin/server.ts';
@@ -226,3 +227,25 @@ const POLICY: PolicyFacts = {
   source: 'mode: protect\n',
   rules: [{ name: 'agents ask first' }],
 };
+
+/** One for all tests of a file, without problems and tokens at the beginning of each. */
+export interface AdminByTest {
+  readonly admin: AdminUnderTest;
+  /** A token that may do everything. */
+  readonly all: string;
+}
+
+export function adminByTest(): AdminByTest {
+  const under = {} as { -readonly [K in keyof AdminByTest]: AdminByTest[K] };
+  beforeAll(async () => {
+    under.admin = await AdminUnderTest.start();
+  });
+  beforeEach(() => {
+    under.admin.problems = [];
+    under.admin.policyProblem = null;
+    under.admin.tokens.length = 0;
+    under.all = under.admin.token(['*'], 'ops');
+  });
+  afterAll(() => under.admin.stop());
+  return under;
+}

@@ -100,7 +100,7 @@ describe.each(SERVERS)("The gateway's own answers, with $name", (server) => {
   let pair: Pair;
   let approving: NodeJS.Timeout;
   beforeAll(async () => {
-    pair = await Pair.start(server, ANSWERS, SNAPSHOTS, { jit: 'off' });
+    pair = await Pair.start(server, ANSWERS, SNAPSHOTS);
     const gateway = pair.gateway as TestGateway;
     let asking = false;
     approving = setInterval(async () => {

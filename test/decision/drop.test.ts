@@ -19,6 +19,7 @@ without_plan: block
 rules:
   - { name: as well as can be, match: { application: [careless] }, action: snapshot, snapshot: best_effort }
   - { name: what goes, match: { operation: ["drop *", "alter table"] }, action: snapshot }
+  - { name: code, match: { application: [replacing], risk: [high] }, action: snapshot }
   - { name: the rest, match: {}, action: allow }
 `;
 
@@ -428,6 +429,47 @@ describe('a DROP of which policy wants a snapshot', () => {
       await direct.rows(
         setup.replace(/^create function[^;]*;/s, '').replace(/^.*?(?=create (?:trigger|index|rule))/s, ''),
       );
+    }
+    await client.terminate();
+  });
+
+  it('of nothing, but OR REPLACE of a function, keeps the definition, which comes back', async () => {
+    await direct.rows(`create function app.f() returns int language plpgsql as 'begin return 1; end'`);
+    const client = await fixture.client({ application_name: 'replacing' });
+    const definition = `select pg_get_functiondef('app.f()'::regprocedure)`;
+    const before = await direct.rows(definition);
+    const sql = `create or replace function app.f() returns int language plpgsql as 'begin delete from app.child; return 2; end'`;
+    for (const way of ['by a Query', 'by an Execute', 'in a transaction']) {
+      // What is known of the function is not what it does by then.
+      expect(await client.rows('select app.f()')).toEqual([['1']]);
+      if (way === 'in a transaction') await client.query('begin');
+      if (way === 'by an Execute') client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+      const told = way === 'by an Execute' ? await client.untilReady() : await client.query(sql);
+      expect(shown(told).join()).toContain('CREATE FUNCTION');
+      expect(errorsOf(await client.query('select app.f()')), way).toMatchObject([{ C: 'HF002' }]);
+      if (way === 'in a transaction') {
+        await client.query('rollback');
+        expect(await direct.rows(definition)).toEqual(before);
+        await client.query(sql);
+      }
+      const { id, statement, dropped } = (await manifests()).at(-1)!;
+      expect(statement.text).toContain(sql);
+      expect(dropped).toMatchObject({
+        replaced: { kind: 'function', schema: 'app', name: 'f', before: before[0]![0] },
+      });
+      const list = JSON.parse(
+        await holdfast(fixture.gateway.directory, 'snapshots', 'list', '--json', '-n', '1'),
+      );
+      expect(JSON.stringify(list)).toContain('app.f');
+      const first = await undoneOnce(id);
+      expect(first.outcome, way).toMatchObject({
+        kind: 'done',
+        dropped: { objects: [{ kind: 'function', schema: 'app', name: 'f' }] },
+      });
+      expect(await direct.rows(definition)).toEqual(before);
+      expect((await undoneOnce(first.own)).outcome).toMatchObject({ kind: 'done' });
+      expect(await direct.rows(definition)).not.toEqual(before);
+      await direct.rows(before[0]![0]!);
     }
     await client.terminate();
   });

@@ -15,13 +15,15 @@ rules:
 const SETUP = `drop schema if exists app cascade; create schema app; create table app.t (id int);
   create function app.wipes() returns int language sql as 'delete from app.t; select 1'; insert into app.t values (1)`;
 
-const MADE = [
+const KEPT = [
   ["create or replace function app.f(a int) returns int language sql as 'select 1'", 'function app.f(int)'],
   [
     `CREATE  OR\n REPLACE FUNCTION app.f() returns trigger language plpgsql as $$ begin return new; end $$`,
     'function app.f()',
   ],
   ["create or replace procedure app.f() language sql as 'select 1'", 'procedure app.f()'],
+] as const;
+const HELD = [
   ['create or replace view app.f as select id from app.t', 'view app.f'],
   ['create or replace aggregate app.f(int) (sfunc = int4pl, stype = int)', 'aggregate app.f(int)'],
 ] as const;
@@ -37,7 +39,23 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     expect(errorsOf(await of.untilReady())).toMatchObject([{ C: '42501' }]);
   }
 
-  it.each(MADE)('of what is not there is its CREATE; of what is there it is held: %s', async (sql, what) => {
+  it.each(KEPT)(
+    'of what is not there is its CREATE; of what is there it keeps what that was: %s',
+    async (sql, what) => {
+      const said = shown(await under.direct.query(sql));
+      await under.direct.rows(`drop ${what}`);
+      expect(shown(await under.client.query(sql))).toEqual(said);
+      // The same once more leaves it as it was.
+      expect(shown(await under.client.query(sql))).toEqual(said);
+      const other = sql.replace('select 1', 'select 2').replace('return new', 'return null');
+      expect(shown(await under.client.query(other))).toEqual(said);
+      const events = await under.fixture.auditEvents((each) => each['sql'] === other && 'end' in each, 1);
+      expect(events.at(-1)).toMatchObject({ action: 'snapshot', snapshot: expect.stringContaining('snap_') });
+      await under.direct.rows(`drop ${what}`);
+    },
+  );
+
+  it.each(HELD)('of what is not there is its CREATE; of what is there it is held: %s', async (sql, what) => {
     const said = shown(await under.direct.query(sql));
     await under.direct.rows(`drop ${what}`);
     expect(shown(await under.client.query(sql))).toEqual(said);
@@ -63,7 +81,7 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
   it('is held where the CREATE would be', async () => {
     const asked = await under.fixture.client({ application_name: 'ask' });
     for (const sql of [
-      MADE[0][0],
+      KEPT[0][0],
       "create or replace function app.lower(text) returns text language sql as 'select 1::text'",
     ]) {
       asked.write(fe.query(sql));
@@ -125,8 +143,13 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
     await probe.terminate();
   }
 
-  it('is recorded as lost where the server goes while it is committed', async () => {
-    const sql = "create or replace function app.lost() returns int language sql as 'select 1'";
+  it('is recorded as lost where the server goes while it is committed, and others look at what it has made', async () => {
+    const before = "create function app.lost() returns int language plpgsql as 'begin return 1; end'";
+    const sql =
+      "create or replace function app.lost() returns int language plpgsql as 'begin return app.wipes(); end'";
+    await under.direct.rows(before);
+    const other = await under.fixture.client();
+    expect(await other.rows('select app.lost()')).toEqual([['1']]);
     const set = async (...settings: readonly string[]) => {
       for (const each of settings) await under.direct.query(`alter system ${each}`);
       await under.direct.rows('select pg_reload_conf()');
@@ -145,7 +168,10 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
       });
       const [event] = await under.fixture.auditEvents((each) => each['sql'] === sql, 1);
       expect(event).toMatchObject({ end: 'lost' });
-      expect(await under.direct.rows("select count(*) from pg_proc where proname = 'lost'")).toEqual([['1']]);
+      other.write(fe.query('select app.lost()'));
+      await denied(other);
+      expect(await under.direct.rows('select count(*) from app.t')).toEqual([['1']]);
+      await other.terminate();
     } finally {
       await set('reset synchronous_standby_names', 'reset synchronous_commit');
     }

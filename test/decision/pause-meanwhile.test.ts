@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
 import { SNAPSHOTS } from '../support/gateway.ts';
@@ -8,7 +10,7 @@ import { DecisionFixture, heldId } from './fixture.ts';
 const POLICY = `mode: protect
 rules:
   - { name: asked, match: { operation: [truncate] }, action: hold }
-  - { name: kept, match: { operation: [drop table, update] }, action: snapshot }
+  - { name: kept, match: { operation: [drop table, alter table, update] }, action: snapshot }
 `;
 
 let fixture: DecisionFixture;
@@ -138,6 +140,37 @@ describe('a pause that comes while a statement waits', () => {
     expect(errorsOf(messages)).toMatchObject(REFUSED);
     expect(statusOf(messages)).toBe('I');
     expect(await fixture.preciousRows()).toBe(10);
+  });
+
+  it('refuses an ALTER that waits for its table', async () => {
+    await blockedBy('select * from precious');
+    client.write(fe.query('alter table precious drop column note'));
+    await untilBlocked();
+    await pauseNow();
+    await blocker.query('rollback');
+    expect(errorsOf(await client.untilReady())).toMatchObject(REFUSED);
+    expect(await fixture.postgres.sql('select note from precious where id = 1')).toEqual([['row 1']]);
+  });
+
+  it.each(['simple', 'extended'] as const)('refuses what waits for its record, %s', async (protocol) => {
+    const sql = 'create table made_in_a_pause (id int)';
+    const store = new DatabaseSync(join(fixture.gateway.directory, 'h.db'));
+    try {
+      // Nobody else writes until it is over.
+      store.exec('begin immediate');
+      client.write(protocol === 'simple' ? fe.query(sql) : extended(sql));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const pausing = fixture.gateway.http('/v1/pause', { method: 'POST', body: { reason: 'stop' } });
+      await eventually('the pause', async () =>
+        (await fixture.gateway.metric('holdfast_paused')) === 1 ? null : 'is not in force',
+      );
+      store.exec('rollback');
+      expect((await pausing).status).toBe(200);
+      expect(errorsOf(await client.untilReady())).toMatchObject(REFUSED);
+      expect(await fixture.postgres.sql(`select to_regclass('made_in_a_pause')`)).toEqual([[null]]);
+    } finally {
+      store.close();
+    }
   });
 
   it('refuses a DROP whose Sync has not come', async () => {

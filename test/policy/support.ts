@@ -81,3 +81,7 @@ export function decided(policy: string, analysis: Analysis, facts: SessionFacts 
   const decision = loadPolicy(policy, 'policy.yaml').forSession(facts).decide(analysis);
   return `${decision.action} ${decision.rule}`;
 }
+
+/** A policy of these rules. */
+export const rules = (...lines: string[]): string =>
+  `mode: protect\nrules:\n${lines.map((line) => `  - ${line}\n`).join('')}`;

@@ -95,6 +95,12 @@ describe('a pause', () => {
     expect(await restraints.pauseFor('more', ANNA)).toEqual(pause);
     await restraints.resume(null, ANNA);
     expect(restraints.pause).toBeNull();
+    expect(await recorded()).toEqual([
+      ['pause', 'now', 'token:anna', 'failed'],
+      ['pause', 'now', 'token:anna', 'failed'],
+      ['pause', 'now', 'token:anna', 'completed'],
+      ['resume', '', 'token:anna', 'completed'],
+    ]);
   });
 });
 

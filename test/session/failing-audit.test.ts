@@ -47,4 +47,32 @@ describe('while the audit cannot be stored', () => {
     await s.settle();
     expect(s.forwarded()).toEqual(['poison query']);
   });
+
+  it('reads and a BEGIN go on in a session of which something was refused, unless they commit what it has run', async () => {
+    const s = new ScriptedSession();
+    const { services } = s;
+    services.recordsFirst = true;
+    services.audit.recorded = false;
+    for (const [sql, tag] of [
+      ['SELECT 1', 'SELECT 1'],
+      ['BEGIN', 'BEGIN'],
+    ] as const) {
+      expect(s.sends(fe.query(sql))).toEqual([`Query ${sql}`]);
+      s.answers(server.done(tag), server.ready());
+    }
+    s.sends(fe.parse('', 'INSERT 1'), fe.bind(), fe.execute());
+    expect(s.sends(fe.query('SELECT 2'))).toEqual([]);
+    await s.settle();
+    expect(s.forwarded()).toEqual(['poison query']);
+  });
+
+  it('a Sync that is refused leaves nothing that is to be recorded', async () => {
+    const s = new ScriptedSession();
+    const { services } = s;
+    services.recordsFirst = true;
+    services.audit.recorded = false;
+    s.sends(fe.parse('', 'INSERT 1'), fe.bind(), fe.execute(), fe.sync());
+    await s.settle();
+    expect(services.audit.abandoned).toBe(1);
+  });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import type { HiddenConnection } from '../../src/catalog/connection.ts';
+import { textColumns } from '../../src/catalog/row.ts';
 import { Listener } from '../../src/session/listener.ts';
 import { captureBefore, plainQuery } from '../../src/snapshot/capture.ts';
 import { NO_PARAMETERS, planCapture } from '../../src/snapshot/plan.ts';
@@ -104,6 +105,32 @@ describe('hidden queries on a session with PostgreSQL', () => {
     await client.query('ROLLBACK');
     await client.terminate();
   });
+
+  it.each(['sync', 'flush'] as const)(
+    'are not compiled where that would cost more than it saves, whatever the client has set, by %s',
+    async (end) => {
+      const client = await RawClient.open(port);
+      await client.query('SET jit = on');
+      await client.query('BEGIN');
+      const extended = [fe.parse('', UPDATE), fe.bind(), fe.execute(), fe.flush()];
+      client.write(...(end === 'sync' ? [fe.query(UPDATE)] : extended));
+      const { hidden, approve } = await held(client, end);
+      const asked = plainQuery("SELECT pg_catalog.current_setting('jit')");
+      const told: string[] = [];
+      const tell = (row: Buffer) => void told.push(textColumns(row)[0]!);
+      await hidden.run({ ...asked, neverCompiled: true }, tell);
+      await hidden.run(asked, tell);
+      expect(told).toEqual(['off', 'on']);
+      const failing = { ...plainQuery('SELECT 1 / 0'), neverCompiled: true } as const;
+      await expect(hidden.run(failing, tell)).rejects.toMatchObject({ sqlstate: '22012' });
+      approve();
+      if (end === 'flush') client.write(fe.sync());
+      await client.untilReady();
+      await client.query('ROLLBACK');
+      expect(await client.rows('SHOW jit')).toEqual([['on']]);
+      await client.terminate();
+    },
+  );
 
   it('are cancelled by the client as its own would be, and leave a transaction that can be rolled back', async () => {
     const client = await RawClient.open(port);

@@ -41,7 +41,7 @@ export class StubServices implements SessionServices {
   readonly snapshots: SnapshotServices | null = null;
   previews: PreviewServices | null = null;
   readonly counts = null;
-  readonly recordsFirst = false;
+  recordsFirst = false;
   /** Texts that wait, with what lets their analyses go on. */
   readonly late: (() => void)[] = [];
 
@@ -91,6 +91,13 @@ export class StubAudit implements AuditLog {
   /** Whether what the session has begun is durable. */
   recorded = true;
   working = Promise.withResolvers<boolean>();
+
+  /** How often what was begun was given up. */
+  abandoned = 0;
+
+  abandon(): void {
+    this.abandoned++;
+  }
 
   isRecorded(): boolean {
     return this.recorded;

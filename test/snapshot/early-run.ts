@@ -22,7 +22,8 @@ await atLength(EARLY, async (run) => {
     run.foundIn(gateway);
     for (const fault of await auditFaultsOfKilled(gateway, setting.store)) run.found(fault);
     run.tell(tally);
-    if (tally.early < tally.changedByQuery / 2)
+    // A few sessions, as where one is repeated, say nothing of that.
+    if (tally.sessions >= 20 && tally.early < tally.changedByQuery / 2)
       run.found('most was not run in the round trip of its capture');
   });
 });

@@ -4,6 +4,7 @@ import type { Parser } from '../../src/sql/parsing/parser.ts';
 import { alterKept, dropPartKept } from '../../src/trash/alter.ts';
 import { alterMixed } from '../../src/trash/alter-mixed.ts';
 import type { MoveOutcome } from '../../src/trash/move.ts';
+import { replaceKept } from '../../src/trash/replace-routine.ts';
 import { type Dropped, restoreDropped } from '../../src/trash/restore.ts';
 import { type KeptRestore, type RestoreKept, restoreKept } from '../../src/trash/restore-kept.ts';
 import { onHidden } from '../../src/trash/session.ts';
@@ -36,6 +37,8 @@ export async function alterWith(client: RawClient, parser: Parser, sql: string):
         return await alterMixed(connection, { ...common, parts: reading });
       case 'drop part':
         return await dropPartKept(connection, { ...common, part: reading.part });
+      case 'replace':
+        return await replaceKept(connection, { ...common, name: reading.name });
       default:
         throw new Error(JSON.stringify(reading));
     }

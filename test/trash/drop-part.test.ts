@@ -1,28 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Parser } from '../../src/sql/parsing/parser.ts';
-import { restoreDropped } from '../../src/trash/restore.ts';
-import { onHidden } from '../../src/trash/session.ts';
-import { HiddenClient } from '../support/hidden-client.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { errorsOf, RawClient } from '../support/raw-client.ts';
-import { alterWith, restoreAndKeep } from './alter-judge.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { errorsOf } from '../support/raw-client.ts';
+import { restoreAndKeep } from './alter-judge.ts';
+import { type Altering, altering } from './altering.ts';
 import { messageOf, really } from './as-dropped.ts';
 import { difference, dumpDatabase } from './catalog-dump.ts';
 
 describe.each([18, 15] as const)('a dropped part of a table, on PostgreSQL %i', (version) => {
-  let postgres: TestPostgres;
-  let parser: Parser;
-  let client: RawClient;
-  beforeAll(async () => {
-    postgres = await startPostgres({ version });
-    await postgres.sql('create role app login');
-    await postgres.sql('create database d owner app');
-    client = await RawClient.open(postgres.port, { database: 'd', user: 'app' });
-    parser = await Parser.create();
-  });
-  afterAll(async () => {
-    await client?.terminate();
-    await postgres?.stop();
+  const under = altering(version);
+  const { open, restore, alter: drop } = under;
+  let { client, postgres }: Altering = under;
+  beforeAll(() => {
+    ({ client, postgres } = under);
   });
 
   const NOTICED = `create function noticed() returns trigger language plpgsql as 'begin return new; end'`;
@@ -37,13 +25,6 @@ describe.each([18, 15] as const)('a dropped part of a table, on PostgreSQL %i', 
     create table p2 partition of p for values from (10) to (20); insert into p select g, g from generate_series(1, 19) g;
     ${NOTICED}; create trigger every after insert on p for each row execute function noticed(); create index on p1 (k)`;
   const REFERRED = `create table o (id int); create unique index u on o (id); create table r (o int references o (id))`;
-
-  async function open(setup: string): Promise<void> {
-    await client.rows('drop schema if exists public, other, holdfast_trash cascade; create schema public');
-    await client.rows(setup);
-  }
-
-  const drop = (sql: string) => alterWith(client, parser, sql);
 
   it.each([
     ['an index', TABLE, 'drop index "by a"'],
@@ -201,9 +182,8 @@ describe.each([18, 15] as const)('a dropped part of a table, on PostgreSQL %i', 
     const outcome = await drop(sql);
     if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
     await client.rows(since);
-    const session = onHidden(new HiddenClient(client));
     await client.rows('begin');
-    expect(await restoreDropped(session, outcome.moved, { onConflict: 'fail' })).toMatchObject({
+    expect(await restore(outcome)).toMatchObject({
       kind: 'conflict',
     });
     await client.rows('rollback');

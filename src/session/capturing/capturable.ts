@@ -13,11 +13,15 @@ export const DROP_ALONE =
 /** What is dropped is moved away instead, or copied if it is a column; what ALTER TABLE changes is kept by its definition. */
 export function isDrop({ operation, statements }: Analysis): boolean {
   if (operation.startsWith('drop ') || operation === 'alter table') return true;
-  return operation.startsWith('alter ') && statements.length === 1 && statements[0]!.reasons[0] === OWNER;
+  if (statements.length !== 1) return false;
+  const [reason, ...others] = statements[0]!.reasons;
+  // What is high for more than that it replaces would be so as a CREATE, of which there is no undo.
+  return (operation.startsWith('alter ') && reason === OWNER) || (reason === REPLACES && others.length === 0);
 }
 
 /** As the analysis says it; what the role owns itself it may give away. */
 const OWNER = 'changes an owner';
+const REPLACES = 'replaces a function';
 
 /** Why no capture of a statement is tried at all, in words that read well behind "because"; null where it is tried. */
 export function problemOfOne(state: SessionState, analysis: Analysis): string | null {

@@ -56,10 +56,11 @@ export class CommitRecord {
     if (!services.recordsFirst || entry.analysis.status === 'empty') return false;
     const { risk, action } = entry.decision;
     const isRead = (risk === 'safe' && action === 'allow') || entry.onlyReads === true;
-    const isDue = !isRead || !services.audit.isRecorded(entry.session);
-    if (!isDue && type !== Frontend.Execute) return false;
     const { analysis } = entry;
     const isCommit = commits(analysis);
+    const commitsOthers = isCommit || this.hasExecuted;
+    const isDue = !isRead || (commitsOthers && !services.audit.isRecorded(entry.session));
+    if (!isDue && type !== Frontend.Execute) return false;
     const endsBlock = isCommit || rollsBack(analysis);
     if (type === Frontend.Execute && endsBlock) this.state.endsBlock = true;
     // A ROLLBACK alone commits nothing; in a text of several, what comes behind it commits by itself.
@@ -70,8 +71,11 @@ export class CommitRecord {
   /** Has it recorded; what has come of that is as what has come of a capture. */
   async ofStatement(entry: AuditEntry): Promise<Captured> {
     const { audit } = this.state.services;
+    const areOthers = audit.isRecorded(entry.session);
     audit.begin(entry);
     const isRecorded = await audit.whenRecorded(entry.session);
+    // It is never sent.
+    if (!isRecorded && areOthers) audit.abandon(entry.session);
     const error = isRecorded ? heldBackSince(this.state, entry) : auditFailedError();
     return error === null ? { kind: 'recorded', entry } : { kind: 'refused', error, entry };
   }
@@ -91,9 +95,17 @@ export class CommitRecord {
     const { services, identity } = this.state;
     if (!services.recordsFirst || services.audit.isRecorded(identity)) return null;
     if (this.isInBlock()) return null;
-    return services.audit
-      .whenRecorded(identity)
-      .then((recorded) => ({ analysis: null, outcome: { kind: 'recorded', recorded } }));
+    return services.audit.whenRecorded(identity).then((recorded) => {
+      // Then the segment is taken back, and what the session has begun before it is committed or was.
+      if (!recorded) services.audit.abandon(identity);
+      return { analysis: null, outcome: { kind: 'recorded', recorded } };
+    });
+  }
+
+  /** Something has been executed that is committed by whatever ends its segment; what was before it has ended. */
+  private get hasExecuted(): boolean {
+    const { executedIn, segment, inImplicitBlock } = this.state;
+    return executedIn === segment || inImplicitBlock;
   }
 
   private mayCommitItself(type: number, { statements }: Analysis): boolean {

@@ -12,6 +12,7 @@ import { dropDatabase } from '../../trash/drop-database.ts';
 import { type MoveOutcome, moveDrop } from '../../trash/move.ts';
 import { changeOwner } from '../../trash/owner.ts';
 import { mayReachTrash, reachedInTrash } from '../../trash/reached.ts';
+import { replaceKept } from '../../trash/replace-routine.ts';
 import { onHidden } from '../../trash/session.ts';
 import { systemOf } from '../../trash/system.ts';
 import { encodeMessage } from '../../wire/backend.ts';
@@ -20,6 +21,7 @@ import { HiddenQueryEnded } from '../hidden/hidden-exchange.ts';
 import { OwnEncoding } from '../hidden/own-encoding.ts';
 import { OwnTransaction, type Unkept } from '../hidden/own-transaction.ts';
 import { readServerFacts } from '../hidden/server-facts.ts';
+import { doneOtherwise } from '../known/session-effects.ts';
 import { NOT_ASCII, problemOfNames, utf8Of } from '../known/text-encoding.ts';
 import { auditFailedError, nativeError, reachesTrashError } from '../ruling/refusal.ts';
 import { heldBackSince } from '../ruling/restrained.ts';
@@ -144,6 +146,8 @@ export async function keep(
       return await dropPartKept(connection, { text, part: reading.part, id });
     case 'alter':
       return await alterKept(connection, { text, alter: reading.alter, id });
+    case 'replace':
+      return await replaceKept(connection, { text, name: reading.name });
     case 'owner': {
       const told = await state.called.askTold(connection, tagsTold(analysis));
       return told === null
@@ -175,7 +179,7 @@ async function store(
   // The failure is told where it is waited for.
   marked.catch(() => {});
   const facts = factsOf(id, createdAtMs, run, await readServerFacts(connection));
-  const { objects, restores, notes, binds, altered, rest } = moved;
+  const { objects, restores, notes, binds, altered, replaced, rest } = moved;
   const system = await systemOf(onHidden(connection));
   const dropped = {
     objects: [...objects],
@@ -186,6 +190,7 @@ async function store(
     ...(altered === undefined
       ? {}
       : { altered: structuredClone(altered) as NonNullable<Dropped['altered']> }),
+    ...(replaced === undefined ? {} : { replaced }),
     ...(system === null ? {} : { system }),
   };
   const manifest: Manifest = { format: 1, ...facts, tables: [], dropped };
@@ -231,9 +236,17 @@ async function conclude(
   return { kind: 'done', done: { tag, notices, snapshotId: null, why } };
 }
 
-async function keepUnlessHeldBack({ state, entry, encoding, own }: ReadRun): Promise<Unkept | null> {
+async function keepUnlessHeldBack({
+  state,
+  analysis,
+  entry,
+  encoding,
+  own,
+}: ReadRun): Promise<Unkept | null> {
   const error = heldBackSince(state, entry);
   if (error !== null) return { kind: 'refused', error };
   await encoding.putBack();
+  // What others know of code and tables is forgotten ahead of it, since how it ends may not be told.
+  doneOtherwise(state, analysis);
   return await own.keep();
 }

@@ -10,6 +10,7 @@ import { Backend } from '../../wire/message-type.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { OwnTransaction } from '../hidden/own-transaction.ts';
 import { untilQuiet } from '../hidden/segment-fits.ts';
+import { doneOtherwise } from '../known/session-effects.ts';
 import { auditFailedError, nativeError } from '../ruling/refusal.ts';
 import { heldBackSince, refusedByRestraint } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
@@ -121,6 +122,8 @@ export async function conclude(
   const isRecorded = await audit.whenRecorded(entry.session);
   const error = isRecorded ? heldBackSince(state, entry) : auditFailedError();
   if (error !== null) return { kind: 'refused', error };
+  // What others know of code and tables is forgotten ahead of it, since how it ends may not be told.
+  doneOtherwise(state, entry.analysis);
   const unkept = await own.keep();
   if (unkept === null) return outcome;
   return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why: outcome.done.why } : unkept;

@@ -207,7 +207,9 @@ export class StatementGate {
       this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await failTransaction(this.prepared.connection);
-      return outcome.passes === true && mayRunAgain && (await this.runsAgain()) ? null : outcome;
+      if (outcome.passes === true && mayRunAgain && (await this.runsAgain())) return null;
+      if (way === 'own') this.state.services.audit.abandon(this.entry.session);
+      return outcome;
     }
     if (way !== 'own') return outcome;
     const isRecorded = await this.state.services.audit.whenRecorded(this.entry.session);

@@ -1,15 +1,11 @@
 import { assert } from '../../base/assert.ts';
-import {
-  type HiddenQuery,
-  HiddenQueryError,
-  type HiddenResult,
-  type RowTaker,
-} from '../../catalog/connection.ts';
+import { HiddenQueryError, type HiddenResult, type RowTaker } from '../../catalog/connection.ts';
 import { decodeErrorFields, encodeMessage, isFatalError } from '../../wire/backend.ts';
 import { decodeBackendMessage } from '../../wire/backend-message.ts';
 import { encodeClose, encodeExecute } from '../../wire/frontend.ts';
 import { encodeFrontendMessage } from '../../wire/frontend-message.ts';
 import { Backend, Frontend } from '../../wire/message-type.ts';
+import type { Part } from './uncompiled.ts';
 
 /**
  * Where a hidden query ends. `flush`: inside a segment of the client's, where a Sync would end its transaction; an
@@ -51,14 +47,17 @@ export class HiddenQueryEnded extends Error {
  * since whoever asks knows what it has asked for.
  */
 export function encodeHidden(
-  query: HiddenQuery,
-  name: string,
+  parts: readonly Part[],
   stale: readonly string[],
   encoding: 'utf8' | 'latin1',
 ): Buffer {
+  const closes = stale.map((each) => encodeClose('S', each));
+  return Buffer.concat([...closes, ...parts.flatMap((part) => encodePart(part, encoding))]);
+}
+
+function encodePart({ query, name }: Part, encoding: 'utf8' | 'latin1'): readonly Buffer[] {
   const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
-  return Buffer.concat([
-    ...stale.map((each) => encodeClose('S', each)),
+  return [
     ...(query.statement === undefined ? [encodeParse(name, sql, parameterTypes, encoding)] : []),
     encodeFrontendMessage({
       kind: 'bind',
@@ -71,7 +70,7 @@ export function encodeHidden(
     encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
     encodeClose('S', name),
-  ]);
+  ];
 }
 
 /** Words of the client's in a query of ours are in its own encoding. */

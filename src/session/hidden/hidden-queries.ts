@@ -27,6 +27,7 @@ import {
   type TextRead,
 } from './hidden-exchange.ts';
 import { mayEndSegment } from './segment-fits.ts';
+import { partsOf } from './uncompiled.ts';
 
 /** Names that no client can have taken, because nobody can guess them. */
 const NAME = `__holdfast_${randomBytes(12).toString('hex')}`;
@@ -277,18 +278,20 @@ export class HiddenQueries {
     onNotice?: (notice: Buffer) => void,
   ): Promise<HiddenResult> {
     const name = query.statement ?? `${NAME}_${++this.made}`;
+    const parts = partsOf(query, name);
     const stale = this.stale;
-    const exchange = new HiddenExchange(end, stale.length + 2, onRow, tellsNotices, onNotice);
+    const closes = stale.length + 2 * parts.length;
+    const exchange = new HiddenExchange(end, closes, onRow, tellsNotices, onNotice);
     const { encodingAside, textFacts } = this.state;
     const encoding = encodingAside === null && textFacts.encoding === 'latin1' ? 'latin1' : 'utf8';
     const company = companyOf(query.sql);
-    this.push(exchange, end, encodeHidden(query, name, stale, encoding), company);
+    this.push(exchange, end, encodeHidden(parts, stale, encoding), company);
     this.stale = [];
     if (company === 'alone') this.maybeOver++;
     try {
       return await exchange.result;
     } catch (error) {
-      this.stale.push(name);
+      for (const part of parts) this.stale.push(part.name);
       throw error;
     } finally {
       if (company === 'alone') this.maybeOver--;

@@ -61,6 +61,8 @@ export type DropReading =
   | ({ readonly kind: 'drop columns and more' } & DropColumnsAndMore)
   | { readonly kind: 'drop part'; readonly part: DropPart }
   | { readonly kind: 'alter'; readonly alter: AlterStatement }
+  /** CREATE OR REPLACE of a function or a procedure, by its name without its schema. */
+  | { readonly kind: 'replace'; readonly name: string }
   | { readonly kind: 'owner'; readonly owned: OwnerChange }
   /** It drops something of which nothing can be kept; a clause that reads well behind "because". */
   | { readonly kind: 'other drop'; readonly reason: string }
@@ -90,6 +92,10 @@ export function readDrop(raw: RawStmt, of: TextOf): DropReading {
   if (owned !== null) return { kind: 'owner', owned };
   if (name === 'DropdbStmt') return readDropDatabase(fields);
   if (name === 'AlterTableStmt') return readAlter(fields, raw, of);
+  if (name === 'CreateFunctionStmt' && fields['replace'] === true) {
+    const routine = text(nameParts(fields['funcname']).at(-1));
+    return routine === null ? other('its name is not understood') : { kind: 'replace', name: routine };
+  }
   if (name !== 'DropStmt') {
     return /^Drop/.test(name) ? other(NOT_KEPT) : { kind: 'no drop' };
   }
