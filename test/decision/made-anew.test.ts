@@ -52,6 +52,14 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
       const events = await under.fixture.auditEvents((each) => each['sql'] === other && 'end' in each, 1);
       expect(events.at(-1)).toMatchObject({ action: 'snapshot', snapshot: expect.stringContaining('snap_') });
       await under.direct.rows(`drop ${what}`);
+      // Drivers that prepare what they send are told the same, of what is new and of what is there.
+      for (const each of [sql, other]) {
+        under.direct.write(fe.parse('', each), fe.bind(), fe.execute(), fe.sync());
+        under.client.write(fe.parse('', each), fe.bind(), fe.execute(), fe.sync());
+        const answers = shown(await under.direct.untilReady());
+        expect(shown(await under.client.untilReady())).toEqual(answers);
+      }
+      await under.direct.rows(`drop ${what}`);
     },
   );
 
