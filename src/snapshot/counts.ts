@@ -19,6 +19,8 @@ export interface CountsReading {
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
   readonly server: ServerFacts;
+  /** When this transaction began, in microseconds, by which it is told from the one before and the one behind. */
+  readonly began: string;
 }
 
 export interface ServerFacts {
@@ -37,6 +39,7 @@ export const NOTHING_READ: CountsReading = Object.freeze({
   locked: new Set<string>(),
   wrote: false,
   server: Object.freeze({ versionNum: 0, encoding: '', xid: '' }),
+  began: '',
 });
 
 /** What stands with others of a union is all text there. */
@@ -92,7 +95,10 @@ const WATCHED = [OTHERS, NEWER, LOCKED].map((part) => ` UNION ALL ${part}`).join
 const serverFacts = (cast = ''): string => `pg_catalog.pg_current_xact_id_if_assigned()${cast},
   pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('server_version_num')`;
 
-const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ''`;
+/** As a number, since how a time is written is a setting. */
+const BEGAN = `(pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8`;
+
+const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}`;
 
 /** One row has columns for so many tables. */
 const TABLES_ALONGSIDE = 100;
@@ -117,25 +123,32 @@ async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): P
 
 /** The columns by which few tables are counted, which another query may ask for as well. */
 export const fewCounts = ({ tables }: CapturePlan): string =>
-  [serverFacts(), ...tables.map(({ oid }) => countsOf(`'${oid}'`))].join(', ');
+  [serverFacts(), BEGAN, ...tables.map(({ oid }) => countsOf(`'${oid}'`))].join(', ');
 
 /** What these columns say, which come first. */
 export function countsIn(plan: CapturePlan, columns: readonly (string | null)[]): CountsReading {
   const tables = new Map<number, Counts>();
-  const [xid = null, encoding, version, ...numbers] = columns;
+  const [xid = null, encoding, version, began, ...numbers] = columns;
   const server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
   for (const [i, { oid }] of plan.tables.entries()) {
     const [inserted = 0, updated = 0, deleted = 0] = numbers.slice(i * 3, i * 3 + 3).map(Number);
     tables.set(oid, { inserted, updated, deleted });
   }
-  return { tables, others: new Map(), locked: new Set(), wrote: xid !== null, server };
+  return {
+    tables,
+    others: new Map(),
+    locked: new Set(),
+    wrote: xid !== null,
+    server,
+    began: began ?? '',
+  };
 }
 
 async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<string, Counts>();
   const locked = new Set<string>();
-  let { wrote, server } = NOTHING_READ;
+  let { wrote, server, began } = NOTHING_READ;
   const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? WATCHED : ''}`;
   await connection.run(
     {
@@ -146,17 +159,18 @@ async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): 
       resultFormats: [],
     },
     (row) => {
-      const [oid, name, ...numbers] = textColumns(row);
-      const [inserted = 0, updated = 0, deleted = 0] = numbers.map(Number);
+      const [oid, name, ...columns] = textColumns(row);
+      const [inserted = 0, updated = 0, deleted = 0] = columns.map(Number);
       if (oid === 'wrote') {
         wrote = name !== null;
-        server = { versionNum: Number(numbers[1]), encoding: numbers[0] ?? '', xid: name ?? '' };
+        server = { versionNum: Number(columns[1]), encoding: columns[0] ?? '', xid: name ?? '' };
+        began = columns[2] ?? '';
       } else if (oid === 'locked') locked.add(name!);
       else if (oid === '') others.set(name!, { inserted, updated, deleted });
       else tables.set(Number(oid), { inserted, updated, deleted });
     },
   );
-  return { tables, others, locked, wrote, server };
+  return { tables, others, locked, wrote, server, began };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {

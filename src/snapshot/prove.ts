@@ -156,6 +156,7 @@ async function proveCounts(
   commandTag: string | (() => string),
 ): Promise<Proof> {
   const { connection, plan, capture } = context;
+  refuseOtherTransaction(capture.counts, counts);
   refuseOthers(capture.counts, counts);
   refuseOtherTexts(capture.counts, counts);
   if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
@@ -329,6 +330,14 @@ function placesQuery(sql: string, places: Buffer, resultFormats: readonly (0 | 1
     parameterFormats: [1],
     resultFormats,
   };
+}
+
+/**
+ * The locks of what was captured end with its transaction, and so do its counts. Nothing of ours lets a statement run in another;
+ * it is compared all the same, because a row that others have changed between the two would be captured as it was before them.
+ */
+function refuseOtherTransaction({ began: before }: CountsReading, { began: after }: CountsReading): void {
+  if (before !== after) throw new Drift('the transaction in which it was captured has ended');
 }
 
 function refuseOthers(before: CountsReading, after: CountsReading): void {

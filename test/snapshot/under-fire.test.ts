@@ -81,6 +81,34 @@ describe('captures beside other writers', () => {
     }
   }
 
+  it('prove nothing of a statement that runs in another transaction than they', async () => {
+    await postgres.sql(
+      'DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0)',
+    );
+    const client = await RawClient.open(postgres.port);
+    const connection = new HiddenClient(client);
+    const sql = 'UPDATE t SET n = n + 1 WHERE id = 1';
+    const slice = sliceOf(parser, sql);
+    const files = { open: () => ({ write: () => {} }) };
+    await client.rows('BEGIN');
+    const planned = await planCapture(connection, new Catalog(), {
+      scope: '',
+      slice,
+      parameters: NO_PARAMETERS,
+    });
+    if (planned.kind !== 'exact') throw new Error(planned.reason);
+    const capture = await captureBefore(connection, planned.plan, files);
+    await client.rows('COMMIT');
+    await client.rows('BEGIN');
+    await client.rows(sql);
+    expect(await captureAfter(connection, planned.plan, capture, 'UPDATE 1', files)).toMatchObject({
+      kind: 'drift',
+      reason: 'the transaction in which it was captured has ended',
+    });
+    await client.rows('ROLLBACK');
+    await client.terminate();
+  });
+
   it.each(['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'])(
     'say of every row what came before, at %s',
     async (level) => {
