@@ -15,4 +15,4 @@ cargo build --quiet --offline --manifest-path "$built/rust/Cargo.toml" --target-
   --config 'source.crates-io.replace-with="debian"' \
   --config 'source.debian.directory="/usr/share/cargo/registry"'
 
-javac -Xlint:-options -d "$built/java" -cp /usr/share/java/postgresql.jar java/*.java
+javac -encoding UTF-8 -Xlint:-options -d "$built/java" -cp /usr/share/java/postgresql.jar java/*.java
