@@ -55,8 +55,9 @@ describe.each([18, 15] as const)('CREATE OR REPLACE, on PostgreSQL %i', (version
       // Drivers that prepare what they send are told the same, of what is new and of what is there.
       for (const each of [sql, other]) {
         under.direct.write(fe.parse('', each), fe.bind(), fe.execute(), fe.sync());
-        under.client.write(fe.parse('', each), fe.bind(), fe.execute(), fe.sync());
         const answers = shown(await under.direct.untilReady());
+        await under.direct.rows(each === sql ? `drop ${what}` : sql);
+        under.client.write(fe.parse('', each), fe.bind(), fe.execute(), fe.sync());
         expect(shown(await under.client.untilReady())).toEqual(answers);
       }
       await under.direct.rows(`drop ${what}`);
