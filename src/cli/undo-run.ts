@@ -194,14 +194,16 @@ function doneLines(
   { manifest: { dropped }, audited }: UndoPlace,
   { into }: UndoCommandOptions,
 ): string {
-  const rows = dropped === undefined ? doneText(tables) : 'what was dropped is back';
+  const isChanged = dropped?.altered !== undefined || dropped?.replaced !== undefined;
+  const back = isChanged ? 'what was changed is as it was' : 'what was dropped is back';
+  const rows = dropped === undefined ? doneText(tables) : back;
   const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   const lacking = brought === undefined ? '' : lackingText(brought);
   if (dryRun)
     return `Tried: ${what}. ${lacking === '' ? 'All of it went well' : 'It went well'}, and was taken back.\n${lacking}`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
-  const back = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
-  return `Done: ${what}.\n${lacking}${moved}${back}${audited ? '' : UNAUDITED}`;
+  const again = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
+  return `Done: ${what}.\n${lacking}${moved}${again}${audited ? '' : UNAUDITED}`;
 }
 
 const UNAUDITED =

@@ -1,6 +1,7 @@
 import type { Manifest, ShownManifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
 import { madeAnew } from '../trash/made-anew.ts';
+import { nameOf } from '../trash/replace-routine.ts';
 import type { Conflict, ShownRow, TableCounts } from '../undo/compare.ts';
 import type { BroughtBack, UndoOutcome } from '../undo/outcome.ts';
 import { oneLine, printable } from './printable.ts';
@@ -10,6 +11,7 @@ import { STEP_WORDS } from './undo-progress.ts';
 const VALUE_CHARS_MAX = 40;
 /** Of one conflict, besides those of its key. */
 const COLUMNS_MAX = 6;
+const DEFINITIONS_MAX = 20;
 
 /** What an undo does or would do, table by table. */
 export function countsText(tables: readonly TableCounts[]): string {
@@ -64,15 +66,32 @@ function conflictText(conflict: Conflict, manifest: ShownManifest): string {
   return `${printable(table)}: a row to ${undoing}, but ${WHY[kind]}\n${alignRows(rows)}`;
 }
 
-/** What the undo of a DROP brings back from the trash. */
-export function droppedText({ objects, restores, notes }: NonNullable<Manifest['dropped']>): string {
+type Dropped = NonNullable<Manifest['dropped']>;
+
+/** What the undo of a DROP brings back from the trash, or that of what has changed definitions makes as it was. */
+export function droppedText(dropped: Dropped): string {
+  const { objects, restores, notes } = dropped;
   const rows = objects.map((each) => [each.kind, tableName(each), standsIn(each)].map(printable));
   const anew = madeAnew(restores).map((each) =>
     [each.kind, each.schema === '' ? each.name : tableName(each), '(made anew)'].map(printable),
   );
   const said = notes.map((note) => `Otherwise than it was: ${printable(note)}.\n`);
-  return `${alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows, ...anew])}${said.join('')}`;
+  const moved = rows.length + anew.length;
+  const table = moved === 0 ? '' : alignRows([['KIND', 'DROPPED', 'STANDS IN'], ...rows, ...anew]);
+  return `${table}${definitionsText(dropped)}${said.join('')}`;
 }
+
+/** Which definitions come back, in the words of the steps by which they do. */
+function definitionsText({ altered, replaced, restores }: Dropped): string {
+  if (replaced !== undefined) return definitionText(nameOf(replaced));
+  if (altered === undefined) return '';
+  const all = [...new Set(restores.map(({ what }) => what))];
+  const more = all.length - DEFINITIONS_MAX;
+  const shown = all.slice(0, DEFINITIONS_MAX).map(definitionText).join('');
+  return more > 0 ? `${shown}… and ${countText(more, 'more definition')}\n` : shown;
+}
+
+const definitionText = (what: string): string => `Made as it was: ${printable(what)}.\n`;
 
 const standsIn = ({ kind, trash_name }: { readonly kind: string; readonly trash_name: string }): string =>
   kind === 'database' ? trash_name : `holdfast_trash.${trash_name}`;

@@ -14,7 +14,14 @@ import type {
   StatedPart,
   TableDefinition,
 } from './table-definition.ts';
-import { commentBack, expression, extended, namedAsBefore, options, storageOptions } from './trait-steps.ts';
+import {
+  commentBack,
+  expression,
+  indexTraits,
+  namedAsBefore,
+  options,
+  storageOptions,
+} from './trait-steps.ts';
 
 /** How sequences stood whose columns lose their identity, by their OIDs. */
 export type SequencePlaces = ReadonlyMap<number, { readonly last: string; readonly called: boolean }>;
@@ -330,29 +337,7 @@ class WayBack {
   }
 
   #traits(table: TableDefinition, before: IndexTraits, after: IndexTraits | null): void {
-    const what = `the index ${before.name} of ${named(table)}`;
-    const at = named(before);
-    const step = (...sqls: readonly string[]) => this.#step('trait', what, ...sqls);
-    // Where an index is made from its whole definition, it has some of this already, which does no harm.
-    if (before.tablespace !== (after?.tablespace ?? null) && before.tablespace !== null)
-      step(`ALTER INDEX ${at} SET TABLESPACE ${quoteName(before.tablespace)}`);
-    step(...options(`ALTER INDEX ${at}`, before.options ?? [], after?.options ?? []));
-    for (const { number, target } of before.statistics ?? [])
-      step(`ALTER INDEX ${at} ALTER COLUMN ${number} SET STATISTICS ${target}`);
-    if (before.comment !== (after?.comment ?? null)) step(...commentBack(`INDEX ${at}`, before.comment));
-    if (after === null) step(...extended(`INDEX ${at}`, before));
-    const alter = `ALTER TABLE ONLY ${named(table)}`;
-    if (before.clustered && after?.clustered !== true) step(`${alter} CLUSTER ON ${quoteName(before.name)}`);
-    if (!before.clustered && after?.clustered === true && !this.#clusters(table))
-      step(`${alter} SET WITHOUT CLUSTER`);
-    if (before.replica && after?.replica !== true)
-      step(`${alter} REPLICA IDENTITY USING INDEX ${quoteName(before.name)}`);
-  }
-
-  #clusters({ indexes, constraints }: TableDefinition): boolean {
-    return [...Object.values(indexes), ...Object.values(constraints).map(({ index }) => index)].some(
-      (index) => index?.clustered === true,
-    );
+    this.#step('trait', `the index ${before.name} of ${named(table)}`, ...indexTraits(table, before, after));
   }
 
   #stated(table: TableDefinition, change: Change): void {

@@ -1,6 +1,6 @@
 import { quoteLiteral, quoteName } from '../catalog/quote.ts';
-import { comment, optionList } from './definitions.ts';
-import type { ColumnPart, ConstraintPart, Part } from './table-definition.ts';
+import { comment, named, optionList } from './definitions.ts';
+import type { ColumnPart, ConstraintPart, IndexTraits, Part, TableDefinition } from './table-definition.ts';
 
 /** Statements that give back single traits of tables, columns and indexes. */
 
@@ -39,6 +39,41 @@ export const commentBack = (on: string, text: string | null): string[] =>
 /** What goes with extensions goes with them again. */
 export const extended = (what: string, { extensions }: { readonly extensions?: readonly string[] | null }) =>
   (extensions ?? []).map((name) => `ALTER ${what} DEPENDS ON EXTENSION ${quoteName(name)}`);
+
+/** What an index has beside its definition; of one that is made anew some is there already, which does no harm. */
+export function indexTraits(
+  table: TableDefinition,
+  before: IndexTraits,
+  after: IndexTraits | null,
+): readonly string[] {
+  const at = named(before);
+  const alter = `ALTER TABLE ONLY ${named(table)}`;
+  const loses = !before.clustered && after?.clustered === true && !clusters(table);
+  return [
+    ...(before.tablespace !== (after?.tablespace ?? null) && before.tablespace !== null
+      ? [`ALTER INDEX ${at} SET TABLESPACE ${quoteName(before.tablespace)}`]
+      : []),
+    ...options(`ALTER INDEX ${at}`, before.options ?? [], after?.options ?? []),
+    ...(before.statistics ?? []).map(
+      ({ number, target }) => `ALTER INDEX ${at} ALTER COLUMN ${number} SET STATISTICS ${target}`,
+    ),
+    ...(before.comment !== (after?.comment ?? null) ? commentBack(`INDEX ${at}`, before.comment) : []),
+    ...(after === null ? extended(`INDEX ${at}`, before) : []),
+    ...(before.clustered && after?.clustered !== true
+      ? [`${alter} CLUSTER ON ${quoteName(before.name)}`]
+      : []),
+    ...(loses ? [`${alter} SET WITHOUT CLUSTER`] : []),
+    ...(before.replica && after?.replica !== true
+      ? [`${alter} REPLICA IDENTITY USING INDEX ${quoteName(before.name)}`]
+      : []),
+  ];
+}
+
+function clusters({ indexes, constraints }: TableDefinition): boolean {
+  return [...Object.values(indexes), ...Object.values(constraints).map(({ index }) => index)].some(
+    (index) => index?.clustered === true,
+  );
+}
 
 /** What is made along with a whole has a name of the server's choice. */
 export function namedAsBefore(

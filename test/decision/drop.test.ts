@@ -117,6 +117,10 @@ describe('a DROP of which policy wants a snapshot', () => {
     await client.terminate();
   });
 
+  /** What the command line says of an undo that it takes back. */
+  const tried = (id: string) =>
+    holdfast(fixture.gateway.directory, 'undo', id, '--connection', fixture.postgres.url(), '--dry-run');
+
   it('is moved, recorded, and brought back', async () => {
     const client = await fixture.client({ application_name: 'mover' });
     await client.query('drop table app.parent cascade');
@@ -421,6 +425,7 @@ describe('a DROP of which policy wants a snapshot', () => {
       expect((await direct.rows(definitions)).length, way).toBe(before.length - 1);
       const { id, statement } = (await manifests()).at(-1)!;
       expect(statement.text).toContain(sql);
+      expect(await tried(id)).toMatch(/^Made as it was: the (index|trigger|rule) /m);
       const first = await undoneOnce(id);
       expect(first.outcome, way).toMatchObject({ kind: 'done' });
       expect(await direct.rows(definitions)).toEqual(before);
@@ -461,6 +466,9 @@ describe('a DROP of which policy wants a snapshot', () => {
         await holdfast(fixture.gateway.directory, 'snapshots', 'list', '--json', '-n', '1'),
       );
       expect(JSON.stringify(list)).toContain('app.f');
+      expect(await tried(id)).toContain(
+        'Made as it was: the function app.f().\n\nTried: what was changed is as it was.',
+      );
       const first = await undoneOnce(id);
       expect(first.outcome, way).toMatchObject({
         kind: 'done',

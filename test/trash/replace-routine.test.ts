@@ -1,41 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Parser } from '../../src/sql/parsing/parser.ts';
+import { describe, expect, it } from 'vitest';
 import type { MoveOutcome } from '../../src/trash/move.ts';
-import { restoreDropped } from '../../src/trash/restore.ts';
-import { onHidden } from '../../src/trash/session.ts';
-import { HiddenClient } from '../support/hidden-client.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { errorsOf, RawClient } from '../support/raw-client.ts';
-import { alterWith, restoreAndKeep } from './alter-judge.ts';
+import { errorsOf } from '../support/raw-client.ts';
+import { restoreAndKeep } from './alter-judge.ts';
+import { altering } from './altering.ts';
 import { messageOf, really } from './as-dropped.ts';
 
 describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i', (version) => {
-  let postgres: TestPostgres;
-  let parser: Parser;
-  let client: RawClient;
-  beforeAll(async () => {
-    postgres = await startPostgres({ version });
-    await postgres.sql('create role app login; create role reader');
-    await postgres.sql('create database d owner app');
-    client = await RawClient.open(postgres.port, { database: 'd', user: 'app' });
-    parser = await Parser.create();
-  });
-  afterAll(async () => {
-    await client?.terminate();
-    await postgres?.stop();
-  });
+  const under = altering(version);
 
   const SQL = `create table t (a int, b text); create type pair as (x int, y t);
     create function f(a int, b text default 'x''y') returns int language sql stable as 'select 1'; create function f(a text) returns int language sql as 'select 2'`;
 
-  async function open(setup: string): Promise<void> {
-    await client.rows('drop schema if exists public, other cascade; create schema public');
-    await client.rows(setup);
-  }
-
   /** All that the catalog says of functions, with whose they are and who may run them. */
   const routines = () =>
-    client.rows(
+    under.client.rows(
       `select p.oid, n.nspname, pg_get_functiondef(p.oid), proowner, proacl::text, obj_description(p.oid, 'pg_proc'), prosrc, proconfig::text
          from pg_proc p join pg_namespace n on n.oid = pronamespace where p.oid >= 16384 order by 1`,
     );
@@ -43,9 +21,6 @@ describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i'
     if (outcome.kind !== 'moved') throw new Error(JSON.stringify(outcome));
     return outcome;
   };
-  const restored = async (outcome: MoveOutcome, onConflict: 'fail' | 'overwrite' = 'fail') =>
-    await restoreDropped(onHidden(new HiddenClient(client)), moved(outcome).moved, { onConflict });
-
   it.each([
     [
       'by another body',
@@ -90,18 +65,18 @@ describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i'
       ),
     ],
   ])('comes back, and goes again: %s', async (_, setup, sql) => {
-    await open(setup);
+    await under.open(setup);
     const before = await routines();
-    const outcome = moved(await alterWith(client, parser, sql));
+    const outcome = moved(await under.alter(sql));
     const replaced = await routines();
     expect(replaced).not.toEqual(before);
-    const once = await restoreAndKeep(client, outcome.moved);
+    const once = await restoreAndKeep(under.client, outcome.moved);
     expect(await routines()).toEqual(before);
-    const twice = await restoreAndKeep(client, once);
+    const twice = await restoreAndKeep(under.client, once);
     expect(await routines()).toEqual(replaced);
-    await restoreAndKeep(client, twice);
+    await restoreAndKeep(under.client, twice);
     expect(await routines()).toEqual(before);
-    const real = await really(client, sql);
+    const real = await really(under.client, sql);
     expect({ tag: outcome.tag, notices: outcome.notices.map(messageOf) }).toEqual(real);
     expect(await routines()).toEqual(replaced);
   });
@@ -114,16 +89,16 @@ describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i'
     ],
     ['is for other types', `create or replace function f(a bigint) returns int language sql as 'select 1'`],
   ])('leaves nothing to keep where it %s', async (_, sql) => {
-    await open(SQL);
-    const outcome = await alterWith(client, parser, sql);
+    await under.open(SQL);
+    const outcome = await under.alter(sql);
     expect(outcome).toMatchObject({ kind: 'harmless', tag: 'CREATE FUNCTION' });
   });
 
   it('has no undo where the old definition would be refused behind the new one', async () => {
-    await open(SQL);
+    await under.open(SQL);
     const before = await routines();
     const sql = `create or replace function f(a int default 3, b text default 'x') returns int language sql as 'select 1'`;
-    expect(await alterWith(client, parser, sql)).toMatchObject({
+    expect(await under.alter(sql)).toMatchObject({
       kind: 'none',
       reason: expect.stringContaining('undo was tried'),
     });
@@ -131,27 +106,27 @@ describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i'
   });
 
   it('is refused as by the server', async () => {
-    await open(SQL);
+    await under.open(SQL);
     const sql = `create or replace function f(a int, b text default 'x') returns text language sql as 'select 1'`;
-    const outcome = await alterWith(client, parser, sql);
+    const outcome = await under.alter(sql);
     if (outcome.kind !== 'refused') throw new Error(JSON.stringify(outcome));
-    expect(outcome.error.message).toEqual(errorsOf(await client.query(sql))[0]?.['M']);
+    expect(outcome.error.message).toEqual(errorsOf(await under.client.query(sql))[0]?.['M']);
   });
 
   const REPLACE = `create or replace function f(a int, b text default 'x''y') returns int language sql stable as 'select 7'`;
 
   it('does not come back over what has replaced it since, unless it is told to', async () => {
-    await open(SQL);
+    await under.open(SQL);
     const before = await routines();
-    const outcome = await alterWith(client, parser, REPLACE);
-    await client.rows(REPLACE.replace('7', '8'));
-    expect(await restored(outcome)).toMatchObject({
+    const outcome = await under.alter(REPLACE);
+    await under.client.rows(REPLACE.replace('7', '8'));
+    expect(await under.restore(outcome)).toMatchObject({
       kind: 'conflict',
       conflicts: [
         { what: 'the function public.f(integer, text)', reason: 'it is not as the statement has left it' },
       ],
     });
-    expect(await restored(outcome, 'overwrite')).toMatchObject({ kind: 'restored' });
+    expect(await under.restore(outcome, 'overwrite')).toMatchObject({ kind: 'restored' });
     expect(await routines()).toEqual(before);
   });
 
@@ -169,23 +144,21 @@ describe.each([18, 15] as const)('a function that is replaced, on PostgreSQL %i'
       'other.f(integer, text) by now',
     ],
   ])('does not come back where it %s', async (_, since, why) => {
-    await open(SQL);
-    const outcome = await alterWith(client, parser, REPLACE);
-    await client.rows(since);
+    await under.open(SQL);
+    const outcome = await under.alter(REPLACE);
+    await under.client.rows(since);
     for (const mode of ['fail', 'overwrite'] as const)
-      expect(JSON.stringify(await restored(outcome, mode))).toContain(why);
+      expect(JSON.stringify(await under.restore(outcome, mode))).toContain(why);
   });
 
   it('comes back with a body that names what is gone', async () => {
-    await open(`${SQL}; create function s() returns bigint language sql as 'select count(*) from t'`);
+    await under.open(`${SQL}; create function s() returns bigint language sql as 'select count(*) from t'`);
     const before = await routines();
-    const outcome = await alterWith(
-      client,
-      parser,
+    const outcome = await under.alter(
       `create or replace function s() returns bigint language sql as 'select 1'`,
     );
-    await client.rows('drop table t cascade');
-    expect(await restored(outcome)).toMatchObject({ kind: 'restored' });
+    await under.client.rows('drop table t cascade');
+    expect(await under.restore(outcome)).toMatchObject({ kind: 'restored' });
     expect((await routines()).map(([, , definition]) => definition)).toContain(before.at(-1)![2]);
   });
 });
