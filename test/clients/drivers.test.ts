@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEFAULT_POLICY, MONITOR_POLICY, SNAPSHOTS, type TestGateway } from '../support/gateway.ts';
 import { buildDrivers, DATABASE, DRIVERS, output, Pair, SERVERS } from './support.ts';
@@ -96,31 +97,31 @@ const toldByJdbc = (settings: string, from: number): string[] => {
   ];
 };
 
+async function approveUntil(over: () => boolean, gateway: TestGateway): Promise<void> {
+  while (!over()) {
+    const { body } = await gateway.http('/v1/approvals?state=pending');
+    for (const { id, statement } of (body as { items: { id: string; statement: string }[] }).items) {
+      // What its client is to give up is approved by nobody.
+      if (!statement.includes('id = -1')) {
+        await gateway.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
+      }
+    }
+    await setTimeout(50);
+  }
+}
+
 describe.each(SERVERS)("The gateway's own answers, with $name", (server) => {
   let pair: Pair;
-  let approving: NodeJS.Timeout;
+  let approving: Promise<void>;
+  let over = false;
   beforeAll(async () => {
     pair = await Pair.start(server, ANSWERS, SNAPSHOTS);
-    const gateway = pair.gateway as TestGateway;
-    let asking = false;
-    approving = setInterval(async () => {
-      if (asking) return;
-      asking = true;
-      try {
-        const { body } = await gateway.http('/v1/approvals?state=pending');
-        for (const { id, statement } of (body as { items: { id: string; statement: string }[] }).items) {
-          // What its client is to give up is approved by nobody.
-          if (!statement.includes('id = -1')) {
-            await gateway.http(`/v1/approvals/${id}/approve`, { method: 'POST', body: {} });
-          }
-        }
-      } finally {
-        asking = false;
-      }
-    }, 50);
+    approving = approveUntil(() => over, pair.gateway as TestGateway);
   });
   afterAll(async () => {
-    clearInterval(approving);
+    over = true;
+    // Its last question is answered before the gateway it asks stops.
+    await approving;
     await pair?.stop();
   });
 
