@@ -16,6 +16,7 @@ import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
 import { openBlobStore } from './blobs/open.ts';
+import { assertEnds, assertUsable } from './blobs/usable.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
@@ -85,6 +86,7 @@ async function start(
   const metrics = new Metrics();
   const target = upstreamTarget(upstream, config);
   await reachUpstream(target);
+  assertEnds(config.snapshots);
   const store = await SqliteControlStore.open(config.store.path, CHAIN_URL);
   stops.push(() => store.close());
   const audit = await StoredAuditLog.open({ store, metrics, log });
@@ -111,6 +113,7 @@ async function start(
 
   const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
   stops.push(() => blobs.close());
+  if (config.snapshotsTaken) await assertUsable(blobs, log);
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log, RowSetSeal.from(key.privateKey));

@@ -21,7 +21,8 @@ interface ServeIo {
 export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
   const log = createLogger(config.log.level);
   for (const { source, line, message } of config.warnings) log.warn({ source, line }, message);
-  const embedded = config.upstream === null ? await startSample() : null;
+  const embedded = config.upstream === null ? await startSample(io.stop) : null;
+  if (embedded === 'stopped') return 0;
   let gateway: Gateway;
   try {
     gateway =
@@ -74,8 +75,14 @@ function watchFaults(gateway: Gateway, log: Logger) {
   return { first, seen: () => seen, unwatch: () => process.off('uncaughtException', caught) };
 }
 
-function startSample(): Promise<Embedded> {
-  return startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+/** Ctrl-C in a terminal also ends the program that creates the cluster, which is no failure then. */
+async function startSample(stop: AbortSignal): Promise<Embedded | 'stopped'> {
+  try {
+    return await startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+  } catch (error) {
+    if (stop.aborted) return 'stopped';
+    throw error;
+  }
 }
 
 function withSample(config: Config, embedded: Embedded): Config {
