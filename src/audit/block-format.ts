@@ -50,9 +50,16 @@ export const ENTRY = {
   /** A text that was cut: the SHA-256 of all of it and how many bytes it had, then the beginning. */
   cutText: 5,
   approval: 6,
+  /** A text with a byte from 1 to SHAPE_LITERAL_MAX in the place of each literal. */
+  shape: 7,
+  /** A text by its shape: the reference to that, and the literals. */
+  shapedText: 8,
 } as const;
 export const ENTRY_HEADER_BYTES = 5;
 export const CUT_TEXT_HEADER_BYTES = 32 + 8;
+export const SHAPE_REF_BYTES = 2;
+export const SHAPE_LITERAL_MAX = 4;
+export const SHAPED_TEXT_BYTES_MAX = 512;
 
 export const PROTOCOLS = ['simple', 'extended', 'function', 'admin'] as const;
 export const ENDS = ['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost'] as const;

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { AuditBlock } from '../store/control-store.ts';
 import * as format from './block-format.ts';
-import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD } from './block-format.ts';
+import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD, SHAPE_REF_BYTES } from './block-format.ts';
 import type { DecisionFacts, StatementFacts } from './dictionary.ts';
 import type { AuditEnd, AuditEntry, AuditSession } from './event.ts';
+import { shapedText } from './shaped-text.ts';
 
 /** The SQL of a statement as a block holds it. */
 export interface StoredText {
@@ -136,13 +137,32 @@ export class BlockReader {
   }
 
   text(ref: number): StoredText | null {
-    return ref === 0 ? null : this.#once(ref, readText);
+    return ref === 0 ? null : this.#once(ref, (entry) => this.#readText(entry));
   }
 
   /** The stored SQL alone, without taking its hash. */
   sql(ref: number): string {
     const entry = this.#entries[ref - 1];
-    return entry === undefined ? '' : sqlBytes(entry).toString();
+    return entry === undefined ? '' : this.#sqlBytes(entry).toString();
+  }
+
+  #readText(entry: Entry): StoredText {
+    const bytes = this.#sqlBytes(entry);
+    const truncated = entry.kind === ENTRY.cutText;
+    const sha256 = truncated
+      ? entry.content.subarray(0, 32).toString('hex')
+      : createHash('sha256').update(bytes).digest('hex');
+    return { sql: bytes.toString(), truncated, sha256 };
+  }
+
+  #sqlBytes({ kind, content }: Entry): Buffer {
+    if (kind === ENTRY.cutText) return content.subarray(format.CUT_TEXT_HEADER_BYTES);
+    if (kind !== ENTRY.shapedText) return content;
+    const shape = content.length < SHAPE_REF_BYTES ? undefined : this.#entries[content.readUInt16LE(0) - 1];
+    const text =
+      shape?.kind === ENTRY.shape ? shapedText(shape.content, content.subarray(SHAPE_REF_BYTES)) : null;
+    if (text === null) throw new Error('an audit block has a text that is not of its shape');
+    return text;
   }
 
   #at(index: number): number {
@@ -177,19 +197,6 @@ function readEntries(bytes: Uint8Array, count: number): Entry[] {
     at = start + length;
   }
   return entries;
-}
-
-function readText(entry: Entry): StoredText {
-  const bytes = sqlBytes(entry);
-  const truncated = entry.kind === ENTRY.cutText;
-  const sha256 = truncated
-    ? entry.content.subarray(0, 32).toString('hex')
-    : createHash('sha256').update(bytes).digest('hex');
-  return { sql: bytes.toString(), truncated, sha256 };
-}
-
-function sqlBytes(entry: Entry): Buffer {
-  return entry.kind === ENTRY.cutText ? entry.content.subarray(format.CUT_TEXT_HEADER_BYTES) : entry.content;
 }
 
 function endOf(flags: number): AuditEnd {

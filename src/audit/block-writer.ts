@@ -1,11 +1,22 @@
 import { createHash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { ShapePieces } from '../sql/recent/template.ts';
 import type { AuditBlock } from '../store/control-store.ts';
 import * as format from './block-format.ts';
-import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD, RECORD_BYTES } from './block-format.ts';
-import type { AnalysisPieces, Dictionary, Piece } from './dictionary.ts';
+import {
+  ENTRY,
+  ENTRY_HEADER_BYTES,
+  HEADER,
+  HEADER_BYTES,
+  RECORD,
+  RECORD_BYTES,
+  SHAPE_REF_BYTES,
+} from './block-format.ts';
+import type { AnalysisPieces, Dictionary } from './dictionary.ts';
 import type { AuditEntry } from './event.ts';
+import type { Piece } from './piece.ts';
+import { isShaped, writeLiterals } from './shaped-text.ts';
 
 /** A share of the block for records leaves room for texts; which of the two is full first ends the block. */
 const RECORDS_SHARE = 3 / 8;
@@ -56,7 +67,7 @@ export class BlockWriter {
     const analysis = this.#shared.analysis(entry.analysis);
     const facts = analysis.statements[entry.statementIndex];
     const session = this.#refOf(this.#shared.session(entry.session));
-    const decision = this.#refOf(this.#shared.decision(entry.decision));
+    const decision = this.#refOf(this.#shared.decision(entry.decision, analysis));
     const statement = this.#refOf(
       facts ?? this.#shared.statement(entry.analysis, analysis, entry.statementIndex),
     );
@@ -66,7 +77,7 @@ export class BlockWriter {
     if (content !== null) {
       if (analysis.textGeneration === this.#generation && analysis.text === content) text = analysis.textRef;
       else {
-        text = this.#addText(content);
+        text = this.#addText(content, entry.analysis.redacted === null ? entry.shape : null, analysis);
         analysis.text = content;
         // A text that is so long is not kept alive for longer than this block: a Query of 100,000 statements would have it
         // hashed for each, but the analysis may live for ever.
@@ -153,12 +164,27 @@ export class BlockWriter {
     return piece.ref;
   }
 
-  #addText(text: string): number {
+  #addText(text: string, shape: ShapePieces | null, analysis: AnalysisPieces): number {
+    if (shape !== null && isShaped(text, shape)) {
+      const shaped = this.#addShapedText(text, shape, analysis);
+      if (shaped >= 0) return shaped;
+    }
     const mayBeTooLong = text.length * UTF8_BYTES_PER_UNIT > LIMITS.auditTextBytes;
     if (mayBeTooLong && Buffer.byteLength(text) > LIMITS.auditTextBytes) return this.#addCutText(text);
     if (!this.#hasRoomFor(ENTRY_HEADER_BYTES + text.length * UTF8_BYTES_PER_UNIT)) return 0;
     const at = this.#dictionaryLength + ENTRY_HEADER_BYTES;
     return this.#addEntry(ENTRY.text, this.#dictionary.write(text, at));
+  }
+
+  /** -1 where it is not of that shape after all. */
+  #addShapedText(text: string, shape: ShapePieces, analysis: AnalysisPieces): number {
+    const ref = this.#refOf(this.#shared.shape(shape, analysis));
+    if (!this.#hasRoomFor(ENTRY_HEADER_BYTES + SHAPE_REF_BYTES + text.length)) return 0;
+    const at = this.#dictionaryLength + ENTRY_HEADER_BYTES;
+    this.#dictionary[at] = ref;
+    this.#dictionary[at + 1] = ref >> 8;
+    const end = writeLiterals(this.#dictionary, at + SHAPE_REF_BYTES, text, shape);
+    return end < 0 ? -1 : this.#addEntry(ENTRY.shapedText, end - at);
   }
 
   /** The hash of what was cut off can only be taken now; that of a whole text is left to whoever reads it. */

@@ -1,5 +1,13 @@
 import { hash } from 'node:crypto';
-import { ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD, RECORD_BYTES } from './block-format.ts';
+import {
+  ENTRY,
+  ENTRY_HEADER_BYTES,
+  HEADER,
+  HEADER_BYTES,
+  RECORD,
+  RECORD_BYTES,
+  SHAPE_REF_BYTES,
+} from './block-format.ts';
 
 /**
  * The chain over all events (docs/audit.md has the bytes). A block has the hash of the block before, and its own
@@ -86,10 +94,16 @@ function entryChecks(view: DataView): Uint32Array {
   const checks = new Uint32Array(count + 1);
   let at = view.getUint32(HEADER.dictionaryOffset, true);
   for (let ref = 1; ref <= count; ref++) {
-    const end = at + ENTRY_HEADER_BYTES + view.getUint32(at + 1, true);
+    const kind = view.getUint8(at);
+    const length = view.getUint32(at + 1, true);
+    const content = at + ENTRY_HEADER_BYTES;
+    const end = content + length;
     let check = FNV_START;
     for (; at + 4 <= end; at += 4) check = Math.imul(check ^ view.getUint32(at, true), FNV_PRIME);
     for (; at < end; at++) check = Math.imul(check ^ view.getUint8(at), FNV_PRIME);
+    // What a text takes from its shape is its own as well.
+    const shape = kind === ENTRY.shapedText && length >= SHAPE_REF_BYTES ? view.getUint16(content, true) : 0;
+    if (shape > 0 && shape < ref) check = Math.imul(check ^ checks[shape]!, FNV_PRIME);
     checks[ref] = check;
   }
   return checks;

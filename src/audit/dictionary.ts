@@ -1,7 +1,9 @@
 import type { CountedRows, Decision, Draft } from '../policy/decision.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
+import type { ShapePieces } from '../sql/recent/template.ts';
 import { ENTRY, ENTRY_HEADER_BYTES } from './block-format.ts';
 import type { AuditSession } from './event.ts';
+import type { Piece } from './piece.ts';
 
 /** What the dictionary of a block says of a statement, as JSON. */
 export interface StatementFacts {
@@ -35,19 +37,12 @@ function rowsCounted(counted: CountedRows): RowsCounted {
   return counted.kind === 'counted' ? counted.rows : { unknown: counted.reason.slice(0, NAME_LENGTH_MAX) };
 }
 
-/**
- * An entry of a dictionary, encoded once for as long as what it describes lives. `generation` and `ref` say
- * where it is in the block that was written to last, which spares a table for each block.
- */
-export interface Piece {
-  readonly bytes: Uint8Array;
-  generation: number;
-  ref: number;
-}
-
-/** What is known of an analysis: its entries, one a statement, and the text that came with it last. */
+/** What is known of an analysis: its entries, one a statement, and the decision and the text that came with it last. */
 export interface AnalysisPieces {
   readonly statements: (Piece | undefined)[];
+  decision: { readonly of: Decision; readonly piece: Piece } | null;
+  /** The shape of the texts that came with it last. */
+  shape: { readonly of: ShapePieces; readonly piece: Piece } | null;
   text: string | null;
   textGeneration: number;
   textRef: number;
@@ -62,21 +57,27 @@ const INTERNED_MAX = 4096;
 
 /** Encoded entries of sessions, statements and decisions, found by the objects that sessions share. */
 export class Dictionary {
-  readonly #sessions = new WeakMap<AuditSession, Piece>();
   readonly #analyses = new WeakMap<Analysis, AnalysisPieces>();
   readonly #decisions = new WeakMap<Decision, Piece>();
   #interned = new Map<string, Piece>();
 
   session(session: AuditSession): Piece {
-    let piece = this.#sessions.get(session);
-    if (piece === undefined) {
-      piece = encode(ENTRY.session, JSON.stringify(sessionFacts(session)));
-      this.#sessions.set(session, piece);
+    let own = session.written;
+    // A copy of what was written has another name, say.
+    if (own === undefined || own.of !== session) {
+      own = { of: session, piece: encode(ENTRY.session, JSON.stringify(sessionFacts(session))) };
+      session.written = own;
     }
-    return piece;
+    return own.piece;
   }
 
-  decision(decision: Decision): Piece {
+  decision(decision: Decision, pieces: AnalysisPieces): Piece {
+    if (pieces.decision === null || pieces.decision.of !== decision)
+      pieces.decision = { of: decision, piece: this.#decision(decision) };
+    return pieces.decision.piece;
+  }
+
+  #decision(decision: Decision): Piece {
     let piece = this.#decisions.get(decision);
     if (piece === undefined) {
       const { action, wouldBe, risk, rule, reason, draft, counted } = decision;
@@ -100,10 +101,16 @@ export class Dictionary {
   analysis(analysis: Analysis): AnalysisPieces {
     let pieces = this.#analyses.get(analysis);
     if (pieces === undefined) {
-      pieces = { statements: [], text: null, textGeneration: 0, textRef: 0 };
+      pieces = { statements: [], decision: null, shape: null, text: null, textGeneration: 0, textRef: 0 };
       this.#analyses.set(analysis, pieces);
     }
     return pieces;
+  }
+
+  shape(of: ShapePieces, pieces: AnalysisPieces): Piece {
+    if (pieces.shape === null || pieces.shape.of !== of)
+      pieces.shape = { of, piece: encode(ENTRY.shape, of.bytes) };
+    return pieces.shape.piece;
   }
 
   /** The entry of one statement of an analysis, made where it is missing. */
@@ -134,12 +141,12 @@ function sessionFacts(session: AuditSession): AuditSession {
   return { id, role: cut(role), database: cut(database), application: cut(application), client: cut(client) };
 }
 
-function encode(kind: number, json: string): Piece {
-  const length = Buffer.byteLength(json);
-  const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + length);
+function encode(kind: number, content: string | Uint8Array): Piece {
+  const own = Buffer.from(content);
+  const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + own.length);
   bytes[0] = kind;
-  bytes.writeUInt32LE(length, 1);
-  bytes.write(json, ENTRY_HEADER_BYTES);
+  bytes.writeUInt32LE(own.length, 1);
+  bytes.set(own, ENTRY_HEADER_BYTES);
   return { bytes, generation: 0, ref: 0 };
 }
 

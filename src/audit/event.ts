@@ -1,5 +1,7 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { ShapePieces } from '../sql/recent/template.ts';
+import type { Piece } from './piece.ts';
 
 /** The part of an event that is the same for all statements of a session. */
 export interface AuditSession {
@@ -9,6 +11,8 @@ export interface AuditSession {
   readonly application: string;
   /** Address and port. */
   readonly client: string;
+  /** The log's own: how this very object is written, once it was. */
+  written?: { readonly of: AuditSession; readonly piece: Piece };
 }
 
 /** How a statement ended. `lost`: the connection went before the server had answered. */
@@ -24,6 +28,8 @@ export interface AuditEntry {
   decision: Decision;
   /** The text as it was sent, or null where `analysis.redacted` stands for it. */
   text: string | null;
+  /** The shape that the text was proven to have, or null where none is known. */
+  shape: ShapePieces | null;
   /** How it came: a simple Query, an Execute of the extended protocol, a FunctionCall; or no client's at all. */
   protocol: 'simple' | 'extended' | 'function' | 'admin';
   /** Which statement of a Query this is, from 0. */

@@ -40,7 +40,7 @@ export function matcher(filter: AuditFilter, block: BlockReader): Match | null {
     references(block, RECORD.session, [ENTRY.session], sessionMatch(filter, block)),
     references(block, RECORD.facts, [ENTRY.facts], factsMatch(filter, block)),
     references(block, RECORD.decision, [ENTRY.decision], decisionMatch(filter, block)),
-    references(block, RECORD.text, [ENTRY.text, ENTRY.cutText], textMatch(filter, block)),
+    references(block, RECORD.text, [ENTRY.text, ENTRY.cutText, ENTRY.shapedText], textMatch(filter, block)),
     references(block, RECORD.approval, [ENTRY.approval], approvalMatch(filter, block)),
   ].filter((one) => one !== null);
   if (allowed.some(({ refs }) => refs.size === 0)) return null;

@@ -284,7 +284,7 @@ export class FrontendMessages {
     const { services, textFacts } = this.state;
     const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    const isAtHand = answer === null && services.analyzer.wasAtHand === true;
+    const shape = answer === null ? (services.analyzer.atHand ?? null) : null;
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
       return this.asking(this.doubts.ask('names'));
@@ -313,10 +313,11 @@ export class FrontendMessages {
       : null;
     const unseen = captured?.reason ?? null;
     const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
-    if (isAtHand) countAlike(this.state, began);
+    if (shape !== null) countAlike(this.state, began);
     else countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
     const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
+    entry.shape = shape;
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
     const decision = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
     if (decision !== ruling.decision) {

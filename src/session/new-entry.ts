@@ -18,6 +18,7 @@ export function newEntry(
     analysis,
     decision: ruling.decision,
     text,
+    shape: null,
     protocol,
     statementIndex: 0,
     startedAtMs,

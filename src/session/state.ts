@@ -41,8 +41,8 @@ import { BoundPolicy, type PolicySource } from './ruling/bound-policy.ts';
 
 /** Turns texts into effects; a promise where the text is too large to be parsed on this thread. */
 export interface Analyzer {
-  /** Whether what `analyze` gave last was at hand, so that nothing was read for it. */
-  readonly wasAtHand?: boolean;
+  /** The shape of what was asked for last, where that was at hand, so that nothing was read for it. */
+  readonly atHand?: AuditEntry['shape'];
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
   /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */

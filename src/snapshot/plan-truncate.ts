@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type { CatalogAnswer } from '../catalog/catalog.ts';
-import { quoteLiteral, quoteQualified } from '../catalog/quote.ts';
+import { type HiddenConnection, HiddenQueryError } from '../catalog/connection.ts';
+import { quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type OwnedSequence, type Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slices/slice.ts';
-import { plainQuery } from './capture.ts';
+import { plainQuery, StalePlan } from './capture.ts';
 import { capturedColumns, from, valuesOf } from './capture-sql.ts';
 import { type ChangedRows, descendants, storedIn } from './cascade.ts';
 import { problemOfTruncate } from './eligibility.ts';
@@ -77,12 +79,31 @@ export function planTruncate(
   });
 }
 
+/** A table that is never there, since nobody can guess its name. */
+const NOWHERE = `pg_catalog.holdfast_${randomBytes(12).toString('hex')}`;
+
 function missing({ targets }: Truncate, { roots }: CatalogAnswer): PlanOutcome {
   const none = { kind: 'none', reason: 'one of its targets does not exist', missing: true } as const;
-  const target = targets.find((_, i) => roots[i] === null);
-  if (target === undefined) return none;
-  const name = quoteLiteral(quoteQualified(target.schema, target.name));
-  return { ...none, refused: plainQuery(`SELECT pg_catalog.has_table_privilege(${name}, 'TRUNCATE')`) };
+  if (!roots.includes(null)) return none;
+  const names = targets.map(
+    ({ only, schema, name }) => `${only ? 'ONLY ' : ''}${quoteQualified(schema, name)}`,
+  );
+  return { ...none, refuse: (connection) => refuse(connection, names) };
+}
+
+/**
+ * The server says what stands against the statement, in its own order: a transaction that only reads, rights on those of its
+ * tables that are there, and the one that is not. It looks at all of them before it empties any.
+ */
+async function refuse(connection: HiddenConnection, names: readonly string[]): Promise<never> {
+  const sql = `TRUNCATE ${[...names, NOWHERE].join(', ')}`;
+  await connection
+    .run(plainQuery(sql), () => {})
+    .catch((error: unknown) => {
+      const isThere = error instanceof HiddenQueryError && error.fields['M']?.includes(NOWHERE) === true;
+      throw isThere ? new StalePlan('a table has come to be there') : error;
+    });
+  throw new Error('what is never there was emptied');
 }
 
 /** TRUNCATE … RESTART IDENTITY starts the sequences of all that it empties anew, wholes of partitions included. */

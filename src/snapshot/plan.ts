@@ -3,7 +3,7 @@ import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalo
 import type { Column, OwnedSequence, Relation } from '../catalog/relation.ts';
 import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slices/slice.ts';
 import { followCascades, type Relations } from './cascade.ts';
-import type { HiddenConnection, HiddenQuery } from './connection.ts';
+import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
@@ -27,8 +27,8 @@ export type PlanOutcome =
       readonly reason: string;
       /** It has no target yet. */
       readonly missing?: true;
-      /** What the server refuses for that as it would refuse the statement, which it reads no earlier than it runs. */
-      readonly refused?: HiddenQuery;
+      /** Has the server refuse it for that, which it would do no earlier than it runs the statement. */
+      readonly refuse?: (connection: HiddenConnection) => Promise<never>;
     }
   /** There is nothing to lose that anybody could put back. */
   | { readonly kind: 'needless'; readonly reason: string };

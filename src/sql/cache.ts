@@ -12,7 +12,7 @@ import { BoundedStore } from './recent/bounded-store.ts';
 import { RecentShapes } from './recent/recent-shapes.ts';
 import { RecentSlices } from './recent/recent-slices.ts';
 import { type Reading, RecentTexts } from './recent/recent-texts.ts';
-import { canonicalText, mayShare, readShape, shape } from './recent/template.ts';
+import { canonicalText, mayShare, readShape, type ShapePieces, shape } from './recent/template.ts';
 import { inexact, type WriteSlice } from './slices/slice.ts';
 import type { ParseSlice } from './slices/slice-check.ts';
 import { sliceWrite } from './slices/write-slice.ts';
@@ -48,8 +48,8 @@ const NOT_SHARED = Symbol('not shared');
  */
 export class AnalysisCache {
   readonly #store: BoundedStore<Analysis | typeof NOT_SHARED>;
-  /** Whether what was asked for last was found among the recent shapes. */
-  wasAtHand = false;
+  /** The shape of what was asked for last, where it was found among the recent ones. */
+  atHand: ShapePieces | null = null;
   readonly #recent = new RecentTexts();
   readonly #shapes = new RecentShapes();
   readonly #slices = new RecentSlices();
@@ -137,12 +137,12 @@ export class AnalysisCache {
 
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
-    this.wasAtHand = false;
+    this.atHand = null;
     if (end - start > LIMITS.parseInlineBytes) return this.#large(bytes.subarray(start, end), facts);
     const on = shelf(facts, SHAPES);
     const recent = this.#shapes.find(bytes, start, end, on);
     if (recent !== null) {
-      this.wasAtHand = true;
+      this.atHand = this.#shapes.found;
       this.#hits++;
       return recent;
     }

@@ -20,18 +20,31 @@ export interface Marking {
   readonly force: boolean;
 }
 
+type Status = 'committed' | 'aborted' | 'in progress';
+
+/** Above the newest that is over, only their locks tell those that are under way from those that are yet to come. */
+const STATUS = `SELECT CASE
+  WHEN $1::pg_catalog.xid8 OPERATOR(pg_catalog.<) pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+  THEN pg_catalog.pg_xact_status($1::pg_catalog.xid8)
+  WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'transactionid'
+    AND l.transactionid OPERATOR(pg_catalog.=) $1::pg_catalog.xid8::pg_catalog.xid)
+  THEN 'in progress' END`;
+
 /** Keeps a snapshot from being undone twice, which would put rows without a key back twice. */
 export class Once {
   readonly #store: BlobStore;
   readonly #session: UndoSession;
   readonly #marking: Marking;
+  /** The transaction of its statement. */
+  readonly #xid: string;
   #marked = false;
   /** That of an undo before, which is undone again by force. */
   #earlier: UndoMark | null = null;
   readonly #hasRest: boolean;
   #isRest = false;
 
-  constructor(store: BlobStore, session: UndoSession, marking: Marking, hasRest = false) {
+  constructor(store: BlobStore, session: UndoSession, xid: string, marking: Marking, hasRest = false) {
+    this.#xid = xid;
     this.#store = store;
     this.#session = session;
     this.#marking = marking;
@@ -55,10 +68,7 @@ export class Once {
   /** Refuses what there is nothing to undo of: what looks like it is the doing of others. */
   async refuseUseless(): Promise<void> {
     const { folder, force } = this.#marking;
-    if (!force && (await this.#store.stat(rolledBackKey(folder))) !== null) {
-      const reason = 'its statement was rolled back, so that there is nothing of it to undo';
-      refuse({ table: '', reason, forceable: true });
-    }
+    if (!force) await this.#refuseUncommitted(folder);
     const mark = await undoneBy(this.#store, folder, (each) => this.#wasNotCommitted(each));
     if (mark === null) return;
     this.#isRest = this.#hasRest && mark.left === true;
@@ -66,6 +76,20 @@ export class Once {
     const by = mark.undo_snapshot === null ? '' : `, as ${mark.undo_snapshot}`;
     const reason = `it was undone already, by ${mark.by} at ${mark.undone_at}${by}`;
     refuse({ table: '', reason, forceable: true });
+  }
+
+  /** Where nobody could mark it, as when the gateway died behind the statement, the server knows. */
+  async #refuseUncommitted(folder: string): Promise<void> {
+    const isMarked = (await this.#store.stat(rolledBackKey(folder))) !== null;
+    const status = isMarked ? 'aborted' : await this.#statusOf(this.#xid);
+    if (status === 'aborted') {
+      const reason = 'its statement was rolled back, so that there is nothing of it to undo';
+      refuse({ table: '', reason, forceable: true });
+    }
+    if (status === 'in progress') {
+      const reason = `its statement is not committed yet: wait for the end of its transaction (${this.#xid})`;
+      refuse({ table: '', reason, forceable: true });
+    }
   }
 
   /** Says that it is undone, if the transaction commits. */
@@ -87,11 +111,12 @@ export class Once {
 
   /** What the server no longer knows, or not yet, counts as committed. */
   async #wasNotCommitted({ xid }: UndoMark): Promise<boolean> {
-    const [row] = await this.#session.query(
-      `SELECT CASE WHEN $1::pg_catalog.xid8 OPERATOR(pg_catalog.<) pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
-         THEN pg_catalog.pg_xact_status($1::pg_catalog.xid8) END`,
-      [xid],
-    );
-    return row?.[0] === 'aborted';
+    return (await this.#statusOf(xid)) === 'aborted';
+  }
+
+  /** Null where the server no longer knows it, or not yet. One that ends between the two questions is told by the next. */
+  async #statusOf(xid: string): Promise<Status | null> {
+    const ask = async () => (await this.#session.query(STATUS, [xid]))[0]?.[0] as Status | null | undefined;
+    return (await ask()) ?? (await ask()) ?? null;
   }
 }

@@ -89,7 +89,7 @@ export const takesOwnSnapshot = ({ dropped }: Pick<Manifest, 'dropped'>): boolea
 
 function onceOf({ store, session, manifest }: UndoRequest, marking: Marking | undefined): Once | null {
   const hasRest = (manifest.dropped?.rest?.length ?? 0) > 0;
-  return marking === undefined ? null : new Once(store, session, marking, hasRest);
+  return marking === undefined ? null : new Once(store, session, manifest.xid, marking, hasRest);
 }
 
 async function refuseUntrusted(

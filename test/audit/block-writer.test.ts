@@ -5,7 +5,7 @@ import { BlockWriter } from '../../src/audit/block-writer.ts';
 import { Dictionary } from '../../src/audit/dictionary.ts';
 import { recordedEvent } from '../../src/audit/recorded-event.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { analysis, entry } from './statements.ts';
+import { analysis, entry, SESSION } from './statements.ts';
 
 it('a text of any length is hashed and written once in a block, however many statements are of it', () => {
   const dictionary = new Dictionary();
@@ -20,4 +20,13 @@ it('a text of any length is hashed and written once in a block, however many sta
   for (const at of [0, 999]) expect(recordedEvent(reader, at)).toMatchObject({ sql_sha256: sha256 });
   // And is kept alive by nothing behind it.
   expect(dictionary.analysis(of).text).toBeNull();
+});
+
+it('a copy of a session that was written before is written as what it says itself', () => {
+  const writer = new BlockWriter(new Dictionary());
+  const session = { ...SESSION };
+  writer.append(entry({ session }));
+  writer.append(entry({ session: { ...session, application: 'another' } }));
+  const reader = new BlockReader(writer.seal(1).bytes);
+  expect([0, 1].map((i) => recordedEvent(reader, i).application)).toEqual(['psql', 'another']);
 });

@@ -8,10 +8,13 @@ import { StoredAuditLog } from '../../src/audit/log.ts';
 import { signCut } from '../../src/audit/signed-head.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
+import { takeApart } from '../../src/sql/recent/template.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { ChainedStore } from './chained-store.ts';
 import { entry } from './statements.ts';
+
+const SUM = takeApart(Buffer.from('select \u0001 + \u0004'));
 
 it('the reader that docs/audit.md gives reads what the gateway wrote', async () => {
   const folder = await temporaryFolder();
@@ -22,6 +25,7 @@ it('the reader that docs/audit.md gives reads what the gateway wrote', async () 
   await log.flush();
   log.finish(entry({ text: `select '${'x'.repeat(50_000)}'` }));
   for (let i = 0; i < 50; i++) log.finish(entry({ text: 'the same' }));
+  for (const i of [3, 45]) log.finish(entry({ text: `select ${i} + '$1'`, shape: SUM }));
   await log.close();
   await store.close();
 
@@ -30,12 +34,14 @@ it('the reader that docs/audit.md gives reads what the gateway wrote', async () 
   await writeFile(reader, [...docs.matchAll(/```js\n(.*?)```/gs)][0]![1]!);
   const { stdout } = await promisify(execFile)(process.execPath, [reader, path]);
   const lines = stdout.trimEnd().split('\n');
-  expect(lines).toHaveLength(52);
+  expect(lines).toHaveLength(54);
   expect(lines[0]).toMatch(
     /^1 2026-05-17T09:30:05\.250Z \{"id":"ses_1",.*\} \{"action":"allow",.*\} select 1$/,
   );
   expect(lines[1]).toMatch(/^2 .* select 'x{10000,}$/);
   expect(lines[51]).toMatch(/^52 .* the same$/);
+  expect(lines[52]).toMatch(/^53 .* select 3 \+ '\$1'$/);
+  expect(lines[53]).toMatch(/^54 .* select 45 \+ '\$1'$/);
   await folder.remove();
 });
 

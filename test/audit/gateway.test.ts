@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -47,6 +48,30 @@ it('a gateway that cannot anchor serves, and says why it cannot', async () => {
   expect(gateway.log()).toContain('a key was made to sign the audit with');
 });
 
+it('records each text as it was sent, of whatever shape those before it were', async () => {
+  const client = new pg.Client({
+    port: gateway.port,
+    host: '127.0.0.1',
+    user: 'postgres',
+    database: 'postgres',
+  });
+  await client.connect();
+  const sent: string[] = [];
+  const literals = ['0', '7', '-7', '12345678901', '1.5', "'a'", "'it''s'", "''", "'1, 2'", "'ä'"];
+  for (let i = 0; i < 200; i++) {
+    const [one, other] = [literals[i % 10]!, literals[(i * 7 + (i >> 4)) % 10]!];
+    const text =
+      i % 3 === 0 ? `select ${one} as a, ${other}` : `select ${one}::text || ${other} where ${i} > 1.${i}`;
+    sent.push(text);
+    await client.query(text).catch(() => null);
+  }
+  await client.end();
+  const { body } = await gateway.http('/v1/audit?limit=200');
+  const { items } = body as { items: { sql: string; sql_sha256: string }[] };
+  expect(items.map(({ sql }) => sql).reverse()).toEqual(sent);
+  for (const { sql, sql_sha256 } of items) expect(hash('sha256', sql)).toBe(sql_sha256);
+});
+
 it('verifies while it runs, and stops with its last event signed', async () => {
   const verify = async () => {
     const args = ['audit', 'verify', '--store', join(gateway.directory, 'h.db'), '--no-anchors', '--json'];
@@ -54,8 +79,8 @@ it('verifies while it runs, and stops with its last event signed', async () => {
     return { code, ...(JSON.parse(out) as { records: number; signed_to: number }) };
   };
   await gateway.http('/v1/audit?limit=1');
-  expect(await verify()).toMatchObject({ code: 0, records: 20, signed_to: 0 });
+  expect(await verify()).toMatchObject({ code: 0, records: 220, signed_to: 0 });
   // It ends although its audit was searched, by a thread of its own.
   expect(await gateway.terminate()).toBe(0);
-  expect(await verify()).toMatchObject({ code: 0, records: 20, signed_to: 20 });
+  expect(await verify()).toMatchObject({ code: 0, records: 220, signed_to: 220 });
 });

@@ -6,6 +6,7 @@ import { AuditQuery } from '../../src/audit/query.ts';
 import type { RecordedEvent } from '../../src/audit/recorded-event.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
+import { takeApart } from '../../src/sql/recent/template.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { analysis, decision, entry, SESSION } from './statements.ts';
@@ -37,7 +38,7 @@ describe('a search', () => {
   beforeAll(async () => {
     audit = await recorded();
     const { log } = audit;
-    log.finish(entry({ text: 'select 1' }));
+    log.finish(entry({ text: 'select 1', shape: takeApart(Buffer.from('select \u0001')) }));
     log.finish(
       entry({
         session: {

@@ -64,6 +64,7 @@ export function entry(changes: Partial<AuditEntry> = {}): AuditEntry {
     analysis: analysis(),
     decision: decision(),
     text: 'select 1',
+    shape: null,
     protocol: 'simple',
     statementIndex: 0,
     startedAtMs: Date.UTC(2026, 4, 17, 9, 30, 5, 250),

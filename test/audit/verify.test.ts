@@ -12,11 +12,14 @@ import { recordedEvent } from '../../src/audit/recorded-event.ts';
 import { ANCHOR_FOLDER } from '../../src/audit/signed-head.ts';
 import type { Verdict } from '../../src/audit/verify.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { takeApart } from '../../src/sql/recent/template.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { ChainedStore } from './chained-store.ts';
 import { analysis, entry, graveEntry } from './statements.ts';
 
 let audit: ChainedStore;
+
+const SUM = takeApart(Buffer.from('select \u0001 + \u0001'));
 
 beforeEach(async () => {
   audit = await ChainedStore.create();
@@ -426,8 +429,9 @@ it('any bit that is flipped in any row is found, or changes no record', async ()
   await audit.start();
   for (let row = 0; row < 12; row++) {
     for (let i = 0; i < 1 + row * 3; i++) {
-      const text = `select ${row} /* ${'abc'.repeat(row * 7)} */`;
-      audit.log.finish(entry({ text, startedAtMs: 1e12 + row * 1000 + i, durationMs: i / 7 }));
+      const text = row % 3 === 0 ? `select ${i} + ${row}` : `select ${row} /* ${'abc'.repeat(row * 7)} */`;
+      const shape = row % 3 === 0 ? SUM : null;
+      audit.log.finish(entry({ text, shape, startedAtMs: 1e12 + row * 1000 + i, durationMs: i / 7 }));
     }
     await audit.log.flush();
   }

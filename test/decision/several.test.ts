@@ -239,11 +239,22 @@ describe.each([18, 15] as const)('a Query of several statements, on PostgreSQL %
     'update item set id = note',
     'truncate missing',
     `truncate item, "it's \\ missing"`,
+    'truncate item, small, missing',
     'truncate only s.missing cascade',
     'truncate missing.item restart identity',
   ])('alone fails as it does directly, with its place: %s', async (sql) => {
     expect(await both('', sql)).toEqual([]);
     expect(await both('begin', sql)).toEqual([]);
+    expect(await both('begin read only', sql)).toEqual([]);
+  });
+
+  it('alone fails where it may not empty a table that is there, whatever is not', async () => {
+    for (const sql of ['truncate item, missing', 'truncate missing, item', 'truncate only item, s.missing']) {
+      expect(await both('set role pg_read_all_data', sql)).toEqual([]);
+      expect(await both('begin', sql)).toEqual([]);
+    }
+    for (const client of [through, direct]) await client.query('reset role');
+    expect(await both('begin read only', 'truncate late')).toEqual([]);
   });
 
   it('tells a client that looks into what the server does nothing of what is asked besides', async () => {

@@ -48,6 +48,11 @@ describe.each([18, 15] as const)(
         fe.execute(),
         fe.sync(),
       );
+      for (const begin of ['begin', 'begin read only']) {
+        const truncate = fe.parse('', 'truncate precious, nowhere');
+        await asDirectly(...executed(begin), truncate, fe.bind(), fe.describe('P'), fe.execute(), fe.sync());
+        await asDirectly(...executed('rollback'), fe.sync());
+      }
       await asDirectly(
         fe.parse('', 'delete from precious where id = $1'),
         fe.bind(),
@@ -311,3 +316,5 @@ describe.each([18, 15] as const)(
     });
   },
 );
+
+const executed = (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute()];

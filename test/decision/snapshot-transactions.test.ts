@@ -74,6 +74,9 @@ describe.each([18, 15] as const)('the transaction of a captured statement on Pos
     client.write(one(remove(3)), one('select 1/0'), fe.sync());
     await client.untilReady();
     await expectFates('1 rolled back', '2 stands', '3 rolled back');
+    client.write(one(`copy (${remove(4)} returning id) to stdout`), one('select 1/0'), fe.sync());
+    await client.untilReady();
+    await expectFates('1 rolled back', '2 stands', '3 rolled back', 'stdout rolled back');
     expect(await taken.fixture.preciousRows()).toBe(9);
   });
 

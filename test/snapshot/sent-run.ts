@@ -24,7 +24,9 @@ await atLength(SENT, async (run) => {
   await run.each(async (seed) => {
     const script = sentScript(seed);
     const found = await runSent(setting, script, tally).catch(testItself);
-    return found === null ? null : shownFinding(await shrunk(setting, script, found));
+    return found === null
+      ? null
+      : shownFinding(await shrunk((one) => runSent(setting, one, new SentTally()), script, found));
   });
   run.foundIn(gateway);
   for (const fault of await auditFaultsOfKilled(gateway, store)) run.found(fault);

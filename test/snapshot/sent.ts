@@ -3,19 +3,12 @@ import { Catalog } from '../../src/catalog/catalog.ts';
 import { fromManifest, type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
 import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { listSnapshots } from '../../src/snapshot/snapshots.ts';
-import * as fe from '../support/frontend-messages.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
-import { Random } from '../support/random.ts';
-import {
-  type BackendMessage,
-  DeadlineError,
-  describeMessage,
-  fieldsOf,
-  RawClient,
-} from '../support/raw-client.ts';
+import { type BackendMessage, describeMessage, fieldsOf, type RawClient } from '../support/raw-client.ts';
 import { copied, UNPROVABLE } from './exactness.ts';
 import { quoted } from './random-schema.ts';
-import { type Group, type SentScript, type Step, shownScript } from './sent-script.ts';
+import { type Group, type SentScript, shownScript } from './sent-script.ts';
+import { ENDING, SentSession } from './sent-session.ts';
 
 /**
  * Runs sessions that destroy directly and through a gateway, on equal databases, and compares what their clients read;
@@ -39,8 +32,6 @@ export interface SentFinding {
 /** Of each table the rows, with how often each is there. */
 type Image = ReadonlyMap<number, ReadonlyMap<string, number>>;
 
-const DEADLINE_MS = 15_000;
-
 export class SentTally {
   sessions = 0;
   messages = 0;
@@ -63,8 +54,8 @@ export async function runSent(
   }
   const application = `sent ${script.seed} ${++serial}`;
   const [a, b] = [
-    await Session.open(setting.direct, setting.databases[0], application, script),
-    await Session.open(setting.through, setting.databases[1], application, script),
+    await SentSession.open(setting.direct, setting.databases[0], application, script),
+    await SentSession.open(setting.through, setting.databases[1], application, script),
   ];
   try {
     for (const [i, group] of script.groups.entries()) {
@@ -98,7 +89,7 @@ async function runGroup(
   setting: SentSetting,
   script: SentScript,
   { steps, alters }: Group,
-  sessions: readonly [Session, Session],
+  sessions: readonly [SentSession, SentSession],
   application: string,
   tally: SentTally,
 ): Promise<string | null> {
@@ -142,76 +133,7 @@ async function runGroup(
   return null;
 }
 
-/** Whatever state the session is in, it has no transaction behind these. */
-const ENDING: readonly Step[] = [
-  { kind: 'send', what: 'Sync', bytes: [fe.sync()], ready: 1 },
-  { kind: 'send', what: 'Query rollback', bytes: [fe.query('rollback')], ready: 1 },
-];
-
-class Session {
-  readonly client: RawClient;
-  readonly #script: SentScript;
-  readonly #random: Random;
-  pauses: number[] = [];
-  stuck: string | null = null;
-
-  private constructor(client: RawClient, script: SentScript) {
-    this.client = client;
-    this.#script = script;
-    this.#random = new Random(script.seed ^ 0x5bd1e995);
-  }
-
-  static async open(
-    { port }: { readonly port: number },
-    database: string,
-    application: string,
-    script: SentScript,
-  ): Promise<Session> {
-    const client = await RawClient.open(port, { database, application_name: application });
-    await client.rows(`set search_path = ${quoted(script.schema.schema)}, ${quoted(script.twin)}`);
-    return new Session(client, script);
-  }
-
-  async run(step: Step, owed: readonly number[]): Promise<void> {
-    if (this.stuck !== null) return;
-    try {
-      if (step.kind === 'send') {
-        const ready = this.client.inbox.filter(({ type }) => type === 'Z').length + step.ready;
-        await this.#write(step.bytes);
-        await this.client.untilCountWithType('Z', ready, DEADLINE_MS);
-      } else if (step.kind === 'pause') {
-        const at = this.pauses.length;
-        if (owed !== this.pauses) await this.client.untilCount(owed[at] ?? 0, DEADLINE_MS);
-        else await this.client.untilQuiet(8, DEADLINE_MS);
-        this.pauses.push(this.client.received);
-      }
-    } catch (error) {
-      if (!(error instanceof DeadlineError)) throw error;
-      this.stuck = error.message;
-    }
-  }
-
-  async #write(messages: readonly Buffer[]): Promise<void> {
-    switch (this.#script.packets) {
-      case 'together':
-        this.client.write(...messages);
-        return;
-      case 'by message':
-        for (const bytes of messages) await this.client.writeSplit(bytes, [bytes.length]);
-        return;
-      case 'odd': {
-        const bytes = Buffer.concat(messages);
-        const sizes = Array.from({ length: 40 }, () => this.#random.between(1, 60));
-        await this.client.writeSplit(bytes, [...sizes, 5000]);
-        return;
-      }
-      default:
-        this.#script.packets satisfies never;
-    }
-  }
-}
-
-function differenceOf(direct: Session, through: Session): string | null {
+function differenceOf(direct: SentSession, through: SentSession): string | null {
   const [a, b] = [shownAll(direct.client.inbox.splice(0)), shownAll(through.client.inbox.splice(0))];
   const at = a.findIndex((each, i) => each !== b[i]);
   if (at < 0 && a.length === b.length && through.stuck === null) return null;
@@ -362,15 +284,19 @@ async function compareImages(
 const TRIALS_MAX = 120;
 
 /** Leaves out steps as long as something is found. */
-export async function shrunk(setting: SentSetting, script: SentScript, first: string): Promise<SentFinding> {
+export async function shrunk(
+  run: (script: SentScript) => Promise<string | null>,
+  script: SentScript,
+  first: string,
+): Promise<SentFinding> {
   let best = script;
   let what = first;
   let trials = 0;
-  const again = await runSent(setting, best, new SentTally());
+  const again = await run(best);
   if (again === null) return { script, what: `found once and not again: ${first}` };
   const tryOut = async (groups: readonly Group[]): Promise<boolean> => {
     if (++trials > TRIALS_MAX) return false;
-    const found = await runSent(setting, { ...best, groups }, new SentTally());
+    const found = await run({ ...best, groups });
     if (found === null) return false;
     best = { ...best, groups };
     what = found;

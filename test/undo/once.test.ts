@@ -142,4 +142,22 @@ describe.each([15, 18] as const)('a snapshot is undone once, on PostgreSQL %i', 
     });
     expect((await once({ marking: marking(true) })).kind).toBe('done');
   });
+
+  it('and never where the server knows that its transaction was rolled back, or that it is open', async () => {
+    await client.rows('BEGIN');
+    const [[xid]] = (await client.rows('SELECT pg_current_xact_id()')) as [[string]];
+    const uncommitted = (force = false) =>
+      undo({ store, manifest: { ...manifest, xid }, session }, { marking: marking(force) });
+    const refused = (reason: RegExp) => ({
+      kind: 'refused',
+      problems: [{ reason: expect.stringMatching(reason), forceable: true }],
+    });
+    expect(await uncommitted()).toMatchObject(refused(/^its statement is not committed yet: wait/));
+    await client.rows('ROLLBACK');
+    expect(await uncommitted()).toMatchObject(refused(/^its statement was rolled back/));
+    const preview = previewUndo({ store, manifest: { ...manifest, xid }, session }, { marking: marking() });
+    expect(await preview).toMatchObject(refused(/^its statement was rolled back/));
+    expect(await rows()).toBe(0);
+    expect((await uncommitted(true)).kind).toBe('done');
+  });
 });

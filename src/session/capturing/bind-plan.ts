@@ -125,7 +125,7 @@ async function planText(
   if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
   // Without its table the Bind fails at the server; where that has come by then, its Execute is refused.
   if (planned.kind === 'none' && planned.missing === true && isReadAtBind(bound)) return null;
-  if (planned.kind === 'none' && planned.refused === undefined) return withoutPlan(decision, planned.reason);
+  if (planned.kind === 'none' && planned.refuse === undefined) return withoutPlan(decision, planned.reason);
   const parameters = parametersOf(bind, types);
   if (parameters === null) return null;
   const request = { ...asked, parameters };

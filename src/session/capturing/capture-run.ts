@@ -134,7 +134,7 @@ async function prepareRows(
       }
       if (planned.kind === 'needless') return { kind: 'without', why: planned.reason };
       if (planned.kind === 'none') {
-        if (planned.refused !== undefined) await connection.run(planned.refused, () => {});
+        await planned.refuse?.(connection);
         return withoutPlan(decision, planned.reason);
       }
       notePlanned(run, planned.plan);

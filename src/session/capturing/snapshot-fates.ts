@@ -8,7 +8,7 @@ type TransactionEffect = Extract<SessionEffect, { kind: 'transaction' }>;
 const ENDS_NOTHING: ReadonlySet<string> = new Set(
   (
     'select insert update delete merge truncate fetch move show set reset prepare execute deallocate explain lock close ' +
-    'begin commit rollback savepoint release listen unlisten notify'
+    'begin commit rollback savepoint release listen unlisten notify copy declare'
   ).split(' '),
 );
 

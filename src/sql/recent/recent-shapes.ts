@@ -30,17 +30,22 @@ export class RecentShapes {
   readonly #missed = new Int32Array(PLACES);
   /** Of the text last looked for. */
   #place = 0;
+  /** What `find` has found last, or null. */
+  found: ShapePieces | null = null;
 
   /** What was kept for texts of the shape of `bytes[start, end)` on that shelf. */
   find(bytes: Buffer, start: number, end: number, shelf: number): Analysis | null {
     const place = placeOf(bytes, start, end);
     this.#place = place;
-    const kept = this.#kept[place];
+    this.found = null;
+    let kept = this.#kept[place];
     if (kept === undefined || end - start > TEXT_BYTES_MAX) return null;
-    if (kept.shelf === shelf && hasShape(kept.shape, bytes, start, end)) return kept.analysis;
-    const beside = this.#beside[place];
-    if (beside === undefined || beside.shelf !== shelf) return null;
-    return hasShape(beside.shape, bytes, start, end) ? beside.analysis : null;
+    if (kept.shelf !== shelf || !hasShape(kept.shape, bytes, start, end)) {
+      kept = this.#beside[place];
+      if (kept === undefined || kept.shelf !== shelf || !hasShape(kept.shape, bytes, start, end)) return null;
+    }
+    this.found = kept.shape;
+    return kept.analysis;
   }
 
   /** Tells what is said by texts of the shape `bytes[start, end)`, one of which `find` was last asked for and did not have. */

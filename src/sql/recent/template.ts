@@ -8,7 +8,7 @@
 const INTEGER = 1;
 const BIG_INTEGER = 2;
 const DECIMAL = 3;
-const STRING = 4;
+export const STRING = 4;
 
 /** What a canonical text has in each one's place. */
 const CANONICAL: Readonly<Record<number, string>> = {
@@ -122,6 +122,8 @@ export function readShape(bytes: Buffer, start: number, end: number, scratch: Bu
 
 /** A shape taken apart at its literals, of which each stands behind one of the pieces but for the last. */
 export interface ShapePieces {
+  /** The shape itself, with a byte up to SHAPE_LITERAL_MAX in the place of each literal. */
+  readonly bytes: Uint8Array;
   readonly pieces: readonly Piece[];
   readonly literals: readonly number[];
 }
@@ -144,7 +146,7 @@ export function takeApart(shapeBytes: Uint8Array): ShapePieces {
     from = at + 1;
   }
   pieces.push(pieceOf(shapeBytes.slice(from)));
-  return { pieces, literals };
+  return { bytes: shapeBytes, pieces, literals };
 }
 
 function pieceOf(bytes: Uint8Array): Piece {
