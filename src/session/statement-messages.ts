@@ -65,9 +65,12 @@ export class StatementMessages {
       if (verdict !== null) return verdict;
       const exact = exactUnlessRead(text, bytes, nameEnd + 1, textEnd);
       const { epoch, literalsEpoch } = this.state;
-      statement = { text, exact, types, analysis, facts: textFacts, epoch, literalsEpoch, plain: null };
+      const learnt = { plain: null, told: null };
+      statement = { text, exact, types, analysis, facts: textFacts, epoch, literalsEpoch, ...learnt };
       if (!isUnseen) this.recent.keep(statement);
     }
+    // The tables may be others by now, and with them the types that the server infers.
+    statement.told = null;
     const reply = replies.push(ReplyKind.Parse);
     reply.of = 'statement';
     reply.name = name;

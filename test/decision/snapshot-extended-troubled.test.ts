@@ -239,6 +239,30 @@ describe.each([18, 15] as const)(
       await held.terminate();
     });
 
+    it('that was held fails as it would directly where it gives other columns by now', async () => {
+      const held = await taken.fixture.client({ application_name: 'held' });
+      for (const each of [held, direct]) {
+        each.write(fe.parse('all', 'delete from precious where id = $1 returning *'), fe.sync());
+        await each.untilReady();
+        await each.query('begin');
+      }
+      await taken.fixture.postgres.sql('alter table precious add column extra int');
+      const bound = [fe.bind({ statement: 'all', parameters: ['1'] }), fe.execute(), fe.sync()];
+      direct.write(...bound);
+      expect(errorsOf(await direct.untilReady())).toMatchObject([{ C: '0A000' }]);
+      held.write(...bound);
+      const id = await heldId(held);
+      await eventually('the preview', async () => {
+        const { status } = await taken.fixture.gateway.http(`/v1/approvals/${id}/preview`);
+        return status === 200 ? null : 'is being made';
+      });
+      await taken.fixture.resolve(id, 'approve');
+      expect(errorsOf(await held.untilReady())).toMatchObject([{ C: '0A000' }]);
+      await direct.query('rollback');
+      await held.terminate();
+      await taken.fixture.postgres.sql('alter table precious drop column extra');
+    });
+
     it('of which surely no snapshot can be taken waits for somebody who is told so, and runs without', async () => {
       const held = await taken.fixture.client({ application_name: 'held' });
       for (const table of ['other_a', 'other_c'])

@@ -1,4 +1,3 @@
-import { HiddenQueryError } from '../../catalog/connection.ts';
 import { readCounts } from '../../snapshot/counts.ts';
 import { asKept, foreseePlan, isForeseen } from '../../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../../snapshot/plan.ts';
@@ -9,18 +8,13 @@ import { parametersOf } from '../known/bound-parameters.ts';
 import { planRequest } from '../known/prepared-text.ts';
 import { isReadAlike, NOT_ASCII } from '../known/text-encoding.ts';
 import type { SessionState } from '../state.ts';
-import { hasRunNothing, lockTarget, notePlanned } from './begun-capture.ts';
+import { askAhead, isAnswered } from './asked-ahead.ts';
+import { notePlanned } from './begun-capture.ts';
 import { isDrop, problemOfBoundDrop, problemOfOne } from './capturable.ts';
 import { type CaptureOutcome, withoutPlan } from './capture-run.ts';
 import { beginBoundInBlock } from './early/bound-in-block.ts';
 import { runBound, TAKEN_BACK } from './early/bound-run.ts';
-import {
-  beginAtBind,
-  endsStatement,
-  guessedParameters,
-  mayBeginAtBind,
-  noteTypes,
-} from './early/early-capture.ts';
+import { beginAtBind, guessedParameters, mayBeginAtBind, noteTypes } from './early/early-capture.ts';
 import type { BindToPlan, BoundDrop, BoundPortal } from './snapshot-desk.ts';
 
 /** What its Execute is going to capture, or why nothing; null where its Bind fails at the server. */
@@ -87,28 +81,26 @@ async function planText(
   const run = { ...bound, state, services: state.services.snapshots!, hidden, connection, request: asked };
   // What has been taken back once is asked for by what is so now.
   const foreseen = mayBeEarly ? foreseePlan(catalog, asked) : null;
-  const guessed = foreseen === null ? null : guessedParameters(state, slice, bind);
+  const guessed = foreseen === null ? null : guessedParameters(state, bound);
   const mayBegin = guessed !== null && mayBeginAtBind(run, foreseen!);
-  const mayTakeBack = mayBeEarly && hasRunNothing(state);
-  const describing = bind.parameters.length > 0 ? hidden.describe(bound.statement) : NO_TYPES;
-  const locking = lockTarget(hidden, slice, foreseen);
+  const ahead = askAhead(state, hidden, bound, foreseen, mayBeEarly);
   const planning = planCapture(connection, catalog, asked);
   const counting = foreseen !== null && mayRunAtBind(foreseen) ? readCounts(connection, foreseen) : null;
   const early = mayBegin ? beginAtBind(run, foreseen!, guessed!) : null;
   const told = (async () => {
     // In the order in which they are asked: what fails first is why the others do.
-    const types = await describing;
-    const isLocked = await locking;
+    const types = await ahead.types;
+    const isLocked = await ahead.isLocked;
     const planned = asKept(await planning, isLocked ? foreseen : null);
     return { types, planned };
   })();
   // What fails first is told; the others may fail with it, before anybody waits for them.
-  for (const each of [describing, locking, planning, counting, told]) each?.catch(() => {});
+  for (const each of [ahead.types, ahead.isLocked, planning, counting, told]) each?.catch(() => {});
   const ranBefore = state.executedIn === state.segment || state.begunIn === state.segment;
   const found = { name, portal, decision, text, sent };
-  if (mayTakeBack && !(await isLockable(locking))) {
+  if (ahead.takeBack !== null && !(await isAnswered(ahead))) {
     state.dropEarly();
-    await hidden.takeBack();
+    await ahead.takeBack();
     return TAKEN_BACK;
   }
   if (early !== null) {
@@ -152,14 +144,6 @@ const mayRunAtBind = ({ watchesAll, lock }: CapturePlan): boolean => watchesAll 
 const isReadAtBind = ({ slice, portal: { analysis } }: BoundText): boolean =>
   (slice.kind === 'rows' || slice.kind === 'upsert') && analysis.statements[0]?.operations.length === 1;
 
-/** Where the server does not read what locks the table, the client is told why by its own Bind. */
-async function isLockable(locking: Promise<boolean>): Promise<boolean> {
-  return await locking.then(
-    () => true,
-    (error: unknown) => !(error instanceof HiddenQueryError) || endsStatement(error),
-  );
-}
-
 function planDrop(
   state: SessionState,
   { name, portal, decision, statement, sent }: BindToPlan,
@@ -170,5 +154,3 @@ function planDrop(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   return { drop: true, sent, name, portal, decision, text, statement };
 }
-
-const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);

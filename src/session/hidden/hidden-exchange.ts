@@ -273,9 +273,11 @@ export class DescribeExchange implements Exchange {
   private resolve!: (types: readonly number[]) => void;
   private reject!: (error: unknown) => void;
   private readonly end: HiddenEnd;
+  private readonly onTypes: (types: readonly number[]) => void;
 
-  constructor(end: HiddenEnd) {
+  constructor(end: HiddenEnd, onTypes: (types: readonly number[]) => void) {
     this.end = end;
+    this.onTypes = onTypes;
     this.types = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -295,8 +297,10 @@ export class DescribeExchange implements Exchange {
     switch (type) {
       case Backend.ParameterDescription: {
         const message = decodeBackendMessage(type, body);
-        if (message.kind === 'parameter-description') this.told = message.typeOids;
-        else this.fail(new Error('the server described parameters in a way that is not understood'));
+        if (message.kind === 'parameter-description') {
+          this.told = message.typeOids;
+          this.onTypes(this.told);
+        } else this.fail(new Error('the server described parameters in a way that is not understood'));
         return 'more';
       }
       case Backend.ErrorResponse:

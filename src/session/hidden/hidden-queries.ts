@@ -104,9 +104,16 @@ export class HiddenQueries {
     if (tag !== 'COMMIT') throw new HiddenQueryError({ C: '25P02', M: 'the transaction had failed' });
   }
 
-  /** The types of a statement's parameters; the name as it is on the wire. */
-  async describe(statement: Buffer, end: HiddenEnd = 'flush'): Promise<readonly number[]> {
-    const exchange = new DescribeExchange(end);
+  /**
+   * The types of a statement's parameters; the name as it is on the wire. `onTypes` is given them as well where the server
+   * fails behind them, to say what the statement gives.
+   */
+  async describe(
+    statement: Buffer,
+    end: HiddenEnd,
+    onTypes: (types: readonly number[]) => void = () => {},
+  ): Promise<readonly number[]> {
+    const exchange = new DescribeExchange(end, onTypes);
     const body = Buffer.concat([Buffer.from('S'), statement, Buffer.from([0])]);
     this.push(exchange, end, encodeMessage(Frontend.Describe, body));
     return await exchange.types;

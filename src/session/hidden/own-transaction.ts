@@ -25,16 +25,26 @@ export class OwnTransaction {
   private readonly hidden: HiddenQueries;
   private readonly connection: HiddenConnection;
 
-  private constructor(state: SessionState, hidden: HiddenQueries, connection: HiddenConnection) {
+  private constructor(
+    state: SessionState,
+    hidden: HiddenQueries,
+    connection: HiddenConnection,
+    isOwn: boolean,
+  ) {
     this.state = state;
     this.hidden = hidden;
     this.connection = connection;
-    this.isOwn = state.transactionStatus === 'I';
+    this.isOwn = isOwn;
   }
 
   /** Nothing has been sent yet. */
   static of(state: SessionState, hidden: HiddenQueries, connection: HiddenConnection): OwnTransaction {
-    return new OwnTransaction(state, hidden, connection);
+    return new OwnTransaction(state, hidden, connection, state.transactionStatus === 'I');
+  }
+
+  /** Where the client may have begun its own in the segment that is open, of which no ReadyForQuery has told yet. */
+  static inBlock(state: SessionState, hidden: HiddenQueries, connection: HiddenConnection): OwnTransaction {
+    return new OwnTransaction(state, hidden, connection, false);
   }
 
   async begin({ protocol }: Pick<AuditEntry, 'protocol'>): Promise<void> {

@@ -2,6 +2,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Decision } from '../../policy/decision.ts';
 import type { Analysis, TextFacts } from '../../sql/effects.ts';
 import type { Circumstances } from '../ruling/plain-portal.ts';
+import type { ToldTypes } from './parameter-types.ts';
 
 /**
  * The prepared statements and portals of one session, as PostgreSQL keeps them: one namespace of statements for
@@ -26,6 +27,8 @@ export interface PreparedStatement {
   readonly literalsEpoch: number;
   /** The portal of its last Bind that was plain (plain-portal.ts), to be given again. */
   plain?: Portal | null;
+  /** The types of its parameters, until it is parsed again. */
+  told?: ToldTypes | null;
 }
 
 /** The length of the texts that a statement keeps. */
@@ -154,6 +157,12 @@ export class Names<T extends object> {
     const slot = name === '' ? this.unnamed : this.named.get(name);
     if (slot === undefined) return null;
     return slot.askedIn === this.segment ? slot.asked : slot.made;
+  }
+
+  /** Whether the open segment has asked for what the name stands for. */
+  isAsked(name: string): boolean {
+    const slot = name === '' ? this.unnamed : this.named.get(name);
+    return slot !== undefined && slot.askedIn === this.segment;
   }
 
   /** A message that makes this change has been sent. */

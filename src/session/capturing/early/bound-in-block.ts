@@ -5,6 +5,7 @@ import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import type { HiddenQueries } from '../../hidden/hidden-queries.ts';
 import { OwnTransaction } from '../../hidden/own-transaction.ts';
 import { parametersOf } from '../../known/bound-parameters.ts';
+import { typesOf } from '../../known/parameter-types.ts';
 import { driftError } from '../../ruling/refusal.ts';
 import type { SessionState } from '../../state.ts';
 import { type Begun, beginCapture, locksTarget, lockTarget, mayBeForeseen } from '../begun-capture.ts';
@@ -38,7 +39,7 @@ export async function beginBoundInBlock(
   if (isEarlyPaused(state)) return null;
   const services = state.services.snapshots!;
   const foreseen = foreseeOneRow(services.catalog, asked);
-  const parameters = foreseen === null ? null : toldParameters(state, portal.statement, bind, foreseen.plan);
+  const parameters = foreseen === null ? null : toldParameters(state, bound, foreseen.plan);
   if (foreseen === null || parameters === null) return null;
   const plan = { ...foreseen.plan, parameters };
   const request = { ...asked, parameters };
@@ -72,7 +73,7 @@ interface Sent {
 /** All of it at once, up to the capture. */
 function send(
   run: CaptureRun,
-  { statement, goesAhead }: BoundText,
+  { statement, portal, goesAhead }: BoundText,
   { plan, sure }: ForeseenRow,
   ahead: AheadOfExecute,
 ): Sent {
@@ -82,7 +83,8 @@ function send(
   const set = savepoint.begin(entry).then(() => {
     stands = true;
   });
-  const describing = plan.parameters.types.length > 0 ? hidden.describe(statement) : NO_TYPES;
+  const describing =
+    plan.parameters.types.length > 0 ? typesOf(hidden, portal.statement, statement, 'flush') : NO_TYPES;
   const locking = lockTarget(hidden, request.slice, plan);
   const asking = sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
   const kept = savepoint.keep().then((unkept) => {

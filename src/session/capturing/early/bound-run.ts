@@ -9,6 +9,7 @@ import { failTransaction } from '../../hidden/fail-transaction.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import type { HiddenQueries } from '../../hidden/hidden-queries.ts';
 import { isAsciiName } from '../../known/names.ts';
+import { typesOf } from '../../known/parameter-types.ts';
 import { countedOf } from '../../ruling/counted-rows.ts';
 import type { SessionState } from '../../state.ts';
 import { beginCapture, lockTarget, mayBeginEarly } from '../begun-capture.ts';
@@ -46,7 +47,7 @@ export async function runBound(
   if (ahead === null || !mayRunEarly(bound) || isEarlyPaused(state)) return null;
   const services = state.services.snapshots!;
   const foreseen = foreseeOneRow(services.catalog, asked);
-  const parameters = guessedParameters(state, slice, bind);
+  const parameters = guessedParameters(state, bound);
   if (foreseen === null || parameters === null) return null;
   const plan: CapturePlan = { ...foreseen.plan, parameters };
   const left = rowLeft(slice, plan);
@@ -75,7 +76,8 @@ export async function runBound(
 
   // No Sync of ours ends the segment from here on, unless it has been made to fail.
   state.executedIn = state.segment;
-  const describing = parameters.types.length > 0 ? hidden.describe(bound.statement) : NO_TYPES;
+  const describing =
+    parameters.types.length > 0 ? typesOf(hidden, portal.statement, bound.statement, 'flush') : NO_TYPES;
   const locking = lockTarget(hidden, slice, plan);
   const asking = foreseen.sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
   const begun = beginCapture(run, plan, false, asking);

@@ -12,8 +12,10 @@ import type { Bind } from '../../../wire/bind.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { parametersOf } from '../../known/bound-parameters.ts';
 import type { PreparedStatement } from '../../known/names.ts';
+import { toldTypes } from '../../known/parameter-types.ts';
 import type { SessionState } from '../../state.ts';
 import { type Begun, beginCapture, mayBeginEarly } from '../begun-capture.ts';
+import type { BoundText } from '../bind-plan.ts';
 import type { CaptureRun } from '../capture-run.ts';
 import { runsAtOnce } from '../comes-next.ts';
 
@@ -43,33 +45,37 @@ export function noteTypes(
   TYPES.set(state, known.set(slice, told).set(statement, told));
 }
 
-/** The parameters by the types of last time; null where they are not known, or not PostgreSQL's own, whose code would run. */
+/**
+ * The parameters by their types, or those that the same text had last; null where they are not known, or not PostgreSQL's own,
+ * whose code would run.
+ */
 export function guessedParameters(
   state: SessionState,
-  slice: WriteSlice,
-  bind: Bind,
+  { portal, statement, slice, bind }: BoundText,
 ): StatementParameters | null {
-  return bind.parameters.length === 0 ? NO_PARAMETERS : parametersBy(TYPES.get(state)?.get(slice), bind);
+  if (bind.parameters.length === 0) return NO_PARAMETERS;
+  return parametersBy(toldTypes(portal.statement, statement) ?? TYPES.get(state)?.get(slice)?.types, bind);
 }
 
 /**
- * The same, only where they were told of that very statement while the catalog said what it is taken to say now: for what
- * cannot be taken back where they are others.
+ * The same, only where they are its own, or were told of the same text while the catalog said what it is taken to say now: for
+ * what cannot be taken back where they are others.
  */
 export function toldParameters(
   state: SessionState,
-  statement: PreparedStatement,
-  bind: Bind,
+  { portal, statement, bind }: BoundText,
   { sources }: CapturePlan,
 ): StatementParameters | null {
   if (bind.parameters.length === 0) return NO_PARAMETERS;
-  const told = TYPES.get(state)?.get(statement);
-  return told?.sources === sources ? parametersBy(told, bind) : null;
+  const types = toldTypes(portal.statement, statement);
+  if (types !== null) return parametersBy(types, bind);
+  const last = TYPES.get(state)?.get(portal.statement);
+  return last?.sources === sources ? parametersBy(last.types, bind) : null;
 }
 
-function parametersBy(told: Told | undefined, bind: Bind): StatementParameters | null {
-  if (told?.types.every((oid) => oid > 0 && oid < FIRST_OWN_OID) !== true) return null;
-  return parametersOf(bind, told.types);
+function parametersBy(types: readonly number[] | undefined, bind: Bind): StatementParameters | null {
+  if (types?.every((oid) => oid > 0 && oid < FIRST_OWN_OID) !== true) return null;
+  return parametersOf(bind, types);
 }
 
 /** What comes after initdb has a larger OID. */
