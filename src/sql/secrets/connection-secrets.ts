@@ -1,4 +1,4 @@
-import { looksLikeCode, type Stretch } from './stretch.ts';
+import { type Found, looksLikeCode, type Stretch } from './stretch.ts';
 
 /** Secrets in connection strings: libpq's pairs, URIs, and whatever else says password=…. */
 
@@ -22,9 +22,16 @@ function isSecret(name: string): boolean {
   return SECRET_PAIRS.has(name) || name.endsWith('_password');
 }
 
-/** Of what is nothing but two or more of libpq's pairs, which no SQL is; null of anything else. */
-export function conninfoSecrets(text: string): readonly Stretch[] | null {
+/** What stands for a value that format() puts there. */
+const PLACEHOLDER = /^%(?:\d+\$)?-?\*?[sIL]$/;
+
+/**
+ * Of what is nothing but two or more of libpq's pairs, which no SQL is; null of anything else. It leads to a secret
+ * where that comes behind it, or is put into it.
+ */
+export function conninfoSecrets(text: string): Found | null {
   const stretches: Stretch[] = [];
+  let leads = false;
   let pairs = 0;
   let at = 0;
   const length = text.trimEnd().length;
@@ -34,15 +41,23 @@ export function conninfoSecrets(text: string): readonly Stretch[] | null {
     if (match === null || !(PAIR_NAMES.has(match[1]!) || isSecret(match[1]!))) return null;
     at = PAIR.lastIndex;
     pairs++;
-    const value = match[2]!;
-    if (isSecret(match[1]!) && value !== '')
-      stretches.push({
-        start: at - value.length,
-        end: at,
-        mayBeCode: looksLikeCode(value.replace(/^'(.*)'$/s, '$1')),
-      });
+    if (!isSecret(match[1]!)) continue;
+    const value = match[2]!.replace(/^'(.*)'$/s, '$1');
+    leads ||= value === '' || PLACEHOLDER.test(value);
+    if (match[2] !== '')
+      stretches.push({ start: at - match[2]!.length, end: at, mayBeCode: looksLikeCode(value) });
   }
-  return pairs > 1 ? stretches : null;
+  return pairs > 1 ? { stretches, leads } : null;
+}
+
+const OPEN_URI = /postgres(?:ql)?:\/\/[^\s:/?#@'"]*:/i;
+const URI_WITH_PLACE = /postgres(?:ql)?:\/\/[^\s:/?#@'"]*:%(?:\d+\$)?s@/i;
+
+/** Whether a text ends within the password of a URI, or has a place for format() to put it. */
+export function leadsIntoUri(text: string): boolean {
+  let start = text.length;
+  while (start > 0 && !/[\s'"@]/.test(text[start - 1]!)) start--;
+  return OPEN_URI.test(text.slice(start)) || URI_WITH_PLACE.test(text);
 }
 
 const NAME = '(?:(?:ssl)?pass(?:word|wd|phrase)?|pwd)';

@@ -1,22 +1,16 @@
 import { LIMITS } from '../../base/limits.ts';
 import { type Token, tokens } from '../parsing/lexer.ts';
-import { connectionSecrets, conninfoSecrets } from './connection-secrets.ts';
+import { connectionSecrets, conninfoSecrets, leadsIntoUri } from './connection-secrets.ts';
 import { jsonSecrets } from './json-secrets.ts';
 import { type LiteralContent, literalContent } from './literal-content.ts';
-import { NAMES_SECRETS } from './secret-names.ts';
+import { isSecretName, NAMES_SECRETS } from './secret-names.ts';
 import { type SecretPlace, SecretPlaces } from './secret-places.ts';
-import { looksLikeCode, type Stretch } from './stretch.ts';
-
-interface Found {
-  readonly stretches: readonly Stretch[];
-  /** Whether what follows the text, where more is put together with it, is a secret. */
-  readonly leads: boolean;
-}
+import { type Found, looksLikeCode, type Stretch } from './stretch.ts';
 
 const NOTHING: Found = { stretches: [], leads: false };
 
 /** Nothing is masked in a text that has none of these, so nothing else is done with it. */
-export const SUSPECT = /passw|passphrase|pwd|:\/\/[^/\s]*@|\bidentified\b|\bsecret/i;
+export const SUSPECT = /passw|passphrase|pwd|postgres(?:ql)?:\/\/|:\/\/[^/\s]*@|\bidentified\b|\bsecret/i;
 /** Words after which a literal is a secret, whatever stands between but comments and an equals sign. */
 const SECRET_WORDS: ReadonlySet<string> = new Set([
   'password',
@@ -26,9 +20,11 @@ const SECRET_WORDS: ReadonlySet<string> = new Set([
   'secret',
   'passphrase',
 ]);
+/** Of variables in code only. */
+const SHORT_SECRET_WORDS: ReadonlySet<string> = new Set(['pw', 'pass']);
 
 /** Of what a literal hands to a concatenation or format(), so that a text of the same shape is never taken for it. */
-const TELLS_SHAPE = /['$=@]/;
+const TELLS_SHAPE = /['$=@]|:\/\/|^\s*(?:alter|create)\s+(?:role|user|group)\b/i;
 const SQL_BEGINS =
   /^\s*(?:(?:alter|analyze|begin|call|comment|copy|create|declare|delete|do|drop|execute|explain|grant|if|import|insert|merge|perform|prepare|refresh|reindex|return|revoke|security|select|set|truncate|update|values|with)\b|\(|--|\/\*|<<)/i;
 
@@ -49,9 +45,7 @@ function inCode(text: string, depth: number, places = new SecretPlaces()): Found
   let leads = false;
   for (const token of tokens(text)) {
     if (token.kind === 'comment') {
-      const comment = text.slice(token.start, token.end);
-      if (SUSPECT.test(comment))
-        addAll(stretches, shifted(merged(connectionSecrets(comment, 'comment')), token.start));
+      addAll(stretches, inComment(text, token, depth));
       continue;
     }
     if (token.kind === 'literal') {
@@ -71,6 +65,7 @@ function inCode(text: string, depth: number, places = new SecretPlaces()): Found
         if (inside.leads && (depth > 0 || TELLS_SHAPE.test(text.slice(token.contentStart, token.contentEnd))))
           leads = true;
       }
+      secret ||= place.isSetting && isSecretName(literalContent(text, token).text);
       place.pass('');
       places.pass(token, '');
       continue;
@@ -79,29 +74,47 @@ function inCode(text: string, depth: number, places = new SecretPlaces()): Found
     if (word === ';') leads = false;
     // A place for format() to put a secret in.
     else if (word === '%' && secret && depth > 0) leads = true;
-    secret = leadsToSecret(token, word, secret);
+    secret = leadsToSecret(token, word, secret) || (depth > 0 && place.givesSecret(text, token));
     place.pass(token.kind === 'quoted-name' ? '"' : word);
     places.pass(token, word);
   }
   return { stretches, leads: leads || secret };
 }
 
-/** Where a literal is code for sure: that of DO, or of a function that is made. */
+/** What a literal is for by the words in front of it. */
 class Place {
   #words: readonly [string, string, string] = ['', '', ''];
   #creates = false;
   #makesCode = false;
+  #namesSecret = false;
+
+  /** The name of a setting. */
+  get isSetting(): boolean {
+    return this.#words[1] === 'set_config' && this.#words[2] === '(';
+  }
+
+  /** Code for sure: that of DO, or of a function that is made. */
 
   get isCode(): boolean {
     const [before, last, word] = this.#words;
     return word === 'do' || (before === 'do' && last === 'language') || (this.#makesCode && word === 'as');
   }
 
+  /** Whether a variable that is named as a secret is given what comes next, whatever its type: in code alone. */
+  givesSecret(text: string, { kind, start, end }: Token): boolean {
+    if (!this.#namesSecret) return false;
+    return kind === 'word'
+      ? /^default$/i.test(text.slice(start, end))
+      : text[start] === ':' && text[start + 1] === '=';
+  }
+
   pass(word: string): void {
     if (word === ';') {
       this.#creates = false;
       this.#makesCode = false;
-    } else if (word === 'create') this.#creates = true;
+      this.#namesSecret = false;
+    } else if (isSecretWord(word) || SHORT_SECRET_WORDS.has(word)) this.#namesSecret = true;
+    else if (word === 'create') this.#creates = true;
     else if (word === 'function' || word === 'procedure') this.#makesCode ||= this.#creates;
     this.#words = [this.#words[1], this.#words[2], word];
   }
@@ -109,14 +122,24 @@ class Place {
 
 /** An equals sign or the like keeps what came before it. */
 function leadsToSecret({ kind }: Token, word: string, before: boolean): boolean {
-  if (kind === 'word') return isSecretWord(word) || (before && /^(to|as|by|is)$/.test(word));
+  if (kind === 'word') return isSecretWord(word) || (before && /^(to|as|by|is|in|i?like)$/.test(word));
   if (kind === 'quoted-name') return isSecretWord(word.slice(1, -1));
-  return before && /^[=:>(,]$/.test(word);
+  return before && /^[=:<>!~(,]$/.test(word);
 }
 
 /** `user_password` is one as well; `token` and its like are in a text for many reasons. */
 function isSecretWord(word: string): boolean {
   return SECRET_WORDS.has(word) || /_(?:password|passwd|pwd|passphrase)$/.test(word);
+}
+
+/** What is commented out is SQL as well. */
+function inComment(text: string, { start, end, closed }: Token, depth: number): readonly Stretch[] {
+  const comment = text.slice(start, end);
+  if (!SUSPECT.test(comment)) return [];
+  const connections = shifted(connectionSecrets(comment, 'comment'), start);
+  if (depth >= LIMITS.secretDepth) return merged(connections);
+  const inner = comment.slice(2, closed && comment.startsWith('/*') ? -2 : undefined);
+  return merged([...connections, ...shifted(inCode(inner, depth + 1).stretches, start + 2)]);
 }
 
 function wholeContent(text: string, { contentStart: start, contentEnd: end }: Token): Stretch {
@@ -153,10 +176,10 @@ function inJson(
 
 function inData(text: string, isSql: boolean, depth: number): Found {
   const conninfo = conninfoSecrets(text);
-  if (conninfo !== null) return { stretches: conninfo, leads: false };
+  if (conninfo !== null) return conninfo;
   const { stretches, leads } = inCode(text, depth);
   const others = connectionSecrets(text, isSql ? 'sql' : 'data');
-  return { stretches: merged([...stretches, ...others]), leads };
+  return { stretches: merged([...stretches, ...others]), leads: leads || leadsIntoUri(text) };
 }
 
 function mapped(stretches: readonly Stretch[], { placeOf }: LiteralContent): readonly Stretch[] {

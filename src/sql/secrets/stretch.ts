@@ -8,6 +8,13 @@ export interface Stretch {
   readonly isStored?: boolean;
 }
 
+/** What a text has of them. */
+export interface Found {
+  readonly stretches: readonly Stretch[];
+  /** Whether what follows the text, where more is put together with it, is a secret. */
+  readonly leads: boolean;
+}
+
 const SECRET_CHARS_MAX = 128;
 const MAY_BE_CODE = /[\s;'"()\\]|--|\/\*/;
 

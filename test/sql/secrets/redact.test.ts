@@ -16,6 +16,40 @@ describe('what is masked', () => {
       "create role x PASSWORD /* c */ E'a\\'bc' login",
       "create role x PASSWORD /* c */ E'***[5 characters]***' login",
     ],
+    // What is put together, or put in by format().
+    [
+      "select dblink_connect('host=h user=u password=' || 'abc')",
+      "select dblink_connect('host=h user=u password=' || '***[3 characters]***')",
+    ],
+    [
+      "select dblink_connect(format('host=%s password=%s', 'h', 'abc'))",
+      "select dblink_connect(format('host=%s password=***', '***[1 characters]***', '***[3 characters]***'))",
+    ],
+    [
+      "select dblink_connect('postgres://u:' || 'abc' || '@h/db')",
+      "select dblink_connect('postgres://u:' || '***[3 characters]***' || '***[5 characters]***')",
+    ],
+    [
+      "select format('alter role %I password %L', 'u', 'abc')",
+      "select format('alter role %I password %L', '***[1 characters]***', '***[3 characters]***')",
+    ],
+    // What is commented out.
+    ["-- alter role x password 'abc'\nselect 1", "-- alter role x password '***'\nselect 1"],
+    ["/* alter role x password 'abc'; */ select 1", "/* alter role x password '***'; */ select 1"],
+    // Variables of code, whatever their type.
+    [
+      "do $$ declare v_password constant varchar(9) := 'abc'; begin null; end $$",
+      "do $$ declare v_password constant varchar(9) := '***'; begin null; end $$",
+    ],
+    [
+      "do $$ declare pw text default 'abc'; begin execute format('alter role x password %L', pw); end $$",
+      "do $$ declare pw text default '***'; begin execute format('alter role x password %L', pw); end $$",
+    ],
+    ["select set_config('app.password', 'abc', true)", "select set_config('app.password', '***', true)"],
+    [
+      "select 1 from u where password in ('abc') or name = 'b'",
+      "select 1 from u where password in ('***') or name = 'b'",
+    ],
     ['alter role x password $a$b$a$', 'alter role x password $a$***$a$'],
     ["alter role x password U&'\\0061'", "alter role x password U&'***[5 characters]***'"],
     // The second literal is the end of the first, escapes and all.
@@ -110,6 +144,8 @@ describe('what is masked', () => {
 
   test.each([
     'alter role x password null',
+    "-- the user's password isn't here: see 'docs'\nselect 'a'",
+    "select set_config('app.user', 'a', false), 'password'",
     "select 'abc'",
     'select * from passwords where id = 1',
     "insert into mails values ('a@b.c')",
