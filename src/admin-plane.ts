@@ -1,4 +1,4 @@
-import type { AdminDeps, WebhooksAdmin } from './admin/deps.ts';
+import type { AdminDeps, ReadinessCheck, WebhooksAdmin } from './admin/deps.ts';
 import { EventHub } from './admin/event-hub.ts';
 import { RecordedApprovals } from './admin/recorded-approvals.ts';
 import { createAdminServer } from './admin/server.ts';
@@ -56,7 +56,7 @@ export interface AdminPlaneDeps {
   draining(): boolean;
   /** Why the end of the audit is not anchored, or null. */
   anchorProblem(): string | null;
-  readiness(): Promise<readonly string[]>;
+  readiness(): Promise<readonly ReadinessCheck[]>;
 }
 
 /** Starts the admin API over the parts of the gateway. Throws CONFIG_INVALID where it cannot listen. */

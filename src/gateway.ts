@@ -15,8 +15,12 @@ import { LIMITS } from './base/limits.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import type { BlobStore } from './blobs/blob-store.ts';
+import { formatBlobTarget } from './blobs/blob-target.ts';
 import { openBlobStore } from './blobs/open.ts';
+import { probeWrite } from './blobs/probe.ts';
+import { StorageWatch } from './blobs/storage-watch.ts';
 import { assertEnds, assertUsable } from './blobs/usable.ts';
+import { WatchedStore } from './blobs/watched-store.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
 import { formatEndpoint } from './config/endpoint.ts';
@@ -31,6 +35,7 @@ import { DEFAULT_POLICY, loadPolicyFile } from './policy/load.ts';
 import { PreviewResults } from './preview/results.ts';
 import { RowSetSeal } from './preview/row-set-seal.ts';
 import { Turns } from './preview/turns.ts';
+import { readinessChecks } from './readiness.ts';
 import { StoredRestraints } from './restraint/restraints.ts';
 import type { ClientTls } from './session/connection/negotiation.ts';
 import { connectUpstream, type UpstreamTarget } from './session/connection/upstream.ts';
@@ -39,6 +44,7 @@ import type { SessionServices, SnapshotServices } from './session/state.ts';
 import { SealingStore } from './snapshot/sealing-store.ts';
 import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';
+import { Stopping } from './stopping.ts';
 import { SqliteControlStore } from './store/sqlite-control-store.ts';
 import { TrashSweeper, type TrashSweeperDeps } from './trash-sweeper.ts';
 
@@ -61,58 +67,50 @@ export interface Gateway {
  * is accepted before it can be recorded. A failure stops what was started before it, and is thrown.
  */
 export async function startGateway(config: Config, upstream: Upstream, log: Logger): Promise<Gateway> {
-  const stops: (() => Promise<void>)[] = [];
-  const stop = async () => {
-    const failures: unknown[] = [];
-    // What fails to stop keeps nothing else from it, least of all the audit from being made durable.
-    for (const one of stops.splice(0).reverse()) await one().catch((error) => failures.push(error));
-    if (failures.length > 0) throw failures[0];
-  };
+  const stopping = new Stopping(log);
   try {
-    return await start(config, upstream, log, stops, stop);
+    return await start(config, upstream, log, stopping);
   } catch (error) {
-    await stop();
+    await stopping.end();
     throw error;
   }
 }
 
-async function start(
-  config: Config,
-  upstream: Upstream,
-  log: Logger,
-  stops: (() => Promise<void>)[],
-  stop: () => Promise<void>,
-): Promise<Gateway> {
+async function start(config: Config, upstream: Upstream, log: Logger, stopping: Stopping): Promise<Gateway> {
   const metrics = new Metrics();
   const target = upstreamTarget(upstream, config);
   await reachUpstream(target);
   assertEnds(config.snapshots);
   const store = await SqliteControlStore.open(config.store.path, CHAIN_URL);
-  stops.push(() => store.close());
+  stopping.add('the store', () => store.close(), 'rest');
   const audit = await StoredAuditLog.open({ store, metrics, log });
-  const notary = await openNotary(config, { store, metrics, log });
-  stops.push(() => audit.close().finally(() => notary.close()));
-  dropOldAudit(config, { store, log }, stops);
+  const watch = config.snapshotsTaken ? watchStorage(config, metrics, log) : null;
+  const notary = await openNotary(config, watch, { store, metrics, log });
+  stopping.add('the audit', () => audit.close().finally(() => notary.close()), 'rest');
+  dropOldAudit(config, { store, log }, stopping);
   const notifier = await openNotifier(config, { store, metrics, log });
-  stops.push(() => notifier.close());
+  stopping.add('messages to webhooks', () => notifier.close());
   const restraints = await StoredRestraints.open({ store, audit, metrics, log, rule: config.quarantine });
-  stops.push(async () => restraints.close());
+  stopping.add('restraints', async () => restraints.close());
   const paused = () => restraints.pause?.reason ?? null;
   const key = readKeyFile(config.audit.signingKey);
   const keys = RequestKeys.from(key.privateKey);
   const approvals = await StoredApprovalDesk.open({ store, metrics, log, keys, paused });
   const retention = new ApprovalRetention({ store, log, ageMs: config.approvalsRetentionMs });
-  stops.push(() => retention.close());
+  stopping.add('the removal of old approvals', () => retention.close());
   const poke = () => notifier.poke();
   approvals.listen({ requested: poke, changed: poke, resolved: poke });
   restraints.listen(poke);
   const policy = new PolicyHolder(config.policy === null ? DEFAULT_POLICY : loadPolicyFile(config.policy));
   const analyzer = new AnalysisCache();
   await analyzer.ready();
-  stops.push(() => analyzer.close());
+  stopping.add('the analysis of statements', () => analyzer.close());
 
-  const blobs = new SealingStore(openBlobStore(config.snapshots, config.snapshotsTaken), key);
-  stops.push(() => blobs.close());
+  const blobs = new SealingStore(openWatched(config, watch, config.snapshotsTaken), key);
+  stopping.add('the storage of the snapshots', async () => {
+    watch?.close();
+    await blobs.close();
+  });
   if (config.snapshotsTaken) await assertUsable(blobs, log);
 
   const catalog = new Catalog();
@@ -143,8 +141,8 @@ async function start(
     metrics,
     log,
   });
-  stops.push(() => sweeper.close());
-  lookAfterTrash(config, { store: blobs, audit, log }, stops);
+  stopping.add('the removal of old snapshots', () => sweeper.close());
+  lookAfterTrash(config, { store: blobs, audit, log }, stopping);
   const tls = clientTls(config.tls);
   const listener = new Listener(services, {
     ...config.listen,
@@ -174,31 +172,33 @@ async function start(
     draining: () => draining,
     anchorProblem: () => notary.anchorProblem,
     upstream: formatEndpoint(upstream),
-    readiness: async () => {
-      if (draining) return ['the gateway is shutting down'];
-      const problems: string[] = [];
-      if (!audit.healthy) problems.push('the audit cannot be stored');
-      if (!(await isReachable(target))) problems.push('the upstream server cannot be reached');
-      return problems;
-    },
+    readiness: async () =>
+      readinessChecks({
+        draining,
+        auditHealthy: audit.healthy,
+        upstreamReachable: draining || (await isReachable(target)),
+        storage: watch,
+        policy: policy.current,
+      }),
   }).catch(async (error: unknown) => {
     // Clients could come in already, and nothing else would end that.
     await listener.drain(0);
     throw error;
   });
   approvals.servedAt(config.admin.publicUrl ?? `http://${admin.listen}`);
-  stops.push(() => admin.close());
-  stops.push(async () => {
+  stopping.add('requests to the admin API', () => admin.close());
+  const drain = async () => {
     draining = true;
     const drained = listener.drain(config.limits.drainTimeoutMs);
     await approvals.close().finally(() => drained);
-  });
+  };
+  stopping.add('sessions', drain, 'itself');
   return {
     listen: formatEndpoint({ host: config.listen.host, port }),
     adminListen: admin.listen,
     firstToken: admin.firstToken,
     reload: () => admin.reload(),
-    stop,
+    stop: () => stopping.end(),
     cut: () => listener.cut(),
   };
 }
@@ -219,35 +219,55 @@ function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Cata
 }
 
 /** The newest events are signed and anchored last, when nothing more comes. */
-async function openNotary(config: Config, parts: Pick<NotaryDeps, 'store' | 'metrics' | 'log'>) {
+async function openNotary(
+  config: Config,
+  watch: StorageWatch | null,
+  parts: Pick<NotaryDeps, 'store' | 'metrics' | 'log'>,
+) {
   const { signingKey } = config.audit;
   const { key, made, exposed } = openKeyFile(signingKey);
   if (made) parts.log.info({ file: signingKey, key: key.id }, 'a key was made to sign the audit with');
   if (exposed) parts.log.warn({ file: signingKey }, 'others than its owner may read the key of the audit');
-  return await Notary.open({ ...parts, key, blobs: openBlobStore(config.snapshots) });
+  return await Notary.open({ ...parts, key, blobs: openWatched(config, watch, false) });
+}
+
+function watchStorage(config: Config, metrics: Metrics, log: Logger): StorageWatch {
+  const { snapshots: target } = config;
+  const store = openBlobStore(target);
+  const probe = (bytes: number) => probeWrite(store, bytes);
+  return new StorageWatch({ place: formatBlobTarget(target), probe, metrics, log }, target.kind);
+}
+
+function openWatched(
+  { snapshots }: Pick<Config, 'snapshots'>,
+  watch: StorageWatch | null,
+  putsOften: boolean,
+): BlobStore {
+  const store = openBlobStore(snapshots, putsOften);
+  return watch === null ? store : new WatchedStore(store, watch);
 }
 
 function dropOldAudit(
   { audit: { signingKey, retentionMs: ageMs } }: Config,
   parts: Pick<AuditRetentionDeps, 'store' | 'log'>,
-  stops: (() => Promise<void>)[],
+  stopping: Stopping,
 ): void {
   if (ageMs === null) return;
   const retention = new AuditRetention({ ...parts, key: readKeyFile(signingKey), ageMs });
-  stops.push(() => retention.close());
+  stopping.add('the removal of old audit records', () => retention.close());
 }
 
 function lookAfterTrash(
   { trashRetentionMs: ageMs, trashArchive: archive, undo: { connection }, audit }: Config,
   parts: Pick<TrashSweeperDeps, 'store' | 'audit' | 'log'>,
-  stops: (() => Promise<void>)[],
+  stopping: Stopping,
 ): void {
   if (connection === null) {
     if (ageMs !== null) parts.log.warn({}, 'trash.retention_days purges nothing without undo.connection');
     return;
   }
   const sweeper = new TrashSweeper({ ...parts, ageMs, archive, connection, keys: trustedKeys(audit) });
-  stops.push(() => sweeper.close());
+  stopping.add('the purge and archive of the trash', () => sweeper.close());
 }
 
 function openNotifier(config: Config, parts: Pick<NotifierDeps, 'store' | 'metrics' | 'log'>) {

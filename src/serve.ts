@@ -11,7 +11,11 @@ interface ServeIo {
   out(text: string): void;
   readonly stop: AbortSignal;
   readonly hurry: AbortSignal;
+  endNow(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
+
+/** What is left of a gateway that has stopped, such as a thread that waits for a disk, ends with the process by then. */
+const LEFT_MS = 1_000;
 
 /**
  * Runs the gateway until it is told to stop, with a PostgreSQL of its own where no upstream is configured. Returns
@@ -46,7 +50,7 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
     }),
   );
   log.info({ listen: gateway.listen, admin: gateway.adminListen }, 'the gateway is ready');
-  const faults = watchFaults(gateway, log);
+  const faults = watchFaults(gateway, io, log);
   const code = await untilStopped(gateway, embedded, io.stop, faults.first, log);
   log.info('draining');
   io.hurry.addEventListener('abort', () => gateway.cut(), { once: true });
@@ -55,19 +59,28 @@ export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
   } finally {
     await embedded?.stop();
     faults.unwatch();
+    endWhatIsLeft(io, faults.seen() ? 'SIGKILL' : 'SIGTERM', log);
   }
   log.info('stopped');
   return faults.seen() ? 1 : code;
 }
 
+/** Fires only where something keeps the process alive. */
+function endWhatIsLeft(io: ServeIo, signal: 'SIGTERM' | 'SIGKILL', log: Logger): void {
+  setTimeout(() => {
+    log.error({}, 'calls to a disk that does not answer are left: the process ends without them');
+    io.endNow(signal);
+  }, LEFT_MS).unref();
+}
+
 /** Sees to faults that nothing has caught, from now on: at each, the sessions are cut at once. */
-function watchFaults(gateway: Gateway, log: Logger) {
+function watchFaults(gateway: Gateway, io: ServeIo, log: Logger) {
   const { promise: first, resolve } = Promise.withResolvers<void>();
   let seen = false;
   const caught = (error: unknown): void => {
     log.fatal({ err: error }, 'the gateway ends because of a fault of its own; please report it');
     gateway.cut();
-    if (!seen) setTimeout(() => process.exit(1), LIMITS.faultStopMs).unref();
+    if (!seen) setTimeout(() => io.endNow('SIGKILL'), LIMITS.faultStopMs).unref();
     seen = true;
     resolve();
   };

@@ -33,8 +33,7 @@ export interface AdminDeps {
   oidc(): Pick<OidcVerifier, 'verify' | 'signIn'> | null;
   readonly principals: TokensAdmin;
   status(): StatusFacts;
-  /** Why the gateway cannot serve clients, a sentence each; none where it can. */
-  readiness(): Promise<readonly string[]>;
+  readiness(): Promise<readonly ReadinessCheck[]>;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** Whether /metrics needs a token with metrics:read. */
   readonly metricsAccess: 'token' | 'open';
@@ -109,6 +108,26 @@ export interface PolicyFacts {
   readonly source: string;
   readonly rules: readonly { readonly name: string }[];
 }
+
+/** Something that clients need to be served. */
+export interface ReadinessCheck {
+  readonly name: CheckName;
+  /** What is wrong with it, in a sentence, or null. */
+  readonly problem: string | null;
+  /** What to do about that. */
+  readonly hint: string | null;
+  readonly sinceMs: number | null;
+  /** Where it is, such as a folder or a bucket. */
+  readonly where: string | null;
+  /** Whether anything is refused because of it; what nobody is refused anything for is told all the same. */
+  readonly refuses: boolean;
+}
+
+export const CHECK_NAMES = ['gateway', 'audit', 'snapshots', 'upstream'] as const;
+export type CheckName = (typeof CHECK_NAMES)[number];
+
+export const problemsOf = (checks: readonly ReadinessCheck[]): string[] =>
+  checks.flatMap(({ problem, refuses }) => (problem !== null && refuses ? [problem] : []));
 
 export interface StatusFacts {
   readonly version: string;

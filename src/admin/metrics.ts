@@ -93,6 +93,18 @@ function gatewayMetrics({
       'Sweeps of snapshots that failed.',
       () => m.snapshotSweepFailures,
     ),
+    number(
+      'gauge',
+      'snapshot_storage_failing',
+      'Whether nothing can be written where the snapshots are.',
+      () => m.snapshotStorageFailing,
+    ),
+    number(
+      'counter',
+      'snapshot_storage_failures_total',
+      'Writes to the storage of the snapshots that failed.',
+      () => m.snapshotStorageFailures,
+    ),
     number('counter', 'audit_events_total', 'Audit events handed to the store.', () => m.auditEvents),
     number('counter', 'audit_blocks_total', 'Audit blocks handed to the store.', () => m.auditBlocks),
     number('counter', 'audit_failures_total', 'Writes of the audit that failed.', () => m.auditFailures),

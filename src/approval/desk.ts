@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.ts';
 import { nowMs } from '../base/clock.ts';
+import { withinMs } from '../base/deadline.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
@@ -221,8 +222,10 @@ export class StoredApprovalDesk implements ApprovalDesk {
   /** Ends all holds: none of the statements runs now. What is pending can still be approved, for the next run. */
   async close(): Promise<void> {
     this.#closed = true;
+    const late = () =>
+      new HoldfastError('STORE_FAILED', 'the store has not answered; the next start detaches holds');
     try {
-      await this.#deps.store.detachApprovals(nowMs());
+      await withinMs(LIMITS.sessionEndMs, this.#deps.store.detachApprovals(nowMs()), late);
     } finally {
       for (const id of this.#pending.ids()) this.#pending.drop(id, { kind: 'failed', error: shuttingDown() });
     }

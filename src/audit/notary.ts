@@ -26,6 +26,7 @@ export class Notary {
   #anchorProblem: string | null = null;
   #signProblem = false;
   #underWay: Promise<void> | null = null;
+  #signing: Promise<void> = Promise.resolve();
 
   /** Resolves when where the audit begins or goes on is signed and in the store; the copy is made afterwards. */
   static async open(deps: NotaryDeps, everyMs: number = LIMITS.auditHeadMs): Promise<Notary> {
@@ -50,24 +51,44 @@ export class Notary {
 
   /** Signs what is new, and copies what has no copy. It never rejects; what fails is tried again at the next time. */
   attest(): Promise<void> {
-    this.#underWay ??= this.#attest().finally(() => {
-      this.#underWay = null;
-    });
+    if (this.#underWay === null) {
+      this.#signing = this.#sign();
+      this.#underWay = this.#signing
+        .then(() => this.#anchor(this.#newest))
+        .finally(() => {
+          this.#underWay = null;
+        });
+    }
     return this.#underWay;
   }
 
   /** To be called when the audit is durable, with the store still open. Closes the blobs. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    const late = setTimeout(() => void this.#deps.blobs?.close(), LIMITS.auditAnchorCloseMs);
-    // What was under way may have begun before the last events.
-    await this.#underWay;
-    await this.attest();
-    clearTimeout(late);
-    await this.#deps.blobs?.close();
+    const { blobs, log } = this.#deps;
+    const ended = this.#end().then(() => true);
+    const late = new Promise<false>((resolve) => {
+      setTimeout(() => resolve(false), LIMITS.auditAnchorCloseMs).unref();
+    });
+    if (!(await Promise.race([ended, late]))) {
+      const head = { signed: this.#newest.sequence, anchored: this.#newest.anchored };
+      log.error(
+        head,
+        'the gateway stops before the end of the audit is anchored: its storage does not answer',
+      );
+    }
+    await blobs?.close();
   }
 
-  async #attest(): Promise<void> {
+  /** What was under way may have begun before the last events, and may wait for blobs, for which no signature waits. */
+  async #end(): Promise<void> {
+    await this.#signing;
+    await this.#sign();
+    await this.#underWay;
+    await this.#anchor(this.#newest);
+  }
+
+  async #sign(): Promise<void> {
     const { log } = this.#deps;
     try {
       this.#newest = await signEnd(this.#deps, this.#newest);
@@ -76,7 +97,6 @@ export class Notary {
       if (!this.#signProblem) log.error({ error }, 'the end of the audit cannot be signed');
       this.#signProblem = true;
     }
-    await this.#anchor(this.#newest);
   }
 
   async #anchor(head: SignedHeadRow): Promise<void> {
@@ -92,7 +112,8 @@ export class Notary {
       this.#anchorProblem = problem;
       return;
     }
-    this.#newest = { ...head, anchored: true };
+    // Another may have been signed meanwhile.
+    if (this.#newest.sequence === head.sequence) this.#newest = { ...head, anchored: true };
     metrics.auditAnchors++;
     metrics.auditAnchoredSeq = head.sequence;
     if (this.#anchorProblem !== null) log.info({}, 'the end of the audit is anchored again');

@@ -64,6 +64,9 @@ export class Metrics {
   snapshotsKeptBytes = 0;
   snapshotsRemovedBytes = 0;
   snapshotSweepFailures = 0;
+  /** 1 while nothing can be written where the snapshots are. */
+  snapshotStorageFailing = 0;
+  snapshotStorageFailures = 0;
 
   auditEvents = 0;
   auditBlocks = 0;

@@ -35,3 +35,10 @@ export async function sweepProbes(store: BlobStore, beforeMs: number): Promise<n
   }
   return removed;
 }
+
+/** Writes so much and takes it away again: what could not be, because it may only be written, is left to be swept. */
+export async function probeWrite(store: BlobStore, bytes: number): Promise<void> {
+  const key = FOLDER + newId('probe');
+  await store.putIfAbsent(key, Buffer.alloc(bytes, 'Holdfast was here to see whether it can write.\n'));
+  await store.remove(key).catch(() => {});
+}

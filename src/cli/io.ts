@@ -18,9 +18,11 @@ export interface Io {
   readonly stop: AbortSignal;
   /** Aborted when the user does not want to wait for that any longer. */
   readonly hurry: AbortSignal;
+  /** Ends the process at once, whatever its threads wait for. */
+  readonly endNow: StopSignals['endNow'];
 }
 
-export function processIo({ stop, hurry }: StopSignals): Io {
+export function processIo({ stop, hurry, endNow }: StopSignals): Io {
   return {
     env: process.env,
     terminal: process.stdout.isTTY === true,
@@ -35,6 +37,7 @@ export function processIo({ stop, hurry }: StopSignals): Io {
     },
     stop,
     hurry,
+    endNow,
   };
 }
 

@@ -46,6 +46,7 @@ function rows(status: Fields): string[][] {
     ...(text('tokens_problem') === ''
       ? []
       : [['tokens', `the file is not understood, and what it said before holds: ${text('tokens_problem')}`]]),
+    ...(text('snapshots_problem') === '' ? [] : [['snapshots', text('snapshots_problem')]]),
     ['audit', auditText(part('audit'))],
   ];
 }

@@ -8,6 +8,11 @@ const SAME_PRESS_MS = 1_000;
 export interface StopSignals {
   readonly stop: AbortSignal;
   readonly hurry: AbortSignal;
+  /**
+   * Ends the process at once. `process.exit` would wait for threads that wait for a disk; a signal that nobody catches
+   * does not.
+   */
+  readonly endNow: (signal: 'SIGTERM' | 'SIGKILL') => void;
 }
 
 /**
@@ -24,11 +29,14 @@ export function stopOnSignals(): StopSignals & { readonly stopNow: () => void } 
     lastMs = nowMs();
     if (!stop.signal.aborted) return stop.abort();
     if (!hurry.signal.aborted && getEventListeners(hurry.signal, 'abort').length > 0) return hurry.abort();
+    endNow(signal);
+  };
+  const endNow = (signal: NodeJS.Signals): void => {
     process.off('SIGINT', told);
     process.off('SIGTERM', told);
     process.kill(process.pid, signal);
   };
   process.on('SIGINT', told);
   process.on('SIGTERM', told);
-  return { stop: stop.signal, hurry: hurry.signal, stopNow: () => stop.abort() };
+  return { stop: stop.signal, hurry: hurry.signal, endNow, stopNow: () => stop.abort() };
 }

@@ -198,11 +198,14 @@ export function problemOfCount(
   text: string,
 ): string | null {
   for (const { name } of names) {
-    if (name !== 'pg_show_all_settings' && (name !== 'current_setting' || readsOwnSettings(text))) continue;
+    if (!TELLING.has(name) && (name !== 'current_setting' || readsOwnSettings(text))) continue;
     return `${name} may tell of what is set for the count`;
   }
   return problemOfCondition(names, answer);
 }
+
+/** Functions that tell of settings without naming them. */
+const TELLING: ReadonlySet<string> = new Set(['pg_show_all_settings', 'pg_client_encoding']);
 
 /** Whether all settings that it reads are some of the client's own, which have a dot in their names. */
 function readsOwnSettings(text: string): boolean {

@@ -26,7 +26,7 @@ import { noted } from './ruling/noted.ts';
 import { isPlain } from './ruling/plain-portal.ts';
 import { NOTHING, poison, refuse } from './ruling/poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './ruling/portal-ruling.ts';
-import { canceledError, driftError, noPlanError, unreadableNameError } from './ruling/refusal.ts';
+import { driftError, noPlanError, unreadableNameError } from './ruling/refusal.ts';
 import { refusedByRestraint } from './ruling/restrained.ts';
 import { ruleWithoutPlan } from './ruling/without-plan.ts';
 import type { SessionState } from './state.ts';
@@ -110,9 +110,9 @@ export class ExecuteMessages {
     const { analysis } = portal;
     const entry = entryOf(state, portal);
     noteRead(entry);
-    if (answer?.outcome?.kind === 'canceled') {
+    if (answer?.outcome?.kind === 'ended') {
       this.state.bound = null;
-      return poison(this.state, Frontend.Execute, canceledError(), entry);
+      return poison(this.state, Frontend.Execute, answer.outcome.error, entry);
     }
     // What was decided at Bind may be held back by now, a write that has begun to run as well.
     const heldBack = refusedByRestraint(this.state, analysis);

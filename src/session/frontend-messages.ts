@@ -29,7 +29,7 @@ import { executes, executesUnsettled } from './known/understanding.ts';
 import { newEntry } from './new-entry.ts';
 import { type Reply, ReplyKind } from './replies.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './ruling/poison.ts';
-import { auditFailedError, canceledError, internalError, tooLargeError } from './ruling/refusal.ts';
+import { auditFailedError, internalError, tooLargeError } from './ruling/refusal.ts';
 import { failRestrainedCopy } from './ruling/restrained-copy.ts';
 import { RowCounts } from './ruling/row-counts.ts';
 import { rule, ruleUncaptured } from './ruling/ruling.ts';
@@ -40,7 +40,7 @@ import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
 
 const SYNC = encodeSync();
 
-/** Of these it is recorded that they were cancelled while the server was asked about them. */
+/** Of these it is recorded that they ended while the server was asked about them. */
 const RULED: ReadonlySet<number> = new Set([Frontend.Query, Frontend.Bind, Frontend.Execute]);
 
 /** A reading that is older than what the server has told since is none; what came of a hold stays. */
@@ -156,7 +156,7 @@ export class FrontendMessages {
       if (closing !== null) return closing;
     }
     if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
-    if (answer?.outcome?.kind === 'canceled' && !RULED.has(type)) return this.refuse(type, canceledError());
+    if (answer?.outcome?.kind === 'ended' && !RULED.has(type)) return this.refuse(type, answer.outcome.error);
     return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
   }
 

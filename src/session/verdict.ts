@@ -1,6 +1,7 @@
 import type { HoldOutcome } from '../approval/approval.ts';
 import type { Hold } from '../policy/decision.ts';
 import type { Analysis, TextFacts } from '../sql/effects.ts';
+import type { ErrorFields } from '../wire/backend.ts';
 import type { Captured, Planned } from './capturing/snapshot-desk.ts';
 
 /** What was waited for: the analysis of a large text, or the end of a hold. */
@@ -19,8 +20,8 @@ export interface Answer {
         readonly approved: Hold;
       }
     | { readonly kind: 'fault'; readonly error: unknown }
-    /** The client has cancelled it while the server was asked about it. */
-    | { readonly kind: 'canceled' }
+    /** The client has cancelled it while the server was asked about it, or its transaction has failed by that. */
+    | { readonly kind: 'ended'; readonly error: ErrorFields }
     /** The statement's rows have been captured, or it goes on without, or it is refused. */
     | { readonly kind: 'capture'; readonly captured: Captured }
     /** What a portal is to run has a plan for its capture, or is to go on without, or is refused. */

@@ -60,6 +60,7 @@ export class AdminUnderTest {
   };
   /** Tokens cannot be stored while this is set. */
   tokensFail = false;
+  /** What the check of the audit says. */
   problems: string[] = [];
   policyProblem: HoldfastError | null = null;
   /** What /v1/analyze handed on. */
@@ -149,7 +150,11 @@ export class AdminUnderTest {
         anchorProblem: null,
         tokensProblem: null,
       }),
-      readiness: async () => this.problems,
+      readiness: async () =>
+        this.problems.map((problem) => ({
+          ...{ name: 'audit', problem, refuses: true },
+          ...{ hint: null, sinceMs: null, where: null },
+        })),
       log,
       metricsAccess: 'token',
       hostNames: 'loopback',

@@ -33,12 +33,17 @@ describe('a quarantine', () => {
 
 describe('readiness', () => {
   it('is told to whoever asks', async () => {
-    expect((await admin.ask('GET', '/readyz')).body).toEqual({ status: 'ready', problems: [] });
+    expect((await admin.ask('GET', '/readyz')).body).toEqual({
+      ...{ status: 'ready', problems: [], checks: [] },
+    });
     admin.problems = ['the audit cannot be stored'];
     expect(await admin.ask('GET', '/readyz')).toMatchObject({
       status: 503,
       body: { status: 'not_ready', problems: ['the audit cannot be stored'] },
     });
+    expect((await admin.ask('GET', '/readyz?exclude=snapshots')).status).toBe(503);
+    expect((await admin.ask('GET', '/readyz?exclude=snapshots&exclude=audit')).status).toBe(200);
+    expect((await admin.ask('GET', '/readyz?exclude=disk')).status).toBe(400);
     expect((await admin.ask('GET', '/healthz')).status).toBe(200);
     expect((await admin.ask('GET', '/v1/status', all)).body).toMatchObject({
       ready: false,

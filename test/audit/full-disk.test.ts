@@ -1,5 +1,3 @@
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -7,32 +5,33 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { SmallDisk } from '../support/small-disk.ts';
 import { ChainedStore } from './chained-store.ts';
 
 const DISK_MIB = 6;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let disk: string | null = null;
+let disk: SmallDisk | null = null;
 let postgres: TestPostgres;
 let gateway: TestGateway;
 
 beforeAll(async () => {
   folder = await temporaryFolder();
-  disk = mountDisk(join(folder.path, 'disk'));
+  disk = SmallDisk.mount(join(folder.path, 'disk'), DISK_MIB);
   if (disk === null) return;
   postgres = await startPostgres();
   gateway = await startGateway({
     upstreamPort: postgres.port,
     environment: {
-      HOLDFAST_STORE: `sqlite:${join(disk, 'holdfast.db')}`,
-      HOLDFAST_SNAPSHOTS: `file:${join(disk, 'snapshots')}`,
+      HOLDFAST_STORE: `sqlite:${join(disk.path, 'holdfast.db')}`,
+      HOLDFAST_SNAPSHOTS: `file:${join(disk.path, 'snapshots')}`,
     },
   });
 });
 afterAll(async () => {
   await gateway?.stop();
   await postgres?.stop();
-  if (disk !== null) execFileSync('umount', [disk]);
+  disk?.unmount();
   await folder.remove();
 });
 
@@ -40,7 +39,7 @@ it('a full disk lets nothing be changed, is told by /readyz, keeps no reader wai
   if (disk === null) return context.skip('only root can mount a small disk');
   const [client, reader] = [await connected(), await connected()];
   await client.query('create table counted (n int)');
-  const filler = fill(join(disk, 'filler'));
+  disk.fill();
   const done = await insertUntilItIsRefused(client);
   const { rows: read } = await client.query('select count(*)::int as n from counted');
   expect(read).toEqual([{ n: done }]);
@@ -55,14 +54,14 @@ it('a full disk lets nothing be changed, is told by /readyz, keeps no reader wai
   expect(gateway.log()).toMatch(/the disk of the store .* is full/);
   gateway.assertAlive();
 
-  rmSync(filler);
+  disk.empty();
   await until(async () => (await gateway.http('/readyz', { token: null })).status === 200);
   const { rows } = await client.query('select count(*)::int as n from counted');
   expect(rows).toEqual([{ n: done }]);
   await client.query('insert into counted values (0)');
   await Promise.all([client.end(), reader.end()]);
   expect(await gateway.terminate()).toBe(0);
-  const audit = ChainedStore.at(disk);
+  const audit = ChainedStore.at(disk.path);
   const verdict = await audit.verify();
   // CREATE, the two counts, the one that was refused first, the reads, the DELETE, and the last INSERT.
   expect(verdict).toMatchObject({ faults: [], records: done + 9, signedTo: done + 9 });
@@ -89,27 +88,6 @@ async function insertUntilItIsRefused(client: pg.Client): Promise<number> {
       expect(error).toMatchObject({ code: '58030' });
       return done;
     }
-  }
-}
-
-function mountDisk(path: string): string | null {
-  mkdirSync(path);
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'tmpfs', path], { stdio: 'ignore' });
-    return path;
-  } catch {
-    return null;
-  }
-}
-
-/** Takes all the room that there is. */
-function fill(path: string): string {
-  const file = openSync(path, 'w');
-  try {
-    for (;;) writeSync(file, Buffer.alloc(4096, 1));
-  } catch {
-    closeSync(file);
-    return path;
   }
 }
 

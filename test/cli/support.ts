@@ -44,6 +44,7 @@ export async function holdfast(
     readInput: async () => more.input ?? '',
     stop: more.stop ?? new AbortController().signal,
     hurry: new AbortController().signal,
+    endNow: () => {},
   };
   const code = await run(args, io);
   return { code, out, err };

@@ -193,6 +193,67 @@ describe.each([15, 18] as const)('clients that read what calls functions on Post
     expect(event).toMatchObject({ end: 'blocked', sqlstate: '57014' });
   });
 
+  const inserts = (name: string) => `insert into people (id, name) values (${name.length}00, 'late')`;
+  it.each([
+    ['a Query', [], (sql: string) => [fe.query(sql)]],
+    ['a Query in a transaction', ['begin'], (sql: string) => [fe.query(sql)]],
+    ['a Bind', [], (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()]],
+    [
+      'a Bind in a transaction',
+      ['begin'],
+      (sql: string) => [fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()],
+    ],
+    [
+      'a Bind behind its Parse in a transaction',
+      ['begin', 'prepare late as select 1'],
+      (sql: string) => [fe.parse('s', sql), fe.sync(), fe.bind({ statement: 's' }), fe.execute(), fe.sync()],
+    ],
+  ] as const)('is no write that is canceled while the server is asked: %s', async (way, before, messages) => {
+    const [client, name] = await open();
+    for (const text of before) await goesOn(client, text);
+    const other = await RawClient.open(fixture.postgres.port, { database: name });
+    await other.rows('begin; lock table pg_catalog.pg_trigger in access exclusive mode');
+    const sql = inserts(way);
+    client.write(...messages(sql));
+    await eventually('the question', async () => {
+      const [waiting] = await fixture.postgres.sql('select count(*) from pg_locks where not granted');
+      return waiting![0] === '0' ? 'none waits' : null;
+    });
+    await cancel(fixture.gateway.port, client.processId, client.secretKey);
+    const answers = await client.untilReady();
+    if (errorsOf(answers).length === 0) answers.push(...(await client.untilReady()));
+    expect(errorsOf(answers)).toMatchObject([{ C: '57014' }]);
+    expect(statusOf(answers)).toBe(before.length === 0 ? 'I' : 'E');
+    await other.rows('rollback');
+    other.destroy();
+    await goesOn(client, 'rollback');
+    await goesOn(client, sql);
+    await client.terminate();
+    if (!way.startsWith('a Query')) return;
+    const [event] = await fixture.auditEvents((each) => each['sql'] === sql, 1);
+    expect(event).toMatchObject({ end: 'blocked', sqlstate: '57014' });
+  });
+
+  it('is no write whose question ends the transaction by a limit of the client, which is told', async () => {
+    const [client, name] = await open();
+    const other = await RawClient.open(fixture.postgres.port, { database: name });
+    await other.rows('begin; lock table pg_catalog.pg_trigger in access exclusive mode');
+    for (const [limit, code] of [
+      ['statement_timeout', '57014'],
+      ['lock_timeout', '55P03'],
+    ]) {
+      await goesOn(client, 'begin');
+      await goesOn(client, `set local ${limit} = '100ms'`);
+      const answers = await client.query(inserts(limit!));
+      expect(errorsOf(answers)).toMatchObject([{ C: code }]);
+      expect(statusOf(answers)).toBe('E');
+      await goesOn(client, 'rollback');
+    }
+    await other.rows('rollback');
+    other.destroy();
+    await client.terminate();
+  });
+
   it('is not canceled with what the client has sent before it', async () => {
     const [client] = await open();
     client.write(fe.query('select pg_sleep(20)'), fe.query('select count(*) from plain'));

@@ -270,6 +270,7 @@ describe.each([15, 18] as const)('rows that policy compares, on PostgreSQL %i,',
 
   it.each([
     ['by a function', `current_setting('statement_timeout') = '0'`],
+    ['by a function of one', `pg_client_encoding() = 'UTF8'`],
     ['by a table of them', `(select setting from pg_settings where name = 'statement_timeout') = '0'`],
   ])('might be any number where a view asks for what is set for the count, %s', async (_, condition) => {
     await fixture.postgres.sql(
@@ -319,6 +320,37 @@ describe.each([15, 18] as const)('rows that policy compares, on PostgreSQL %i,',
     const commit = [fe.parse('', 'commit'), fe.bind(), fe.execute()];
     expect(codesOf(await run(...each(1), ...commit, ...each(2), ...each(3), fe.sync()))).toEqual(['42501']);
     expect(await rowsOf('few')).toBe(9);
+  });
+
+  it.each([
+    ['LATIN1', ''],
+    ['LATIN1', 'begin'],
+    ['SJIS', ''],
+    ['EUC_KR', 'begin'],
+  ])('are counted for who writes %s, where that is ASCII, behind %j', async (encoding, begin) => {
+    // What is held is looked at in the encoding of the client, which has to have its names.
+    if (encoding === 'LATIN1')
+      await fixture.postgres.sql(`alter table few add column "größe" text default 'ü'`);
+    await open('plain');
+    await client.query(`set client_encoding = '${encoding}'`);
+    const sent = async (...messages: Buffer[]) => {
+      if (begin !== '') await client.query(begin);
+      const answer = await run(...messages);
+      if (begin !== '') await client.query('commit');
+      // It hears nothing of what is asked.
+      expect(answer.filter(({ type }) => type === 'S')).toEqual([]);
+      return codesOf(answer);
+    };
+    expect(await sent(fe.query('delete from few where id = 1'))).toEqual([]);
+    expect(await sent(fe.query('delete from few where k < 6'))).toEqual(['HF001']);
+    const by = (parameter: Buffer | string, column: string) =>
+      extended(`delete from few where ${column} <= $1`, { parameters: [parameter] });
+    expect(await sent(...by('3', 'k'))).toEqual([]);
+    expect(await sent(...by('7', 'k'))).toEqual(['HF001']);
+    // What it is in UTF-8 is not asked for.
+    expect(await sent(...by(Buffer.from([0xb0, 0xa1]), 'k::text'))).toEqual(['42501']);
+    expect(await client.rows('show client_encoding')).toEqual([[encoding]]);
+    expect(await rowsOf('few')).toBe(7);
   });
 
   /** Its count waits for another session, until `then` is done. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AdminApp } from '../app.ts';
-import type { AdminDeps } from '../deps.ts';
+import { type AdminDeps, problemsOf } from '../deps.ts';
 import { secured, timeText, tokenProblems } from '../route-schema.ts';
 
 const statusSchema = z
@@ -22,6 +22,10 @@ const statusSchema = z
       .describe(
         'Why the file of tokens is not understood; what it said before holds, also of who was taken out.',
       ),
+    snapshots_problem: z
+      .string()
+      .nullable()
+      .describe('Why no snapshot can be stored; also where none has to be, so that nothing is refused.'),
     sessions: z.object({ open: z.number(), total: z.number() }),
     statements: z.object({ total: z.number(), held: z.number() }),
     audit: z.object({
@@ -48,7 +52,8 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
     async () => {
       const { version, startedAtMs, draining, listen, upstream, anchorProblem, tokensProblem } =
         deps.status();
-      const problems = await deps.readiness();
+      const checks = await deps.readiness();
+      const problems = problemsOf(checks);
       const { metrics } = deps;
       const policy = deps.policy.current();
       return {
@@ -69,6 +74,7 @@ export function statusRoute(app: AdminApp, deps: AdminDeps): void {
           rules: policy.rules.length,
         },
         tokens_problem: tokensProblem,
+        snapshots_problem: checks.find(({ name }) => name === 'snapshots')?.problem ?? null,
         sessions: { open: metrics.sessionsOpen, total: metrics.sessionsTotal },
         statements: {
           total: metrics.statements.cells.reduce((a, b) => a + b, 0),

@@ -274,6 +274,7 @@ export interface Status {
   readonly uptime_s: number;
   readonly ready: boolean;
   readonly problems: readonly string[];
+  readonly snapshots_problem: string | null;
   readonly draining: boolean;
   readonly listen: string;
   readonly upstream: string;

@@ -341,12 +341,14 @@ export function factsOf(
   server: ServerFacts,
 ): SnapshotFacts {
   const { services, text, entry, analysis } = run;
-  const { session, decision } = entry;
+  const { decision } = entry;
+  // Named one by one: what the audit keeps in the object beside them is nothing of a manifest, which takes no key more.
+  const { id: session, role, database, application, client } = entry.session;
   return {
     id,
     created_at: new Date(createdAtMs).toISOString(),
     gateway: services.version,
-    session,
+    session: { id: session, role, database, application, client },
     server: { version_num: server.versionNum, encoding: server.encoding },
     xid: server.xid,
     statement: {

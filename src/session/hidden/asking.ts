@@ -8,9 +8,18 @@ import { parametersOf } from '../known/bound-parameters.ts';
 import { NOT_UTF8 } from '../known/text-encoding.ts';
 import type { SessionState } from '../state.ts';
 import type { HiddenQueries } from './hidden-queries.ts';
+import { OwnEncoding } from './own-encoding.ts';
 import { mayEndSegment, mayOweNothing } from './segment-fits.ts';
 
 const FLUSH = encodeFlush();
+
+const NOT_ASCII_BOUND =
+  'a value of its parameters is not ASCII, and the client does not write UTF-8 (client_encoding)';
+
+/** In another encoding, such a value is the same. */
+function isAsciiValue(value: Buffer | null): boolean {
+  return value === null || value.every((byte) => byte < 0x80);
+}
 
 const LEFT = 'the hold ended before the server could be asked';
 
@@ -27,6 +36,8 @@ export interface AskedText {
   /** How many parameters, and what they are where the gateway has them. */
   readonly parameters: number;
   readonly bound: BoundValues | null;
+  /** It is ASCII, and is asked about in UTF-8, whatever the client writes. */
+  readonly inUtf8?: true;
 }
 
 /** Among those who ask the server at a time. */
@@ -102,6 +113,8 @@ export class Asking {
     work: (sandbox: Sandbox, parameters: StatementParameters) => Promise<T>,
   ): Promise<T | Unknown> {
     const { state, hidden } = this;
+    const connection = hidden.ending('sync');
+    const encoding = new OwnEncoding(state, connection);
     // Whoever waits for it may have gone on since it was found that the server could be asked.
     const problem = this.isStopped ? LEFT : this.problemOfPlace();
     if (problem !== null) return unknown(problem);
@@ -109,13 +122,16 @@ export class Asking {
     try {
       if (state.replies.segmentOpen) await hidden.endSegment();
       return await inSandbox(
-        hidden.ending('sync'),
+        connection,
         state.transactionStatus === 'T',
         this.limits,
         async (sandbox) => {
+          if (asked.inUtf8 === true) await encoding.begin();
           // The server fails to describe what gives other columns by now, and would fail the client's transaction.
           const parameters = await this.parametersOf(asked);
           if (parameters === null) return unknown('the types of its parameters are not known');
+          if (state.encodingAside !== null && !parameters.values.every(isAsciiValue))
+            return unknown(NOT_ASCII_BOUND);
           return await work(sandbox, parameters);
         },
         (sandbox) => {
@@ -129,15 +145,16 @@ export class Asking {
       if (error instanceof NotLeft && !state.serverIsGone) state.fail(error);
       throw error;
     } finally {
+      encoding.end();
       this.isAsking = false;
       this.free.resolve();
     }
   }
 
-  private problemOfText({ text, bound, parameters }: AskedText): string | null {
+  private problemOfText({ text, bound, parameters, inUtf8 }: AskedText): string | null {
     if (text === null) return 'its text was not read';
     if (bound === null && parameters > 0) return 'its parameters are not known';
-    return this.state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
+    return inUtf8 === true || this.state.textFacts.encoding === 'utf8' ? null : NOT_UTF8;
   }
 
   /** Waits until the server has answered all that was sent; gives why that is not to be waited for. */

@@ -4,14 +4,14 @@ import { readTableCode } from '../../catalog/table-code.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../../sql/effects.ts';
 import { onHidden } from '../../trash/session.ts';
 import { isAnyThere } from '../../trash/sought.ts';
-import { encodeErrorResponse } from '../../wire/backend.ts';
+import { type ErrorFields, encodeErrorResponse } from '../../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../../wire/frontend.ts';
 import { Frontend } from '../../wire/message-type.ts';
 import { askBeside } from '../hidden/beside.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { segmentFits, untilSegmentFits } from '../hidden/segment-fits.ts';
 import { askNames } from '../holding/code-prepared.ts';
-import { nativeError } from '../ruling/refusal.ts';
+import { canceledError, nativeError } from '../ruling/refusal.ts';
 import type { SessionState } from '../state.ts';
 import type { Answer, Verdict } from '../verdict.ts';
 import { askSettings } from './asked-settings.ts';
@@ -36,8 +36,8 @@ export class Doubts {
   private hasAskedTables = false;
   private dropped: 'not asked' | 'there' | 'not there' = 'not asked';
   private hasAskedReads = false;
-  /** What becomes of the question about a read; null where none is under way. */
-  private reading: 'asked' | 'canceled' | null = null;
+  /** What becomes of the question; null where none is under way, when a cancel is meant for what the client has sent before. */
+  private question: 'asked' | 'canceled' | null = null;
 
   constructor(state: SessionState, hidden: HiddenQueries) {
     this.state = state;
@@ -51,8 +51,7 @@ export class Doubts {
   }
 
   ask(question: Question): Verdict {
-    const answer = { analysis: null, outcome: null };
-    return { kind: 'wait', until: this.answer(question).then(() => answer) };
+    return { kind: 'wait', until: this.answer(question) };
   }
 
   private questionOf(type: number, bytes: Buffer, start: number, end: number): Question | null {
@@ -157,24 +156,17 @@ export class Doubts {
     if (this.hasAskedReads || (answer !== null && answer.outcome !== null)) return null;
     if (!state.reads.isToAsk(analysis, now)) return null;
     this.hasAskedReads = true;
-    const until = this.asking((by) => this.askReads(by, analysis)).then((): Answer => {
-      const outcome = this.reading === 'canceled' ? ({ kind: 'canceled' } as const) : null;
-      this.reading = null;
-      return { analysis: null, outcome };
-    });
-    return { kind: 'wait', until };
+    return { kind: 'wait', until: this.asking((by) => this.askReads(by, analysis)) };
   }
 
-  /** The client cancels. The question is for the server to end; the read that it is asked for does not run. */
+  /** The client cancels. The question is for the server to end; the statement that it is asked for does not run. */
   cancel(): void {
-    if (this.reading !== null) this.reading = 'canceled';
+    if (this.question !== null) this.question = 'canceled';
   }
 
   private async askReads(connection: HiddenConnection, analysis: Analysis): Promise<void> {
     const { state } = this;
-    // Until then a cancel is meant for what the client has sent before.
-    this.reading = 'asked';
-    const isCanceled = () => this.reading === 'canceled';
+    const isCanceled = () => this.question === 'canceled';
     try {
       await askBeside(state, connection, isCanceled, async () => {
         this.hasAskedReads = await state.reads.ask(connection, analysis);
@@ -202,21 +194,19 @@ export class Doubts {
       return null;
     if (state.written.unknown(analysis, now).length === 0) return null;
     this.hasAskedTables = true;
-    const asked = { analysis: null, outcome: null };
-    return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)).then(() => asked) };
+    return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)) };
   }
 
   /** The wait, in front of a Bind of a DROP … IF EXISTS, for whether anything is there that it names. */
   beforeDrop(utf8: Buffer, answer: Answer | null): Verdict {
     if (this.dropped !== 'not asked' || (answer !== null && answer.outcome !== null)) return null;
     this.dropped = 'there';
-    const asked = { analysis: null, outcome: null };
     const until = this.asking(async (connection) => {
       const sought = await this.state.services.snapshots!.readIfExists(utf8);
       if (sought === null || (await isAnyThere(onHidden(connection), sought))) return;
       this.dropped = 'not there';
     });
-    return { kind: 'wait', until: until.then(() => asked) };
+    return { kind: 'wait', until };
   }
 
   /** Whether nothing was there by then. */
@@ -224,9 +214,9 @@ export class Doubts {
     return this.dropped === 'not there';
   }
 
-  private async answer(question: Question): Promise<void> {
+  private async answer(question: Question): Promise<Answer> {
     const { state } = this;
-    await this.asking(async (connection) => {
+    return await this.asking(async (connection) => {
       const asked: Promise<unknown>[] = [];
       if (state.settings.inDoubt) asked.push(askSettings(state, connection));
       if (question === 'names' && state.namesDoubted) asked.push(askNames(state, connection));
@@ -234,23 +224,35 @@ export class Doubts {
     });
   }
 
-  /** Settles whether or not the server has told. */
-  private async asking(ask: (connection: HiddenConnection) => Promise<void>): Promise<void> {
+  /** Settles whether or not the server has told; what ends the statement that it is asked for is the answer. */
+  private async asking(ask: (connection: HiddenConnection) => Promise<void>): Promise<Answer> {
+    const failed = await this.failureOf(ask);
+    const error = failed ?? (this.question === 'canceled' ? canceledError() : null);
+    this.question = null;
+    return { analysis: null, outcome: error === null ? null : { kind: 'ended', error } };
+  }
+
+  /** What has failed the client's transaction, of which it has not been told; null where it stands. */
+  private async failureOf(ask: (connection: HiddenConnection) => Promise<void>): Promise<ErrorFields | null> {
     const { state } = this;
     try {
       await untilSegmentFits(state);
       // A Sync of ours would end the block that is none.
-      if (state.inImplicitBlock && !state.replies.segmentOpen) return;
+      if (state.inImplicitBlock && !state.replies.segmentOpen) return null;
       if (state.copyingIn || state.discarding || !segmentFits(state) || state.transactionStatus === 'E')
-        return;
+        return null;
+      this.question = 'asked';
       await ask(this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync'));
       await this.hidden.leaveSegment();
     } catch (error) {
       await state.untilHiddenOver();
+      if (!(error instanceof HiddenQueryError)) return null;
+      const fields = nativeError(error);
       // Inside a segment it is one of the client's errors, with which the server discards up to its Sync.
-      if (state.discarding && error instanceof HiddenQueryError)
-        state.inject(encodeErrorResponse(nativeError(error), state.clientEncoding));
+      if (state.discarding) state.inject(encodeErrorResponse(fields, state.clientEncoding));
+      else if (state.transactionStatus === 'E') return fields;
     }
+    return null;
   }
 
   /** Names are looked up in the path of the moment, which has to be known for the answer to last. */

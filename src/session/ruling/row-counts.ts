@@ -90,7 +90,7 @@ export class RowCounts {
     const asking = new Asking(state, this.hidden, null, COUNT_LIMITS);
     this.asking = asking;
     try {
-      const found = await asking.ask(asked, async (sandbox, parameters) => {
+      const found = await asking.ask({ ...asked, inUtf8: true }, async (sandbox, parameters) => {
         const request = requestOf(state, analysis, text!, parameters);
         const count = await countWritten(sandbox, counts, request, rowsToCount(bands));
         if (sandbox.metOwnLimit !== null) this.endedBy(sandbox.metOwnLimit, analysis);

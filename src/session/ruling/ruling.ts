@@ -12,7 +12,7 @@ import type { Sent } from '../holding/sent.ts';
 import type { SessionState } from '../state.ts';
 import type { Answer } from '../verdict.ts';
 import { noted, wantsSnapshot, whyNone } from './noted.ts';
-import { auditFailedError, blockedError, canceledError, holdEndedError, noPlanError } from './refusal.ts';
+import { auditFailedError, blockedError, holdEndedError, noPlanError } from './refusal.ts';
 import { refusedByRestraint } from './restrained.ts';
 
 /** What was decided of a statement: it goes on, it is refused, or the decision is yet to come. */
@@ -148,8 +148,8 @@ function decided(
   sent: Sent | null,
 ): Ruling {
   const decision = state.decide(analysis);
-  if (answer?.outcome?.kind === 'canceled')
-    return { kind: 'refuse', decision, error: canceledError(), approvalId: null, holdMs: 0 };
+  if (answer?.outcome?.kind === 'ended')
+    return { kind: 'refuse', decision, error: answer.outcome.error, approvalId: null, holdMs: 0 };
   const ended = state.policy.counted?.ended ?? null;
   if (ended !== null) {
     const error = holdEndedError(ended, decision, null);
