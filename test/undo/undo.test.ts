@@ -294,7 +294,10 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
         'DELETE FROM o',
       );
       for (const form of ['text', 'json'] as const) {
-        const shown = await showRows(request, request.manifest.tables[0]!, 'before', form, { from: 0, max: 9 });
+        const shown = await showRows(request, request.manifest.tables[0]!, 'before', form, {
+          from: 0,
+          max: 9,
+        });
         const [c1, c2] = form === 'json' ? [1, 2] : ['1', '2'];
         expect(shown.kind === 'rows' && shown.rows.map((row) => JSON.parse(row))).toEqual([
           { x: '<a/>', r: 'r', c1, c2 },
