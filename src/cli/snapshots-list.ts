@@ -33,7 +33,7 @@ export async function listCommand(options: ListOptions, io: Io): Promise<void> {
     const { items, next } = await searchSnapshots(store, { filter, before, limit, deadlineMs: Infinity });
     if (options.json === true) io.out(toJson({ items, next }));
     else if (items.length === 0)
-      io.out(`There is no snapshot${isNarrowed(options) ? ' there' : ''} in ${place}.\n`);
+      io.out(`There is no ${isNarrowed(options) ? 'such ' : ''}snapshot in ${place}.\n`);
     else io.out(asText(items, next === null ? '' : await moreText(store, filter, next)));
   });
 }

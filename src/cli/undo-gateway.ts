@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { shownManifestSchema } from '../snapshot/manifest.ts';
+import { writeTableName } from '../snapshot/table-name.ts';
 import type { TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
 import { countsJson } from '../undo/outcome-json.ts';
@@ -108,9 +109,8 @@ export async function undoByGateway<T>(
       return await undoBy(client, path, body);
     },
     async into(into, table) {
-      const named = ({ schema, name }: { schema: string; name: string }) => `${schema}.${name}`;
-      const chosen = table === null ? {} : { table: named(table) };
-      return (await undoBy(client, path, { into: named(into), ...chosen, dry_run })).outcome;
+      const chosen = table === null ? {} : { table: writeTableName(table) };
+      return (await undoBy(client, path, { into: writeTableName(into), ...chosen, dry_run })).outcome;
     },
   });
 }

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { ShownManifest } from '../snapshot/manifest.ts';
-import { demandTable } from '../snapshot/summary.ts';
+import { demandTable, tableName } from '../snapshot/summary.ts';
+import { readTableName } from '../snapshot/table-name.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
@@ -136,11 +137,15 @@ async function consents({ yes, json }: UndoCommandOptions, io: Io): Promise<bool
   return /^y(es)?$/i.test((await io.ask('Do this? [y/N] ')).trim());
 }
 
-/** `table` or `schema.table`; without a schema it goes where the table came from. */
+/** Without a schema it goes where the table came from. */
 async function putInto(place: UndoPlace, { table }: UndoCommandOptions, into: string): Promise<Ended> {
   const source = demandTable(place.manifest, table);
-  const dot = into.indexOf('.');
-  const name = { schema: dot < 0 ? source.schema : into.slice(0, dot), name: into.slice(dot + 1) };
+  const named = readTableName(into);
+  if (named === null)
+    throw new HoldfastError('CONFIG_INVALID', `--into: expected a table or schema.table, not ${into}`, {
+      detail: 'A name with a dot or a double quote in it stands in double quotes, as in SQL.',
+    });
+  const name = { schema: named.schema ?? source.schema, name: named.name };
   const chosen = table === undefined ? null : { schema: source.schema, name: source.name };
   return { kind: 'outcome', outcome: await place.into(name, chosen), own: null };
 }
@@ -191,9 +196,10 @@ function tellOutcome(
 function doneLines(
   { tables, dryRun, sequences, dropped: brought }: Extract<UndoOutcome, { kind: 'done' }>,
   own: string | null,
-  { manifest: { dropped }, audited }: UndoPlace,
-  { into }: UndoCommandOptions,
+  { manifest, audited }: UndoPlace,
+  { into, table }: UndoCommandOptions,
 ): string {
+  const { dropped } = manifest;
   const isChanged = dropped?.altered !== undefined || dropped?.replaced !== undefined;
   const back = isChanged ? 'what was changed is as it was' : 'what was dropped is back';
   const rows = dropped === undefined ? doneText(tables) : back;
@@ -203,7 +209,14 @@ function doneLines(
     return `Tried: ${what}. ${lacking === '' ? 'All of it went well' : 'It went well'}, and was taken back.\n${lacking}`;
   const moved = sequences.length === 0 ? '' : `Sequences moved on: ${printable(sequences.join(', '))}.\n`;
   const again = own === null ? '' : `To undo this undo: holdfast undo ${own}\n`;
-  return `Done: ${what}.\n${lacking}${moved}${again}${audited ? '' : UNAUDITED}`;
+  const others = into === undefined || table !== undefined ? '' : leftOut(manifest);
+  return `Done: ${what}.\n${others}${lacking}${moved}${again}${audited ? '' : UNAUDITED}`;
+}
+
+/** What foreign keys took along is in the snapshot too, and was asked for by nobody. */
+function leftOut({ tables }: UndoPlace['manifest']): string {
+  const others = tables.filter(({ cause }) => cause.kind !== 'target').map(tableName);
+  return others.length === 0 ? '' : `Left out, unless --table names it: ${printable(others.join(', '))}.\n`;
 }
 
 const UNAUDITED =
@@ -236,6 +249,8 @@ function advice(
     return '  --on-conflict skip brings it back as it is by now.\n';
   if (outcome.kind === 'refused' && outcome.problems.some(({ table }) => table.startsWith('the default of ')))
     return '  --on-conflict skip brings all else back without it.\n';
+  if (outcome.kind === 'refused' && /its name is taken by now/.test(reasons))
+    return '  Rename what has the name now, and undo it again.\n';
   if (outcome.kind === 'refused' && /dropped since|of the type|computed by now/.test(reasons))
     return '  --into TABLE puts the rows into a new table instead.\n';
   return '';

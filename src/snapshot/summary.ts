@@ -1,6 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Manifest, ManifestTable } from './manifest.ts';
+import { readTableName } from './table-name.ts';
 
 /** A snapshot in a line, as the API and `holdfast snapshots list --json` give it. */
 export interface SnapshotSummary {
@@ -108,6 +109,12 @@ export function demandTable<T extends TableFacts>(manifest: OfTables<T>, asked: 
 /** The table of this name, with its schema or without; the first that the statement named itself where none is asked for. */
 function tableOf<T extends TableFacts>({ tables }: OfTables<T>, asked: string | undefined): T | null {
   if (asked === undefined) return targetsFirst(tables)[0] ?? null;
+  const named = asked.includes('"') ? readTableName(asked) : null;
+  const isNamed = ({ schema, name }: T) => name === named?.name && schema === (named.schema ?? schema);
+  if (named !== null && !tables.some((table) => tableName(table) === asked)) {
+    const [only, other] = tables.filter(isNamed);
+    return other === undefined ? (only ?? null) : null;
+  }
   const exact = tables.find((table) => tableName(table) === asked);
   const [first, second] = tables.filter(({ name }) => name === asked);
   return exact ?? (second === undefined ? (first ?? null) : null);

@@ -78,9 +78,7 @@ describe('holdfast snapshots', () => {
     expect(await listed('--role', 'nobody')).toEqual([]);
     const { out } = await run('snapshots', 'list', '--database', 'postgres', '-n', '2');
     expect(out).toMatch(new RegExp(`^… and older ones: --before ${ids[1]} goes on`, 'm'));
-    expect((await run('snapshots', 'list', '--mark', 'undone')).out).toMatch(
-      /^There is no snapshot there in/,
-    );
+    expect((await run('snapshots', 'list', '--mark', 'undone')).out).toMatch(/^There is no such snapshot in/);
   });
 
   it('lists page by page, and says how many are left', async () => {
@@ -105,7 +103,7 @@ describe('holdfast snapshots', () => {
       next: ids[1],
     });
     expect((await run('snapshots', 'list', '--until', '2020-01-01')).out).toMatch(
-      /^There is no snapshot there in file:/,
+      /^There is no such snapshot in file:/,
     );
   });
 

@@ -92,6 +92,12 @@ it('shows conflicts, and says why it cannot be done', async () => {
   expect([into.code, into.out]).toEqual([0, expect.stringContaining('2 rows put back into public.kept.')]);
   const taken = await run('undo', 'latest', '--into', 'kept');
   expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('[42P07]\n  Nothing was done.')]);
+  const odd = await run('undo', 'latest', '--into', '"public"."Käse, a.""b"');
+  expect([odd.code, odd.out]).toEqual([0, expect.stringContaining('into public.Käse, a."b.')]);
+  expect(await fixture.postgres.sql('select count(*) from "Käse, a.""b"')).toEqual([['2']]);
+  expect(await run('undo', 'latest', '--into', 'a.b.c')).toMatchObject({
+    ...{ code: 2, err: expect.stringContaining('expected a table or schema.table, not a.b.c') },
+  });
   await fixture.postgres.sql('alter table precious drop note');
   const refused = await run('undo', 'latest');
   expect([refused.code, refused.err]).toEqual([

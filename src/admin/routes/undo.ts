@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.ts';
+import { readTableName } from '../../snapshot/table-name.ts';
 import { broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
@@ -62,10 +63,14 @@ const previewBody = z
 const name = z
   .string()
   .max(300)
-  .regex(/^[^.]+\.[^.]+$/, 'expected schema.table')
-  .transform((text) => {
-    const [schema = '', table = ''] = text.split('.');
-    return { schema, name: table };
+  .transform((text, context) => {
+    const named = readTableName(text);
+    if (named !== null && named.schema !== null) return { schema: named.schema, name: named.name };
+    context.addIssue({
+      code: 'custom',
+      message: 'expected schema.table, each in double quotes if it holds a dot',
+    });
+    return z.NEVER;
   });
 
 const undoBody = z
@@ -81,7 +86,11 @@ const undoBody = z
       .array(counts)
       .optional()
       .describe('The `tables` of a preview: nothing is done if they have changed.'),
-    into: name.optional().describe('Put the rows into this new table instead, `schema.table`.'),
+    into: name
+      .optional()
+      .describe(
+        'Put the rows into this new table instead, `schema.table`, where double quotes are as in SQL.',
+      ),
     table: name.optional().describe('With `into`: which table of the snapshot.'),
     force,
   })

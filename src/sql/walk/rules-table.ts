@@ -113,12 +113,12 @@ export function alterTable(walk: Walk, fields: Fields, name: NodeName): void {
   if (target !== null) walk.scope.addSource(target.name, target);
   for (const item of list(fields['cmds'])) {
     const command = as(item, 'AlterTableCmd');
-    if (command !== null) alteration(walk, command, target);
+    if (command !== null) alteration(walk, command, target, kind);
   }
   walk.descend(name, fields, ['relation']);
 }
 
-function alteration(walk: Walk, command: Fields, target: ReturnType<typeof relationOf>): void {
+function alteration(walk: Walk, command: Fields, target: ReturnType<typeof relationOf>, kind: string): void {
   const known = ALTERATIONS[String(command['subtype'])];
   const unchecked = as(command['def'], 'Constraint')?.['skip_validation'] === true;
   const verdict: Verdict | undefined =
@@ -128,7 +128,13 @@ function alteration(walk: Walk, command: Fields, target: ReturnType<typeof relat
   const column = text(command['name']) ?? text(as(command['def'], 'ColumnDef')?.['colname']);
   if (column !== null) walk.column(target, column);
   if (command['behavior'] === 'DROP_CASCADE') walk.raise('critical', 'drops what depends on it (CASCADE)');
+  if (kind === 'table' && takesAway(command)) walk.raise('high', 'takes a default or a constraint away');
   if (command['subtype'] === 'AT_AddColumn') columnRisk(walk, as(command['def'], 'ColumnDef'));
+}
+
+/** It adds nothing: what was there is known to nobody afterwards. */
+function takesAway({ subtype, def }: Fields): boolean {
+  return subtype === 'AT_DropNotNull' || (subtype === 'AT_ColumnDefault' && (def ?? null) === null);
 }
 
 /** A default may be computed for every row, and what identifies or generates is written into each. */
