@@ -8,6 +8,7 @@ import { SHAPE_LITERAL_MAX, SHAPED_TEXT_BYTES_MAX } from './block-format.ts';
 const BETWEEN = 0;
 
 const POINT = 46;
+const ZERO = 48;
 const NINE = 57;
 const QUOTE = 39;
 
@@ -35,7 +36,7 @@ export function writeLiterals(into: Uint8Array, at: number, text: string, shape:
     } else {
       for (; from < length; from++) {
         const c = text.charCodeAt(from);
-        if (c > NINE || c < POINT) break;
+        if (c > NINE || (c < ZERO && c !== POINT)) break;
         into[out++] = c;
       }
     }

@@ -188,8 +188,10 @@ export class ExecuteMessages {
   }
 
   /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
-  private executes({ statements }: Analysis): void {
+  private executes({ status, statements }: Analysis): void {
     const { state } = this;
+    // The server does nothing, and makes no block of that and what comes behind it.
+    if (status === 'empty') return;
     const only = statements.length === 1 ? statements[0]! : null;
     // Most statements have none of these effects.
     const verb = only !== null && only.session.length > 0 ? verbOf(only) : null;

@@ -115,7 +115,7 @@ export class FrontendMessages {
     if (answer === null) {
       this.asked = false;
       this.loses = false;
-      this.doubts.begins();
+      this.doubts.begins(type);
       this.counts.begins();
     }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);

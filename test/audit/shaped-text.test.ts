@@ -36,7 +36,12 @@ const literal = fc.oneof(
   fc.string({ maxLength: 12 }).map((text) => `'${text.replaceAll("'", "''")}'`),
 );
 const text = fc
-  .array(fc.tuple(fc.constantFrom('select ', ' + ', ' + -', ', ', ' = ', '(', ' -- ', ' "a1" '), literal))
+  .array(
+    fc.tuple(
+      fc.constantFrom('select ', ' + ', ' + -', ', ', ' = ', '(', ' -- ', ' "a1" ', '/', '-', '::', '<', ';'),
+      literal,
+    ),
+  )
   .map((parts) => parts.flat().join(''));
 
 describe('a text by its shape', () => {

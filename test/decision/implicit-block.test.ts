@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as fe from '../support/frontend-messages.ts';
-import { errorsOf, statusOf } from '../support/raw-client.ts';
+import { errorsOf, RawClient, statusOf } from '../support/raw-client.ts';
 import { DecisionFixture } from './fixture.ts';
 
 const POLICY = `mode: protect
@@ -45,5 +45,22 @@ describe.each([15, 18] as const)('a block that nobody has begun, on PostgreSQL %
     const [event] = await fixture.auditEvents((each) => String(each['sql']).includes('id = 2'), 1);
     expect(event!['snapshot']).toMatch(/^snap_/);
     await client.terminate();
+  });
+
+  it.each([
+    ['has not run', [fe.parse('', 'select 1'), fe.bind()]],
+    ['has run nothing', [fe.parse('', ';'), fe.bind(), fe.execute()]],
+  ])('is not made where a Query is asked about behind an unnamed portal that %s', async (_, messages) => {
+    const direct = await RawClient.open(fixture.postgres.port);
+    const client = await fixture.client();
+    await direct.rows('drop table if exists one, two');
+    await direct.rows('create table one (id int); create table two (id int)');
+    for (const each of [client, direct]) {
+      const table = each === client ? 'one' : 'two';
+      each.write(...messages, fe.query(`insert into ${table} values (1)`));
+      expect(statusOf(await each.untilReady())).toBe('I');
+      expect(await direct.rows(`select count(*) from ${table}`)).toEqual([['1']]);
+      await each.terminate();
+    }
   });
 });

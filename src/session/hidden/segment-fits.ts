@@ -53,11 +53,11 @@ export function segmentFits(state: SessionState): boolean {
 
 /**
  * Whether the client's segment may be ended ahead of its own Sync, once all of it has been answered: where no transaction
- * is open, that would commit what has run, and take portals away.
+ * is open, that would commit what has run, and take portals away. A Query that waits takes the unnamed one away by itself.
  */
-export function mayEndSegment(state: SessionState): boolean {
+export function mayEndSegment(state: SessionState, isAheadOfQuery = false): boolean {
   if (state.bound !== null || state.deferred !== null) return false;
   if (state.isInBlock || (state.begunIn === state.segment && !state.endsBlock)) return true;
-  const hasPortals = state.portals.lookup('') !== null || state.portals.size > 0;
+  const hasPortals = (!isAheadOfQuery && state.portals.lookup('') !== null) || state.portals.size > 0;
   return state.executedIn !== state.segment && !hasPortals;
 }

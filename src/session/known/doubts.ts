@@ -32,7 +32,9 @@ type Question = 'settings' | 'names';
 export class Doubts {
   private readonly state: SessionState;
   private readonly hidden: HiddenQueries;
-  /** In front of the message that is looked at. */
+  /** The message that is looked at. */
+  private type = 0;
+  /** In front of it. */
   private hasAskedTables = false;
   private dropped: 'not asked' | 'there' | 'not there' = 'not asked';
   private hasAskedReads = false;
@@ -139,7 +141,8 @@ export class Doubts {
   }
 
   /** A message of the client's is looked at for the first time. */
-  begins(): void {
+  begins(type: number): void {
+    this.type = type;
     this.dropped = 'not asked';
     this.hasAskedTables = false;
     this.hasAskedReads = false;
@@ -243,7 +246,7 @@ export class Doubts {
         return null;
       this.question = 'asked';
       await ask(this.hidden.ending(state.replies.segmentOpen ? 'flush' : 'sync'));
-      await this.hidden.leaveSegment();
+      await this.hidden.leaveSegment(this.type === Frontend.Query);
     } catch (error) {
       await state.untilHiddenOver();
       if (!(error instanceof HiddenQueryError)) return null;
