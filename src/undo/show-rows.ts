@@ -49,7 +49,8 @@ export async function showRows(
       return `to_json(${asIs ? value : written(value, types[i]!.baseOid)}) AS ${quoteName(name)}`;
     });
     const rows = await session.query(
-      `SELECT row_to_json(x)::text FROM (SELECT ${fields.join(', ')} FROM pg_temp."holdfast rows" r) x`,
+      // A name by itself would be the column that has it.
+      `SELECT row_to_json(x.*)::text FROM (SELECT ${fields.join(', ')} FROM pg_temp."holdfast rows" r) x`,
     );
     return { ending: 'roll back', value: { kind: 'rows', rows: rows.map(([json]) => json!) } as const };
   });

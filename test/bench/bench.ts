@@ -7,7 +7,6 @@
  */
 import { existsSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
-import { parseArgs } from 'node:util';
 import { DEFAULT_POLICY, type Middle, startGateway, startPipe } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { Random, seedOfRun } from '../support/random.ts';
@@ -21,10 +20,11 @@ import {
   type Target,
   WORKLOADS,
 } from './measure.ts';
+import { parsed } from './options.ts';
 import { PGBOUNCER, startPgbouncer } from './pgbouncer.ts';
 import { summarise, table, verdicts } from './report.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = parsed(import.meta.url, {
   options: {
     seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },

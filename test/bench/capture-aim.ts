@@ -8,7 +8,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import * as fe from '../support/frontend-messages.ts';
 import {
   DEFAULT_POLICY,
@@ -20,8 +19,9 @@ import {
 import { startPostgres } from '../support/postgres.ts';
 import { errorsOf, RawClient } from '../support/raw-client.ts';
 import { median } from './measure.ts';
+import { parsed } from './options.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = parsed(import.meta.url, {
   options: {
     rounds: { type: 'string', default: '300' },
     warm: { type: 'string', default: '1000' },

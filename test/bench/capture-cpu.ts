@@ -6,14 +6,14 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import * as fe from '../support/frontend-messages.ts';
 import { DEFAULT_POLICY, SNAPSHOTS, startGateway, type TestGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { errorsOf, RawClient } from '../support/raw-client.ts';
 import { median } from './measure.ts';
+import { parsed } from './options.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = parsed(import.meta.url, {
   options: {
     statements: { type: 'string', default: '3000' },
     warm: { type: 'string', default: '3000' },

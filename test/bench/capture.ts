@@ -8,7 +8,6 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { openBlobStore } from '../../src/blobs/open.ts';
@@ -20,8 +19,9 @@ import { startPostgres } from '../support/postgres.ts';
 import { peakResidentBytes, residentBytes } from '../support/process-facts.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { median } from './measure.ts';
+import { parsed } from './options.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = parsed(import.meta.url, {
   options: {
     rows: { type: 'string', default: '1000000' },
     rounds: { type: 'string', default: '200' },

@@ -5,15 +5,15 @@
  * both looks are at a gateway that has worked.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { type MemoryHeld, memoryHeld, withMemoryProbe } from '../robustness/memory-held.ts';
 import * as fe from '../support/frontend-messages.ts';
 import { startGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { residentBytes } from '../support/process-facts.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { parsed } from './options.ts';
 
-const { values } = parseArgs({
+const { values } = parsed(import.meta.url, {
   options: { sessions: { type: 'string', default: '500' }, rounds: { type: 'string', default: '300' } },
 });
 const SESSIONS = Number(values.sessions);

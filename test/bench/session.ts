@@ -4,7 +4,6 @@
  * them, through both streams, with the real analyzer, the default policy and the real audit but for its disk.
  * Nanoseconds of CPU a transaction; on a noisy machine the least of the rounds is the one to compare.
  */
-import { parseArgs } from 'node:util';
 import { StoredAuditLog } from '../../src/audit/log.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
@@ -19,8 +18,9 @@ import { type SessionServices, SessionState } from '../../src/session/state.ts';
 import { AnalysisCache } from '../../src/sql/cache.ts';
 import type { ControlStore } from '../../src/store/control-store.ts';
 import * as fe from '../support/frontend-messages.ts';
+import { parsed } from './options.ts';
 
-const { values: options, positionals } = parseArgs({
+const { values: options, positionals } = parsed(import.meta.url, {
   allowPositionals: true,
   options: {
     transactions: { type: 'string', default: '100000' },

@@ -287,6 +287,23 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
         { id: 2, s: null, acl: null, j: null },
       ]);
     });
+
+    it('shows rows of columns that have the names of ours', async () => {
+      const request = await prepare(
+        `CREATE TABLE o (x xml, r text, c1 int, c2 int); INSERT INTO o VALUES ('<a/>', 'r', 1, 2)`,
+        'DELETE FROM o',
+      );
+      for (const form of ['text', 'json'] as const) {
+        const shown = await showRows(request, request.manifest.tables[0]!, 'before', form, {
+          from: 0,
+          max: 9,
+        });
+        const [c1, c2] = form === 'json' ? [1, 2] : ['1', '2'];
+        expect(shown.kind === 'rows' && shown.rows.map((row) => JSON.parse(row))).toEqual([
+          { x: '<a/>', r: 'r', c1, c2 },
+        ]);
+      }
+    });
   });
 });
 
