@@ -1,10 +1,13 @@
 /**
- * How audit events lie in a block (docs/audit.md tells it in full). A block is a header, a record of fixed size
- * for each event, and a dictionary of what events share; it can be read without any other block. All numbers are
- * little-endian.
+ * How audit events lie in a block (docs/audit.md tells it in full). A block is a header and items, one after the other:
+ * each is an event, or an entry of the dictionary of what events share, which comes before the first that refers to it.
+ * It can be read without any other block. All numbers are little-endian.
+ *
+ * Blocks of before have a record of fixed size for each event, and the dictionary behind them.
  */
 
-export const MAGIC = 0x31414648; // "HFA1"
+export const MAGIC = 0x32414648; // "HFA2"
+export const RECORDS_MAGIC = 0x31414648; // "HFA1"
 
 /** Offsets in the header. */
 export const HEADER = {
@@ -12,6 +15,7 @@ export const HEADER = {
   /** Of the whole block, so that blocks can be stored one after the other. */
   totalBytes: 4,
   events: 8,
+  /** Of blocks of records only, as is `dictionaryOffset`. */
   recordBytes: 12,
   firstSeq: 16,
   dictionaryOffset: 24,
@@ -21,7 +25,7 @@ export const HEADER = {
 } as const;
 export const HEADER_BYTES = 64;
 
-/** Offsets in a record. References count the dictionary's entries from 1; 0 is none. */
+/** Offsets in a record, and what an event says. References count the dictionary's entries from 1; 0 is none. */
 export const RECORD = {
   startedAtMs: 0,
   rows: 8,
@@ -41,7 +45,37 @@ export const RECORD = {
 } as const;
 export const RECORD_BYTES = 48;
 
-/** Each entry is its kind in one byte, the length of the rest in four, and the rest. */
+/**
+ * An event among items: a zero, the bytes of what it says, that, and its check. What it says are varints, seven bits a
+ * byte, the lowest first, with the top bit where more follow: time, pattern, session, text, duration, rows. The last two
+ * and the time have a 0 where they are no such numbers, and their bytes behind it.
+ */
+export const EVENT = 0;
+export const EVENT_HEADER_BYTES = 2;
+export const CHECK_BYTES = 4;
+export const EVENT_BYTES_MAX = 64;
+/** What times and durations are counted in, of a millisecond: as fine as a double tells the time. */
+export const TICKS_PER_MS = 4096;
+/** What a varint is not above, so that it is computed with 32 bits. */
+export const VARINT_MAX = 0x3fff_ffff;
+
+/** Offsets in a pattern: what many events have in common. */
+export const PATTERN = {
+  holdMs: 0,
+  sqlstate: 4,
+  facts: 8,
+  decision: 10,
+  approval: 12,
+  statementIndex: 14,
+  parameters: 16,
+  flags: 18,
+} as const;
+export const PATTERN_BYTES = 20;
+
+/** Among items, the kind of an entry is the lowest byte of four, and the others the length of the rest. */
+export const ITEM_HEADER_BYTES = 4;
+
+/** Behind records, each entry is its kind in one byte, the length of the rest in four, and the rest. */
 export const ENTRY = {
   session: 1,
   facts: 2,
@@ -54,6 +88,8 @@ export const ENTRY = {
   shape: 7,
   /** A text by its shape: the reference to that, and the literals. */
   shapedText: 8,
+  /** What many events have in common; only among items. */
+  pattern: 9,
 } as const;
 export const ENTRY_HEADER_BYTES = 5;
 export const CUT_TEXT_HEADER_BYTES = 32 + 8;

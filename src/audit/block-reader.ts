@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { AuditBlock } from '../store/control-store.ts';
 import * as format from './block-format.ts';
-import { ENTRY, ENTRY_HEADER_BYTES, HEADER, HEADER_BYTES, RECORD, SHAPE_REF_BYTES } from './block-format.ts';
+import {
+  ENTRY,
+  ENTRY_HEADER_BYTES,
+  HEADER,
+  HEADER_BYTES,
+  RECORD,
+  RECORD_BYTES,
+  SHAPE_REF_BYTES,
+} from './block-format.ts';
+import { type Entry, unpack } from './block-items.ts';
 import type { DecisionFacts, StatementFacts } from './dictionary.ts';
 import type { AuditEnd, AuditEntry, AuditSession } from './event.ts';
 import { shapedText } from './shaped-text.ts';
@@ -34,11 +43,6 @@ export interface StoredRecord {
   readonly transactionStatus: AuditEntry['transactionStatus'];
 }
 
-interface Entry {
-  readonly kind: number;
-  readonly content: Buffer;
-}
-
 /** The blocks that lie one after the other in `bytes`. */
 export function readBlocks(bytes: Uint8Array): BlockReader[] {
   const blocks: BlockReader[] = [];
@@ -55,21 +59,29 @@ export class BlockReader {
   readonly totalBytes: number;
   readonly events: number;
   readonly firstSeq: number;
-  readonly #view: DataView;
+  readonly #records: DataView;
   readonly #recordBytes: number;
   readonly #entries: readonly Entry[];
   readonly #decoded: unknown[] = [];
 
   constructor(bytes: Uint8Array) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < HEADER_BYTES || view.getUint32(HEADER.magic, true) !== format.MAGIC) {
+    const magic = bytes.length < HEADER_BYTES ? 0 : view.getUint32(HEADER.magic, true);
+    if (magic !== format.MAGIC && magic !== format.RECORDS_MAGIC)
       throw new Error('not an audit block, or of another version');
-    }
-    this.#view = view;
     this.totalBytes = view.getUint32(HEADER.totalBytes, true);
     if (this.totalBytes > bytes.length) throw new Error('an audit block is cut short');
     this.events = view.getUint32(HEADER.events, true);
     this.firstSeq = view.getFloat64(HEADER.firstSeq, true);
+    if (this.totalBytes < HEADER_BYTES) throw new Error('an audit block is cut short');
+    if (magic === format.MAGIC) {
+      const { records, entries } = unpack(bytes.subarray(0, this.totalBytes));
+      this.#records = records;
+      this.#recordBytes = RECORD_BYTES;
+      this.#entries = entries;
+      return;
+    }
+    this.#records = new DataView(bytes.buffer, bytes.byteOffset + HEADER_BYTES, bytes.length - HEADER_BYTES);
     this.#recordBytes = view.getUint32(HEADER.recordBytes, true);
     const count = view.getUint32(HEADER.dictionaryEntries, true);
     this.#entries = readEntries(bytes.subarray(view.getUint32(HEADER.dictionaryOffset, true)), count);
@@ -81,16 +93,16 @@ export class BlockReader {
   }
 
   startedAtMs(index: number): number {
-    return this.#view.getFloat64(this.#at(index) + RECORD.startedAtMs, true);
+    return this.#records.getFloat64(this.#at(index) + RECORD.startedAtMs, true);
   }
 
   /** The reference or number of 16 bits at an offset of the record. */
   small(index: number, offset: number): number {
-    return this.#view.getUint16(this.#at(index) + offset, true);
+    return this.#records.getUint16(this.#at(index) + offset, true);
   }
 
   sqlstate(index: number): number {
-    return this.#view.getUint32(this.#at(index) + RECORD.sqlstate, true);
+    return this.#records.getUint32(this.#at(index) + RECORD.sqlstate, true);
   }
 
   end(index: number): AuditEnd {
@@ -103,9 +115,9 @@ export class BlockReader {
     return {
       seq: this.firstSeq + index,
       startedAtMs: this.startedAtMs(index),
-      rows: this.#view.getFloat64(at + RECORD.rows, true),
-      durationMs: this.#view.getFloat32(at + RECORD.durationMs, true),
-      holdMs: this.#view.getFloat32(at + RECORD.holdMs, true),
+      rows: this.#records.getFloat64(at + RECORD.rows, true),
+      durationMs: this.#records.getFloat32(at + RECORD.durationMs, true),
+      holdMs: this.#records.getFloat32(at + RECORD.holdMs, true),
       sqlstate: this.sqlstate(index),
       session: this.small(index, RECORD.session),
       facts: this.small(index, RECORD.facts),
@@ -166,7 +178,7 @@ export class BlockReader {
   }
 
   #at(index: number): number {
-    return HEADER_BYTES + index * this.#recordBytes;
+    return index * this.#recordBytes;
   }
 
   #once<T>(ref: number, decode: (entry: Entry) => T): T {

@@ -1,7 +1,7 @@
 import type { AuditRow } from '../store/audit-source.ts';
 import { type CheckedBlock, checkBlock } from './block-check.ts';
-import { HEADER, RECORD } from './block-format.ts';
-import { blockHash, GENESIS, HASH_BYTES, RecordChecks, recordAt } from './chain.ts';
+import { HEADER } from './block-format.ts';
+import { blockHash, checksOf, GENESIS, HASH_BYTES } from './chain.ts';
 import type { Fault, FaultKind, Faults } from './faults.ts';
 import { timeText } from './recorded-event.ts';
 
@@ -138,30 +138,33 @@ export class ChainWalk {
       const what = `not what this block or the one before it was: record ${firstSeq} does not follow`;
       this.#fault('changed', Math.min(this.#hashedFrom, firstSeq), firstSeq, null, what);
     }
-    const checks = new RecordChecks(view);
+    const checks = checksOf(view);
     for (let i = 0; i < events; i++) {
-      if (checks.next() !== view.getUint32(recordAt(i) + RECORD.check, true)) {
+      const timeMs = block.timeMs(i);
+      if (checks.next() !== view.getUint32(checks.checkAt, true)) {
         const what = changedWhat(events - i - 1);
-        this.#fault('changed', firstSeq + i, firstSeq + i, this.#timeOf(view, i), what);
+        this.#fault('changed', firstSeq + i, firstSeq + i, told(timeMs), what);
         this.#hash = null;
         return;
       }
-      const timeMs = view.getFloat64(recordAt(i) + RECORD.startedAtMs, true);
       if (timeMs < times.firstMs) times.firstMs = timeMs;
       if (timeMs > times.lastMs) times.lastMs = timeMs;
     }
+    const lastSeq = firstSeq + events - 1;
+    if (block.unreadable !== null)
+      this.#fault(
+        'changed',
+        firstSeq,
+        lastSeq,
+        null,
+        `not to be read as they are stored: ${block.unreadable}`,
+      );
     this.#hash = blockHash(bytes);
     this.#hashedFrom = firstSeq;
-    const lastSeq = firstSeq + events - 1;
     for (const seq of wanted) {
       if (seq === lastSeq) found.set(seq, this.#hash);
       else if (seq >= firstSeq && seq < lastSeq) found.set(seq, 'within');
     }
-  }
-
-  #timeOf(view: DataView, index: number): string | null {
-    const timeMs = view.getFloat64(recordAt(index) + RECORD.startedAtMs, true);
-    return Math.abs(timeMs) < 8.64e15 ? timeText(timeMs) : null;
   }
 
   #fault(kind: FaultKind, first: number, last: number, time: string | null, what: string): void {
@@ -172,6 +175,10 @@ export class ChainWalk {
 function placeProblem({ firstSeq, events }: CheckedBlock, seq: number, lastSeq: number): string | null {
   if (firstSeq !== seq) return `records from ${firstSeq} on are in the place of ${seq}`;
   return seq + events - 1 > lastSeq ? `there are records beyond ${lastSeq}` : null;
+}
+
+function told(timeMs: number): string | null {
+  return Math.abs(timeMs) < 8.64e15 ? timeText(timeMs) : null;
 }
 
 function changedWhat(after: number): string {

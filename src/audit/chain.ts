@@ -1,13 +1,15 @@
 import { hash } from 'node:crypto';
 import {
-  ENTRY,
+  CHECK_BYTES,
   ENTRY_HEADER_BYTES,
+  EVENT,
   HEADER,
   HEADER_BYTES,
   RECORD,
   RECORD_BYTES,
-  SHAPE_REF_BYTES,
+  RECORDS_MAGIC,
 } from './block-format.ts';
+import { itemEnd } from './block-items.ts';
 
 /**
  * The chain over all events (docs/audit.md has the bytes). A block has the hash of the block before, and its own
@@ -35,12 +37,12 @@ const FNV_START = 0x811c9dc5;
 export function chainBlock(bytes: Uint8Array, previousHash: Uint8Array): Uint8Array {
   bytes.set(previousHash, HEADER.previousHash);
   const view = viewOf(bytes);
-  const checks = new RecordChecks(view);
+  const checks = checksOf(view);
   const events = view.getUint32(HEADER.events, true);
   for (let i = 0; i < events; i++) {
     const check = checks.next();
     if (check === null) throw new Error('an audit block refers to what it does not have');
-    view.setUint32(recordAt(i) + RECORD.check, check, true);
+    view.setUint32(checks.checkAt, check, true);
   }
   return blockHash(bytes);
 }
@@ -49,17 +51,49 @@ export function blockHash(bytes: Uint8Array): Uint8Array {
   return hash('sha256', bytes, 'buffer');
 }
 
-export function recordAt(index: number): number {
-  return HEADER_BYTES + index * RECORD_BYTES;
+/** The checks of a block's events, one after the other. */
+export interface EventChecks {
+  /** Of the next event, as it should be, or null where that refers to an entry that is not there. */
+  next(): number | null;
+  /** Where that of the last one is kept. */
+  readonly checkAt: number;
 }
 
-/** The checks of a block's records, one after the other. */
-export class RecordChecks {
+export function checksOf(block: DataView): EventChecks {
+  const isOfRecords = block.getUint32(HEADER.magic, true) === RECORDS_MAGIC;
+  return isOfRecords ? new RecordChecks(block) : new ItemChecks(block);
+}
+
+/** Over all bytes since the event before: an entry is covered by the first event that may refer to it. */
+class ItemChecks implements EventChecks {
+  readonly #view: DataView;
+  #check: number;
+  checkAt = HEADER_BYTES - CHECK_BYTES;
+
+  constructor(block: DataView) {
+    this.#view = block;
+    this.#check = block.getUint32(HEADER.previousHash, true);
+  }
+
+  next(): number {
+    const view = this.#view;
+    const start = this.checkAt + CHECK_BYTES;
+    let at = start;
+    while (view.getUint8(at) !== EVENT) at = itemEnd(view, at);
+    this.checkAt = itemEnd(view, at) - CHECK_BYTES;
+    this.#check = fnv(view, start, this.checkAt, this.#check);
+    return this.#check >>> 0;
+  }
+}
+
+/** The checks of a block of records. */
+class RecordChecks implements EventChecks {
   readonly #view: DataView;
   /** Of each entry of the dictionary; the first, for none, is zero. */
   readonly #entries: Uint32Array;
   #check: number;
   #at = HEADER_BYTES;
+  checkAt = 0;
 
   constructor(block: DataView) {
     this.#view = block;
@@ -67,7 +101,6 @@ export class RecordChecks {
     this.#check = block.getUint32(HEADER.previousHash, true);
   }
 
-  /** The check of the next record, or null where it refers to an entry that is not there. */
   next(): number | null {
     const view = this.#view;
     const at = this.#at;
@@ -85,6 +118,7 @@ export class RecordChecks {
     }
     this.#check = check;
     this.#at = at + RECORD_BYTES;
+    this.checkAt = at + RECORD.check;
     return check >>> 0;
   }
 }
@@ -94,19 +128,19 @@ function entryChecks(view: DataView): Uint32Array {
   const checks = new Uint32Array(count + 1);
   let at = view.getUint32(HEADER.dictionaryOffset, true);
   for (let ref = 1; ref <= count; ref++) {
-    const kind = view.getUint8(at);
-    const length = view.getUint32(at + 1, true);
-    const content = at + ENTRY_HEADER_BYTES;
-    const end = content + length;
-    let check = FNV_START;
-    for (; at + 4 <= end; at += 4) check = Math.imul(check ^ view.getUint32(at, true), FNV_PRIME);
-    for (; at < end; at++) check = Math.imul(check ^ view.getUint8(at), FNV_PRIME);
-    // What a text takes from its shape is its own as well.
-    const shape = kind === ENTRY.shapedText && length >= SHAPE_REF_BYTES ? view.getUint16(content, true) : 0;
-    if (shape > 0 && shape < ref) check = Math.imul(check ^ checks[shape]!, FNV_PRIME);
-    checks[ref] = check;
+    const end = at + ENTRY_HEADER_BYTES + view.getUint32(at + 1, true);
+    checks[ref] = fnv(view, at, end, FNV_START);
+    at = end;
   }
   return checks;
+}
+
+function fnv(view: DataView, from: number, end: number, start: number): number {
+  let check = start;
+  let at = from;
+  for (; at + 4 <= end; at += 4) check = Math.imul(check ^ view.getInt32(at, true), FNV_PRIME);
+  for (; at < end; at++) check = Math.imul(check ^ view.getUint8(at), FNV_PRIME);
+  return check;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -1,7 +1,7 @@
 import type { CountedRows, Decision, Draft } from '../policy/decision.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
 import type { ShapePieces } from '../sql/recent/template.ts';
-import { ENTRY, ENTRY_HEADER_BYTES } from './block-format.ts';
+import { ENTRY, ITEM_HEADER_BYTES } from './block-format.ts';
 import type { AuditSession } from './event.ts';
 import type { Piece } from './piece.ts';
 
@@ -37,7 +37,7 @@ function rowsCounted(counted: CountedRows): RowsCounted {
   return counted.kind === 'counted' ? counted.rows : { unknown: counted.reason.slice(0, NAME_LENGTH_MAX) };
 }
 
-/** What is known of an analysis: its entries, one a statement, and the decision and the text that came with it last. */
+/** What is known of an analysis: its entries, one a statement, and what came with it last. */
 export interface AnalysisPieces {
   readonly statements: (Piece | undefined)[];
   decision: { readonly of: Decision; readonly piece: Piece } | null;
@@ -101,7 +101,14 @@ export class Dictionary {
   analysis(analysis: Analysis): AnalysisPieces {
     let pieces = this.#analyses.get(analysis);
     if (pieces === undefined) {
-      pieces = { statements: [], decision: null, shape: null, text: null, textGeneration: 0, textRef: 0 };
+      pieces = {
+        statements: [],
+        decision: null,
+        shape: null,
+        text: null,
+        textGeneration: 0,
+        textRef: 0,
+      };
       this.#analyses.set(analysis, pieces);
     }
     return pieces;
@@ -143,11 +150,10 @@ function sessionFacts(session: AuditSession): AuditSession {
 
 function encode(kind: number, content: string | Uint8Array): Piece {
   const own = Buffer.from(content);
-  const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + own.length);
-  bytes[0] = kind;
-  bytes.writeUInt32LE(own.length, 1);
-  bytes.set(own, ENTRY_HEADER_BYTES);
-  return { bytes, generation: 0, ref: 0 };
+  const bytes = Buffer.allocUnsafeSlow(ITEM_HEADER_BYTES + own.length);
+  bytes.writeUInt32LE((own.length << 8) | kind);
+  bytes.set(own, ITEM_HEADER_BYTES);
+  return { bytes, generation: 0, ref: 0, patterns: [] };
 }
 
 function statementFacts(analysis: Analysis, index: number): StatementFacts {

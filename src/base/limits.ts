@@ -168,7 +168,7 @@ export const LIMITS = {
   storeLogBytes: 64 * 1024 * 1024,
   /** So many audit rows are written before small neighbours among them are joined, and what small means. */
   storeJoinRows: 256,
-  storeJoinBytes: 8 * 1024,
+  storeJoinBytes: 4 * 1024,
 
   // --- blobs ---
   blobKeyBytes: 512,

@@ -1,3 +1,5 @@
+import { DatabaseSync } from 'node:sqlite';
+import { zstdDecompressSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { AuditQuery } from '../../src/audit/query.ts';
 import type { ChainedStore } from './chained-store.ts';
@@ -11,8 +13,8 @@ afterEach(async () => {
   await audit.remove();
 });
 
-it.each([['./store-without-shapes.json']])('%s verifies, is read, and goes on', async (file) => {
-  audit = await olderStore(file);
+it('the audit of a version that wrote records of 48 bytes verifies, is read, and goes on', async () => {
+  audit = await olderStore('./store-of-records.json');
   expect(await audit.verify()).toMatchObject({ faults: [], lastSeq: 31, chainedFrom: 1 });
   await audit.start();
   for (let i = 0; i < 3; i++) audit.log.finish(entry({ text: `select ${i}` }));
@@ -29,4 +31,24 @@ it.each([['./store-without-shapes.json']])('%s verifies, is read, and goes on', 
   expect(bySeq.get(32)).toMatchObject({ sql: 'delete from orders', end: 'lost' });
   await audit.stop();
   expect(await audit.verify()).toMatchObject({ faults: [], lastSeq: 35, chainedFrom: 1, signedTo: 35 });
+});
+
+it('is found to be changed, wherever it is', async () => {
+  audit = await olderStore('./store-of-records.json');
+  const database = new DatabaseSync(audit.path);
+  const set = database.prepare('update audit_blocks set encoding = ?, bytes = ? where first_seq = ?');
+  const rows = database.prepare('select * from audit_blocks order by first_seq').all();
+  for (const row of rows) {
+    const stored = row['bytes'] as Uint8Array;
+    const bytes = Buffer.from(row['encoding'] === 'zstd' ? zstdDecompressSync(stored) : stored);
+    for (let at = 0; at < bytes.length; at += 1 + (bytes.length >> 6)) {
+      bytes[at]! ^= 1 << (at & 7);
+      set.run('raw', bytes, row['first_seq']!);
+      expect((await audit.verify()).faultCount).toBeGreaterThan(0);
+      bytes[at]! ^= 1 << (at & 7);
+    }
+    set.run(row['encoding']!, stored, row['first_seq']!);
+  }
+  database.close();
+  expect((await audit.verify()).faults).toEqual([]);
 });

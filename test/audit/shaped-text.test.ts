@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ENTRY, SHAPED_TEXT_BYTES_MAX } from '../../src/audit/block-format.ts';
 import { BlockReader } from '../../src/audit/block-reader.ts';
 import { BlockWriter } from '../../src/audit/block-writer.ts';
-import { chainBlock, RecordChecks } from '../../src/audit/chain.ts';
+import { chainBlock, checksOf } from '../../src/audit/chain.ts';
 import { Dictionary } from '../../src/audit/dictionary.ts';
 import type { AuditEntry } from '../../src/audit/event.ts';
 import { type RecordedEvent, recordedEvent } from '../../src/audit/recorded-event.ts';
@@ -125,14 +125,14 @@ describe('a text by its shape', () => {
     const { bytes } = writer.seal(1);
     chainBlock(bytes, new Uint8Array(32));
     const block = Buffer.from(bytes.buffer);
-    const check = () => new RecordChecks(new DataView(bytes.buffer)).next();
+    const check = () => checksOf(new DataView(bytes.buffer)).next();
     const before = check();
     const shapeAt = block.indexOf('select ');
     block[shapeAt] = 83;
     expect(check()).not.toBe(before);
     expect(recordedEvent(new BlockReader(bytes), 0).sql).toBe('Select 17');
     const refAt = block.lastIndexOf('17') - 2;
-    for (const ref of [0, 1, 2, 5, 60_000]) {
+    for (const ref of [0, 1, 3, 5, 60_000]) {
       block.writeUInt16LE(ref, refAt);
       check();
       const reader = new BlockReader(bytes);

@@ -5,8 +5,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readBlocks } from '../../src/audit/block-reader.ts';
-import { chainBlock, RecordChecks } from '../../src/audit/chain.ts';
+import { BlockReader, readBlocks } from '../../src/audit/block-reader.ts';
+import { chainBlock } from '../../src/audit/chain.ts';
 import { readPublicKey } from '../../src/audit/key-file.ts';
 import { recordedEvent } from '../../src/audit/recorded-event.ts';
 import { ANCHOR_FOLDER } from '../../src/audit/signed-head.ts';
@@ -14,6 +14,7 @@ import type { Verdict } from '../../src/audit/verify.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { takeApart } from '../../src/sql/recent/template.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
+import { mendChecks, setRows, withEvents } from './block-parts.ts';
 import { ChainedStore } from './chained-store.ts';
 import { analysis, entry, graveEntry } from './statements.ts';
 
@@ -37,8 +38,10 @@ async function writeRows(rows: number): Promise<void> {
 }
 
 async function writeRow(row: number): Promise<void> {
+  const of = analysis();
   for (let i = 0; i < 10; i++) {
-    audit.log.finish(entry({ text: `select ${row}`, startedAtMs: 1e12 + row * 1000 + i, durationMs: i }));
+    const startedAtMs = 1e12 + row * 1000 + i;
+    audit.log.finish(entry({ analysis: of, text: `select ${row}`, startedAtMs, durationMs: i }));
   }
   await audit.log.flush();
 }
@@ -153,7 +156,7 @@ describe('a record', () => {
   beforeEach(() => writeRows(5));
 
   it('that was changed is named with its time', async () => {
-    rewrite(21, (block) => block.writeDoubleLE(999, 64 + 3 * 48 + 8));
+    rewrite(21, (block) => setRows(block, 3, 99));
     const verdict = await audit.verify();
     expect(verdict.faults).toEqual([
       {
@@ -177,10 +180,8 @@ describe('a record', () => {
   it('that was changed by one who mends the checks is found by the hash of its block', async () => {
     const mended = (first: number) =>
       rewrite(first, (block) => {
-        block.writeDoubleLE(999, 64 + 3 * 48 + 8);
-        const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
-        const checks = new RecordChecks(view);
-        for (let i = 0; i < 10; i++) block.writeUInt32LE(checks.next()!, 64 + i * 48 + 44);
+        setRows(block, 3, 99);
+        mendChecks(block);
       });
     mended(21);
     expect(told(await audit.verify())).toEqual(['changed 21-30: not what the hash beside them is of']);
@@ -194,7 +195,7 @@ describe('a record', () => {
       );
       for (let first = 1; first <= 41; first += 10) {
         const block = rawBytes(rowOf(database, first));
-        if (first === 11) block.writeDoubleLE(999, 64 + 8);
+        if (first === 11) setRows(block, 0, 99);
         hash = chainBlock(block, hash);
         set.run(block, hash, first);
       }
@@ -209,20 +210,14 @@ describe('a record', () => {
     audit.tamper((database) => {
       const last = rowOf(database, 41);
       // One block of all numbers and one more, so that it ends where nothing was signed.
-      const all = Buffer.concat([last.encoding === 'zstd' ? rawBytes(last) : Buffer.from(last.bytes)]);
-      const records = all.subarray(64, 64 + 480);
-      const dictionary = all.subarray(64 + 480);
-      const forged = Buffer.concat([
-        all.subarray(0, 64),
-        ...Array.from({ length: 51 }, (_, i) => records.subarray((i % 10) * 48, (i % 10) * 48 + 48)),
-        dictionary,
-      ]);
-      forged.writeUInt32LE(forged.length, 4);
-      forged.writeUInt32LE(51, 8);
+      const forged = withEvents(
+        rawBytes(last),
+        Array.from({ length: 51 }, (_, i) => (i === 0 ? 0 : 1 + (i % 9))),
+      );
       forged.writeDoubleLE(1, 16);
-      forged.writeUInt32LE(64 + 51 * 48, 24);
       const hash = chainBlock(forged, new Uint8Array(32));
-      const times = Array.from({ length: 51 }, (_, i) => forged.readDoubleLE(64 + i * 48));
+      const reader = new BlockReader(forged);
+      const times = Array.from({ length: 51 }, (_, i) => reader.startedAtMs(i));
       database.exec('delete from audit_blocks');
       database
         .prepare(`insert into audit_blocks values (1, 51, ?, ?, ?, 'raw', ?, ?)`)
@@ -242,10 +237,7 @@ describe('a record', () => {
   it('that was taken out of a block, with the numbers mended, is found', async () => {
     audit.tamper((database) => {
       const block = rawBytes(rowOf(database, 31));
-      const less = Buffer.concat([block.subarray(0, 64 + 4 * 48), block.subarray(64 + 5 * 48)]);
-      less.writeUInt32LE(less.length, 4);
-      less.writeUInt32LE(9, 8);
-      less.writeUInt32LE(64 + 9 * 48, 24);
+      const less = withEvents(block, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
       database
         .prepare(
           `update audit_blocks set encoding='raw', bytes = ?, raw_bytes = ?, last_seq = 39 where first_seq = 31`,
@@ -260,9 +252,7 @@ describe('a record', () => {
 
   it('that changed its place with another is found', async () => {
     rewrite(21, (block) => {
-      const one = Buffer.from(block.subarray(64 + 48, 64 + 96));
-      block.copy(block, 64 + 48, 64 + 5 * 48, 64 + 6 * 48);
-      one.copy(block, 64 + 5 * 48);
+      withEvents(block, [0, 5, 2, 3, 4, 1, 6, 7, 8, 9]).copy(block);
     });
     expect(told(await audit.verify())[0]).toMatch(/^changed 22-22: /);
   });
