@@ -11,16 +11,28 @@ import type { Client, QueryResult } from 'pg';
 
 const SAMPLE_URL = 'postgres://demo:demo@127.0.0.1:6432/shop';
 
-const { values, positionals } = parseArgs({
-  options: { url: { type: 'string', default: SAMPLE_URL } },
-  allowPositionals: true,
-});
+const USAGE = 'usage: npm run -s sql -- [--url postgres://…] "SELECT …"';
 
-if (positionals.length === 0) {
-  console.error('usage: npm run -s sql -- [--url postgres://…] "SELECT …"');
+const { values, positionals } = given();
+
+if (values.help === true) console.log(USAGE);
+else if (positionals.length === 0) {
+  console.error(USAGE);
   process.exitCode = 2;
 } else {
   await run(positionals.join(' '), values.url);
+}
+
+function given() {
+  try {
+    return parseArgs({
+      options: { url: { type: 'string', default: SAMPLE_URL }, help: { type: 'boolean' } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
 }
 
 async function run(statement: string, url: string): Promise<void> {
