@@ -19,6 +19,7 @@ import { formatBlobTarget } from './blobs/blob-target.ts';
 import { openBlobStore } from './blobs/open.ts';
 import { probeWrite } from './blobs/probe.ts';
 import { StorageWatch } from './blobs/storage-watch.ts';
+import { assertEnds, assertUsable } from './blobs/usable.ts';
 import { WatchedStore } from './blobs/watched-store.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config, ServerTls, Upstream } from './config/config.ts';
@@ -79,6 +80,7 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
   const metrics = new Metrics();
   const target = upstreamTarget(upstream, config);
   await reachUpstream(target);
+  assertEnds(config.snapshots);
   const store = await SqliteControlStore.open(config.store.path, CHAIN_URL);
   stopping.add('the store', () => store.close(), 'rest');
   const audit = await StoredAuditLog.open({ store, metrics, log });
@@ -109,6 +111,7 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
     watch?.close();
     await blobs.close();
   });
+  if (config.snapshotsTaken) await assertUsable(blobs, log);
 
   const catalog = new Catalog();
   const previews = new PreviewResults(store, log, RowSetSeal.from(key.privateKey));

@@ -25,7 +25,8 @@ const LEFT_MS = 1_000;
 export async function serve(config: Config, io: ServeIo): Promise<0 | 1> {
   const log = createLogger(config.log.level);
   for (const { source, line, message } of config.warnings) log.warn({ source, line }, message);
-  const embedded = config.upstream === null ? await startSample() : null;
+  const embedded = config.upstream === null ? await startSample(io.stop) : null;
+  if (embedded === 'stopped') return 0;
   let gateway: Gateway;
   try {
     gateway =
@@ -87,8 +88,14 @@ function watchFaults(gateway: Gateway, io: ServeIo, log: Logger) {
   return { first, seen: () => seen, unwatch: () => process.off('uncaughtException', caught) };
 }
 
-function startSample(): Promise<Embedded> {
-  return startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+/** Ctrl-C in a terminal also ends the program that creates the cluster, which is no failure then. */
+async function startSample(stop: AbortSignal): Promise<Embedded | 'stopped'> {
+  try {
+    return await startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+  } catch (error) {
+    if (stop.aborted) return 'stopped';
+    throw error;
+  }
 }
 
 function withSample(config: Config, embedded: Embedded): Config {

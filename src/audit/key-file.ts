@@ -3,7 +3,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
+import { makeFolder } from '../base/made-folder.ts';
 import { keyIdOf, type SigningKey, signingKey } from './signed-head.ts';
 
 export interface KeyFile {
@@ -65,7 +65,7 @@ function makeUnlessThere(path: string): boolean {
   return reading(path, () => {
     if (existsSync(path)) return false;
     const folder = dirname(path);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     const { privateKey } = generateKeyPairSync('ed25519');
     const unfinished = `${path}.${process.pid}`;
     writeFileSync(unfinished, privateKey.export({ type: 'pkcs8', format: 'pem' }), {

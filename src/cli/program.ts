@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { LOG_LEVELS } from '../base/log.ts';
+import { packageVersion } from '../package-version.ts';
 import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
@@ -49,6 +50,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   let code: number = EXIT.ok;
   const program = new Command('holdfast')
     .description('A PostgreSQL gateway that snapshots, holds or blocks destructive SQL before it runs.')
+    .version(packageVersion(), '--version', 'print the version')
     .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]))
     .addHelpText('after', AFTER_HELP)
     .showHelpAfterError('(holdfast --help lists what there is)')

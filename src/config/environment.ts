@@ -46,11 +46,15 @@ export function readEnvironment(
   return { values, problems };
 }
 
-/** The file's data with the variables' put over it; the file's own is left as it was. */
+/**
+ * The file's data with the variables' put over it; the file's own is left as it was. What is no mapping where one has to
+ * be stays, for the schema to refuse.
+ */
 export function overlay(data: unknown, path: Path, value: unknown): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return value;
-  const map = typeof data === 'object' && data !== null && !Array.isArray(data) ? data : {};
+  const map = data ?? {};
+  if (typeof map !== 'object' || Array.isArray(map)) return data;
   const inner = (map as Record<PropertyKey, unknown>)[step];
   return { ...map, [step]: overlay(inner, rest, value) };
 }

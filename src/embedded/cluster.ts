@@ -1,16 +1,8 @@
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { HoldfastError } from '../base/errors.ts';
+import { makeFolder } from '../base/made-folder.ts';
 import type { Account } from './account.ts';
 import type { Binaries, MajorVersion } from './binaries.ts';
 import { type ProgramPlan, spawnProgram } from './spawn.ts';
@@ -87,7 +79,7 @@ async function createCluster(
   binaries: Binaries,
   account: Account,
 ): Promise<void> {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir, 0o700);
   if (account.kind === 'lent') chownSync(dir, account.uid, account.gid);
   const run = (program: string, args: ProgramPlan['args'], input = '') =>
     runToEnd(

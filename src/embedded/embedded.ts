@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { HoldfastError } from '../base/errors.ts';
 import { accountFor } from './account.ts';
 import { findBinaries, type MajorVersion } from './binaries.ts';
 import { type ClusterScript, type ClusterTls, ensureCluster } from './cluster.ts';
@@ -50,10 +51,19 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const binaries = findBinaries(major, account);
   await reapStale(dataDir);
   const plan = { major, hba: options.hba ?? TRUST_LOOPBACK, tls, scripts: options.scripts ?? [], durable };
-  const created = await ensureCluster(dataDir, plan, binaries, account);
+  const created = await ensureCluster(dataDir, plan, binaries, account).catch((cause: unknown) => {
+    throw cause instanceof HoldfastError ? cause : unusable(dataDir, cause as Error);
+  });
   const settings = { ...(durable ? {} : NOT_DURABLE), ...tlsSettings(tls), ...options.settings };
   const server = await startServer({ dataDir, port: options.port ?? 0, settings }, binaries, account);
   return { host: LOOPBACK, dataDir, version: binaries.version, created, ...server };
+}
+
+function unusable(dataDir: string, cause: Error): HoldfastError {
+  return new HoldfastError('EMBEDDED_FAILED', `${dataDir} cannot be used: ${cause.message}`, {
+    hint: 'Start Holdfast as the user whom it belongs to, or in another directory.',
+    cause,
+  });
 }
 
 function tlsSettings(tls: ClusterTls | null): Settings {

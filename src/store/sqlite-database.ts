@@ -1,8 +1,9 @@
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { makeFolder } from '../base/made-folder.ts';
 import { APPLICATION_ID, MIGRATIONS } from './sqlite-migrations.ts';
 
 export interface OpenDatabase {
@@ -38,7 +39,7 @@ const LOCK_SUFFIX = '-lock';
 
 /** The audit holds SQL text, which is nobody else's to read. */
 function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), 0o700);
   closeSync(openSync(path, 'a', 0o600));
 }
 
@@ -116,8 +117,7 @@ export function storeError(error: unknown, path: string): HoldfastError {
   const text = error instanceof Error ? error.message : String(error);
   const result = (error as { errcode?: unknown }).errcode;
   const cause = typeof result === 'number' ? CAUSES[result & 0xff] : undefined;
-  return new HoldfastError('STORE_FAILED', cause?.(path) ?? `the store ${path} failed: ${text}`, {
-    detail: text,
-    cause: error,
-  });
+  if (cause === undefined)
+    return new HoldfastError('STORE_FAILED', `the store ${path} failed: ${text}`, { cause: error });
+  return new HoldfastError('STORE_FAILED', cause(path), { detail: text, cause: error });
 }

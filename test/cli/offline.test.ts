@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { packageVersion } from '../../src/package-version.ts';
 import { holdfast } from './support.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-cli-'));
@@ -34,6 +35,10 @@ describe('the command line', () => {
     ]) {
       expect(out).toContain(word);
     }
+  });
+
+  it('says which it is', async () => {
+    expect(await holdfast(['--version'])).toMatchObject({ code: 0, out: `${packageVersion()}\n`, err: '' });
   });
 
   it.each([

@@ -90,6 +90,14 @@ describe('the environment', () => {
     });
   });
 
+  it('replaces nothing that is no mapping where one has to be', () => {
+    const env = { HOLDFAST_UPSTREAM: 'postgres://b:2', HOLDFAST_ADMIN_LISTEN: '127.0.0.1:1' };
+    expect(faultsOf('- tls\n', env)).toBe('holdfast.yaml:1:1: expected a mapping, found a list\n');
+    expect(faultsOf('tls\n', env)).toBe('holdfast.yaml:1:1: expected a mapping, found "tls"\n');
+    expect(faultsOf('admin: [tokens]\n', env)).toBe('holdfast.yaml:1:8: expected a mapping, found a list\n');
+    expect(faultsOf('admin:\n', env)).toBe('loaded\n');
+  });
+
   it('that is set to nothing is not set', () => {
     expect(loadConfig({ env: { HOLDFAST_UPSTREAM: '' } }).upstream).toBeNull();
   });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,6 +109,29 @@ describe('trouble', () => {
     writeFileSync(join(folder, `postgres.new.${child.pid}`), '');
     await start();
     expect(readdirSync(folder)).toEqual(['postgres']);
+  });
+
+  test('Ctrl-C while a cluster is made ends it quietly, and nothing is left', async () => {
+    const main = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+    // As a terminal does, the signal goes to all programs of the group.
+    const child = spawn(process.execPath, [main, 'serve'], { cwd: folder, detached: true });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk));
+    const exited = once(child, 'exit');
+    const data = join(folder, 'data');
+    await expect
+      .poll(() => existsSync(data) && readdirSync(data), { interval: 5, timeout: 10_000 })
+      .toEqual([expect.stringMatching(/^postgres\.new\./)]);
+    process.kill(-child.pid!, 'SIGINT');
+    expect(await exited).toEqual([0, null]);
+    expect(said).toBe('');
+    expect(readdirSync(data)).toEqual([]);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('a folder of somebody else is one clear error', async () => {
+    chmodSync(folder, 0o000);
+    const failure = start().finally(() => chmodSync(folder, 0o700));
+    await expect(failure).rejects.toThrow(/cannot be used: EACCES/);
   });
 
   test('a port that is taken is one clear error', async () => {

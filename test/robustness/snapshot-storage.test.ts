@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../src/audit/verify.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
@@ -255,15 +256,28 @@ class Bucket {
   probes = 0;
   readonly #port: number;
   readonly #server: Server;
+  readonly #objects = new Map<string, { readonly body: Buffer; readonly sha256: string }>();
 
   constructor(port: number) {
     this.#port = port;
-    this.#server = createServer((request, response) => {
-      if (request.method === 'PUT' && request.url?.includes('/probe/')) this.probes++;
-      request.resume().once('end', () => {
-        response.writeHead(this.refuses ? 403 : 200, { etag: '"x"' });
-        response.end(this.refuses ? '<Error><Code>AccessDenied</Code></Error>' : LISTED);
-      });
+    this.#server = createServer(async (request, response) => {
+      const { method, url = '', headers } = request;
+      const [name] = url.split('?') as [string];
+      if (method === 'PUT' && name.includes('/probe/')) this.probes++;
+      const body = await buffer(request);
+      const kept = this.#objects.get(name);
+      if (this.refuses) return answer(response, 403, '<Error><Code>AccessDenied</Code></Error>');
+      if (method === 'PUT') {
+        if (headers['if-none-match'] === '*' && kept !== undefined)
+          return answer(response, 412, '<Error><Code>PreconditionFailed</Code></Error>');
+        this.#objects.set(name, { body, sha256: String(headers[SHA256]) });
+      } else if (method === 'DELETE') this.#objects.delete(name);
+      else if (kept !== undefined) {
+        const { length } = kept.body;
+        const range = { 'content-range': `bytes 0-${length - 1}/${length}`, [SHA256]: kept.sha256 };
+        return answer(response, 206, kept.body, range);
+      }
+      answer(response, 200, LISTED);
     });
   }
 
@@ -275,6 +289,13 @@ class Bucket {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+const SHA256 = 'x-amz-meta-sha256';
+
+function answer(response: ServerResponse, status: number, body: string | Buffer, headers = {}): void {
+  const length = { 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, { etag: '"x"', ...length, ...headers }).end(body);
 }
 
 const LISTED = '<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>';
