@@ -141,7 +141,7 @@ export class Catalog {
       roots,
       relations: current.relations,
       functions,
-      basis: found.oneSnapshot ? { ...current, kept: true } : current,
+      basis: found.oneSnapshot ? keptBasis(current) : current,
       counts: found.counts,
       catalogFirst:
         found.catalogFirst &&
@@ -192,6 +192,11 @@ export class Catalog {
     const oldest = this.#known.keys().next().value;
     if (oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+/** Nothing else of what is known: that has the last answer, which has the basis before this one, and so on for ever. */
+function keptBasis({ oids, fingerprint, lacking, sequences }: Basis): Basis {
+  return { oids, fingerprint, lacking, sequences, kept: true };
 }
 
 /** What the basis of an answer would be by now. */
