@@ -291,7 +291,8 @@ describe.each([18, 15] as const)(
       // Each of these once waited for ever.
       const [parse, bind] = [fe.parse('', 'select 1'), fe.bind()];
       client.write(parse, bind, fe.query('delete from precious where id = 1'), fe.sync());
-      expect(typesOf(await client.untilReady())).toBe('12EZ');
+      // The server ends such a segment by itself, and takes the portal away.
+      expect(typesOf(await client.untilReady())).toBe('12CZ');
       expect(typesOf(await client.untilReady())).toBe('Z');
       client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute());
       client.write(fe.parse('', 'delete from precious where id = 1'), fe.bind(), fe.execute(), fe.sync());

@@ -46,6 +46,9 @@ export interface Middle {
 }
 
 /** The gateway as its users run it: a process of its own, known by its ports, its files and its exit. */
+const STARTS_MAX = 3;
+const PORT_TAKEN = 'another program listens there';
+
 export class TestGateway implements Middle {
   readonly port: number;
   readonly adminPort: number;
@@ -65,7 +68,18 @@ export class TestGateway implements Middle {
     }
   }
 
+  /** Another process may have taken a port between the look for free ones and its start. */
   static async start(options: GatewayOptions): Promise<TestGateway> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await TestGateway.#startOnce(options);
+      } catch (error) {
+        if (attempt === STARTS_MAX || !(error as Error).message.includes(PORT_TAKEN)) throw error;
+      }
+    }
+  }
+
+  static async #startOnce(options: GatewayOptions): Promise<TestGateway> {
     const [port, adminPort] = (await freePorts(2)) as [number, number];
     const directory = await scratchFolder('gateway');
     const { policy = MONITOR_POLICY } = options;

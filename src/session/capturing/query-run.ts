@@ -2,9 +2,10 @@ import { HiddenQueryError } from '../../catalog/connection.ts';
 import { plainQuery } from '../../snapshot/capture.ts';
 import type { PlanRequest } from '../../snapshot/plan.ts';
 import type { WriteSlice } from '../../sql/slices/slice.ts';
+import { encodeFlush } from '../../wire/frontend.ts';
 import { mayBeTold, runsCalledCode, runsToldCode } from '../code/called-code-run.ts';
 import { leave } from '../hidden/own-transaction.ts';
-import { untilQuiet } from '../hidden/segment-fits.ts';
+import { mayEndSegment, untilQuiet } from '../hidden/segment-fits.ts';
 import { planRequest } from '../known/prepared-text.ts';
 import { NOT_ASCII, utf8Of } from '../known/text-encoding.ts';
 import { isDrop, problemOfOne } from './capturable.ts';
@@ -24,6 +25,8 @@ import { runEarly } from './early/early-run.ts';
 import { captureSeveral } from './split/split-run.ts';
 import { mayRollBack } from './split/split-text.ts';
 
+const FLUSH = encodeFlush();
+
 /** A Query whose rows are to be captured. */
 export interface QueryRun
   extends Pick<CaptureRun, 'state' | 'services' | 'hidden' | 'text' | 'entry' | 'decision' | 'gaveUp'> {
@@ -35,6 +38,14 @@ export interface QueryRun
 export async function captureQuery(run: QueryRun): Promise<CaptureOutcome> {
   const { state, hidden, entry, decision } = run;
   if (state.inImplicitBlock) return withoutPlan(decision, 'it follows an Execute that no Sync has ended');
+  // Where nothing in it has run, it is ended as the server would end it behind the Query.
+  if (state.replies.segmentOpen && mayEndSegment(state, true) && !state.copyingIn) {
+    // What stands in front of it is sent by then.
+    await Promise.resolve();
+    state.upstream.write(FLUSH);
+    await untilQuiet(state);
+    await hidden.leaveSegment(true);
+  }
   // What is owed to the messages of an open segment may not come before its Sync.
   if (state.replies.segmentOpen) return withoutPlan(decision, 'it follows messages that no Sync has ended');
   await untilQuiet(state);
