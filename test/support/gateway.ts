@@ -45,10 +45,10 @@ export interface Middle {
   stop(): Promise<void>;
 }
 
-/** The gateway as its users run it: a process of its own, known by its ports, its files and its exit. */
 const STARTS_MAX = 3;
 const PORT_TAKEN = 'another program listens there';
 
+/** The gateway as its users run it: a process of its own, known by its ports, its files and its exit. */
 export class TestGateway implements Middle {
   readonly port: number;
   readonly adminPort: number;
