@@ -105,6 +105,17 @@ function isReplaced(table: UndoTable, { setBackBy }: Doing): string {
   return `EXISTS (SELECT FROM ${only(table)} t WHERE t.ctid OPERATOR(pg_catalog.=) w.tid AND (${wanders.join(' OR ')}))`;
 }
 
+/** Why a row that goes may not go, of a table that has columns which the snapshot does not know. */
+export const LACKS_COLUMNS =
+  'it has columns since, whose values the snapshot of the undo would lack; undo without one';
+
+/** How many rows of those to be set back are made anew, or null where there surely are none. */
+export function countReplaced(table: UndoTable, doing: Doing): string | null {
+  const replaced = isReplaced(table, doing);
+  if (replaced === 'false') return null;
+  return `SELECT count(*) FROM ${rowsBefore(table)} WHERE ${isToDo('set', doing)} AND ${replaced}`;
+}
+
 /** How many rows are to be put back, set back and removed. */
 export function countToDo(table: UndoTable, doing: Pick<Doing, 'onConflict'>): string {
   const count = (deed: Deed) => `count(*) FILTER (WHERE ${isToDo(deed, doing)})`;

@@ -1,4 +1,4 @@
-import { applyStatement, countUnlike, type Doing } from './apply-statement.ts';
+import { applyStatement, countUnlike, type Doing, LACKS_COLUMNS } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
 import { refuse, UndoEnded } from './outcome.ts';
 import { type ForeignKey, readForeignKeys, referenceChecks } from './references.ts';
@@ -36,6 +36,11 @@ export async function applyAll(application: Application): Promise<void> {
   } catch (error) {
     if (!(error instanceof UndoQueryError) || error.refusal.sqlstate !== UNIQUE_VIOLATION) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
+    const widened = application.tables.find(
+      (table, i) => table.widened && application.counts[i]!.setBack > 0,
+    );
+    // Made anew, they would lose what the columns have that are new, and no snapshot would have it.
+    if (application.inPlace && widened !== undefined) refuse({ table: widened.label, reason: LACKS_COLUMNS });
     const anew = { ...application, doing: { ...application.doing, setBackBy: 'replace' as const } };
     await applyBy(anew).catch((again: unknown) => {
       // What went wrong first says more than what the way round it met.

@@ -11,7 +11,7 @@ import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import { markInTrash } from '../snapshot/snapshots.ts';
-import { type Doing, isToDo } from './apply-statement.ts';
+import { countReplaced, type Doing, isToDo, LACKS_COLUMNS } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
 import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
@@ -49,11 +49,7 @@ export class OwnSnapshotWriter {
 
   /** Writes the images of a table, before anything is done to it. */
   async add(table: UndoTable, counts: TableCounts, doing: Pick<Doing, 'onConflict'>): Promise<void> {
-    if (table.widened) {
-      const reason =
-        'it has columns since, whose values the snapshot of the undo would lack; undo without one';
-      refuse({ table: table.label, reason });
-    }
+    if (table.widened) await this.#refuseLoss(table, counts, doing);
     const touched = `${isToDo('set', doing)} OR ${isToDo('remove', doing)}`;
     const made = `${isToDo('put', doing)} OR ${isToDo('set', doing)}`;
     const before = await this.#write(
@@ -81,6 +77,17 @@ export class OwnSnapshotWriter {
     if (before.rows !== changed || after.rows !== counts.putBack + counts.setBack) {
       throw new Error(`${before.rows} and ${after.rows} rows were written of ${table.label}`);
     }
+  }
+
+  /** Rows that are put back or set in their place lose nothing in the columns that are new; others do, and for good. */
+  async #refuseLoss(
+    table: UndoTable,
+    { removed }: TableCounts,
+    { onConflict }: Pick<Doing, 'onConflict'>,
+  ): Promise<void> {
+    const sql = countReplaced(table, { onConflict, setBackBy: 'update' });
+    const replaced = sql === null ? '0' : (await this.#session.query(sql))[0]?.[0];
+    if (removed > 0 || replaced !== '0') refuse({ table: table.label, reason: LACKS_COLUMNS });
   }
 
   /** Makes the snapshot exist. */
