@@ -79,7 +79,10 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
     const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
     refuseUnfilled(tables, counts);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
-    return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
+    return {
+      ending: 'roll back',
+      value: { kind: 'preview', tables: counts, conflicts, ...staysOf(request.manifest) } as const,
+    };
   });
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
 }
@@ -186,10 +189,18 @@ async function undoRows(
     onDone(isUndoneBy(work, counts, onConflict));
     return {
       ending: dryRun ? 'roll back' : 'commit',
-      value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
+      value: {
+        kind: 'done',
+        dryRun,
+        tables: counts,
+        sequences: [...new Set(sequences)],
+        ...staysOf(manifest),
+      } as const,
     };
   });
 }
+
+const staysOf = ({ added }: Manifest) => (added === undefined ? {} : { added });
 
 /** What was left out may be undone later; but not again what has no key. */
 function isUndoneBy(

@@ -82,6 +82,23 @@ it('with a token, the gateway undoes and its audit has it', async () => {
   expect((await run('undo', id, '--force')).out).toContain('Nothing to do: all rows are as they were');
 });
 
+it('says what triggers have put elsewhere, which stays', async () => {
+  await fixture.postgres.sql(`
+    create table noted (what text); create table counted (id int primary key); insert into counted values (1), (2), (3);
+    create function note() returns trigger language plpgsql as
+      $$ begin insert into noted values (tg_op); return null; end $$;
+    create trigger note after delete on counted for each row execute function note()`);
+  await change('delete from counted where id < 3');
+  const shown = await run('undo', 'latest', '--dry-run');
+  expect(shown.out).toMatch(/^Stays, which triggers or functions put there: 2 rows in public\.noted\.$/m);
+  const done = await run('undo', 'latest', '--json');
+  expect(JSON.parse(done.out)).toMatchObject({
+    outcome: 'done',
+    added: [{ table: 'public.noted', rows: 2 }],
+  });
+  expect(await rows('select count(*) from noted union all select count(*) from counted')).toEqual(['2', '3']);
+});
+
 it('shows conflicts, and says why it cannot be done', async () => {
   await change(`update precious set note = 'x' where id < 3`);
   await fixture.postgres.sql(`update precious set note = 'y' where id = 2`);

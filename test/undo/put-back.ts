@@ -11,7 +11,7 @@ import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
 import type { PgSession } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
 import { copied, described, run } from '../snapshot/exactness.ts';
-import { quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
+import { NOTED, quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
 import { randomStatement, type TestStatement } from '../snapshot/random-statement.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { Random } from '../support/random.ts';
@@ -75,7 +75,7 @@ export async function snap(
               current_setting('client_encoding')`,
     );
     const [database, role, version, xid, encoding] = facts!.map(String);
-    const manifest = await writer.finish(plan, proof.tables, {
+    const manifest = await writer.finish(plan, proof, {
       id,
       created_at: new Date(createdAt).toISOString(),
       gateway: '0.1.0',
@@ -114,7 +114,7 @@ export function ownSnapshot() {
 
 /**
  * Every row of every table of a schema, with the table that stores it: computed columns too, places not, nor columns
- * whose names begin with `but`.
+ * whose names begin with `but`. What triggers note elsewhere stays at an undo.
  */
 export async function contents(client: RawClient, schema: string, but = '\u{10ffff}'): Promise<string[]> {
   const tables = await client.rows(`SELECT c.oid::regclass, (SELECT string_agg(format(CASE WHEN t.typsend = 0
@@ -122,7 +122,7 @@ export async function contents(client: RawClient, schema: string, but = '\u{10ff
       FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT starts_with(a.attname, '${but}'))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.relkind = 'r' AND n.nspname = '${schema.replaceAll("'", "''")}' ORDER BY c.oid`);
+   WHERE c.relkind = 'r' AND n.nspname = '${schema.replaceAll("'", "''")}' AND c.relname <> '${NOTED}' ORDER BY c.oid`);
   const rows: string[] = [];
   for (const [name, columns] of tables) {
     const select = `SELECT ${columns ?? ''} FROM ONLY ${name}`;
