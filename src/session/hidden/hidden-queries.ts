@@ -119,6 +119,14 @@ export class HiddenQueries {
     return await exchange.types;
   }
 
+  /** Rejects where there is no such portal; the name as it is on the wire. */
+  async describePortal(portal: Buffer, end: HiddenEnd): Promise<void> {
+    const exchange = new DescribeExchange(end, () => {});
+    const body = Buffer.concat([Buffer.from('P'), portal, Buffer.from([0])]);
+    this.push(exchange, end, encodeMessage(Frontend.Describe, body));
+    await exchange.types;
+  }
+
   /**
    * Has the server read a text of the client's, as its bytes are. What it says against it, places in the text included, is
    * what it would say where it ran the text.
