@@ -257,7 +257,7 @@ function advice(
     return '  --on-conflict skip brings it back as it is by now.\n';
   if (outcome.kind === 'refused' && outcome.problems.some(({ table }) => table.startsWith('the default of ')))
     return '  --on-conflict skip brings all else back without it.\n';
-  if (outcome.kind === 'refused' && /undo without one/.test(reasons))
+  if (outcome.kind === 'refused' && /undo without a snapshot/.test(reasons))
     return '  --no-snapshot undoes without one, so that nothing undoes that.\n';
   if (outcome.kind === 'refused' && /its name is taken by now/.test(reasons))
     return '  Rename what has the name now, and undo it again.\n';

@@ -8,7 +8,7 @@ const POLICY = `
 mode: protect
 rules:
   - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
-  - { name: drops, match: { operation: ["drop table"] }, action: snapshot }
+  - { name: drops, match: { operation: ["drop table", "alter table"] }, action: snapshot }
   - { name: the rest, match: { role: ["*"] }, action: allow }
 `;
 
@@ -190,12 +190,24 @@ it.each([
   expect([ran.code, ran.err]).toEqual([1, expect.stringContaining(message)]);
 });
 
-it('says what to do where columns were added that its own snapshot would lack', async () => {
+it('undoes and redoes behind columns that were added, with what they have', async () => {
   await fixture.postgres.sql('create table wide (id int primary key, n int); insert into wide values (1, 1)');
   await change('insert into wide values (1, 2), (2, 2) on conflict (id) do update set n = 2');
-  await fixture.postgres.sql('alter table wide add extra int default 5');
-  const refused = await run('undo', 'latest');
-  expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/one\n {2}--no-snapshot undoes/)]);
-  const { code, out } = await run('undo', 'latest', '--no-snapshot');
+  await fixture.postgres.sql('alter table wide add extra int default 5; update wide set extra = id');
+  const { code, out } = await run('undo', 'latest');
   expect([code, out]).toEqual([0, expect.stringMatching(/^Done: 1 row set back, 1 row removed\.$/m)]);
+  expect(await rows('select * from wide')).toEqual(['1|1|1']);
+  const own = /holdfast undo (snap_\w+)/.exec(out)![1]!;
+  expect(await run('undo', own)).toMatchObject({ code: 0 });
+  expect(await rows('select * from wide order by id')).toEqual(['1|2|1', '2|2|2']);
+});
+
+it('says what to do where the undo could not be undone', async () => {
+  await fixture.postgres.sql('create table narrow (id int primary key, a int, n int)');
+  await change('alter table narrow drop column a');
+  const { code, out } = await run('undo', 'latest');
+  expect(code).toBe(0);
+  await fixture.postgres.sql('create statistics on a, n from narrow');
+  const refused = await run('undo', /holdfast undo (snap_\w+)/.exec(out)![1]!);
+  expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/of it\n {2}--no-snapshot undoes/)]);
 });

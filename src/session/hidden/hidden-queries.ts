@@ -213,13 +213,14 @@ export class HiddenQueries {
 
   /**
    * Where queries of ours are all that has run in the client's segment, they are made to have run in front of it: from 2024
-   * on PostgreSQL takes what comes behind them for a part of a transaction block, in which other statements may run.
+   * on PostgreSQL takes what comes behind them for a part of a transaction block, in which other statements may run. In a
+   * block of the client's own a Query ends the segment as well, and nothing else changes by it.
    */
   async leaveSegment(isAheadOfQuery = false): Promise<void> {
     const { state } = this;
     const { transactionStatus, begunIn, segment, replies } = state;
-    if (!replies.segmentOpen || transactionStatus !== 'I' || state.inImplicitBlock || begunIn === segment)
-      return;
+    if (!replies.segmentOpen || state.inImplicitBlock || begunIn === segment) return;
+    if (transactionStatus !== 'I' && !(isAheadOfQuery && state.isInBlock)) return;
     if (state.discarding || state.fatal || !state.owesNothing()) return;
     if (!mayEndSegment(state, isAheadOfQuery)) return;
     await this.endSegment();
