@@ -5,7 +5,7 @@ import { readTableName } from '../snapshot/table-name.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
-import { broughtBackJson, conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
+import { addedJson, broughtBackJson, conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
 import type { AdminOptions } from './admin-client.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -18,7 +18,15 @@ import { undoByGateway } from './undo-gateway.ts';
 import { undoOffline } from './undo-offline.ts';
 import type { UndoPlace } from './undo-place.ts';
 import { type ShownProgress, showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, droppedText, endedText, lackingText } from './undo-text.ts';
+import {
+  conflictsText,
+  countsText,
+  doneText,
+  droppedText,
+  endedText,
+  lackingText,
+  staysText,
+} from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption, AdminOptions {
   readonly offline?: boolean;
@@ -130,7 +138,7 @@ function previewText(
     return `${droppedText(manifest.dropped)}${lacking}\n`;
   }
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
-  const counts = `${countsText(tables)}\n`;
+  const counts = `${countsText(tables)}${staysText(manifest.added)}\n`;
   return total === 0 ? counts : `${counts}${conflictsText(conflicts, total)}\n`;
 }
 
@@ -265,7 +273,7 @@ function advice(
     return '  --on-conflict skip brings it back as it is by now.\n';
   if (outcome.kind === 'refused' && outcome.problems.some(({ table }) => table.startsWith('the default of ')))
     return '  --on-conflict skip brings all else back without it.\n';
-  if (outcome.kind === 'refused' && /undo without one/.test(reasons))
+  if (outcome.kind === 'refused' && /undo without a snapshot/.test(reasons))
     return '  --no-snapshot undoes without one, so that nothing undoes that.\n';
   if (outcome.kind === 'refused' && /its name is taken by now/.test(reasons))
     return '  Rename what has the name now, and undo it again.\n';
@@ -298,6 +306,7 @@ function outcomeJson(outcome: UndoOutcome, own: string | null): object {
         sequences,
         undo_snapshot: own,
         ...broughtBackJson(outcome.dropped),
+        added: addedJson(outcome.added),
       };
     }
     case 'conflicts':

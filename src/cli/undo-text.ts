@@ -23,6 +23,19 @@ export function countsText(tables: readonly TableCounts[]): string {
   return alignRows([head, ...rows], [0, 1, 2, 3, 4]);
 }
 
+const ADDED_TABLES_MAX = 10;
+
+/** `2 rows in public.audit_log`, of all tables into which triggers or functions have put rows; empty of none. */
+export function addedText(added: Manifest['added'] = []): string {
+  const shown = added.slice(0, ADDED_TABLES_MAX);
+  const more = added.length - shown.length;
+  const each = shown.map((table) => `${countText(table.rows, 'row')} in ${tableName(table)}`);
+  return printable([...each, ...(more > 0 ? [countText(more, 'more table')] : [])].join(', '));
+}
+
+export const staysText = (added: Manifest['added']): string =>
+  added === undefined ? '' : `Stays, which triggers or functions put there: ${addedText(added)}.\n`;
+
 /** `50 rows put back, 12 set back`, of all tables together. */
 export function doneText(tables: readonly TableCounts[]): string {
   const sum = (count: (table: TableCounts) => number) => tables.reduce((all, each) => all + count(each), 0);

@@ -4,10 +4,11 @@ import type { KeyColumn, UndoColumn, UndoTable } from './undo-table.ts';
 /**
  * The SQL of an undo. Each table of the snapshot has four temporary ones, numbered by its serial: `before` and
  * `after` as the files hold them, `work` with what is to become of each row, and, for tables without a key, `tally`
- * with how many rows of each kind there are. All but the statement that applies runs with search_path = pg_catalog.
+ * with how many rows of each kind there are. Where the undo is snapshotted itself, `came` has the places of the rows
+ * that it has put back or set back. All but the statement that applies runs with search_path = pg_catalog.
  */
 
-export type TempTable = 'before' | 'after' | 'work' | 'tally';
+export type TempTable = 'before' | 'after' | 'work' | 'tally' | 'came';
 
 export const temp = (what: TempTable, { serial }: { readonly serial: number }): string =>
   `pg_temp."holdfast ${what} ${serial}"`;
@@ -58,13 +59,6 @@ function image(table: UndoTable, alias: Alias): string {
 function plain(alias: Alias, column: UndoColumn): string {
   const name = reference(alias, column);
   return column.domain && !isLoaded(alias) ? `${name}::${column.base}` : name;
-}
-
-/** The row as a file has it. */
-export function valuesOf(table: UndoTable, alias: 't' | 'b'): string {
-  return table.columns
-    .map((column) => `${reference(alias, column)}${column.format === 'text' ? '::text' : ''}`)
-    .join(', ');
 }
 
 export const digest = (table: UndoTable, alias: Alias): string => `sha256(${image(table, alias)})`;
@@ -161,6 +155,9 @@ function countByRow(table: UndoTable, from: string): string {
 
 export const createTally = (table: UndoTable): string =>
   `CREATE TEMP TABLE ${temp('tally', table)} ON COMMIT DROP AS ${countByRow(table, holding(table))}`;
+
+export const createCame = (table: UndoTable): string =>
+  `CREATE TEMP TABLE ${temp('came', table)} (tab oid, tid tid) ON COMMIT DROP`;
 
 /** Rows to put back or set back whose other unique values belong to a row that stays. */
 export function findHeld(table: UndoTable, index: readonly KeyColumn[]): string {

@@ -77,8 +77,12 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
     const tables = await findTables(request, where);
     await refuseForeignCode(session, tables, options.triggers ?? 'fire', { trusted, lock: false });
     const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
+    refuseUnfilled(tables, counts);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
-    return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
+    return {
+      ending: 'roll back',
+      value: { kind: 'preview', tables: counts, conflicts, ...staysOf(request.manifest) } as const,
+    };
   });
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
 }
@@ -163,16 +167,20 @@ async function undoRows(
     const counts = await compareAll(request, tables, onConflict, where);
     await refuseConflicts(session, tables, counts, onConflict);
     refuseUnexpected(counts, options.expected);
-    refuseDemanding(tables, counts);
+    refuseUnfilled(tables, counts);
     const work = tables.filter((_, i) => isWork(counts[i]!));
     const toDo = counts.filter(isWork);
     const doing = { onConflict, setBackBy: 'update' } as const;
     for (const [i, table] of own === null ? [] : work.entries()) {
       where.at('keep', table.label, i, work.length);
-      await own!.add(table, toDo[i]!, doing);
+      await own!.keepBefore(table, toDo[i]!, doing);
     }
-    const inPlace = own !== null;
-    await applyAll({ session, tables: work, counts: toDo, doing, triggers, searchPath, inPlace, where });
+    const snapshotted = own !== null;
+    await applyAll({ session, tables: work, counts: toDo, doing, triggers, searchPath, snapshotted, where });
+    for (const [i, table] of own === null ? [] : work.entries()) {
+      where.at('keep', table.label, i, work.length);
+      await own!.keepAfter(table, toDo[i]!);
+    }
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
     if (!dryRun) sequences.push(...(await restoreSequences(session, manifest.sequences ?? [])));
@@ -181,10 +189,18 @@ async function undoRows(
     onDone(isUndoneBy(work, counts, onConflict));
     return {
       ending: dryRun ? 'roll back' : 'commit',
-      value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
+      value: {
+        kind: 'done',
+        dryRun,
+        tables: counts,
+        sequences: [...new Set(sequences)],
+        ...staysOf(manifest),
+      } as const,
     };
   });
 }
+
+const staysOf = ({ added }: Manifest) => (added === undefined ? {} : { added });
 
 /** What was left out may be undone later; but not again what has no key. */
 function isUndoneBy(
@@ -305,12 +321,9 @@ function refuseUnexpected(
   }
 }
 
-function refuseDemanding(tables: readonly UndoTable[], counts: readonly TableCounts[]): void {
-  const problems = tables
-    .filter(({ demanding }, i) => demanding.length > 0 && counts[i]!.putBack > 0)
-    .map(({ label, demanding }) => ({
-      table: label,
-      reason: `it has the column ${demanding.join(', ')} since, for which the rows to put back have no value`,
-    }));
+function refuseUnfilled(tables: readonly UndoTable[], counts: readonly TableCounts[]): void {
+  const problems = tables.flatMap(({ label, unfilled }, i) =>
+    unfilled !== null && counts[i]!.putBack > 0 ? [{ table: label, reason: unfilled }] : [],
+  );
   if (problems.length > 0) refuse(...problems);
 }
