@@ -301,7 +301,8 @@ function planAnew(
   const sources =
     keptBy === 'snapshot' ? allSources(groups, graph, seed, answer.relations, [], true) : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
-  const countedByTag = ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph);
+  const countedByTag =
+    ownTables !== undefined && !seed.inserts && slice.inWith !== true && !isReachedAgain(ownTables, graph);
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,

@@ -4,6 +4,7 @@ import { inexact, type SliceRequest, type SliceTarget, targetOf, type WriteSlice
 import type { ParseSlice } from './slice-check.ts';
 import { sliceExecute } from './slice-execute.ts';
 import { sliceFacts } from './slice-facts.ts';
+import { inWith, writeInWith } from './slice-in-with.ts';
 import { sliceInsert } from './slice-insert.ts';
 import { sliceMerge } from './slice-merge.ts';
 import { sliceRows } from './slice-rows.ts';
@@ -39,6 +40,8 @@ function sliceStatement(
     case 'ExecuteStmt':
       // Alone: EXPLAIN and CREATE TABLE AS say EXECUTE in another place.
       return first === 0 ? sliceExecute(request) : inexact('it executes what another text prepares');
+    case 'SelectStmt':
+      return sliceQuery(request);
     case 'ExplainStmt':
     case 'PrepareStmt':
     case 'CopyStmt':
@@ -47,6 +50,25 @@ function sliceStatement(
       return inexact(
         sliceFacts([node.fields]).problem ?? 'the rows that it changes cannot be told from its text',
       );
+  }
+}
+
+/** A query may write in its WITH alone. */
+function sliceQuery({ text, fields, depth, parse }: SliceRequest): WriteSlice {
+  const found = writeInWith(text, fields, depth, parse);
+  if (found === null)
+    return inexact(sliceFacts([fields]).problem ?? 'the rows that it changes cannot be told from its text');
+  if ('kind' in found) return found;
+  const { request, write } = found;
+  switch (write.name) {
+    case 'UpdateStmt':
+      return inWith(sliceRows(request, 'update'), fields);
+    case 'DeleteStmt':
+      return inWith(sliceRows(request, 'delete'), fields);
+    case 'InsertStmt':
+      return inWith(sliceInsert(request), fields);
+    default:
+      return inexact('a part of it changes data by itself');
   }
 }
 
