@@ -395,6 +395,16 @@ const CONFLICTS: readonly Example[] = [
     end: 'untouched',
   },
   {
+    name: 'in values are seen whose type has a cast to text that makes them alike',
+    setup: `CREATE TYPE loud AS (n int, x aclitem); CREATE FUNCTION hush(loud) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''''::text';
+      CREATE CAST (loud AS text) WITH FUNCTION hush(loud);
+      CREATE TABLE c (id int PRIMARY KEY, v loud, n int); INSERT INTO c VALUES (1, '(1,)', 1)`,
+    statement: 'UPDATE c SET n = 2',
+    since: `UPDATE c SET v = '(2,)'`,
+    outcome: { conflicts: ['set back changed'] },
+    end: 'untouched',
+  },
+  {
     name: 'against what a preview had counted',
     setup: T,
     statement: 'DELETE FROM t WHERE id < 3',
