@@ -319,6 +319,17 @@ const UNIQUE_VALUES: readonly Example[] = [
     outcome: { conflicts: ['put back held'] },
     end: 'untouched',
   },
+  {
+    name: 'nor is one behind more conflicts than are shown, nor in another table',
+    setup: `CREATE TABLE a (id int PRIMARY KEY, n int); INSERT INTO a SELECT i, i FROM generate_series(1, 120) i;
+      CREATE TABLE u (id int PRIMARY KEY REFERENCES a ON DELETE CASCADE, mail int UNIQUE);
+      INSERT INTO u SELECT i, i FROM generate_series(1, 120) i`,
+    statement: 'DELETE FROM a',
+    since: `INSERT INTO a SELECT i, 0 FROM generate_series(1, 121) i; INSERT INTO u VALUES (121, 120)`,
+    options: { onConflict: 'overwrite' },
+    outcome: { conflicts: ['put back held'] },
+    end: 'untouched',
+  },
 ];
 
 const SINCE = `UPDATE t SET name = 'edited' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (5, 0, 'new')`;
