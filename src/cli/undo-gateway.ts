@@ -31,6 +31,7 @@ const conflict = z.object({
     .enum(['put_back', 'set_back', 'remove'])
     .transform((word) => word.replace('_', ' ') as 'put back' | 'set back' | 'remove'),
   kind: z.enum(['taken', 'held', 'changed', 'gone']),
+  key: z.array(z.string()),
   before: row,
   after: row,
   current: row,

@@ -121,7 +121,9 @@ async function previewAndUndo(
   const { tables, conflicts } = preview;
   const blocked = options.onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
-  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0)
+  // What stays in the way of overwriting is for the undo to say.
+  const isLeft = options.onConflict === 'overwrite' && tables.some((each) => each.conflicts > 0);
+  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0 && !isLeft)
     return { kind: 'nothing', tables };
   if (options.dryRun !== true && !(await consents(options, io))) return { kind: 'declined' };
   return { kind: 'outcome', ...(await place.undo(tables)) };
@@ -137,7 +139,7 @@ function previewText(
   }
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
   const counts = `${countsText(tables)}${staysText(manifest.added)}\n`;
-  return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
+  return total === 0 ? counts : `${counts}${conflictsText(conflicts, total)}\n`;
 }
 
 async function consents({ yes, json }: UndoCommandOptions, io: Io): Promise<boolean> {
@@ -165,7 +167,7 @@ function tell(ended: Ended, place: UndoPlace, options: UndoCommandOptions, io: I
   }
   switch (ended.kind) {
     case 'nothing':
-      if (options.json !== true) io.out('Nothing to do: all rows are as they were before the statement.\n');
+      if (options.json !== true) io.out(nothingText(ended.tables));
       return EXIT.ok;
     case 'declined':
       io.err('Nothing was done.\n');
@@ -175,6 +177,12 @@ function tell(ended: Ended, place: UndoPlace, options: UndoCommandOptions, io: I
     default:
       return ended satisfies never;
   }
+}
+
+function nothingText(tables: readonly TableCounts[]): string {
+  return tables.some(({ conflicts }) => conflicts > 0)
+    ? 'Nothing to do: rows that have changed since stay as they are, and all others are as they were.\n'
+    : 'Nothing to do: all rows are as they were before the statement.\n';
 }
 
 function tellOutcome(
@@ -190,7 +198,7 @@ function tellOutcome(
       if (!quiet) io.out(doneLines(outcome, own, place, options));
       return EXIT.ok;
     case 'conflicts':
-      if (!quiet) io.err(conflictAdvice(options));
+      if (!quiet) io.err(`${inTheWay(outcome, options)}${conflictAdvice(options)}`);
       return EXIT.conflicts;
     case 'refused':
     case 'failed':
@@ -210,7 +218,7 @@ function doneLines(
   const { dropped } = manifest;
   const isChanged = dropped?.altered !== undefined || dropped?.replaced !== undefined;
   const back = isChanged ? 'what was changed is as it was' : 'what was dropped is back';
-  const rows = dropped === undefined ? doneText(tables) : back;
+  const rows = dropped === undefined ? doneText(tables) || 'no row had to be changed' : back;
   const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   const lacking = brought === undefined ? '' : lackingText(brought);
   if (dryRun)
@@ -229,6 +237,14 @@ function leftOut({ tables }: UndoPlace['manifest']): string {
 
 const UNAUDITED =
   'It went past the gateway, whose audit does not have it; with HOLDFAST_TOKEN a gateway that runs does it.\n';
+
+/** What a preview may have shown among all the others, or not at all. */
+function inTheWay(
+  { conflicts }: Extract<UndoOutcome, { kind: 'conflicts' }>,
+  { onConflict, conflicts: max }: UndoCommandOptions,
+): string {
+  return onConflict === 'overwrite' ? conflictsText(conflicts.slice(0, max), conflicts.length) : '';
+}
 
 function conflictAdvice({ onConflict }: UndoCommandOptions): string {
   if (onConflict === 'overwrite') {

@@ -1,4 +1,4 @@
-import type { Manifest, ShownManifest } from '../snapshot/manifest.ts';
+import type { Manifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
 import { madeAnew } from '../trash/made-anew.ts';
 import { nameOf } from '../trash/replace-routine.ts';
@@ -57,19 +57,15 @@ const WHY: Readonly<Record<Conflict['kind'], string>> = {
   gone: 'it is gone since',
 };
 
-export function conflictsText(
-  conflicts: readonly Conflict[],
-  total: number,
-  manifest: ShownManifest,
-): string {
-  const shown = conflicts.map((conflict) => conflictText(conflict, manifest)).join('');
+export function conflictsText(conflicts: readonly Conflict[], total: number): string {
+  const shown = conflicts.map(conflictText).join('');
   const more = total - conflicts.length;
   return more > 0 ? `${shown}… and ${countText(more, 'more conflict')}\n` : shown;
 }
 
-function conflictText(conflict: Conflict, manifest: ShownManifest): string {
+function conflictText(conflict: Conflict): string {
   const { table, undoing, kind, before, after, current } = conflict;
-  const columns = columnsOf(conflict, manifest);
+  const columns = columnsOf(conflict);
   const images: readonly (readonly [string, ShownRow | null])[] = [
     ['  before', before],
     ['  left as', after],
@@ -117,10 +113,9 @@ export function lackingText({ lacking }: BroughtBack): string {
 }
 
 /** Those of the key, and those that differ; all where neither says anything. */
-function columnsOf({ table, before, after, current }: Conflict, manifest: ShownManifest): readonly string[] {
+function columnsOf({ key, before, after, current }: Conflict): readonly string[] {
   const images = [before, after, current].filter((image) => image !== null);
   const all = Object.keys(images[0] ?? {});
-  const key = manifest.tables.find((each) => tableName(each) === table)?.key ?? [];
   const differing = all.filter(
     (name) => !key.includes(name) && new Set(images.map((image) => image[name])).size > 1,
   );

@@ -24,7 +24,7 @@ import { definitionsOf } from '../trash/archived-definitions.ts';
 import { TRASH_SCHEMA } from '../trash/definitions.ts';
 import { differences } from '../trash/standing.ts';
 import type { TrashedObject } from '../trash/steps.ts';
-import { asKept, describeColumns } from './described-columns.ts';
+import { describeColumns } from './described-columns.ts';
 import { UndoEnded } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
@@ -318,8 +318,7 @@ async function readShape(session: UndoSession, object: TrashedObject): Promise<S
     [String(file.oid)],
   );
   const [blocks, blockBytes] = size!;
-  const columns = await describeColumns(session, file.oid);
-  const values = columns.map((column) => asKept(column, 'r'));
+  const { columns, values } = await describeColumns(session, file.oid, 'r');
   const step = Math.max(1, Math.floor(LIMITS.trashArchiveStepBytes / Number(blockBytes)));
   const count = file.isHeap ? Math.max(0, Math.ceil(Number(blocks) / step) - 1) : 0;
   return { file, columns, values, ends: Array.from({ length: count }, (_, i) => (i + 1) * step) };

@@ -9,8 +9,8 @@ export function countsJson({ table, putBack, setBack, removed, already, conflict
   return { table, put_back: putBack, set_back: setBack, removed, already, conflicts };
 }
 
-export function conflictJson({ table, undoing, kind, before, after, current }: Conflict) {
-  return { table, undoing: UNDOING[undoing], kind, before, after, current };
+export function conflictJson({ table, undoing, kind, key, before, after, current }: Conflict) {
+  return { table, undoing: UNDOING[undoing], kind, key: [...key], before, after, current };
 }
 
 export function problemJson({ table, reason, forceable }: Problem) {

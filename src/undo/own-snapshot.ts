@@ -13,7 +13,7 @@ import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import { markInTrash } from '../snapshot/snapshots.ts';
 import { type Doing, isToDo } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
-import { asKept, describeColumns } from './described-columns.ts';
+import { type Described, describeColumns } from './described-columns.ts';
 import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 import { createCame, only, temp } from './statements.ts';
@@ -39,7 +39,7 @@ export class OwnSnapshotWriter {
   }
 
   readonly #finished: RowFile[] = [];
-  readonly #begun = new Map<UndoTable, Pick<ManifestTable, 'columns' | 'before'>>();
+  readonly #begun = new Map<UndoTable, { readonly described: Described; readonly before: RowFile }>();
   readonly #tables: ManifestTable[] = [];
   #manifestMayBeThere = false;
 
@@ -51,23 +51,27 @@ export class OwnSnapshotWriter {
 
   /** Writes the rows of a table that will change or go, before anything is done to it. */
   async keepBefore(table: UndoTable, counts: TableCounts, doing: Pick<Doing, 'onConflict'>): Promise<void> {
-    const columns = await describeColumns(this.#session, table.current.oid);
+    const described = await describeColumns(this.#session, table.current.oid, 't');
+    if (described.inexact.length > 0) {
+      const reason = `its column ${described.inexact.join(', ')} has xml within, of which the server does not send all; undo without a snapshot of it`;
+      refuse({ table: table.label, reason });
+    }
     await this.#session.query(createCame(table));
     const touched = `${isToDo('set', doing)} OR ${isToDo('remove', doing)}`;
     const from = `${temp('work', table)} w JOIN ${only(table)} t ON t.ctid = w.tid WHERE ${touched}`;
-    const before = await this.#write(`${table.serial}.before`, columns, from);
+    const before = await this.#write(`${table.serial}.before`, described, from);
     if (before.rows !== counts.setBack + counts.removed) {
       throw new Error(`${before.rows} rows were written of ${table.label}`);
     }
-    this.#begun.set(table, { columns, before: toManifest(before) });
+    this.#begun.set(table, { described, before });
   }
 
   /** Writes the rows of a table that came or have changed, as they are when all is done. */
   async keepAfter(table: UndoTable, counts: TableCounts): Promise<void> {
-    const { columns, before } = this.#begun.get(table)!;
+    const { described, before } = this.#begun.get(table)!;
     const { oid, schema, name } = table.current;
     const from = `${temp('came', table)} w JOIN ${only(table)} t ON t.ctid = w.tid WHERE w.tab = ${oid}`;
-    const after = await this.#write(`${table.serial}.after`, columns, from);
+    const after = await this.#write(`${table.serial}.after`, described, from);
     const came = counts.putBack + counts.setBack;
     if (after.rows !== came) {
       const reason = `${came - after.rows} rows are not where they were put, because a trigger or another partition took them`;
@@ -79,9 +83,9 @@ export class OwnSnapshotWriter {
       name,
       oid,
       cause: { kind: 'target' },
-      columns,
+      columns: described.columns,
       key: table.keyNow === null ? null : [...table.keyNow],
-      before,
+      before: toManifest(before),
       after: toManifest(after),
       proof: { captured: changed, affected: null, server_delta: changed },
     });
@@ -116,12 +120,11 @@ export class OwnSnapshotWriter {
   }
 
   /** The rows `t` of a table. */
-  async #write(name: string, columns: ManifestTable['columns'], from: string): Promise<RowFile> {
+  async #write(name: string, { values }: Described, from: string): Promise<RowFile> {
     const key = `${this.#own.folder}/${name}${ROW_FILE_SUFFIX}`;
     const writer = await RowFileWriter.create(this.#store, key);
     try {
-      const values = columns.map((column) => asKept(column, 't')).join(', ');
-      const sql = `COPY (SELECT ${values} FROM ${from}) TO STDOUT WITH (FORMAT binary)`;
+      const sql = `COPY (SELECT ${values.join(', ')} FROM ${from}) TO STDOUT WITH (FORMAT binary)`;
       const chunks = this.#session.copyOut(sql);
       for await (const row of rowsIn(key, chunks)) await writer.write(row);
       const file = await writer.finish();

@@ -49,9 +49,11 @@ function reference(alias: Alias, column: { readonly name: string; readonly slot:
  * form is compared as text.
  */
 function image(table: UndoTable, alias: Alias): string {
-  const fields = table.columns.map((column) =>
-    column.format === 'binary' ? plain(alias, column) : `${reference(alias, column)}::text`,
-  );
+  const fields = table.columns.map((column, i) => {
+    if (column.format === 'binary') return plain(alias, column);
+    const value = reference(alias, column);
+    return column.base === 'xml' ? `${value}::text` : written(value, table.entry.columns[i]!.type.oid);
+  });
   return `record_send(ROW(${fields.join(', ')}))`;
 }
 

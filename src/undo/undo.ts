@@ -5,7 +5,7 @@ import type { Manifest } from '../snapshot/manifest.ts';
 import { isAlter } from '../trash/restore-kept.ts';
 import { applyAll } from './apply.ts';
 import type { OnConflict } from './apply-statement.ts';
-import { compareTable, countTable, type Page, readConflicts, type TableCounts } from './compare.ts';
+import { compareTable, countTable, type Page, readConflicts, readHeld, type TableCounts } from './compare.ts';
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Marking, Once } from './once.ts';
@@ -283,21 +283,22 @@ async function refuseConflicts(
 ): Promise<void> {
   if (counts.every(({ conflicts }) => conflicts === 0)) return;
   const page = { from: 0, max: LIMITS.undoConflictsMax };
-  const conflicts = await readConflicts(session, tables, counts, page);
   switch (onConflict) {
-    case 'fail':
+    case 'fail': {
+      const conflicts = await readConflicts(session, tables, counts, page);
       throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
+    }
     case 'skip': {
       const keyless = tables.filter(({ key }, i) => key === null && counts[i]!.conflicts > 0);
       const reason = 'it has no key, and so it cannot be told which rows to leave out with those in conflict';
       if (keyless.length > 0) refuse(...keyless.map(({ label }) => ({ table: label, reason })));
       return;
     }
-    case 'overwrite':
-      if (conflicts.some(({ kind }) => kind === 'held')) {
-        throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
-      }
+    case 'overwrite': {
+      const held = await readHeld(session, tables, page.max);
+      if (held.length > 0) throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts: held });
       return;
+    }
     default:
       return onConflict satisfies never;
   }

@@ -123,6 +123,35 @@ it('shows conflicts, and says why it cannot be done', async () => {
   ]);
 });
 
+it('shows the key of what has other names by now, and says what cannot be overwritten', async () => {
+  await fixture.postgres.sql(
+    `create table seats (id int primary key, seat int unique, who text);
+     insert into seats values (1, 1, 'a'), (2, 2, 'b')`,
+  );
+  await change('update seats set seat = seat + 10 where id = 2');
+  await fixture.postgres.sql(
+    `insert into seats values (3, 2, 'thief');
+     alter table seats rename id to place; alter table seats rename to chairs`,
+  );
+  const held = [
+    'public.chairs: a row to set back, but another row has a unique value of it by now',
+    '  before   place=2  seat=2',
+    '  left as  place=2  seat=12',
+    '  now      place=2  seat=12',
+  ].join('\n');
+  const overwriting = await run('undo', 'latest', '--on-conflict', 'overwrite');
+  expect([overwriting.code, overwriting.out, overwriting.err]).toEqual([
+    4,
+    expect.stringContaining(held),
+    expect.stringMatching(/^public\.chairs: a row[\s\S]+hold values that are unique/),
+  ]);
+  const skipping = await run('undo', 'latest', '--on-conflict', 'skip');
+  const left =
+    'Nothing to do: rows that have changed since stay as they are, and all others are as they were.';
+  expect([skipping.code, skipping.out]).toEqual([0, expect.stringContaining(left)]);
+  await fixture.postgres.sql('drop table chairs');
+});
+
 it('brings back what was dropped', async () => {
   await change('drop table other');
   const { code, out } = await run('undo', 'latest');

@@ -123,19 +123,22 @@ export const COLUMNS_SINCE: readonly ColumnsSince[] = [
     name: 'keeps columns of types without a binary form',
     setup: 'CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE); INSERT INTO t VALUES (2, 2), (1, 1)',
     statement: 'UPDATE t SET n = n + 1',
-    since: `ALTER TABLE t ADD COLUMN x xml DEFAULT '<a/>', ADD COLUMN l aclitem, ADD COLUMN g gtsvector;
+    since: `CREATE DOMAIN doc AS xml; ALTER TABLE t ADD COLUMN x xml DEFAULT '<a/>', ADD COLUMN d doc DEFAULT '<?xml version="1.0"?><d/>', ADD COLUMN l aclitem, ADD COLUMN g gtsvector;
       UPDATE t SET x = '<?xml version="1.0"?><b/>', l = 'postgres=r/postgres' WHERE id = 1`,
-    shown: 'SELECT (id, n, x::text, l)::text FROM t ORDER BY id',
-    undone: ['(1,1,"<?xml version=""1.0""?><b/>",postgres=r/postgres)', '(2,2,<a/>,)'],
+    shown: 'SELECT (id, n, x::text, d::text, l)::text FROM t ORDER BY id',
+    undone: [
+      '(1,1,"<?xml version=""1.0""?><b/>","<?xml version=""1.0""?><d/>",postgres=r/postgres)',
+      '(2,2,<a/>,"<?xml version=""1.0""?><d/>",)',
+    ],
   },
   {
     name: 'keeps columns of types of users',
     setup: KEYED,
     statement: UPSERT,
-    since: `CREATE DOMAIN short AS varchar(5) CHECK (value <> 'no'); CREATE TYPE mood AS ENUM ('sad'); CREATE TYPE pair AS (x int, y xml);
-      ALTER TABLE t ADD COLUMN s short DEFAULT 'yes', ADD COLUMN m mood DEFAULT 'sad', ADD COLUMN p pair DEFAULT '(1,<a/>)',
+    since: `CREATE DOMAIN short AS varchar(5) CHECK (value <> 'no'); CREATE TYPE mood AS ENUM ('sad'); CREATE TYPE pair AS (x int, y text);
+      ALTER TABLE t ADD COLUMN s short DEFAULT 'yes', ADD COLUMN m mood DEFAULT 'sad', ADD COLUMN p pair DEFAULT '(1,y)',
         ADD COLUMN c text COLLATE "C" DEFAULT 'c', ADD COLUMN z short[] DEFAULT '{a,NULL}'`,
-    undone: ['(1,1,yes,sad,"(1,<a/>)",c,"{a,NULL}")', '(2,2,yes,sad,"(1,<a/>)",c,"{a,NULL}")'],
+    undone: ['(1,1,yes,sad,"(1,y)",c,"{a,NULL}")', '(2,2,yes,sad,"(1,y)",c,"{a,NULL}")'],
   },
   {
     name: 'gives what must not be null the default of its domain',
@@ -298,6 +301,23 @@ export const REFUSED_SINCE: readonly RefusedSince[] = [
         },
       ],
     },
+  },
+  {
+    name: 'a column of which its own snapshot would not have all',
+    setup: KEYED,
+    statement: UPSERT,
+    since: `ALTER TABLE t ADD COLUMN x xml[] DEFAULT ARRAY['<?xml version="1.0"?><a/>'::xml]`,
+    outcome: {
+      kind: 'refused',
+      problems: [
+        {
+          table: 'w.t',
+          reason:
+            'its column x has xml within, of which the server does not send all; undo without a snapshot of it',
+        },
+      ],
+    },
+    onlyByDoing: true,
   },
   {
     name: 'rows that a new unique column does not take',

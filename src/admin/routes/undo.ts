@@ -34,6 +34,9 @@ const conflict = z
     kind: z
       .enum(['taken', 'held', 'changed', 'gone'])
       .describe('`taken`: another row has its key; `held`: another row has a unique value of it.'),
+    key: z
+      .array(z.string())
+      .describe('The columns that tell its rows apart, by their names of now; none where it has no key.'),
     before: shownRow.describe('Values as text, cut short; null where there is no row.'),
     after: shownRow,
     current: shownRow,
