@@ -113,6 +113,20 @@ describe.each([15, 18] as const)('an undo of rows that have columns since, on Po
     expect(await told()).toEqual(['(1,1,5,6)', '(2,2,5,62)']);
   });
 
+  it('keeps all digits of what it keeps as text, whatever the role has set', async () => {
+    const manifest = await begin({
+      setup: 'CREATE TABLE t (id int PRIMARY KEY, n int)',
+      statement: 'INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 1',
+      since: `CREATE TYPE odd AS (f float8, x aclitem); ALTER TABLE t ADD COLUMN o odd DEFAULT ROW(0.1::float8 + 0.2::float8, NULL)`,
+    });
+    await session.query('SET extra_float_digits = 0');
+    const own = await undone(manifest);
+    expect(await told()).toEqual([]);
+    await undone(own);
+    await session.query('RESET extra_float_digits');
+    expect(await told()).toEqual(['(1,1,"(0.30000000000000004,)")']);
+  });
+
   it('describes the table as it stands, for undo and for people', async () => {
     const manifest = await begin({
       setup: 'CREATE TABLE t (n int, was text); INSERT INTO t VALUES (1, NULL), (2, NULL)',

@@ -181,6 +181,16 @@ export const COLUMNS_SINCE: readonly ColumnsSince[] = [
     undone: ['(1,1,5)', '(11,11,5)', '(12,12,5)'],
   },
   {
+    name: 'keeps identities and computes columns of partitions',
+    from: 18,
+    setup: `CREATE TABLE t (k int, n int) PARTITION BY RANGE (k); CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10);
+      CREATE TABLE high PARTITION OF t FOR VALUES FROM (10) TO (20); INSERT INTO t VALUES (1, 1), (11, 11)`,
+    statement: 'UPDATE t SET k = k + 1',
+    since: `ALTER TABLE t ADD COLUMN id int GENERATED ALWAYS AS IDENTITY, ADD COLUMN v int GENERATED ALWAYS AS (n * 2) VIRTUAL,
+      ADD COLUMN s int GENERATED ALWAYS AS (n * 3) STORED`,
+    undone: ['(1,1,3,2,3)', '(11,11,4,22,33)'],
+  },
+  {
     name: 'keeps them in partitions that have a key',
     setup: `CREATE TABLE t (k int PRIMARY KEY, n int) PARTITION BY RANGE (k);
       CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10); CREATE UNIQUE INDEX ON low (n);
