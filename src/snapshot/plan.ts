@@ -167,14 +167,36 @@ async function planSlice(
     }
     case 'rows':
     case 'upsert': {
-      const answer = await ask(connection, catalog, request, [slice.target], false);
+      const { target: named, insertsInto } = slice;
+      const targets = insertsInto === undefined ? [named] : [named, insertsInto];
+      const answer = await ask(connection, catalog, request, targets, false);
       const target = answer.relations.get(answer.roots[0] ?? 0);
-      if (target?.kind !== 'view') return await planTable(connection, slice, answer, request.parameters);
+      if (target?.kind !== 'view')
+        return unlessInserted(await planTable(connection, slice, answer, request.parameters), slice, answer);
+      if (insertsInto !== undefined)
+        return none(`${target.name} is a view, and it inserts into another table`);
       return await planView(connection, catalog, request, slice, target, answer.basis);
     }
     default:
       return slice satisfies never;
   }
+}
+
+/** What is inserted besides is named, and only where it lies in a table of its own it can be told from what is changed. */
+function unlessInserted(
+  planned: PlanOutcome,
+  { insertsInto }: RowsSlice | UpsertSlice,
+  { relations, roots }: CatalogAnswer,
+): PlanOutcome {
+  if (insertsInto === undefined || planned.kind !== 'exact') return planned;
+  const into = relations.get(roots[1] ?? 0);
+  if (into === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
+  const { name, kind, partition, triggers, rules, ownCode } = into;
+  if (kind !== 'table' || partition)
+    return none(`it inserts into ${name} as well, which is no table by itself`);
+  if (planned.plan.tables.some(({ oid }) => oid === into.oid)) return none(`it inserts into ${name} as well`);
+  const runs = triggers.some(({ events }) => events.includes('insert')) || rules.includes('insert');
+  return runs || ownCode ? none(`it inserts into ${name} as well, which runs code`) : planned;
 }
 
 async function planCursor(

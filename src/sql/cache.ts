@@ -38,9 +38,6 @@ const ENTRY_BYTES = 200;
 /** Longer texts come with parameters more often than not, so that their shape is read only if they are new. */
 const TEXT_FIRST_BYTES = 160;
 
-/** Longest text of which is told which rows it changes: its parts are parsed again beside the tree of the whole. */
-const SLICED_BYTES = 2 * 1024 * 1024;
-
 /** Says of a shape that its literals matter, so that each text of it is looked up by itself. */
 const NOT_SHARED = Symbol('not shared');
 
@@ -109,7 +106,7 @@ export class AnalysisCache {
   async slice(utf8: Buffer): Promise<WriteSlice> {
     await this.ready();
     const parser = this.#readyParser();
-    if (parser === null || utf8.length > SLICED_BYTES) return inexact(TOO_LONG);
+    if (parser === null || utf8.length > LIMITS.parsePartsBytes) return inexact(TOO_LONG);
     if (utf8.length > LIMITS.parseInlineBytes) return await this.#pool.slice(utf8);
     return this.#slices.of(utf8, () => sliceOne(utf8, parser));
   }

@@ -102,4 +102,47 @@ describe.each([15, 18] as const)('a query that writes in its WITH, on PostgreSQL
     expect(errorsOf(await kept.client.query(more))).toMatchObject([{ C: '40001' }]);
     expect(await all()).toEqual(before);
   });
+
+  it.each([
+    'with d as (delete from kept where id < 3 returning *) insert into aside select id, note from d',
+    'with d as (delete from kept where id < 3 returning *) insert into aside select id, note from d returning id',
+    "with u as (update kept set note = 'gone' where id < 3 returning *) insert into aside (id) select id from u",
+  ])('names what it inserts besides, which stays at an undo: %s', async (sql) => {
+    await kept.other.rows('create table aside (id int, note text)');
+    const bound = [fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()];
+    for (const send of [() => kept.client.query(sql), () => kept.sent(...bound)]) {
+      kept.taken.clear();
+      const before = await all();
+      expect(errorsOf(await send())).toEqual([]);
+      const [manifest] = await kept.taken.all();
+      expect(manifest).toMatchObject({ added: [{ name: 'aside', rows: 2 }] });
+      expect(await kept.taken.undone()).toMatchObject({ kind: 'done' });
+      expect(await all()).toEqual(before);
+    }
+    expect(await kept.other.rows('select count(*) from aside')).toEqual([['4']]);
+  });
+
+  it.each([
+    ['what it deletes from', '', 'kept'],
+    [
+      'a partition',
+      'create table was (like kept) partition by range (id); create table aside partition of was default',
+      'aside',
+    ],
+    ['a partitioned table', 'create table aside (like kept) partition by range (id)', 'aside'],
+    ['a view', 'create schema ahead; create view ahead.seen as select * from kept', 'ahead.seen'],
+    [
+      'a table whose trigger runs code',
+      `create table aside (like kept); create function noted() returns trigger language plpgsql as $$ begin return new; end $$;
+       create trigger noted before insert on aside for each row execute function noted()`,
+      'aside',
+    ],
+  ])('has no exact plan where it inserts into %s', async (_, setup, into) => {
+    if (setup !== '') await kept.other.rows(setup);
+    const before = await all();
+    const sql = `with d as (delete from kept where id = 3 returning *) insert into ${into} select id + 100, note, amount + 100 from d`;
+    const [error] = errorsOf(await kept.client.query(sql));
+    expect(error).toMatchObject({ C: 'HF002', D: expect.stringContaining('because it inserts into') });
+    expect(await all()).toEqual(before);
+  });
 });

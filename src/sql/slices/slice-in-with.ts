@@ -1,5 +1,5 @@
 import { as, type Fields, isObject, list, unwrap, type Wrapped } from '../parsing/tree.ts';
-import { type InexactSlice, inexact, type SliceRequest, type WriteSlice } from './slice.ts';
+import { type InexactSlice, inexact, type SliceRequest, type SliceTarget, type WriteSlice } from './slice.ts';
 import type { ParseSlice } from './slice-check.ts';
 import { onlyReads, sliceFacts } from './slice-facts.ts';
 import type { SliceText } from './slice-text.ts';
@@ -7,7 +7,8 @@ import type { SliceText } from './slice-text.ts';
 /**
  * A query whose WITH writes, as `WITH w AS (UPDATE … RETURNING …) SELECT … FROM w`. PostgreSQL runs such a write to its
  * end whatever the query reads of it, and by the same snapshot, so that it changes the rows that it would change by
- * itself behind the reading parts that stand in front of it.
+ * itself behind the reading parts that stand in front of it. So it is for an INSERT into another table, as
+ * `WITH d AS (DELETE … RETURNING *) INSERT INTO archive SELECT * FROM d`.
  */
 
 const SEVERAL = 'a part of it changes data by itself';
@@ -50,16 +51,15 @@ export function writeInWith(
   return { request: { ...common, fields: reading, withEnd: name - 1 }, write };
 }
 
-/** What is said of the write alone, as it is to be captured where more stands around it. */
-export function inWith(slice: WriteSlice, fields: Fields): WriteSlice {
+/**
+ * What is said of the write alone, as it is to be captured where more stands around it; `into` is what that inserts into
+ * besides.
+ */
+export function inWith(slice: WriteSlice, fields: Fields, into: SliceTarget | null): WriteSlice {
   const { functions: calls, implied, ownNames } = sliceFacts([fields]);
-  const around = {
-    inWith: true,
-    calls,
-    attributes: implied.attributes,
-    ownNames,
-    readsOthers: true,
-  } as const;
+  const { attributes } = implied;
+  const insertsInto = into === null ? {} : { insertsInto: { schema: into.schema, name: into.name } };
+  const around = { inWith: true, ...insertsInto, calls, attributes, ownNames, readsOthers: true } as const;
   switch (slice.kind) {
     case 'rows':
       // It is never run in the round trip of its capture, with words of ours behind it.

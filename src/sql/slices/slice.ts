@@ -51,6 +51,8 @@ export interface SliceCommon {
   readonly readsOthers: boolean;
   /** It stands in the WITH of another statement, whose command tag tells nothing of its rows. */
   readonly inWith?: true;
+  /** What that inserts into. */
+  readonly insertsInto?: { readonly schema: string | null; readonly name: string };
 }
 
 /** `SELECT … FROM <target.text> WHERE <where>`, after `with`, gives each row that will change once. */
