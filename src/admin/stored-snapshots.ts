@@ -123,12 +123,12 @@ export class StoredSnapshots implements SnapshotsAdmin {
     this.#connectionUrl();
     const text = `holdfast undo ${id}${asked.into === null ? '' : ` --into ${asked.into.schema}.${asked.into.name}`}`;
     const action = this.#action('undo', text, manifest, requester, 'asked for over the admin API');
-    if (asked.dryRun) return done(await this.#undo(found, asked, requester, null), null);
+    if (asked.dryRun) return done(await this.#undo(found, asked, requester, null), null, asked);
     return await recordAction(this.#deps.audit, action, async (entry) => {
       const own = { id: null as string | null };
       const outcome = await this.#undo(found, asked, requester, own);
       this.#noteUndo(entry, outcome, own.id);
-      return done(outcome, own.id);
+      return done(outcome, own.id, asked);
     });
   }
 
@@ -300,15 +300,23 @@ export class StoredSnapshots implements SnapshotsAdmin {
   }
 }
 
+const CHANGED = { detail: 'nothing was done', hint: 'on_conflict may be skip or overwrite.' };
+/** What is left of conflicts where they are overwritten. */
+const HELD = {
+  detail: 'other rows hold values that have to be unique; nothing was done',
+  hint: 'Change or remove those rows first, or let on_conflict be skip.',
+};
 const FORCE = 'force: true undoes it all the same.';
 
 /** What ended an undo before it had done anything, as a problem. */
-function endWith(outcome: Exclude<UndoOutcome, { kind: 'done' }>): never {
+function endWith(
+  outcome: Exclude<UndoOutcome, { kind: 'done' }>,
+  onConflict: UndoAsked['onConflict'] = 'fail',
+): never {
   switch (outcome.kind) {
     case 'conflicts':
       throw new RequestProblem('undo-conflicts', {
-        detail: 'nothing was done',
-        hint: 'on_conflict may be skip or overwrite.',
+        ...(onConflict === 'overwrite' ? HELD : CHANGED),
         ...conflictsOf(outcome),
       });
     case 'refused': {
@@ -338,6 +346,6 @@ function conflictsOf({ tables, conflicts }: Extract<UndoOutcome, { kind: 'confli
   return { tables: tables.map(countsJson), conflicts: conflicts.map(conflictJson) };
 }
 
-function done(outcome: UndoOutcome, own: string | null): UndoDone {
-  return outcome.kind === 'done' ? { ...outcome, own } : endWith(outcome);
+function done(outcome: UndoOutcome, own: string | null, { onConflict }: UndoAsked): UndoDone {
+  return outcome.kind === 'done' ? { ...outcome, own } : endWith(outcome, onConflict);
 }

@@ -248,7 +248,7 @@ function inTheWay(
 
 function conflictAdvice({ onConflict }: UndoCommandOptions): string {
   if (onConflict === 'overwrite') {
-    return 'holdfast: nothing was done: rows that others put there hold values that are unique\n  Change or remove those rows first, or undo with --on-conflict skip.\n';
+    return 'holdfast: nothing was done: rows that others put there or have changed hold values that are unique\n  Change or remove those rows first, or undo with --on-conflict skip.\n';
   }
   return [
     'holdfast: nothing was done, because rows have changed since the statement',

@@ -145,6 +145,14 @@ it('shows the key of what has other names by now, and says what cannot be overwr
     expect.stringContaining(held),
     expect.stringMatching(/^public\.chairs: a row[\s\S]+hold values that are unique/),
   ]);
+  const { id } = JSON.parse((await run('undo', 'latest', '--json')).out);
+  const asked = { method: 'POST', body: { on_conflict: 'overwrite' } };
+  expect(await fixture.gateway.http(`/v1/snapshots/${id}/undo`, asked)).toMatchObject({
+    ...{
+      status: 409,
+      body: { detail: expect.stringContaining('have to be unique'), conflicts: [{ key: ['place'] }] },
+    },
+  });
   const skipping = await run('undo', 'latest', '--on-conflict', 'skip');
   const left =
     'Nothing to do: rows that have changed since stay as they are, and all others are as they were.';

@@ -104,6 +104,26 @@ it('shows the rows that have changed since, and leaves or overwrites them as it 
   expect(await rows('select id, note from precious where id > 8 order by id')).toEqual(['9|', '10|row 10']);
 });
 
+it('says what overwriting cannot do, and what to do about it', async () => {
+  const { fixture } = under;
+  await fixture.postgres.sql(
+    'create table seats (id int primary key, seat int unique); insert into seats values (1, 1), (2, 2)',
+  );
+  try {
+    const id = await snapshotOf('update seats set seat = 3 where id = 2');
+    await fixture.postgres.sql('insert into seats values (3, 2), (4, 4)');
+    const page = await under.signedIn(`#/snapshots/${id}`);
+    await page.getByLabel('Rows that have changed since').selectOption('overwrite');
+    await page.getByRole('button', { name: '1. Preview' }).click();
+    await page.getByRole('region', { name: 'public.seats: another row' }).waitFor();
+    await page.getByRole('button', { name: '2. Try it, and take it back' }).click();
+    await page.getByText('Other rows hold values that have to be unique; nothing was done').waitFor();
+    expect(await rows('select seat from seats where id = 2')).toEqual(['3']);
+  } finally {
+    await fixture.postgres.sql('drop table seats');
+  }
+});
+
 it('does nothing where the rows are no longer those that were tried', async () => {
   const id = await snapshotOf('delete from precious where id < 4');
   const page = await under.signedIn(`#/snapshots/${id}`);

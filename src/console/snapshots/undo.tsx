@@ -100,7 +100,7 @@ export function Undo({ snapshot, onDone }: { readonly snapshot: Snapshot; readon
         onTry={(found) => void tryIt(found)}
         onUndo={() => setConfirms(true)}
       />
-      {error !== null && <UndoFailure error={error} triggers={options.triggers} />}
+      {error !== null && <UndoFailure error={error} options={options} />}
       {stops && (
         <Notice tone="warning" title="Rows have changed since the statement, so that nothing would be done">
           <p>
@@ -322,16 +322,24 @@ const ON_CONFLICT = {
 /** Conflicts are no failure: they say what to choose. */
 interface UndoFailureProps {
   readonly error: unknown;
-  readonly triggers: Options['triggers'];
+  readonly options: Options;
 }
 
-function UndoFailure({ error, triggers }: UndoFailureProps) {
+function UndoFailure({ error, options: { triggers, on_conflict } }: UndoFailureProps) {
   if (error instanceof ApiProblem && error.kind === 'undo-conflicts') {
     return (
       <>
-        <Notice tone="warning" title="Rows have changed since the statement; nothing was done">
-          <p>Choose above to leave them as they are, or to overwrite them, and look at the preview again.</p>
-        </Notice>
+        {on_conflict === 'overwrite' ? (
+          <Notice tone="warning" title="Other rows hold values that have to be unique; nothing was done">
+            <p>Change or remove those rows first, or choose above to leave what has changed as it is.</p>
+          </Notice>
+        ) : (
+          <Notice tone="warning" title="Rows have changed since the statement; nothing was done">
+            <p>
+              Choose above to leave them as they are, or to overwrite them, and look at the preview again.
+            </p>
+          </Notice>
+        )}
         <Counts tables={(error.problem.tables ?? []) as readonly UndoCounts[]} />
       </>
     );
