@@ -137,6 +137,7 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
   const sweeper = new SnapshotSweeper({
     store: blobs,
     retention: config.snapshotsRetention,
+    keys: trustedKeys(config.audit),
     audit,
     metrics,
     log,

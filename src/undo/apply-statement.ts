@@ -1,5 +1,5 @@
 import { quoteName } from '../catalog/quote.ts';
-import { digest, holding, only, same, sameKey, temp, whole } from './statements.ts';
+import { digest, holding, only, same, sameKey, temp, textOf, whole } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
 /** What becomes of rows that are not as the statement has left them. */
@@ -37,7 +37,7 @@ const after = (name: string): string => `${done(name)} OPERATOR(pg_catalog.>=) 0
  * Puts everything back in one statement, in all tables at once. Triggers, those of foreign keys included, run when
  * it has ended, and so see only how everything was: no order of tables has to be found, cycles are as good as
  * trees, and a row that is removed takes nothing along that is itself back where it was. Rows go before others
- * change, and those before others come, because unique indexes look at once. Its row holds the counts, three for
+ * change, and those before others come, because unique indexes look at once. Its row holds the counts, four for
  * each table. With `noting` the places of rows that came are kept.
  */
 export function applyStatement(tables: readonly UndoTable[], doing: Doing, noting: boolean): string {
@@ -52,10 +52,12 @@ export function applyStatement(tables: readonly UndoTable[], doing: Doing, notin
     ...tables.flatMap((table) => comings(table, doing)),
     ...(noting ? tables.map(note) : []),
   ];
-  const counts = tables.map(
-    ({ serial }) =>
-      `${done(`put${serial}`)}, ${done(`back${serial}`)} OPERATOR(pg_catalog.+) ${done(`anew${serial}`)}, ${done(`gone${serial}`)}`,
-  );
+  const counts = tables.map((table) => {
+    const [put, back, anew, gone] = ['put', 'back', 'anew', 'gone'].map((deed) =>
+      done(`${deed}${table.serial}`),
+    );
+    return `${forgotten(table, doing)}, ${put}, ${back} OPERATOR(pg_catalog.+) ${anew}, ${gone}`;
+  });
   return `WITH ${clauses.join(',\n')}\nSELECT ${counts.join(', ')}`;
 }
 
@@ -91,7 +93,7 @@ function change(table: UndoTable, doing: Doing): string {
  */
 function comings(table: UndoTable, doing: Doing): string[] {
   const old = table.columns.map(({ name, slot }) => ({ name, value: `b.${slot}` }));
-  const since = table.since.map((name) => ({ name, value: `t.${quoteName(name)}` }));
+  const since = table.since.map(({ name }) => ({ name, value: `t.${quoteName(name)}` }));
   const insert = (columns: readonly { readonly name: string; readonly value: string }[], from: string) => {
     const names = columns.map(({ name }) => quoteName(name)).join(', ');
     const list = columns.length === 0 ? '' : `(${names}) OVERRIDING SYSTEM VALUE `;
@@ -102,8 +104,24 @@ function comings(table: UndoTable, doing: Doing): string[] {
   return [
     `put${table.serial} AS (${insert(old, rowsBefore(table))} AND ${isToDo('put', doing)} RETURNING ${place('')})`,
     `anew${table.serial} AS (${insert([...old, ...since], standing)} AND ${isToDo('set', doing)}
-      AND ${isReplaced(table, doing)} RETURNING ${place('')})`,
+      AND ${isReplaced(table, doing)} RETURNING ${[place(''), ...traits(table)].join(', ')})`,
   ];
+}
+
+/** By what a row that was made anew is told, and what it has by then in columns that are new. */
+function traits({ key, since }: UndoTable): string[] {
+  const keys = (key ?? []).map(({ name, slot }) => `${quoteName(name)} AS ${slot}`);
+  return [...keys, ...since.map((column, i) => `${textOf(quoteName(column.name), column)} AS s${i}`)];
+}
+
+/** How many rows that were made anew have otherwise than before what the snapshot does not know. */
+function forgotten(table: UndoTable, doing: Doing): string {
+  const { key, since, serial } = table;
+  if (key === null || since.length === 0 || isReplaced(table, doing) === 'false') return '0';
+  const had = since.map((column) => textOf(`t.${quoteName(column.name)}`, column));
+  return `(SELECT pg_catalog.count(*) FROM anew${serial} a JOIN (${rowsBefore(table)}) ON ${sameKey(key, 'a', 'b')}
+    JOIN ${only(table)} t ON ${AT} WHERE ${isToDo('set', doing)}
+      AND pg_catalog.record_image_ne(ROW(${since.map((_, i) => `a.s${i}`).join(', ')}), ROW(${had.join(', ')})))`;
 }
 
 const place = (of: string): string => `${of}tableoid AS tab, ${of}ctid AS tid`;

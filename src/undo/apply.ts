@@ -1,6 +1,6 @@
 import { applyStatement, countUnlike, type Doing } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
-import { refuse, UndoEnded } from './outcome.ts';
+import { refuse } from './outcome.ts';
 import { type ForeignKey, readForeignKeys, referenceChecks } from './references.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
 import { setLocally, type Whereabouts } from './transaction.ts';
@@ -36,11 +36,7 @@ export async function applyAll(application: Application): Promise<void> {
   } catch (error) {
     if (!(error instanceof UndoQueryError) || error.refusal.sqlstate !== UNIQUE_VIOLATION) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
-    const anew = { ...application, doing: { ...application.doing, setBackBy: 'replace' as const } };
-    await applyBy(anew).catch((again: unknown) => {
-      // What went wrong first says more than what the way round it met.
-      throw again instanceof UndoEnded ? error : again;
-    });
+    await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
   }
 }
 
@@ -56,12 +52,16 @@ async function applyBy(application: Application): Promise<void> {
   if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'origin');
   await setLocally(session, 'search_path', 'pg_catalog');
   tables.forEach((table, i) => {
-    compareCounts(table, counts[i]!, row!.slice(i * 3, i * 3 + 3).map(Number));
+    compareCounts(table, counts[i]!, row!.slice(i * 4, i * 4 + 4).map(Number));
   });
   await checkAll(application, foreignKeys, before);
 }
 
-function compareCounts(table: UndoTable, counts: TableCounts, done: readonly number[]): void {
+function compareCounts(table: UndoTable, counts: TableCounts, [forgotten, ...done]: readonly number[]): void {
+  if (forgotten !== 0) {
+    const reason = `${forgotten} rows lost what they had in columns that it has since, because a trigger changed it while they were made anew`;
+    refuse({ table: table.label, reason });
+  }
   const planned = [counts.putBack, counts.setBack, counts.removed];
   if (planned.every((rows, i) => rows === done[i])) return;
   const told = (rows: readonly number[]) => `${rows[0]} put back, ${rows[1]} set back and ${rows[2]} removed`;

@@ -1,4 +1,5 @@
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { CurrentColumn } from './current-table.ts';
 import type { KeyColumn, UndoColumn, UndoTable } from './undo-table.ts';
 
 /**
@@ -29,7 +30,13 @@ export const holding = (table: UndoTable): string =>
 
 /** A value as text. A type of the user's may come with a cast to text, which would run: its output function is asked. */
 export const written = (value: string, typeOid: number): string =>
-  isBuiltIn(typeOid) ? `${value}::text` : `CASE WHEN num_nulls(${value}) = 0 THEN format('%s', ${value}) END`;
+  isBuiltIn(typeOid)
+    ? `${value}::pg_catalog.text`
+    : `CASE WHEN pg_catalog.num_nulls(${value}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', ${value}) END`;
+
+/** The same, whatever search_path is; xml with its declaration, which is not sent, and which a cast leaves as it is. */
+export const textOf = (value: string, { base, typeOid }: Pick<CurrentColumn, 'base' | 'typeOid'>): string =>
+  base === 'xml' ? `${value}::pg_catalog.text` : written(value, typeOid);
 
 /** What initdb has made, below FirstNormalObjectId. */
 export const isBuiltIn = (oid: number): boolean => oid < 16_384;
@@ -49,11 +56,9 @@ function reference(alias: Alias, column: { readonly name: string; readonly slot:
  * form is compared as text.
  */
 function image(table: UndoTable, alias: Alias): string {
-  const fields = table.columns.map((column, i) => {
-    if (column.format === 'binary') return plain(alias, column);
-    const value = reference(alias, column);
-    return column.base === 'xml' ? `${value}::text` : written(value, table.entry.columns[i]!.type.oid);
-  });
+  const fields = table.columns.map((column) =>
+    column.format === 'binary' ? plain(alias, column) : textOf(reference(alias, column), column),
+  );
   return `record_send(ROW(${fields.join(', ')}))`;
 }
 

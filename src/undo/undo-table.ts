@@ -16,7 +16,7 @@ export interface UndoTable {
   /** Other unique indexes, which rows to put back may run against. */
   readonly others: readonly (readonly KeyColumn[])[];
   /** Columns that are new since, but for those that the server computes. */
-  readonly since: readonly string[];
+  readonly since: readonly CurrentColumn[];
   /** Why rows that are put back have no value for some of these, or null. */
   readonly unfilled: string | null;
   /** What tells its rows apart by now, if anything does, also where the snapshot knows nothing of it. */
@@ -28,6 +28,7 @@ export interface UndoColumn {
   readonly name: string;
   /** Its name in the tables that the files are loaded into. */
   readonly slot: string;
+  readonly typeOid: number;
   /** Its type below all domains, as SQL writes it. */
   readonly base: string;
   readonly domain: boolean;
@@ -92,7 +93,7 @@ export function matchTable(serial: number, entry: ManifestTable, current: Curren
       columns,
       key,
       others,
-      since: since.map(({ name }) => name),
+      since,
       unfilled: unfilledBy(since, entry),
       keyNow: key?.map(({ name }) => name) ?? keyNowOf(current),
     },
@@ -119,8 +120,8 @@ function problemOfColumn(column: ManifestTable['columns'][number], now: CurrentC
 }
 
 function undoColumn(now: CurrentColumn, slot: string, format: 'binary' | 'text'): UndoColumn {
-  const { name, base, collation, identity } = now;
-  return { name, slot, base, domain: base !== now.formatted, collation, identity, format };
+  const { name, typeOid, base, collation, identity } = now;
+  return { name, slot, typeOid, base, domain: base !== now.formatted, collation, identity, format };
 }
 
 /** The key counts only where an index still holds it. */

@@ -361,7 +361,36 @@ export const REFUSED_SINCE: readonly RefusedSince[] = [
     statement: 'UPDATE t SET n = n + 1',
     since: `ALTER TABLE t ADD COLUMN code int UNIQUE; UPDATE t SET code = 10 * id;
       CREATE TABLE other (code int REFERENCES t (code) ON DELETE CASCADE); INSERT INTO other VALUES (10), (20)`,
-    outcome: { kind: 'failed', sqlstate: '23505' },
+    outcome: {
+      kind: 'refused',
+      problems: [
+        {
+          table: 'w.other',
+          reason:
+            '2 more rows would change than the snapshot knows of, by a foreign key or a trigger, while rows are made anew',
+        },
+      ],
+    },
+    onlyByDoing: true,
+  },
+  {
+    name: 'rows whose new columns a trigger changes as they are made anew',
+    setup:
+      'CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE); INSERT INTO t VALUES (2, 2), (1, 1), (3, NULL)',
+    statement: 'UPDATE t SET n = n + 1',
+    since: `ALTER TABLE t ADD COLUMN x xml, ADD COLUMN made text DEFAULT 'then';
+      CREATE FUNCTION made() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.made := ''now''; RETURN new; END';
+      CREATE TRIGGER made BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION made()`,
+    outcome: {
+      kind: 'refused',
+      problems: [
+        {
+          table: 'w.t',
+          reason:
+            '2 rows lost what they had in columns that it has since, because a trigger changed it while they were made anew',
+        },
+      ],
+    },
     onlyByDoing: true,
   },
 ];
