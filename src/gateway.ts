@@ -128,7 +128,7 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
     statementBytesMax: config.limits.statementBytes,
     catalog,
     counts: { catalog, slice: (utf8) => analyzer.slice(utf8) },
-    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, analyzer, catalog) : null,
+    snapshots: config.snapshotsTaken ? takesSnapshots(blobs, watch, analyzer, catalog) : null,
     previews: config.previews
       ? { sources: { catalog, slice: (utf8) => analyzer.slice(utf8) }, results: previews, turns }
       : null,
@@ -137,6 +137,7 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
   const sweeper = new SnapshotSweeper({
     store: blobs,
     retention: config.snapshotsRetention,
+    keys: trustedKeys(config.audit),
     audit,
     metrics,
     log,
@@ -203,7 +204,12 @@ async function start(config: Config, upstream: Upstream, log: Logger, stopping: 
   };
 }
 
-function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Catalog): SnapshotServices {
+function takesSnapshots(
+  store: BlobStore,
+  watch: Pick<StorageWatch, 'trouble'> | null,
+  analyzer: AnalysisCache,
+  catalog: Catalog,
+): SnapshotServices {
   const slice = (utf8: Buffer) => analyzer.slice(utf8);
   const readDrop = (utf8: Buffer) => analyzer.readDrop(utf8);
   const readIfExists = (utf8: Buffer) => analyzer.readIfExists(utf8);
@@ -212,6 +218,7 @@ function takesSnapshots(store: BlobStore, analyzer: AnalysisCache, catalog: Cata
     catalog,
     version: packageVersion(),
     patienceMs: LIMITS.snapshotStoreMs,
+    stalls: () => watch?.trouble?.stalls === true,
     slice,
     readDrop,
     readIfExists,

@@ -1,11 +1,17 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { utimes } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { anchorKey, encodeAnchor, type SigningKey, signHead, signingKey } from '../src/audit/signed-head.ts';
 import { createLogger } from '../src/base/log.ts';
 import { Metrics } from '../src/base/metrics.ts';
 import { DirectoryBlobStore } from '../src/blobs/directory-blob-store.ts';
+import { snapshotFolder } from '../src/snapshot/manifest.ts';
+import { SealingStore } from '../src/snapshot/sealing-store.ts';
 import { SnapshotSweeper } from '../src/snapshot-sweeper.ts';
 import { ChainedStore } from './audit/chained-store.ts';
 import { holdfast } from './cli/support.ts';
-import { putSnapshot } from './snapshot/old-snapshots.ts';
+import { putRowless, putSnapshot } from './snapshot/old-snapshots.ts';
 import { temporaryFolder } from './store/temporary-folder.ts';
 import { startGateway, type TestGateway } from './support/gateway.ts';
 import { startPostgres, type TestPostgres } from './support/postgres.ts';
@@ -52,7 +58,7 @@ it('a clock that is a year ahead for a moment makes nothing old', async () => {
   try {
     const sweeper = new SnapshotSweeper({
       ...{ store: blobs, retention: { ageMs: 30 * DAY_MS, bytes: null }, audit: audit.log },
-      ...{ metrics: new Metrics(), log: createLogger('silent') },
+      ...{ keys: new Map(), metrics: new Metrics(), log: createLogger('silent') },
     });
     await sweeper.sweep();
     await sweeper.close();
@@ -64,6 +70,50 @@ it('a clock that is a year ahead for a moment makes nothing old', async () => {
     await blobs.close();
     await own.remove();
   }
+});
+
+it('leaves what another gateway has signed, and says that there is one', async () => {
+  const audit = await ChainedStore.create();
+  await audit.start();
+  const own = await temporaryFolder();
+  const blobs = new DirectoryBlobStore(own.path);
+  const [ours, before, theirs] = [1, 2, 3].map(() =>
+    signingKey(generateKeyPairSync('ed25519').privateKey),
+  ) as [SigningKey, SigningKey, SigningKey];
+  const ids: string[] = [];
+  for (const key of [ours, before, theirs]) {
+    const atMs = Date.now() - 40 * DAY_MS;
+    const id = await putRowless(new SealingStore(blobs, key), atMs, 'truncate');
+    await utimes(join(own.path, snapshotFolder(id, atMs), 'manifest.json'), atMs / 1000, atMs / 1000);
+    const first = { sequence: 0, hash: Buffer.alloc(32), time: new Date(atMs).toISOString() };
+    const head = signHead(first, key);
+    await blobs.putIfAbsent(anchorKey(head), encodeAnchor(head));
+    ids.push(id);
+  }
+  const warnings: unknown[] = [];
+  const sweeper = new SnapshotSweeper({
+    ...{
+      store: blobs,
+      retention: { ageMs: 30 * DAY_MS, bytes: 1 },
+      audit: audit.log,
+      metrics: new Metrics(),
+    },
+    keys: new Map([ours, before].map(({ id, publicKey }) => [id, publicKey])),
+    log: { ...createLogger('silent'), info: vi.fn(), warn: (...said: unknown[]) => void warnings.push(said) },
+  });
+  await sweeper.sweep();
+  await sweeper.sweep();
+  await sweeper.close();
+  expect(await left(blobs)).toEqual([ids[2]]);
+  const leaving = [{ snapshots: 1 }, expect.stringContaining('another key has signed them')];
+  expect(warnings).toEqual([
+    [{ keys: [theirs.id] }, expect.stringContaining('another gateway keeps its snapshots')],
+    ...[leaving, leaving],
+  ]);
+  await audit.stop();
+  await audit.remove();
+  await blobs.close();
+  await own.remove();
 });
 
 it('holdfast snapshots prune says what would go, and has it go', async () => {

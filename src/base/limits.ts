@@ -75,8 +75,9 @@ export const LIMITS = {
   // --- sql ---
   /** Longest text parsed on the main thread; a longer one is parsed in a worker that can be stopped. */
   parseInlineBytes: 16 * 1024,
-  /** Longest text parsed at all; a longer one is opaque. */
+  /** Longest text parsed at all; a longer one is opaque. Its parts are parsed again beside it for which rows it changes. */
   parseBytes: 16 * 1024 * 1024,
+  parsePartsBytes: 2 * 1024 * 1024,
   parseTimeoutMs: 5_000,
   /** Parentheses, brackets, comments and the like nested deeper are opaque. */
   parseDepth: 500,
@@ -87,10 +88,7 @@ export const LIMITS = {
   /** Texts that wait for the parse worker, and their bytes; above either the analysis fails. */
   parseQueueMax: 256,
   parseQueueBytes: 64 * 1024 * 1024,
-  /**
-   * Heap of the parse worker, old and young generation. The longest text needs most of it; with no bound V8 would
-   * let far more garbage lie than that.
-   */
+  /** Heap of the parse worker, old and young. The longest text needs most of it; with no bound V8 would let garbage lie. */
   parseHeapMb: 512,
   parseYoungHeapMb: 16,
   /** A parse worker with nothing to do for so long is ended: it would keep the memory of the longest text it read. */

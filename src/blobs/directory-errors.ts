@@ -18,6 +18,11 @@ const CAUSES: Readonly<Record<string, Cause>> = {
     code: 'BLOBS_REFUSED',
     what: (folder) => `the file system of the snapshots in ${folder} is read-only`,
   },
+  ENOENT: {
+    code: 'BLOBS_FAILED',
+    what: (folder) => `the snapshots folder ${folder} is not there any more`,
+    hint: 'Bring it back, or the disk that it was on. Where another folder takes its place, start the gateway again.',
+  },
   ENOTDIR: { code: 'BLOBS_REFUSED', what: (folder) => `a file stands where a folder of ${folder} has to be` },
   ENOTSUP: {
     code: 'BLOBS_REFUSED',

@@ -16,7 +16,7 @@ export async function probeStore(store: BlobStore): Promise<void> {
     if (put.kind === 'exists' || (await store.putIfAbsent(key, bytes)).kind === 'created') {
       throw new HoldfastError('BLOBS_REFUSED', 'the snapshots storage does not honour conditional writes', {
         detail: 'A blob that must not replace another one did so, or was refused where there was none.',
-        hint: 'Use a server that knows If-None-Match on PUT.',
+        hint: 'Use a server that knows If-None-Match on PUT, also in buckets with versions, as with a lock: Ceph 16 does not there.',
       });
     }
     for await (const _ of store.read(key, { expected: put.summary }));

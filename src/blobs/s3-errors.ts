@@ -60,6 +60,11 @@ const unreachable: Cause = {
   what: (target) => `the S3 server ${placeOf(target)} cannot be reached, or broke the connection off`,
 };
 
+const throttled: Cause = {
+  code: 'BLOBS_FAILED',
+  what: (target) => `the S3 server ${placeOf(target)} asks for fewer requests`,
+};
+
 /** By what S3 and the SDK call it. */
 const CAUSES: Readonly<Record<string, Cause>> = {
   NoSuchBucket: noBucket,
@@ -78,6 +83,8 @@ const CAUSES: Readonly<Record<string, Cause>> = {
   'KMS.NotFoundException': noKey,
   'KMS.DisabledException': noKey,
   'KMS.InvalidStateException': noKey,
+  SlowDown: throttled,
+  TooManyRequests: throttled,
   TimeoutError: unreachable,
   ECONNREFUSED: unreachable,
   ECONNRESET: unreachable,
@@ -90,7 +97,12 @@ const CAUSES: Readonly<Record<string, Cause>> = {
 };
 
 /** A HEAD has no body that could name the cause. */
-const CAUSES_BY_STATUS: Readonly<Record<number, Cause>> = { 301: wrongRegion, 403: forbidden, 507: full };
+const CAUSES_BY_STATUS: Readonly<Record<number, Cause>> = {
+  301: wrongRegion,
+  403: forbidden,
+  429: throttled,
+  507: full,
+};
 
 /** What the server or the SDK said, in one sentence and with what can be done; credentials are in none of it. */
 export function s3Error(error: unknown, target: S3Target): HoldfastError {

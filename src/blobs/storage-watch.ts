@@ -17,6 +17,8 @@ export interface StorageWatchDeps {
 export interface StorageTrouble {
   readonly sinceMs: number;
   readonly error: HoldfastError;
+  /** It does not answer, so that whatever is written waits. */
+  readonly stalls: boolean;
 }
 
 export interface StorageWatchTimes {
@@ -130,7 +132,7 @@ export class StorageWatch {
     if (this.#trouble !== null || this.#probing || this.#closed) return;
     if (nowMs() - this.#workingSinceMs > this.#times.steadyMs) this.#waitMs = this.#times.retryMs;
     this.#probeBytes = Math.min(Math.max(bytes, PROBE_BYTES_MIN), PROBE_BYTES_MAX);
-    void this.#probe({ sinceMs, error });
+    void this.#probe({ sinceMs, error, stalls: false });
   }
 
   async #probe(doubted: StorageTrouble): Promise<void> {
@@ -145,7 +147,7 @@ export class StorageWatch {
     try {
       await withinMs(doubtedMs, probing, late).catch(async (error: unknown) => {
         if (!(error instanceof Unanswered)) throw error;
-        this.#fails({ ...doubted, error: this.#unanswered() });
+        this.#fails({ ...doubted, error: this.#unanswered(), stalls: true });
         // It is as good as the next one, and would only have another wait behind it.
         await probing;
       });
@@ -157,7 +159,7 @@ export class StorageWatch {
       this.#workingSinceMs = nowMs();
     } catch (error) {
       if (this.#closed) return;
-      this.#fails({ ...doubted, error: isOfStorage(error) ? error : doubted.error });
+      this.#fails({ ...doubted, error: isOfStorage(error) ? error : doubted.error, stalls: false });
       this.#retry = setTimeout(() => void this.#probe(doubted), this.#waitMs).unref();
       this.#waitMs = Math.min(this.#waitMs * 2, this.#times.retryMaxMs);
     } finally {

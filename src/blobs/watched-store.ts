@@ -1,69 +1,35 @@
-import type {
-  BlobEntry,
-  BlobStat,
-  BlobStore,
-  BlobSummary,
-  BlobWriter,
-  PutResult,
-  ReadOptions,
-} from './blob-store.ts';
+import type { BlobStore, BlobSummary, BlobWriter, PutResult } from './blob-store.ts';
+import { ForwardingStore } from './forwarding-store.ts';
 import type { PackedWriter } from './packed-writer.ts';
 import type { StorageWatch } from './storage-watch.ts';
 
 /** Tells a watch what becomes of each write. What is only read, or taken away, is nothing that a commit waits for. */
-export class WatchedStore implements BlobStore {
-  readonly #store: BlobStore;
+export class WatchedStore extends ForwardingStore {
   readonly #watch: StorageWatch;
   #closed = false;
   readonly #isClosed = () => this.#closed;
-  readonly pack?: (key: string) => Promise<PackedWriter>;
 
   constructor(store: BlobStore, watch: StorageWatch) {
-    this.#store = store;
-    this.#watch = watch;
     const { pack } = store;
-    if (pack !== undefined) this.pack = async (key) => this.#packed(await this.#opened(() => pack(key)));
+    super(store, pack && (async (key) => this.#packed(await this.#opened(() => pack(key)))));
+    this.#watch = watch;
   }
 
-  async create(key: string): Promise<BlobWriter> {
-    return this.#written(await this.#opened(() => this.#store.create(key)));
+  override async create(key: string): Promise<BlobWriter> {
+    return this.#written(await this.#opened(() => this.store.create(key)));
   }
 
-  putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult> {
+  override putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult> {
     return this.#watch.write(
       () => bytes.length,
-      () => this.#store.putIfAbsent(key, bytes),
+      () => this.store.putIfAbsent(key, bytes),
       this.#isClosed,
     );
   }
 
-  read(key: string, options?: ReadOptions): AsyncIterable<Uint8Array> {
-    return options === undefined ? this.#store.read(key) : this.#store.read(key, options);
-  }
-
-  stat(key: string): Promise<BlobStat | null> {
-    return this.#store.stat(key);
-  }
-
-  list(prefix: string): AsyncIterable<BlobEntry> {
-    return this.#store.list(prefix);
-  }
-
-  remove(key: string): Promise<void> {
-    return this.#store.remove(key);
-  }
-
-  sweepOrphans(olderThanMs: number): Promise<number> {
-    return this.#store.sweepOrphans(olderThanMs);
-  }
-
-  probe(): Promise<void> {
-    return this.#store.probe();
-  }
-
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#closed = true;
-    await this.#store.close();
+    await this.store.close();
   }
 
   #opened<T>(open: () => Promise<T>): Promise<T> {

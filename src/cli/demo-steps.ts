@@ -25,10 +25,10 @@ async function wrongUpdate(stage: DemoStage): Promise<void> {
     await putPricesBack(stage, before?.[0] ?? '[]');
     throw new HoldfastError(
       'CONFIG_INVALID',
-      'no snapshot was taken, so that there is nothing to undo with',
+      'no snapshot of it is to be found here, so that there is nothing to undo with',
       {
         detail: 'The demo has put the prices back itself.',
-        hint: 'Start the gateway with HOLDFAST_SNAPSHOTS_TAKEN=on, and run the demo in the same directory.',
+        hint: 'Run the demo in the directory that the gateway runs in, and start that with HOLDFAST_SNAPSHOTS_TAKEN=on.',
       },
     );
   }

@@ -7,7 +7,7 @@ import type { Io } from './io.ts';
 import { oneLine, printable } from './printable.ts';
 import { type StoreOptions, withStore } from './snapshot-store.ts';
 import { alignRows, countText, sizeText, toJson } from './table.ts';
-import { droppedText } from './undo-text.ts';
+import { addedText, droppedText } from './undo-text.ts';
 
 export type ShowOptions = StoreOptions;
 
@@ -43,6 +43,9 @@ function asText(manifest: Manifest, where: string, rolledBack: boolean, undone: 
       `${manifest.xid}, on PostgreSQL ${serverText(server.version_num)}${rolledBack ? '; rolled back, so that there is nothing to undo' : ''}`,
     ],
     ['stored', `${storedText(tables, bytes)}: ${where}`],
+    ...(manifest.added === undefined
+      ? []
+      : [['added', `by triggers or functions: ${addedText(manifest.added)}`]]),
     ...sequencesText(manifest),
     ...(undone === null ? [] : [['undone', undoneText(undone)]]),
   ].map(([name, value]) => [name!, printable(value!)]);

@@ -32,13 +32,19 @@ export interface PurgeOptions extends TrashOptions {
 
 type Wanted = (id: string, createdAtMs: number) => boolean;
 
+interface NamedDrop {
+  readonly id: string;
+  /** The one whose trash it is in. */
+  readonly database: string;
+}
+
 export async function listTrashCommand(options: TrashOptions, io: Io): Promise<ExitCode> {
   const { purged, failures, retentionMs } = await run(options, io, 'list', () => () => true);
   const total = totalOf(purged);
   if (options.json === true)
     io.out(toJson({ items: purged.map((each) => purgedJson(each, retentionMs)), total, failures }));
   else if (purged.length === 0 && failures.length === 0) io.out('There is nothing in the trash.\n');
-  else {
+  else if (purged.length > 0) {
     io.out(asText(purged, retentionMs));
     io.out(
       `${countText(total.drops, 'DROP')}, ${countText(total.objects, 'object')}, ${sizeText(total.bytes)}\n`,
@@ -54,7 +60,7 @@ export async function purgeCommand(ids: readonly string[], options: PurgeOptions
     io,
     dryRun ? 'try' : 'purge',
     (retentionMs, named) => {
-      if (ids.length > 0) return (id) => named.includes(id);
+      if (ids.length > 0) return (id) => named.some((each) => each.id === id);
       const ageMs = options.olderThan ?? retentionMs();
       if (ageMs === null) {
         throw new HoldfastError('CONFIG_INVALID', 'nobody has said what is to go', {
@@ -79,7 +85,8 @@ export async function purgeCommand(ids: readonly string[], options: PurgeOptions
     const objects = purged.reduce((sum, each) => sum + each.objects, 0);
     io.out(purged.length === 0 ? '' : asText(purged, retentionMs));
     const told = [...purged.map(({ id }) => id), ...failures.map(({ of }) => of)];
-    for (const id of named.filter((each) => !told.includes(each)))
+    // Of what could not be looked at nobody knows what is there.
+    for (const { id } of named.filter((each) => !told.includes(each.id) && !told.includes(each.database)))
       io.out(`${id}: nothing of it is in the trash\n`);
     io.out(`${countText(objects, 'object')} ${dryRun ? 'would be dropped' : 'dropped'} for good\n`);
   }
@@ -90,37 +97,47 @@ async function run(
   options: PurgeOptions,
   io: Io,
   what: 'list' | 'try' | 'purge',
-  choose: (retentionMs: () => number | null, named: readonly string[]) => Wanted,
+  choose: (retentionMs: () => number | null, named: readonly NamedDrop[]) => Wanted,
   ids: readonly string[] = [],
-): Promise<TrashPurged & { readonly retentionMs: number | null; readonly named: readonly string[] }> {
+): Promise<TrashPurged & { readonly retentionMs: number | null; readonly named: readonly NamedDrop[] }> {
   return await withStore(options, io, async ({ store, config }) => {
-    const named: string[] = [];
+    const named: NamedDrop[] = [];
     for (const id of ids) named.push(await namedDrop(store, id, what === 'purge'));
     const wanted = choose(() => config().trashRetentionMs, named);
     const { trashRetentionMs: retentionMs, trashArchive } = config();
+    let unusable: HoldfastError | null = null;
     const found = await purgeTrash({
       store,
       dryRun: what !== 'purge',
-      named,
+      named: named.map(({ id }) => id),
       archivedOnly: what !== 'list' && trashArchive && options.unarchived !== true,
       keys: what === 'list' ? null : trustedKeys(config().audit),
-      connect: (database) => connectTo(options, config(), database, io),
+      connect: async (database) => {
+        try {
+          return await connectTo(options, config(), database, io);
+        } catch (error) {
+          // It is the same for each database, and has a hint.
+          if (error instanceof HoldfastError && error.code === 'CONFIG_INVALID') unusable ??= error;
+          throw error;
+        }
+      },
       wanted: (id, createdAtMs) => !io.stop.aborted && wanted(id, createdAtMs),
     });
+    if (unusable !== null) throw unusable;
     return { ...found, retentionMs, named };
   });
 }
 
-/** Its whole id. One of before there were marks gets its mark here, where anything is to be written at all. */
-async function namedDrop(store: BlobStore, asked: string, marking: boolean): Promise<string> {
+/** By its whole id. One of before there were marks gets its mark here, where anything is to be written at all. */
+async function namedDrop(store: BlobStore, asked: string, marking: boolean): Promise<NamedDrop> {
   const { id, folder } = await findSnapshot(store, asked);
-  const { dropped } = await readManifest(store, folder);
+  const { dropped, session } = await readManifest(store, folder);
   if (dropped === undefined || dropped.objects.length === 0)
     throw new HoldfastError('CONFLICT', `${id} has left nothing in the trash`, {
       hint: 'holdfast trash list has those that have.',
     });
   if (marking) await markInTrash(store, folder);
-  return id;
+  return { id, database: session.database };
 }
 
 const HEAD = ['ID', 'DROPPED (UTC)', 'PURGED', 'ARCHIVED', 'DATABASE', 'OBJECTS', 'SIZE', 'STATEMENT'];

@@ -31,6 +31,7 @@ const conflict = z.object({
     .enum(['put_back', 'set_back', 'remove'])
     .transform((word) => word.replace('_', ' ') as 'put back' | 'set back' | 'remove'),
   kind: z.enum(['taken', 'held', 'changed', 'gone']),
+  key: z.array(z.string()),
   before: row,
   after: row,
   current: row,
@@ -106,7 +107,9 @@ export async function undoByGateway<T>(
     async undo(expected: readonly TableCounts[]) {
       const { snapshot } = options;
       const body = { on_conflict, triggers, force, dry_run, snapshot, expected: expected.map(countsJson) };
-      return await undoBy(client, path, body);
+      const { outcome, own } = await undoBy(client, path, body);
+      const stays = manifest.added === undefined ? {} : { added: manifest.added };
+      return { outcome: outcome.kind === 'done' ? { ...outcome, ...stays } : outcome, own };
     },
     async into(into, table) {
       const chosen = table === null ? {} : { table: writeTableName(table) };

@@ -5,7 +5,7 @@ import { readTableName } from '../snapshot/table-name.ts';
 import type { OnConflict } from '../undo/apply-statement.ts';
 import { changesOf, type TableCounts } from '../undo/compare.ts';
 import type { UndoOutcome, UndoPreview } from '../undo/outcome.ts';
-import { broughtBackJson, conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
+import { addedJson, broughtBackJson, conflictJson, countsJson, problemJson } from '../undo/outcome-json.ts';
 import type { AdminOptions } from './admin-client.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -18,7 +18,15 @@ import { undoByGateway } from './undo-gateway.ts';
 import { undoOffline } from './undo-offline.ts';
 import type { UndoPlace } from './undo-place.ts';
 import { type ShownProgress, showProgress } from './undo-progress.ts';
-import { conflictsText, countsText, doneText, droppedText, endedText, lackingText } from './undo-text.ts';
+import {
+  conflictsText,
+  countsText,
+  doneText,
+  droppedText,
+  endedText,
+  lackingText,
+  staysText,
+} from './undo-text.ts';
 
 export interface UndoCommandOptions extends StoreOptions, ConnectionOption, AdminOptions {
   readonly offline?: boolean;
@@ -113,7 +121,9 @@ async function previewAndUndo(
   const { tables, conflicts } = preview;
   const blocked = options.onConflict === 'fail' && tables.some((each) => each.conflicts > 0);
   if (blocked) return { kind: 'outcome', outcome: { kind: 'conflicts', tables, conflicts }, own: null };
-  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0)
+  // What stays in the way of overwriting is for the undo to say.
+  const isLeft = options.onConflict === 'overwrite' && tables.some((each) => each.conflicts > 0);
+  if (dropped === undefined && sequences === undefined && changesOf(tables) === 0 && !isLeft)
     return { kind: 'nothing', tables };
   if (options.dryRun !== true && !(await consents(options, io))) return { kind: 'declined' };
   return { kind: 'outcome', ...(await place.undo(tables)) };
@@ -128,8 +138,8 @@ function previewText(
     return `${droppedText(manifest.dropped)}${lacking}\n`;
   }
   const total = tables.reduce((sum, each) => sum + each.conflicts, 0);
-  const counts = `${countsText(tables)}\n`;
-  return total === 0 ? counts : `${counts}${conflictsText(conflicts, total, manifest)}\n`;
+  const counts = `${countsText(tables)}${staysText(manifest.added)}\n`;
+  return total === 0 ? counts : `${counts}${conflictsText(conflicts, total)}\n`;
 }
 
 async function consents({ yes, json }: UndoCommandOptions, io: Io): Promise<boolean> {
@@ -157,7 +167,7 @@ function tell(ended: Ended, place: UndoPlace, options: UndoCommandOptions, io: I
   }
   switch (ended.kind) {
     case 'nothing':
-      if (options.json !== true) io.out('Nothing to do: all rows are as they were before the statement.\n');
+      if (options.json !== true) io.out(nothingText(ended.tables));
       return EXIT.ok;
     case 'declined':
       io.err('Nothing was done.\n');
@@ -167,6 +177,12 @@ function tell(ended: Ended, place: UndoPlace, options: UndoCommandOptions, io: I
     default:
       return ended satisfies never;
   }
+}
+
+function nothingText(tables: readonly TableCounts[]): string {
+  return tables.some(({ conflicts }) => conflicts > 0)
+    ? 'Nothing to do: rows that have changed since stay as they are, and all others are as they were.\n'
+    : 'Nothing to do: all rows are as they were before the statement.\n';
 }
 
 function tellOutcome(
@@ -182,7 +198,7 @@ function tellOutcome(
       if (!quiet) io.out(doneLines(outcome, own, place, options));
       return EXIT.ok;
     case 'conflicts':
-      if (!quiet) io.err(conflictAdvice(options));
+      if (!quiet) io.err(`${inTheWay(outcome, options)}${conflictAdvice(options)}`);
       return EXIT.conflicts;
     case 'refused':
     case 'failed':
@@ -202,7 +218,7 @@ function doneLines(
   const { dropped } = manifest;
   const isChanged = dropped?.altered !== undefined || dropped?.replaced !== undefined;
   const back = isChanged ? 'what was changed is as it was' : 'what was dropped is back';
-  const rows = dropped === undefined ? doneText(tables) : back;
+  const rows = dropped === undefined ? doneText(tables) || 'no row had to be changed' : back;
   const what = into === undefined ? rows : `${doneText(tables)} into ${printable(tables[0]?.table ?? into)}`;
   const lacking = brought === undefined ? '' : lackingText(brought);
   if (dryRun)
@@ -221,6 +237,14 @@ function leftOut({ tables }: UndoPlace['manifest']): string {
 
 const UNAUDITED =
   'It went past the gateway, whose audit does not have it; with HOLDFAST_TOKEN a gateway that runs does it.\n';
+
+/** What a preview may have shown among all the others, or not at all. */
+function inTheWay(
+  { conflicts }: Extract<UndoOutcome, { kind: 'conflicts' }>,
+  { onConflict, conflicts: max }: UndoCommandOptions,
+): string {
+  return onConflict === 'overwrite' ? conflictsText(conflicts.slice(0, max), conflicts.length) : '';
+}
 
 function conflictAdvice({ onConflict }: UndoCommandOptions): string {
   if (onConflict === 'overwrite') {
@@ -249,7 +273,7 @@ function advice(
     return '  --on-conflict skip brings it back as it is by now.\n';
   if (outcome.kind === 'refused' && outcome.problems.some(({ table }) => table.startsWith('the default of ')))
     return '  --on-conflict skip brings all else back without it.\n';
-  if (outcome.kind === 'refused' && /undo without one/.test(reasons))
+  if (outcome.kind === 'refused' && /undo without a snapshot/.test(reasons))
     return '  --no-snapshot undoes without one, so that nothing undoes that.\n';
   if (outcome.kind === 'refused' && /its name is taken by now/.test(reasons))
     return '  Rename what has the name now, and undo it again.\n';
@@ -282,6 +306,7 @@ function outcomeJson(outcome: UndoOutcome, own: string | null): object {
         sequences,
         undo_snapshot: own,
         ...broughtBackJson(outcome.dropped),
+        added: addedJson(outcome.added),
       };
     }
     case 'conflicts':

@@ -1,4 +1,4 @@
-import type { Manifest, ShownManifest } from '../snapshot/manifest.ts';
+import type { Manifest } from '../snapshot/manifest.ts';
 import { tableName } from '../snapshot/summary.ts';
 import { madeAnew } from '../trash/made-anew.ts';
 import { nameOf } from '../trash/replace-routine.ts';
@@ -23,6 +23,19 @@ export function countsText(tables: readonly TableCounts[]): string {
   return alignRows([head, ...rows], [0, 1, 2, 3, 4]);
 }
 
+const ADDED_TABLES_MAX = 10;
+
+/** `2 rows in public.audit_log`, of all tables into which triggers or functions have put rows; empty of none. */
+export function addedText(added: Manifest['added'] = []): string {
+  const shown = added.slice(0, ADDED_TABLES_MAX);
+  const more = added.length - shown.length;
+  const each = shown.map((table) => `${countText(table.rows, 'row')} in ${tableName(table)}`);
+  return printable([...each, ...(more > 0 ? [countText(more, 'more table')] : [])].join(', '));
+}
+
+export const staysText = (added: Manifest['added']): string =>
+  added === undefined ? '' : `Stays, which triggers or functions put there: ${addedText(added)}.\n`;
+
 /** `50 rows put back, 12 set back`, of all tables together. */
 export function doneText(tables: readonly TableCounts[]): string {
   const sum = (count: (table: TableCounts) => number) => tables.reduce((all, each) => all + count(each), 0);
@@ -44,19 +57,15 @@ const WHY: Readonly<Record<Conflict['kind'], string>> = {
   gone: 'it is gone since',
 };
 
-export function conflictsText(
-  conflicts: readonly Conflict[],
-  total: number,
-  manifest: ShownManifest,
-): string {
-  const shown = conflicts.map((conflict) => conflictText(conflict, manifest)).join('');
+export function conflictsText(conflicts: readonly Conflict[], total: number): string {
+  const shown = conflicts.map(conflictText).join('');
   const more = total - conflicts.length;
   return more > 0 ? `${shown}… and ${countText(more, 'more conflict')}\n` : shown;
 }
 
-function conflictText(conflict: Conflict, manifest: ShownManifest): string {
+function conflictText(conflict: Conflict): string {
   const { table, undoing, kind, before, after, current } = conflict;
-  const columns = columnsOf(conflict, manifest);
+  const columns = columnsOf(conflict);
   const images: readonly (readonly [string, ShownRow | null])[] = [
     ['  before', before],
     ['  left as', after],
@@ -104,10 +113,9 @@ export function lackingText({ lacking }: BroughtBack): string {
 }
 
 /** Those of the key, and those that differ; all where neither says anything. */
-function columnsOf({ table, before, after, current }: Conflict, manifest: ShownManifest): readonly string[] {
+function columnsOf({ key, before, after, current }: Conflict): readonly string[] {
   const images = [before, after, current].filter((image) => image !== null);
   const all = Object.keys(images[0] ?? {});
-  const key = manifest.tables.find((each) => tableName(each) === table)?.key ?? [];
   const differing = all.filter(
     (name) => !key.includes(name) && new Set(images.map((image) => image[name])).size > 1,
   );

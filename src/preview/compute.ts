@@ -137,9 +137,11 @@ export async function subjectOf(
   effects: StatementEffects,
 ): Promise<PreviewSubject | { readonly kind: 'unknown'; readonly reason: string }> {
   const reason = `the rows of ${effects.operation} are not told by its text`;
-  const slice: WriteSlice = WRITES.has(effects.operation)
+  const sliced: WriteSlice = WRITES.has(effects.operation)
     ? await sliceText(Buffer.from(request.text, 'utf8'))
     : { kind: 'inexact', reason };
+  // Its own rows are not those that stand in its WITH.
+  const slice: WriteSlice = 'inWith' in sliced ? { kind: 'inexact', reason } : sliced;
   const answer = await sandbox.step((connection) =>
     catalog.ask(connection, {
       scope: request.scope,

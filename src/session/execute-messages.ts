@@ -28,6 +28,7 @@ import { NOTHING, poison, refuse } from './ruling/poison.ts';
 import { ruleAgain, ruleUnknownPortal } from './ruling/portal-ruling.ts';
 import { driftError, noPlanError, unreadableNameError } from './ruling/refusal.ts';
 import { refusedByRestraint } from './ruling/restrained.ts';
+import { beforeUnseenPortal } from './ruling/unseen-portal.ts';
 import { ruleWithoutPlan } from './ruling/without-plan.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -99,6 +100,11 @@ export class ExecuteMessages {
     const { state, holds } = this;
     if (known !== null && answer === null && bound === null && isPlain(state, known))
       return this.send(known, entryOf(state, known));
+    if (known === null) {
+      const portalName = Buffer.from(bytes.subarray(start, nameEnd));
+      const asking = beforeUnseenPortal(state, this.hidden, portalName, answer);
+      if (asking !== null) return asking;
+    }
     const closed = known === null ? null : this.approved.refusal(known);
     if (closed !== null) return closed;
     const portal =

@@ -33,6 +33,7 @@ import { auditFailedError, internalError, tooLargeError } from './ruling/refusal
 import { failRestrainedCopy } from './ruling/restrained-copy.ts';
 import { RowCounts } from './ruling/row-counts.ts';
 import { rule, ruleUncaptured } from './ruling/ruling.ts';
+import { UnreadTexts } from './ruling/unread-text.ts';
 import type { SessionState } from './state.ts';
 import { StatementMessages } from './statement-messages.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -68,6 +69,7 @@ export class FrontendMessages {
   private readonly doubts: Doubts;
   private readonly records: CommitRecord;
   private readonly counts: RowCounts;
+  private readonly unread: UnreadTexts;
   /** The server was asked about what the message depends on. */
   private asked = false;
   /** It was found that the message may lose something. */
@@ -81,6 +83,7 @@ export class FrontendMessages {
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
     this.counts = new RowCounts(state, this.hidden);
+    this.unread = new UnreadTexts(state, this.hidden);
     this.approved = new ApprovedPortals(state, this.hidden);
     const { holds, hidden, snapshots, records, doubts, counts, approved } = this;
     this.binds = new BindMessages(state, holds, snapshots, doubts, counts, approved);
@@ -117,6 +120,7 @@ export class FrontendMessages {
       this.loses = false;
       this.doubts.begins(type);
       this.counts.begins();
+      this.unread.begins();
     }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
@@ -298,6 +302,8 @@ export class FrontendMessages {
       const wait = this.emptyQuery(answer);
       if (wait !== null) return wait;
     }
+    if (this.unread.wants(analysis, answer))
+      return this.unread.ask(read, Buffer.from(bytes.subarray(start, textEnd)));
     const learning = this.doubts.beforeWrite(analysis, answer, began);
     if (learning !== null) return learning;
     if (this.counts.wants(analysis)) {

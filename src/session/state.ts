@@ -57,6 +57,8 @@ export interface SnapshotServices {
   readonly version: string;
   /** How long storing may keep a statement waiting. */
   readonly patienceMs: number;
+  /** Whether the storage is known not to answer. */
+  stalls(): boolean;
   /** Which rows the one statement of a text in UTF-8 changes. */
   slice(utf8: Buffer): Promise<WriteSlice>;
   /** What the one statement of a text in UTF-8 drops. */

@@ -12,15 +12,25 @@ export interface Counts {
 
 export interface CountsReading {
   readonly tables: ReadonlyMap<number, Counts>;
-  /** Tables beyond the plan, by name, where its code may write anywhere. */
-  readonly others: ReadonlyMap<string, Counts>;
-  /** What this transaction has locked as only those do that alter or empty it, beyond the plan. */
-  readonly locked: ReadonlySet<string>;
+  /** Tables beyond the plan, by their OIDs, where its code may write anywhere. */
+  readonly others: ReadonlyMap<number, OtherTable>;
+  /** What this transaction has locked as only those do that alter or empty it, beyond the plan: each with its OID, 0 of no table. */
+  readonly locked: ReadonlyMap<string, number>;
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
   readonly server: ServerFacts;
   /** When this transaction began, in microseconds, by which it is told from the one before and the one behind. */
   readonly began: string;
+}
+
+/** A table beyond the plan; without a schema where its name cannot be read. */
+export interface OtherTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** A partition of what the plan has partitions of. */
+  readonly sibling: boolean;
+  readonly counts: Counts;
 }
 
 export interface ServerFacts {
@@ -36,7 +46,7 @@ export const NO_COUNTS: Counts = Object.freeze({ inserted: 0, updated: 0, delete
 export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
-  locked: new Set<string>(),
+  locked: new Map(),
   wrote: false,
   server: Object.freeze({ versionNum: 0, encoding: '', xid: '' }),
   began: '',
@@ -52,12 +62,22 @@ const countsOf = (oid: string, cast = ''): string =>
 
 const COLUMNS = countsOf('c.oid', AS_TEXT);
 
-const PLANNED = `SELECT c.oid::pg_catalog.text, '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
+const PLANNED = `SELECT 'planned', c.oid::pg_catalog.text, '', '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
-/** Every table that has a row counted in this transaction, of the system's only those of large objects. */
-const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUMNS}
+/**
+ * Another partition of what the plan has partitions of, into which the statement itself may move rows, or put them. This is
+ * told as things are now, whichever moment the transaction reads the catalog of.
+ */
+const IS_SIBLING = `EXISTS (SELECT FROM pg_catalog.unnest($1::pg_catalog.oid[]) p(oid)
+  WHERE pg_catalog.pg_partition_root(p.oid) OPERATOR(pg_catalog.=) pg_catalog.pg_partition_root(c.oid))`;
+
+/**
+ * Every table that has a row counted in this transaction, of the system's only those of large objects. Temporary ones come
+ * and go.
+ */
+const OTHERS = `SELECT CASE WHEN ${IS_SIBLING} THEN 'sibling' ELSE 'other' END, c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, ${COLUMNS}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
- WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND (c.oid OPERATOR(pg_catalog.>=) 16384
+ WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND (c.oid OPERATOR(pg_catalog.>=) 16384
      OR c.oid OPERATOR(pg_catalog.=) 2613 OR c.oid OPERATOR(pg_catalog.=) 2995)
    AND c.oid OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[])
    AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) OPERATOR(pg_catalog.<>) 0
@@ -68,7 +88,7 @@ const OTHERS = `SELECT '', pg_catalog.concat(n.nspname, '.', c.relname), ${COLUM
  * TRUNCATE, DROP and ALTER are counted nowhere, but take such a lock; where this transaction had it before, a table
  * that is emptied gets another file. Temporary tables come and go.
  */
-const LOCKED = `SELECT 'locked', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_ws(' ', l.locktype, l.relation, l.classid, l.objid)
+const LOCKED = `SELECT 'locked', coalesce(l.relation, 0)::pg_catalog.text, '', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_ws(' ', l.locktype, l.relation, l.classid, l.objid)
     ELSE pg_catalog.concat(n.nspname, '.', c.relname) END OPERATOR(pg_catalog.||)
     coalesce(', file ' OPERATOR(pg_catalog.||) pg_catalog.pg_relation_filenode(l.relation)::pg_catalog.text, ''), '', '', ''
   FROM pg_catalog.pg_locks l
@@ -81,7 +101,7 @@ const LOCKED = `SELECT 'locked', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_
      AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'v', 'f']::pg_catalog."char"[]))`;
 
 /** What was made after this transaction's snapshot is not in the catalog as it reads it, but has to be locked as well. */
-const NEWER = `SELECT '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
+const NEWER = `SELECT 'other', l.relation::pg_catalog.text, '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
   FROM pg_catalog.pg_locks l CROSS JOIN LATERAL (SELECT l.relation) c(oid)
  WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
    AND l.locktype OPERATOR(pg_catalog.=) 'relation'
@@ -98,7 +118,7 @@ const serverFacts = (cast = ''): string => `pg_catalog.pg_current_xact_id_if_ass
 /** As a number, since how a time is written is a setting. */
 const BEGAN = `(pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8`;
 
-const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}`;
+const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}, '', ''`;
 
 /** One row has columns for so many tables. */
 const TABLES_ALONGSIDE = 100;
@@ -137,7 +157,7 @@ export function countsIn(plan: CapturePlan, columns: readonly (string | null)[])
   return {
     tables,
     others: new Map(),
-    locked: new Set(),
+    locked: new Map(),
     wrote: xid !== null,
     server,
     began: began ?? '',
@@ -146,8 +166,8 @@ export function countsIn(plan: CapturePlan, columns: readonly (string | null)[])
 
 async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
-  const others = new Map<string, Counts>();
-  const locked = new Set<string>();
+  const others = new Map<number, OtherTable>();
+  const locked = new Map<string, number>();
   let { wrote, server, began } = NOTHING_READ;
   const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? WATCHED : ''}`;
   await connection.run(
@@ -159,15 +179,29 @@ async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): 
       resultFormats: [],
     },
     (row) => {
-      const [oid, name, ...columns] = textColumns(row);
-      const [inserted = 0, updated = 0, deleted = 0] = columns.map(Number);
-      if (oid === 'wrote') {
-        wrote = name !== null;
-        server = { versionNum: Number(columns[1]), encoding: columns[0] ?? '', xid: name ?? '' };
-        began = columns[2] ?? '';
-      } else if (oid === 'locked') locked.add(name!);
-      else if (oid === '') others.set(name!, { inserted, updated, deleted });
-      else tables.set(Number(oid), { inserted, updated, deleted });
+      const [kind, ...columns] = textColumns(row);
+      if (kind === 'wrote') {
+        const [xid = null, encoding, version, start] = columns;
+        wrote = xid !== null;
+        server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
+        began = start ?? '';
+        return;
+      }
+      const [oid, schema, name, inserted, updated, deleted] = columns;
+      if (kind === 'locked') locked.set(name!, Number(oid));
+      else {
+        const table = Number(oid);
+        const counts = { inserted: Number(inserted), updated: Number(updated), deleted: Number(deleted) };
+        if (kind === 'planned') tables.set(table, counts);
+        else
+          others.set(table, {
+            oid: table,
+            schema: schema!,
+            name: name!,
+            sibling: kind === 'sibling',
+            counts,
+          });
+      }
     },
   );
   return { tables, others, locked, wrote, server, began };

@@ -149,6 +149,15 @@ const sequence = z.strictObject({
   is_called: z.boolean(),
 });
 
+/** Rows that code of the user's has put into other tables as the statement ran, which an undo leaves there. */
+const added = z.strictObject({
+  oid: z.int(),
+  schema: z.string(),
+  name: z.string(),
+  /** As the server counts, which counts what was taken back in a savepoint as well. */
+  rows: z.int().positive(),
+});
+
 const manifestSchema = z.strictObject({
   format: z.literal(1),
   id: z.string(),
@@ -175,6 +184,7 @@ const manifestSchema = z.strictObject({
   decision: z.strictObject({ rule: z.string(), risk: z.string() }),
   approval_id: z.string().nullable(),
   tables: z.array(table),
+  added: z.array(added).optional(),
   dropped: dropped.optional(),
   /** Only of the copy of what a DROP has left in the trash, whose tables and sequences are then those. */
   archive: archive.optional(),
@@ -197,6 +207,7 @@ export const shownManifestSchema = manifestSchema.extend({
 export type ShownManifest = Readonly<z.infer<typeof shownManifestSchema>>;
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type ManifestTable = Manifest['tables'][number];
+export type ManifestAdded = Readonly<z.infer<typeof added>>;
 export type ManifestSequence = Readonly<z.infer<typeof sequence>>;
 export type ManifestRowFile = z.infer<typeof rowFile>;
 

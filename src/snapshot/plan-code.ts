@@ -1,6 +1,7 @@
 import type { CatalogAnswer } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { WriteSlice } from '../sql/slices/slice.ts';
+import type { CascadeGraph } from './cascade.ts';
 import type { PlannedTable } from './plan.ts';
 
 /** Whose code a statement runs, and what that may do. */
@@ -8,12 +9,13 @@ import type { PlannedTable } from './plan.ts';
 /** Whether the statement surely runs code of the user's: by a name, or by what belongs to the tables. */
 export function runsOwnCode(
   slice: Extract<WriteSlice, { kind: 'rows' | 'upsert' }>,
+  { nodes }: CascadeGraph,
   tables: readonly PlannedTable[],
-  target: Relation,
   { functions, relations }: CatalogAnswer,
 ): boolean {
   const called = slice.ownNames || functions.some(({ own }) => own);
-  return called || target.ownCode || tables.some(({ oid }) => relations.get(oid)?.ownCode);
+  const belongs = nodes.some(({ relation }) => relation.ownCode);
+  return called || belongs || tables.some(({ oid }) => relations.get(oid)?.ownCode);
 }
 
 /** What every table has besides its columns. */

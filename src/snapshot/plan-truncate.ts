@@ -58,7 +58,8 @@ export function planTruncate(
   if (hidden !== undefined) return none(`this role may not read the sequence ${hidden.name}`);
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
-  const opaque = tables.some(({ oid }) => answer.relations.get(oid)!.triggers.length > 0);
+  const emptied = [...causes.keys(), ...tables.map(({ oid }) => answer.relations.get(oid)!)];
+  const opaque = emptied.some(({ triggers }) => triggers.length > 0);
   if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
   if (answer.oneSnapshot) return none(EARLIER);
   return exact({

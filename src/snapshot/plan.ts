@@ -1,8 +1,8 @@
 import { LIMITS } from '../base/limits.ts';
 import type { AskedName, Basis, Catalog, CatalogAnswer } from '../catalog/catalog.ts';
-import type { Column, OwnedSequence, Relation } from '../catalog/relation.ts';
+import type { Column, OwnedSequence, Relation, TriggerEvent } from '../catalog/relation.ts';
 import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/slices/slice.ts';
-import { followCascades, type Relations } from './cascade.ts';
+import { type CascadeGraph, followCascades } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping } from './group.ts';
@@ -16,7 +16,7 @@ import { areTemporary, exact, first, isAscii, NEEDLESS, none, problemOfTexts } f
 import { allSources, isReachedAgain } from './plan-sources.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
-import { seedOf } from './seed.ts';
+import { type Seed, seedOf } from './seed.ts';
 
 /** What a statement will change, as queries to run before it; or why that cannot be told. */
 export type PlanOutcome =
@@ -167,14 +167,36 @@ async function planSlice(
     }
     case 'rows':
     case 'upsert': {
-      const answer = await ask(connection, catalog, request, [slice.target], false);
+      const { target: named, insertsInto } = slice;
+      const targets = insertsInto === undefined ? [named] : [named, insertsInto];
+      const answer = await ask(connection, catalog, request, targets, false);
       const target = answer.relations.get(answer.roots[0] ?? 0);
-      if (target?.kind !== 'view') return await planTable(connection, slice, answer, request.parameters);
+      if (target?.kind !== 'view')
+        return unlessInserted(await planTable(connection, slice, answer, request.parameters), slice, answer);
+      if (insertsInto !== undefined)
+        return none(`${target.name} is a view, and it inserts into another table`);
       return await planView(connection, catalog, request, slice, target, answer.basis);
     }
     default:
       return slice satisfies never;
   }
+}
+
+/** What is inserted besides is named, and only where it lies in a table of its own it can be told from what is changed. */
+function unlessInserted(
+  planned: PlanOutcome,
+  { insertsInto }: RowsSlice | UpsertSlice,
+  { relations, roots }: CatalogAnswer,
+): PlanOutcome {
+  if (insertsInto === undefined || planned.kind !== 'exact') return planned;
+  const into = relations.get(roots[1] ?? 0);
+  if (into === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
+  const { name, kind, partition, triggers, rules, ownCode } = into;
+  if (kind !== 'table' || partition)
+    return none(`it inserts into ${name} as well, which is no table by itself`);
+  if (planned.plan.tables.some(({ oid }) => oid === into.oid)) return none(`it inserts into ${name} as well`);
+  const runs = triggers.some(({ events }) => events.includes('insert')) || rules.includes('insert');
+  return runs || ownCode ? none(`it inserts into ${name} as well, which runs code`) : planned;
 }
 
 async function planCursor(
@@ -289,7 +311,7 @@ function planAnew(
   const locking = allSources(groups, graph, seed, answer.relations, tables);
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
-  const opaque = hasTriggers(tables, answer.relations) || runsOwnCode(slice, tables, target, answer);
+  const opaque = firesTriggers(graph, seed, tables, answer) || runsOwnCode(slice, graph, tables, answer);
   if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
   const ownRowOnly =
     slice.kind === 'rows' &&
@@ -301,7 +323,8 @@ function planAnew(
   const sources =
     keptBy === 'snapshot' ? allSources(groups, graph, seed, answer.relations, [], true) : locking;
   const ownTables = groups.find(({ nodes }) => nodes.some(({ level }) => level === 0));
-  const countedByTag = ownTables !== undefined && !seed.inserts && !isReachedAgain(ownTables, graph);
+  const countedByTag =
+    ownTables !== undefined && !seed.inserts && slice.inWith !== true && !isReachedAgain(ownTables, graph);
   return exact({
     operation: slice.kind === 'upsert' ? 'insert' : slice.operation,
     lock: null,
@@ -332,8 +355,19 @@ function isAlone({ kind }: Relation, { relations }: CatalogAnswer): boolean {
   return kind === 'table' && relations.size === 1;
 }
 
-function hasTriggers(tables: readonly PlannedTable[], relations: Relations): boolean {
-  return tables.some(({ oid, changes }) =>
-    relations.get(oid)?.triggers.some(({ events }) => events.some((event) => changes.includes(event))),
+/** Those of what stores the rows, and those for each statement of the wholes that it names or a foreign key leads to. */
+function firesTriggers(
+  { nodes }: CascadeGraph,
+  { inserts }: Seed,
+  tables: readonly PlannedTable[],
+  { relations }: CatalogAnswer,
+): boolean {
+  const isFired = ({ triggers }: Relation, by: readonly TriggerEvent[]) =>
+    triggers.some(({ events }) => events.some((event) => by.includes(event)));
+  return (
+    tables.some(({ oid, changes }) => isFired(relations.get(oid)!, changes)) ||
+    nodes.some(({ relation, change, level }) =>
+      isFired(relation, level === 0 && inserts ? [change.kind, 'insert'] : [change.kind]),
+    )
   );
 }

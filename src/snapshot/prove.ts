@@ -1,6 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { TID_ARRAY_OID, TID_BYTES, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
+import { type AddedRows, addedElsewhere } from './added-rows.ts';
 import { type Capture, Files, isAltered, plainQuery, type SnapshotSinks } from './capture.ts';
 import { type HiddenConnection, type HiddenQuery, type RowTaker, together } from './connection.ts';
 import {
@@ -13,6 +14,7 @@ import {
   readCounts,
   type ServerFacts,
 } from './counts.ts';
+import { Drift, describe, Excess } from './drift.ts';
 import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
 import { tableOf } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable } from './plan.ts';
@@ -27,17 +29,17 @@ export interface TableProof {
 }
 
 export type Proof =
-  | { readonly kind: 'proved'; readonly tables: readonly TableProof[]; readonly server: ServerFacts }
+  | {
+      readonly kind: 'proved';
+      readonly tables: readonly TableProof[];
+      readonly added: readonly AddedRows[];
+      readonly server: ServerFacts;
+    }
   /**
    * What was captured is not what was changed; `exceeds` where trying again would not help, `ownCode` where it might not,
    * because code of the user's ran.
    */
   | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true; readonly ownCode?: true };
-
-class Drift extends Error {}
-
-/** More was changed than a plan knows of, which it will be the next time as well. */
-class Excess extends Drift {}
 
 /**
  * Writes the after-images and proves the capture: the rows that were captured are gone, all of them, and as many
@@ -157,9 +159,12 @@ async function proveCounts(
 ): Promise<Proof> {
   const { connection, plan, capture } = context;
   refuseOtherTransaction(capture.counts, counts);
-  refuseOthers(capture.counts, counts);
+  const added = addedElsewhere(capture.counts, counts);
   refuseOtherTexts(capture.counts, counts);
-  if (plan.operation === 'truncate') return await proveEmpty(context, counts.server);
+  if (plan.operation === 'truncate') {
+    const tables = await proveEmpty(context);
+    return { kind: 'proved', tables, added, server: counts.server };
+  }
   const tables: TableProof[] = [];
   for (const table of plan.tables) {
     const counted = countsSince(capture.counts.tables.get(table.oid), counts.tables.get(table.oid));
@@ -170,7 +175,7 @@ async function proveCounts(
   if (TAG.test(tag)) compareWithTag(plan, tables, tag);
   else if (basesUncounted.length > 0 && (await isAltered(connection, { bases: basesUncounted })))
     throw new Drift(ALTERED);
-  return { kind: 'proved', tables, server: counts.server };
+  return { kind: 'proved', tables, added, server: counts.server };
 }
 
 async function orDrift(plan: CapturePlan, prove: () => Promise<Proof>): Promise<Proof> {
@@ -251,10 +256,6 @@ async function refuseKeptBack(context: Context, table: PlannedTable, missing: nu
   throw new Excess(
     `${table.schema}.${table.name}: ${kept} of the captured rows were left as they are, and triggers ran`,
   );
-}
-
-function describe({ inserted, updated, deleted }: Counts): string {
-  return `the server counted ${inserted} inserted, ${updated} updated and ${deleted} deleted`;
 }
 
 /** Writes the newest versions of the captured rows. */
@@ -340,16 +341,6 @@ function refuseOtherTransaction({ began: before }: CountsReading, { began: after
   if (before !== after) throw new Drift('the transaction in which it was captured has ended');
 }
 
-function refuseOthers(before: CountsReading, after: CountsReading): void {
-  for (const [name, counts] of after.others) {
-    const since = countsSince(before.others.get(name), counts);
-    if (!isNone(since)) throw new Excess(`it changed ${name} as well: ${describe(since)}`);
-  }
-  for (const name of after.locked) {
-    if (!before.locked.has(name)) throw new Excess(`it altered or emptied something else: ${name}`);
-  }
-}
-
 /** The images before and after are read by one encoding. */
 function refuseOtherTexts(before: CountsReading, after: CountsReading): void {
   const [was, is] = [before.server.encoding, after.server.encoding];
@@ -357,17 +348,16 @@ function refuseOtherTexts(before: CountsReading, after: CountsReading): void {
 }
 
 /** The lock was taken before the rows were read, so that they are all there were. */
-async function proveEmpty({ connection, plan, capture }: Context, server: ServerFacts): Promise<Proof> {
+async function proveEmpty({ connection, plan, capture }: Context): Promise<TableProof[]> {
   let left = '';
   await connection.run(plainQuery(anyRowLeft(plan.tables)), (row) => {
     left = textColumns(row)[0] ?? '';
   });
   if (left !== '0') throw new Drift('rows are left after TRUNCATE');
-  const tables = plan.tables.map((table) => {
+  return plan.tables.map((table) => {
     const before = capture.rows.get(table.oid) ?? 0;
     return { table, before, after: 0, counted: { ...NO_COUNTS, deleted: before } };
   });
-  return { kind: 'proved', tables, server };
 }
 
 const TAG = /^(?:UPDATE|DELETE|MERGE|INSERT \d+) (\d+)$/;

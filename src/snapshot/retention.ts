@@ -26,6 +26,8 @@ export interface Kept {
   readonly bytes: number;
   /** How much more there is than there should be, because it is too young to go. */
   readonly excessBytes: number;
+  /** Those that are due, and somebody else's to remove; they count in none of the others. */
+  readonly ofOthers: number;
 }
 
 /**
@@ -38,10 +40,11 @@ export async function expire(
   retention: Retention,
   nowMs: number,
   remove: (expired: Expired) => Promise<void>,
+  isOfOthers: (folder: string) => Promise<boolean> = async () => false,
 ): Promise<Kept> {
   let total = 0;
   if (retention.bytes !== null) for await (const { bytes } of folders(store)) total += bytes;
-  let [snapshots, bytes] = [0, 0];
+  let [snapshots, bytes, ofOthers] = [0, 0, 0];
   for await (const folder of folders(store)) {
     const over = retention.bytes !== null && total > retention.bytes;
     const due = reasonToGo(folder, retention, nowMs, over);
@@ -52,13 +55,18 @@ export async function expire(
       continue;
     }
     const { id, path, createdAtMs } = folder;
-    await remove({ id, folder: path, bytes: folder.bytes, createdAtMs, reason });
     total -= folder.bytes;
+    if ((reason === 'age' || reason === 'size') && (await isOfOthers(path))) {
+      ofOthers++;
+      continue;
+    }
+    await remove({ id, folder: path, bytes: folder.bytes, createdAtMs, reason });
   }
   return {
     snapshots,
     bytes,
     excessBytes: retention.bytes === null ? 0 : Math.max(0, bytes - retention.bytes),
+    ofOthers,
   };
 }
 

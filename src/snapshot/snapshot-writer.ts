@@ -13,12 +13,15 @@ import {
   writeManifest,
 } from './manifest.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
-import type { TableProof } from './prove.ts';
+import type { Proof, TableProof } from './prove.ts';
 import { ROW_FILE_SUFFIX, type RowFile } from './row-file.ts';
 import { RowFileWriter } from './row-file-writer.ts';
 
 /** What the manifest says beside its tables. */
-export type SnapshotFacts = Omit<Manifest, 'format' | 'tables' | 'sequences'>;
+export type SnapshotFacts = Omit<Manifest, 'format' | 'tables' | 'sequences' | 'added'>;
+
+/** What was proved of the statement. */
+export type Proved = Pick<Extract<Proof, { kind: 'proved' }>, 'tables' | 'added'>;
 
 type Image = 'before' | 'after';
 
@@ -96,19 +99,24 @@ export class SnapshotWriter implements SnapshotSinks {
   }
 
   /** Resolves when the snapshot is durable: its files first, then the manifest that makes it exist. */
-  finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
-    this.#finishing = this.#finish(plan, proof, facts);
+  finish(plan: CapturePlan, proved: Proved, facts: SnapshotFacts): Promise<Manifest> {
+    this.#finishing = this.#finish(plan, proved, facts);
     return this.#finishing;
   }
 
-  async #finish(plan: CapturePlan, proof: readonly TableProof[], facts: SnapshotFacts): Promise<Manifest> {
+  async #finish(
+    plan: CapturePlan,
+    { tables: proofs, added }: Proved,
+    facts: SnapshotFacts,
+  ): Promise<Manifest> {
     const files = await this.#finishFiles();
-    const tables = proof.map((each) => tableOf(plan, each, files));
+    const tables = proofs.map((each) => tableOf(plan, each, files));
     const sequences = this.#sequences;
     const manifest: Manifest = {
       format: 1,
       ...facts,
       tables,
+      ...(added.length > 0 ? { added: [...added] } : {}),
       ...(sequences.length > 0 ? { sequences: [...sequences] } : {}),
     };
     if (this.#givenUp) throw new Error('the snapshot was given up');

@@ -14,8 +14,7 @@ import { RecentSlices } from './recent/recent-slices.ts';
 import { type Reading, RecentTexts } from './recent/recent-texts.ts';
 import { canonicalText, mayShare, readShape, type ShapePieces, shape } from './recent/template.ts';
 import { inexact, type WriteSlice } from './slices/slice.ts';
-import type { ParseSlice } from './slices/slice-check.ts';
-import { sliceWrite } from './slices/write-slice.ts';
+import { parsing, sliceOne, TOO_LONG } from './slices/slice-one.ts';
 
 export interface AnalysisCacheOptions extends ParsePoolOptions {
   readonly bytesMax?: number;
@@ -107,8 +106,9 @@ export class AnalysisCache {
   async slice(utf8: Buffer): Promise<WriteSlice> {
     await this.ready();
     const parser = this.#readyParser();
-    if (parser === null || utf8.length > LIMITS.parseInlineBytes) return inexact('its text is too long');
-    return this.#slices.of(utf8, () => sliceOf(utf8, parser));
+    if (parser === null || utf8.length > LIMITS.parsePartsBytes) return inexact(TOO_LONG);
+    if (utf8.length > LIMITS.parseInlineBytes) return await this.#pool.slice(utf8);
+    return this.#slices.of(utf8, () => sliceOne(utf8, parser));
   }
 
   /** What a DROP names, which is asked where its analysis says that it is one. */
@@ -251,13 +251,6 @@ export class AnalysisCache {
   }
 }
 
-function parsing(parser: Parser): ParseSlice {
-  return (text) => {
-    const outcome = parser.ready ? parser.parse(Buffer.from(text)) : null;
-    return outcome?.kind === 'tree' ? outcome.tree : null;
-  };
-}
-
 /**
  * The analysis of the shape itself, made from a text with made-up literals, so that it holds none of a
  * client's. It must say what the client's text says, or the shape is not shared.
@@ -275,13 +268,6 @@ function sharedAnalysis(
   if (!canonical.literalInsensitive) return null;
   const shared = asTemplate(canonical.analysis);
   return JSON.stringify(shared) === JSON.stringify(asTemplate(outcome.analysis)) ? shared : null;
-}
-
-function sliceOf(utf8: Buffer, parser: Parser): WriteSlice {
-  const parse = parsing(parser);
-  const [raw, ...others] = parse(utf8.toString('utf8'))?.stmts ?? [];
-  if (others.length > 0) return inexact('it is one of several statements in one text');
-  return raw === undefined ? inexact('its text is not understood') : sliceWrite(utf8, raw, parse);
 }
 
 function shelf(facts: TextFacts, kind: number): number {

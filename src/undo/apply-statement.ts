@@ -1,5 +1,5 @@
 import { quoteName } from '../catalog/quote.ts';
-import { digest, holding, only, same, sameKey, temp, whole } from './statements.ts';
+import { digest, holding, only, same, sameKey, temp, textOf, whole } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
 /** What becomes of rows that are not as the statement has left them. */
@@ -37,10 +37,10 @@ const after = (name: string): string => `${done(name)} OPERATOR(pg_catalog.>=) 0
  * Puts everything back in one statement, in all tables at once. Triggers, those of foreign keys included, run when
  * it has ended, and so see only how everything was: no order of tables has to be found, cycles are as good as
  * trees, and a row that is removed takes nothing along that is itself back where it was. Rows go before others
- * change, and those before others come, because unique indexes look at once. Its row holds the counts, three for
- * each table.
+ * change, and those before others come, because unique indexes look at once. Its row holds the counts, four for
+ * each table. With `noting` the places of rows that came are kept.
  */
-export function applyStatement(tables: readonly UndoTable[], doing: Doing): string {
+export function applyStatement(tables: readonly UndoTable[], doing: Doing, noting: boolean): string {
   const all = (...deeds: readonly string[]): string =>
     tables.flatMap(({ serial }) => deeds.map((deed) => `SELECT 1 FROM ${deed}${serial}`)).join(' UNION ALL ');
   const clauses = [
@@ -50,11 +50,14 @@ export function applyStatement(tables: readonly UndoTable[], doing: Doing): stri
     // One that has nothing to change would wait for nothing, so that what comes waits for both.
     `changed AS MATERIALIZED (${all('back')})`,
     ...tables.flatMap((table) => comings(table, doing)),
+    ...(noting ? tables.map(note) : []),
   ];
-  const counts = tables.map(
-    ({ serial }) =>
-      `${done(`put${serial}`)}, ${done(`back${serial}`)} OPERATOR(pg_catalog.+) ${done(`anew${serial}`)}, ${done(`gone${serial}`)}`,
-  );
+  const counts = tables.map((table) => {
+    const [put, back, anew, gone] = ['put', 'back', 'anew', 'gone'].map((deed) =>
+      done(`${deed}${table.serial}`),
+    );
+    return `${forgotten(table, doing)}, ${put}, ${back} OPERATOR(pg_catalog.+) ${anew}, ${gone}`;
+  });
   return `WITH ${clauses.join(',\n')}\nSELECT ${counts.join(', ')}`;
 }
 
@@ -78,22 +81,54 @@ function change(table: UndoTable, doing: Doing): string {
     .map(({ name, slot }) => `${quoteName(name)} = b.${slot}`);
   const statement =
     set.length === 0
-      ? `SELECT 1 FROM ${work(table)} WHERE false`
+      ? `SELECT NULL::pg_catalog.oid AS tab, w.tid FROM ${work(table)} WHERE false`
       : `UPDATE ${only(table)} t SET ${set.join(', ')} FROM ${rowsBefore(table)} WHERE ${AT}
-      AND ${isToDo('set', doing)} AND NOT ${isReplaced(table, doing)} AND ${after('gone')} RETURNING 1`;
+      AND ${isToDo('set', doing)} AND NOT ${isReplaced(table, doing)} AND ${after('gone')} RETURNING ${place('t.')}`;
   return `back${table.serial} AS (${statement})`;
 }
 
+/**
+ * A row that is put back gets the defaults of columns that are new since, and one that is made anew what it has in them:
+ * as all of the statement, it still sees the row that has gone.
+ */
 function comings(table: UndoTable, doing: Doing): string[] {
-  const names = table.columns.map(({ name }) => quoteName(name)).join(', ');
-  const values = table.columns.map(({ slot }) => `b.${slot}`).join(', ');
-  const list = table.columns.length === 0 ? '' : `(${names}) OVERRIDING SYSTEM VALUE `;
-  const insert = `INSERT INTO ${whole(table)} ${list}SELECT ${values} FROM ${rowsBefore(table)}
+  const old = table.columns.map(({ name, slot }) => ({ name, value: `b.${slot}` }));
+  const since = table.since.map(({ name }) => ({ name, value: `t.${quoteName(name)}` }));
+  const insert = (columns: readonly { readonly name: string; readonly value: string }[], from: string) => {
+    const names = columns.map(({ name }) => quoteName(name)).join(', ');
+    const list = columns.length === 0 ? '' : `(${names}) OVERRIDING SYSTEM VALUE `;
+    return `INSERT INTO ${whole(table)} ${list}SELECT ${columns.map(({ value }) => value).join(', ')} FROM ${from}
       WHERE ${after('gone')} AND ${after('changed')}`;
+  };
+  const standing = `${rowsBefore(table)} JOIN ${only(table)} t ON ${AT}`;
   return [
-    `put${table.serial} AS (${insert} AND ${isToDo('put', doing)} RETURNING 1)`,
-    `anew${table.serial} AS (${insert} AND ${isToDo('set', doing)} AND ${isReplaced(table, doing)} RETURNING 1)`,
+    `put${table.serial} AS (${insert(old, rowsBefore(table))} AND ${isToDo('put', doing)} RETURNING ${place('')})`,
+    `anew${table.serial} AS (${insert([...old, ...since], standing)} AND ${isToDo('set', doing)}
+      AND ${isReplaced(table, doing)} RETURNING ${[place(''), ...traits(table)].join(', ')})`,
   ];
+}
+
+/** By what a row that was made anew is told, and what it has by then in columns that are new. */
+function traits({ key, since }: UndoTable): string[] {
+  const keys = (key ?? []).map(({ name, slot }) => `${quoteName(name)} AS ${slot}`);
+  return [...keys, ...since.map((column, i) => `${textOf(quoteName(column.name), column)} AS s${i}`)];
+}
+
+/** How many rows that were made anew have otherwise than before what the snapshot does not know. */
+function forgotten(table: UndoTable, doing: Doing): string {
+  const { key, since, serial } = table;
+  if (key === null || since.length === 0 || isReplaced(table, doing) === 'false') return '0';
+  const had = since.map((column) => textOf(`t.${quoteName(column.name)}`, column));
+  return `(SELECT pg_catalog.count(*) FROM anew${serial} a JOIN (${rowsBefore(table)}) ON ${sameKey(key, 'a', 'b')}
+    JOIN ${only(table)} t ON ${AT} WHERE ${isToDo('set', doing)}
+      AND pg_catalog.record_image_ne(ROW(${since.map((_, i) => `a.s${i}`).join(', ')}), ROW(${had.join(', ')})))`;
+}
+
+const place = (of: string): string => `${of}tableoid AS tab, ${of}ctid AS tid`;
+
+function note(table: UndoTable): string {
+  const came = ['put', 'back', 'anew'].map((deed) => `SELECT tab, tid FROM ${deed}${table.serial}`);
+  return `came${table.serial} AS (INSERT INTO ${temp('came', table)} ${came.join(' UNION ALL ')})`;
 }
 
 /** PostgreSQL lets nobody update a column that is GENERATED ALWAYS AS IDENTITY, but for a row of its own. */
@@ -105,17 +140,6 @@ function isReplaced(table: UndoTable, { setBackBy }: Doing): string {
   return `EXISTS (SELECT FROM ${only(table)} t WHERE t.ctid OPERATOR(pg_catalog.=) w.tid AND (${wanders.join(' OR ')}))`;
 }
 
-/** Why a row that goes may not go, of a table that has columns which the snapshot does not know. */
-export const LACKS_COLUMNS =
-  'it has columns since, whose values the snapshot of the undo would lack; undo without one';
-
-/** How many rows of those to be set back are made anew, or null where there surely are none. */
-export function countReplaced(table: UndoTable, doing: Doing): string | null {
-  const replaced = isReplaced(table, doing);
-  if (replaced === 'false') return null;
-  return `SELECT count(*) FROM ${rowsBefore(table)} WHERE ${isToDo('set', doing)} AND ${replaced}`;
-}
-
 /** How many rows are to be put back, set back and removed. */
 export function countToDo(table: UndoTable, doing: Pick<Doing, 'onConflict'>): string {
   const count = (deed: Deed) => `count(*) FILTER (WHERE ${isToDo(deed, doing)})`;
@@ -125,7 +149,7 @@ export function countToDo(table: UndoTable, doing: Pick<Doing, 'onConflict'>): s
     FROM ${temp('work', table)} w`;
 }
 
-/** How many rows that were put back or set back are not as they were, where they are stored. */
+/** How many rows that were put back or set back are not as they were: in that very table, or wherever its whole has them. */
 export function countUnlike(table: UndoTable, doing: Doing, inPlace: boolean): string {
   const came = `(${isToDo('put', doing)} OR ${isToDo('set', doing)})`;
   if (table.key !== null) {

@@ -1,6 +1,6 @@
-import { applyStatement, countUnlike, type Doing, LACKS_COLUMNS } from './apply-statement.ts';
+import { applyStatement, countUnlike, type Doing } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
-import { refuse, UndoEnded } from './outcome.ts';
+import { refuse } from './outcome.ts';
 import { type ForeignKey, readForeignKeys, referenceChecks } from './references.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
 import { setLocally, type Whereabouts } from './transaction.ts';
@@ -15,8 +15,8 @@ export interface Application {
   readonly triggers: 'fire' | 'skip';
   /** Where triggers, and checks of the user's, look for names. */
   readonly searchPath: string;
-  /** Rows have to be in the very partition that they were in, where the snapshot of the undo looks for them. */
-  readonly inPlace: boolean;
+  /** The undo has a snapshot of its own, which needs the places of the rows that come, in the very partition. */
+  readonly snapshotted: boolean;
   readonly where: Whereabouts;
 }
 
@@ -36,37 +36,32 @@ export async function applyAll(application: Application): Promise<void> {
   } catch (error) {
     if (!(error instanceof UndoQueryError) || error.refusal.sqlstate !== UNIQUE_VIOLATION) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
-    const widened = application.tables.find(
-      (table, i) => table.widened && application.counts[i]!.setBack > 0,
-    );
-    // Made anew, they would lose what the columns have that are new, and no snapshot would have it.
-    if (application.inPlace && widened !== undefined) refuse({ table: widened.label, reason: LACKS_COLUMNS });
-    const anew = { ...application, doing: { ...application.doing, setBackBy: 'replace' as const } };
-    await applyBy(anew).catch((again: unknown) => {
-      // What went wrong first says more than what the way round it met.
-      throw again instanceof UndoEnded ? error : again;
-    });
+    await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
   }
 }
 
 async function applyBy(application: Application): Promise<void> {
-  const { session, tables, counts, doing, triggers, searchPath } = application;
+  const { session, tables, counts, doing, triggers, searchPath, snapshotted } = application;
   const foreignKeys = await readForeignKeys(session, tables);
   const before = await readChanges(session);
   await setLocally(session, 'search_path', searchPath);
   if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'replica');
   await session.query('SET CONSTRAINTS ALL DEFERRED');
-  const [row] = await session.query(applyStatement(tables, doing));
+  const [row] = await session.query(applyStatement(tables, doing, snapshotted));
   await session.query('SET CONSTRAINTS ALL IMMEDIATE');
   if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'origin');
   await setLocally(session, 'search_path', 'pg_catalog');
   tables.forEach((table, i) => {
-    compareCounts(table, counts[i]!, row!.slice(i * 3, i * 3 + 3).map(Number));
+    compareCounts(table, counts[i]!, row!.slice(i * 4, i * 4 + 4).map(Number));
   });
   await checkAll(application, foreignKeys, before);
 }
 
-function compareCounts(table: UndoTable, counts: TableCounts, done: readonly number[]): void {
+function compareCounts(table: UndoTable, counts: TableCounts, [forgotten, ...done]: readonly number[]): void {
+  if (forgotten !== 0) {
+    const reason = `${forgotten} rows lost what they had in columns that it has since, because a trigger changed it while they were made anew`;
+    refuse({ table: table.label, reason });
+  }
   const planned = [counts.putBack, counts.setBack, counts.removed];
   if (planned.every((rows, i) => rows === done[i])) return;
   const told = (rows: readonly number[]) => `${rows[0]} put back, ${rows[1]} set back and ${rows[2]} removed`;
@@ -82,13 +77,13 @@ async function checkAll(
   foreignKeys: readonly ForeignKey[],
   before: ReadonlyMap<number, Changes>,
 ): Promise<void> {
-  const { session, tables, doing, triggers, inPlace, where } = application;
+  const { session, tables, doing, triggers, snapshotted, where } = application;
   for (const [i, table] of tables.entries()) {
     where.at('check', table.label, i, tables.length);
-    const [row] = await session.query(countUnlike(table, doing, inPlace));
+    const [row] = await session.query(countUnlike(table, doing, snapshotted));
     if (row?.[0] !== '0') {
       const why =
-        inPlace && table.current.wholes.length > 0
+        snapshotted && table.current.wholes.length > 0
           ? 'a trigger or another partition took them'
           : 'a trigger changed them';
       refuse({ table: table.label, reason: `${row?.[0]} rows are not as they were, because ${why}` });

@@ -4,7 +4,7 @@ import { withinMs } from '../base/deadline.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import { quoteQualified } from '../catalog/quote.ts';
 import { archivedTableFolder, archiveFolder } from '../snapshot/archive.ts';
 import type { DroppedSnapshot } from '../snapshot/dropped.ts';
 import {
@@ -24,9 +24,9 @@ import { definitionsOf } from '../trash/archived-definitions.ts';
 import { TRASH_SCHEMA } from '../trash/definitions.ts';
 import { differences } from '../trash/standing.ts';
 import type { TrashedObject } from '../trash/steps.ts';
+import { describeColumns } from './described-columns.ts';
 import { UndoEnded } from './outcome.ts';
 import type { UndoSession } from './session.ts';
-import { written } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
 import { trashSession } from './undo-drop.ts';
 
@@ -288,27 +288,6 @@ async function pace(bytes: number, tookMs: number): Promise<void> {
   if (leftMs > 0) await sleep(leftMs);
 }
 
-/** By the type itself and whatever it is made of, as a capture tells it. */
-const COLUMNS = `WITH RECURSIVE parts(root, oid) AS (
-    SELECT a.atttypid, a.atttypid FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
-    UNION
-    SELECT p.root, i.oid FROM parts p JOIN pg_type t ON t.oid = p.oid CROSS JOIN LATERAL (
-      SELECT t.typelem AS oid WHERE t.typelem <> 0
-      UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
-      UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid
-      UNION ALL SELECT a.atttypid FROM pg_attribute a
-                 WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0 AND NOT a.attisdropped) i
-  ), binaries AS (
-    SELECT p.root, bool_and(t.typsend::oid <> 0 AND t.typreceive::oid <> 0) AS binary
-      FROM parts p JOIN pg_type t ON t.oid = p.oid GROUP BY p.root
-  )
-  SELECT coalesce(jsonb_agg(jsonb_build_object('name', a.attname, 'attribute', a.attnum,
-      'type', jsonb_build_object('oid', t.oid::int8, 'schema', n.nspname, 'name', t.typname, 'modifier', a.atttypmod),
-      'not_null', a.attnotnull, 'generated', a.attgenerated, 'identity', a.attidentity,
-      'format', CASE WHEN b.binary AND t.oid <> 142 AND t.typbasetype <> 142 THEN 'binary' ELSE 'text' END) ORDER BY a.attnum), '[]')::text
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace JOIN binaries b ON b.root = a.atttypid
-   WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
-
 /** In which file the rows of a table are: TRUNCATE and whatever writes them anew make another. */
 interface RowsFile {
   readonly oid: number;
@@ -339,15 +318,10 @@ async function readShape(session: UndoSession, object: TrashedObject): Promise<S
     [String(file.oid)],
   );
   const [blocks, blockBytes] = size!;
-  const [columns] = await session.query(COLUMNS, [String(file.oid)]);
-  const described = JSON.parse(columns![0]!) as ManifestTable['columns'];
-  const values = described.map(({ name, type, format }) => {
-    const value = `r.${quoteName(name)}`;
-    return format === 'binary' ? value : written(value, type.oid);
-  });
+  const { columns, values } = await describeColumns(session, file.oid, 'r');
   const step = Math.max(1, Math.floor(LIMITS.trashArchiveStepBytes / Number(blockBytes)));
   const count = file.isHeap ? Math.max(0, Math.ceil(Number(blocks) / step) - 1) : 0;
-  return { file, columns: described, values, ends: Array.from({ length: count }, (_, i) => (i + 1) * step) };
+  return { file, columns, values, ends: Array.from({ length: count }, (_, i) => (i + 1) * step) };
 }
 
 async function readSequences(

@@ -30,6 +30,8 @@ export interface Conflict {
    * the statement.
    */
   readonly kind: 'taken' | 'held' | 'changed' | 'gone';
+  /** The columns of the table's key, by their names of now; none where it has no key. */
+  readonly key: readonly string[];
   /** The row before and after the statement and by now, its values as text, cut short; null where there is none. */
   readonly before: ShownRow | null;
   readonly after: ShownRow | null;
@@ -80,29 +82,53 @@ export async function readConflicts(
   let skip = page.from;
   for (const [i, table] of tables.entries()) {
     const { conflicts } = counts[i]!;
-    if (skip < conflicts && out.length < page.max) {
-      for (const row of await session.query(conflictsOf(table, skip, page.max - out.length))) {
-        const [undoing, kind, before, after, current] = row;
-        out.push({
-          table: table.label,
-          undoing: undoing as Conflict['undoing'],
-          kind: kind as Conflict['kind'],
-          before: shown(before),
-          after: shown(after),
-          current: shown(current),
-        });
-      }
-    }
+    const rest = { from: skip, max: page.max - out.length };
+    if (skip < conflicts && rest.max > 0) out.push(...(await conflictsIn(session, table, CONFLICT, rest)));
     skip = Math.max(0, skip - conflicts);
   }
   return out;
+}
+
+/** The first of the rows with a unique value that another row holds, of all tables and behind however many conflicts. */
+export async function readHeld(
+  session: UndoSession,
+  tables: readonly UndoTable[],
+  max: number,
+): Promise<Conflict[]> {
+  const out: Conflict[] = [];
+  for (const table of tables) {
+    const rest = { from: 0, max: max - out.length };
+    if (rest.max > 0) out.push(...(await conflictsIn(session, table, `state = 'held'`, rest)));
+  }
+  return out;
+}
+
+async function conflictsIn(
+  session: UndoSession,
+  table: UndoTable,
+  condition: string,
+  page: Page,
+): Promise<Conflict[]> {
+  const rows = await session.query(conflictsOf(table, condition, page));
+  return rows.map(([undoing, kind, before, after, current]) => ({
+    table: table.label,
+    undoing: undoing as Conflict['undoing'],
+    kind: kind as Conflict['kind'],
+    key: (table.key ?? []).map(({ name }) => name),
+    before: shown(before),
+    after: shown(after),
+    current: shown(current),
+  }));
 }
 
 function shown(json: string | null | undefined): ShownRow | null {
   return typeof json === 'string' ? (JSON.parse(json) as ShownRow) : null;
 }
 
-function conflictsOf(table: UndoTable, from: number, max: number): string {
+const CONFLICT = `state NOT IN ('already', 'clear')`;
+
+/** Those first that cannot be overwritten either. */
+function conflictsOf(table: UndoTable, condition: string, { from, max }: Page): string {
   const row = (alias: 't' | 'b' | 'a') => {
     const names = table.columns.map(({ name }) => quoteLiteral(name)).join(', ');
     const values = table.columns
@@ -115,7 +141,7 @@ function conflictsOf(table: UndoTable, from: number, max: number): string {
       THEN jsonb_object(ARRAY[${names}]::text[], ARRAY[${values.join(', ')}]::text[])::text END`;
   };
   return `SELECT w.what, w.state, ${row('b')}, ${row('a')}, ${row('t')}
-    FROM (SELECT * FROM ${temp('work', table)} WHERE state NOT IN ('already', 'clear') ORDER BY ctid
+    FROM (SELECT * FROM ${temp('work', table)} WHERE ${condition} ORDER BY state <> 'held', ctid
            LIMIT ${max} OFFSET ${from}) w
     LEFT JOIN ${temp('before', table)} b ON b.ctid = w.b LEFT JOIN ${temp('after', table)} a ON a.ctid = w.a
     LEFT JOIN ${only(table)} t ON t.ctid = w.tid`;

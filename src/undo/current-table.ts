@@ -30,7 +30,8 @@ export interface CurrentColumn {
   readonly notNull: boolean;
   readonly generated: '' | 's' | 'v';
   readonly identity: '' | 'a' | 'd';
-  readonly hasDefault: boolean;
+  /** Whether a row that is put in without it is refused, as far as its declaration tells. */
+  readonly demanding: boolean;
 }
 
 /** A unique or exclusion index of plain columns and no condition. */
@@ -51,12 +52,26 @@ const BASE = `(WITH RECURSIVE below(oid, modifier) AS (
         FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
     SELECT format_type(d.oid, d.modifier) FROM below d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd')`;
 
+/**
+ * Neither null nor given a value: by the whole, which rows of a partition are put into, or by a domain, whose own default
+ * counts where the column has none.
+ */
+const DEMANDING = `(WITH RECURSIVE below(oid, base, not_null, has_default) AS (
+      SELECT t.oid, t.typbasetype, t.typnotnull, t.typdefaultbin IS NOT NULL FROM pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'd'
+      UNION ALL
+      SELECT t.oid, t.typbasetype, t.typnotnull, false
+        FROM below d JOIN pg_type t ON t.oid = d.base WHERE t.typtype = 'd')
+    SELECT (a.attnotnull OR coalesce((SELECT bool_or(not_null) FROM below), false))
+      AND NOT coalesce((SELECT bool_or(has_default) FROM below), false)
+      AND NOT EXISTS (SELECT FROM pg_attribute w WHERE w.attrelid = coalesce(pg_partition_root(c.oid), c.oid)
+        AND w.attname = a.attname AND (w.atthasdef OR w.attidentity <> '')))`;
+
 const COLUMNS = `(SELECT jsonb_agg(jsonb_build_object(
       'name', a.attname, 'attribute', a.attnum, 'typeOid', a.atttypid::int8, 'modifier', a.atttypmod,
       'formatted', format_type(a.atttypid, a.atttypmod), 'base', ${BASE},
       'collation', (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname)
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation),
-      'notNull', a.attnotnull, 'generated', a.attgenerated, 'identity', a.attidentity, 'hasDefault', a.atthasdef)
+      'notNull', a.attnotnull, 'generated', a.attgenerated, 'identity', a.attidentity, 'demanding', ${DEMANDING})
       ORDER BY a.attnum)
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 

@@ -1,3 +1,5 @@
+import type { ManifestAdded } from '../snapshot/manifest.ts';
+import { tableName } from '../snapshot/summary.ts';
 import type { Conflict, TableCounts } from './compare.ts';
 import type { BroughtBack } from './outcome.ts';
 import type { Problem } from './undo-table.ts';
@@ -7,8 +9,8 @@ export function countsJson({ table, putBack, setBack, removed, already, conflict
   return { table, put_back: putBack, set_back: setBack, removed, already, conflicts };
 }
 
-export function conflictJson({ table, undoing, kind, before, after, current }: Conflict) {
-  return { table, undoing: UNDOING[undoing], kind, before, after, current };
+export function conflictJson({ table, undoing, kind, key, before, after, current }: Conflict) {
+  return { table, undoing: UNDOING[undoing], kind, key: [...key], before, after, current };
 }
 
 export function problemJson({ table, reason, forceable }: Problem) {
@@ -22,6 +24,11 @@ export function broughtBackJson(dropped: BroughtBack | undefined) {
     lacking: (dropped?.lacking ?? []).map(({ what, reason }) => ({ what, reason })),
     notes: [...(dropped?.notes ?? [])],
   };
+}
+
+/** What stays in other tables, into which code of the user's has put it. */
+export function addedJson(added: readonly ManifestAdded[] = []) {
+  return added.map((each) => ({ table: tableName(each), rows: each.rows }));
 }
 
 const UNDOING = {

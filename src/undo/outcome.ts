@@ -1,3 +1,4 @@
+import type { ManifestAdded } from '../snapshot/manifest.ts';
 import type { Conflict, TableCounts } from './compare.ts';
 import type { Problem } from './undo-table.ts';
 
@@ -12,6 +13,7 @@ export type UndoOutcome =
       readonly sequences: readonly string[];
       /** What the undo of a DROP has brought back. */
       readonly dropped?: BroughtBack;
+      readonly added?: Stays;
     }
   /** Rows are not as the statement has left them, and nobody said what to do about them; the first ones. */
   | {
@@ -32,6 +34,9 @@ export type UndoOutcome =
       readonly sqlstate: string | null;
     };
 
+/** What code of the user's has put into other tables as the statement ran, which an undo leaves there. */
+type Stays = readonly ManifestAdded[];
+
 export interface BroughtBack {
   readonly objects: readonly { readonly kind: string; readonly schema: string; readonly name: string }[];
   /** What is not back, or not as it was, although all else is. */
@@ -50,6 +55,7 @@ export type UndoPreview =
       readonly tables: readonly TableCounts[];
       readonly conflicts: readonly Conflict[];
       readonly dropped?: BroughtBack;
+      readonly added?: Stays;
     }
   | Extract<UndoOutcome, { kind: 'refused' | 'failed' }>;
 

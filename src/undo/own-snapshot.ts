@@ -11,11 +11,12 @@ import { rowsIn } from '../snapshot/row-file-reader.ts';
 import { RowFileWriter } from '../snapshot/row-file-writer.ts';
 import type { SnapshotFacts } from '../snapshot/snapshot-writer.ts';
 import { markInTrash } from '../snapshot/snapshots.ts';
-import { countReplaced, type Doing, isToDo, LACKS_COLUMNS } from './apply-statement.ts';
+import { type Doing, isToDo } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
+import { type Described, describeColumns } from './described-columns.ts';
 import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
-import { only, temp, valuesOf } from './statements.ts';
+import { createCame, only, temp } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
 /** The snapshot of an undo, which undoes it: where it goes, and what it says of itself. */
@@ -25,9 +26,9 @@ export interface OwnSnapshot {
 }
 
 /**
- * Snapshots what an undo changes. An undo knows the rows that it will touch and what they will be, so that nothing
- * has to be planned or proved: its before-images are the rows as they stand, its after-images those put back, and
- * that these are what is there afterwards is checked by the undo in any case.
+ * Snapshots what an undo changes. An undo knows the rows that it will touch, so that nothing has to be planned or
+ * proved: its before-images are the rows as they stand, and its after-images those that are then at the places where
+ * it has put them. Both have all columns that the table has by now, also those that the undone snapshot lacks.
  */
 export class OwnSnapshotWriter {
   readonly #store: BlobStore;
@@ -38,6 +39,7 @@ export class OwnSnapshotWriter {
   }
 
   readonly #finished: RowFile[] = [];
+  readonly #begun = new Map<UndoTable, { readonly described: Described; readonly before: RowFile }>();
   readonly #tables: ManifestTable[] = [];
   #manifestMayBeThere = false;
 
@@ -47,47 +49,46 @@ export class OwnSnapshotWriter {
     this.#own = own;
   }
 
-  /** Writes the images of a table, before anything is done to it. */
-  async add(table: UndoTable, counts: TableCounts, doing: Pick<Doing, 'onConflict'>): Promise<void> {
-    if (table.widened) await this.#refuseLoss(table, counts, doing);
-    const touched = `${isToDo('set', doing)} OR ${isToDo('remove', doing)}`;
-    const made = `${isToDo('put', doing)} OR ${isToDo('set', doing)}`;
-    const before = await this.#write(
-      `${table.serial}.before`,
-      `SELECT ${valuesOf(table, 't')}
-      FROM ${temp('work', table)} w JOIN ${only(table)} t ON t.ctid = w.tid WHERE ${touched}`,
-    );
-    const after = await this.#write(
-      `${table.serial}.after`,
-      `SELECT ${valuesOf(table, 'b')}
-      FROM ${temp('work', table)} w JOIN ${temp('before', table)} b ON b.ctid = w.b WHERE ${made}`,
-    );
-    const changed = counts.setBack + counts.removed;
-    this.#tables.push({
-      ...table.entry,
-      schema: table.current.schema,
-      name: table.current.name,
-      cause: { kind: 'target' },
-      columns: table.entry.columns.map((column, i) => ({ ...column, name: table.columns[i]!.name })),
-      key: table.key === null ? null : table.key.map(({ name }) => name),
-      before: toManifest(before),
-      after: toManifest(after),
-      proof: { captured: before.rows, affected: null, server_delta: changed },
-    });
-    if (before.rows !== changed || after.rows !== counts.putBack + counts.setBack) {
-      throw new Error(`${before.rows} and ${after.rows} rows were written of ${table.label}`);
+  /** Writes the rows of a table that will change or go, before anything is done to it. */
+  async keepBefore(table: UndoTable, counts: TableCounts, doing: Pick<Doing, 'onConflict'>): Promise<void> {
+    const described = await describeColumns(this.#session, table.current.oid, 't');
+    if (described.inexact.length > 0) {
+      const reason = `its column ${described.inexact.join(', ')} has xml within, of which the server does not send all; undo without a snapshot of it`;
+      refuse({ table: table.label, reason });
     }
+    await this.#session.query(createCame(table));
+    const touched = `${isToDo('set', doing)} OR ${isToDo('remove', doing)}`;
+    const from = `${temp('work', table)} w JOIN ${only(table)} t ON t.ctid = w.tid WHERE ${touched}`;
+    const before = await this.#write(`${table.serial}.before`, described, from);
+    if (before.rows !== counts.setBack + counts.removed) {
+      throw new Error(`${before.rows} rows were written of ${table.label}`);
+    }
+    this.#begun.set(table, { described, before });
   }
 
-  /** Rows that are put back or set in their place lose nothing in the columns that are new; others do, and for good. */
-  async #refuseLoss(
-    table: UndoTable,
-    { removed }: TableCounts,
-    { onConflict }: Pick<Doing, 'onConflict'>,
-  ): Promise<void> {
-    const sql = countReplaced(table, { onConflict, setBackBy: 'update' });
-    const replaced = sql === null ? '0' : (await this.#session.query(sql))[0]?.[0];
-    if (removed > 0 || replaced !== '0') refuse({ table: table.label, reason: LACKS_COLUMNS });
+  /** Writes the rows of a table that came or have changed, as they are when all is done. */
+  async keepAfter(table: UndoTable, counts: TableCounts): Promise<void> {
+    const { described, before } = this.#begun.get(table)!;
+    const { oid, schema, name } = table.current;
+    const from = `${temp('came', table)} w JOIN ${only(table)} t ON t.ctid = w.tid WHERE w.tab = ${oid}`;
+    const after = await this.#write(`${table.serial}.after`, described, from);
+    const came = counts.putBack + counts.setBack;
+    if (after.rows !== came) {
+      const reason = `${came - after.rows} rows are not where they were put, because a trigger or another partition took them`;
+      refuse({ table: table.label, reason });
+    }
+    const changed = counts.setBack + counts.removed;
+    this.#tables.push({
+      schema,
+      name,
+      oid,
+      cause: { kind: 'target' },
+      columns: described.columns,
+      key: table.keyNow === null ? null : [...table.keyNow],
+      before: toManifest(before),
+      after: toManifest(after),
+      proof: { captured: changed, affected: null, server_delta: changed },
+    });
   }
 
   /** Makes the snapshot exist. */
@@ -118,11 +119,13 @@ export class OwnSnapshotWriter {
     } catch {}
   }
 
-  async #write(name: string, select: string): Promise<RowFile> {
+  /** The rows `t` of a table. */
+  async #write(name: string, { values }: Described, from: string): Promise<RowFile> {
     const key = `${this.#own.folder}/${name}${ROW_FILE_SUFFIX}`;
     const writer = await RowFileWriter.create(this.#store, key);
     try {
-      const chunks = this.#session.copyOut(`COPY (${select}) TO STDOUT WITH (FORMAT binary)`);
+      const sql = `COPY (SELECT ${values.join(', ')} FROM ${from}) TO STDOUT WITH (FORMAT binary)`;
+      const chunks = this.#session.copyOut(sql);
       for await (const row of rowsIn(key, chunks)) await writer.write(row);
       const file = await writer.finish();
       this.#finished.push(file);

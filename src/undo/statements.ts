@@ -1,13 +1,15 @@
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
+import type { CurrentColumn } from './current-table.ts';
 import type { KeyColumn, UndoColumn, UndoTable } from './undo-table.ts';
 
 /**
  * The SQL of an undo. Each table of the snapshot has four temporary ones, numbered by its serial: `before` and
  * `after` as the files hold them, `work` with what is to become of each row, and, for tables without a key, `tally`
- * with how many rows of each kind there are. All but the statement that applies runs with search_path = pg_catalog.
+ * with how many rows of each kind there are. Where the undo is snapshotted itself, `came` has the places of the rows
+ * that it has put back or set back. All but the statement that applies runs with search_path = pg_catalog.
  */
 
-export type TempTable = 'before' | 'after' | 'work' | 'tally';
+export type TempTable = 'before' | 'after' | 'work' | 'tally' | 'came';
 
 export const temp = (what: TempTable, { serial }: { readonly serial: number }): string =>
   `pg_temp."holdfast ${what} ${serial}"`;
@@ -28,7 +30,13 @@ export const holding = (table: UndoTable): string =>
 
 /** A value as text. A type of the user's may come with a cast to text, which would run: its output function is asked. */
 export const written = (value: string, typeOid: number): string =>
-  isBuiltIn(typeOid) ? `${value}::text` : `CASE WHEN num_nulls(${value}) = 0 THEN format('%s', ${value}) END`;
+  isBuiltIn(typeOid)
+    ? `${value}::pg_catalog.text`
+    : `CASE WHEN pg_catalog.num_nulls(${value}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', ${value}) END`;
+
+/** The same, whatever search_path is; xml with its declaration, which is not sent, and which a cast leaves as it is. */
+export const textOf = (value: string, { base, typeOid }: Pick<CurrentColumn, 'base' | 'typeOid'>): string =>
+  base === 'xml' ? `${value}::pg_catalog.text` : written(value, typeOid);
 
 /** What initdb has made, below FirstNormalObjectId. */
 export const isBuiltIn = (oid: number): boolean => oid < 16_384;
@@ -49,7 +57,7 @@ function reference(alias: Alias, column: { readonly name: string; readonly slot:
  */
 function image(table: UndoTable, alias: Alias): string {
   const fields = table.columns.map((column) =>
-    column.format === 'binary' ? plain(alias, column) : `${reference(alias, column)}::text`,
+    column.format === 'binary' ? plain(alias, column) : textOf(reference(alias, column), column),
   );
   return `record_send(ROW(${fields.join(', ')}))`;
 }
@@ -58,13 +66,6 @@ function image(table: UndoTable, alias: Alias): string {
 function plain(alias: Alias, column: UndoColumn): string {
   const name = reference(alias, column);
   return column.domain && !isLoaded(alias) ? `${name}::${column.base}` : name;
-}
-
-/** The row as a file has it. */
-export function valuesOf(table: UndoTable, alias: 't' | 'b'): string {
-  return table.columns
-    .map((column) => `${reference(alias, column)}${column.format === 'text' ? '::text' : ''}`)
-    .join(', ');
 }
 
 export const digest = (table: UndoTable, alias: Alias): string => `sha256(${image(table, alias)})`;
@@ -161,6 +162,9 @@ function countByRow(table: UndoTable, from: string): string {
 
 export const createTally = (table: UndoTable): string =>
   `CREATE TEMP TABLE ${temp('tally', table)} ON COMMIT DROP AS ${countByRow(table, holding(table))}`;
+
+export const createCame = (table: UndoTable): string =>
+  `CREATE TEMP TABLE ${temp('came', table)} (tab oid, tid tid) ON COMMIT DROP`;
 
 /** Rows to put back or set back whose other unique values belong to a row that stays. */
 export function findHeld(table: UndoTable, index: readonly KeyColumn[]): string {

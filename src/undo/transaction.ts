@@ -43,6 +43,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, YMD',
   IntervalStyle: 'postgres',
+  extra_float_digits: '1',
   xmloption: 'content',
   standard_conforming_strings: 'on',
   client_min_messages: 'warning',

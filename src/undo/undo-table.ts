@@ -15,10 +15,12 @@ export interface UndoTable {
   readonly key: readonly KeyColumn[] | null;
   /** Other unique indexes, which rows to put back may run against. */
   readonly others: readonly (readonly KeyColumn[])[];
-  /** Columns that are new since and have to be given a value. */
-  readonly demanding: readonly string[];
-  /** Whether it has any columns since. */
-  readonly widened: boolean;
+  /** Columns that are new since, but for those that the server computes. */
+  readonly since: readonly CurrentColumn[];
+  /** Why rows that are put back have no value for some of these, or null. */
+  readonly unfilled: string | null;
+  /** What tells its rows apart by now, if anything does, also where the snapshot knows nothing of it. */
+  readonly keyNow: readonly string[] | null;
 }
 
 export interface UndoColumn {
@@ -26,6 +28,7 @@ export interface UndoColumn {
   readonly name: string;
   /** Its name in the tables that the files are loaded into. */
   readonly slot: string;
+  readonly typeOid: number;
   /** Its type below all domains, as SQL writes it. */
   readonly base: string;
   readonly domain: boolean;
@@ -79,9 +82,6 @@ export function matchTable(serial: number, entry: ManifestTable, current: Curren
   const since = current.columns
     .filter(({ name }) => !columns.some((column) => column.name === name))
     .filter(({ generated }) => generated === '');
-  const demanding = since
-    .filter(({ notNull, hasDefault, identity }) => notNull && !hasDefault && identity === '')
-    .map(({ name }) => name);
   const named = `${current.schema}.${current.name}`;
   return {
     kind: 'matched',
@@ -93,10 +93,22 @@ export function matchTable(serial: number, entry: ManifestTable, current: Curren
       columns,
       key,
       others,
-      demanding,
-      widened: since.length > 0,
+      since,
+      unfilled: unfilledBy(since, entry),
+      keyNow: key?.map(({ name }) => name) ?? keyNowOf(current),
     },
   };
+}
+
+/** A column that is older than one of the snapshot was there then, and the server computed it. */
+function unfilledBy(since: readonly CurrentColumn[], entry: ManifestTable): string | null {
+  const last = Math.max(0, ...entry.columns.map(({ attribute }) => attribute));
+  const computed = since.filter(({ attribute }) => attribute < last).map(({ name }) => name);
+  if (computed.length > 0)
+    return `its column ${computed.join(', ')} was computed then and is not by now, so that rows to put back have no value for it`;
+  const demanding = since.filter(({ demanding }) => demanding).map(({ name }) => name);
+  if (demanding.length === 0) return null;
+  return `it has the column ${demanding.join(', ')} since, for which the rows to put back have no value`;
 }
 
 function problemOfColumn(column: ManifestTable['columns'][number], now: CurrentColumn | undefined) {
@@ -108,8 +120,8 @@ function problemOfColumn(column: ManifestTable['columns'][number], now: CurrentC
 }
 
 function undoColumn(now: CurrentColumn, slot: string, format: 'binary' | 'text'): UndoColumn {
-  const { name, base, collation, identity } = now;
-  return { name, slot, base, domain: base !== now.formatted, collation, identity, format };
+  const { name, typeOid, base, collation, identity } = now;
+  return { name, slot, typeOid, base, domain: base !== now.formatted, collation, identity, format };
 }
 
 /** The key counts only where an index still holds it. */
@@ -121,12 +133,24 @@ function keyOf(entry: ManifestTable, current: CurrentTable, columns: readonly Un
   });
   const held = current.indexes.find(
     (index) =>
-      index.immediate &&
+      isKey(index, current) &&
       index.columns.length === names.length &&
-      index.columns.every((name) => names.includes(name)) &&
-      index.columns.every((name) => current.columns.find((column) => column.name === name)?.notNull),
+      index.columns.every((name) => names.includes(name)),
   );
   return held === undefined ? null : keyColumns(held, columns);
+}
+
+const isKey = ({ immediate, columns }: UniqueIndex, current: CurrentTable): boolean =>
+  immediate &&
+  columns.every((name) => current.columns.find((column) => column.name === name)?.notNull === true);
+
+function keyNowOf(current: CurrentTable): readonly string[] | null {
+  const computed = (name: string) =>
+    current.columns.some((column) => column.name === name && column.generated !== '');
+  const held = current.indexes.find(
+    (index) => isKey(index, current) && !index.columns.some(computed) && !index.operators.includes(null),
+  );
+  return held?.columns ?? null;
 }
 
 /** Null where the index has a column that the snapshot does not have, or equality of an unknown kind. */

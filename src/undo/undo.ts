@@ -5,7 +5,7 @@ import type { Manifest } from '../snapshot/manifest.ts';
 import { isAlter } from '../trash/restore-kept.ts';
 import { applyAll } from './apply.ts';
 import type { OnConflict } from './apply-statement.ts';
-import { compareTable, countTable, type Page, readConflicts, type TableCounts } from './compare.ts';
+import { compareTable, countTable, type Page, readConflicts, readHeld, type TableCounts } from './compare.ts';
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Marking, Once } from './once.ts';
@@ -77,8 +77,12 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
     const tables = await findTables(request, where);
     await refuseForeignCode(session, tables, options.triggers ?? 'fire', { trusted, lock: false });
     const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
+    refuseUnfilled(tables, counts);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
-    return { ending: 'roll back', value: { kind: 'preview', tables: counts, conflicts } as const };
+    return {
+      ending: 'roll back',
+      value: { kind: 'preview', tables: counts, conflicts, ...staysOf(request.manifest) } as const,
+    };
   });
   return outcome.kind === 'conflicts' ? { ...outcome, kind: 'preview' } : outcome;
 }
@@ -163,16 +167,20 @@ async function undoRows(
     const counts = await compareAll(request, tables, onConflict, where);
     await refuseConflicts(session, tables, counts, onConflict);
     refuseUnexpected(counts, options.expected);
-    refuseDemanding(tables, counts);
+    refuseUnfilled(tables, counts);
     const work = tables.filter((_, i) => isWork(counts[i]!));
     const toDo = counts.filter(isWork);
     const doing = { onConflict, setBackBy: 'update' } as const;
     for (const [i, table] of own === null ? [] : work.entries()) {
       where.at('keep', table.label, i, work.length);
-      await own!.add(table, toDo[i]!, doing);
+      await own!.keepBefore(table, toDo[i]!, doing);
     }
-    const inPlace = own !== null;
-    await applyAll({ session, tables: work, counts: toDo, doing, triggers, searchPath, inPlace, where });
+    const snapshotted = own !== null;
+    await applyAll({ session, tables: work, counts: toDo, doing, triggers, searchPath, snapshotted, where });
+    for (const [i, table] of own === null ? [] : work.entries()) {
+      where.at('keep', table.label, i, work.length);
+      await own!.keepAfter(table, toDo[i]!);
+    }
     const sequences: string[] = [];
     for (const table of dryRun ? [] : work) sequences.push(...(await moveSequences(session, table, doing)));
     if (!dryRun) sequences.push(...(await restoreSequences(session, manifest.sequences ?? [])));
@@ -181,10 +189,18 @@ async function undoRows(
     onDone(isUndoneBy(work, counts, onConflict));
     return {
       ending: dryRun ? 'roll back' : 'commit',
-      value: { kind: 'done', dryRun, tables: counts, sequences: [...new Set(sequences)] } as const,
+      value: {
+        kind: 'done',
+        dryRun,
+        tables: counts,
+        sequences: [...new Set(sequences)],
+        ...staysOf(manifest),
+      } as const,
     };
   });
 }
+
+const staysOf = ({ added }: Manifest) => (added === undefined ? {} : { added });
 
 /** What was left out may be undone later; but not again what has no key. */
 function isUndoneBy(
@@ -267,21 +283,22 @@ async function refuseConflicts(
 ): Promise<void> {
   if (counts.every(({ conflicts }) => conflicts === 0)) return;
   const page = { from: 0, max: LIMITS.undoConflictsMax };
-  const conflicts = await readConflicts(session, tables, counts, page);
   switch (onConflict) {
-    case 'fail':
+    case 'fail': {
+      const conflicts = await readConflicts(session, tables, counts, page);
       throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
+    }
     case 'skip': {
       const keyless = tables.filter(({ key }, i) => key === null && counts[i]!.conflicts > 0);
       const reason = 'it has no key, and so it cannot be told which rows to leave out with those in conflict';
       if (keyless.length > 0) refuse(...keyless.map(({ label }) => ({ table: label, reason })));
       return;
     }
-    case 'overwrite':
-      if (conflicts.some(({ kind }) => kind === 'held')) {
-        throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts });
-      }
+    case 'overwrite': {
+      const held = await readHeld(session, tables, page.max);
+      if (held.length > 0) throw new UndoEnded({ kind: 'conflicts', tables: counts, conflicts: held });
       return;
+    }
     default:
       return onConflict satisfies never;
   }
@@ -304,12 +321,9 @@ function refuseUnexpected(
   }
 }
 
-function refuseDemanding(tables: readonly UndoTable[], counts: readonly TableCounts[]): void {
-  const problems = tables
-    .filter(({ demanding }, i) => demanding.length > 0 && counts[i]!.putBack > 0)
-    .map(({ label, demanding }) => ({
-      table: label,
-      reason: `it has the column ${demanding.join(', ')} since, for which the rows to put back have no value`,
-    }));
+function refuseUnfilled(tables: readonly UndoTable[], counts: readonly TableCounts[]): void {
+  const problems = tables.flatMap(({ label, unfilled }, i) =>
+    unfilled !== null && counts[i]!.putBack > 0 ? [{ table: label, reason: unfilled }] : [],
+  );
   if (problems.length > 0) refuse(...problems);
 }

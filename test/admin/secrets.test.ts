@@ -76,7 +76,10 @@ it('no secret is in any answer, in the log, in a message or in the store', async
   await client.query(
     `insert into canary (api_key, note) values ('${HIDDEN.columnSecret}', '{"password": "${HIDDEN.jsonSecret}"}')`,
   );
-  for (const rest of ['; this is no SQL', '; drop table other']) {
+  await client.query(`alter role canary_role with password '${HIDDEN.rolePassword}'; this is no SQL`);
+  // So that the server can read what nobody else can, and it is held.
+  await client.query('set standard_conforming_strings = off');
+  for (const rest of ["; select 'a\\''", '; drop table other']) {
     client.write(fe.query(`alter role canary_role with password '${HIDDEN.rolePassword}'${rest}`));
     const held = await heldId(client);
     answers.push(JSON.stringify(await fixture.approval(held)));

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import nodeFiles, { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import nodeFiles, { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -269,6 +269,15 @@ describe('the directory', () => {
     await expect(new DirectoryBlobStore(root, undefined, puts).probe()).rejects.toMatchObject({
       code: 'BLOBS_REFUSED',
       message: `a file stands where a folder of ${root} has to be`,
+    });
+  });
+
+  it('says that it was taken away', async () => {
+    const store = new DirectoryBlobStore(root);
+    await written(store, 'a/b');
+    await rm(root, { recursive: true });
+    await expect(store.putIfAbsent('a/c', Buffer.from('x'))).rejects.toMatchObject({
+      ...{ code: 'BLOBS_FAILED', message: `the snapshots folder ${root} is not there any more` },
     });
   });
 

@@ -136,6 +136,15 @@ describe('what does not work is said with what to do', () => {
     expect(await refusal(url)).toBe('BLOBS_REFUSED: the KMS key for the snapshots cannot be used');
   });
 
+  it('a lock where conditions are ignored in buckets with versions, as here', async () => {
+    const url = `s3://${LOCKED_BUCKET}/${newPrefix()}@${server.endpoint}?lock=governance&lock_days=1`;
+    const store = openBlobStore(url);
+    await expect(store.probe()).rejects.toMatchObject({
+      ...{ code: 'BLOBS_REFUSED', hint: expect.stringContaining('also in buckets with versions') },
+    });
+    await store.close();
+  });
+
   it('a lock in a bucket that has none', async () => {
     const url = `s3://${BUCKET}/${newPrefix()}@${server.endpoint}?lock=governance&lock_days=1`;
     expect(await refusal(url)).toBe(`BLOBS_REFUSED: the bucket ${BUCKET} does not take blobs with a lock`);

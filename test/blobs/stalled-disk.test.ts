@@ -24,7 +24,8 @@ it('a disk that stalls leaves threads to all else that waits, such as for the na
   });
   try {
     while (!said.includes('found')) await once(child.stdout, 'data', { signal: AbortSignal.timeout(15_000) });
-    const ended = once(child, 'exit');
+    // What it said last may be read behind its exit.
+    const ended = once(child, 'close');
     for (const pipe of pipes) spawn('sh', ['-c', ': > "$0"', pipe]);
     await ended;
     expect(said).toBe('found\nread\n');

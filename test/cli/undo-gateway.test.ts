@@ -8,7 +8,7 @@ const POLICY = `
 mode: protect
 rules:
   - { name: what changes, match: { operation: [update, delete] }, action: snapshot }
-  - { name: drops, match: { operation: ["drop table"] }, action: snapshot }
+  - { name: drops, match: { operation: ["drop table", "alter table"] }, action: snapshot }
   - { name: the rest, match: { role: ["*"] }, action: allow }
 `;
 
@@ -82,6 +82,23 @@ it('with a token, the gateway undoes and its audit has it', async () => {
   expect((await run('undo', id, '--force')).out).toContain('Nothing to do: all rows are as they were');
 });
 
+it('says what triggers have put elsewhere, which stays', async () => {
+  await fixture.postgres.sql(`
+    create table noted (what text); create table counted (id int primary key); insert into counted values (1), (2), (3);
+    create function note() returns trigger language plpgsql as
+      $$ begin insert into noted values (tg_op); return null; end $$;
+    create trigger note after delete on counted for each row execute function note()`);
+  await change('delete from counted where id < 3');
+  const shown = await run('undo', 'latest', '--dry-run');
+  expect(shown.out).toMatch(/^Stays, which triggers or functions put there: 2 rows in public\.noted\.$/m);
+  const done = await run('undo', 'latest', '--json');
+  expect(JSON.parse(done.out)).toMatchObject({
+    outcome: 'done',
+    added: [{ table: 'public.noted', rows: 2 }],
+  });
+  expect(await rows('select count(*) from noted union all select count(*) from counted')).toEqual(['2', '3']);
+});
+
 it('shows conflicts, and says why it cannot be done', async () => {
   await change(`update precious set note = 'x' where id < 3`);
   await fixture.postgres.sql(`update precious set note = 'y' where id = 2`);
@@ -104,6 +121,35 @@ it('shows conflicts, and says why it cannot be done', async () => {
     1,
     expect.stringContaining('its column note was dropped since\n  --into'),
   ]);
+});
+
+it('shows the key of what has other names by now, and says what cannot be overwritten', async () => {
+  await fixture.postgres.sql(
+    `create table seats (id int primary key, seat int unique, who text);
+     insert into seats values (1, 1, 'a'), (2, 2, 'b')`,
+  );
+  await change('update seats set seat = seat + 10 where id = 2');
+  await fixture.postgres.sql(
+    `insert into seats values (3, 2, 'thief');
+     alter table seats rename id to place; alter table seats rename to chairs`,
+  );
+  const held = [
+    'public.chairs: a row to set back, but another row has a unique value of it by now',
+    '  before   place=2  seat=2',
+    '  left as  place=2  seat=12',
+    '  now      place=2  seat=12',
+  ].join('\n');
+  const overwriting = await run('undo', 'latest', '--on-conflict', 'overwrite');
+  expect([overwriting.code, overwriting.out, overwriting.err]).toEqual([
+    4,
+    expect.stringContaining(held),
+    expect.stringMatching(/^public\.chairs: a row[\s\S]+hold values that are unique/),
+  ]);
+  const skipping = await run('undo', 'latest', '--on-conflict', 'skip');
+  const left =
+    'Nothing to do: rows that have changed since stay as they are, and all others are as they were.';
+  expect([skipping.code, skipping.out]).toEqual([0, expect.stringContaining(left)]);
+  await fixture.postgres.sql('drop table chairs');
 });
 
 it('brings back what was dropped', async () => {
@@ -173,12 +219,24 @@ it.each([
   expect([ran.code, ran.err]).toEqual([1, expect.stringContaining(message)]);
 });
 
-it('says what to do where columns were added that its own snapshot would lack', async () => {
+it('undoes and redoes behind columns that were added, with what they have', async () => {
   await fixture.postgres.sql('create table wide (id int primary key, n int); insert into wide values (1, 1)');
   await change('insert into wide values (1, 2), (2, 2) on conflict (id) do update set n = 2');
-  await fixture.postgres.sql('alter table wide add extra int default 5');
-  const refused = await run('undo', 'latest');
-  expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/one\n {2}--no-snapshot undoes/)]);
-  const { code, out } = await run('undo', 'latest', '--no-snapshot');
+  await fixture.postgres.sql('alter table wide add extra int default 5; update wide set extra = id');
+  const { code, out } = await run('undo', 'latest');
   expect([code, out]).toEqual([0, expect.stringMatching(/^Done: 1 row set back, 1 row removed\.$/m)]);
+  expect(await rows('select * from wide')).toEqual(['1|1|1']);
+  const own = /holdfast undo (snap_\w+)/.exec(out)![1]!;
+  expect(await run('undo', own)).toMatchObject({ code: 0 });
+  expect(await rows('select * from wide order by id')).toEqual(['1|2|1', '2|2|2']);
+});
+
+it('says what to do where the undo could not be undone', async () => {
+  await fixture.postgres.sql('create table narrow (id int primary key, a int, n int)');
+  await change('alter table narrow drop column a');
+  const { code, out } = await run('undo', 'latest');
+  expect(code).toBe(0);
+  await fixture.postgres.sql('create statistics on a, n from narrow');
+  const refused = await run('undo', /holdfast undo (snap_\w+)/.exec(out)![1]!);
+  expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/of it\n {2}--no-snapshot undoes/)]);
 });

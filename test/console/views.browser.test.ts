@@ -60,6 +60,21 @@ it('undoes in three steps: a preview, a trial, and in earnest', async () => {
   await page.getByText('it was undone already').waitFor();
 });
 
+it('says what triggers have put elsewhere, which an undo leaves there', async () => {
+  await under.fixture.postgres.sql(`create table noted (what text);
+    create function note() returns trigger language plpgsql as $$ begin insert into noted values (tg_op); return null; end $$;
+    create trigger note after delete on precious for each row execute function note()`);
+  try {
+    const page = await under.signedIn(`#/snapshots/${await snapshotOf('delete from precious where id < 4')}`);
+    await page.getByText('Triggers or functions also added rows, which an undo leaves there').waitFor();
+    expect(await page.getByRole('listitem').filter({ hasText: 'noted' }).textContent()).toBe(
+      '3 rows in public.noted',
+    );
+  } finally {
+    await under.fixture.postgres.sql('drop trigger note on precious; drop function note; drop table noted');
+  }
+});
+
 it('shows the rows that have changed since, and leaves or overwrites them as it is told', async () => {
   const id = await snapshotOf(`update precious set note = 'wrong' where id > 8`);
   await under.fixture.postgres.sql(`update precious set note = '' where id = 9`);

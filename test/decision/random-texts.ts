@@ -2,7 +2,7 @@ import { openBlobStore } from '../../src/blobs/open.ts';
 import { fromManifest, type Manifest } from '../../src/snapshot/manifest.ts';
 import { readRows } from '../../src/snapshot/row-file-reader.ts';
 import { copied } from '../snapshot/exactness.ts';
-import { quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
+import { NOTED, quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
 import { randomStatement } from '../snapshot/random-statement.ts';
 import { Random } from '../support/random.ts';
 import {
@@ -191,7 +191,8 @@ async function imageOf(control: RawClient, schema: string): Promise<Image> {
         case when t.typsend = 0 then '::text' else '' end, ', ' order by a.attnum)
       from pg_attribute a join pg_type t on t.oid = a.atttypid
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '')
-     from pg_class c where c.relkind = 'r' and c.relnamespace = '${quoted(schema).replaceAll("'", "''")}'::regnamespace`,
+     from pg_class c where c.relkind = 'r' and c.relname <> '${NOTED}'
+      and c.relnamespace = '${quoted(schema).replaceAll("'", "''")}'::regnamespace`,
   );
   for (const [oid, name, columns] of tables) {
     const rows = new Map<string, number>();

@@ -294,6 +294,11 @@ describe.each([18, 15] as const)(
       // The server ends such a segment by itself, and takes the portal away.
       expect(typesOf(await client.untilReady())).toBe('12CZ');
       expect(typesOf(await client.untilReady())).toBe('Z');
+      await client.query('begin');
+      client.write(parse, fe.query('delete from precious where id = 2'), fe.sync());
+      expect(typesOf(await client.untilReady())).toBe('1CZ');
+      expect(statusOf(await client.untilReady())).toBe('T');
+      await client.query('rollback');
       client.write(fe.parse('', 'select 1'), fe.bind(), fe.execute());
       client.write(fe.parse('', 'delete from precious where id = 1'), fe.bind(), fe.execute(), fe.sync());
       expect(typesOf(await client.untilReady())).toBe('12DC12CZ');

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import * as fe from '../support/frontend-messages.ts';
 import { errorsOf, statusOf } from '../support/raw-client.ts';
 import { type TakenByTest, takenByTest } from './taken-by-test.ts';
 
@@ -42,6 +43,50 @@ describe.each([18, 15] as const)('triggers, and wholes without parts, of Postgre
     );
     const failed = await client.query('update t set v = 7 where id = 1');
     expect(errorsOf(failed)).toMatchObject([{ C: '40001', H: expect.stringContaining('triggers') }]);
+  });
+
+  describe('that add rows to another table, as those of audits and outboxes do', () => {
+    const extended = async (sql: string) => {
+      client.write(fe.parse('', sql), fe.bind({}), fe.execute(), fe.sync());
+      return await client.untilReady();
+    };
+    const noted = () => taken.fixture.postgres.sql('select count(*) from log');
+    beforeEach(async () => {
+      await taken.fixture.postgres.sql(`drop table if exists log; create table log (id serial, what text);
+        ${trigger('after update or delete', 'insert into log (what) values (tg_op); return null;')}`);
+    });
+
+    it.each([
+      ['a Query', (sql: string) => client.query(sql)],
+      ['a Query of several statements', (sql: string) => client.query(`select 1; ${sql}; select 2`)],
+      ['the extended protocol', (sql: string) => extended(sql)],
+      [
+        'a transaction',
+        async (sql: string) => {
+          await client.query('begin');
+          const answers = await extended(sql);
+          return [...answers, ...(await client.query('commit'))];
+        },
+      ],
+    ])('the statement is captured, by %s, and the manifest names them', async (_, send) => {
+      for (const sql of ['update t set v = 5 where id <= 2', 'delete from t where id <= 2'])
+        expect(errorsOf(await send(sql))).toEqual([]);
+      const added = [{ schema: 'public', name: 'log', rows: 2 }];
+      expect(await taken.all()).toMatchObject([{ added }, { added }]);
+      expect(await noted()).toEqual([['4']]);
+    });
+
+    it('what one of them changes there is not, and the statement is taken back', async () => {
+      await taken.fixture.postgres.sql(
+        `insert into log (what) values ('first'); ${trigger('after update', `update log set what = 'x'; return null;`)}`.replace(
+          'create trigger act',
+          'create trigger act2',
+        ),
+      );
+      const refused = { C: 'HF002', D: expect.stringContaining('it changed public.log as well') };
+      expect(errorsOf(await client.query('update t set v = 5 where id <= 2'))).toMatchObject([refused]);
+      expect(await noted()).toEqual([['1']]);
+    });
   });
 
   it('carries a key on to a table of which there are no partitions, and to one beside it', async () => {

@@ -170,6 +170,45 @@ describe.concurrent('/readyz and the storage of the snapshots', () => {
   );
 
   it(
+    'keeps nobody waiting behind one that stalls where a rule can do without a snapshot, once that is known',
+    async () => {
+      const disk = join(folder.path, 'stalled_effort');
+      mkdirSync(disk);
+      execFileSync('mkfifo', [join(disk, 'pipe')]);
+      const watched = await gatewayWith('stalled_effort', `file:${disk}/snapshots`, ALL_BEST_EFFORT, {
+        ...{ STALLED_DISK: disk, NODE_OPTIONS: `--import=${STALL_DISK}` },
+        HOLDFAST_LIMITS_DRAIN_TIMEOUT: '500ms',
+      });
+      const { gateway, codes, table } = watched;
+      const other = await RawClient.open(gateway.port);
+      await postgres.sql('create table also_stalled (id int)');
+      expect(await codes(update(table, 1))).toEqual([]);
+      writeFileSync(join(disk, 'stalled'), 'snapshots');
+      other.write(fe.query(`delete from ${table} where id = 100`));
+      await eventually('it is known', async () =>
+        (await gateway.metric('holdfast_snapshot_storage_failing')) === 1 ? null : 'it is not',
+      );
+      const beganMs = performance.now();
+      for (const sql of [update(table, 2), 'truncate also_stalled', 'drop table also_stalled'])
+        expect(await codes(sql)).toEqual([]);
+      expect(performance.now() - beganMs).toBeLessThan(5_000);
+      const { body } = await gateway.http('/v1/audit?limit=10');
+      const { items } = body as { items: { sql: string; snapshot: string }[] };
+      expect(items.find(({ sql }) => sql === update(table, 2))).toMatchObject({
+        ...{ end: 'completed', snapshot: 'none: the storage of the snapshots does not answer' },
+      });
+      answers(disk);
+      expect(errorsOf(await other.untilReady(60_000))).toEqual([]);
+      await eventually('it works', async () =>
+        (await gateway.metric('holdfast_snapshot_storage_failing')) === 0 ? null : 'it does not',
+      );
+      expect(await codes(update(table, 3))).toEqual([]);
+      other.destroy();
+    },
+    TEST_MS,
+  );
+
+  it(
     'tells of a bucket that is gone, which it seldom asks for, and that is there again',
     async () => {
       const port = await freePort();
@@ -235,14 +274,19 @@ describe.concurrent('/readyz and the storage of the snapshots', () => {
   );
 });
 
-/** What was stalled is answered, so that it works again, and stalls once more. */
-async function goesOn({ client, readyIs, table }: Watched, disk: string): Promise<void> {
+/** What is stalled is answered, and nothing stalls any more. */
+function answers(disk: string): void {
   rmSync(join(disk, 'stalled'));
   execFileSync('sh', [
     '-c',
     'for i in 1 2 3 4 5 6 7 8 9; do timeout 1 sh -c ": > $0" || exit 0; done',
     join(disk, 'pipe'),
   ]);
+}
+
+/** It works again, and stalls once more. */
+async function goesOn({ client, readyIs, table }: Watched, disk: string): Promise<void> {
+  answers(disk);
   expect(errorsOf(await client.untilReady())).toEqual([]);
   await readyIs(200);
   writeFileSync(join(disk, 'stalled'), 'snapshots');

@@ -101,6 +101,7 @@ export class SnapshotSession extends StubServices {
       catalog,
       version: 'test',
       patienceMs,
+      stalls: () => false,
       slice,
       readDrop,
       readIfExists,

@@ -263,6 +263,12 @@ function compare(start: Image, end: Image, files: MemoryFiles, proof: Proof, pla
   const problems: string[] = [];
   const oids = new Set([...gone.keys(), ...fresh.keys(), ...plan.tables.map(({ oid }) => oid)]);
   let rows = 0;
+  for (const { oid, rows: added } of proof.kind === 'proved' ? proof.added : []) {
+    oids.delete(oid);
+    const [were, are] = [gone.get(oid) ?? [], fresh.get(oid) ?? []];
+    if (were.length > 0 || are.length !== added)
+      problems.push(`table ${oid}: ${added} added, but ${were.length} are gone and ${are.length} are new`);
+  }
   for (const oid of oids) {
     const proved = proof.kind === 'proved' ? proof.tables.find(({ table }) => table.oid === oid) : undefined;
     const expected = { before: gone.get(oid) ?? [], after: fresh.get(oid) ?? [] };

@@ -227,12 +227,23 @@ function shareKey(random: Random, draft: Draft, all: readonly Draft[]): void {
   );
 }
 
-const TRIGGERS = `CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := coalesce(new.n, 0) + 10; RETURN new; END';
+/** Into which some triggers put rows, as those of audits and outboxes do. */
+export const NOTED = 'noted';
+
+const TRIGGERS = `CREATE TABLE ${NOTED} (what text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  INSERT INTO ${NOTED} VALUES (tg_op); IF tg_op = 'DELETE' THEN RETURN old; END IF; RETURN new; END $$;
+CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := coalesce(new.n, 0) + 10; RETURN new; END';
 CREATE FUNCTION idle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';`;
 
 function addTriggers(random: Random, { name }: Draft): string {
   return random.weighted([
     [20, ''],
+    [
+      1,
+      `CREATE TRIGGER note BEFORE UPDATE OR DELETE ON ${quoted(name)} FOR EACH ROW EXECUTE FUNCTION note();`,
+    ],
+    [1, `CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON ${quoted(name)} EXECUTE FUNCTION note();`],
     [1, `CREATE TRIGGER nudge BEFORE UPDATE ON ${quoted(name)} FOR EACH ROW EXECUTE FUNCTION nudge();`],
     [1, `CREATE TRIGGER idle AFTER DELETE OR UPDATE ON ${quoted(name)} EXECUTE FUNCTION idle();`],
   ]);

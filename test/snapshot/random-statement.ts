@@ -86,7 +86,17 @@ export function randomStatement(random: Random, schema: TestSchema, literal = fa
     [1, truncate],
   ]);
   const sql = make(writer, table);
-  return { sql, parameters: writer.parameters };
+  const stands = make !== merge && make !== truncate && !sql.includes('RETURNING') && random.chance(0.15);
+  return { sql: stands ? inQuery(writer, sql) : sql, parameters: writer.parameters };
+}
+
+/** In the WITH of a query, which may read what it changes. */
+function inQuery(writer: Writer, sql: string): string {
+  const { random } = writer;
+  const other = writer.name(random.pick(writer.schema.tables));
+  const reads = random.chance(0.4) ? `r AS (SELECT n FROM ${other} WHERE n > ${writer.number(1)}), ` : '';
+  const counts = random.pick(['FROM w', `FROM w, ${other} AS o`, `FROM ${other}`]);
+  return `WITH ${reads}w AS (${sql} RETURNING 1 AS one) SELECT count(*) ${counts}`;
 }
 
 function deleteRows(writer: Writer, table: TestTable): string {

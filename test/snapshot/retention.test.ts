@@ -31,7 +31,10 @@ describe('snapshots', () => {
   it('are kept for ever where nothing else is said', async () => {
     await put(150);
     await put(0);
-    expect(await sweep(KEEP_ALL)).toEqual({ gone: [], kept: { snapshots: 2, bytes: 2004, excessBytes: 0 } });
+    expect(await sweep(KEEP_ALL)).toEqual({
+      gone: [],
+      kept: { snapshots: 2, bytes: 2004, excessBytes: 0, ofOthers: 0 },
+    });
   });
 
   it('go when they are older than that', async () => {
@@ -46,7 +49,7 @@ describe('snapshots', () => {
     const ids = [await put(9, { bytes: 5000 }), await put(8, { bytes: 500 }), await put(7), await put(6)];
     const { gone, kept } = await sweep({ ageMs: null, bytes: 2600 });
     expect(gone).toEqual([`${ids[0]} size`]);
-    expect(kept).toEqual({ snapshots: 3, bytes: 2506, excessBytes: 0 });
+    expect(kept).toEqual({ snapshots: 3, bytes: 2506, excessBytes: 0, ofOthers: 0 });
     expect((await sweep({ ageMs: null, bytes: 2500 })).gone).toEqual([`${ids[1]} size`]);
     expect((await sweep({ ageMs: null, bytes: 2500 })).gone).toEqual([]);
   });

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PutResult } from '../../src/blobs/blob-store.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import type { CapturePlan, PlannedTable } from '../../src/snapshot/plan.ts';
-import type { TableProof } from '../../src/snapshot/prove.ts';
-import { type SnapshotFacts, SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
+
+import { type Proved, type SnapshotFacts, SnapshotWriter } from '../../src/snapshot/snapshot-writer.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
 /** Puts only when it is let to, and says when it was asked. */
@@ -31,9 +31,10 @@ const TABLE: PlannedTable = {
   mayGainRows: false,
 };
 const PLAN = { tables: [TABLE], sources: [] } as unknown as CapturePlan;
-const PROOF: TableProof[] = [
-  { table: TABLE, before: 1, after: 0, counted: { inserted: 0, updated: 0, deleted: 1 } },
-];
+const PROVED: Proved = {
+  tables: [{ table: TABLE, before: 1, after: 0, counted: { inserted: 0, updated: 0, deleted: 1 } }],
+  added: [],
+};
 const FACTS: SnapshotFacts = {
   id: 'snap_1',
   created_at: '2026-11-21T00:00:00.000Z',
@@ -67,7 +68,7 @@ describe('a snapshot that is given up', () => {
   }
 
   it('leaves nothing while its manifest is on its way', async () => {
-    const finishing = writer.finish(PLAN, PROOF, FACTS);
+    const finishing = writer.finish(PLAN, PROVED, FACTS);
     await store.asked.promise;
     const aborting = writer.abort();
     setTimeout(() => store.go.resolve(), 50);
@@ -77,7 +78,7 @@ describe('a snapshot that is given up', () => {
 
   it('leaves nothing while its files are on their way', async () => {
     store.go.resolve();
-    const finishing = writer.finish(PLAN, PROOF, FACTS);
+    const finishing = writer.finish(PLAN, PROVED, FACTS);
     const aborting = writer.abort();
     await expect(finishing).rejects.toThrow();
     await aborting;
@@ -86,7 +87,7 @@ describe('a snapshot that is given up', () => {
 
   it('leaves nothing when it was finished', async () => {
     store.go.resolve();
-    await writer.finish(PLAN, PROOF, FACTS);
+    await writer.finish(PLAN, PROVED, FACTS);
     expect(await keys()).toEqual(['snapshots/a/0.before.pgcopy.zst', 'snapshots/a/manifest.json']);
     await writer.abort();
     expect(await keys()).toEqual([]);

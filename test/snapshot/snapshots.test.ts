@@ -56,7 +56,8 @@ async function write(id: string, rows = 3, atMs = DAY): Promise<Manifest> {
 
 async function finish(writer: SnapshotWriter, id: string, rows: number): Promise<Manifest> {
   const counted = { inserted: 0, updated: 0, deleted: rows };
-  return await writer.finish(PLAN, [{ table: TABLE, before: rows, after: 0, counted }], {
+  const proved = { tables: [{ table: TABLE, before: rows, after: 0, counted }], added: [] };
+  return await writer.finish(PLAN, proved, {
     id,
     created_at: new Date(DAY).toISOString(),
     gateway: '0.1.0',

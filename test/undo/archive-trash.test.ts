@@ -205,6 +205,21 @@ describe.each([18, 15] as const)('what is in the trash, in the archive, on Postg
     expect((await cli('trash', 'purge', other.id)).err).toContain('has left nothing in the trash');
   });
 
+  it('is not said to be gone where nobody could look', async () => {
+    const { id } = await dropped('drop view app.v');
+    const purge = ['trash', 'purge', id] as const;
+    for (const command of [['trash', 'list'], purge]) {
+      const { code, out, err } = await offline(...command);
+      expect([code, out, err]).toEqual([2, '', expect.stringMatching(/nobody has said[\s\S]+--connection/)]);
+    }
+    const away = ['--connection', 'postgres://nobody@127.0.0.1:9/app'] as const;
+    const list = await offline('trash', 'list', ...away);
+    expect([list.code, list.out]).toEqual([1, '']);
+    const purged = await offline(...purge, ...away);
+    expect([purged.code, purged.out]).toEqual([1, '0 objects dropped for good\n']);
+    expect((await cli(...purge)).out).toMatch(/1 object dropped/);
+  });
+
   it('is made by one gateway at a time', async () => {
     await dropped('drop table app.part');
     const [one, other] = await Promise.all([sweep(null), sweep(null)]);

@@ -319,6 +319,17 @@ const UNIQUE_VALUES: readonly Example[] = [
     outcome: { conflicts: ['put back held'] },
     end: 'untouched',
   },
+  {
+    name: 'nor is one behind more conflicts than are shown, nor in another table',
+    setup: `CREATE TABLE a (id int PRIMARY KEY, n int); INSERT INTO a SELECT i, i FROM generate_series(1, 120) i;
+      CREATE TABLE u (id int PRIMARY KEY REFERENCES a ON DELETE CASCADE, mail int UNIQUE);
+      INSERT INTO u SELECT i, i FROM generate_series(1, 120) i`,
+    statement: 'DELETE FROM a',
+    since: `INSERT INTO a SELECT i, 0 FROM generate_series(1, 121) i; INSERT INTO u VALUES (121, 120)`,
+    options: { onConflict: 'overwrite' },
+    outcome: { conflicts: ['put back held'] },
+    end: 'untouched',
+  },
 ];
 
 const SINCE = `UPDATE t SET name = 'edited' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (5, 0, 'new')`;
@@ -380,6 +391,16 @@ const CONFLICTS: readonly Example[] = [
     setup: `CREATE TABLE j (id int PRIMARY KEY, j json, n int); INSERT INTO j VALUES (1, '{"a":  1}', 1)`,
     statement: 'UPDATE j SET n = 2',
     since: `UPDATE j SET j = '{"a": 1}'`,
+    outcome: { conflicts: ['set back changed'] },
+    end: 'untouched',
+  },
+  {
+    name: 'in values are seen whose type has a cast to text that makes them alike',
+    setup: `CREATE TYPE loud AS (n int, x aclitem); CREATE FUNCTION hush(loud) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''''::text';
+      CREATE CAST (loud AS text) WITH FUNCTION hush(loud);
+      CREATE TABLE c (id int PRIMARY KEY, v loud, n int); INSERT INTO c VALUES (1, '(1,)', 1)`,
+    statement: 'UPDATE c SET n = 2',
+    since: `UPDATE c SET v = '(2,)'`,
     outcome: { conflicts: ['set back changed'] },
     end: 'untouched',
   },

@@ -11,11 +11,12 @@ import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
 import type { PgSession } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
 import { copied, described, run } from '../snapshot/exactness.ts';
-import { quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
+import { NOTED, quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
 import { randomStatement, type TestStatement } from '../snapshot/random-statement.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
 import { Random } from '../support/random.ts';
 import type { RawClient } from '../support/raw-client.ts';
+import { widen } from './widened.ts';
 
 /**
  * Takes snapshots of random statements in random schemas, commits, undoes, and compares every table byte for byte
@@ -74,7 +75,7 @@ export async function snap(
               current_setting('client_encoding')`,
     );
     const [database, role, version, xid, encoding] = facts!.map(String);
-    const manifest = await writer.finish(plan, proof.tables, {
+    const manifest = await writer.finish(plan, proof, {
       id,
       created_at: new Date(createdAt).toISOString(),
       gateway: '0.1.0',
@@ -111,14 +112,17 @@ export function ownSnapshot() {
   };
 }
 
-/** Every row of every table of a schema, with the table that stores it: computed columns too, places not. */
-export async function contents(client: RawClient, schema: string): Promise<string[]> {
+/**
+ * Every row of every table of a schema, with the table that stores it: computed columns too, places not, nor columns
+ * whose names begin with `but`. What triggers note elsewhere stays at an undo.
+ */
+export async function contents(client: RawClient, schema: string, but = '\u{10ffff}'): Promise<string[]> {
   const tables = await client.rows(`SELECT c.oid::regclass, (SELECT string_agg(format(CASE WHEN t.typsend = 0
         THEN '%I::text' ELSE '%I' END, a.attname), ', ' ORDER BY a.attnum)
       FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT starts_with(a.attname, '${but}'))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.relkind = 'r' AND n.nspname = '${schema.replaceAll("'", "''")}' ORDER BY c.oid`);
+   WHERE c.relkind = 'r' AND n.nspname = '${schema.replaceAll("'", "''")}' AND c.relname <> '${NOTED}' ORDER BY c.oid`);
   const rows: string[] = [];
   for (const [name, columns] of tables) {
     const select = `SELECT ${columns ?? ''} FROM ONLY ${name}`;
@@ -128,7 +132,13 @@ export async function contents(client: RawClient, schema: string): Promise<strin
 }
 
 export type Verdict =
-  | { readonly kind: 'exact'; readonly rows: number; readonly triggers: string; readonly elsewhere: boolean }
+  | {
+      readonly kind: 'exact';
+      readonly rows: number;
+      readonly triggers: string;
+      readonly elsewhere: boolean;
+      readonly widened: boolean;
+    }
   | { readonly kind: 'without'; readonly reason: string }
   | { readonly kind: 'wrong'; readonly what: string };
 
@@ -146,7 +156,8 @@ export async function runSchema(setting: Setting, seed: number, statements: numb
   const cases: Case[] = [];
   for (let i = 0; i < statements; i++) {
     const statement = randomStatement(random, schema);
-    const verdict = await judge(setting, schema, statement, random).catch(
+    const others = new Random(seed * 31 + i);
+    const verdict = await judge(setting, schema, statement, random, others).catch(
       (error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }),
     );
     cases.push({ seed, statement, verdict });
@@ -161,18 +172,22 @@ async function judge(
   schema: TestSchema,
   statement: TestStatement,
   random: Random,
+  others: Random,
 ): Promise<Verdict> {
   const { client, session, store } = setting;
+  const prefix = `since ${++serial} `;
   const triggers = random.pick(['fire', 'skip'] as const);
   const elsewhere = random.chance(0.4);
   const start = await contents(client, schema.schema);
   const snapped = await snap(setting, statement);
   if (snapped.kind === 'without') return snapped;
   const { manifest } = snapped;
+  const widened = others.chance(0.4) ? widen(others, schema, prefix) : '';
+  if (widened !== '') await client.rows(quietly(widened));
   const afterwards = await contents(client, schema.schema);
   const takeBack = elsewhere ? await changeElsewhere(client, schema.schema, start) : null;
   const request = { store, manifest, session };
-  const again = !elsewhere && random.chance(0.3);
+  const again = !elsewhere && (random.chance(0.3) || widened !== '');
   const own = again ? ownSnapshot() : null;
   const options = own === null ? {} : { snapshot: own };
   let outcome = await undo(request, { triggers, ...options });
@@ -183,7 +198,7 @@ async function judge(
     outcome = await undo(request, { triggers: 'skip', ...options });
   if (takeBack !== null) await client.rows(quietly(takeBack));
   if (outcome.kind !== 'done') return { kind: 'wrong', what: `${triggers}: ${JSON.stringify(outcome)}` };
-  const end = await contents(client, schema.schema);
+  const end = await contents(client, schema.schema, prefix);
   if (JSON.stringify(end) !== JSON.stringify(start)) {
     const missing = start.filter((row) => !end.includes(row)).map((row) => row.slice(0, 200));
     const extra = end.filter((row) => !start.includes(row)).map((row) => row.slice(0, 200));
@@ -192,17 +207,28 @@ async function judge(
   const rows = outcome.tables.reduce((sum, each) => sum + each.putBack + each.setBack + each.removed, 0);
   // An undo that finds nothing to do leaves no snapshot.
   if (own !== null && rows > 0) {
-    const undone = { store, session, manifest: await readManifest(store, own.folder) };
-    const redo = await undo(undone, { triggers: 'skip' });
-    if (JSON.stringify(await contents(client, schema.schema)) !== JSON.stringify(afterwards)) {
-      return { kind: 'wrong', what: `undoing the undo: ${JSON.stringify(redo)}` };
+    const states = [afterwards, await contents(client, schema.schema)];
+    let manifest = await readManifest(store, own.folder);
+    for (const time of [0, 1, 2]) {
+      const next = ownSnapshot();
+      const redo = await undo({ store, session, manifest }, { triggers: 'skip', snapshot: next });
+      if (JSON.stringify(await contents(client, schema.schema)) !== JSON.stringify(states[time % 2])) {
+        return { kind: 'wrong', what: `undoing the undo, ${time}: ${widened} ${JSON.stringify(redo)}` };
+      }
+      manifest = await readManifest(store, next.folder);
     }
     const last = await undo(request, { triggers: 'skip' });
-    if (JSON.stringify(await contents(client, schema.schema)) !== JSON.stringify(start)) {
-      return { kind: 'wrong', what: `undoing again: ${JSON.stringify(last)}` };
+    if (JSON.stringify(await contents(client, schema.schema, prefix)) !== JSON.stringify(start)) {
+      return { kind: 'wrong', what: `undoing again: ${widened} ${JSON.stringify(last)}` };
     }
   }
-  return { kind: 'exact', rows, triggers: meddled ? 'meddled' : triggers, elsewhere };
+  return {
+    kind: 'exact',
+    rows,
+    triggers: meddled ? 'meddled' : triggers,
+    elsewhere,
+    widened: widened !== '',
+  };
 }
 
 /** Changes one row that the statement has left alone; gives the statement that takes it back. */
@@ -240,6 +266,7 @@ export function tally(cases: readonly Case[]) {
   return {
     cases: cases.length,
     kinds: count(cases.map(({ verdict }) => verdict.kind)),
+    widened: exact.filter(({ widened, rows }) => widened && rows > 0).length,
     changing: exact.filter(({ rows }) => rows > 0).length,
     triggers: count(exact.map(({ triggers }) => triggers)),
     rows: exact.reduce((sum, { rows }) => sum + rows, 0),

@@ -28,7 +28,7 @@ const asked = z.object({
     .describe('A check that is not to count; may be given several times.'),
 });
 
-/** For whoever watches over processes; they have no tokens, and learn nothing else. */
+/** For whoever watches over processes. They have no tokens, and learn nothing of statements, rows or people. */
 export function healthRoutes(app: AdminApp, deps: Pick<AdminDeps, 'readiness'>): void {
   app.get(
     '/healthz',

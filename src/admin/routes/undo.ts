@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.ts';
 import { readTableName } from '../../snapshot/table-name.ts';
-import { broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
+import { addedJson, broughtBackJson, conflictJson, countsJson } from '../../undo/outcome-json.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
@@ -34,6 +34,9 @@ const conflict = z
     kind: z
       .enum(['taken', 'held', 'changed', 'gone'])
       .describe('`taken`: another row has its key; `held`: another row has a unique value of it.'),
+    key: z
+      .array(z.string())
+      .describe('The columns that tell its rows apart, by their names of now; none where it has no key.'),
     before: shownRow.describe('Values as text, cut short; null where there is no row.'),
     after: shownRow,
     current: shownRow,
@@ -104,6 +107,9 @@ const broughtBack = {
     .array(z.object({ what: z.string(), reason: z.string() }))
     .describe('What is not back, or not as it was, although all else is.'),
   notes: z.array(z.string()).describe('What was known beforehand to come back otherwise than it was.'),
+  added: z
+    .array(z.object({ table: z.string(), rows: z.int() }))
+    .describe('Rows that triggers or functions put into other tables as the statement ran: they stay there.'),
 } as const;
 
 const done = z.object({
@@ -148,7 +154,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         limit = 50,
         cursor: from = 0,
       } = body ?? {};
-      const { tables, conflicts, dropped } = await snapshots.preview(params.id, {
+      const { tables, conflicts, dropped, added } = await snapshots.preview(params.id, {
         onConflict: on_conflict,
         triggers,
         force,
@@ -163,6 +169,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         conflicts: conflicts.map(conflictJson),
         next: conflicts.length > 0 && shown < total ? String(shown) : null,
         ...broughtBackJson(dropped),
+        added: addedJson(added),
       };
     },
   );
@@ -188,6 +195,7 @@ export function undoRoutes(app: AdminApp, { snapshots }: Pick<AdminDeps, 'snapsh
         sequences: outcome.sequences,
         undo_snapshot: outcome.own,
         ...broughtBackJson(outcome.dropped),
+        added: addedJson(outcome.added),
       };
     },
   );

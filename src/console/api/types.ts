@@ -162,6 +162,7 @@ export interface Snapshot {
   readonly decision: { readonly rule: string; readonly risk: Risk };
   readonly approval_id: string | null;
   readonly tables: readonly SnapshotTable[];
+  readonly added?: readonly { readonly schema: string; readonly name: string; readonly rows: number }[];
   readonly dropped?: {
     readonly objects: readonly { readonly kind: string; readonly schema: string; readonly name: string }[];
     readonly notes: readonly string[];

@@ -148,7 +148,7 @@ function SnapshotFacts({ snapshot }: { readonly snapshot: Snapshot }) {
 
 function Contents({ snapshot }: { readonly snapshot: Snapshot }) {
   const [shown, setShown] = useState<SnapshotTable | null>(null);
-  const { tables, dropped } = snapshot;
+  const { tables, dropped, added = [] } = snapshot;
   return (
     <>
       {dropped !== undefined && <Dropped dropped={dropped} />}
@@ -184,8 +184,26 @@ function Contents({ snapshot }: { readonly snapshot: Snapshot }) {
           </Scroll>
         </>
       )}
+      {added.length > 0 && <Added added={added} />}
       {shown !== null && <SnapshotRowsTable key={nameOf(shown)} id={snapshot.id} table={shown} />}
     </>
+  );
+}
+
+function Added({ added }: { readonly added: NonNullable<Snapshot['added']> }) {
+  return (
+    <Notice title="Triggers or functions also added rows, which an undo leaves there">
+      <ul>
+        {added.map((table) => (
+          <li key={nameOf(table)}>
+            {plural(table.rows, 'row')} in{' '}
+            <code>
+              <Visible text={nameOf(table)} />
+            </code>
+          </li>
+        ))}
+      </ul>
+    </Notice>
   );
 }
 

@@ -346,7 +346,7 @@ export class StatementGate {
         return { kind: 'done', snapshotId: null, why: 'it changed no row' };
       }
       const server = proof.server.xid === '' ? await readServerFacts(connection) : proof.server;
-      const storing = storedInTime(this.state, writer.finish(plan, proof.tables, facts(server)), this.abort);
+      const storing = storedInTime(this.state, writer.finish(plan, proof, facts(server)), this.abort);
       // Where the record fails, that tells why.
       storing.catch(() => {});
       if (!(await recorded)) return { kind: 'failed', error: auditFailedError() };

@@ -119,6 +119,14 @@ export class HiddenQueries {
     return await exchange.types;
   }
 
+  /** Rejects where there is no such portal; the name as it is on the wire. */
+  async describePortal(portal: Buffer, end: HiddenEnd): Promise<void> {
+    const exchange = new DescribeExchange(end, () => {});
+    const body = Buffer.concat([Buffer.from('P'), portal, Buffer.from([0])]);
+    this.push(exchange, end, encodeMessage(Frontend.Describe, body));
+    await exchange.types;
+  }
+
   /**
    * Has the server read a text of the client's, as its bytes are. What it says against it, places in the text included, is
    * what it would say where it ran the text.
@@ -205,13 +213,14 @@ export class HiddenQueries {
 
   /**
    * Where queries of ours are all that has run in the client's segment, they are made to have run in front of it: from 2024
-   * on PostgreSQL takes what comes behind them for a part of a transaction block, in which other statements may run.
+   * on PostgreSQL takes what comes behind them for a part of a transaction block, in which other statements may run. In a
+   * block of the client's own a Query ends the segment as well, and nothing else changes by it.
    */
   async leaveSegment(isAheadOfQuery = false): Promise<void> {
     const { state } = this;
     const { transactionStatus, begunIn, segment, replies } = state;
-    if (!replies.segmentOpen || transactionStatus !== 'I' || state.inImplicitBlock || begunIn === segment)
-      return;
+    if (!replies.segmentOpen || state.inImplicitBlock || begunIn === segment) return;
+    if (transactionStatus !== 'I' && !(isAheadOfQuery && state.isInBlock)) return;
     if (state.discarding || state.fatal || !state.owesNothing()) return;
     if (!mayEndSegment(state, isAheadOfQuery)) return;
     await this.endSegment();

@@ -112,7 +112,8 @@ export function rule(
   unseen: string | null = null,
   sent: Sent | null = null,
 ): Ruling {
-  const ruling = decided(state, holds, analysis, text, parameters, answer, read, unseen, sent);
+  const ruled = decided(state, holds, analysis, text, parameters, answer, read, unseen, sent);
+  const ruling = unlessStalled(state, ruled);
   if (ruling.kind !== 'run' || !state.services.audit.failing || onlyReads(state, analysis)) return ruling;
   const { textFacts: facts } = state;
   if (answer === null) {
@@ -120,6 +121,16 @@ export function rule(
     return { kind: 'wait', until };
   }
   return { ...ruling, kind: 'refuse', error: auditFailedError() };
+}
+
+const STALLED = 'the storage of the snapshots does not answer';
+
+/** What may do without a snapshot waits for none behind a storage that does not answer. */
+function unlessStalled({ services }: SessionState, ruling: Ruling): Ruling {
+  if (ruling.kind !== 'run' || services.snapshots?.stalls() !== true) return ruling;
+  const { decision } = ruling;
+  if (!wantsSnapshot(decision) || decision.snapshot !== 'best_effort') return ruling;
+  return { ...ruling, decision: noted(decision, null, STALLED) };
 }
 
 /** Whether a statement changes nothing, nor commits a change that is not recorded. */

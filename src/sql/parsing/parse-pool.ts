@@ -2,6 +2,8 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../../base/limits.ts';
 import { notParsed } from '../analyze.ts';
 import { type Analysis, READ_OFTEN, type TextFacts } from '../effects.ts';
+import { inexact, type WriteSlice } from '../slices/slice.ts';
+import { received, type SentSlice } from '../slices/slice-one.ts';
 import type { ParseReply, ParseRequest } from './parse-worker.ts';
 import type { PlpgsqlReading } from './plpgsql.ts';
 
@@ -60,6 +62,18 @@ export class ParsePool {
         request: { id: this.#nextId++, bytes, body },
         done: (answer) => resolve(answer as PlpgsqlReading),
         failed: (why) => resolve({ kind: 'unread', why: `could not be read, because ${why}` }),
+      });
+    });
+  }
+
+  /** Which rows the one statement of a text changes; behind a view there is nothing to be told of them any more. */
+  slice(utf8: Buffer): Promise<WriteSlice> {
+    const bytes = new Uint8Array(utf8);
+    return new Promise((resolve) => {
+      this.#add({
+        request: { id: this.#nextId++, bytes, slices: true },
+        done: (answer) => resolve(received(answer as SentSlice)),
+        failed: (why) => resolve(inexact(`its text could not be read, because ${why}`)),
       });
     });
   }

@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { assert } from '../../base/assert.ts';
 import { analyzeBytes } from '../analyze.ts';
 import type { Analysis, TextFacts } from '../effects.ts';
+import { type SentSlice, sliceOne, toSend } from '../slices/slice-one.ts';
 import { Parser } from './parser.ts';
 import { NOT_UNDERSTOOD, type PlpgsqlReading, readPlpgsql } from './plpgsql.ts';
 
@@ -11,11 +12,13 @@ export type ParseRequest = { readonly id: number; readonly bytes: Uint8Array } &
   | { readonly facts: TextFacts }
   /** A CREATE FUNCTION in PL/pgSQL, and its body. */
   | { readonly body: string }
+  /** One statement of which is asked which rows it changes. */
+  | { readonly slices: true }
 );
 
 export interface ParseReply {
   readonly id: number;
-  readonly answer: Analysis | PlpgsqlReading;
+  readonly answer: Analysis | PlpgsqlReading | SentSlice;
 }
 
 const port = parentPort;
@@ -28,11 +31,16 @@ port.on('message', (request: ParseRequest) => {
 
 async function answer(request: ParseRequest): Promise<void> {
   await parser.whenReady();
-  const answer =
-    'body' in request
-      ? readFunction(request.bytes, request.body)
-      : analyzeBytes(parser, request.bytes, request.facts).analysis;
+  const answer = answerOf(request);
   port?.postMessage({ id: request.id, answer } satisfies ParseReply);
+}
+
+function answerOf(request: ParseRequest): ParseReply['answer'] {
+  const { bytes } = request;
+  if ('body' in request) return readFunction(bytes, request.body);
+  if ('slices' in request)
+    return toSend(sliceOne(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), parser));
+  return analyzeBytes(parser, bytes, request.facts).analysis;
 }
 
 function readFunction(bytes: Uint8Array, body: string): PlpgsqlReading {

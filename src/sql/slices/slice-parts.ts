@@ -50,7 +50,7 @@ export function withText(request: SliceRequest, verb: number): string | null | I
     return inexact('its WITH has the name of its target, which means another thing in a query');
   }
   const start = request.text.at(Number(clause['location'] ?? 0));
-  const cut = request.text.cut(request.text.startOf(start), request.text.startOf(verb));
+  const cut = request.text.cut(request.text.startOf(start), request.text.startOf(request.withEnd ?? verb));
   return isSelectOf(request.parse, `${cut}\nSELECT\n`, { with: clause }) ? cut : notCut();
 }
 

@@ -56,6 +56,20 @@ export class SliceText {
     return -1;
   }
 
+  /** The first opening parenthesis behind a word, both at a depth; its index, or -1. */
+  openingBehind(word: string, from: number, depth: number): number {
+    const behind = this.find([word], from, depth);
+    return behind < 0
+      ? -1
+      : this.tokens.findIndex((token, i) => i > behind && token.text === '(' && token.depth === depth);
+  }
+
+  /** The index of the token that closes what another opens, or -1. */
+  closingOf(open: number): number {
+    const { depth } = this.tokens[open]!;
+    return this.tokens.findIndex((token, i) => i > open && token.depth === depth);
+  }
+
   /** Where the token of the index starts, or the text ends. */
   startOf(index: number): number {
     return index < 0 ? this.end : (this.tokens[index]?.start ?? this.end);

@@ -49,6 +49,10 @@ export interface SliceCommon {
   readonly ownNames: boolean;
   /** The whole statement reads other relations, which may be views of any code. */
   readonly readsOthers: boolean;
+  /** It stands in the WITH of another statement, whose command tag tells nothing of its rows. */
+  readonly inWith?: true;
+  /** What that inserts into. */
+  readonly insertsInto?: { readonly schema: string | null; readonly name: string };
 }
 
 /** `SELECT … FROM <target.text> WHERE <where>`, after `with`, gives each row that will change once. */
@@ -146,6 +150,8 @@ export interface SliceRequest {
   /** The index of the statement's first token. */
   readonly first: number;
   readonly parse: ParseSlice;
+  /** Where its WITH is that of a statement around it: the index of the token that ends it. */
+  readonly withEnd?: number;
 }
 
 export function inexact(reason: string): InexactSlice {

@@ -4,6 +4,7 @@ import { inexact, type SliceRequest, type SliceTarget, targetOf, type WriteSlice
 import type { ParseSlice } from './slice-check.ts';
 import { sliceExecute } from './slice-execute.ts';
 import { sliceFacts } from './slice-facts.ts';
+import { inWith, type WriteInWith, writeInWith } from './slice-in-with.ts';
 import { sliceInsert } from './slice-insert.ts';
 import { sliceMerge } from './slice-merge.ts';
 import { sliceRows } from './slice-rows.ts';
@@ -33,12 +34,14 @@ function sliceStatement(
     case 'MergeStmt':
       return sliceMerge(request);
     case 'InsertStmt':
-      return sliceInsert(request);
+      return sliceInsertion(request);
     case 'TruncateStmt':
       return sliceTruncate(node.fields);
     case 'ExecuteStmt':
       // Alone: EXPLAIN and CREATE TABLE AS say EXECUTE in another place.
       return first === 0 ? sliceExecute(request) : inexact('it executes what another text prepares');
+    case 'SelectStmt':
+      return sliceQuery(request);
     case 'ExplainStmt':
     case 'PrepareStmt':
     case 'CopyStmt':
@@ -47,6 +50,36 @@ function sliceStatement(
       return inexact(
         sliceFacts([node.fields]).problem ?? 'the rows that it changes cannot be told from its text',
       );
+  }
+}
+
+/** A query may write in its WITH alone. */
+function sliceQuery({ text, fields, depth, parse }: SliceRequest): WriteSlice {
+  const found = writeInWith(text, fields, depth, parse);
+  if (found === null)
+    return inexact(sliceFacts([fields]).problem ?? 'the rows that it changes cannot be told from its text');
+  return 'kind' in found ? found : sliceWithin(found, fields, null);
+}
+
+/** What an INSERT changes besides, in its WITH; that itself overwrites nothing then. */
+function sliceInsertion(request: SliceRequest): WriteSlice {
+  const { text, fields, depth, parse } = request;
+  const found = fields['onConflictClause'] === undefined ? writeInWith(text, fields, depth, parse) : null;
+  const into = targetOf(fields['relation'], '');
+  if (found === null || 'kind' in found || into === null) return sliceInsert(request);
+  return sliceWithin(found, fields, into);
+}
+
+function sliceWithin({ request, write }: WriteInWith, fields: Fields, into: SliceTarget | null): WriteSlice {
+  switch (write.name) {
+    case 'UpdateStmt':
+      return inWith(sliceRows(request, 'update'), fields, into);
+    case 'DeleteStmt':
+      return inWith(sliceRows(request, 'delete'), fields, into);
+    case 'InsertStmt':
+      return inWith(sliceInsert(request), fields, into);
+    default:
+      return inexact('a part of it changes data by itself');
   }
 }
 
