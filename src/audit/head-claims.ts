@@ -116,6 +116,21 @@ export class HeadClaims {
       this.#fault('head', walk.lastSeq, null, 'not signed: there is no head in the store');
     }
     if (this.#newestAnchor !== null) await this.#read(this.#newestAnchor);
+    await this.#removedAnchors();
+  }
+
+  /** Nobody has a reason to remove an anchor, but whoever has cut off the records that it is of. */
+  async #removedAnchors(): Promise<void> {
+    for await (const key of this.#blobs?.removed?.(ANCHOR_FOLDER) ?? []) {
+      const said = parseAnchorKey(key);
+      if (said === null || this.#trusted?.has(said.keyId) === false) continue;
+      this.#fault(
+        'anchor',
+        said.sequence,
+        null,
+        `of an anchor that was removed, and that a lock keeps: ${key}`,
+      );
+    }
   }
 
   /** Heads of records that are not there; with a gateway at work, of those that were not there yet. */

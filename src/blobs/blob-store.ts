@@ -35,6 +35,8 @@ export interface BlobStore {
   list(prefix: string): AsyncIterable<BlobEntry>;
   /** Resolves also where there is none. */
   remove(key: string): Promise<void>;
+  /** Keys of what was removed, where a lock keeps it all the same; only a store with a lock can tell. */
+  removed?(prefix: string): AsyncIterable<string>;
   /**
    * Takes away what writers of dead processes have left and nobody sees: what has not changed (S3: has been begun)
    * for so long. Give it longer than any blob takes. Writers of this store object are left alone. Resolves to how

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3';
+import type { ListMultipartUploadsOutput, ListObjectVersionsOutput } from '@aws-sdk/client-s3';
 import { assert } from '../base/assert.ts';
 import { agreedMs } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
@@ -122,6 +122,27 @@ export class S3BlobStore implements BlobStore {
   async remove(key: string): Promise<void> {
     assertBlobKey(key);
     await this.#connection.call((client, options) => client.deleteObject(this.#objectOf(key), options));
+  }
+
+  async *removed(prefix: string): AsyncIterable<string> {
+    assertBlobPrefix(prefix);
+    if (this.#connection.target.lock === null) return;
+    const before = this.#connection.objectOf('');
+    const place = { Bucket: this.#bucket, Prefix: before + prefix, MaxKeys: LIMITS.blobListPageMax } as const;
+    let from: { KeyMarker?: string; VersionIdMarker?: string | undefined } | undefined = {};
+    while (from !== undefined) {
+      const marker: typeof from = from;
+      const page: ListObjectVersionsOutput = await this.#connection.call((client, options) =>
+        client.listObjectVersions({ ...place, ...marker }, options),
+      );
+      for (const { Key = '', IsLatest } of page.DeleteMarkers ?? []) {
+        const key = Key.slice(before.length);
+        if (IsLatest === true && isBlobKey(key)) yield key;
+      }
+      const { NextKeyMarker, NextVersionIdMarker: VersionIdMarker } = page;
+      const more = page.IsTruncated === true && NextKeyMarker !== undefined;
+      from = more ? { KeyMarker: NextKeyMarker, VersionIdMarker } : undefined;
+    }
   }
 
   async sweepOrphans(olderThanMs: number): Promise<number> {

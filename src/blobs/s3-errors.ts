@@ -17,7 +17,7 @@ const refusedCredentials: Cause = {
 const forbidden: Cause = {
   code: 'BLOBS_REFUSED',
   what: ({ bucket }) => `the credentials do not allow what snapshots need in the bucket ${bucket}`,
-  hint: 'Allow s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload, ListBucket and ListBucketMultipartUploads; PutObjectRetention for a lock.',
+  hint: 'Allow s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload, ListBucket and ListBucketMultipartUploads; PutObjectRetention and ListBucketVersions for a lock.',
 };
 const wrongRegion: Cause = {
   code: 'BLOBS_REFUSED',

@@ -13,6 +13,19 @@ import { openSqliteAuditSource } from '../../src/store/sqlite-audit-source.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
+class LockedFolder extends DirectoryBlobStore {
+  readonly #removed: readonly string[];
+
+  constructor(path: string, removed: readonly string[]) {
+    super(path);
+    this.#removed = removed;
+  }
+
+  async *removed(prefix: string): AsyncIterable<string> {
+    yield* this.#removed.filter((key) => key.startsWith(prefix));
+  }
+}
+
 /** The audit of a gateway without the gateway: store, log and notary, in a folder of their own. */
 export class ChainedStore {
   readonly folder: string;
@@ -80,9 +93,12 @@ export class ChainedStore {
     await open.store.close();
   }
 
-  async verify(options: { anchors?: boolean; trusted?: TrustedKeys } = {}): Promise<Verdict> {
+  /** `removed` are keys of blobs that a lock would have kept. */
+  async verify(
+    options: { anchors?: boolean; trusted?: TrustedKeys; removed?: readonly string[] } = {},
+  ): Promise<Verdict> {
     const source = openSqliteAuditSource(this.path);
-    const blobs = options.anchors === false ? null : new DirectoryBlobStore(this.anchors);
+    const blobs = options.anchors === false ? null : new LockedFolder(this.anchors, options.removed ?? []);
     try {
       return await verifyAudit(source, blobs, options.trusted ?? null);
     } finally {

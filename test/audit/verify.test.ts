@@ -337,6 +337,22 @@ describe('the end', () => {
     ]);
   });
 
+  it('that was cut off with its head and its anchor is found by what a lock has kept of that', async () => {
+    audit.tamper((database) => {
+      database.exec('delete from audit_blocks where first_seq > 40');
+      database.exec('delete from signed_heads where sequence > 40');
+    });
+    const last = readdirSync(join(audit.anchors, ANCHOR_FOLDER)).filter(
+      (name) => Number(name.slice(0, 16)) > 40,
+    );
+    for (const name of last) rmSync(join(audit.anchors, ANCHOR_FOLDER, name));
+    expect(told(await audit.verify())).toEqual([]);
+    const removed = last.map((name) => `${ANCHOR_FOLDER}${name}`);
+    expect(told(await audit.verify({ removed }))).toEqual([
+      `anchor 50-50: of an anchor that was removed, and that a lock keeps: ${removed[0]}`,
+    ]);
+  });
+
   it('that was cut off and written anew is found by the anchor', async () => {
     audit.tamper((database) => {
       database.exec('delete from audit_blocks where first_seq > 30');

@@ -151,6 +151,18 @@ describe('what does not work is said with what to do', () => {
   });
 });
 
+it('what was removed in spite of a lock is still known', async () => {
+  const place = `${LOCKED_BUCKET}/${newPrefix()}@${server.endpoint}`;
+  const store = openBlobStore(`s3://${place}?lock=governance&lock_days=1`);
+  for (const key of ['a/1', 'a/2', 'a/3', 'b/1']) await store.putIfAbsent(key, Buffer.from(key));
+  for (const key of ['a/1', 'a/3', 'b/1']) await store.remove(key);
+  await store.putIfAbsent('a/3', Buffer.from('again'));
+  const removed: string[] = [];
+  for await (const key of store.removed!('a/')) removed.push(key);
+  expect(removed).toEqual(['a/1']);
+  await store.close();
+});
+
 describe('settings', () => {
   const SIZES = { short: 1000, 'in parts': SEVERAL_PARTS };
 
