@@ -97,6 +97,13 @@ export const SHAPE_REF_BYTES = 2;
 export const SHAPE_LITERAL_MAX = 4;
 export const SHAPED_TEXT_BYTES_MAX = 512;
 
+/** `indexOf` is a call, for names that mostly come first. */
+export function placeOf<T extends string>(name: T, names: readonly T[]): number {
+  let place = 0;
+  while (place < names.length && names[place] !== name) place++;
+  return place;
+}
+
 export const PROTOCOLS = ['simple', 'extended', 'function', 'admin'] as const;
 export const ENDS = ['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost'] as const;
 export const TRANSACTION_STATUSES = ['?', 'I', 'T', 'E'] as const;

@@ -298,17 +298,10 @@ export class BlockWriter {
 
 function flagsOf(entry: AuditEntry): number {
   return (
-    placeOf(entry.protocol, format.PROTOCOLS) |
-    (placeOf(entry.end, format.ENDS) << format.END_SHIFT) |
-    (placeOf(entry.transactionStatus, format.TRANSACTION_STATUSES) << format.STATUS_SHIFT)
+    format.placeOf(entry.protocol, format.PROTOCOLS) |
+    (format.placeOf(entry.end, format.ENDS) << format.END_SHIFT) |
+    (format.placeOf(entry.transactionStatus, format.TRANSACTION_STATUSES) << format.STATUS_SHIFT)
   );
-}
-
-/** `indexOf` is a call, for names that mostly come first. */
-function placeOf<T extends string>(name: T, names: readonly T[]): number {
-  let place = 0;
-  while (place < names.length && names[place] !== name) place++;
-  return place;
 }
 
 /** Of entries that were neither held nor approved. */

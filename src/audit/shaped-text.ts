@@ -29,7 +29,7 @@ export function writeLiterals(into: Uint8Array, at: number, text: string, shape:
   let from = 0;
   for (let i = 0; i < literals.length; i++) {
     if (i > 0) into[out++] = BETWEEN;
-    from += pieces[i]!.length;
+    from += pieces[i]!;
     if (literals[i] === STRING) {
       const end = stringEnd(text, from);
       while (from < end) into[out++] = text.charCodeAt(from++);
@@ -41,7 +41,7 @@ export function writeLiterals(into: Uint8Array, at: number, text: string, shape:
       }
     }
   }
-  return from + pieces[literals.length]!.length === length ? out : -1;
+  return from + pieces[literals.length]! === length ? out : -1;
 }
 
 /** A quote within is written twice. */

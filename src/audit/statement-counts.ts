@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Decision } from '../policy/decision.ts';
 import { RISKS, type Risk } from '../sql/effects.ts';
-import { ENDS } from './block-format.ts';
+import { ENDS, placeOf } from './block-format.ts';
 import type { AuditEnd, AuditEntry } from './event.ts';
 
 const ACTIONS = ['allow', 'snapshot', 'hold', 'block'] as const satisfies readonly Decision['action'][];
@@ -44,5 +44,7 @@ export class StatementCounts {
 
 /** By search, which for names that mostly come first is faster than a table of them. */
 function cellOf(risk: Risk, action: Decision['action'], end: AuditEnd): number {
-  return (RISKS.indexOf(risk) * ACTIONS.length + ACTIONS.indexOf(action)) * ENDS.length + ENDS.indexOf(end);
+  return (
+    (placeOf(risk, RISKS) * ACTIONS.length + placeOf(action, ACTIONS)) * ENDS.length + placeOf(end, ENDS)
+  );
 }

@@ -310,7 +310,7 @@ export class FrontendMessages {
       const text = bytes.utf8Slice(start, textEnd);
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
-    const text = analysis.redacted === null ? bytes.utf8Slice(start, textEnd) : null;
+    const text = analysis.redacted === null ? (shape?.text ?? bytes.utf8Slice(start, textEnd)) : null;
     const lossless = this.loses || answer?.outcome ? null : losslessOf(this.state, analysis, text);
     if (lossless !== null)
       return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));

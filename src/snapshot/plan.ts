@@ -7,6 +7,7 @@ import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
 import { groupOverlapping } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
+import { CHANGED_BEFORE, leaveKeys } from './insert-triggers.ts';
 import { keptBySnapshot } from './kept.ts';
 import { givesTheSame, knowsAllCode, mayCallAsColumn, runsOwnCode } from './plan-code.ts';
 import { cursorRows, problemOfCursor, whereCursorStands } from './plan-cursor.ts';
@@ -264,9 +265,12 @@ async function planTable(
   parameters: StatementParameters,
   viewBasis: Basis | null = null,
 ): Promise<PlanOutcome> {
-  const planned = planRows(slice, answer, parameters, viewBasis);
+  let planned = planRows(slice, answer, parameters, viewBasis);
   const target = answer.relations.get(answer.roots[0] ?? 0);
-  if (planned.kind !== 'exact' || target === undefined) return planned;
+  if (target === undefined) return planned;
+  if (planned.kind === 'none' && planned.reason === CHANGED_BEFORE && (await leaveKeys(connection, target)))
+    planned = planAnew(slice, answer, parameters, viewBasis, true);
+  if (planned.kind !== 'exact') return planned;
   const problem = await problemOfImplied(connection, slice, target, answer);
   return problem === null ? planned : none(problem);
 }
@@ -286,6 +290,7 @@ function planAnew(
   answer: CatalogAnswer,
   parameters: StatementParameters,
   viewBasis: Basis | null,
+  triggersLeaveKeys = false,
 ): PlanOutcome {
   const target = answer.relations.get(answer.roots[0] ?? 0);
   if (target === undefined) return { kind: 'none', reason: 'its target does not exist', missing: true };
@@ -293,7 +298,7 @@ function planAnew(
   if (answer.relations.size > LIMITS.snapshotRelationsMax) return none('it may reach too many tables');
   const calls = problemOfCalls(slice, answer.functions);
   if (calls !== null) return none(calls);
-  const seed = seedOf(slice, target, answer.functions, viewBasis !== null);
+  const seed = seedOf(slice, target, answer.functions, viewBasis !== null, triggersLeaveKeys);
   if ('problem' in seed) return none(seed.problem);
   const only = slice.target.only || target.children.length === 0;
   const graph = followCascades(

@@ -4,6 +4,7 @@ import type { Column, Relation } from '../catalog/relation.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import { placesOf, placesOfView, type RowLock, type SeedSql } from './capture-sql.ts';
 import { type CascadeEdge, type Change, isGenerated } from './cascade.ts';
+import { CHANGED_BEFORE } from './insert-triggers.ts';
 
 /** The statement's own rows: how they change, and the queries that find them. */
 export interface Seed {
@@ -25,8 +26,9 @@ export function seedOf(
   target: Relation,
   functions: readonly FunctionFacts[],
   viaView: boolean,
+  triggersLeaveKeys = false,
 ): Seed | SeedProblem {
-  const where = slice.kind === 'upsert' ? conflicting(slice, target) : slice.where;
+  const where = slice.kind === 'upsert' ? conflicting(slice, target, triggersLeaveKeys) : slice.where;
   if (where !== null && typeof where === 'object') return where;
   const clause = slice.with === null ? '' : `${slice.with}\n`;
   // Rows of descendants never conflict, though those of partitions do.
@@ -97,14 +99,11 @@ function keyProblem(
 }
 
 /** The rows that a row to insert conflicts with. */
-function conflicting(slice: UpsertSlice, target: Relation): string | SeedProblem {
-  if (
-    target.triggers.some(
-      ({ timing, level, events }) => timing === 'before' && level === 'row' && events.includes('insert'),
-    )
-  ) {
-    return { problem: 'a trigger may change what is inserted before it conflicts' };
-  }
+function conflicting(slice: UpsertSlice, target: Relation, triggersLeaveKeys: boolean): string | SeedProblem {
+  const changes = target.triggers.some(
+    ({ timing, level, events }) => timing === 'before' && level === 'row' && events.includes('insert'),
+  );
+  if (changes && !triggersLeaveKeys) return { problem: CHANGED_BEFORE };
   const filled = filledColumns(slice, target);
   if ('problem' in filled) return filled;
   const { arbiter } = slice;

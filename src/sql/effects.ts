@@ -112,7 +112,7 @@ export interface StatementEffects {
   /** Why the risk is what it is, a short phrase each, worst first: `delete without WHERE`, `drops a table`. */
   readonly reasons: readonly string[];
   /** How many of the reasons make it high, where that is its risk. */
-  readonly highReasons?: number;
+  readonly highReasons?: number | undefined;
   readonly reads: readonly RelationName[];
   readonly writes: readonly RelationName[];
   readonly columns: readonly ColumnName[];
@@ -121,13 +121,13 @@ export interface StatementEffects {
   readonly predicate: Predicate;
   readonly session: readonly SessionEffect[];
   /** What makes its risk worse by its name alone, where anything does. */
-  readonly called?: CalledCode;
+  readonly called?: CalledCode | undefined;
   /** What its text does not tell whose code it is, although it reads like PostgreSQL's own; where there is any. */
-  readonly ambiguous?: AmbiguousNames;
+  readonly ambiguous?: AmbiguousNames | undefined;
   /** How many rows it writes at most, where its text tells; not those that triggers, rules and foreign keys write. */
-  readonly rowsMax?: number;
+  readonly rowsMax?: number | undefined;
   /** Of what a TRUNCATE names, the tables that it empties without those that inherit from them. */
-  readonly only?: readonly RelationName[];
+  readonly only?: readonly RelationName[] | undefined;
   /** Bytes of the text where this statement starts and how long it is. */
   readonly startByte: number;
   readonly lengthBytes: number;

@@ -1,3 +1,4 @@
+import { viewOf } from '../base/words.ts';
 import { encodeMessage } from './backend.ts';
 import { Frontend } from './message-type.ts';
 
@@ -8,15 +9,23 @@ import { Frontend } from './message-type.ts';
 
 /** Where the NUL-terminated string that starts at `start` ends, or -1 where no NUL comes before `end`. */
 export function stringEnd(bytes: Buffer, start: number, end: number): number {
-  // Most are names or short texts, which are read through in less time than a native search takes to begin.
+  // Most are names or texts of a line or two, which are read through in less time than a native search takes to begin.
   const near = Math.min(end, start + NEAR_BYTES);
-  for (let at = start; at < near; at++) if (bytes[at] === 0) return at;
+  const view = viewOf(bytes);
+  let at = start;
+  while (at + 4 <= near && !hasZero(view.getInt32(at, true))) at += 4;
+  for (; at < near; at++) if (bytes[at] === 0) return at;
   if (near >= end) return -1;
-  const at = bytes.indexOf(0, near);
+  at = bytes.indexOf(0, near);
   return at < 0 || at >= end ? -1 : at;
 }
 
-const NEAR_BYTES = 64;
+const NEAR_BYTES = 512;
+
+/** Whether one of the four bytes of a word is zero. */
+function hasZero(word: number): boolean {
+  return ((word - 0x01010101) & ~word & 0x80808080) !== 0;
+}
 
 /** A Query's text without its NUL: `[start, textEnd)`; -1 where PostgreSQL would refuse the message. */
 export function queryTextEnd(bytes: Buffer, start: number, end: number): number {

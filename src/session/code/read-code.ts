@@ -4,6 +4,7 @@ import type { HiddenConnection } from '../../catalog/connection.ts';
 import { type ReadCode, readDefinitions, readReadCode } from '../../catalog/read-code.ts';
 import type { Decision } from '../../policy/decision.ts';
 import type { Analysis } from '../../sql/effects.ts';
+import { startOfMessage } from '../decision-time.ts';
 import { askSettings } from '../known/asked-settings.ts';
 import type { SessionPolicy } from '../ruling/bound-policy.ts';
 import type { SessionState } from '../state.ts';
@@ -170,7 +171,7 @@ export class ReadsCode {
     this.harmless = null;
     this.isUntold = false;
     if (!this.isIdle || !this.state.owesNothing()) return;
-    this.quietMs = nowMs();
+    this.quietMs = startOfMessage(this.state);
     this.quietChanges = this.shared.changes;
   }
 

@@ -1,3 +1,4 @@
+import { viewOf } from '../../base/words.ts';
 import type { Analysis } from '../effects.ts';
 import { hasShape, type ShapePieces, takeApart } from './template.ts';
 
@@ -68,13 +69,25 @@ const FNV_START = 0x811c9dc5;
 /** By the bytes in front of the first that a literal may begin with, which are the same in each text of a shape. */
 function placeOf(bytes: Buffer, start: number, end: number): number {
   const last = Math.min(end, start + PREFIX_BYTES);
+  const view = viewOf(bytes);
   let hash = FNV_START;
-  for (let at = start; at < last; at++) {
+  let at = start;
+  for (; at + 4 <= last; at += 4) {
+    const word = view.getInt32(at, true);
+    if (mayBeginLiteral(word)) break;
+    hash = Math.imul(hash ^ word, FNV_PRIME);
+  }
+  for (; at < last; at++) {
     const c = bytes[at]!;
     if ((c >= ZERO && c <= NINE) || c === QUOTE) break;
     hash = Math.imul(hash ^ c, FNV_PRIME);
   }
   return (hash ^ (hash >>> 15)) & (PLACES - 1);
+}
+
+/** Whether one of four bytes is a digit or a quote, or one of the signs that have the same bits; surely not for letters and blanks. */
+function mayBeginLiteral(word: number): boolean {
+  return (word & ~(word >>> 1) & ((word << 1) | (word << 3)) & 0x20202020) !== 0;
 }
 
 function hashOf(bytes: Buffer, start: number, end: number): number {

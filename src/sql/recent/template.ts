@@ -1,3 +1,5 @@
+import { viewOf } from '../../base/words.ts';
+
 /**
  * Reads a text into its shape: plain integers, plain decimals and plain string literals become one byte each,
  * everything else stays as it is. It understands only what is surely simple and gives up on the rest, because
@@ -124,35 +126,43 @@ export function readShape(bytes: Buffer, start: number, end: number, scratch: Bu
 export interface ShapePieces {
   /** The shape itself, with a byte up to SHAPE_LITERAL_MAX in the place of each literal. */
   readonly bytes: Uint8Array;
-  readonly pieces: readonly Piece[];
+  /** How long they are. */
+  readonly pieces: readonly number[];
   readonly literals: readonly number[];
+  /** The text itself, of which there is one alone where nothing in it is a literal; else null. */
+  readonly text: string | null;
+  /**
+   * What is walked along. For each piece: its length, its bytes as words of four, which are compared as fast as one, and
+   * the literal behind it. It is all in one place, because with each message it has to come into the processor's cache anew.
+   */
+  readonly path: Int32Array;
 }
 
-/** Bytes as words of four, which are compared as fast as one, and what is left behind them. */
-interface Piece {
-  readonly length: number;
-  readonly words: Int32Array;
-  readonly rest: Uint8Array;
-}
+/** In a path behind the last piece. */
+const NO_LITERAL = -1;
 
 export function takeApart(shapeBytes: Uint8Array): ShapePieces {
-  const pieces: Piece[] = [];
+  const pieces: number[] = [];
   const literals: number[] = [];
+  const path: number[] = [];
   let from = 0;
-  for (let at = 0; at < shapeBytes.length; at++) {
-    if (shapeBytes[at]! > STRING) continue;
-    pieces.push(pieceOf(shapeBytes.slice(from, at)));
-    literals.push(shapeBytes[at]!);
+  for (let at = 0; at <= shapeBytes.length; at++) {
+    if (at < shapeBytes.length && shapeBytes[at]! > STRING) continue;
+    const literal = shapeBytes[at] ?? NO_LITERAL;
+    pieces.push(at - from);
+    path.push(at - from, ...wordsOf(shapeBytes.slice(from, at)), literal);
+    if (literal !== NO_LITERAL) literals.push(literal);
     from = at + 1;
   }
-  pieces.push(pieceOf(shapeBytes.slice(from)));
-  return { bytes: shapeBytes, pieces, literals };
+  const text = literals.length === 0 ? Buffer.from(shapeBytes).latin1Slice() : null;
+  return { bytes: shapeBytes, pieces, literals, text, path: Int32Array.from(path) };
 }
 
-function pieceOf(bytes: Uint8Array): Piece {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => view.getInt32(i * 4, true));
-  return { length: bytes.length, words, rest: bytes.slice(words.length * 4) };
+/** The last may have less than four bytes. */
+function wordsOf(bytes: Uint8Array): number[] {
+  const words: number[] = [];
+  for (const [i, byte] of bytes.entries()) words[i >> 2] = (words[i >> 2] ?? 0) | (byte << ((i & 3) * 8));
+  return words;
 }
 
 /**
@@ -160,42 +170,30 @@ function pieceOf(bytes: Uint8Array): Piece {
  * the two: what is the same byte for byte is read the same, and a literal begins and ends by itself. False as well where
  * a literal has bytes above 127.
  */
-export function hasShape(
-  { pieces, literals }: ShapePieces,
-  bytes: Buffer,
-  start: number,
-  end: number,
-): boolean {
+export function hasShape({ path }: ShapePieces, bytes: Buffer, start: number, end: number): boolean {
   const view = viewOf(bytes);
   let at = start;
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i]!;
-    if (at + piece.length > end || !isPieceAt(piece, view, at)) return false;
-    at += piece.length;
-    if (i < literals.length) at = literalOf(literals[i]!, bytes, at, end);
+  let i = 0;
+  for (;;) {
+    const length = path[i++]!;
+    if (at + length > end || !isPieceAt(path, i, length, view, at)) return false;
+    at += length;
+    i += (length + 3) >> 2;
+    const literal = path[i++]!;
+    if (literal === NO_LITERAL) return at === end;
+    at = literalOf(literal, bytes, at, end);
     if (at < 0) return false;
   }
-  return at === end;
 }
 
 /** By loops of their own, in which V8 looks at nothing but the bytes. */
-function isPieceAt({ words, rest }: Piece, view: DataView, at: number): boolean {
-  for (let i = 0; i < words.length; i++) if (words[i] !== view.getInt32(at + i * 4, true)) return false;
-  const restAt = at + words.length * 4;
-  for (let i = 0; i < rest.length; i++) if (rest[i] !== view.getUint8(restAt + i)) return false;
+function isPieceAt(path: Int32Array, from: number, length: number, view: DataView, at: number): boolean {
+  const words = length >> 2;
+  for (let i = 0; i < words; i++) if (path[from + i] !== view.getInt32(at + i * 4, true)) return false;
+  const last = path[from + words]!;
+  for (let i = words * 4; i < length; i++)
+    if (((last >>> ((i & 3) * 8)) & 255) !== view.getUint8(at + i)) return false;
   return true;
-}
-
-let viewed: Uint8Array | null = null;
-let view: DataView = new DataView(new ArrayBuffer(0));
-
-/** Nearly all texts stand in the one buffer that connections are read into. */
-function viewOf(bytes: Uint8Array): DataView {
-  if (bytes !== viewed) {
-    viewed = bytes;
-    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-  return view;
 }
 
 /** Where the literal of that kind ends that stands there, or -1 where none does. */

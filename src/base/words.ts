@@ -1,0 +1,18 @@
+import { LIMITS } from './limits.ts';
+
+let viewed: Uint8Array | null = null;
+let view: DataView = new DataView(new ArrayBuffer(0));
+
+/**
+ * Bytes to be read by words of four, which costs about as much as by single ones. The view is kept, because nearly all that
+ * is read stands in the one buffer that connections are read into; but nothing large is kept alive by it.
+ */
+export function viewOf(bytes: Uint8Array): DataView {
+  if (bytes === viewed) return view;
+  const made = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.buffer.byteLength <= LIMITS.readBufferBytes) {
+    viewed = bytes;
+    view = made;
+  }
+  return made;
+}
