@@ -44,9 +44,23 @@ export type ShownRow = Readonly<Record<string, string | null>>;
 export async function compareTable(session: UndoSession, table: UndoTable): Promise<void> {
   const { key } = table;
   await session.query(key === null ? compareByRow(table) : compareByKey(table, key));
-  for (const index of table.others) await session.query(findHeld(table, index));
+  await markHeld(session, table);
   await session.query(`ANALYZE ${temp('work', table)}`);
   if (key === null) await session.query(createTally(table));
+}
+
+/** A row that is held stays, and so may hold the next. Each round looks through all; a longer chain the server refuses. */
+const HELD_ROUNDS_MAX = 20;
+
+async function markHeld(session: UndoSession, table: UndoTable): Promise<void> {
+  for (let round = 0; round < HELD_ROUNDS_MAX; round++) {
+    let found = 0;
+    for (const index of table.others) {
+      const [row] = await session.query(findHeld(table, index));
+      found += Number(row![0]);
+    }
+    if (found === 0) return;
+  }
 }
 
 export async function countTable(

@@ -166,12 +166,13 @@ export const createTally = (table: UndoTable): string =>
 export const createCame = (table: UndoTable): string =>
   `CREATE TEMP TABLE ${temp('came', table)} (tab oid, tid tid) ON COMMIT DROP`;
 
-/** Rows to put back or set back whose other unique values belong to a row that stays. */
+/** Marks rows to put back or set back whose other unique values belong to a row that stays, and counts them. */
 export function findHeld(table: UndoTable, index: readonly KeyColumn[]): string {
-  return `UPDATE ${temp('work', table)} w SET state = 'held'
+  return `WITH held AS (UPDATE ${temp('work', table)} w SET state = 'held'
     FROM ${temp('before', table)} b
    WHERE w.b = b.ctid AND w.state = 'clear' AND EXISTS (
      SELECT FROM ${only(table)} t WHERE ${sameKey(index, 't', 'b')} AND t.ctid IS DISTINCT FROM w.tid
         AND NOT EXISTS (SELECT FROM ${temp('work', table)} o
-                         WHERE o.tid = t.ctid AND o.state = 'clear' AND o.what IN ('set back', 'remove')))`;
+                         WHERE o.tid = t.ctid AND o.state = 'clear' AND o.what IN ('set back', 'remove'))) RETURNING 1)
+   SELECT count(*) FROM held`;
 }

@@ -320,6 +320,15 @@ const UNIQUE_VALUES: readonly Example[] = [
     end: 'untouched',
   },
   {
+    name: 'those that wait for a row that stays because of that stay as well',
+    setup: UNIQUE,
+    statement: 'UPDATE u SET mail = mail + 1 WHERE id > 4',
+    since: 'INSERT INTO u VALUES (70, 5)',
+    options: { onConflict: 'skip' },
+    outcome: { done: { u: [0, 0, 0, 0, 5] } },
+    end: 'untouched',
+  },
+  {
     name: 'nor is one behind more conflicts than are shown, nor in another table',
     setup: `CREATE TABLE a (id int PRIMARY KEY, n int); INSERT INTO a SELECT i, i FROM generate_series(1, 120) i;
       CREATE TABLE u (id int PRIMARY KEY REFERENCES a ON DELETE CASCADE, mail int UNIQUE);
