@@ -236,7 +236,7 @@ function leftOut({ tables }: UndoPlace['manifest']): string {
 }
 
 const UNAUDITED =
-  'It went past the gateway, whose audit does not have it; with HOLDFAST_TOKEN a gateway that runs does it.\n';
+  'It went past the gateway, whose audit does not have it; with HOLDFAST_TOKEN, and without --connection or --offline, a gateway that runs does it.\n';
 
 /** What a preview may have shown among all the others, or not at all. */
 function inTheWay(
