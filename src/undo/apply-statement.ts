@@ -16,7 +16,7 @@ export interface Doing {
 type Deed = 'put' | 'set' | 'remove';
 
 const ALSO: Readonly<Record<Deed, string>> = {
-  put: `w.what OPERATOR(pg_catalog.=) 'set back' AND w.state OPERATOR(pg_catalog.=) 'gone'`,
+  put: `w.what OPERATOR(pg_catalog.<>) 'remove' AND w.state OPERATOR(pg_catalog.=) 'gone'`,
   set: `w.what OPERATOR(pg_catalog.=) 'set back' AND w.state OPERATOR(pg_catalog.=) 'changed' OR w.state OPERATOR(pg_catalog.=) 'taken'`,
   remove: `w.what OPERATOR(pg_catalog.=) 'remove' AND w.state OPERATOR(pg_catalog.=) 'changed'`,
 };

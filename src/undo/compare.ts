@@ -2,7 +2,17 @@ import { LIMITS } from '../base/limits.ts';
 import { quoteLiteral, quoteName } from '../catalog/quote.ts';
 import { countToDo, type OnConflict } from './apply-statement.ts';
 import type { UndoSession } from './session.ts';
-import { compareByKey, compareByRow, createTally, findHeld, only, temp, written } from './statements.ts';
+import {
+  compareByKey,
+  compareByRow,
+  countMoved,
+  createTally,
+  findHeld,
+  markGone,
+  only,
+  temp,
+  written,
+} from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
 /** What an undo does in a table, in rows. */
@@ -61,6 +71,18 @@ async function markHeld(session: UndoSession, table: UndoTable): Promise<void> {
     }
     if (found === 0) return;
   }
+}
+
+/**
+ * Where an UPDATE has given rows other keys, nothing tells which of them was which. As many as are there no more should be
+ * back as they were; where more have gone, they have got another key since or were removed, and those that would be put back
+ * may still be there under another name. Resolves to whether a part of them can not be told from the rest.
+ */
+export async function compareMoved(session: UndoSession, tables: readonly UndoTable[]): Promise<boolean> {
+  const [row] = await session.query(countMoved(tables));
+  const [back, changed, gone] = row!.map(Number);
+  if (gone! > back!) for (const table of tables) await session.query(markGone(table));
+  return gone! > back! || changed! > 0;
 }
 
 export async function countTable(

@@ -166,6 +166,18 @@ export const createTally = (table: UndoTable): string =>
 export const createCame = (table: UndoTable): string =>
   `CREATE TEMP TABLE ${temp('came', table)} (tab oid, tid tid) ON COMMIT DROP`;
 
+/** Of rows that have another key by the statement: how many are there as before, are changed, and are there no more. */
+export function countMoved(tables: readonly UndoTable[]): string {
+  const work = tables.map((table) => `SELECT what, state FROM ${temp('work', table)}`).join(' UNION ALL ');
+  return `SELECT count(*) FILTER (WHERE what = 'put back' AND state = 'already'),
+      count(*) FILTER (WHERE what = 'remove' AND state = 'changed'),
+      count(*) FILTER (WHERE what = 'remove' AND state = 'already') FROM (${work}) w`;
+}
+
+/** Makes conflicts of rows to put back, with the key that they had. */
+export const markGone = (table: UndoTable): string =>
+  `UPDATE ${temp('work', table)} SET state = 'gone' WHERE what = 'put back' AND state = 'clear'`;
+
 /** Marks rows to put back or set back whose other unique values belong to a row that stays, and counts them. */
 export function findHeld(table: UndoTable, index: readonly KeyColumn[]): string {
   return `WITH held AS (UPDATE ${temp('work', table)} w SET state = 'held'

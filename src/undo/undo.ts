@@ -5,7 +5,15 @@ import type { Manifest } from '../snapshot/manifest.ts';
 import { isAlter } from '../trash/restore-kept.ts';
 import { applyAll } from './apply.ts';
 import type { OnConflict } from './apply-statement.ts';
-import { compareTable, countTable, type Page, readConflicts, readHeld, type TableCounts } from './compare.ts';
+import {
+  compareMoved,
+  compareTable,
+  countTable,
+  type Page,
+  readConflicts,
+  readHeld,
+  type TableCounts,
+} from './compare.ts';
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
 import { type Marking, Once } from './once.ts';
@@ -76,7 +84,7 @@ export async function previewUndo(request: UndoRequest, options: PreviewOptions 
   const outcome = await inTransaction(session, 'REPEATABLE READ', where, async () => {
     const tables = await findTables(request, where);
     await refuseForeignCode(session, tables, options.triggers ?? 'fire', { trusted, lock: false });
-    const counts = await compareAll(request, tables, options.onConflict ?? 'fail', where);
+    const { counts } = await compareAll(request, tables, options.onConflict ?? 'fail', where);
     refuseUnfilled(tables, counts);
     const conflicts = await readConflicts(session, tables, counts, bounded(page));
     return {
@@ -164,8 +172,8 @@ async function undoRows(
     if (triggers === 'skip') await refuseWithoutRightToSkip(session);
     const tables = await lockTables(request, where);
     await refuseForeignCode(session, tables, triggers, { trusted, lock: true });
-    const counts = await compareAll(request, tables, onConflict, where);
-    await refuseConflicts(session, tables, counts, onConflict);
+    const { counts, inseparable } = await compareAll(request, tables, onConflict, where);
+    await refuseConflicts(session, tables, counts, onConflict, inseparable);
     refuseUnexpected(counts, options.expected);
     refuseUnfilled(tables, counts);
     const work = tables.filter((_, i) => isWork(counts[i]!));
@@ -256,8 +264,7 @@ async function compareAll(
   tables: readonly UndoTable[],
   onConflict: OnConflict,
   where: Whereabouts,
-): Promise<TableCounts[]> {
-  const counts: TableCounts[] = [];
+): Promise<{ readonly counts: TableCounts[]; readonly inseparable: boolean }> {
   for (const [i, table] of tables.entries()) {
     where.at('load', table.label, i, tables.length);
     await loadTable(session, store, table, manifest.server.encoding);
@@ -265,9 +272,18 @@ async function compareAll(
   for (const [i, table] of tables.entries()) {
     where.at('compare', table.label, i, tables.length);
     await compareTable(session, table);
-    counts.push(await countTable(session, table, onConflict));
   }
-  return counts;
+  const inseparable = onlyUpdates(manifest, tables) && (await compareMoved(session, tables));
+  const counts: TableCounts[] = [];
+  for (const table of tables) counts.push(await countTable(session, table, onConflict));
+  return { counts, inseparable };
+}
+
+/** Whether each row was there before the statement, and is behind it, and has a key. */
+function onlyUpdates({ statement, tables: entries }: Manifest, tables: readonly UndoTable[]): boolean {
+  if (statement.operation !== 'update' || tables.some(({ key }) => key === null)) return false;
+  const sum = (image: 'before' | 'after') => entries.reduce((all, each) => all + (each[image]?.rows ?? 0), 0);
+  return tables.length > 0 && sum('before') === sum('after');
 }
 
 /**
@@ -280,6 +296,7 @@ async function refuseConflicts(
   tables: readonly UndoTable[],
   counts: readonly TableCounts[],
   onConflict: OnConflict,
+  inseparable: boolean,
 ): Promise<void> {
   if (counts.every(({ conflicts }) => conflicts === 0)) return;
   const page = { from: 0, max: LIMITS.undoConflictsMax };
@@ -292,6 +309,7 @@ async function refuseConflicts(
       const keyless = tables.filter(({ key }, i) => key === null && counts[i]!.conflicts > 0);
       const reason = 'it has no key, and so it cannot be told which rows to leave out with those in conflict';
       if (keyless.length > 0) refuse(...keyless.map(({ label }) => ({ table: label, reason })));
+      if (inseparable) refuse({ table: tables[0]!.label, reason: INSEPARABLE });
       return;
     }
     case 'overwrite': {
@@ -303,6 +321,9 @@ async function refuseConflicts(
       return onConflict satisfies never;
   }
 }
+
+const INSEPARABLE =
+  'the statement has changed keys, and so it cannot be told which rows to leave out with those in conflict';
 
 function refuseUnexpected(
   counts: readonly TableCounts[],
