@@ -40,7 +40,7 @@ import { StoredRestraints } from './restraint/restraints.ts';
 import type { ClientTls } from './session/connection/negotiation.ts';
 import { connectUpstream, type UpstreamTarget } from './session/connection/upstream.ts';
 import { Listener } from './session/listener.ts';
-import type { SessionServices, SnapshotServices } from './session/state.ts';
+import type { SessionServices, SnapshotServices } from './session/services.ts';
 import { SealingStore } from './snapshot/sealing-store.ts';
 import { SnapshotSweeper } from './snapshot-sweeper.ts';
 import { AnalysisCache } from './sql/cache.ts';

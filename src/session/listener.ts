@@ -9,8 +9,8 @@ import { type ClientTls, NegotiationFailed, negotiate, type Opening } from './co
 import { readStartupParameters, type StartupFacts } from './connection/startup-parameters.ts';
 import { connectUpstream, type UpstreamTarget } from './connection/upstream.ts';
 import { fatalError } from './ruling/refusal.ts';
+import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
-import type { SessionServices } from './state.ts';
 
 export interface ListenerOptions {
   readonly host: string;

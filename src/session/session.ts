@@ -11,7 +11,8 @@ import { FrontendMessages } from './frontend-messages.ts';
 import { FrontendStream } from './frontend-stream.ts';
 import { ReplyKind } from './replies.ts';
 import { fatalError } from './ruling/refusal.ts';
-import { type SessionServices, SessionState } from './state.ts';
+import type { SessionServices } from './services.ts';
+import { SessionState } from './state.ts';
 
 /**
  * One client's connection after its login: two links and the streams between them. It ends when both are closed;

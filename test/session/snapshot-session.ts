@@ -7,7 +7,7 @@ import { Catalog } from '../../src/catalog/catalog.ts';
 import type { Decision } from '../../src/policy/decision.ts';
 import { Listener } from '../../src/session/listener.ts';
 import type { PolicySource } from '../../src/session/ruling/bound-policy.ts';
-import type { SnapshotServices } from '../../src/session/state.ts';
+import type { SnapshotServices } from '../../src/session/services.ts';
 import type { Analysis } from '../../src/sql/effects.ts';
 import { Parser } from '../../src/sql/parsing/parser.ts';
 import { sliceOf } from '../snapshot/exactness.ts';

@@ -11,7 +11,7 @@ import type {
   PreviewServices,
   SessionServices,
   SnapshotServices,
-} from '../../src/session/state.ts';
+} from '../../src/session/services.ts';
 import {
   type Analysis,
   DEFAULT_TEXT_FACTS,

@@ -1,36 +1,22 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { describe, expect, it } from 'vitest';
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import { type Manifest, readManifest } from '../../src/snapshot/manifest.ts';
-import { Parser } from '../../src/sql/parsing/parser.ts';
-import { connectForUndo, type PgSession } from '../../src/undo/pg-session.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
+import type { PgSession } from '../../src/undo/pg-session.ts';
 import { restoreInto } from '../../src/undo/restore-into.ts';
 import { previewUndo, type UndoOptions, undo } from '../../src/undo/undo.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { RawClient } from '../support/raw-client.ts';
+import type { RawClient } from '../support/raw-client.ts';
 import { type Begun, COLUMNS_SINCE, REFUSED_SINCE } from './columns-since.ts';
 import { contents, ownSnapshot, snap } from './put-back.ts';
+import { undoByTest } from './undo-by-test.ts';
 
 describe.each([15, 18] as const)('an undo of rows that have columns since, on PostgreSQL %i', (version) => {
-  let postgres: TestPostgres;
-  let temporary: { readonly path: string; remove(): Promise<void> };
   let client: RawClient;
   let session: PgSession;
   let store: DirectoryBlobStore;
   let parser: Parser;
-  beforeAll(async () => {
-    postgres = await startPostgres({ version });
-    temporary = await temporaryFolder();
-    client = await RawClient.open(postgres.port);
-    session = await connectForUndo(postgres.url());
-    store = new DirectoryBlobStore(temporary.path);
-    parser = await Parser.create();
-  });
-  afterAll(async () => {
-    client?.destroy();
-    await session?.close();
-    await postgres?.stop();
-    await temporary?.remove();
+  undoByTest(version, (under) => {
+    ({ client, session, store, parser } = under);
   });
 
   /** Does it to tables of the schema `w`, which others change behind it. */

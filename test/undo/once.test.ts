@@ -1,45 +1,33 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
 import type { Manifest } from '../../src/snapshot/manifest.ts';
 import { readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { markRolledBack } from '../../src/snapshot/snapshots.ts';
 import { undoneBy, writeUndoMark } from '../../src/snapshot/undo-mark.ts';
-import { Parser } from '../../src/sql/parsing/parser.ts';
+import type { Parser } from '../../src/sql/parsing/parser.ts';
 import { ownSnapshotOf } from '../../src/undo/own-facts.ts';
 import { connectForUndo, type PgSession } from '../../src/undo/pg-session.ts';
 import { previewUndo, type UndoOptions, undo } from '../../src/undo/undo.ts';
-import { temporaryFolder } from '../store/temporary-folder.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { RawClient } from '../support/raw-client.ts';
+import type { TestPostgres } from '../support/postgres.ts';
+import type { RawClient } from '../support/raw-client.ts';
 import { snap } from './put-back.ts';
+import { undoByTest } from './undo-by-test.ts';
 
 const folderOf = ({ id, created_at }: Manifest) => snapshotFolder(id, Date.parse(created_at));
 
 describe.each([15, 18] as const)('a snapshot is undone once, on PostgreSQL %i', (version) => {
   let postgres: TestPostgres;
-  let temporary: { readonly path: string; remove(): Promise<void> };
   let client: RawClient;
   let session: PgSession;
   let store: DirectoryBlobStore;
+  let parser: Parser;
   let manifest: Manifest;
   let folder: string;
-
-  beforeAll(async () => {
-    postgres = await startPostgres({ version });
-    temporary = await temporaryFolder();
-    client = await RawClient.open(postgres.port);
-    session = await connectForUndo(postgres.url());
-    store = new DirectoryBlobStore(temporary.path);
-  });
-  afterAll(async () => {
-    client?.destroy();
-    await session?.close();
-    await postgres?.stop();
-    await temporary?.remove();
+  undoByTest(version, (under) => {
+    ({ postgres, client, session, store, parser } = under);
   });
   beforeEach(async () => {
     await client.rows(`DROP TABLE IF EXISTS t; CREATE TABLE t (v text); INSERT INTO t VALUES ('a'), ('b')`);
-    const parser = await Parser.create();
     const snapped = await snap({ client, store, parser }, { sql: 'DELETE FROM t', parameters: [] });
     if (snapped.kind === 'without') throw new Error(snapped.reason);
     manifest = snapped.manifest;

@@ -24,7 +24,8 @@ import {
   snapshotFailedError,
 } from '../ruling/refusal.ts';
 import { heldBackSince } from '../ruling/restrained.ts';
-import type { SessionState, SnapshotServices } from '../state.ts';
+import type { SnapshotServices } from '../services.ts';
+import type { SessionState } from '../state.ts';
 import {
   type Begun,
   beginCapture,

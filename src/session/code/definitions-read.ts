@@ -1,7 +1,7 @@
 import { LIMITS } from '../../base/limits.ts';
 import type { CodedRelation, Definition } from '../../catalog/read-code.ts';
 import type { TextFacts } from '../../sql/effects.ts';
-import type { Analyzer } from '../state.ts';
+import type { Analyzer } from '../services.ts';
 import { readNamesOf } from './read-names.ts';
 
 /** What a part of a relation's definition names. */

@@ -12,7 +12,8 @@ import { Frontend } from '../../wire/message-type.ts';
 import { type AskedText, Asking, type BoundValues } from '../hidden/asking.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { whyNone } from '../ruling/noted.ts';
-import type { PreviewServices, SessionState } from '../state.ts';
+import type { PreviewServices } from '../services.ts';
+import type { SessionState } from '../state.ts';
 
 /** Those of the Bind whose body is `bytes[start, end)`; null where it is malformed. */
 export function boundValues(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PreviewSink } from '../../../src/preview/results.ts';
 import { Turns } from '../../../src/preview/turns.ts';
-import type { PreviewServices } from '../../../src/session/state.ts';
+import type { PreviewServices } from '../../../src/session/services.ts';
 import * as fe from '../../support/frontend-messages.ts';
 import { ScriptedSession, server } from '../scripted-session.ts';
 

@@ -20,7 +20,8 @@ import { type Reply, ReplyKind } from '../../replies.ts';
 import { type Capturing, noted } from '../../ruling/noted.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from '../../ruling/refusal.ts';
 import { heldBackSince, refusedByRestraint } from '../../ruling/restrained.ts';
-import type { SessionState, SnapshotServices } from '../../state.ts';
+import type { SnapshotServices } from '../../services.ts';
+import type { SessionState } from '../../state.ts';
 import { isDrop, SEVERAL } from '../capturable.ts';
 import {
   type CaptureOutcome,
