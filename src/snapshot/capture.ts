@@ -229,7 +229,8 @@ export class Files {
   readonly #open = new Map<number, TableSink>();
 
   constructor(plan: CapturePlan, sinks: SnapshotSinks, image: 'before' | 'after') {
-    this.#tables = new Map(plan.tables.map((table) => [table.oid, table]));
+    const elsewhere = plan.elsewhere?.tables.map(({ table }) => table) ?? [];
+    this.#tables = new Map([...plan.tables, ...elsewhere].map((table) => [table.oid, table]));
     this.#sinks = sinks;
     this.#image = image;
   }
