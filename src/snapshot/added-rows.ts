@@ -1,4 +1,4 @@
-import { type Counts, type CountsReading, countsSince, isNone } from './counts.ts';
+import { type Counts, type CountsReading, countsSince, isNone, type OtherTable } from './counts.ts';
 import { describe, Excess } from './drift.ts';
 import type { ElsewhereTable, TableName } from './elsewhere.ts';
 import type { CapturePlan } from './plan.ts';
@@ -48,19 +48,18 @@ export function changedElsewhere(
   const added: AddedRows[] = [];
   const changed: ChangedElsewhere[] = [];
   const unlooked: { readonly name: TableName; readonly reason: string }[] = [];
-  const mayBeEmptied = new Set(before.locked.values());
-  for (const [oid, { schema, name, sibling, counts }] of after.others) {
-    const since = countsSince(before.others.get(oid)?.counts, counts);
-    if (isNone(since)) continue;
-    const { inserted, updated, deleted } = since;
-    const isOfCode = schema !== '' && oid >= FIRST_OF_USERS && !sibling;
-    const label = schema === '' ? name : `${schema}.${name}`;
+  const others = changesOfOthers(before, after);
+  // A row that moves to another partition is deleted in one and inserted in the other.
+  const moving = new Set(others.filter(({ since }) => !isAdded(since)).map(({ other }) => other.root));
+  for (const { other, since } of others) {
+    const { oid, schema, name, root } = other;
     const why = elsewhere?.unkept.get(oid);
+    const label = schema === '' ? name : `${schema}.${name}`;
     const reason = `it changed ${label} as well${why === undefined ? '' : `, and ${why}`}: ${describe(since)}`;
-    const isCounted = inserted >= 0 && updated >= 0 && deleted >= 0 && !mayBeEmptied.has(oid);
-    if (!isOfCode || !isCounted) throw new Excess(reason);
+    if (!isOfCode(other, since, before)) throw new Excess(reason);
     const table = elsewhere?.tables.find((each) => each.table.oid === oid);
-    if (updated === 0 && deleted === 0) added.push({ oid, schema, name, rows: inserted });
+    if (isAdded(since) && (root === 0 || !moving.has(root)))
+      added.push({ oid, schema, name, rows: since.inserted });
     else if (table !== undefined) changed.push({ table, since });
     else if (why !== undefined) throw new Excess(reason);
     else unlooked.push({ name: { oid, schema, name }, reason });
@@ -71,6 +70,29 @@ export function changedElsewhere(
   const tables = unlooked.map(({ name }) => name);
   if (unlooked.length > 0) throw new Unlooked(unlooked[0]!.reason, tables);
   return { added, changed };
+}
+
+interface ChangeOfOther {
+  readonly other: OtherTable;
+  readonly since: Counts;
+}
+
+function changesOfOthers(before: CountsReading, after: CountsReading): ChangeOfOther[] {
+  return [...after.others.values()]
+    .map((other) => ({ other, since: countsSince(before.others.get(other.oid)?.counts, other.counts) }))
+    .filter(({ since }) => !isNone(since));
+}
+
+const isAdded = ({ updated, deleted }: Counts): boolean => updated === 0 && deleted === 0;
+
+/** Whether code of the user's has surely done what was counted, and no more. */
+function isOfCode(
+  { oid, schema, sibling }: OtherTable,
+  { inserted, updated, deleted }: Counts,
+  before: CountsReading,
+): boolean {
+  if (inserted < 0 || updated < 0 || deleted < 0) return false;
+  return schema !== '' && oid >= FIRST_OF_USERS && !sibling && ![...before.locked.values()].includes(oid);
 }
 
 /** FirstNormalObjectId: what has a lower OID is of the system. */

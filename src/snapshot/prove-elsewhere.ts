@@ -127,14 +127,23 @@ export async function proveElsewhere(
     });
     if (proof.before + proof.after > 0) proofs.push(proof);
   }
-  await together(
-    connection,
-    elsewhere.tables.map(({ cursor, counting }) => async () => {
-      const open = capture.counts.wrote ? [cursor, counting] : [cursor];
-      for (const { name } of open) await connection.run(plainQuery(`CLOSE ${quoteName(name)}`), () => {});
-    }),
-  );
+  await closeElsewhere(connection, plan, capture);
   return proofs;
+}
+
+/** Closes the cursors: a table that one is open on cannot be altered in the same transaction. */
+export async function closeElsewhere(
+  connection: HiddenConnection,
+  { elsewhere }: CapturePlan,
+  { counts: { wrote } }: Capture,
+): Promise<void> {
+  const open = (elsewhere?.tables ?? []).flatMap(({ cursor, counting }) =>
+    wrote ? [cursor, counting] : [cursor],
+  );
+  const close = open.map(({ name }) => async () => {
+    await connection.run(plainQuery(`CLOSE ${quoteName(name)}`), () => {});
+  });
+  await together(connection, close);
 }
 
 async function proveTable(context: Context, elsewhere: ElsewhereTable, counted: Counts): Promise<TableProof> {

@@ -19,7 +19,7 @@ import type { TableName } from './elsewhere.ts';
 import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
 import { tableOf } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable } from './plan.ts';
-import { proveElsewhere } from './prove-elsewhere.ts';
+import { closeElsewhere, proveElsewhere } from './prove-elsewhere.ts';
 
 export interface TableProof {
   readonly table: PlannedTable;
@@ -66,7 +66,7 @@ export async function captureAfter(
 ): Promise<Proof> {
   const files = new Files(plan, sinks, 'after');
   const context: Context = { connection, plan, capture, sinks, files, followed: new Map() };
-  return await orDrift(plan, async () => {
+  return await orDrift(context, async () => {
     let counts = NOTHING_READ;
     const count = async () => {
       counts = await readCounts(connection, plan);
@@ -156,7 +156,7 @@ export async function proveReturned(
       .map(({ oid }) => [oid, rows.get(oid) ?? 0]),
   );
   const context: Context = { connection, plan, capture, sinks, files, followed };
-  return await orDrift(plan, async () => {
+  return await orDrift(context, async () => {
     if (await isAltered(connection, plan)) throw new Drift(ALTERED);
     return await proveCounts(context, counts, tag);
   });
@@ -190,10 +190,12 @@ async function proveCounts(
   return { kind: 'proved', tables, added, server: counts.server };
 }
 
-async function orDrift(plan: CapturePlan, prove: () => Promise<Proof>): Promise<Proof> {
+async function orDrift({ connection, plan, capture }: Context, prove: () => Promise<Proof>): Promise<Proof> {
   try {
     return await prove();
   } catch (error) {
+    // Where no snapshot is asked for at any price the transaction goes on.
+    if (error instanceof Drift) await closeElsewhere(connection, plan, capture);
     if (error instanceof Unlooked)
       return { kind: 'drift', reason: error.message, exceeds: true, unlooked: error.tables };
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };

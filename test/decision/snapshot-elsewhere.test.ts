@@ -99,6 +99,19 @@ describe.each([18, 15] as const)('what triggers change in other tables, of Postg
     expect(await taken.all()).toEqual([]);
   });
 
+  it('leaves no cursor behind where a statement goes on without a snapshot', async () => {
+    await taken.fixture.postgres.sql(`${NAMED}; create table seen ();
+      create or replace function empty() returns trigger language plpgsql as $$ begin truncate seen; return null; end $$;
+      create trigger empty after delete on lines execute function empty()`);
+    const careless = await taken.fixture.client({ application_name: 'careless' });
+    await careless.query('begin');
+    expect(errorsOf(await careless.query(sql))).toEqual([]);
+    expect(await careless.rows('select name from pg_cursors where name <> $$$$')).toEqual([]);
+    await careless.query('commit');
+    await careless.terminate();
+    expect(await taken.all()).toEqual([]);
+  });
+
   /** The images of one row, from first to last, each with what it was before. */
   function chained(snapshots: readonly (readonly [before: string, after: string])[], from: string): string {
     let total = from;

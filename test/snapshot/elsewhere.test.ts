@@ -97,6 +97,13 @@ const EXAMPLES: readonly Example[] = [
     statement: 'delete from lines where id < 4',
   },
   {
+    name: 'a row that moves to another partition',
+    setup: `create table parted (k int, n int, primary key (k)) partition by list (k);
+      create table one partition of parted for values in (1); create table two partition of parted for values in (2);
+      insert into parted values (1, 0); ${trigger('after delete', 'lines', 'update x.parted set k = 3 - k;')}`,
+    statement: 'delete from lines where id = 4',
+  },
+  {
     name: 'what is done in a block with EXCEPTION',
     setup: LOOP,
     statement: 'delete from lines where id < 30',

@@ -548,6 +548,19 @@ const TRIGGERS: readonly Example[] = [
     end: 'untouched',
   },
   {
+    name: 'that move rows between partitions of another table',
+    setup: `CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+      CREATE TABLE state (id int, done boolean, n int, PRIMARY KEY (id, done)) PARTITION BY LIST (done);
+      CREATE TABLE open PARTITION OF state FOR VALUES IN (false); CREATE TABLE closed PARTITION OF state FOR VALUES IN (true);
+      INSERT INTO state VALUES (1, false, 5), (2, false, 6);
+      CREATE FUNCTION move() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE state SET done = NOT done WHERE id = coalesce(old.id, new.id); RETURN NULL; END $$;
+      CREATE TRIGGER move AFTER INSERT OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION move()`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    outcome: { done: { t: [1, 0, 0, 0, 0], open: [1, 0, 0, 0, 0], closed: [0, 0, 1, 0, 0] } },
+    end: 'start',
+  },
+  {
     name: 'that change other tables ahead of the row itself',
     setup: TOTALS.replace('AFTER', 'BEFORE').replace('RETURN NULL', 'RETURN coalesce(new, old)'),
     statement: 'DELETE FROM lines WHERE id < 6',

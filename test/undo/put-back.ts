@@ -187,12 +187,14 @@ async function judge(
 ): Promise<Verdict> {
   const { client, session, store } = setting;
   const prefix = `since ${++serial} `;
-  const triggers = random.pick(['fire', 'skip'] as const);
+  const picked = random.pick(['fire', 'skip'] as const);
   const elsewhere = random.chance(0.4);
   const start = await contents(client, schema.schema);
   const snapped = await snap(setting, statement);
   if (snapped.kind === 'without') return snapped;
   const { manifest } = snapped;
+  // A TRUNCATE fires no triggers for rows, which put back fire them, and what these change is in no snapshot.
+  const triggers = manifest.statement.operation === 'truncate' ? 'skip' : picked;
   const widened = others.chance(0.4) ? widen(others, schema, prefix) : '';
   if (widened !== '') await client.rows(quietly(widened));
   const afterwards = await contents(client, schema.schema);
