@@ -16,6 +16,7 @@ import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import { remembered } from './plan-memory.ts';
 import { areTemporary, exact, first, isAscii, NEEDLESS, none, problemOfTexts } from './plan-parts.ts';
 import { allSources, isReachedAgain } from './plan-sources.ts';
+import { unlessOfAnother } from './plan-stale.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
 import { type Seed, seedOf } from './seed.ts';
@@ -72,6 +73,8 @@ export interface CapturePlan {
   readonly countedByTag: boolean;
   /** What it rests on stays so as long as its only table is locked as the statement locks it. */
   readonly keptByTargetLock: boolean;
+  /** Why nothing is captured, where it is only proved that nothing of worth has changed. */
+  readonly nothingBecause?: string;
   /** Its tables are locked, by their OIDs, so that no row can be another table's than its source says. */
   readonly tablesAreLocked?: true;
   /** What code of the user's is expected to change besides. */
@@ -133,6 +136,8 @@ export interface PlanRequest {
   readonly prepared?: (name: string) => Promise<PreparedText | null>;
   /** The session does not write UTF-8, so that only names in ASCII are understood. */
   readonly asciiNames?: boolean;
+  /** The server has read it before, and may have found other tables by its names then. */
+  readonly wasRead?: true;
 }
 
 export async function planCapture(
@@ -140,8 +145,11 @@ export async function planCapture(
   catalog: Catalog,
   request: PlanRequest,
 ): Promise<PlanOutcome> {
+  const { slice, parameters } = request;
   try {
-    return await planSlice(connection, catalog, request);
+    const planned = await planSlice(connection, catalog, request);
+    if (request.wasRead !== true) return planned;
+    return await unlessOfAnother(connection, planned, slice, parameters);
   } catch (error) {
     if (error instanceof UnreadableName) return none(error.message);
     // In some encodings the second byte of a character may be a backslash.
@@ -165,7 +173,8 @@ async function planSlice(
       const found = await whatIsExecuted(connection, slice, request.prepared ?? null);
       if ('problem' in found) return none(found.problem);
       if (found.slice.kind === 'execute') return none('it executes what executes another');
-      return await planSlice(connection, catalog, { ...request, ...found });
+      const planned = await planSlice(connection, catalog, { ...request, ...found });
+      return await unlessOfAnother(connection, planned, found.slice, found.parameters);
     }
     case 'truncate': {
       const answer = await ask(connection, catalog, request, slice.targets, true);

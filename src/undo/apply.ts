@@ -21,13 +21,15 @@ export interface Application {
   readonly where: Whereabouts;
 }
 
-const UNIQUE_VIOLATION = '23505';
+/** Of a unique value, and of an exclusion constraint. */
+const VIOLATIONS = new Set<string | null>(['23505', '23P01']);
 const TRIGGERED_DATA_CHANGE_VIOLATION = '27000';
 
 /**
- * Puts everything back. Rows that pass a unique value on to each other cannot always be set back in any order; where
- * the server says so they are made anew instead, for which all the old ones go first. And where triggers change, ahead of
- * the statement itself, rows that it is to change, it leaves these to what comes behind it.
+ * Puts everything back. Rows that pass a unique value on to each other, or the room that an exclusion constraint leaves to
+ * one of them, cannot always be set back in any order; where the server says so they are made anew instead, for which all
+ * the old ones go first. And where triggers change, ahead of the statement itself, rows that it is to change, it leaves
+ * these to what comes behind it.
  */
 export async function applyAll(application: Application): Promise<void> {
   const { session, where } = application;
@@ -38,9 +40,10 @@ export async function applyAll(application: Application): Promise<void> {
     await applyBy(application);
   } catch (error) {
     const sqlstate = error instanceof UndoQueryError ? error.refusal.sqlstate : null;
-    if (sqlstate !== UNIQUE_VIOLATION && sqlstate !== TRIGGERED_DATA_CHANGE_VIOLATION) throw error;
+    const isAhead = sqlstate === TRIGGERED_DATA_CHANGE_VIOLATION;
+    if (!isAhead && !VIOLATIONS.has(sqlstate)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
-    if (sqlstate === TRIGGERED_DATA_CHANGE_VIOLATION) await applyBy(application, true);
+    if (isAhead) await applyBy(application, true);
     else await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
   }
 }

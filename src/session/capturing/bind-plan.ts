@@ -39,7 +39,12 @@ export async function planBind(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   const slice = await services.slice(text);
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
-  const bound: BoundText = { ...request, text, slice, asked: planRequest(state, slice) };
+  const bound: BoundText = {
+    ...request,
+    text,
+    slice,
+    asked: { ...planRequest(state, slice), wasRead: true },
+  };
   const begun = await beginBoundInBlock(state, hidden, bound);
   if (begun !== null) return begun;
   const ran = state.isInBlock ? null : await runBound(state, hidden, bound);

@@ -352,7 +352,7 @@ export class StatementGate {
       const none = proof.tables.every(({ before, after }) => before === 0 && after === 0);
       if (none && plan.sequences.length === 0) {
         void writer.abort();
-        return { kind: 'done', snapshotId: null, why: 'it changed no row' };
+        return { kind: 'done', snapshotId: null, why: plan.nothingBecause ?? 'it changed no row' };
       }
       const server = proof.server.xid === '' ? await readServerFacts(connection) : proof.server;
       const storing = storedInTime(this.state, writer.finish(plan, proof, facts(server)), this.abort);

@@ -34,7 +34,8 @@ export class Doubts {
   private readonly hidden: HiddenQueries;
   /** The message that is looked at. */
   private type = 0;
-  /** In front of it. */
+  /** In front of it: what it depends on, and what it writes. */
+  private hasAsked = false;
   private hasAskedTables = false;
   private dropped: 'not asked' | 'there' | 'not there' = 'not asked';
   private hasAskedReads = false;
@@ -52,7 +53,13 @@ export class Doubts {
     return question === null ? null : this.ask(question);
   }
 
+  /** Each message is asked about once, whatever comes of it, and none that has been held. */
+  mayAsk(answer: Answer | null): boolean {
+    return !this.hasAsked && (answer === null || answer.outcome === null);
+  }
+
   ask(question: Question): Verdict {
+    this.hasAsked = true;
     return { kind: 'wait', until: this.answer(question) };
   }
 
@@ -144,6 +151,7 @@ export class Doubts {
   begins(type: number): void {
     this.type = type;
     this.dropped = 'not asked';
+    this.hasAsked = false;
     this.hasAskedTables = false;
     this.hasAskedReads = false;
     this.state.reads.begins();
