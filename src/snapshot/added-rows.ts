@@ -1,7 +1,6 @@
 import { type Counts, type CountsReading, countsSince, isNone, type OtherTable } from './counts.ts';
 import { describe, Excess } from './drift.ts';
-import type { ElsewhereTable, TableName } from './elsewhere.ts';
-import type { CapturePlan } from './plan.ts';
+import type { Elsewhere, ElsewhereTable, TableName } from './elsewhere.ts';
 
 /** Rows that code of the user's has put into a table beyond the plan. They took the place of nothing, and stay at an undo. */
 export interface AddedRows {
@@ -41,7 +40,7 @@ export interface ChangesElsewhere {
  * more, which sets its counts to none and leaves no other trace.
  */
 export function changedElsewhere(
-  { elsewhere }: CapturePlan,
+  elsewhere: Elsewhere | undefined,
   before: CountsReading,
   after: CountsReading,
 ): ChangesElsewhere {
@@ -77,7 +76,7 @@ interface ChangeOfOther {
   readonly since: Counts;
 }
 
-function changesOfOthers(before: CountsReading, after: CountsReading): ChangeOfOther[] {
+export function changesOfOthers(before: CountsReading, after: CountsReading): ChangeOfOther[] {
   return [...after.others.values()]
     .map((other) => ({ other, since: countsSince(before.others.get(other.oid)?.counts, other.counts) }))
     .filter(({ since }) => !isNone(since));

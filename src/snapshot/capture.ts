@@ -36,6 +36,8 @@ export interface Capture {
   readonly places: Places;
   /** For tables that may gain rows: the last earlier command of the transaction that made a row in it. */
   readonly lastCommands: ReadonlyMap<number, number>;
+  /** Code of the user's has changed other tables between the counts and the cursors over these, which therefore tell nothing. */
+  readonly tooLate?: true;
 }
 
 /** Reads the rows that the statement will change, locking them, into files. `counting` is where they are counted already. */

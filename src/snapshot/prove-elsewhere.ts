@@ -10,10 +10,10 @@ import {
 import { quoteName } from '../catalog/quote.ts';
 import type { Column } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
-import type { ChangedElsewhere } from './added-rows.ts';
+import { type ChangedElsewhere, changesOfOthers } from './added-rows.ts';
 import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
 import { type HiddenConnection, together } from './connection.ts';
-import { type Counts, NO_COUNTS } from './counts.ts';
+import { type Counts, NO_COUNTS, NOTHING_READ, readCounts } from './counts.ts';
 import { Drift, describe, Excess, Overtaken, type RowKeys } from './drift.ts';
 import { type Cursor, type ElsewhereTable, rowCount } from './elsewhere.ts';
 import { endedByUs, lastCommand, lockedByKeys, newRows, othersSince } from './look.ts';
@@ -35,12 +35,16 @@ interface Context {
 const ROWS_MAX = 16 * 1024;
 const BYTES_MAX = 32 * 1024 * 1024;
 
-/** Opens the cursors, and notes what this transaction made in their tables before. */
+/**
+ * Opens the cursors, and notes what this transaction made in their tables before. It is counted again, since code may have run
+ * already: at a Bind, in the condition that the capture runs, by parameters of a domain.
+ */
 export async function openElsewhere(
   connection: HiddenConnection,
-  { elsewhere }: CapturePlan,
+  plan: CapturePlan,
   capture: Capture,
 ): Promise<Capture> {
+  const { elsewhere } = plan;
   if (elsewhere === undefined || elsewhere.tables.length === 0) return capture;
   for (const table of elsewhere.tables)
     await lockKeys(connection, table, elsewhere.locked?.get(table.table.oid) ?? []);
@@ -55,8 +59,13 @@ export async function openElsewhere(
       lastCommands.set(table.oid, Number(textColumns(row)[0]));
     });
   });
-  await together(connection, steps);
-  return { ...capture, lastCommands };
+  let now = NOTHING_READ;
+  const count = async () => {
+    now = await readCounts(connection, plan);
+  };
+  await together(connection, [...steps, count]);
+  const isChanged = changesOfOthers(capture.counts, now).length > 0;
+  return isChanged ? { ...capture, lastCommands, tooLate: true } : { ...capture, lastCommands };
 }
 
 /**

@@ -169,8 +169,10 @@ async function proveCounts(
 ): Promise<Proof> {
   const { connection, plan, capture, sinks } = context;
   refuseOtherTransaction(capture.counts, counts);
-  const { added, changed } = changedElsewhere(plan, capture.counts, counts);
+  const { added, changed } = changedElsewhere(plan.elsewhere, capture.counts, counts);
   refuseOtherTexts(capture.counts, counts);
+  if (capture.tooLate === true && changed.length > 0)
+    throw new Excess('it changed other tables as well, before it ran');
   const elsewhere = () => proveElsewhere(connection, plan, capture, sinks, changed);
   if (plan.operation === 'truncate') {
     const tables = [...(await proveEmpty(context)), ...(await elsewhere())];

@@ -298,6 +298,13 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
+  describe('where it is looked at, all of it is kept, or none called proved', () => {
+    it.each(EXAMPLES.map((example) => [example.name, example] as const))('%s', async (_, example) => {
+      const found = await reasonOf(example.setup, example.statement, example.first);
+      if (found !== 'exact') expect(found).not.toMatch(/^wrong/);
+    });
+  });
+
   it.each(['', 'TRUNCATE noted', 'UPDATE noted SET id = 5', 'DELETE FROM noted'])(
     'a temporary table of a trigger is no loss: %s',
     async (then) => {
