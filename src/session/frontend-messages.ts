@@ -8,7 +8,7 @@ import { besideBound, closeBound } from './capturing/bound-beside.ts';
 import { giveBack, runCaptured } from './capturing/captured-query.ts';
 import { CommitRecord } from './capturing/commit-record.ts';
 import { DeferredDrops } from './capturing/deferred-drops.ts';
-import { type Lossless, losslessOf } from './capturing/made-anew.ts';
+import { type Lossless, losslessOf } from './capturing/lossless.ts';
 import { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { noteRead } from './code/called-code-run.ts';
 import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
@@ -72,8 +72,8 @@ export class FrontendMessages {
   private readonly unread: UnreadTexts;
   /** The server was asked about what the message depends on. */
   private asked = false;
-  /** It was found that the message may lose something. */
-  private loses = false;
+  /** In how many ways it was found that the message may lose something. */
+  private loses = 0;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -117,7 +117,7 @@ export class FrontendMessages {
     const { state } = this;
     if (answer === null) {
       this.asked = false;
-      this.loses = false;
+      this.loses = 0;
       this.doubts.begins(type);
       this.counts.begins();
       this.unread.begins();
@@ -311,7 +311,7 @@ export class FrontendMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? (shape?.text ?? bytes.utf8Slice(start, textEnd)) : null;
-    const lossless = this.loses || answer?.outcome ? null : losslessOf(this.state, analysis, text);
+    const lossless = answer?.outcome ? null : losslessOf(this.state, analysis, text, this.loses);
     if (lossless !== null)
       return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
@@ -359,7 +359,7 @@ export class FrontendMessages {
 
   /** Waits for whether it loses nothing, and has then been run; else it is decided as it was read. */
   private runLossless(read: Analysis, lossless: Lossless, entry: AuditEntry): Verdict {
-    this.loses = true;
+    this.loses++;
     const { textFacts: facts } = this.state;
     const until = this.snapshots.captureNothing(lossless, entry).then((captured): Answer => {
       if (captured === null) return { analysis: read, facts, outcome: null };
