@@ -1,43 +1,35 @@
-import type { AuditEntry } from '../audit/event.ts';
-import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
-import { encodeSync, queryTextEnd } from '../wire/frontend.ts';
+import { encodeSync } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { BindMessages } from './bind-messages.ts';
 import { besideBound, closeBound } from './capturing/bound-beside.ts';
 import { giveBack, runCaptured } from './capturing/captured-query.ts';
 import { CommitRecord } from './capturing/commit-record.ts';
 import { DeferredDrops } from './capturing/deferred-drops.ts';
-import { type Lossless, losslessOf } from './capturing/lossless.ts';
 import { SnapshotDesk } from './capturing/snapshot-desk.ts';
-import { noteRead } from './code/called-code-run.ts';
-import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
+import { countDecision, startOfMessage } from './decision-time.ts';
 import { ExecuteMessages } from './execute-messages.ts';
 import { HiddenQueries } from './hidden/hidden-queries.ts';
 import { ApprovedPortals } from './holding/approved-portals.ts';
-import { isWatched } from './holding/approved-rows.ts';
-import { watchQuery } from './holding/approved-run.ts';
 import { HoldDesk } from './holding/hold.ts';
 import { PreviewDesk } from './holding/preview-desk.ts';
-import { exactText, mayBeHeld } from './holding/sent.ts';
+import { mayBeHeld } from './holding/sent.ts';
 import { sentCall } from './holding/sent-call.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './known/copy-doubt.ts';
 import { Doubts } from './known/doubts.ts';
 import { FUNCTION_CALL } from './known/opaque.ts';
-import { resolveExecute, statementsSent } from './known/session-effects.ts';
-import { executes, executesUnsettled } from './known/understanding.ts';
 import { newEntry } from './new-entry.ts';
-import { type Reply, ReplyKind } from './replies.ts';
+import { QueryMessages } from './query-messages.ts';
+import { ReplyKind } from './replies.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './ruling/poison.ts';
 import { auditFailedError, internalError, tooLargeError } from './ruling/refusal.ts';
 import { failRestrainedCopy } from './ruling/restrained-copy.ts';
 import { RowCounts } from './ruling/row-counts.ts';
-import { rule, ruleUncaptured } from './ruling/ruling.ts';
-import { UnreadTexts } from './ruling/unread-text.ts';
+import { ruleUncaptured } from './ruling/ruling.ts';
 import type { SessionState } from './state.ts';
 import { StatementMessages } from './statement-messages.ts';
 import type { Answer, Verdict } from './verdict.ts';
-import { settle, waitForAnalysis, waitForCapture } from './waits.ts';
+import { waitForCapture } from './waits.ts';
 
 const SYNC = encodeSync();
 
@@ -69,11 +61,7 @@ export class FrontendMessages {
   private readonly doubts: Doubts;
   private readonly records: CommitRecord;
   private readonly counts: RowCounts;
-  private readonly unread: UnreadTexts;
-  /** The server was asked about what the message depends on. */
-  private asked = false;
-  /** In how many ways it was found that the message may lose something. */
-  private loses = 0;
+  private readonly queries: QueryMessages;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -83,11 +71,11 @@ export class FrontendMessages {
     this.doubts = new Doubts(state, this.hidden);
     this.records = new CommitRecord(state);
     this.counts = new RowCounts(state, this.hidden);
-    this.unread = new UnreadTexts(state, this.hidden);
     this.approved = new ApprovedPortals(state, this.hidden);
     const { holds, hidden, snapshots, records, doubts, counts, approved } = this;
     this.binds = new BindMessages(state, holds, snapshots, doubts, counts, approved);
     this.executions = new ExecuteMessages(state, hidden, holds, snapshots, records, doubts, approved);
+    this.queries = new QueryMessages(state, hidden, holds, snapshots, records, doubts, counts);
     this.statements = new StatementMessages(state, this.holds, this.approved);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
@@ -116,11 +104,9 @@ export class FrontendMessages {
   ): Verdict {
     const { state } = this;
     if (answer === null) {
-      this.asked = false;
-      this.loses = 0;
       this.doubts.begins(type);
       this.counts.begins();
-      this.unread.begins();
+      this.queries.begins();
     }
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
@@ -149,9 +135,9 @@ export class FrontendMessages {
       }
       const wait = waitForCopy(state, answer);
       if (wait !== null) return wait;
-      if (state.inDoubt && this.mayAsk(answer)) {
+      if (state.inDoubt && this.doubts.mayAsk(answer)) {
         const asking = this.doubts.before(type, bytes, start, end);
-        if (asking !== null) return this.asking(asking);
+        if (asking !== null) return asking;
       }
     }
     // What it was asked about before has closed none.
@@ -164,16 +150,6 @@ export class FrontendMessages {
     return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
   }
 
-  /** Each message is asked about once, whatever comes of it, and none that has been held. */
-  private mayAsk(answer: Answer | null): boolean {
-    return !this.asked && (answer === null || answer.outcome === null);
-  }
-
-  private asking(wait: Verdict): Verdict {
-    this.asked = true;
-    return wait;
-  }
-
   private understand(
     type: number,
     bytes: Buffer,
@@ -184,7 +160,7 @@ export class FrontendMessages {
   ): Verdict {
     switch (type) {
       case Frontend.Query:
-        return this.query(bytes, start, end, answer);
+        return this.queries.query(bytes, start, end, answer);
       case Frontend.Parse:
         return this.statements.parse(bytes, start, end, answer);
       case Frontend.Bind:
@@ -267,115 +243,6 @@ export class FrontendMessages {
     return refused === null ? null : { kind: 'replace', bytes: Buffer.concat([refused.bytes, SYNC]) };
   }
 
-  private query(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
-    const textEnd = queryTextEnd(bytes, start, end);
-    if (textEnd < 0) {
-      // The server refuses it as malformed before it runs anything.
-      this.state.closeSegment();
-      this.state.replies.push(ReplyKind.Query);
-      return null;
-    }
-    const captured = answer?.outcome?.kind === 'capture' ? answer.outcome.captured : null;
-    if (captured !== null && captured.kind !== 'unplanned')
-      return runCaptured(this.state, Frontend.Query, captured);
-    const { bound } = this.state;
-    // A Query takes the place of an unnamed portal before it runs.
-    if (bound !== null && bound.name !== '') {
-      const beside = besideBound(this.state, Frontend.Query);
-      if (beside !== null) return beside;
-    }
-    const began = startOfAlike(this.state);
-    const { services, textFacts } = this.state;
-    const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
-    if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    const shape = answer === null ? (services.analyzer.atHand ?? null) : null;
-    if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
-    if (this.state.namesDoubted && this.mayAsk(answer) && executes(read))
-      return this.asking(this.doubts.ask('names'));
-    const resolved = read.touchesSession ? resolveExecute(this.state, read) : read;
-    const { reads } = this.state;
-    const isRead = reads.concerns(resolved);
-    const looking = isRead ? this.doubts.beforeRead(resolved, answer, began) : null;
-    if (looking !== null) return looking;
-    const analysis = isRead ? reads.understood(resolved, began) : resolved;
-    if (analysis.status === 'empty') {
-      const wait = this.emptyQuery(answer);
-      if (wait !== null) return wait;
-    }
-    if (this.unread.wants(analysis, answer))
-      return this.unread.ask(read, Buffer.from(bytes.subarray(start, textEnd)));
-    const learning = this.doubts.beforeWrite(analysis, answer, began);
-    if (learning !== null) return learning;
-    if (this.counts.wants(analysis)) {
-      const text = bytes.utf8Slice(start, textEnd);
-      return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
-    }
-    const text = analysis.redacted === null ? (shape?.text ?? bytes.utf8Slice(start, textEnd)) : null;
-    const lossless = answer?.outcome ? null : losslessOf(this.state, analysis, text, this.loses);
-    if (lossless !== null)
-      return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
-    const sent = mayBeHeld(this.state, this.state.decide(analysis))
-      ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
-      : null;
-    const unseen = captured?.reason ?? null;
-    const ruling = rule(this.state, this.holds, analysis, text, 0, answer, read, unseen, sent);
-    if (shape !== null) countAlike(this.state, began);
-    else countDecision(this.state, began);
-    if (ruling.kind === 'wait') return ruling;
-    const entry = newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
-    entry.shape = shape;
-    if (ruling.kind === 'refuse') return poison(this.state, Frontend.Query, ruling.error, entry);
-    const decision = this.snapshots.unlessNeedless(ruling.decision, analysis, began);
-    if (decision !== ruling.decision) {
-      entry.decision = decision;
-      noteRead(entry);
-    }
-    if (this.snapshots.takes(decision)) {
-      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      const capture = this.snapshots.capture(utf8, entry, decision);
-      return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, capture));
-    }
-    if (isWatched(decision, analysis)) {
-      const utf8 = Buffer.from(bytes.subarray(start, textEnd));
-      const watched = watchQuery(this.state, this.hidden, utf8, entry);
-      return waitForCapture(this.state, read, this.records.ofCaptured(Frontend.Query, watched));
-    }
-    if (this.records.isAwaited(Frontend.Query, entry))
-      return waitForCapture(this.state, null, this.records.ofStatement(entry));
-    this.state.closeSegment();
-    const reply = this.state.replies.push(ReplyKind.Query);
-    reply.analysis = analysis;
-    reply.decision = decision;
-    if (analysis.status !== 'empty') this.begin(reply, entry);
-    statementsSent(this.state, analysis, reply, text, began);
-    return null;
-  }
-
-  /** Of what policy lets run. */
-  private entryOf(analysis: Analysis, text: string | null, began: number): AuditEntry {
-    const ruling = { decision: this.state.decide(analysis), approvalId: null, holdMs: 0 };
-    return newEntry(this.state, 'simple', analysis, text, 0, ruling, began);
-  }
-
-  /** Waits for whether it loses nothing, and has then been run; else it is decided as it was read. */
-  private runLossless(read: Analysis, lossless: Lossless, entry: AuditEntry): Verdict {
-    this.loses++;
-    const { textFacts: facts } = this.state;
-    const until = this.snapshots.captureNothing(lossless, entry).then((captured): Answer => {
-      if (captured === null) return { analysis: read, facts, outcome: null };
-      return { analysis: null, outcome: { kind: 'capture', captured } };
-    });
-    return { kind: 'wait', until };
-  }
-
-  /** Without a statement it still commits the segment that it ends. */
-  private emptyQuery(answer: Answer | null): Verdict {
-    const recorded = answer?.outcome?.kind === 'recorded' ? answer.outcome.recorded : null;
-    if (recorded === false) return poison(this.state, Frontend.Query, auditFailedError(), null);
-    const until = recorded === null ? this.records.ofSync() : null;
-    return until === null ? null : { kind: 'wait', until };
-  }
-
   private functionCall(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     if (answer?.outcome?.kind === 'capture')
       return runCaptured(this.state, Frontend.FunctionCall, answer.outcome.captured);
@@ -392,13 +259,9 @@ export class FrontendMessages {
     if (this.records.isAwaited(Frontend.FunctionCall, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
-    this.begin(this.state.replies.push(ReplyKind.FunctionCall), entry);
+    this.state.replies.push(ReplyKind.FunctionCall).audit = entry;
+    this.state.services.audit.begin(entry);
     this.state.codeRuns();
     return null;
-  }
-
-  private begin(reply: Reply, entry: AuditEntry): void {
-    reply.audit = entry;
-    this.state.services.audit.begin(entry);
   }
 }

@@ -33,7 +33,8 @@ export class Doubts {
   private readonly hidden: HiddenQueries;
   /** The message that is looked at. */
   private type = 0;
-  /** In front of it. */
+  /** In front of it: what it depends on, and what it writes. */
+  private hasAsked = false;
   private hasAskedTables = false;
   private hasAskedLoss = false;
   /** In which way it was found to lose nothing; null where that is not so, or was not asked. */
@@ -53,7 +54,13 @@ export class Doubts {
     return question === null ? null : this.ask(question);
   }
 
+  /** Each message is asked about once, whatever comes of it, and none that has been held. */
+  mayAsk(answer: Answer | null): boolean {
+    return !this.hasAsked && (answer === null || answer.outcome === null);
+  }
+
   ask(question: Question): Verdict {
+    this.hasAsked = true;
     return { kind: 'wait', until: this.answer(question) };
   }
 
@@ -144,6 +151,7 @@ export class Doubts {
   /** A message of the client's is looked at for the first time. */
   begins(type: number): void {
     this.type = type;
+    this.hasAsked = false;
     this.hasAskedLoss = false;
     this.lossless = null;
     this.hasAskedTables = false;
