@@ -3,7 +3,14 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { ControlStore, SignedHeadRow } from '../store/control-store.ts';
-import { anchorKey, encodeAnchor, type SigningKey, signHead } from './signed-head.ts';
+import {
+  ANCHOR_FOLDER,
+  anchorKey,
+  encodeAnchor,
+  parseAnchorKey,
+  type SigningKey,
+  signHead,
+} from './signed-head.ts';
 
 export interface NotaryDeps {
   readonly store: ControlStore;
@@ -13,6 +20,9 @@ export interface NotaryDeps {
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
+
+const OLDER =
+  'records that were anchored are not in the store: it is an older one, as from a backup, and its approvals are as they were then; holdfast audit verify says which are missing';
 
 /**
  * Signs where the audit ends, from time to time and at the end, so that whoever changes the store later would have
@@ -27,6 +37,8 @@ export class Notary {
   #signProblem = false;
   #underWay: Promise<void> | null = null;
   #signing: Promise<void> = Promise.resolve();
+  /** Where the stored audit ended at the start, as long as the anchors were not compared with that. */
+  #beganAt: number | null;
 
   /** Resolves when where the audit begins or goes on is signed and in the store; the copy is made afterwards. */
   static async open(deps: NotaryDeps, everyMs: number = LIMITS.auditHeadMs): Promise<Notary> {
@@ -39,6 +51,7 @@ export class Notary {
   private constructor(deps: NotaryDeps, newest: SignedHeadRow, everyMs: number) {
     this.#deps = deps;
     this.#newest = newest;
+    this.#beganAt = newest.sequence;
     this.#timer = setInterval(() => void this.attest(), everyMs);
     this.#timer.unref();
     void this.attest();
@@ -65,6 +78,7 @@ export class Notary {
   /** To be called when the audit is durable, with the store still open. Closes the blobs. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#beganAt = null;
     const { blobs, log } = this.#deps;
     const ended = this.#end().then(() => true);
     const late = new Promise<false>((resolve) => {
@@ -88,6 +102,19 @@ export class Notary {
     await this.#anchor(this.#newest);
   }
 
+  /**
+   * Once, and ahead of the first anchor of this run. A store that was put back from a backup is at one with itself, and only
+   * the anchors tell that there were more records; approvals are as they were then as well.
+   */
+  async #compareAnchors(blobs: BlobStore): Promise<void> {
+    const found = this.#beganAt;
+    if (found === null) return;
+    const anchored = await anchoredWith(this.#deps.key.id, blobs);
+    this.#beganAt = null;
+    if (anchored <= found) return;
+    this.#deps.log.error({ anchored, found }, OLDER);
+  }
+
   async #sign(): Promise<void> {
     const { log } = this.#deps;
     try {
@@ -101,8 +128,10 @@ export class Notary {
 
   async #anchor(head: SignedHeadRow): Promise<void> {
     const { blobs, store, metrics, log } = this.#deps;
-    if (blobs === null || head.anchored) return;
+    if (blobs === null || (head.anchored && this.#beganAt === null)) return;
     try {
+      await this.#compareAnchors(blobs);
+      if (head.anchored) return;
       await blobs.putIfAbsent(anchorKey(head), encodeAnchor(head));
       await store.markAnchored(head);
     } catch (error) {
@@ -119,6 +148,16 @@ export class Notary {
     if (this.#anchorProblem !== null) log.info({}, 'the end of the audit is anchored again');
     this.#anchorProblem = null;
   }
+}
+
+/** The last record that is anchored with a key. */
+async function anchoredWith(keyId: string, blobs: BlobStore): Promise<number> {
+  let last = 0;
+  for await (const { key } of blobs.list(ANCHOR_FOLDER)) {
+    const said = parseAnchorKey(key);
+    if (said?.keyId === keyId) last = Math.max(last, said.sequence);
+  }
+  return last;
 }
 
 /** The head of where the stored audit ends: the one before where nothing is new, or another. */

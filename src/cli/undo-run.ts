@@ -277,7 +277,10 @@ function advice(
     return '  --no-snapshot undoes without one, so that nothing undoes that.\n';
   if (outcome.kind === 'refused' && /its name is taken by now/.test(reasons))
     return '  Rename what has the name now, and undo it again.\n';
-  if (outcome.kind === 'refused' && /dropped since|of the type|computed by now/.test(reasons))
+  if (
+    outcome.kind === 'refused' &&
+    /dropped since|of the type|computed by now|its data was restored/.test(reasons)
+  )
     return '  --into TABLE puts the rows into a new table instead.\n';
   return '';
 }

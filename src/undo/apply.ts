@@ -20,11 +20,13 @@ export interface Application {
   readonly where: Whereabouts;
 }
 
-const UNIQUE_VIOLATION = '23505';
+/** Of a unique value, and of an exclusion constraint. */
+const VIOLATIONS = new Set<string | null>(['23505', '23P01']);
 
 /**
- * Puts everything back. Rows that pass a unique value on to each other cannot always be set back in any order; where
- * the server says so they are made anew instead, for which all the old ones go first.
+ * Puts everything back. Rows that pass a unique value on to each other, or the room that an exclusion constraint leaves to
+ * one of them, cannot always be set back in any order; where the server says so they are made anew instead, for which all
+ * the old ones go first.
  */
 export async function applyAll(application: Application): Promise<void> {
   const { session, where } = application;
@@ -34,7 +36,7 @@ export async function applyAll(application: Application): Promise<void> {
   try {
     await applyBy(application);
   } catch (error) {
-    if (!(error instanceof UndoQueryError) || error.refusal.sqlstate !== UNIQUE_VIOLATION) throw error;
+    if (!(error instanceof UndoQueryError) || !VIOLATIONS.has(error.refusal.sqlstate)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
     await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
   }

@@ -37,9 +37,10 @@ export interface CurrentColumn {
 /** A unique or exclusion index of plain columns and no condition. */
 export interface UniqueIndex {
   readonly name: string;
+  /** Whether it looks at once, and what it keeps apart is equal. */
   readonly immediate: boolean;
   readonly columns: readonly string[];
-  /** What the index takes for equal, for each column; null where that is not known. */
+  /** What two rows may not be to each other, for each column; null where that is not known. */
   readonly operators: readonly (string | null)[];
   readonly nullsEqual: boolean;
 }
@@ -75,20 +76,28 @@ const COLUMNS = `(SELECT jsonb_agg(jsonb_build_object(
       ORDER BY a.attnum)
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 
+/** By the operator classes, for each column of the index `x`. */
+const EQUALITIES = `(SELECT jsonb_agg((SELECT quote_ident(n.nspname) || '.' || o.oprname
+        FROM pg_opclass f JOIN pg_amop m ON m.amopfamily = f.opcfamily AND m.amopmethod = 403
+         AND m.amopstrategy = 3 AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
+        JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+       WHERE f.oid = q.class) ORDER BY q.i)
+     FROM unnest((x.indclass::oid[])[0:x.indnkeyatts - 1]) WITH ORDINALITY q(class, i))`;
+
+const EXCLUSION_OPERATORS = `(SELECT jsonb_agg(quote_ident(n.nspname) || '.' || o.oprname ORDER BY e.i)
+  FROM pg_constraint f CROSS JOIN unnest(f.conexclop) WITH ORDINALITY e(op, i)
+  JOIN pg_operator o ON o.oid = e.op JOIN pg_namespace n ON n.oid = o.oprnamespace
+ WHERE f.conindid = x.indexrelid AND f.conrelid = x.indrelid AND f.contype IN ('p', 'u', 'x'))`;
+
 const INDEXES = `(SELECT jsonb_agg(jsonb_build_object(
-      'name', k.relname, 'immediate', x.indimmediate,
+      'name', k.relname, 'immediate', x.indimmediate AND NOT x.indisexclusion,
       'nullsEqual', coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::bool, false),
       'columns', (SELECT jsonb_agg(a.attname ORDER BY p.i)
          FROM unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) WITH ORDINALITY p(n, i)
          JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.n),
-      'operators', (SELECT jsonb_agg((SELECT quote_ident(n.nspname) || '.' || o.oprname
-            FROM pg_opclass f JOIN pg_amop m ON m.amopfamily = f.opcfamily AND m.amopmethod = 403
-             AND m.amopstrategy = 3 AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
-            JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
-           WHERE f.oid = q.class) ORDER BY q.i)
-         FROM unnest((x.indclass::oid[])[0:x.indnkeyatts - 1]) WITH ORDINALITY q(class, i))) ORDER BY k.oid)
+      'operators', CASE WHEN x.indisexclusion THEN ${EXCLUSION_OPERATORS} ELSE ${EQUALITIES} END) ORDER BY k.oid)
     FROM pg_index x JOIN pg_class k ON k.oid = x.indexrelid
-   WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL)`;
+   WHERE x.indrelid = c.oid AND (x.indisunique OR x.indisexclusion) AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL)`;
 
 const TABLES = `SELECT jsonb_build_object(
     'oid', c.oid::int8, 'schema', s.nspname, 'name', c.relname,

@@ -1,9 +1,13 @@
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { ManifestSequence } from '../snapshot/manifest.ts';
 import { type Doing, isToDo } from './apply-statement.ts';
+import { refuse } from './outcome.ts';
 import type { UndoSession } from './session.ts';
 import { temp } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
+
+/** Whether the role may read the sequence `q` and move it on. */
+const MOVABLE = `has_sequence_privilege(q.oid, 'SELECT') AND has_sequence_privilege(q.oid, 'UPDATE')`;
 
 /** Sequences of whole numbers that belong to a column of a table, or of a whole that it is a partition of. */
 const OWNED = `SELECT n.nspname, q.relname, a.attname, s.seqincrement > 0, s.seqmin, s.seqmax
@@ -11,12 +15,13 @@ const OWNED = `SELECT n.nspname, q.relname, a.attname, s.seqincrement > 0, s.seq
   JOIN pg_namespace n ON n.oid = q.relnamespace
   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
  WHERE d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-   AND d.refobjid = ANY ($1::oid[]) AND a.atttypid IN (20, 21, 23)
+   AND d.refobjid = ANY ($1::oid[]) AND a.atttypid IN (20, 21, 23) AND ${MOVABLE}
  ORDER BY d.objid`;
 
 /**
  * Moves sequences on that would give a value which a row has by now, as after TRUNCATE … RESTART IDENTITY; they
- * never go back. This is not taken back with the transaction, so that it comes last. Gives their names.
+ * never go back. Those that the role may not move stay: only who starts a sequence anew leaves one behind its values, and
+ * what a statement has started anew is known (restoreSequences). This is not taken back with the transaction, so that it comes last. Gives their names.
  */
 export async function moveSequences(
   session: UndoSession,
@@ -39,6 +44,20 @@ export async function moveSequences(
     if (rows.length > 0) moved.push(`${schema}.${name}`);
   }
   return moved;
+}
+
+const DENIED = `SELECT n.nspname || '.' || q.relname FROM pg_class q JOIN pg_namespace n ON n.oid = q.relnamespace
+ WHERE q.oid = ANY ($1::oid[]) AND NOT (${MOVABLE})`;
+
+/** They are moved last, when all else is done. */
+export async function refuseUnmovable(
+  session: UndoSession,
+  sequences: readonly ManifestSequence[],
+): Promise<void> {
+  if (sequences.length === 0) return;
+  const denied = await session.query(DENIED, [`{${sequences.map(({ oid }) => oid).join(',')}}`]);
+  const reason = 'this role may not SELECT and UPDATE there, and the statement has started the sequence anew';
+  if (denied.length > 0) refuse(...denied.map(([name]) => ({ table: name!, reason })));
 }
 
 const NOW = `SELECT n.nspname, q.relname, s.seqincrement > 0 FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid

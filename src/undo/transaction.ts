@@ -52,6 +52,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   jit: 'off',
 };
 
+/** PostgreSQL 15 and 16 do not have it. */
+const WITHOUT_TIMEOUT = `SELECT pg_catalog.set_config(s.name, '0', true) FROM pg_catalog.pg_settings s
+  WHERE s.name OPERATOR(pg_catalog.=) 'transaction_timeout'`;
+
 /** Runs all of an undo in one transaction, which ends as the work says, or is rolled back whatever happens. */
 export async function inTransaction<T>(
   session: UndoSession,
@@ -61,6 +65,7 @@ export async function inTransaction<T>(
 ): Promise<T | UndoEnded['outcome']> {
   try {
     await session.query(`BEGIN ISOLATION LEVEL ${isolation} READ WRITE`);
+    await session.query(WITHOUT_TIMEOUT);
     for (const [name, value] of Object.entries(SETTINGS)) await setLocally(session, name, value);
     await setLocally(session, 'lock_timeout', `${LIMITS.undoLockWaitMs}ms`);
     await where.bounds.first?.();

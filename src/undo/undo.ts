@@ -19,7 +19,8 @@ import { loadTable } from './load.ts';
 import { type Marking, Once } from './once.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
-import { moveSequences, restoreSequences } from './sequences.ts';
+import { refuseOtherServer } from './same-server.ts';
+import { moveSequences, refuseUnmovable, restoreSequences } from './sequences.ts';
 import type { UndoSession } from './session.ts';
 import { only } from './statements.ts';
 import { inTransaction, Whereabouts } from './transaction.ts';
@@ -238,6 +239,7 @@ async function findTables({ manifest, session }: UndoRequest, where: Whereabouts
   if (here?.[0] !== database) {
     refuse({ table: '', reason: `the snapshot is of the database ${database}, and this is ${here?.[0]}` });
   }
+  await refuseOtherServer(session, manifest);
   const entries = manifest.tables.filter(({ before, after }) => before !== null || after !== null);
   const current = await readCurrentTables(
     session,
@@ -246,6 +248,7 @@ async function findTables({ manifest, session }: UndoRequest, where: Whereabouts
   const matched = entries.map((entry, serial) => matchTable(serial, entry, current.get(entry.oid)));
   const problems = matched.flatMap((each) => (each.kind === 'refused' ? [each.problem] : []));
   if (problems.length > 0) refuse(...problems);
+  await refuseUnmovable(session, manifest.sequences ?? []);
   return matched.flatMap((each) => (each.kind === 'matched' ? [each.table] : []));
 }
 

@@ -171,6 +171,25 @@ describe('the notary', () => {
     await start();
     expect(logged).toContain('the audit does not go on where it ended: run holdfast audit verify');
   });
+
+  it('tells, by the anchors, of a store that was put back from a backup', async () => {
+    const OLDER = expect.stringMatching(
+      /^records that were anchored are not in the store: it is an older one/,
+    );
+    await write();
+    await stop();
+    const backup = readFileSync(join(folder.path, 'holdfast.db'));
+    await start();
+    await write();
+    await notary.attest();
+    expect(logged).not.toContainEqual(OLDER);
+    await stop();
+    writeFileSync(join(folder.path, 'holdfast.db'), backup);
+    await start();
+    await notary.attest();
+    expect(logged).toContainEqual(OLDER);
+    expect(await store.newestSignedHead()).toMatchObject({ sequence: 1, anchored: true });
+  });
 });
 
 describe('the key', () => {

@@ -37,6 +37,8 @@ const FAMILY = `${T}; CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t
   INSERT INTO child SELECT i, i FROM generate_series(1, 5) i`;
 const UNIQUE = `CREATE TABLE u (id int PRIMARY KEY, mail int UNIQUE);
   INSERT INTO u SELECT i, i FROM generate_series(1, 9) i ORDER BY i DESC`;
+const ROOMS = `CREATE TABLE r (id int PRIMARY KEY, taken int4range, EXCLUDE USING gist (taken WITH &&));
+  INSERT INTO r SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(9, 1, -1) i`;
 const NUDGED = `${T}; CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS
   'BEGIN new.n := coalesce(new.n, 0) + 100; RETURN new; END';
   CREATE TRIGGER nudge BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION nudge()`;
@@ -294,6 +296,30 @@ const UNIQUE_VALUES: readonly Example[] = [
     statement: 'UPDATE u SET mail = mail + 1',
     outcome: { done: { u: [0, 9, 0, 0, 0] } },
     end: 'start',
+  },
+  {
+    name: 'room under an exclusion constraint that wanders from row to row',
+    setup: ROOMS,
+    statement: 'UPDATE r SET taken = int4range(lower(taken) + 10, upper(taken) + 10)',
+    outcome: { done: { r: [0, 9, 0, 0, 0] } },
+    end: 'start',
+  },
+  {
+    name: 'room under an exclusion constraint that another row has taken since is a conflict',
+    setup: ROOMS,
+    statement: 'DELETE FROM r WHERE id < 3',
+    since: `INSERT INTO r VALUES (70, '[15,16)')`,
+    outcome: { conflicts: ['put back held'] },
+    end: 'untouched',
+  },
+  {
+    name: 'room that is left is filled where that is skipped',
+    setup: ROOMS,
+    statement: 'DELETE FROM r WHERE id < 3',
+    since: `INSERT INTO r VALUES (70, '[15,16)')`,
+    options: { onConflict: 'skip' },
+    outcome: { done: { r: [1, 0, 0, 0, 1] } },
+    end: rowsOf('SELECT id FROM r WHERE id < 4 OR id > 9 ORDER BY id', '2', '3', '70'),
   },
   {
     name: 'values that were swapped under a deferrable constraint',

@@ -225,6 +225,23 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
       });
     });
 
+    it('leaves sequences that it may not move, but for those that the statement has started anew', async () => {
+      const setup = `CREATE TABLE s (id serial PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY);
+        INSERT INTO s SELECT FROM generate_series(1, 3);
+        GRANT USAGE ON SCHEMA "${SCHEMA}" TO plain; GRANT ALL ON s TO plain`;
+      const deleted = await prepare(setup, 'DELETE FROM s WHERE id = 3');
+      expect(await undo({ ...deleted, session })).toMatchObject({ kind: 'done', sequences: [] });
+      const emptied = await prepare(setup, 'TRUNCATE s RESTART IDENTITY');
+      expect(await previewUndo({ ...emptied, session })).toEqual({
+        kind: 'refused',
+        problems: ['id', 'n'].map((column) => ({
+          table: `x y.s_${column}_seq`,
+          reason:
+            'this role may not SELECT and UPDATE there, and the statement has started the sequence anew',
+        })),
+      });
+    });
+
     it('is done where nothing more is needed, and refused where triggers are to be skipped', async () => {
       const request = await prepare(ROWS, 'DELETE FROM t WHERE id = 1');
       await setting.client.rows(`GRANT USAGE ON SCHEMA "${SCHEMA}" TO plain; GRANT ALL ON t TO plain`);
@@ -234,6 +251,20 @@ describe.each([15, 18] as const)('undo on PostgreSQL %i', (version) => {
       );
       expect((await undo({ ...request, session })).kind).toBe('done');
     });
+  });
+
+  it.runIf(version === 18)('takes the time that it needs, whatever a role has set', async () => {
+    await setting.client.rows(`ALTER ROLE plain SET transaction_timeout = '400ms'`);
+    const session = await connectForUndo(postgres.url('postgres', 'plain'));
+    await setting.client.rows('ALTER ROLE plain RESET transaction_timeout');
+    const request = await prepare(
+      `${ROWS}; CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
+       CREATE TRIGGER pause AFTER INSERT ON t EXECUTE FUNCTION pause();
+       GRANT USAGE ON SCHEMA "${SCHEMA}" TO plain; GRANT ALL ON t TO plain`,
+      'DELETE FROM t WHERE id = 1',
+    );
+    expect(await undo({ ...request, session })).toMatchObject({ kind: 'done' });
+    await session.close();
   });
 
   it('is refused in another database', async () => {
