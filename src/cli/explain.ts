@@ -5,6 +5,7 @@ import { formatDuration } from '../policy/duration.ts';
 import { type DecidedText, explanationOf, relationText, statementText } from '../policy/explanation.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
 import { bandText } from '../policy/row-bands.ts';
+import { asTemporary } from '../session/capturing/as-temporary.ts';
 import type { StatementEffects } from '../sql/effects.ts';
 import { type AddCommand, configFile } from './command.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
@@ -61,13 +62,20 @@ async function explain(sql: string, options: Options, io: Io): Promise<ExitCode>
   // The parser takes longer to load than all the rest, and the other commands do without it.
   const { AnalysisCache } = await import('../sql/cache.ts');
   const analysis = await new AnalysisCache().analyzeText(text);
-  const decided = policy.forSession(facts).decided(analysis, options.rows ?? null);
+  const session = policy.forSession(facts);
+  const decided = session.decided(analysis, options.rows ?? null);
+  const temporary = decided.decision.action === 'allow' ? null : asTemporary(analysis, text);
+  const ofTemporary = temporary === null ? null : session.decided(temporary, null).decision;
   if (options.json === true) io.out(toJson(explanationOf(text, facts, policy, decided)));
-  else io.out(describe(decided, text));
+  else io.out(describe(decided, ofTemporary, text));
   return options.exitCode === true && decided.decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
 }
 
-function describe({ analysis, decision, bands }: DecidedText, text: string): string {
+function describe(
+  { analysis, decision, bands }: DecidedText,
+  ofTemporary: Decision | null,
+  text: string,
+): string {
   const rows: string[][] = [];
   if (analysis.problem !== '') rows.push([analysis.status, printable(analysis.problem)]);
   for (const [index, effects] of analysis.statements.entries()) {
@@ -79,6 +87,10 @@ function describe({ analysis, decision, bands }: DecidedText, text: string): str
       'note',
       'what EXECUTE runs is not known here; the gateway decides by what the session has prepared',
     ]);
+  }
+  if (ofTemporary !== null) {
+    const measure = `${measureText(ofTemporary)} by ${printable(ofTemporary.rule)}`;
+    rows.push(['note', `where it names nothing but temporary tables of its session: ${measure}`]);
   }
   rows.push(
     ['decision', measureText(decision)],

@@ -7,7 +7,7 @@ import { Frontend } from '../wire/message-type.ts';
 import { besideBound } from './capturing/bound-beside.ts';
 import { runCaptured } from './capturing/captured-query.ts';
 import type { CommitRecord } from './capturing/commit-record.ts';
-import { type Lossless, losslessOf } from './capturing/made-anew.ts';
+import { type Lossless, losslessOf } from './capturing/lossless.ts';
 import type { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { noteRead } from './code/called-code-run.ts';
 import { countAlike, countDecision, startOfAlike } from './decision-time.ts';
@@ -41,8 +41,8 @@ export class QueryMessages {
   private readonly doubts: Doubts;
   private readonly counts: RowCounts;
   private readonly unread: UnreadTexts;
-  /** It was found that the message may lose something. */
-  private loses = false;
+  /** In how many ways it was found that the message may lose something. */
+  private loses = 0;
   /** What is known of the text that is looked at, since one of its shape was here lately. */
   private recent: RecentShape | null = null;
 
@@ -67,7 +67,7 @@ export class QueryMessages {
 
   /** A message of the client's is looked at for the first time. */
   begins(): void {
-    this.loses = false;
+    this.loses = 0;
     this.unread.begins();
   }
 
@@ -167,7 +167,7 @@ export class QueryMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? (shape?.text ?? bytes.utf8Slice(start, textEnd)) : null;
-    const lossless = this.loses || answer?.outcome ? null : losslessOf(this.state, analysis, text);
+    const lossless = answer?.outcome ? null : losslessOf(this.state, analysis, text, this.loses);
     if (lossless !== null)
       return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
@@ -220,7 +220,7 @@ export class QueryMessages {
 
   /** Waits for whether it loses nothing, and has then been run; else it is decided as it was read. */
   private runLossless(read: Analysis, lossless: Lossless, entry: AuditEntry): Verdict {
-    this.loses = true;
+    this.loses++;
     const { textFacts: facts } = this.state;
     const until = this.snapshots.captureNothing(lossless, entry).then((captured): Answer => {
       if (captured === null) return { analysis: read, facts, outcome: null };
