@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { InvalidArgumentError } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Decision, Hold, SessionFacts, Snapshot } from '../policy/decision.ts';
@@ -5,6 +7,7 @@ import { formatDuration } from '../policy/duration.ts';
 import { type DecidedText, explanationOf, relationText, statementText } from '../policy/explanation.ts';
 import { DEFAULT_POLICY, loadPolicyFile } from '../policy/load.ts';
 import { bandText } from '../policy/row-bands.ts';
+import { asTemporary } from '../session/capturing/as-temporary.ts';
 import type { StatementEffects } from '../sql/effects.ts';
 import { type AddCommand, configFile } from './command.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
@@ -33,7 +36,7 @@ export const addExplain: AddCommand = (program, io, finish) => {
     .option('--role <name>', 'role of the session', 'postgres')
     .option('--database <name>', 'database of the session', 'postgres')
     .option('--application <name>', 'application_name of the session', '')
-    .option('--client <address>', 'IP address of the client, or local', '127.0.0.1')
+    .option('--client <address>', 'IP address of the client, or local', addressGiven, '127.0.0.1')
     .option(
       '--rows <number>',
       'how many rows it writes, as the gateway would count them',
@@ -45,6 +48,12 @@ export const addExplain: AddCommand = (program, io, finish) => {
     .option('--json', 'print JSON')
     .action(async (sql: string, options: Options) => finish(await explain(sql, options, io)));
 };
+
+/** By one that is none a rule would not match, and be thought not to. */
+function addressGiven(text: string): string {
+  if (text === 'local' || isIP(text) !== 0) return text;
+  throw new InvalidArgumentError('It is an IP address, or local.');
+}
 
 async function explain(sql: string, options: Options, io: Io): Promise<ExitCode> {
   const text = sql === '-' ? await io.readInput() : sql;
@@ -61,13 +70,20 @@ async function explain(sql: string, options: Options, io: Io): Promise<ExitCode>
   // The parser takes longer to load than all the rest, and the other commands do without it.
   const { AnalysisCache } = await import('../sql/cache.ts');
   const analysis = await new AnalysisCache().analyzeText(text);
-  const decided = policy.forSession(facts).decided(analysis, options.rows ?? null);
+  const session = policy.forSession(facts);
+  const decided = session.decided(analysis, options.rows ?? null);
+  const temporary = decided.decision.action === 'allow' ? null : asTemporary(analysis, text);
+  const ofTemporary = temporary === null ? null : session.decided(temporary, null).decision;
   if (options.json === true) io.out(toJson(explanationOf(text, facts, policy, decided)));
-  else io.out(describe(decided, text));
+  else io.out(describe(decided, ofTemporary, text));
   return options.exitCode === true && decided.decision.action !== 'allow' ? EXIT.notAllowed : EXIT.ok;
 }
 
-function describe({ analysis, decision, bands }: DecidedText, text: string): string {
+function describe(
+  { analysis, decision, bands }: DecidedText,
+  ofTemporary: Decision | null,
+  text: string,
+): string {
   const rows: string[][] = [];
   if (analysis.problem !== '') rows.push([analysis.status, printable(analysis.problem)]);
   for (const [index, effects] of analysis.statements.entries()) {
@@ -79,6 +95,10 @@ function describe({ analysis, decision, bands }: DecidedText, text: string): str
       'note',
       'what EXECUTE runs is not known here; the gateway decides by what the session has prepared',
     ]);
+  }
+  if (ofTemporary !== null) {
+    const measure = `${measureText(ofTemporary)} by ${printable(ofTemporary.rule)}`;
+    rows.push(['note', `where it names nothing but temporary tables of its session: ${measure}`]);
   }
   rows.push(
     ['decision', measureText(decision)],

@@ -5,7 +5,7 @@ import { bindParameterCount, stringEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { besideBound } from './capturing/bound-beside.ts';
 import { isDrop, problemOfBoundDrop } from './capturing/capturable.ts';
-import { mayBeNothing } from './capturing/nothing-dropped.ts';
+import { losslessBound } from './capturing/lossless.ts';
 import type { Planned, SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { countAlike, countDecision, startOfAlike, startOfMessage } from './decision-time.ts';
 import type { ApprovedPortals } from './holding/approved-portals.ts';
@@ -38,6 +38,11 @@ import { settle, waitForAnalysis, waitForPlan } from './waits.ts';
 
 /** What a portal is made of beside what was decided. */
 type Understood = Pick<Portal, 'read' | 'resolved' | 'analysis' | 'statement' | 'parameters'>;
+
+/** Whether nothing has run since the Parse of that name. */
+function isFresh({ parsedName, parsedIn, segment, executedIn }: SessionState, name: string): boolean {
+  return parsedIn === segment && parsedName === name && executedIn !== segment;
+}
 
 /** What a Bind means to the session: the statement that it makes a portal of is decided here. */
 export class BindMessages {
@@ -131,7 +136,7 @@ export class BindMessages {
     }
     if (statement !== null && unseen === null && sent !== null) {
       const understood = { read, resolved, analysis, statement, parameters };
-      const nothing = this.bindNothing(portal, understood, text, sent, answer);
+      const nothing = this.bindLossless(portal, name, understood, text, sent, answer);
       if (nothing !== undefined) return nothing;
     }
     const ruling = rule(this.state, this.holds, analysis, text, parameters, answer, read, unseen, sent);
@@ -173,7 +178,7 @@ export class BindMessages {
     decision: Decision,
     approvalId: string | null,
     holdMs: number,
-    dropsNothing: boolean,
+    losesNothing: boolean,
   ): Portal {
     const { state } = this;
     const { read, resolved, analysis, statement, parameters } = understood;
@@ -189,40 +194,48 @@ export class BindMessages {
       parameters,
       approvalId,
       holdMs,
-      dropsNothing,
-      plainBy: dropsNothing ? null : circumstancesOf(state, understood, decision, approvalId),
+      losesNothing,
+      plainBy: losesNothing ? null : circumstancesOf(state, understood, decision, approvalId),
     };
   }
 
   /**
-   * Where nothing is there that it drops, its Execute is put off, and taken back if it drops anything after all. Undefined
+   * Where it loses nothing as things stand, its Execute is put off, and taken back if it loses anything after all. Undefined
    * where it is decided as any other.
    */
-  private bindNothing(
+  private bindLossless(
     name: string,
+    statementName: string,
     understood: Understood,
     text: string | null,
     sent: Sent,
     answer: Answer | null,
   ): Verdict | undefined {
     const { state, doubts } = this;
-    const nothing = mayBeNothing(state, understood.analysis, text);
-    if (nothing === null || text === null || sent.bound === null) return undefined;
+    const { analysis, statement, parameters } = understood;
+    if (text === null || sent.bound === null || parameters > 0) return undefined;
+    const ways = losslessBound(state, analysis, text, {
+      bind: sent.bound.bind,
+      isFresh: isFresh(state, statementName),
+    });
     const utf8 = Buffer.from(text, 'utf8');
-    if (!isReadAlike(state, understood.statement.facts, utf8)) return undefined;
-    const asking = doubts.beforeDrop(utf8, answer);
+    if (ways.length === 0 || !isReadAlike(state, statement.facts, utf8)) return undefined;
+    const asking = doubts.beforeLoss(ways, answer);
     if (asking !== null) return asking;
-    if (!doubts.dropsNothing) return undefined;
-    const portal = this.portalOf(understood, state.decide(nothing), null, 0, true);
+    const { lossless } = doubts;
+    if (lossless === null) return undefined;
+    const portal = this.portalOf(understood, state.decide(lossless.analysis), null, 0, true);
     this.bound(name, portal);
+    const { statement: wireName } = sent.bound;
     state.bound = {
       drop: true,
       sent,
       name,
       portal,
       decision: null,
+      lossless,
       text: utf8,
-      statement: sent.bound.statement,
+      statement: wireName,
     };
     return null;
   }

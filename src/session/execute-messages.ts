@@ -127,7 +127,7 @@ export class ExecuteMessages {
       entry.decision = heldBack.decision;
       return poison(this.state, Frontend.Execute, heldBack.error, entry);
     }
-    if (portal.dropsNothing) {
+    if (portal.losesNothing) {
       if (bound?.portal === portal && 'drop' in bound)
         return this.defer(bound, entry, bytes.subarray(start, end));
       return poison(this.state, Frontend.Execute, driftError(NOT_AS_BOUND, false), entry);

@@ -1,11 +1,13 @@
 import type { AuditEntry } from '../audit/event.ts';
+import { keepLiterals } from '../audit/kept-literals.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { RecentShape } from '../sql/recent/recent-shapes.ts';
 import { queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { besideBound } from './capturing/bound-beside.ts';
 import { runCaptured } from './capturing/captured-query.ts';
 import type { CommitRecord } from './capturing/commit-record.ts';
-import { type Lossless, losslessOf } from './capturing/made-anew.ts';
+import { type Lossless, losslessOf } from './capturing/lossless.ts';
 import type { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { noteRead } from './code/called-code-run.ts';
 import { countAlike, countDecision, startOfAlike } from './decision-time.ts';
@@ -19,6 +21,7 @@ import { resolveExecute, statementsSent } from './known/session-effects.ts';
 import { executes, executesUnsettled } from './known/understanding.ts';
 import { newEntry } from './new-entry.ts';
 import { ReplyKind } from './replies.ts';
+import { isAtRest, keepPlainQuery, type PlainQuery, plainQueryOf } from './ruling/plain-query.ts';
 import { poison } from './ruling/poison.ts';
 import { auditFailedError } from './ruling/refusal.ts';
 import type { RowCounts } from './ruling/row-counts.ts';
@@ -38,8 +41,10 @@ export class QueryMessages {
   private readonly doubts: Doubts;
   private readonly counts: RowCounts;
   private readonly unread: UnreadTexts;
-  /** It was found that the message may lose something. */
-  private loses = false;
+  /** In how many ways it was found that the message may lose something. */
+  private loses = 0;
+  /** What is known of the text that is looked at, since one of its shape was here lately. */
+  private recent: RecentShape | null = null;
 
   constructor(
     state: SessionState,
@@ -62,8 +67,57 @@ export class QueryMessages {
 
   /** A message of the client's is looked at for the first time. */
   begins(): void {
-    this.loses = false;
+    this.loses = 0;
     this.unread.begins();
+  }
+
+  /**
+   * Whether the Query is plain, and has been taken for sent. Nothing is changed where it is not, but that what was found of
+   * its text is at hand for `query`. With approved portals open, none is.
+   */
+  runsPlain(bytes: Buffer, start: number, end: number, areApproved: boolean): boolean {
+    const { state } = this;
+    this.recent = null;
+    if (areApproved || !isAtRest(state) || bytes[end - 1] !== 0) return false;
+    state.settings.beforeMessage(false);
+    const { services } = state;
+    const recent = services.analyzer.recent?.(bytes, start, end - 1, state.textFacts) ?? null;
+    if (recent === null) return false;
+    this.recent = recent;
+    const { shape } = recent;
+    const plain = plainQueryOf(state, shape);
+    if (plain === null) return false;
+    const literals = shape.text === null ? keepLiterals(bytes, shape) : null;
+    const began = startOfAlike(state);
+    if (!this.standsPlain(plain, began)) return false;
+    services.analyzer.usedRecent?.();
+    countAlike(state, began);
+    const { analysis, decision } = plain;
+    const entry = newEntry(state, 'simple', analysis, shape.text, 0, plain, began);
+    entry.shape = shape;
+    entry.literals = literals;
+    state.closeSegment();
+    const reply = state.replies.push(ReplyKind.Query);
+    reply.analysis = analysis;
+    reply.decision = decision;
+    reply.audit = entry;
+    services.audit.begin(entry);
+    if (plain.writes || plain.isFollowed) statementsSent(state, analysis, reply, null, began);
+    return true;
+  }
+
+  /** Whether what changes by the moment is as it was when the like of it was let through. */
+  private standsPlain(
+    { analysis, writes, mayLeadToCode, isFollowed, onlyReads }: PlainQuery,
+    now: number,
+  ): boolean {
+    const { state } = this;
+    const { services, reads } = state;
+    if (services.recordsFirst && !(onlyReads && services.audit.isRecorded(state.identity))) return false;
+    if (writes && state.written.unknown(analysis, now).length > 0) return false;
+    if (mayLeadToCode || isFollowed) reads.begins();
+    if (!mayLeadToCode) return true;
+    return !reads.isToAsk(analysis, now) && reads.understood(analysis, now) === analysis;
   }
 
   query(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
@@ -85,9 +139,12 @@ export class QueryMessages {
     }
     const began = startOfAlike(this.state);
     const { services, textFacts } = this.state;
-    const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
+    const recent = answer === null ? this.recent : null;
+    if (recent !== null) services.analyzer.usedRecent?.();
+    const read =
+      answer?.analysis ?? recent?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    const shape = answer === null ? (services.analyzer.atHand ?? null) : null;
+    const shape = answer === null ? (recent?.shape ?? services.analyzer.atHand ?? null) : null;
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.doubts.mayAsk(answer) && executes(read))
       return this.doubts.ask('names');
@@ -110,7 +167,7 @@ export class QueryMessages {
       return this.counts.count(analysis, read, { text, parameters: 0, bound: null, facts: textFacts });
     }
     const text = analysis.redacted === null ? (shape?.text ?? bytes.utf8Slice(start, textEnd)) : null;
-    const lossless = this.loses || answer?.outcome ? null : losslessOf(this.state, analysis, text);
+    const lossless = answer?.outcome ? null : losslessOf(this.state, analysis, text, this.loses);
     if (lossless !== null)
       return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
@@ -141,6 +198,8 @@ export class QueryMessages {
     }
     if (this.records.isAwaited(Frontend.Query, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
+    if (shape !== null && read === analysis && decision === this.state.decide(analysis))
+      keepPlainQuery(this.state, shape, analysis, decision, isRead);
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;
@@ -161,7 +220,7 @@ export class QueryMessages {
 
   /** Waits for whether it loses nothing, and has then been run; else it is decided as it was read. */
   private runLossless(read: Analysis, lossless: Lossless, entry: AuditEntry): Verdict {
-    this.loses = true;
+    this.loses++;
     const { textFacts: facts } = this.state;
     const until = this.snapshots.captureNothing(lossless, entry).then((captured): Answer => {
       if (captured === null) return { analysis: read, facts, outcome: null };

@@ -60,6 +60,9 @@ export class SessionState {
   executedIn = -1;
   /** The last segment in which a BEGIN was executed. */
   begunIn = -1;
+  /** The name of the statement that was parsed last, and the segment in which it was. */
+  parsedName = '';
+  parsedIn = -1;
   /** Moves on whenever what untyped literals are read as may have changed. */
   literalsEpoch = 0;
   /** Something that changes it may yet be put back, with its transaction or a part of one. */

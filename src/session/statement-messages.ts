@@ -76,6 +76,8 @@ export class StatementMessages {
     reply.name = name;
     reply.statement = statement;
     statements.ask(name, statement);
+    this.state.parsedName = name;
+    this.state.parsedIn = this.state.segment;
     return null;
   }
 

@@ -126,7 +126,10 @@ const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}, '', 
 /** One row has columns for so many tables. */
 const TABLES_ALONGSIDE = 100;
 
-export async function readCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
+/** What is counted: these tables, and all others where they are watched. */
+type Counting = Pick<CapturePlan, 'tables' | 'watchesAll'>;
+
+export async function readCounts(connection: HiddenConnection, plan: Counting): Promise<CountsReading> {
   const { tables, watchesAll } = plan;
   return watchesAll || tables.length > TABLES_ALONGSIDE
     ? await readManyCounts(connection, plan)
@@ -134,7 +137,7 @@ export async function readCounts(connection: HiddenConnection, plan: CapturePlan
 }
 
 /** In one row, without a table to select from: planning the other query takes the server longer than to run it. */
-async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
+async function readFewCounts(connection: HiddenConnection, plan: Counting): Promise<CountsReading> {
   const sql = `SELECT ${fewCounts(plan)}`;
   let counts = NOTHING_READ;
   const query = { sql, parameterTypes: [], parameters: [], parameterFormats: [], resultFormats: [] };
@@ -145,11 +148,11 @@ async function readFewCounts(connection: HiddenConnection, plan: CapturePlan): P
 }
 
 /** The columns by which few tables are counted, which another query may ask for as well. */
-export const fewCounts = ({ tables }: CapturePlan): string =>
+export const fewCounts = ({ tables }: Counting): string =>
   [serverFacts(), BEGAN, ...tables.map(({ oid }) => countsOf(`'${oid}'`))].join(', ');
 
 /** What these columns say, which come first. */
-export function countsIn(plan: CapturePlan, columns: readonly (string | null)[]): CountsReading {
+export function countsIn(plan: Counting, columns: readonly (string | null)[]): CountsReading {
   const tables = new Map<number, Counts>();
   const [xid = null, encoding, version, began, ...numbers] = columns;
   const server = { versionNum: Number(version), encoding: encoding ?? '', xid: xid ?? '' };
@@ -167,7 +170,7 @@ export function countsIn(plan: CapturePlan, columns: readonly (string | null)[])
   };
 }
 
-async function readManyCounts(connection: HiddenConnection, plan: CapturePlan): Promise<CountsReading> {
+async function readManyCounts(connection: HiddenConnection, plan: Counting): Promise<CountsReading> {
   const tables = new Map<number, Counts>();
   const others = new Map<number, OtherTable>();
   const locked = new Map<string, number>();

@@ -13,7 +13,7 @@ export function formatsOf(columns: readonly Column[]): (0 | 1)[] {
   return [1, 1, ...columns.map(({ binary }) => (binary ? (1 as const) : (0 as const)))];
 }
 
-export const NEEDLESS: PlanOutcome = Object.freeze({
+export const NEEDLESS: Extract<PlanOutcome, { kind: 'needless' }> = Object.freeze({
   kind: 'needless',
   reason: 'temporary tables end with their session, and no other can read them',
 });

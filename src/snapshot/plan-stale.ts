@@ -17,6 +17,25 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_cat
     AND c.relpersistence OPERATOR(pg_catalog.<>) 't')
   OR pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.!~~) 'read %'`;
 
+/** Whether what was prepared may have found another table than a temporary one, by the names that it gives. */
+export async function mayBeOfAnother(
+  connection: HiddenConnection,
+  names: readonly { readonly name: string }[],
+): Promise<boolean> {
+  let told = '';
+  const query = {
+    sql: MAY_BE_ANOTHER,
+    parameterTypes: [TEXT_ARRAY_OID],
+    parameters: [textArray(names.map(({ name }) => name))],
+    parameterFormats: [1 as const],
+    resultFormats: [],
+  };
+  await connection.run(query, (row) => {
+    told = textColumns(row)[0] ?? '';
+  });
+  return told !== 'f';
+}
+
 /** Of a statement that was prepared, what is needless only where it is of the tables that its names stand for now. */
 export async function unlessOfAnother(
   connection: HiddenConnection,
@@ -25,24 +44,13 @@ export async function unlessOfAnother(
   parameters: StatementParameters,
 ): Promise<PlanOutcome> {
   if (planned.kind !== 'needless' || !('target' in slice)) return planned;
-  let told = '';
-  const query = {
-    sql: MAY_BE_ANOTHER,
-    parameterTypes: [TEXT_ARRAY_OID],
-    parameters: [textArray([slice.target.name])],
-    parameterFormats: [1 as const],
-    resultFormats: [],
-  };
-  await connection.run(query, (row) => {
-    told = textColumns(row)[0] ?? '';
-  });
-  if (told === 'f') return planned;
+  if (!(await mayBeOfAnother(connection, [slice.target]))) return planned;
   const operation: RowsSlice['operation'] | 'insert' = slice.kind === 'upsert' ? 'insert' : slice.operation;
   return exact(nothingElse(operation, parameters, planned.reason));
 }
 
 /** Nothing is captured, and it is proved that no table but temporary ones has changed. */
-function nothingElse(
+export function nothingElse(
   operation: CapturePlan['operation'],
   parameters: StatementParameters,
   nothingBecause: string,

@@ -16,7 +16,7 @@ import { type PreparedText, whatIsExecuted } from './plan-execute.ts';
 import { remembered } from './plan-memory.ts';
 import { areTemporary, exact, first, isAscii, NEEDLESS, none, problemOfTexts } from './plan-parts.ts';
 import { allSources, isReachedAgain } from './plan-sources.ts';
-import { unlessOfAnother } from './plan-stale.ts';
+import { nothingElse, unlessOfAnother } from './plan-stale.ts';
 import { planTruncate } from './plan-truncate.ts';
 import { problemOfView, throughView } from './plan-view.ts';
 import { type Seed, seedOf } from './seed.ts';
@@ -284,7 +284,7 @@ async function planTable(
   if (target === undefined) return planned;
   if (planned.kind === 'none' && planned.reason === CHANGED_BEFORE && (await leaveKeys(connection, target)))
     planned = planAnew(slice, answer, parameters, viewBasis, true);
-  if (planned.kind !== 'exact') return planned;
+  if (planned.kind !== 'exact' || planned.plan.nothingBecause !== undefined) return planned;
   const problem = await problemOfImplied(connection, slice, target, answer);
   return problem === null ? planned : none(problem);
 }
@@ -331,7 +331,13 @@ function planAnew(
   const unreadable = problemOfTexts(tables, answer);
   if (unreadable !== null) return none(unreadable);
   const opaque = firesTriggers(graph, seed, tables, answer) || runsOwnCode(slice, graph, tables, answer);
-  if (!opaque && areTemporary(tables, answer)) return NEEDLESS;
+  if (!opaque && areTemporary(tables, answer)) {
+    const isOwn = knowsAllCode(tables, answer) && !mayCallAsColumn(slice, target) && !slice.readsOthers;
+    if (isOwn) return NEEDLESS;
+    // What it runs besides may change others.
+    const operation = slice.kind === 'upsert' ? 'insert' : slice.operation;
+    return exact(nothingElse(operation, parameters, NEEDLESS.reason));
+  }
   const ownRowOnly =
     slice.kind === 'rows' &&
     slice.ownRowOnly &&

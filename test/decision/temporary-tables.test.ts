@@ -55,3 +55,42 @@ describe.each([18, 15] as const)(
     });
   },
 );
+
+const CODE = `drop table if exists victim cascade; create table victim (id int primary key, v text);
+  insert into victim select i, 'row ' || i from generate_series(1, 10) i; drop domain if exists checked cascade;
+  create or replace function wipes(a int) returns int language plpgsql as 'begin delete from victim; return a; end';
+  create or replace function quietly(a int) returns int immutable language plpgsql as 'begin return wipes(a); end';
+  create domain checked as int check (value is null or quietly(value) > 0);
+  create or replace view wiping as select wipes(1) as id`;
+
+describe.each([18, 15] as const)(
+  'code that runs with a write to a temporary table, on PostgreSQL %i',
+  (version) => {
+    const under = besideDirect(DEFAULT_POLICY, version, CODE);
+
+    it.each([
+      ['the check of a domain', 'update staging set c = 1 where id = 1'],
+      ['a view that it reads', 'update plain set id = wiping.id from wiping where plain.id = 1'],
+      ['a view in its condition', 'delete from plain where id in (select id from wiping)'],
+    ])('changes no other table unseen: %s', async (_, sql) => {
+      const { client, direct } = under;
+      await client.rows('create temp table staging (id int, c checked)');
+      await client.rows('create temp table plain (id int, v text)');
+      await client.rows('insert into staging values (1)');
+      await client.rows("insert into plain values (1, 'x')");
+      expect(errorsOf(await client.query(sql))).toMatchObject([{ C: 'HF002' }]);
+      expect(await direct.rows('select count(*) from victim')).toEqual([['10']]);
+    });
+
+    it('leaves alone what reads others and changes none', async () => {
+      const { client } = under;
+      await client.rows('create temp table plain (id int, v text)');
+      await client.rows("insert into plain values (1, 'x')");
+      const sql = 'update plain set v = victim.v from victim where plain.id = victim.id';
+      expect(errorsOf(await client.query(sql))).toEqual([]);
+      client.write(fe.parse('', sql), fe.bind(), fe.execute(), fe.sync());
+      expect(errorsOf(await client.untilReady())).toEqual([]);
+      expect(await client.rows('select v from plain')).toEqual([['row 1']]);
+    });
+  },
+);

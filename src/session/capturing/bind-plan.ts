@@ -157,5 +157,5 @@ function planDrop(
   if (problem !== null) return withoutPlan(decision, problem);
   const text = Buffer.from(portal.statement.text!, 'utf8');
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
-  return { drop: true, sent, name, portal, decision, text, statement };
+  return { drop: true, sent, name, portal, decision, lossless: null, text, statement };
 }

@@ -12,9 +12,10 @@ import { OwnTransaction } from '../hidden/own-transaction.ts';
 import { untilQuiet } from '../hidden/segment-fits.ts';
 import { doneOtherwise } from '../known/session-effects.ts';
 import { auditFailedError, nativeError } from '../ruling/refusal.ts';
-import { heldBackSince, refusedByRestraint } from '../ruling/restrained.ts';
+import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import { type CaptureOutcome, failure } from './capture-run.ts';
+import type { Lossless } from './lossless.ts';
 
 const IF_EXISTS = /\bif\b[\s\S]*\bexists\b/i;
 const NOTHING = 'drops nothing, since what it names is not there';
@@ -33,22 +34,20 @@ function asNothing(analysis: Analysis): Analysis {
   return known;
 }
 
-/**
- * The statement as it is decided if none of what it names is there; null where that is not tried, because it makes no
- * difference, the text has no IF EXISTS, or policy asks for more than to run whatever such a statement is.
- */
-export function mayBeNothing(state: SessionState, analysis: Analysis, text: string | null): Analysis | null {
-  const { operation, statements, status } = analysis;
+/** A statement with IF EXISTS, which drops nothing where none of what it names is there. Null for any other. */
+export function nothingOf(analysis: Analysis, text: string): Lossless | null {
+  const { operation } = analysis;
   if (!operation.startsWith('drop ') && !operation.startsWith('alter ')) return null;
-  if (status !== 'parsed' || statements.length !== 1 || text === null || !IF_EXISTS.test(text)) return null;
-  const { snapshots, audit } = state.services;
-  if (snapshots === null || !state.takesQueries || audit.failing) return null;
-  if (state.textFacts.encoding !== 'utf8') return null;
-  if (state.decide(analysis).action === 'allow') return null;
-  const nothing = asNothing(analysis);
-  const { action } = state.decide(nothing);
-  if (action !== 'allow' && action !== 'snapshot') return null;
-  return refusedByRestraint(state, nothing) === null ? nothing : null;
+  if (!IF_EXISTS.test(text)) return null;
+  const utf8 = Buffer.from(text, 'utf8');
+  return {
+    analysis: asNothing(analysis),
+    isSo: async (connection, { services }) => {
+      const sought = await services.snapshots!.readIfExists(utf8);
+      return sought !== null && !(await isAnyThere(onHidden(connection), sought));
+    },
+    run: async (state, hidden, entry) => await dropNothing(state, hidden, utf8, entry),
+  };
 }
 
 /**
@@ -57,7 +56,7 @@ export function mayBeNothing(state: SessionState, analysis: Analysis, text: stri
  *
  * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
-export async function dropNothing(
+async function dropNothing(
   state: SessionState,
   hidden: HiddenQueries,
   text: Buffer,

@@ -35,8 +35,7 @@ import {
 } from './capture-run.ts';
 import { syncsAtOnce } from './comes-next.ts';
 import { dropInstead } from './drop-run.ts';
-import type { Lossless } from './made-anew.ts';
-import { dropNothing } from './nothing-dropped.ts';
+import type { Lossless } from './lossless.ts';
 import { captureQuery } from './query-run.ts';
 
 export type Captured = CaptureOutcome & { readonly entry: AuditEntry };
@@ -70,8 +69,10 @@ export interface BoundDrop {
   readonly sent: Sent | null;
   readonly name: string;
   readonly portal: Portal;
-  /** Null where it drops nothing, as things stood at its Bind. */
+  /** Null where it loses nothing, as things stood at its Bind. */
   readonly decision: Capturing | null;
+  /** How that is proved; null where there is a decision. */
+  readonly lossless: Lossless | null;
   readonly text: Buffer;
   /** The name of its statement as it is on the wire. */
   readonly statement: Buffer;
@@ -204,7 +205,7 @@ export class SnapshotDesk {
   }
 
   /** For an Execute that drops something, before the client's Sync behind it is sent. */
-  async captureDeferred({ bound: { text, decision }, entry }: DeferredDrop): Promise<Captured> {
+  async captureDeferred({ bound: { text, decision, lossless }, entry }: DeferredDrop): Promise<Captured> {
     const { state, hidden } = this;
     const outcome = await this.patiently(async (): Promise<CaptureOutcome> => {
       try {
@@ -217,7 +218,7 @@ export class SnapshotDesk {
           return decision === null ? unplanned(COPY_IN_DOUBT) : withoutPlan(decision, COPY_IN_DOUBT);
         }
         await hidden.endSegment();
-        if (decision === null) return (await dropNothing(state, hidden, text, entry)) ?? CAME_TO_BE;
+        if (decision === null) return (await lossless?.run(state, hidden, entry)) ?? CAME_TO_BE;
         const services = state.services.snapshots!;
         return await dropInstead({
           state,
@@ -360,8 +361,8 @@ const FLUSH = encodeFlush();
 
 const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reason });
 
-/** It was bound as one that drops nothing; sent again, it is decided by what is there. */
+/** It was bound as one that loses nothing; sent again, it is decided by what is there. */
 const CAME_TO_BE: CaptureOutcome = {
   kind: 'refused',
-  error: driftError('what it drops has come to be there since it was bound', false),
+  error: driftError('what it names stands for something else than when it was bound', false),
 };

@@ -166,21 +166,20 @@ export class HiddenQueries {
   }
 
   /**
-   * Runs a statement of the client's that gives no rows, by a portal of ours, inside the client's segment; gives its tag.
-   * Its name is in ASCII.
+   * Runs a statement of the client's that gives no rows, by a portal of ours; gives its tag. Its name is in ASCII.
    */
-  async runBound(bind: Bind, onNotice: () => void): Promise<string> {
+  async runBound(bind: Bind, onNotice: (notice: Buffer) => void, end: HiddenEnd = 'flush'): Promise<string> {
     const portal = `${NAME}_${++this.made}`;
     const onRow = () => {
       throw new Error('a statement that gives no rows has given one');
     };
-    const exchange = new HiddenExchange('flush', 1, onRow, false, onNotice);
+    const exchange = new HiddenExchange(end, 1, onRow, false, onNotice);
     const bytes = [
       encodeFrontendMessage({ ...bind, portal }),
       encodeExecute(portal, 0),
       encodeClose('P', portal),
     ];
-    this.push(exchange, 'flush', Buffer.concat(bytes));
+    this.push(exchange, end, Buffer.concat(bytes));
     return (await exchange.result).tag;
   }
 

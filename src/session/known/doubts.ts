@@ -2,11 +2,10 @@ import { nowMs } from '../../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../catalog/connection.ts';
 import { readTableCode } from '../../catalog/table-code.ts';
 import type { Analysis, StatementEffects, TextFacts } from '../../sql/effects.ts';
-import { onHidden } from '../../trash/session.ts';
-import { isAnyThere } from '../../trash/sought.ts';
 import { type ErrorFields, encodeErrorResponse } from '../../wire/backend.ts';
 import { queryTextEnd, stringEnd } from '../../wire/frontend.ts';
 import { Frontend } from '../../wire/message-type.ts';
+import type { Lossless } from '../capturing/lossless.ts';
 import { askBeside } from '../hidden/beside.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { segmentFits, untilSegmentFits } from '../hidden/segment-fits.ts';
@@ -37,7 +36,9 @@ export class Doubts {
   /** In front of it: what it depends on, and what it writes. */
   private hasAsked = false;
   private hasAskedTables = false;
-  private dropped: 'not asked' | 'there' | 'not there' = 'not asked';
+  private hasAskedLoss = false;
+  /** In which way it was found to lose nothing; null where that is not so, or was not asked. */
+  lossless: Lossless | null = null;
   private hasAskedReads = false;
   /** What becomes of the question; null where none is under way, when a cancel is meant for what the client has sent before. */
   private question: 'asked' | 'canceled' | null = null;
@@ -150,8 +151,9 @@ export class Doubts {
   /** A message of the client's is looked at for the first time. */
   begins(type: number): void {
     this.type = type;
-    this.dropped = 'not asked';
     this.hasAsked = false;
+    this.hasAskedLoss = false;
+    this.lossless = null;
     this.hasAskedTables = false;
     this.hasAskedReads = false;
     this.state.reads.begins();
@@ -208,21 +210,15 @@ export class Doubts {
     return { kind: 'wait', until: this.asking((by) => this.askTables(by, analysis)) };
   }
 
-  /** The wait, in front of a Bind of a DROP … IF EXISTS, for whether anything is there that it names. */
-  beforeDrop(utf8: Buffer, answer: Answer | null): Verdict {
-    if (this.dropped !== 'not asked' || (answer !== null && answer.outcome !== null)) return null;
-    this.dropped = 'there';
+  /** The wait, in front of a Bind of what may lose nothing in these ways, for which of them it is. */
+  beforeLoss(ways: readonly Lossless[], answer: Answer | null): Verdict {
+    if (this.hasAskedLoss || (answer !== null && answer.outcome !== null)) return null;
+    this.hasAskedLoss = true;
     const until = this.asking(async (connection) => {
-      const sought = await this.state.services.snapshots!.readIfExists(utf8);
-      if (sought === null || (await isAnyThere(onHidden(connection), sought))) return;
-      this.dropped = 'not there';
+      for (const way of ways)
+        if (this.lossless === null && (await way.isSo(connection, this.state))) this.lossless = way;
     });
     return { kind: 'wait', until };
-  }
-
-  /** Whether nothing was there by then. */
-  get dropsNothing(): boolean {
-    return this.dropped === 'not there';
   }
 
   private async answer(question: Question): Promise<Answer> {

@@ -54,8 +54,8 @@ export interface Portal {
   readonly parameters: number;
   readonly approvalId: string | null;
   readonly holdMs: number;
-  /** It was let through because nothing was there that it drops; it never runs but where that is proved. */
-  readonly dropsNothing: boolean;
+  /** It was let through because it would lose nothing; it never runs but where that is proved. */
+  readonly losesNothing: boolean;
   /** What it was decided by, beside its epoch, where it is plain; else null. */
   readonly plainBy: Circumstances | null;
 }

@@ -64,7 +64,7 @@ export const NO_PORTAL = Object.freeze({
   read: UNKNOWN_PORTAL,
   resolved: UNKNOWN_PORTAL,
   mayComeToCall: false,
-  dropsNothing: false,
+  losesNothing: false,
   plainBy: null,
   executed: [],
   epoch: -1,

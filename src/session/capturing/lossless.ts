@@ -1,0 +1,63 @@
+import type { AuditEntry } from '../../audit/event.ts';
+import type { HiddenConnection } from '../../catalog/connection.ts';
+import type { Analysis } from '../../sql/effects.ts';
+import type { HiddenQueries } from '../hidden/hidden-queries.ts';
+import { refusedByRestraint } from '../ruling/restrained.ts';
+import type { SessionState } from '../state.ts';
+import type { CaptureOutcome } from './capture-run.ts';
+import { mayBeNew } from './made-anew.ts';
+import { nothingOf } from './nothing-dropped.ts';
+import { type OfPortal, onTemporary } from './temporary-only.ts';
+
+/** A statement that may lose nothing as things stand, which is to be proved by running it. */
+export interface Lossless {
+  /** As which it is decided then. */
+  readonly analysis: Analysis;
+  /** Whether it loses nothing as things stand now, for whoever has to know before it is run. */
+  isSo(connection: HiddenConnection, state: SessionState): Promise<boolean>;
+  /** Null where it would lose something after all, and nothing has been done. */
+  run(state: SessionState, hidden: HiddenQueries, entry: AuditEntry): Promise<CaptureOutcome | null>;
+}
+
+/** In which ways a Query may lose nothing; `tried` of them have been found not to be so. Null where it is decided as any other. */
+export function losslessOf(
+  state: SessionState,
+  analysis: Analysis,
+  text: string | null,
+  tried: number,
+): Lossless | null {
+  if (text === null || !isToTry(state, analysis)) return null;
+  const ways = [...commonWays(analysis, text, null), mayBeNew(state, analysis, text)];
+  return ways.filter((way) => passes(state, way))[tried] ?? null;
+}
+
+/** The same of a statement that is bound. */
+export function losslessBound(
+  state: SessionState,
+  analysis: Analysis,
+  text: string | null,
+  of: OfPortal,
+): readonly Lossless[] {
+  if (text === null || !isToTry(state, analysis)) return [];
+  return commonWays(analysis, text, of).filter((way) => passes(state, way));
+}
+
+const commonWays = (analysis: Analysis, text: string, of: OfPortal | null) => [
+  nothingOf(analysis, text),
+  onTemporary(analysis, text, of),
+];
+
+/** Whether it makes a difference, and may be proved. */
+function isToTry(state: SessionState, analysis: Analysis): boolean {
+  if (analysis.status !== 'parsed' || analysis.statements.length !== 1) return false;
+  const { snapshots, audit } = state.services;
+  if (snapshots === null || !state.takesQueries || audit.failing) return false;
+  return state.textFacts.encoding === 'utf8' && state.decide(analysis).action !== 'allow';
+}
+
+/** Whether policy asks for no more than to run it. */
+function passes(state: SessionState, way: Lossless | null): way is Lossless {
+  if (way === null) return false;
+  const { action } = state.decide(way.analysis);
+  return (action === 'allow' || action === 'snapshot') && refusedByRestraint(state, way.analysis) === null;
+}
