@@ -46,8 +46,23 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
   );
 }
 
+/** What is kept of the log while nothing takes it, in characters; what is more is lost. */
+const KEPT_MAX = 1_048_576;
+
+/**
+ * A program whose log is in the way of its work is worse than one without a log: where its disk is full, lines wait for
+ * the next one that can be written.
+ */
 function standardError(): DestinationStream {
-  return pino.destination({ dest: 2, sync: true });
+  const lines = pino.destination({ dest: 2, sync: true, maxLength: KEPT_MAX });
+  lines.on('error', () => {});
+  const flush = lines.flushSync.bind(lines);
+  lines.flushSync = () => {
+    try {
+      flush();
+    } catch {}
+  };
+  return lines;
 }
 
 function describeError(error: unknown): unknown {

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { EXIT } from './exit-code.ts';
 import type { StopSignals } from './stop-signals.ts';
 
 /** What a command may touch of the process that it runs in, so that tests can run one without a process. */
@@ -12,6 +13,8 @@ export interface Io {
   readonly ask: ((question: string) => Promise<string>) | null;
   out(text: string): void;
   err(text: string): void;
+  /** From now on nobody needs what is written to standard output: the command goes on where it cannot be written. */
+  doWithoutOut(): void;
   /** Everything on standard input. */
   readInput(): Promise<string>;
   /** Aborted when the user wants the command to end. */
@@ -22,7 +25,16 @@ export interface Io {
   readonly endNow: StopSignals['endNow'];
 }
 
-export function processIo({ stop, hurry, endNow }: StopSignals): Io {
+export function processIo({ stop, hurry, endNow, stopNow }: StopSignals & { stopNow(): void }): Io {
+  let needsOut = true;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (!needsOut) return;
+    // A reader that has seen enough, such as `head`, ends the command as it ends any other.
+    if (error.code === 'EPIPE') return stopNow();
+    process.stderr.write(`holdfast: standard output cannot be written: ${error.message}\n`);
+    process.exit(EXIT.failed);
+  });
+  process.stderr.on('error', () => {});
   return {
     env: process.env,
     terminal: process.stdout.isTTY === true,
@@ -30,6 +42,9 @@ export function processIo({ stop, hurry, endNow }: StopSignals): Io {
     ask: process.stdin.isTTY === true ? (question) => askTerminal(question, stop) : null,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    doWithoutOut: () => {
+      needsOut = false;
+    },
     readInput: async () => {
       const chunks: Buffer[] = [];
       for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));

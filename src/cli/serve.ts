@@ -10,6 +10,7 @@ export const addServe: AddCommand = (program, io, finish) => {
       const { logLevel } = command.optsWithGlobals();
       const env = logLevel === undefined ? io.env : { ...io.env, HOLDFAST_LOG_LEVEL: logLevel };
       const config = loadConfig({ ...configFile(options.config, io), env });
+      io.doWithoutOut();
       // The gateway is loaded only here, so that the other commands start at once.
       const { serve } = await import('../serve.ts');
       finish(await serve(config, io));

@@ -41,6 +41,7 @@ export async function holdfast(
     err: (text) => {
       err += text;
     },
+    doWithoutOut: () => {},
     readInput: async () => more.input ?? '',
     stop: more.stop ?? new AbortController().signal,
     hurry: new AbortController().signal,

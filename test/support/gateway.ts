@@ -22,6 +22,8 @@ export interface GatewayOptions {
   /** Where it is started, instead of here. */
   readonly cwd?: string;
   readonly environment?: Record<string, string>;
+  /** The descriptor that it writes what it prints and its log to, which nobody reads then. */
+  readonly output?: number;
 }
 
 /**
@@ -61,8 +63,8 @@ export class TestGateway implements Middle {
     this.adminPort = adminPort;
     this.directory = directory;
     this.child = child;
-    for (const stream of [child.stdout!, child.stderr!]) {
-      stream.on('data', (chunk: Buffer) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
         this.#log = (this.#log + chunk.toString('utf8')).slice(-1_000_000);
       });
     }
@@ -94,7 +96,7 @@ export class TestGateway implements Middle {
     const parameters = options.upstreamParameters ?? 'sslmode=disable';
     const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'serve'], {
       cwd: options.cwd ?? ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', options.output ?? 'pipe', options.output ?? 'pipe'],
       env: {
         ...environmentWithoutOwnSettings(),
         HOLDFAST_UPSTREAM: `postgres://${host}:${options.upstreamPort}?${parameters}`,
