@@ -1,4 +1,5 @@
 import { HiddenQueryError } from '../../catalog/connection.ts';
+import { plainQuery } from '../../snapshot/capture.ts';
 import type { Analysis } from '../../sql/effects.ts';
 import type { ErrorFields } from '../../wire/backend.ts';
 import { HiddenQueryEnded } from '../hidden/hidden-exchange.ts';
@@ -27,12 +28,16 @@ const PARAMETER = /\$\d/;
 /** The longest name that SQL does not cut. */
 const NAME_BYTES = 63;
 
+/** Whoever is asked is shown who keeps a table locked, and is to be asked before that is over. */
+const LOCK_MS = 100;
+const LOCKED = '55P03';
+
 type Question = { readonly kind: 'text' } | { readonly kind: 'name'; readonly name: string };
 
 /**
  * A Query that is about to be held is read by the server before, which runs none of it: what it would refuse all the same,
  * because it names a column, a procedure or a prepared statement that is not there, is for nobody to decide. Where it says
- * nothing against it, it is held as before. What a transaction of the client's would keep locked by that is given back.
+ * nothing against it, it is held as before. What it would keep locked by that is given back.
  */
 export class SureRefusals {
   private readonly state: SessionState;
@@ -103,6 +108,9 @@ export class SureRefusals {
       return error === null ? unsaid : { analysis: read, outcome: { kind: 'ended', error } };
     } catch (error) {
       if (error instanceof HiddenQueryEnded) return unsaid;
+      // Such as a cancel, which is meant for the statement.
+      if (error instanceof HiddenQueryError)
+        return { analysis: read, outcome: { kind: 'ended', error: error.fields } };
       throw error;
     }
   }
@@ -119,10 +127,16 @@ export class SureRefusals {
         },
       );
     };
-    if (state.transactionStatus !== 'T') return (await ask())?.fields ?? null;
-    const own = OwnTransaction.of(state, hidden, hidden.ending('sync'));
-    await own.begin({ protocol: 'extended' });
-    const error = await ask().finally(() => own.takeBack());
-    return error?.fields ?? null;
+    const connection = hidden.ending('sync');
+    const own = OwnTransaction.of(state, hidden, connection);
+    let error: HiddenQueryError | null;
+    try {
+      await own.begin({ protocol: 'extended' });
+      await connection.run(plainQuery(`SET LOCAL lock_timeout = ${LOCK_MS}`), () => {});
+      error = await ask();
+    } finally {
+      await own.takeBack();
+    }
+    return error === null || error.sqlstate === LOCKED ? null : error.fields;
   }
 }
