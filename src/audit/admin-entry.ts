@@ -36,6 +36,7 @@ export function adminEntry(action: AdminAction): AuditEntry {
     analysis: analysisOf(operation, tables),
     decision: Object.freeze({ action: 'allow', rule: 'admin', reason, risk: 'critical', wouldBe: null }),
     text,
+    literals: null,
     shape: null,
     protocol: 'admin',
     statementIndex: 0,

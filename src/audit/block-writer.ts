@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { ShapePieces } from '../sql/recent/template.ts';
+import type { ShapePieces } from '../sql/recent/shape-pieces.ts';
 import type { AuditBlock } from '../store/control-store.ts';
 import * as format from './block-format.ts';
 import {
@@ -20,6 +20,7 @@ import {
 } from './block-format.ts';
 import type { AnalysisPieces, Dictionary } from './dictionary.ts';
 import type { AuditEntry } from './event.ts';
+import type { KeptLiterals } from './kept-literals.ts';
 import type { Pattern, Piece } from './piece.ts';
 import { isShaped, writeLiterals } from './shaped-text.ts';
 
@@ -71,7 +72,7 @@ export class BlockWriter {
     if (this.#events === EVENTS_MAX) return false;
     const length = this.#length;
     const entries = this.#entries;
-    const analysis = this.#shared.analysis(entry.analysis);
+    const analysis = this.#shared.analysis(entry.analysis, entry.shape);
     const session = this.#refOf(this.#shared.session(entry.session));
     const text = this.#textOf(entry, analysis);
     const pattern = this.#patternOf(entry, analysis);
@@ -217,6 +218,8 @@ export class BlockWriter {
   #textOf(entry: AuditEntry, analysis: AnalysisPieces): number {
     // What has a masked form is recorded in that form only, whatever the session hands over.
     const { redacted } = entry.analysis;
+    const { literals } = entry;
+    if (literals !== null && redacted === null) return this.#addLiterals(literals, entry.shape!, analysis);
     const content = redacted ?? entry.text;
     if (content === null) return 0;
     if (analysis.textGeneration === this.#generation && analysis.text === content) return analysis.textRef;
@@ -261,6 +264,18 @@ export class BlockWriter {
     this.#items[at + 1] = ref >> 8;
     const end = writeLiterals(this.#items, at + SHAPE_REF_BYTES, text, shape);
     return end < 0 ? -1 : this.#addEntry(ENTRY.shapedText, end - at);
+  }
+
+  #addLiterals({ bytes, start, end }: KeptLiterals, shape: ShapePieces, analysis: AnalysisPieces): number {
+    const ref = this.#refOf(this.#shared.shape(shape, analysis));
+    const length = SHAPE_REF_BYTES + end - start;
+    if (!this.#hasRoomFor(ITEM_HEADER_BYTES + length)) return 0;
+    const out = this.#items;
+    let at = this.#length + ITEM_HEADER_BYTES;
+    out[at++] = ref;
+    out[at++] = ref >> 8;
+    for (let from = start; from < end; from++) out[at++] = bytes[from]!;
+    return this.#addEntry(ENTRY.shapedText, length);
   }
 
   /** The hash of what was cut off can only be taken now; that of a whole text is left to whoever reads it. */

@@ -1,6 +1,6 @@
 import type { CountedRows, Decision, Draft } from '../policy/decision.ts';
 import type { Analysis, RelationName, StatementEffects } from '../sql/effects.ts';
-import type { ShapePieces } from '../sql/recent/template.ts';
+import type { ShapePieces } from '../sql/recent/shape-pieces.ts';
 import { ENTRY, ITEM_HEADER_BYTES } from './block-format.ts';
 import type { AuditSession } from './event.ts';
 import type { Piece } from './piece.ts';
@@ -98,7 +98,21 @@ export class Dictionary {
     return piece;
   }
 
-  analysis(analysis: Analysis): AnalysisPieces {
+  /** Found by the shape of its text, where it has one, without a search. */
+  analysis(analysis: Analysis, shape: ShapePieces | null): AnalysisPieces {
+    if (shape === null) return this.#analysis(analysis);
+    const last = shape.notes.recorded as {
+      readonly of: Analysis;
+      readonly by: Dictionary;
+      readonly pieces: AnalysisPieces;
+    } | null;
+    if (last !== null && last.of === analysis && last.by === this) return last.pieces;
+    const pieces = this.#analysis(analysis);
+    shape.notes.recorded = { of: analysis, by: this, pieces };
+    return pieces;
+  }
+
+  #analysis(analysis: Analysis): AnalysisPieces {
     let pieces = this.#analyses.get(analysis);
     if (pieces === undefined) {
       pieces = {

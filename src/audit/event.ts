@@ -1,6 +1,7 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
-import type { ShapePieces } from '../sql/recent/template.ts';
+import type { ShapePieces } from '../sql/recent/shape-pieces.ts';
+import type { KeptLiterals } from './kept-literals.ts';
 import type { Piece } from './piece.ts';
 
 /** The part of an event that is the same for all statements of a session. */
@@ -26,8 +27,10 @@ export interface AuditEntry {
   session: AuditSession;
   analysis: Analysis;
   decision: Decision;
-  /** The text as it was sent, or null where `analysis.redacted` stands for it. */
+  /** The text as it was sent, or null where `analysis.redacted` stands for it, or `literals` do. */
   text: string | null;
+  /** In the place of `text`: the literals of one that has `shape`. */
+  literals: KeptLiterals | null;
   /** The shape that the text was proven to have, or null where none is known. */
   shape: ShapePieces | null;
   /** How it came: a simple Query, an Execute of the extended protocol, a FunctionCall; or no client's at all. */

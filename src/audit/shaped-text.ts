@@ -1,4 +1,5 @@
-import { type ShapePieces, STRING } from '../sql/recent/template.ts';
+import type { ShapePieces } from '../sql/recent/shape-pieces.ts';
+import { STRING } from '../sql/recent/template.ts';
 import { SHAPE_LITERAL_MAX, SHAPED_TEXT_BYTES_MAX } from './block-format.ts';
 
 /**

@@ -25,6 +25,10 @@ import type { ReplyVerdict } from './verdict.ts';
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
 const POISON_STATES = new Set(['34000', '42601']);
 
+/** As ReadyForQuery tells the transaction status; there is one more, of a transaction that has failed. */
+const IDLE = 0x49;
+const IN_BLOCK = 0x54;
+
 /** The tags of statements that make or drop prepared statements. */
 const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD ALL']);
 
@@ -351,7 +355,7 @@ export class BackendMessages {
     // Swallowed Syncs in front of a message that owes this ReadyForQuery have proved to be so.
     while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
     const head = replies.head;
-    state.transactionStatus = String.fromCharCode(status) as 'I' | 'T' | 'E';
+    state.transactionStatus = status === IDLE ? 'I' : status === IN_BLOCK ? 'T' : 'E';
     state.copyingIn = false;
     let hidden = false;
     let keeper: StatementGate | PlainPart | null = null;
@@ -360,7 +364,7 @@ export class BackendMessages {
       hidden = head.hidden;
       keeper = head.gate ?? head.part;
       const doubtful = head.kind === ReplyKind.Sync && (head.swallowed || this.spareSync);
-      this.answerNames(head, !head.failed);
+      if (head.of !== 'nothing' || head.sqlNames !== null) this.answerNames(head, !head.failed);
       if (head.audit !== null) this.outcomes.finish(head, head.failed ? 'not-run' : 'completed', null);
       if (!head.failed) trustedPath = head.trustsPath;
       replies.shift();

@@ -21,6 +21,7 @@ import { FUNCTION_CALL } from './known/opaque.ts';
 import { newEntry } from './new-entry.ts';
 import { QueryMessages } from './query-messages.ts';
 import { ReplyKind } from './replies.ts';
+import { isAtEase } from './ruling/plain-query.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './ruling/poison.ts';
 import { auditFailedError, internalError, tooLargeError } from './ruling/refusal.ts';
 import { failRestrainedCopy } from './ruling/restrained-copy.ts';
@@ -32,6 +33,11 @@ import type { Answer, Verdict } from './verdict.ts';
 import { waitForCapture } from './waits.ts';
 
 const SYNC = encodeSync();
+
+/** In front of these the server may be asked something, once for each. */
+const ASKS = new Uint8Array(256);
+for (const type of [Frontend.Query, Frontend.Parse, Frontend.Bind, Frontend.Execute, Frontend.FunctionCall])
+  ASKS[type] = 1;
 
 /** Of these it is recorded that they ended while the server was asked about them. */
 const RULED: ReadonlySet<number> = new Set([Frontend.Query, Frontend.Bind, Frontend.Execute]);
@@ -102,13 +108,37 @@ export class FrontendMessages {
     answer: Answer | null,
     missingBytes = 0,
   ): Verdict {
+    if (type === Frontend.Query && answer === null)
+      if (this.queries.runsPlain(bytes, start, end, this.approved.areOpen)) return null;
     const { state } = this;
-    if (answer === null) {
-      this.doubts.begins(type);
-      this.counts.begins();
-      this.queries.begins();
-    }
+    if (answer === null && ASKS[type] === 1) this.begins(type);
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
+    const mayBeSwallowed = PART_OF_COPY[type] !== 1 && awaitsCopy(state.replies);
+    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen) {
+      const verdict = this.before(type, bytes, start, end, answer);
+      if (verdict !== undefined) return verdict;
+    }
+    if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
+    if (answer?.outcome?.kind === 'ended' && !RULED.has(type)) return this.refuse(type, answer.outcome.error);
+    return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
+  }
+
+  /** One of those messages is looked at for the first time. */
+  private begins(type: number): void {
+    this.doubts.begins(type);
+    this.counts.begins();
+    this.queries.begins();
+  }
+
+  /** What becomes of a message because of what came before it; undefined where it is to be understood by itself. */
+  private before(
+    type: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    answer: Answer | null,
+  ): Verdict | undefined {
+    const { state } = this;
     if (state.discarding && type !== Frontend.Sync && type !== Frontend.Terminate) {
       if (answer?.outcome?.kind === 'capture') giveBack(state, answer.outcome.captured);
       return { kind: 'replace', bytes: NOTHING };
@@ -145,9 +175,7 @@ export class FrontendMessages {
       const closing = this.approved.before(type, bytes, start, end);
       if (closing !== null) return closing;
     }
-    if (answer?.outcome?.kind === 'fault') return this.fault(type, answer.outcome.error);
-    if (answer?.outcome?.kind === 'ended' && !RULED.has(type)) return this.refuse(type, answer.outcome.error);
-    return this.understand(type, bytes, start, end, current(state, answer), missingBytes);
+    return undefined;
   }
 
   private understand(

@@ -18,6 +18,7 @@ export function newEntry(
     analysis,
     decision: ruling.decision,
     text,
+    literals: null,
     shape: null,
     protocol,
     statementIndex: 0,

@@ -26,7 +26,7 @@ export class Outcomes {
     entry.durationMs = nowMs() - entry.startedAtMs;
     const { state } = this;
     state.ended.push(entry);
-    this.textChars += entry.text?.length ?? 0;
+    if (entry.text !== null) this.textChars += entry.text.length;
     if (state.ended.length >= LIMITS.endedStatementsMax || this.textChars > LIMITS.endedTextChars)
       this.release('?');
   }

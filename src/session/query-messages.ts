@@ -1,5 +1,7 @@
 import type { AuditEntry } from '../audit/event.ts';
+import { keepLiterals } from '../audit/kept-literals.ts';
 import type { Analysis } from '../sql/effects.ts';
+import type { RecentShape } from '../sql/recent/recent-shapes.ts';
 import { queryTextEnd } from '../wire/frontend.ts';
 import { Frontend } from '../wire/message-type.ts';
 import { besideBound } from './capturing/bound-beside.ts';
@@ -19,6 +21,7 @@ import { resolveExecute, statementsSent } from './known/session-effects.ts';
 import { executes, executesUnsettled } from './known/understanding.ts';
 import { newEntry } from './new-entry.ts';
 import { ReplyKind } from './replies.ts';
+import { isAtRest, keepPlainQuery, type PlainQuery, plainQueryOf } from './ruling/plain-query.ts';
 import { poison } from './ruling/poison.ts';
 import { auditFailedError } from './ruling/refusal.ts';
 import type { RowCounts } from './ruling/row-counts.ts';
@@ -42,6 +45,8 @@ export class QueryMessages {
   private readonly refusals: SureRefusals;
   /** In how many ways it was found that the message may lose something. */
   private loses = 0;
+  /** What is known of the text that is looked at, since one of its shape was here lately. */
+  private recent: RecentShape | null = null;
 
   constructor(
     state: SessionState,
@@ -70,6 +75,55 @@ export class QueryMessages {
     this.refusals.begins();
   }
 
+  /**
+   * Whether the Query is plain, and has been taken for sent. Nothing is changed where it is not, but that what was found of
+   * its text is at hand for `query`. With approved portals open, none is.
+   */
+  runsPlain(bytes: Buffer, start: number, end: number, areApproved: boolean): boolean {
+    const { state } = this;
+    this.recent = null;
+    if (areApproved || !isAtRest(state) || bytes[end - 1] !== 0) return false;
+    state.settings.beforeMessage(false);
+    const { services } = state;
+    const recent = services.analyzer.recent?.(bytes, start, end - 1, state.textFacts) ?? null;
+    if (recent === null) return false;
+    this.recent = recent;
+    const { shape } = recent;
+    const plain = plainQueryOf(state, shape);
+    if (plain === null) return false;
+    const literals = shape.text === null ? keepLiterals(bytes, shape) : null;
+    const began = startOfAlike(state);
+    if (!this.standsPlain(plain, began)) return false;
+    services.analyzer.usedRecent?.();
+    countAlike(state, began);
+    const { analysis, decision } = plain;
+    const entry = newEntry(state, 'simple', analysis, shape.text, 0, plain, began);
+    entry.shape = shape;
+    entry.literals = literals;
+    state.closeSegment();
+    const reply = state.replies.push(ReplyKind.Query);
+    reply.analysis = analysis;
+    reply.decision = decision;
+    reply.audit = entry;
+    services.audit.begin(entry);
+    if (plain.writes || plain.isFollowed) statementsSent(state, analysis, reply, null, began);
+    return true;
+  }
+
+  /** Whether what changes by the moment is as it was when the like of it was let through. */
+  private standsPlain(
+    { analysis, writes, mayLeadToCode, isFollowed, onlyReads }: PlainQuery,
+    now: number,
+  ): boolean {
+    const { state } = this;
+    const { services, reads } = state;
+    if (services.recordsFirst && !(onlyReads && services.audit.isRecorded(state.identity))) return false;
+    if (writes && state.written.unknown(analysis, now).length > 0) return false;
+    if (mayLeadToCode || isFollowed) reads.begins();
+    if (!mayLeadToCode) return true;
+    return !reads.isToAsk(analysis, now) && reads.understood(analysis, now) === analysis;
+  }
+
   query(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const textEnd = queryTextEnd(bytes, start, end);
     if (textEnd < 0) {
@@ -89,9 +143,12 @@ export class QueryMessages {
     }
     const began = startOfAlike(this.state);
     const { services, textFacts } = this.state;
-    const read = answer?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
+    const recent = answer === null ? this.recent : null;
+    if (recent !== null) services.analyzer.usedRecent?.();
+    const read =
+      answer?.analysis ?? recent?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);
     if (read instanceof Promise) return waitForAnalysis(this.state, read);
-    const shape = answer === null ? (services.analyzer.atHand ?? null) : null;
+    const shape = answer === null ? (recent?.shape ?? services.analyzer.atHand ?? null) : null;
     if (read.touchesSession && executesUnsettled(this.state, read)) return settle(this.state, read);
     if (this.state.namesDoubted && this.doubts.mayAsk(answer) && executes(read))
       return this.doubts.ask('names');
@@ -147,6 +204,8 @@ export class QueryMessages {
     }
     if (this.records.isAwaited(Frontend.Query, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
+    if (shape !== null && read === analysis && decision === this.state.decide(analysis))
+      keepPlainQuery(this.state, shape, analysis, decision, isRead);
     this.state.closeSegment();
     const reply = this.state.replies.push(ReplyKind.Query);
     reply.analysis = analysis;

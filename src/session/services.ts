@@ -12,6 +12,7 @@ import type { Analysis, TextFacts } from '../sql/effects.ts';
 import type { DropReading } from '../sql/named/drop-target.ts';
 import type { Sought } from '../sql/named/if-exists.ts';
 import type { PlpgsqlReading } from '../sql/parsing/plpgsql.ts';
+import type { RecentShape } from '../sql/recent/recent-shapes.ts';
 import type { Reading } from '../sql/recent/recent-texts.ts';
 import type { WriteSlice } from '../sql/slices/slice.ts';
 import type { PolicySource } from './ruling/bound-policy.ts';
@@ -20,6 +21,10 @@ import type { PolicySource } from './ruling/bound-policy.ts';
 export interface Analyzer {
   /** The shape of what was asked for last, where that was at hand, so that nothing was read for it. */
   readonly atHand?: AuditEntry['shape'];
+  /** What texts of its shape say, where one was here lately; null, or left out, where that is not known. */
+  recent?(bytes: Buffer, start: number, end: number, facts: TextFacts): RecentShape | null;
+  /** What `recent` has given is gone by. */
+  usedRecent?(): void;
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
   /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */

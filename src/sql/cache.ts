@@ -9,10 +9,11 @@ import { ParsePool, type ParsePoolOptions } from './parsing/parse-pool.ts';
 import { Parser } from './parsing/parser.ts';
 import type { PlpgsqlReading } from './parsing/plpgsql.ts';
 import { BoundedStore } from './recent/bounded-store.ts';
-import { RecentShapes } from './recent/recent-shapes.ts';
+import { type RecentShape, RecentShapes } from './recent/recent-shapes.ts';
 import { RecentSlices } from './recent/recent-slices.ts';
 import { type Reading, RecentTexts } from './recent/recent-texts.ts';
-import { canonicalText, mayShare, readShape, type ShapePieces, shape } from './recent/template.ts';
+import type { ShapePieces } from './recent/shape-pieces.ts';
+import { canonicalText, mayShare, readShape, shape } from './recent/template.ts';
 import { inexact, type WriteSlice } from './slices/slice.ts';
 import { parsing, sliceOne, TOO_LONG } from './slices/slice-one.ts';
 
@@ -135,6 +136,18 @@ export class AnalysisCache {
     return await this.#pool.readPlpgsql(definition, body);
   }
 
+  /**
+   * What texts of the shape of `bytes[start..end)` say, where one was here lately, which has no NUL in it then; else null.
+   * Whoever goes by that says so.
+   */
+  recent(bytes: Buffer, start: number, end: number, facts: TextFacts): RecentShape | null {
+    return this.#shapes.find(bytes, start, end, shelf(facts, SHAPES));
+  }
+
+  usedRecent(): void {
+    this.#hits++;
+  }
+
   /** The text is `bytes[start..end)`, without the terminating NUL. The bytes are not kept. */
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis> {
     this.atHand = null;
@@ -142,9 +155,9 @@ export class AnalysisCache {
     const on = shelf(facts, SHAPES);
     const recent = this.#shapes.find(bytes, start, end, on);
     if (recent !== null) {
-      this.atHand = this.#shapes.found;
+      this.atHand = recent.shape;
       this.#hits++;
-      return recent;
+      return recent.analysis;
     }
     if (end - start > TEXT_FIRST_BYTES) {
       const found = this.#store.get(shelf(facts, TEXTS), bytes.latin1Slice(start, end));

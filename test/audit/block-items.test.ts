@@ -9,7 +9,7 @@ import { chainBlock, checksOf } from '../../src/audit/chain.ts';
 import { Dictionary } from '../../src/audit/dictionary.ts';
 import type { AuditEntry } from '../../src/audit/event.ts';
 import { recordedEvent } from '../../src/audit/recorded-event.ts';
-import { takeApart } from '../../src/sql/recent/template.ts';
+import { takeApart } from '../../src/sql/recent/shape-pieces.ts';
 import { seed } from '../sql/seed.ts';
 import { partsOf } from './block-parts.ts';
 import { ChainedStore } from './chained-store.ts';

@@ -8,7 +8,7 @@ import { StoredAuditLog } from '../../src/audit/log.ts';
 import { signCut } from '../../src/audit/signed-head.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
-import { takeApart } from '../../src/sql/recent/template.ts';
+import { takeApart } from '../../src/sql/recent/shape-pieces.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { ChainedStore } from './chained-store.ts';

@@ -6,7 +6,7 @@ import { AuditQuery } from '../../src/audit/query.ts';
 import type { RecordedEvent } from '../../src/audit/recorded-event.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
-import { takeApart } from '../../src/sql/recent/template.ts';
+import { takeApart } from '../../src/sql/recent/shape-pieces.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 import { analysis, decision, entry, SESSION } from './statements.ts';

@@ -6,11 +6,13 @@ import { BlockWriter } from '../../src/audit/block-writer.ts';
 import { chainBlock, checksOf } from '../../src/audit/chain.ts';
 import { Dictionary } from '../../src/audit/dictionary.ts';
 import type { AuditEntry } from '../../src/audit/event.ts';
+import { keepLiterals } from '../../src/audit/kept-literals.ts';
 import { type RecordedEvent, recordedEvent } from '../../src/audit/recorded-event.ts';
 import { shapedText, writeLiterals } from '../../src/audit/shaped-text.ts';
 import { AnalysisCache } from '../../src/sql/cache.ts';
 import { DEFAULT_TEXT_FACTS } from '../../src/sql/effects.ts';
-import { readShape, type ShapePieces, shape, takeApart } from '../../src/sql/recent/template.ts';
+import { hasShape, type ShapePieces, takeApart } from '../../src/sql/recent/shape-pieces.ts';
+import { readShape, shape } from '../../src/sql/recent/template.ts';
 import { seed } from '../sql/seed.ts';
 import { analysis, entry } from './statements.ts';
 
@@ -60,6 +62,39 @@ describe('a text by its shape', () => {
       { seed, numRuns: 2_000 },
     );
     expect(shaped).toBe(2_000);
+  });
+
+  it('is written by literals that were kept as it is by its text', () => {
+    let shaped = 0;
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 9 }), (texts) => {
+        const kept = texts.flatMap((sql) => {
+          const bytes = Buffer.from(`1'${sql}'1`);
+          const of = shapeOf(sql);
+          if (of === null || !hasShape(of, bytes, 2, bytes.length - 2)) return [];
+          const literals = keepLiterals(bytes, of);
+          bytes.fill(0);
+          return [{ sql, one: entry({ text: null, literals, shape: of }) }];
+        });
+        fc.pre(kept.length > 0);
+        const { reader, events } = written(kept.map(({ one }) => one));
+        expect(events.map(({ sql }) => sql)).toEqual(kept.map(({ sql }) => sql));
+        expect(reader.refsOf(ENTRY.shapedText)).toHaveLength(kept.length);
+        shaped += kept.length;
+      }),
+      { seed, numRuns: 1_000 },
+    );
+    expect(shaped).toBeGreaterThan(1_000);
+  });
+
+  it('is masked where its analysis says so, whatever literals were kept', () => {
+    const bytes = Buffer.from("set password = 'secret'");
+    const of = shapeOf('select 1')!;
+    hasShape(of, Buffer.from('select 7'), 0, 8);
+    const literals = keepLiterals(bytes, of);
+    const masked = analysis({ redacted: "set password = '***'" });
+    const { events } = written([entry({ analysis: masked, text: null, literals, shape: of })]);
+    expect(events.map(({ sql }) => sql)).toEqual(["set password = '***'"]);
   });
 
   it('is in a block once for all texts that are like it', () => {

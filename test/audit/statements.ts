@@ -64,6 +64,7 @@ export function entry(changes: Partial<AuditEntry> = {}): AuditEntry {
     analysis: analysis(),
     decision: decision(),
     text: 'select 1',
+    literals: null,
     shape: null,
     protocol: 'simple',
     statementIndex: 0,

@@ -12,7 +12,7 @@ import { recordedEvent } from '../../src/audit/recorded-event.ts';
 import { ANCHOR_FOLDER } from '../../src/audit/signed-head.ts';
 import type { Verdict } from '../../src/audit/verify.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { takeApart } from '../../src/sql/recent/template.ts';
+import { takeApart } from '../../src/sql/recent/shape-pieces.ts';
 import { SqliteControlStore } from '../../src/store/sqlite-control-store.ts';
 import { mendChecks, setRows, withEvents } from './block-parts.ts';
 import { ChainedStore } from './chained-store.ts';

@@ -21,6 +21,7 @@ import {
   type StatementEffects,
   type TextFacts,
 } from '../../src/sql/effects.ts';
+import { RecentShapes } from '../../src/sql/recent/recent-shapes.ts';
 import { EXECUTES_UNKNOWN } from '../../src/sql/walk/rules-session.ts';
 
 /**
@@ -49,8 +50,16 @@ export class StubServices implements SessionServices {
     this.statementBytesMax = statementBytesMax;
     const rules = { decide: mode === 'monitor' ? allow : decide };
     this.policy = { current: { mode, forSession: () => rules } };
+    // The text itself is its shape.
+    const shapes = new RecentShapes();
     this.analyzer = {
-      analyze: (bytes, start, end, facts) => this.analyze(bytes.toString('utf8', start, end), facts),
+      recent: (bytes, start, end, facts) => shapes.find(bytes, start, end, shelfOf(facts)),
+      analyze: (bytes, start, end, facts) => {
+        const analysis = this.analyze(bytes.toString('utf8', start, end), facts);
+        if (!(analysis instanceof Promise) && shapes.find(bytes, start, end, shelfOf(facts)) === null)
+          shapes.missed(bytes, start, end, shelfOf(facts), analysis);
+        return analysis;
+      },
       read: (bytes, start, end, facts) => {
         const text = bytes.toString('utf8', start, end);
         const analysis = this.analyze(text, facts);
@@ -66,6 +75,14 @@ export class StubServices implements SessionServices {
     if (!text.includes('later')) return analysis;
     return new Promise((resolve) => this.late.push(() => resolve(analysis)));
   }
+}
+
+function shelfOf({ encoding, standardConformingStrings, catalogFirst }: TextFacts): number {
+  return (
+    ['utf8', 'latin1', 'ascii-only'].indexOf(encoding) * 4 +
+    Number(standardConformingStrings) * 2 +
+    Number(catalogFirst)
+  );
 }
 
 export class StubAudit implements AuditLog {

@@ -170,7 +170,7 @@ export class ReadsCode {
     this.told = null;
     this.harmless = null;
     this.isUntold = false;
-    if (!this.isIdle || !this.state.owesNothing()) return;
+    if (!this.isIdle || (this.state.replies.length > 0 && !this.state.owesNothing())) return;
     this.quietMs = startOfMessage(this.state);
     this.quietChanges = this.shared.changes;
   }

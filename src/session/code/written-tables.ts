@@ -30,6 +30,11 @@ function tablesOf(analysis: Analysis): readonly string[] {
   return tables;
 }
 
+/** Whether it has to be known of any table what code runs with the statements. */
+export function writesTables(analysis: Analysis): boolean {
+  return tablesOf(analysis).length > 0;
+}
+
 /** What sessions have learnt, for others of the same role and database. By the services that they share. */
 const learnt = new WeakMap<object, SharedByPath<TableCode>>();
 

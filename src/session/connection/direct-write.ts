@@ -1,26 +1,7 @@
 import { writeSync } from 'node:fs';
 import type net from 'node:net';
 import { Beginnings, readBuffer } from './read-buffer.ts';
-
-/** What Node's streams are made of, of which nothing is promised: without it, `fs.writeSync` does the same for more. */
-interface StreamWrap {
-  readonly WriteWrap: new () => WriteRequest;
-  readonly streamBaseState: Int32Array;
-  readonly kLastWriteWasAsync: number;
-}
-
-interface WriteRequest {
-  oncomplete?: (status: number) => void;
-  /** Kept from being collected until the kernel has taken it. */
-  buffer?: Uint8Array;
-}
-
-interface StreamHandle {
-  readonly fd?: number;
-  writeBuffer?(request: WriteRequest, bytes: Uint8Array): number;
-}
-
-const streams = streamWrap();
+import { type StreamHandle, streams, type WriteRequest } from './stream-wrap.ts';
 
 /** What is longer costs more to copy than the shorter call saves. */
 const COPIED_BYTES_MAX = 4096;
@@ -33,7 +14,8 @@ let written = new Beginnings(slab, COPIED_BYTES_MAX);
 const read = new Beginnings(readBuffer, COPIED_BYTES_MAX);
 
 /**
- * Writes to one plain socket what the kernel takes at once, without Node's streams in between.
+ * Writes to one plain socket what the kernel takes at once, without Node's streams in between; where their insides are
+ * not to be had, `fs.writeSync` does the same for more.
  *
  * States: at rest; or `isUnderWay`, in which libuv still has a part of what was written, so that whatever follows has
  * to go through the stream, which it queues behind that.
@@ -96,18 +78,5 @@ function writtenAtOnce(descriptor: number, bytes: Buffer, start: number, length:
     return writeSync(descriptor, bytes, start, length);
   } catch {
     return 0;
-  }
-}
-
-function streamWrap(): StreamWrap | null {
-  const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
-  try {
-    const found = binding?.('stream_wrap');
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = found ?? {};
-    return WriteWrap && streamBaseState && kLastWriteWasAsync !== undefined
-      ? { WriteWrap, streamBaseState, kLastWriteWasAsync }
-      : null;
-  } catch {
-    return null;
   }
 }

@@ -2,6 +2,7 @@ import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { readDirectly } from './direct-read.ts';
 import { DirectWriter } from './direct-write.ts';
 import { readBuffer } from './read-buffer.ts';
 
@@ -78,7 +79,7 @@ export class Link {
     } as unknown as net.SocketConstructorOpts);
     const link = new Link(socket);
     slot.link = link;
-    link.direct = DirectWriter.of(socket);
+    link.goDirect();
     return link;
   }
 
@@ -93,9 +94,7 @@ export class Link {
     } as net.NetConnectOpts);
     const link = new Link(socket);
     slot.link = link;
-    socket.once('connect', () => {
-      link.direct = DirectWriter.of(socket);
-    });
+    socket.once('connect', () => link.goDirect());
     return link;
   }
 
@@ -106,6 +105,12 @@ export class Link {
       link.deliver(chunk, chunk.length);
     });
     return link;
+  }
+
+  /** It is connected, and reads into the one buffer. */
+  private goDirect(): void {
+    this.direct = DirectWriter.of(this.socket);
+    readDirectly(this.socket, (length) => this.deliver(readBuffer, length));
   }
 
   /** The peer has said that it sends no more, to whoever was the handler then. */

@@ -149,6 +149,11 @@ function merge(outer: StatementEffects, inner: readonly StatementEffects[]): Sta
   };
 }
 
+/** Whether a statement has effects on the session or its transaction, or runs code of what was sent before. */
+export function followsOther({ session, operations }: StatementEffects): boolean {
+  return session.length > 0 || operations.some((each) => RUNS_LATER.has(each));
+}
+
 /** Statements are sent: follows what they do to the session, and what runs with them may do. */
 export function statementsSent(
   state: SessionState,

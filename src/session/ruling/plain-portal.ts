@@ -25,7 +25,7 @@ export function isPlain(state: SessionState, portal: Portal): boolean {
 }
 
 /** Nothing is refused but what policy refuses, and no rows were counted for the message. */
-function isCalm({ services, facts, policy }: SessionState): boolean {
+export function isCalm({ services, facts, policy }: SessionState): boolean {
   return policy.counted === null && !services.audit.failing && services.restraints.of(facts) === null;
 }
 
@@ -37,10 +37,15 @@ export function circumstancesOf(
   approvalId: string | null,
 ): Circumstances | null {
   if (read !== resolved || read !== analysis || read.touchesSession || approvalId !== null) return null;
-  if (!state.takesQueries || !isCalm(state) || decision.counted !== undefined) return null;
-  // Where no snapshots are taken, the decision to take one lets it pass.
-  const isNoted =
-    decision.action === 'snapshot' && state.services.snapshots === null && !isNeedless(decision);
-  if ((decision.action !== 'allow' && !isNoted) || state.reads.concerns(resolved)) return null;
+  if (!state.takesQueries || !isCalm(state) || !isLetThrough(state, decision)) return null;
+  if (state.reads.concerns(resolved)) return null;
   return { policy: state.policy.inForce, facts: state.textFacts };
+}
+
+/** Whether a decision stands for every statement of its like, and lets it pass. */
+export function isLetThrough({ services }: SessionState, decision: Decision): boolean {
+  if (decision.counted !== undefined) return false;
+  if (decision.action === 'allow') return true;
+  // Where no snapshots are taken, the decision to take one lets it pass.
+  return decision.action === 'snapshot' && services.snapshots === null && !isNeedless(decision);
 }

@@ -1,8 +1,9 @@
 import { viewOf } from '../../base/words.ts';
 import type { Analysis } from '../effects.ts';
-import { hasShape, type ShapePieces, takeApart } from './template.ts';
+import { hasShape, type ShapePieces, takeApart } from './shape-pieces.ts';
 
-interface Kept {
+/** What all texts of one shape say. */
+export interface RecentShape {
   readonly shape: ShapePieces;
   readonly shelf: number;
   readonly analysis: Analysis;
@@ -26,27 +27,23 @@ const QUOTE = 39;
  * `+ 5` and `+ -5` are two shapes of one statement. A text without literals is its own shape.
  */
 export class RecentShapes {
-  readonly #kept: (Kept | undefined)[] = new Array(PLACES).fill(undefined);
-  readonly #beside: (Kept | undefined)[] = new Array(PLACES).fill(undefined);
+  readonly #kept: (RecentShape | undefined)[] = new Array(PLACES).fill(undefined);
+  readonly #beside: (RecentShape | undefined)[] = new Array(PLACES).fill(undefined);
   readonly #missed = new Int32Array(PLACES);
   /** Of the text last looked for. */
   #place = 0;
-  /** What `find` has found last, or null. */
-  found: ShapePieces | null = null;
 
   /** What was kept for texts of the shape of `bytes[start, end)` on that shelf. */
-  find(bytes: Buffer, start: number, end: number, shelf: number): Analysis | null {
+  find(bytes: Buffer, start: number, end: number, shelf: number): RecentShape | null {
     const place = placeOf(bytes, start, end);
     this.#place = place;
-    this.found = null;
     let kept = this.#kept[place];
     if (kept === undefined || end - start > TEXT_BYTES_MAX) return null;
     if (kept.shelf !== shelf || !hasShape(kept.shape, bytes, start, end)) {
       kept = this.#beside[place];
       if (kept === undefined || kept.shelf !== shelf || !hasShape(kept.shape, bytes, start, end)) return null;
     }
-    this.found = kept.shape;
-    return kept.analysis;
+    return kept;
   }
 
   /** Tells what is said by texts of the shape `bytes[start, end)`, one of which `find` was last asked for and did not have. */

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { AnalysisCache } from '../../../src/sql/cache.ts';
 import { type Analysis, DEFAULT_TEXT_FACTS } from '../../../src/sql/effects.ts';
 import { RecentShapes } from '../../../src/sql/recent/recent-shapes.ts';
-import { hasShape, readShape, shape, takeApart } from '../../../src/sql/recent/template.ts';
+import { hasShape, takeApart } from '../../../src/sql/recent/shape-pieces.ts';
+import { readShape, shape } from '../../../src/sql/recent/template.ts';
 import { cases, riskCases } from '../corpus.ts';
 import { seed } from '../seed.ts';
 
