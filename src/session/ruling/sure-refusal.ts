@@ -1,4 +1,5 @@
 import { HiddenQueryError } from '../../catalog/connection.ts';
+import { textColumns } from '../../catalog/row.ts';
 import { plainQuery } from '../../snapshot/capture.ts';
 import type { Analysis } from '../../sql/effects.ts';
 import type { ErrorFields } from '../../wire/backend.ts';
@@ -28,9 +29,16 @@ const PARAMETER = /\$\d/;
 /** The longest name that SQL does not cut. */
 const NAME_BYTES = 63;
 
-/** Whoever is asked is shown who keeps a table locked, and is to be asked before that is over. */
-const LOCK_MS = 100;
+/** SQLSTATE of a lock that was not to be had in time. */
 const LOCKED = '55P03';
+
+/** Whoever is asked is shown who keeps a table locked, so that nothing is read where that would wait for anybody. */
+const WAITS_FOR_NOBODY = `
+SELECT pg_catalog.set_config('lock_timeout', '100', true),
+  EXISTS (SELECT FROM pg_catalog.pg_locks l
+    WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted AND l.relation OPERATOR(pg_catalog.>=) 16384
+      AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      AND l.mode OPERATOR(pg_catalog.=) ANY (ARRAY['ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock']))`;
 
 type Question = { readonly kind: 'text' } | { readonly kind: 'name'; readonly name: string };
 
@@ -132,8 +140,11 @@ export class SureRefusals {
     let error: HiddenQueryError | null;
     try {
       await own.begin({ protocol: 'extended' });
-      await connection.run(plainQuery(`SET LOCAL lock_timeout = ${LOCK_MS}`), () => {});
-      error = await ask();
+      let mayWait = true;
+      await connection.run(plainQuery(WAITS_FOR_NOBODY), (row) => {
+        mayWait = textColumns(row)[1] !== 'f';
+      });
+      error = mayWait ? null : await ask();
     } finally {
       await own.takeBack();
     }
