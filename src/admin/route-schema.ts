@@ -35,14 +35,20 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
   });
 }
 
-export const limit = z.coerce.number().int().min(1).max(LIMITS.adminPageMax).default(50);
+const PAGE = `expected a whole number from 1 to ${LIMITS.adminPageMax}`;
+export const limit = z.coerce.number(PAGE).int(PAGE).min(1, PAGE).max(LIMITS.adminPageMax, PAGE).default(50);
+
+export const CURSOR = 'expected what a page of this list has in next';
 
 export const risk = z.enum(['safe', 'low', 'high', 'critical', 'forbidden']);
 export const action = z.enum(['allow', 'snapshot', 'hold', 'block']);
 
 /** RFC 3339, as milliseconds since the epoch; a date alone is its first moment in UTC. */
 export const instant = z
-  .union([z.iso.datetime({ offset: true }), z.iso.date()])
+  .union(
+    [z.iso.datetime({ offset: true }), z.iso.date()],
+    'expected a day, like 2026-01-31, or a time with its zone, like 2026-01-31T12:00:00Z',
+  )
   .transform((text) => Date.parse(text))
   .pipe(z.number());
 

@@ -49,13 +49,34 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
 /** What is kept of the log while nothing takes it, in characters; what is more is lost. */
 const KEPT_MAX = 1_048_576;
 
+/** When it is tried again, where no line follows. */
+const AGAIN_MS = 1_000;
+
 /**
- * A program whose log is in the way of its work is worse than one without a log: where its disk is full, lines wait for
- * the next one that can be written.
+ * A program whose log is in the way of its work is worse than one without a log: what its disk has no room for, or its
+ * reader does not take, waits.
  */
 function standardError(): DestinationStream {
-  const lines = pino.destination({ dest: 2, sync: true, maxLength: KEPT_MAX });
-  lines.on('error', () => {});
+  // A pipe that is full is waited for unless Node has opened it as a stream.
+  process.stderr.on('error', () => {});
+  const lines = pino.destination({
+    dest: 2,
+    sync: true,
+    // With none there is nothing to flush, as it sees it.
+    minLength: 1,
+    maxLength: KEPT_MAX,
+    retryEAGAIN: () => false,
+  });
+  let waits = false;
+  lines.on('error', () => {
+    waits = true;
+  });
+  const again = (): void => {
+    if (!waits) return;
+    waits = false;
+    lines.flush();
+  };
+  setInterval(again, AGAIN_MS).unref();
   const flush = lines.flushSync.bind(lines);
   lines.flushSync = () => {
     try {

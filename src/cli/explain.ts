@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { InvalidArgumentError } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Decision, Hold, SessionFacts, Snapshot } from '../policy/decision.ts';
@@ -34,7 +36,7 @@ export const addExplain: AddCommand = (program, io, finish) => {
     .option('--role <name>', 'role of the session', 'postgres')
     .option('--database <name>', 'database of the session', 'postgres')
     .option('--application <name>', 'application_name of the session', '')
-    .option('--client <address>', 'IP address of the client, or local', '127.0.0.1')
+    .option('--client <address>', 'IP address of the client, or local', addressGiven, '127.0.0.1')
     .option(
       '--rows <number>',
       'how many rows it writes, as the gateway would count them',
@@ -46,6 +48,12 @@ export const addExplain: AddCommand = (program, io, finish) => {
     .option('--json', 'print JSON')
     .action(async (sql: string, options: Options) => finish(await explain(sql, options, io)));
 };
+
+/** By one that is none a rule would not match, and be thought not to. */
+function addressGiven(text: string): string {
+  if (text === 'local' || isIP(text) !== 0) return text;
+  throw new InvalidArgumentError('It is an IP address, or local.');
+}
 
 async function explain(sql: string, options: Options, io: Io): Promise<ExitCode> {
   const text = sql === '-' ? await io.readInput() : sql;

@@ -133,6 +133,14 @@ describe('what is sent', () => {
     expect(body.errors.map((error: { field: string }) => error.field)).toEqual(
       expect.arrayContaining(['limit', 'since']),
     );
+    expect(body.errors.map((error: { message: string }) => error.message).toSorted()).toEqual([
+      'expected a day, like 2026-01-31, or a time with its zone, like 2026-01-31T12:00:00Z',
+      'expected a whole number from 1 to 1000',
+    ]);
+    const other = await admin.ask('GET', '/v1/approvals/7/preview', all);
+    expect(other.body.errors).toEqual([
+      { field: 'id', message: 'expected the id of an approval, like apr_…' },
+    ]);
     expect((await admin.ask('GET', '/v1/audit?rolle=app', all)).status).toBe(400);
   });
 

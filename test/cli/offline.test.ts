@@ -45,6 +45,7 @@ describe('the command line', () => {
     [['srve'], "unknown command 'srve'"],
     [['explain'], "missing required argument 'sql'"],
     [['explain', 'select 1', '--rol', 'x'], "unknown option '--rol'"],
+    [['explain', 'select 1', '--client', '300.1.1.1'], 'It is an IP address, or local.'],
     [['--log-level', 'loud', 'check'], 'Allowed choices are'],
     [['audit', 'tail', '--lines', 'x'], 'takes a number from 1 to 999'],
   ])('%j is a fault of usage', async (args, message) => {

@@ -12,10 +12,11 @@ import { formatRowsTolerance } from '../../policy/rows-tolerance.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
-import { limit, pageOf, risk, secured, timeText, tokenProblems } from '../route-schema.ts';
+import { CURSOR, limit, pageOf, risk, secured, timeText, tokenProblems } from '../route-schema.ts';
 import type { Token } from '../tokens.ts';
 
-const id = z.string().regex(/^[a-z]+_[0-9a-z]+$/);
+const ID = /^[a-z]+_[0-9a-z]+$/;
+export const id = z.string().regex(ID, 'expected the id of an approval, like apr_…');
 
 const approvalSchema = z
   .object({
@@ -98,7 +99,7 @@ const approvalSchema = z
 const query = z.strictObject({
   state: z.enum(APPROVAL_STATES).optional(),
   limit,
-  cursor: id.optional(),
+  cursor: z.string().regex(ID, CURSOR).optional(),
   spread: z
     .literal('role')
     .optional()

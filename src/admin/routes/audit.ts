@@ -3,7 +3,7 @@ import type { AuditFilter } from '../../audit/filter.ts';
 import type { AdminApp } from '../app.ts';
 import type { AdminDeps } from '../deps.ts';
 import { problemSchema } from '../problems.ts';
-import { action, instant, limit, pageOf, risk, secured, tokenProblems } from '../route-schema.ts';
+import { action, CURSOR, instant, limit, pageOf, risk, secured, tokenProblems } from '../route-schema.ts';
 
 const end = z.enum(['completed', 'suspended', 'failed', 'blocked', 'not-run', 'lost']);
 
@@ -70,7 +70,7 @@ const query = z.strictObject({
   table: word.optional().describe('With its schema, or in any.'),
   sqlstate: z
     .string()
-    .regex(/^[0-9A-Z]{5}$/)
+    .regex(/^[0-9A-Z]{5}$/, 'expected the five characters of an SQLSTATE, like 42501')
     .optional(),
   end: end.optional(),
   approval_id: word.optional(),
@@ -80,7 +80,7 @@ const query = z.strictObject({
   limit,
   cursor: z
     .string()
-    .regex(/^[1-9]\d{0,14}$/)
+    .regex(/^[1-9]\d{0,14}$/, CURSOR)
     .optional(),
 });
 

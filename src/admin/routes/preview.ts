@@ -10,7 +10,7 @@ import type { AdminDeps } from '../deps.ts';
 import { problemSchema, RequestProblem } from '../problems.ts';
 import { secured, tokenProblems } from '../route-schema.ts';
 import { grants, type Token } from '../tokens.ts';
-import { deciderOf } from './approvals.ts';
+import { deciderOf, id } from './approvals.ts';
 
 const unknown = z.object({
   kind: z.literal('unknown'),
@@ -196,7 +196,7 @@ export function previewRoutes(
       schema: {
         summary: 'Show what a held statement would do',
         ...secured('approval:read'),
-        params: z.object({ id: z.string().regex(/^[a-z]+_[0-9a-z]+$/) }),
+        params: z.object({ id }),
         response: { 200: answer, ...tokenProblems, 404: problemSchema, 503: problemSchema },
       },
     },
@@ -213,7 +213,7 @@ export function previewRoutes(
         summary:
           'Find out once more what a held statement would do, while a session waits for it and nobody has approved it',
         ...secured('approval:write'),
-        params: z.object({ id: z.string().regex(/^[a-z]+_[0-9a-z]+$/) }),
+        params: z.object({ id }),
         response: {
           200: answer,
           ...tokenProblems,

@@ -129,7 +129,9 @@ export function quarantineRoutes(app: AdminApp, { restraints }: Pick<AdminDeps, 
       schema: {
         summary: 'Lift a quarantine; nobody lifts that of a role of its own',
         ...secured('quarantine:write'),
-        params: z.object({ id: z.string().regex(/^qua_[0-9a-z]+$/) }),
+        params: z.object({
+          id: z.string().regex(/^qua_[0-9a-z]+$/, 'expected the id of a quarantine, like qua_…'),
+        }),
         querystring: z.strictObject({ comment: z.string().max(500).optional() }),
         response: { 200: quarantineSchema, ...tokenProblems, 404: problemSchema, 503: problemSchema },
       },

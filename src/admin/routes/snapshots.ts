@@ -7,7 +7,9 @@ import { problemSchema } from '../problems.ts';
 import { instant, limit, pageOf, secured, tokenProblems } from '../route-schema.ts';
 
 /** Whole ids only: what a beginning stands for may be another snapshot tomorrow. */
-export const snapshotId = z.string().regex(/^snap_[0-9a-z]{20}$/);
+export const snapshotId = z
+  .string()
+  .regex(/^snap_[0-9a-z]{20}$/, 'expected the whole id of a snapshot, snap_ and 20 letters and digits');
 
 const snapshotProblems = {
   ...tokenProblems,
@@ -70,7 +72,7 @@ const verification = z.object({
 
 export const offset = z
   .string()
-  .regex(/^\d{1,15}$/)
+  .regex(/^\d{1,15}$/, 'expected a whole number')
   .transform(Number)
   .optional();
 

@@ -42,6 +42,31 @@ describe('a gateway whose log nobody can write', () => {
     });
   });
 
+  it('keeps nobody waiting for a reader that has stopped to read, and goes on with it', async () => {
+    const gateway = await startGateway({ upstreamPort: postgres.port });
+    try {
+      const { stderr } = gateway.child;
+      stderr!.pause();
+      const client = await RawClient.open(gateway.port);
+      // A line of some 20 KB, several times what a pipe and whoever reads it have room for.
+      const wrong = Array.from({ length: 200 }, (_, i) => `  - { name: r${i}, action: wrong }`).join('\n');
+      writeFileSync(gateway.policyPath, `rules:\n${wrong}\n`);
+      for (let i = 0; i < 15; i++) {
+        gateway.child.kill('SIGHUP');
+        expect(await client.rows('SELECT pg_sleep(0.05)')).toHaveLength(1);
+      }
+      writeFileSync(gateway.policyPath, 'mode: monitor\n');
+      await reloads(gateway, 1);
+      expect(gateway.log()).not.toContain('policy reloaded');
+      stderr!.resume();
+      await eventually('the log', async () => (gateway.log().includes('policy reloaded') ? null : 'not yet'));
+      client.destroy();
+      expect(await gateway.terminate()).toBe(0);
+    } finally {
+      await gateway.stop();
+    }
+  });
+
   it('has its log again when there is room', async ({ skip }) => {
     const folder = await scratchFolder('log');
     const disk = SmallDisk.mount(join(folder, 'disk'), 1);
