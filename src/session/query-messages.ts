@@ -26,6 +26,7 @@ import { poison } from './ruling/poison.ts';
 import { auditFailedError } from './ruling/refusal.ts';
 import type { RowCounts } from './ruling/row-counts.ts';
 import { rule } from './ruling/ruling.ts';
+import { SureRefusals } from './ruling/sure-refusal.ts';
 import { UnreadTexts } from './ruling/unread-text.ts';
 import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
@@ -41,6 +42,7 @@ export class QueryMessages {
   private readonly doubts: Doubts;
   private readonly counts: RowCounts;
   private readonly unread: UnreadTexts;
+  private readonly refusals: SureRefusals;
   /** In how many ways it was found that the message may lose something. */
   private loses = 0;
   /** What is known of the text that is looked at, since one of its shape was here lately. */
@@ -63,12 +65,14 @@ export class QueryMessages {
     this.doubts = doubts;
     this.counts = counts;
     this.unread = new UnreadTexts(state, hidden);
+    this.refusals = new SureRefusals(state, hidden);
   }
 
   /** A message of the client's is looked at for the first time. */
   begins(): void {
     this.loses = 0;
     this.unread.begins();
+    this.refusals.begins();
   }
 
   /**
@@ -170,6 +174,8 @@ export class QueryMessages {
     const lossless = answer?.outcome ? null : losslessOf(this.state, analysis, text, this.loses);
     if (lossless !== null)
       return this.runLossless(read, lossless, this.entryOf(lossless.analysis, text, began));
+    const refusing = this.refusals.before(analysis, read, text, answer);
+    if (refusing !== null) return refusing;
     const sent = mayBeHeld(this.state, this.state.decide(analysis))
       ? { text: exactText(bytes, start, textEnd), facts: null, types: '', bound: null }
       : null;
