@@ -26,5 +26,7 @@ export function outcomeOf(approval: Approval): HoldOutcome {
 }
 
 export function shuttingDown(): HoldfastError {
-  return new HoldfastError('SHUTTING_DOWN', 'the gateway is shutting down');
+  return new HoldfastError('SHUTTING_DOWN', 'the gateway is shutting down', {
+    hint: 'Send it again when the gateway is back: once it is approved, it runs.',
+  });
 }

@@ -46,6 +46,14 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
   );
 }
 
+let opened: DestinationStream | null = null;
+
+/** One for all loggers, which would each wait for it by itself. */
+function standardError(): DestinationStream {
+  opened ??= openStandardError();
+  return opened;
+}
+
 /** What is kept of the log while nothing takes it, in characters; what is more is lost. */
 const KEPT_MAX = 1_048_576;
 
@@ -56,7 +64,7 @@ const AGAIN_MS = 1_000;
  * A program whose log is in the way of its work is worse than one without a log: what its disk has no room for, or its
  * reader does not take, waits.
  */
-function standardError(): DestinationStream {
+function openStandardError(): DestinationStream {
   // A pipe that is full is waited for unless Node has opened it as a stream.
   process.stderr.on('error', () => {});
   const lines = pino.destination({

@@ -16,3 +16,10 @@ export function viewOf(bytes: Uint8Array): DataView {
   }
   return made;
 }
+
+/** `bytes[start, end)` as such words, of which the last may have less than four bytes, and zeros behind them. */
+export function wordsOf(bytes: Uint8Array, start: number, end: number): Int32Array {
+  const words = new Int32Array((end - start + 3) >> 2);
+  for (let at = start; at < end; at++) words[(at - start) >> 2]! |= bytes[at]! << (((at - start) & 3) * 8);
+  return words;
+}

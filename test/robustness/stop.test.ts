@@ -134,6 +134,21 @@ describe('a gateway that stops', () => {
     expect(await exited()).toEqual([0, null]);
   });
 
+  it('tells who waits for an approval to come back', async () => {
+    gateway = await startGateway({ upstreamPort: postgres.port, policy: 'mode: protect\n' });
+    await postgres.sql('DROP TABLE IF EXISTS waited; CREATE TABLE waited (id int)');
+    const client = await RawClient.open(gateway.port);
+    client.write(fe.query('DELETE FROM waited'));
+    await client.until('N');
+    gateway.child.kill('SIGTERM');
+    expect(errorsOf(await client.untilEnd())[0]).toMatchObject({
+      C: '57P01',
+      D: 'the gateway is shutting down',
+      H: 'It was not run. Send it again when the gateway is back: once it is approved, it runs.',
+    });
+    expect(await exited()).toEqual([0, null]);
+  });
+
   it('waits no longer when it is told a second time, and loses nothing then either', async () => {
     await start();
     const client = await RawClient.open(gateway.port);

@@ -76,7 +76,8 @@ export class SureRefusals {
     const { state } = this;
     const outcome = answer?.outcome ?? null;
     const isUnplanned = outcome?.kind === 'capture' && outcome.captured.kind === 'unplanned';
-    if ((outcome !== null && !isUnplanned) || !state.takesQueries) return false;
+    if ((outcome !== null && !isUnplanned) || !state.takesQueries || state.services.catalog === null)
+      return false;
     const decision = state.decide(analysis);
     const isHeld =
       decision.action === 'hold' ||

@@ -1,3 +1,4 @@
+import { viewOf, wordsOf } from '../../base/words.ts';
 import type { Analysis } from '../effects.ts';
 
 /** A text and what it says. */
@@ -8,7 +9,9 @@ export interface Reading {
 }
 
 interface Kept extends Reading {
-  readonly bytes: Uint8Array;
+  readonly length: number;
+  /** Its bytes as words of four, which are compared as fast as one. */
+  readonly words: Int32Array;
   readonly shelf: number;
 }
 
@@ -16,8 +19,8 @@ interface Kept extends Reading {
 const TEXT_BYTES_MAX = 512;
 /** A power of two; with the limit above, at most half a megabyte. */
 const SLOTS = 512;
-/** A text's place is computed from about 32 of its bytes. */
-const SAMPLES_SHIFT = 5;
+/** A text's place is computed from about 16 of its words. */
+const SAMPLES_SHIFT = 6;
 
 /**
  * The texts that programs send again and again, byte for byte: found by comparing bytes, so that a text that was
@@ -35,10 +38,8 @@ export class RecentTexts {
     if (end - start > TEXT_BYTES_MAX) return null;
     this.#hash = hashOf(bytes, start, end);
     const kept = this.#kept[this.#hash & (SLOTS - 1)];
-    if (kept === undefined || kept.shelf !== shelf || kept.bytes.length !== end - start) return null;
-    const own = kept.bytes;
-    for (let i = 0; i < own.length; i++) if (own[i] !== bytes[start + i]) return null;
-    return kept;
+    if (kept === undefined || kept.shelf !== shelf || kept.length !== end - start) return null;
+    return isMadeOf(kept.words, bytes, start, end) ? kept : null;
   }
 
   /** Tells what the text says that `find` was last asked for and did not have. */
@@ -46,16 +47,30 @@ export class RecentTexts {
     if (end - start > TEXT_BYTES_MAX || reading.analysis.status === 'failed') return;
     const slot = this.#hash & (SLOTS - 1);
     if (this.#missed[slot] === this.#hash) {
-      this.#kept[slot] = { ...reading, bytes: Uint8Array.prototype.slice.call(bytes, start, end), shelf };
+      this.#kept[slot] = { ...reading, length: end - start, words: wordsOf(bytes, start, end), shelf };
     }
     this.#missed[slot] = this.#hash;
   }
 }
 
-/** FNV-1a over some of the bytes; those who share a place by it only cost each other time. */
+/** FNV-1a over some of the words; those who share a place by it only cost each other time. */
 function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  const step = 1 + ((end - start) >> SAMPLES_SHIFT);
+  const view = viewOf(bytes);
+  const step = 4 + (((end - start) >> SAMPLES_SHIFT) << 2);
   let hash = 0x811c9dc5 ^ (end - start);
-  for (let at = end - 1; at >= start; at -= step) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
+  // The last bytes count, which are what numbered texts differ in.
+  let at = end - 4;
+  for (; at >= start; at -= step) hash = Math.imul(hash ^ view.getInt32(at, true), 0x01000193);
+  for (at += step - 1; at >= start && at < start + 4; at--) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
   return hash ^ (hash >>> 15);
+}
+
+/** By loops of their own, in which V8 looks at nothing but the bytes. */
+function isMadeOf(words: Int32Array, bytes: Uint8Array, start: number, end: number): boolean {
+  const view = viewOf(bytes);
+  const whole = (end - start) >> 2;
+  for (let i = 0; i < whole; i++) if (words[i] !== view.getInt32(start + i * 4, true)) return false;
+  for (let at = start + whole * 4; at < end; at++)
+    if (((words[whole]! >>> (((at - start) & 3) * 8)) & 255) !== bytes[at]) return false;
+  return true;
 }

@@ -1,4 +1,4 @@
-import { viewOf } from '../../base/words.ts';
+import { viewOf, wordsOf } from '../../base/words.ts';
 import { literalAt, STRING } from './template.ts';
 
 /** A shape taken apart at its literals, of which each stands behind one of the pieces but for the last. */
@@ -31,7 +31,7 @@ export function takeApart(shapeBytes: Uint8Array): ShapePieces {
     if (at < shapeBytes.length && shapeBytes[at]! > STRING) continue;
     const literal = shapeBytes[at] ?? NO_LITERAL;
     pieces.push(at - from);
-    path.push(at - from, ...wordsOf(shapeBytes.slice(from, at)), literal);
+    path.push(at - from, ...wordsOf(shapeBytes, from, at), literal);
     if (literal !== NO_LITERAL) literals.push(literal);
     from = at + 1;
   }
@@ -44,13 +44,6 @@ export function takeApart(shapeBytes: Uint8Array): ShapePieces {
     path: Int32Array.from(path),
     notes: { decided: null, recorded: null },
   };
-}
-
-/** The last may have less than four bytes. */
-function wordsOf(bytes: Uint8Array): number[] {
-  const words: number[] = [];
-  for (const [i, byte] of bytes.entries()) words[i >> 2] = (words[i >> 2] ?? 0) | (byte << ((i & 3) * 8));
-  return words;
 }
 
 /**
