@@ -86,15 +86,27 @@ function sequencesText({ sequences = [] }: Manifest): string[][] {
 
 function tableRow(table: ManifestTable): string[] {
   const { before, after, key, cause } = table;
-  const reached = cause.kind === 'target' ? 'by the statement' : `by the foreign key ${cause.constraint}`;
   return [
     printable(tableName(table)),
     String(before?.rows ?? 0),
     String(after?.rows ?? 0),
     sizeText((before?.bytes ?? 0) + (after?.bytes ?? 0)),
     key === null ? 'none' : oneLine(key.join(', '), 40),
-    printable(reached),
+    printable(reachedBy(cause)),
   ];
+}
+
+function reachedBy(cause: ManifestTable['cause']): string {
+  switch (cause.kind) {
+    case 'target':
+      return 'by the statement';
+    case 'cascade':
+      return `by the foreign key ${cause.constraint}`;
+    case 'code':
+      return 'by triggers or functions';
+    default:
+      return cause satisfies never;
+  }
 }
 
 function hints({ id, dropped }: Manifest): string {

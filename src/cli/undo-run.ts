@@ -229,7 +229,7 @@ function doneLines(
   return `Done: ${what}.\n${others}${lacking}${moved}${again}${audited ? '' : UNAUDITED}`;
 }
 
-/** What foreign keys took along is in the snapshot too, and was asked for by nobody. */
+/** What foreign keys took along, and code has changed, is in the snapshot too, and was asked for by nobody. */
 function leftOut({ tables }: UndoPlace['manifest']): string {
   const others = tables.filter(({ cause }) => cause.kind !== 'target').map(tableName);
   return others.length === 0 ? '' : `Left out, unless --table names it: ${printable(others.join(', '))}.\n`;

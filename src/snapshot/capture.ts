@@ -36,6 +36,8 @@ export interface Capture {
   readonly places: Places;
   /** For tables that may gain rows: the last earlier command of the transaction that made a row in it. */
   readonly lastCommands: ReadonlyMap<number, number>;
+  /** Code of the user's has changed other tables between the counts and the cursors over these, which therefore tell nothing. */
+  readonly tooLate?: true;
 }
 
 /** Reads the rows that the statement will change, locking them, into files. `counting` is where they are counted already. */
@@ -229,7 +231,8 @@ export class Files {
   readonly #open = new Map<number, TableSink>();
 
   constructor(plan: CapturePlan, sinks: SnapshotSinks, image: 'before' | 'after') {
-    this.#tables = new Map(plan.tables.map((table) => [table.oid, table]));
+    const elsewhere = plan.elsewhere?.tables.map(({ table }) => table) ?? [];
+    this.#tables = new Map([...plan.tables, ...elsewhere].map((table) => [table.oid, table]));
     this.#sinks = sinks;
     this.#image = image;
   }

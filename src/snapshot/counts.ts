@@ -30,6 +30,8 @@ export interface OtherTable {
   readonly name: string;
   /** A partition of what the plan has partitions of. */
   readonly sibling: boolean;
+  /** What it is a partition of, or 0. */
+  readonly root: number;
   readonly counts: Counts;
 }
 
@@ -62,7 +64,7 @@ const countsOf = (oid: string, cast = ''): string =>
 
 const COLUMNS = countsOf('c.oid', AS_TEXT);
 
-const PLANNED = `SELECT 'planned', c.oid::pg_catalog.text, '', '', ${COLUMNS} FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
+const PLANNED = `SELECT 'planned', c.oid::pg_catalog.text, '', '', ${COLUMNS}, '' FROM pg_catalog.unnest($1::pg_catalog.oid[]) c(oid)`;
 
 /**
  * Another partition of what the plan has partitions of, into which the statement itself may move rows, or put them. This is
@@ -75,7 +77,8 @@ const IS_SIBLING = `EXISTS (SELECT FROM pg_catalog.unnest($1::pg_catalog.oid[]) 
  * Every table that has a row counted in this transaction, of the system's only those of large objects. Temporary ones come
  * and go.
  */
-const OTHERS = `SELECT CASE WHEN ${IS_SIBLING} THEN 'sibling' ELSE 'other' END, c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, ${COLUMNS}
+const OTHERS = `SELECT CASE WHEN ${IS_SIBLING} THEN 'sibling' ELSE 'other' END, c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, ${COLUMNS},
+    CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid::pg_catalog.text END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
  WHERE c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relpersistence OPERATOR(pg_catalog.<>) 't' AND (c.oid OPERATOR(pg_catalog.>=) 16384
      OR c.oid OPERATOR(pg_catalog.=) 2613 OR c.oid OPERATOR(pg_catalog.=) 2995)
@@ -90,7 +93,7 @@ const OTHERS = `SELECT CASE WHEN ${IS_SIBLING} THEN 'sibling' ELSE 'other' END, 
  */
 const LOCKED = `SELECT 'locked', coalesce(l.relation, 0)::pg_catalog.text, '', CASE WHEN c.oid IS NULL THEN pg_catalog.concat_ws(' ', l.locktype, l.relation, l.classid, l.objid)
     ELSE pg_catalog.concat(n.nspname, '.', c.relname) END OPERATOR(pg_catalog.||)
-    coalesce(', file ' OPERATOR(pg_catalog.||) pg_catalog.pg_relation_filenode(l.relation)::pg_catalog.text, ''), '', '', ''
+    coalesce(', file ' OPERATOR(pg_catalog.||) pg_catalog.pg_relation_filenode(l.relation)::pg_catalog.text, ''), '', '', '', ''
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -101,7 +104,7 @@ const LOCKED = `SELECT 'locked', coalesce(l.relation, 0)::pg_catalog.text, '', C
      AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'v', 'f']::pg_catalog."char"[]))`;
 
 /** What was made after this transaction's snapshot is not in the catalog as it reads it, but has to be locked as well. */
-const NEWER = `SELECT 'other', l.relation::pg_catalog.text, '', pg_catalog.concat('table ', l.relation), ${COLUMNS}
+const NEWER = `SELECT 'other', l.relation::pg_catalog.text, '', pg_catalog.concat('table ', l.relation), ${COLUMNS}, ''
   FROM pg_catalog.pg_locks l CROSS JOIN LATERAL (SELECT l.relation) c(oid)
  WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
    AND l.locktype OPERATOR(pg_catalog.=) 'relation'
@@ -118,7 +121,7 @@ const serverFacts = (cast = ''): string => `pg_catalog.pg_current_xact_id_if_ass
 /** As a number, since how a time is written is a setting. */
 const BEGAN = `(pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8`;
 
-const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}, '', ''`;
+const WROTE = `SELECT 'wrote', ${serverFacts(AS_TEXT)}, ${BEGAN}${AS_TEXT}, '', '', ''`;
 
 /** One row has columns for so many tables. */
 const TABLES_ALONGSIDE = 100;
@@ -190,7 +193,7 @@ async function readManyCounts(connection: HiddenConnection, plan: Counting): Pro
         began = start ?? '';
         return;
       }
-      const [oid, schema, name, inserted, updated, deleted] = columns;
+      const [oid, schema, name, inserted, updated, deleted, root] = columns;
       if (kind === 'locked') locked.set(name!, Number(oid));
       else {
         const table = Number(oid);
@@ -202,6 +205,7 @@ async function readManyCounts(connection: HiddenConnection, plan: Counting): Pro
             schema: schema!,
             name: name!,
             sibling: kind === 'sibling',
+            root: Number(root ?? 0),
             counts,
           });
       }

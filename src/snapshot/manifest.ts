@@ -39,6 +39,8 @@ const cause = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('target') }),
   /** Reached through a foreign key, `level` steps from the target. */
   z.strictObject({ kind: z.literal('cascade'), constraint: z.string(), level: z.int().positive() }),
+  /** Changed by code of the user's, such as a trigger, that ran as the statement did. */
+  z.strictObject({ kind: z.literal('code') }),
 ]);
 
 const table = z.strictObject({

@@ -28,7 +28,7 @@ export function areTemporary(
 
 /** Why what can only be sent as text would not be read back as it was, or null. */
 export function problemOfTexts(
-  tables: readonly PlannedTable[],
+  tables: readonly Pick<PlannedTable, 'columns'>[],
   { textExact }: Pick<CatalogAnswer, 'textExact'>,
 ): string | null {
   const columns = tables.flatMap((table) => table.columns);

@@ -124,7 +124,7 @@ function isAlone(relation: Relation, cause: Cause, slice: Truncate, { roots }: C
 }
 
 function levelOf(cause: Cause): number {
-  return cause.kind === 'target' ? 0 : cause.level;
+  return cause.kind === 'cascade' ? cause.level : 0;
 }
 
 /** What will be emptied: the targets and, with CASCADE, all that refers to them, each with its distance. */

@@ -5,6 +5,7 @@ import type { CursorSlice, RowsSlice, UpsertSlice, WriteSlice } from '../sql/sli
 import { type CascadeGraph, followCascades } from './cascade.ts';
 import type { HiddenConnection } from './connection.ts';
 import { problemOfCalls, problemOfGraph, problemOfGroup } from './eligibility.ts';
+import type { Elsewhere } from './elsewhere.ts';
 import { groupOverlapping } from './group.ts';
 import { problemOfImplied } from './implied-code.ts';
 import { CHANGED_BEFORE, leaveKeys } from './insert-triggers.ts';
@@ -76,6 +77,8 @@ export interface CapturePlan {
   readonly nothingBecause?: string;
   /** Its tables are locked, by their OIDs, so that no row can be another table's than its source says. */
   readonly tablesAreLocked?: true;
+  /** What code of the user's is expected to change besides. */
+  readonly elsewhere?: Elsewhere;
 }
 
 /**
@@ -101,7 +104,9 @@ export interface CaptureSource {
 
 export type Cause =
   | { readonly kind: 'target' }
-  | { readonly kind: 'cascade'; readonly constraint: string; readonly level: number };
+  | { readonly kind: 'cascade'; readonly constraint: string; readonly level: number }
+  /** Code of the user's has changed it. */
+  | { readonly kind: 'code' };
 
 export interface PlannedTable {
   readonly oid: number;
@@ -114,7 +119,7 @@ export interface PlannedTable {
   readonly identity?: readonly string[];
   /** What a row of the files holds, in this order: all columns but generated ones. */
   readonly columns: readonly Column[];
-  /** The index of its source. */
+  /** The index of its source; what is beyond the plan's tables has one behind those (`sourceOf`). */
   readonly source: number;
   /** Whether the current role may read it by its own name, not only through what it is a part of. */
   readonly direct: boolean;

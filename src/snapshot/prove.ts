@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
 import { TID_ARRAY_OID, TID_BYTES, tidArray } from '../catalog/array-parameter.ts';
 import { textColumns } from '../catalog/row.ts';
-import { type AddedRows, addedElsewhere } from './added-rows.ts';
+import { type AddedRows, changedElsewhere, Unlooked } from './added-rows.ts';
 import { type Capture, Files, isAltered, plainQuery, type SnapshotSinks } from './capture.ts';
 import { type HiddenConnection, type HiddenQuery, type RowTaker, together } from './connection.ts';
 import {
@@ -14,10 +14,12 @@ import {
   readCounts,
   type ServerFacts,
 } from './counts.ts';
-import { Drift, describe, Excess } from './drift.ts';
+import { Drift, describe, Excess, Overtaken, type RowKeys } from './drift.ts';
+import type { TableName } from './elsewhere.ts';
 import { anyRowLeft, newestVersions, newRows, survivors } from './look.ts';
 import { tableOf } from './places.ts';
 import type { CapturePlan, CaptureSource, PlannedTable } from './plan.ts';
+import { closeElsewhere, proveElsewhere } from './prove-elsewhere.ts';
 
 export interface TableProof {
   readonly table: PlannedTable;
@@ -37,9 +39,17 @@ export type Proof =
     }
   /**
    * What was captured is not what was changed; `exceeds` where trying again would not help, `ownCode` where it might not,
-   * because code of the user's ran.
+   * because code of the user's ran. `unlooked`: what that changed besides, which may be kept if it is looked at.
    */
-  | { readonly kind: 'drift'; readonly reason: string; readonly exceeds?: true; readonly ownCode?: true };
+  | {
+      readonly kind: 'drift';
+      readonly reason: string;
+      readonly exceeds?: true;
+      readonly ownCode?: true;
+      readonly unlooked?: readonly TableName[];
+      /** What others had changed before that did, and is locked the next time. */
+      readonly overtaken?: RowKeys;
+    };
 
 /**
  * Writes the after-images and proves the capture: the rows that were captured are gone, all of them, and as many
@@ -55,8 +65,8 @@ export async function captureAfter(
   sinks: SnapshotSinks,
 ): Promise<Proof> {
   const files = new Files(plan, sinks, 'after');
-  const context: Context = { connection, plan, capture, files, followed: new Map() };
-  return await orDrift(plan, async () => {
+  const context: Context = { connection, plan, capture, sinks, files, followed: new Map() };
+  return await orDrift(context, async () => {
     let counts = NOTHING_READ;
     const count = async () => {
       counts = await readCounts(connection, plan);
@@ -145,8 +155,8 @@ export async function proveReturned(
       .filter(({ changes }) => changes.includes('update'))
       .map(({ oid }) => [oid, rows.get(oid) ?? 0]),
   );
-  const context: Context = { connection, plan, capture, files, followed };
-  return await orDrift(plan, async () => {
+  const context: Context = { connection, plan, capture, sinks, files, followed };
+  return await orDrift(context, async () => {
     if (await isAltered(connection, plan)) throw new Drift(ALTERED);
     return await proveCounts(context, counts, tag);
   });
@@ -157,12 +167,15 @@ async function proveCounts(
   counts: CountsReading,
   commandTag: string | (() => string),
 ): Promise<Proof> {
-  const { connection, plan, capture } = context;
+  const { connection, plan, capture, sinks } = context;
   refuseOtherTransaction(capture.counts, counts);
-  const added = addedElsewhere(capture.counts, counts);
+  const { added, changed } = changedElsewhere(plan.elsewhere, capture.counts, counts);
   refuseOtherTexts(capture.counts, counts);
+  if (capture.tooLate === true && changed.length > 0)
+    throw new Excess('it changed other tables as well, before it ran');
+  const elsewhere = () => proveElsewhere(connection, plan, capture, sinks, changed);
   if (plan.operation === 'truncate') {
-    const tables = await proveEmpty(context);
+    const tables = [...(await proveEmpty(context)), ...(await elsewhere())];
     return { kind: 'proved', tables, added, server: counts.server };
   }
   const tables: TableProof[] = [];
@@ -175,16 +188,22 @@ async function proveCounts(
   if (TAG.test(tag)) compareWithTag(plan, tables, tag);
   else if (basesUncounted.length > 0 && (await isAltered(connection, { bases: basesUncounted })))
     throw new Drift(ALTERED);
+  tables.push(...(await elsewhere()));
   return { kind: 'proved', tables, added, server: counts.server };
 }
 
-async function orDrift(plan: CapturePlan, prove: () => Promise<Proof>): Promise<Proof> {
+async function orDrift({ connection, plan, capture }: Context, prove: () => Promise<Proof>): Promise<Proof> {
   try {
     return await prove();
   } catch (error) {
+    // Where no snapshot is asked for at any price the transaction goes on.
+    if (error instanceof Drift) await closeElsewhere(connection, plan, capture);
+    if (error instanceof Unlooked)
+      return { kind: 'drift', reason: error.message, exceeds: true, unlooked: error.tables };
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
     if (error instanceof Drift) {
       const { message: reason } = error;
+      if (error instanceof Overtaken) return { kind: 'drift', reason, overtaken: error.rows };
       return plan.opaque ? { kind: 'drift', reason, ownCode: true } : { kind: 'drift', reason };
     }
     throw error;
@@ -197,6 +216,7 @@ interface Context {
   readonly connection: HiddenConnection;
   readonly plan: CapturePlan;
   readonly capture: Capture;
+  readonly sinks: SnapshotSinks;
   readonly files: Files;
   /** New rows of tables that were followed before their counts were known. */
   readonly followed: Map<number, number>;

@@ -4,6 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { SnapshotSinks, TableSink } from './capture.ts';
 import { discardManifest } from './discard-manifest.ts';
+import { sourceOf } from './elsewhere.ts';
 import {
   type Manifest,
   type ManifestSequence,
@@ -189,7 +190,7 @@ function tableOf(plan: CapturePlan, proof: TableProof, files: ReadonlyMap<string
       generated: column.generated,
       identity: column.identity,
       // As it was asked for, by the table that was searched.
-      format: plan.sources[table.source]!.resultFormats[i + 2] === 1 ? 'binary' : 'text',
+      format: sourceOf(plan, table).resultFormats[i + 2] === 1 ? 'binary' : 'text',
     })),
     key: table.key === null ? null : [...table.key],
     before: image('before'),

@@ -78,8 +78,19 @@ interface OfTables<T> extends Pick<Manifest, 'dropped' | 'archive'> {
 }
 
 function targetsFirst<T extends TableFacts>(tables: readonly T[]): T[] {
-  const level = ({ cause }: T): number => (cause.kind === 'target' ? 0 : cause.level);
-  return tables.toSorted((a, b) => level(a) - level(b));
+  const level = ({ cause }: T): number => {
+    switch (cause.kind) {
+      case 'target':
+        return 0;
+      case 'cascade':
+        return cause.level;
+      case 'code':
+        return Number.POSITIVE_INFINITY;
+      default:
+        return cause satisfies never;
+    }
+  };
+  return tables.toSorted((a, b) => (level(a) === level(b) ? 0 : level(a) - level(b)));
 }
 
 /** `tableOf`, or NOT_FOUND with the names that there are. */

@@ -1,5 +1,6 @@
 import { applyStatement, countUnlike, type Doing } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
+import { isMended, mend, sizesOf } from './mend.ts';
 import { refuse } from './outcome.ts';
 import { type ForeignKey, readForeignKeys, referenceChecks } from './references.ts';
 import { UndoQueryError, type UndoSession } from './session.ts';
@@ -22,11 +23,13 @@ export interface Application {
 
 /** Of a unique value, and of an exclusion constraint. */
 const VIOLATIONS = new Set<string | null>(['23505', '23P01']);
+const TRIGGERED_DATA_CHANGE_VIOLATION = '27000';
 
 /**
  * Puts everything back. Rows that pass a unique value on to each other, or the room that an exclusion constraint leaves to
  * one of them, cannot always be set back in any order; where the server says so they are made anew instead, for which all
- * the old ones go first.
+ * the old ones go first. And where triggers change, ahead of the statement itself, rows that it is to change, it leaves
+ * these to what comes behind it.
  */
 export async function applyAll(application: Application): Promise<void> {
   const { session, where } = application;
@@ -36,26 +39,39 @@ export async function applyAll(application: Application): Promise<void> {
   try {
     await applyBy(application);
   } catch (error) {
-    if (!(error instanceof UndoQueryError) || !VIOLATIONS.has(error.refusal.sqlstate)) throw error;
+    const sqlstate = error instanceof UndoQueryError ? error.refusal.sqlstate : null;
+    const isAhead = sqlstate === TRIGGERED_DATA_CHANGE_VIOLATION;
+    if (!isAhead && !VIOLATIONS.has(sqlstate)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT holdfast_apply');
-    await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
+    if (isAhead) await applyBy(application, true);
+    else await applyBy({ ...application, doing: { ...application.doing, setBackBy: 'replace' } });
   }
 }
 
-async function applyBy(application: Application): Promise<void> {
+async function applyBy(application: Application, mendsAll = false): Promise<void> {
   const { session, tables, counts, doing, triggers, searchPath, snapshotted } = application;
+  const again = triggers === 'fire' ? tables.filter(isMended) : [];
+  const mending = { session, tables: again, doing, searchPath, snapshotted };
+  const sizes = await sizesOf(mending);
   const foreignKeys = await readForeignKeys(session, tables);
   const before = await readChanges(session);
   await setLocally(session, 'search_path', searchPath);
   if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'replica');
   await session.query('SET CONSTRAINTS ALL DEFERRED');
-  const [row] = await session.query(applyStatement(tables, doing, snapshotted));
+  const first = mendsAll ? tables.filter((table) => !again.includes(table)) : tables;
+  const [row] = first.length === 0 ? [[]] : await session.query(applyStatement(first, doing, snapshotted));
   await session.query('SET CONSTRAINTS ALL IMMEDIATE');
   if (triggers === 'skip') await setLocally(session, 'session_replication_role', 'origin');
   await setLocally(session, 'search_path', 'pg_catalog');
-  tables.forEach((table, i) => {
-    compareCounts(table, counts[i]!, row!.slice(i * 4, i * 4 + 4).map(Number));
+  first.forEach((table, i) => {
+    compareCounts(table, counts[tables.indexOf(table)]!, row!.slice(i * 4, i * 4 + 4).map(Number));
   });
+  if (again.length > 0)
+    await mend(
+      mending,
+      counts.filter((_, i) => isMended(tables[i]!)),
+      sizes,
+    );
   await checkAll(application, foreignKeys, before);
 }
 
@@ -139,8 +155,8 @@ function compareChanges(
     const acted = foreignKeys.some(
       ({ child, parent, acts }) => acts && roots.has(parent.oid) && (child.oid === oid || child.partitioned),
     );
-    // Triggers that fire may write where they like, but not where the undo has.
-    const free = triggers === 'fire' && i < 0 && !acted;
+    // Triggers that fire may write where they like, but not where the undo has, unless that has come behind them.
+    const free = triggers === 'fire' && (i < 0 || isMended(tables[i]!)) && !acted;
     if (more === 0 || free) continue;
     const reason = `${more} more rows would change than the snapshot knows of, by a foreign key or a trigger`;
     refuse({

@@ -82,7 +82,8 @@ export class OwnSnapshotWriter {
       schema,
       name,
       oid,
-      cause: { kind: 'target' },
+      // What triggers changed then, they change again when the undo is undone.
+      cause: table.entry.cause.kind === 'code' ? { kind: 'code' } : { kind: 'target' },
       columns: described.columns,
       key: table.keyNow === null ? null : [...table.keyNow],
       before: toManifest(before),

@@ -6,10 +6,10 @@ import type { KeyColumn, UndoColumn, UndoTable } from './undo-table.ts';
  * The SQL of an undo. Each table of the snapshot has four temporary ones, numbered by its serial: `before` and
  * `after` as the files hold them, `work` with what is to become of each row, and, for tables without a key, `tally`
  * with how many rows of each kind there are. Where the undo is snapshotted itself, `came` has the places of the rows
- * that it has put back or set back. All but the statement that applies runs with search_path = pg_catalog.
+ * that it has put back or set back; and `told` what `work` says while something else is done by it (mend.ts). All but the statement that applies runs with search_path = pg_catalog.
  */
 
-export type TempTable = 'before' | 'after' | 'work' | 'tally' | 'came';
+export type TempTable = 'before' | 'after' | 'work' | 'tally' | 'came' | 'told';
 
 export const temp = (what: TempTable, { serial }: { readonly serial: number }): string =>
   `pg_temp."holdfast ${what} ${serial}"`;

@@ -1,7 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import type { Manifest } from '../snapshot/manifest.ts';
+import type { Manifest, ManifestTable } from '../snapshot/manifest.ts';
 import { isAlter } from '../trash/restore-kept.ts';
 import { applyAll } from './apply.ts';
 import type { OnConflict } from './apply-statement.ts';
@@ -16,6 +16,7 @@ import {
 } from './compare.ts';
 import { readCurrentTables } from './current-table.ts';
 import { loadTable } from './load.ts';
+import { isMended } from './mend.ts';
 import { type Marking, Once } from './once.ts';
 import { type Progress, refuse, UndoEnded, type UndoOutcome, type UndoPreview } from './outcome.ts';
 import { type OwnSnapshot, OwnSnapshotWriter } from './own-snapshot.ts';
@@ -177,8 +178,9 @@ async function undoRows(
     await refuseConflicts(session, tables, counts, onConflict, inseparable);
     refuseUnexpected(counts, options.expected);
     refuseUnfilled(tables, counts);
-    const work = tables.filter((_, i) => isWork(counts[i]!));
-    const toDo = counts.filter(isWork);
+    const isDone = doneBy(counts, triggers);
+    const work = tables.filter(isDone);
+    const toDo = counts.filter((_, i) => isDone(tables[i]!, i));
     const doing = { onConflict, setBackBy: 'update' } as const;
     for (const [i, table] of own === null ? [] : work.entries()) {
       where.at('keep', table.label, i, work.length);
@@ -222,6 +224,13 @@ function isUndoneBy(
 }
 
 const isWork = ({ putBack, setBack, removed }: TableCounts): boolean => putBack + setBack + removed > 0;
+
+/** Whether an undo has to do with a table; also where only triggers that fire would change what is as it was. */
+function doneBy(counts: readonly TableCounts[], triggers: 'fire' | 'skip') {
+  const isAny = counts.some(isWork);
+  return (table: UndoTable, i: number): boolean =>
+    isWork(counts[i]!) || (isAny && triggers === 'fire' && isMended(table) && counts[i]!.already > 0);
+}
 
 async function refuseWithoutRightToSkip(session: UndoSession): Promise<void> {
   const [row] = await session.query(`SELECT has_parameter_privilege('session_replication_role', 'SET')`);
@@ -276,15 +285,20 @@ async function compareAll(
     where.at('compare', table.label, i, tables.length);
     await compareTable(session, table);
   }
-  const inseparable = onlyUpdates(manifest, tables) && (await compareMoved(session, tables));
+  const own = tables.filter(({ entry }) => isOfStatement(entry));
+  const inseparable = onlyUpdates(manifest, own) && (await compareMoved(session, own));
   const counts: TableCounts[] = [];
   for (const table of tables) counts.push(await countTable(session, table, onConflict));
   return { counts, inseparable };
 }
 
+/** Not only of what triggers did besides, which may be of any kind. */
+const isOfStatement = ({ cause }: ManifestTable): boolean => cause.kind !== 'code';
+
 /** Whether each row was there before the statement, and is behind it, and has a key. */
-function onlyUpdates({ statement, tables: entries }: Manifest, tables: readonly UndoTable[]): boolean {
+function onlyUpdates({ statement, tables: all }: Manifest, tables: readonly UndoTable[]): boolean {
   if (statement.operation !== 'update' || tables.some(({ key }) => key === null)) return false;
+  const entries = all.filter(isOfStatement);
   const sum = (image: 'before' | 'after') => entries.reduce((all, each) => all + (each[image]?.rows ?? 0), 0);
   return tables.length > 0 && sum('before') === sum('after');
 }

@@ -110,7 +110,7 @@ describe.each([15, 18] as const)('rows that were approved, on PostgreSQL %i,', (
     ['those of a TRUNCATE are, which were counted under its lock', 'truncate few', 0, undefined, 0],
   ])('are known where a snapshot fails that need not be taken: %s', async (_, text, max, code, left) => {
     await fixture.postgres.sql(`drop table if exists told; create table told (id int); insert into told values (0);
-      create or replace function tell() returns trigger language plpgsql as $$ begin update told set id = id + 1; return null; end $$;
+      create or replace function tell() returns trigger language plpgsql as $$ begin truncate told; return null; end $$;
       create trigger telling after delete on few for each row execute function tell();
       create trigger telling_once after truncate on few for each statement execute function tell()`);
     client = await fixture.client({ application_name: 'best' });

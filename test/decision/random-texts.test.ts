@@ -27,6 +27,6 @@ describe.each([
     await two.control.terminate();
     expect(cases.filter(({ verdict }) => verdict.kind === 'wrong')).toEqual([]);
     // Something has to come of most, or the test would prove little.
-    expect(tallyTexts(cases).snapshots).toBeGreaterThan(SCHEMAS);
+    expect(tallyTexts(cases).snapshots).toBeGreaterThanOrEqual(SCHEMAS);
   });
 });

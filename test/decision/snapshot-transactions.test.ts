@@ -190,7 +190,7 @@ describe.each([18, 15] as const)('the transaction of a captured statement on Pos
 
   it('changes more than was captured, and is refused, unless its rule lets it run without', async () => {
     await taken.fixture.postgres.sql(`create table written (id int); insert into written values (0);
-      create function writes() returns trigger language plpgsql as $$ begin update written set id = id + 1; return old; end $$;
+      create function writes() returns trigger language plpgsql as $$ begin truncate written; return old; end $$;
       create trigger writes after delete on precious for each row execute function writes()`);
     try {
       expect(errorsOf(await client.query(remove(1)))).toMatchObject([{ C: 'HF002' }]);

@@ -1,6 +1,7 @@
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { type Capture, captureBefore, type SnapshotSinks } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
+import { widened } from '../../src/snapshot/elsewhere.ts';
 import { Places } from '../../src/snapshot/places.ts';
 import {
   type CapturePlan,
@@ -9,6 +10,7 @@ import {
   type StatementParameters,
 } from '../../src/snapshot/plan.ts';
 import { captureAfter, type Proof } from '../../src/snapshot/prove.ts';
+import { openElsewhere } from '../../src/snapshot/prove-elsewhere.ts';
 import type { Parser } from '../../src/sql/parsing/parser.ts';
 import type { WriteSlice } from '../../src/sql/slices/slice.ts';
 import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
@@ -97,6 +99,8 @@ export interface Meanwhile {
   readonly places?: Places;
   readonly catalog?: Catalog;
   readonly connection?: HiddenClient;
+  /** What code of the user's changes besides is not looked at a second time. */
+  readonly once?: true;
 }
 
 /** Captures one statement in the transaction that is open, and compares. */
@@ -124,13 +128,26 @@ export async function judge(
   if (outcome instanceof HiddenQueryError) return await failsAlone(client, statement, outcome);
   if (outcome.kind === 'needless') return { kind: 'none', reason: outcome.reason };
   if (outcome.kind === 'none') return outcome;
-  const { plan } = outcome;
+  return await judgePlanned(client, statement, meanwhile, connection, outcome.plan);
+}
+
+/** As the gateway does it: what code of the user's changes besides is looked at the second time. */
+async function judgePlanned(
+  client: RawClient,
+  statement: TestStatement,
+  meanwhile: Meanwhile,
+  connection: HiddenClient,
+  plan: CapturePlan,
+): Promise<Verdict> {
   await meanwhile.afterPlan?.();
-  const start = await imageOf(client, plan.tables);
+  const looked = [...plan.tables, ...(plan.elsewhere?.tables ?? []).map(({ table }) => table)];
+  const start = await imageOf(client, looked);
+  if (plan.elsewhere === undefined && meanwhile.once !== true) await client.rows('SAVEPOINT judging');
   const files = new MemoryFiles();
   let capture: Capture;
   try {
     capture = await captureBefore(connection, plan, files, meanwhile.places);
+    capture = await openElsewhere(connection, plan, capture);
   } catch (error) {
     if (!(error instanceof HiddenQueryError)) throw error;
     return await failsAlone(client, statement, error);
@@ -139,8 +156,16 @@ export async function judge(
   const done = await run(client, statement);
   if (!done.ok) return { kind: 'failed', sqlstate: done.sqlstate };
   const proof = await captureAfter(connection, plan, capture, done.tag, files);
-  if (proof.kind === 'drift') return proof;
-  return compare(start, await imageOf(client, plan.tables), files, proof, plan);
+  if (proof.kind === 'drift') {
+    if (proof.unlooked === undefined || meanwhile.once === true) return proof;
+    await client.rows('ROLLBACK TO judging');
+    const catalog = meanwhile.catalog ?? new Catalog();
+    const { elsewhere: _, ...narrow } = plan;
+    const known = plan.elsewhere?.tables.map(({ table }) => table) ?? [];
+    const wide = await widened(connection, catalog, { scope: 'test' }, narrow, [...known, ...proof.unlooked]);
+    return await judgePlanned(client, statement, { ...meanwhile, places: new Places() }, connection, wide);
+  }
+  return compare(start, await imageOf(client, looked), files, proof, plan);
 }
 
 /** A query of ours may fail where the statement would: then nothing is lost. */
@@ -261,7 +286,8 @@ function compare(start: Image, end: Image, files: MemoryFiles, proof: Proof, pla
   const gone = byTable(start, end);
   const fresh = byTable(end, start);
   const problems: string[] = [];
-  const oids = new Set([...gone.keys(), ...fresh.keys(), ...plan.tables.map(({ oid }) => oid)]);
+  const looked = plan.elsewhere?.tables.map(({ table }) => table.oid) ?? [];
+  const oids = new Set([...gone.keys(), ...fresh.keys(), ...plan.tables.map(({ oid }) => oid), ...looked]);
   let rows = 0;
   for (const { oid, rows: added } of proof.kind === 'proved' ? proof.added : []) {
     oids.delete(oid);

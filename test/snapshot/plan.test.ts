@@ -250,6 +250,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       const verdict = await tried(
         'DELETE FROM audited WHERE id = 1',
         `INSERT INTO audit VALUES ('then'); ${does('mend')}`,
+        { once: true },
       );
       expect(verdict.kind === 'drift' && verdict.reason).toContain('it changed s.audit as well');
     });
@@ -269,6 +270,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       await postgres.sql('CREATE TABLE s.former (id int REFERENCES s.late); DROP TABLE s.former');
       const isolated = 'ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1';
       const verdict = await tried('DELETE FROM late', isolated, {
+        once: true,
         beforePlan: async () => {
           await postgres.sql(
             'ALTER TABLE s.later ADD FOREIGN KEY (late) REFERENCES s.late ON DELETE CASCADE',

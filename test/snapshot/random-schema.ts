@@ -230,7 +230,20 @@ function shareKey(random: Random, draft: Draft, all: readonly Draft[]): void {
 /** Into which some triggers put rows, as those of audits and outboxes do. */
 export const NOTED = 'noted';
 
+/** In which some triggers update and delete rows, and put others. */
+const COUNTED = 'counted';
+
 const TRIGGERS = `CREATE TABLE ${NOTED} (what text);
+CREATE TABLE ${COUNTED} (what text PRIMARY KEY, n int, note text);
+INSERT INTO ${COUNTED} SELECT 'y' || i, i, repeat('y', 5000 * i) FROM generate_series(1, 5) i; INSERT INTO ${COUNTED} VALUES ('all', 0);
+CREATE FUNCTION reckon() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  UPDATE ${COUNTED} SET n = n + 1 WHERE what = 'all';
+  BEGIN INSERT INTO ${COUNTED} VALUES ('all', 0); EXCEPTION WHEN unique_violation THEN
+    UPDATE ${COUNTED} SET note = coalesce(note, '') || 'x' WHERE what = 'all'; END;
+  RETURN NULL; END $$;
+CREATE FUNCTION shed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  DELETE FROM ${COUNTED} WHERE what = (SELECT max(what) FROM ${COUNTED} WHERE what LIKE 'y%');
+  INSERT INTO ${COUNTED} SELECT 'z' || count(*), 0 FROM ${COUNTED} ON CONFLICT DO NOTHING; RETURN NULL; END $$;
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
   INSERT INTO ${NOTED} VALUES (tg_op); IF tg_op = 'DELETE' THEN RETURN old; END IF; RETURN new; END $$;
 CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := coalesce(new.n, 0) + 10; RETURN new; END';
@@ -244,6 +257,14 @@ function addTriggers(random: Random, { name }: Draft): string {
       `CREATE TRIGGER note BEFORE UPDATE OR DELETE ON ${quoted(name)} FOR EACH ROW EXECUTE FUNCTION note();`,
     ],
     [1, `CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON ${quoted(name)} EXECUTE FUNCTION note();`],
+    [
+      2,
+      `CREATE TRIGGER reckon AFTER INSERT OR UPDATE OR DELETE ON ${quoted(name)} FOR EACH ${random.pick(['ROW', 'ROW', 'STATEMENT'])} EXECUTE FUNCTION reckon();`,
+    ],
+    [
+      1,
+      `CREATE TRIGGER shed AFTER INSERT OR UPDATE OR DELETE ON ${quoted(name)} FOR EACH ${random.pick(['ROW', 'STATEMENT'])} EXECUTE FUNCTION shed();`,
+    ],
     [1, `CREATE TRIGGER nudge BEFORE UPDATE ON ${quoted(name)} FOR EACH ROW EXECUTE FUNCTION nudge();`],
     [1, `CREATE TRIGGER idle AFTER DELETE OR UPDATE ON ${quoted(name)} EXECUTE FUNCTION idle();`],
   ]);

@@ -499,7 +499,120 @@ const CONFLICTS: readonly Example[] = [
   },
 ];
 
+/** The total of an order is kept by a trigger of its lines. */
+const TOTALS = `CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL, note text);
+  CREATE TABLE lines (id int PRIMARY KEY, o int REFERENCES orders, price int);
+  INSERT INTO orders SELECT i, 0, repeat('long ', 1000) FROM generate_series(1, 4) i;
+  INSERT INTO lines SELECT i, 1 + i % 4, i FROM generate_series(1, 12) i;
+  UPDATE orders SET total = (SELECT sum(price) FROM lines WHERE o = orders.id);
+  CREATE FUNCTION add_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF tg_op <> 'INSERT' THEN UPDATE orders SET total = total - old.price WHERE id = old.o; END IF;
+    IF tg_op <> 'DELETE' THEN UPDATE orders SET total = total + new.price WHERE id = new.o; END IF; RETURN NULL; END $$;
+  CREATE TRIGGER add_up AFTER INSERT OR UPDATE OR DELETE ON lines FOR EACH ROW EXECUTE FUNCTION add_up()`;
+/** It counts what was done, so that it counts the undo as well; and removes what has no lines. */
+const COUNTED = `${TOTALS}; CREATE TABLE counted (what text PRIMARY KEY, n int); INSERT INTO counted VALUES ('DELETE', 7);
+  CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO counted VALUES (tg_op, 1) ON CONFLICT (what) DO UPDATE SET n = counted.n + 1;
+    DELETE FROM orders WHERE NOT EXISTS (SELECT FROM lines WHERE o = orders.id); RETURN NULL; END $$;
+  CREATE TRIGGER count_up AFTER UPDATE OR DELETE ON lines FOR EACH ROW EXECUTE FUNCTION count_up()`;
+const HISTORY = `CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT i, i FROM generate_series(1, 5) i;
+  CREATE TABLE history (serial serial PRIMARY KEY, id int, n int, ended boolean NOT NULL DEFAULT false);
+  CREATE UNIQUE INDEX ON history (id) WHERE NOT ended; INSERT INTO history (id, n) SELECT id, n FROM t;
+  CREATE FUNCTION go_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE history SET ended = true WHERE id = new.id AND NOT ended; INSERT INTO history (id, n) VALUES (new.id, new.n);
+    RETURN NULL; END $$;
+  CREATE TRIGGER go_on AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION go_on()`;
+
 const TRIGGERS: readonly Example[] = [
+  ...(['fire', 'skip'] as const).flatMap((triggers): Example[] => [
+    {
+      name: `that change other tables: both come back, and triggers ${triggers}`,
+      setup: TOTALS,
+      statement: 'DELETE FROM lines WHERE id < 6',
+      options: { triggers },
+      outcome: { done: { lines: [5, 0, 0, 0, 0], orders: [0, 4, 0, 0, 0] } },
+      end: 'start',
+    },
+    {
+      name: `that change other tables as rows are updated, and triggers ${triggers}`,
+      setup: TOTALS,
+      statement: 'UPDATE lines SET o = o % 4 + 1, price = price + 1 WHERE id < 4',
+      options: { triggers },
+      outcome: { done: { lines: [0, 3, 0, 0, 0], orders: [0, 2, 0, 2, 0] } },
+      end: 'start',
+    },
+    {
+      name: `that count and remove in other tables, and triggers ${triggers}`,
+      setup: COUNTED,
+      statement: 'DELETE FROM lines WHERE o = 2 OR id = 2',
+      options: { triggers },
+      outcome: { done: { lines: [4, 0, 0, 0, 0], orders: [1, 1, 0, 0, 0], counted: [0, 1, 0, 0, 0] } },
+      end: 'start',
+    },
+  ]),
+  {
+    name: 'that have put a row into another table, which they have updated as well: it goes',
+    setup: HISTORY,
+    statement: 'UPDATE t SET n = 0 WHERE id < 3',
+    options: { triggers: 'skip' },
+    outcome: { done: { t: [0, 2, 0, 0, 0], history: [0, 2, 2, 0, 0] } },
+    end: 'start',
+  },
+  {
+    name: 'that go on to do so are in the way',
+    setup: HISTORY.replace('CREATE UNIQUE INDEX ON history (id) WHERE NOT ended;', ''),
+    statement: 'UPDATE t SET n = 0 WHERE id < 3',
+    outcome: { refused: '2 more rows are there than before the statement, because of a trigger' },
+    end: 'untouched',
+  },
+  {
+    name: 'whose totals others have changed since are conflicts',
+    setup: TOTALS,
+    statement: 'DELETE FROM lines WHERE id < 3',
+    since: 'UPDATE orders SET total = 1 WHERE id = 2',
+    outcome: { conflicts: ['set back changed'] },
+    end: 'untouched',
+  },
+  {
+    name: 'that move rows between partitions of another table',
+    setup: `CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+      CREATE TABLE state (id int, done boolean, n int, PRIMARY KEY (id, done)) PARTITION BY LIST (done);
+      CREATE TABLE open PARTITION OF state FOR VALUES IN (false); CREATE TABLE closed PARTITION OF state FOR VALUES IN (true);
+      INSERT INTO state VALUES (1, false, 5), (2, false, 6);
+      CREATE FUNCTION move() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE state SET done = NOT done WHERE id = coalesce(old.id, new.id); RETURN NULL; END $$;
+      CREATE TRIGGER move AFTER INSERT OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION move()`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    outcome: { done: { t: [1, 0, 0, 0, 0], open: [1, 0, 0, 0, 0], closed: [0, 0, 1, 0, 0] } },
+    end: 'start',
+  },
+  {
+    name: 'that change other tables ahead of the row itself',
+    setup: TOTALS.replace('AFTER', 'BEFORE').replace('RETURN NULL', 'RETURN coalesce(new, old)'),
+    statement: 'DELETE FROM lines WHERE id < 6',
+    outcome: { done: { lines: [5, 0, 0, 0, 0], orders: [0, 4, 0, 0, 0] } },
+    end: 'start',
+  },
+  {
+    name: 'whose totals others have put right since leave them so',
+    setup: TOTALS,
+    statement: 'DELETE FROM lines WHERE id < 3',
+    since: 'UPDATE orders SET total = total + id - 1 WHERE id IN (2, 3)',
+    outcome: { done: { lines: [2, 0, 0, 0, 0], orders: [0, 0, 0, 2, 0] } },
+    end: 'start',
+  },
+  {
+    name: 'whose totals others have changed since go on with these where they are skipped',
+    setup: TOTALS,
+    statement: 'DELETE FROM lines WHERE id < 3',
+    since: 'DELETE FROM lines WHERE id > 8',
+    options: { onConflict: 'skip' },
+    outcome: { done: { lines: [2, 0, 0, 0, 0], orders: [0, 0, 0, 0, 2] } },
+    end: rowsOf(
+      'SELECT count(*) FROM orders WHERE total = (SELECT sum(price) FROM lines WHERE o = orders.id)',
+      '4',
+    ),
+  },
   {
     name: 'that change what is put back are told',
     setup: NUDGED,

@@ -219,7 +219,9 @@ function TableRow({ table, onShow }: { readonly table: SnapshotTable; readonly o
         </code>
       </td>
       <td>
-        {cause.kind === 'target' ? 'the statement' : <Visible text={cause.constraint ?? 'a foreign key'} />}
+        {cause.kind === 'target' && 'the statement'}
+        {cause.kind === 'cascade' && <Visible text={cause.constraint ?? 'a foreign key'} />}
+        {cause.kind === 'code' && 'triggers or functions'}
       </td>
       <td class="number">{before === null ? 'none' : number(before.rows)}</td>
       <td class="number">{after === null ? 'none' : number(after.rows)}</td>

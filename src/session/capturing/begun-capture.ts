@@ -6,6 +6,7 @@ import { type Capture, captureBefore } from '../../snapshot/capture.ts';
 import type { CountsReading } from '../../snapshot/counts.ts';
 import { snapshotFolder } from '../../snapshot/manifest.ts';
 import type { CapturePlan } from '../../snapshot/plan.ts';
+import { openElsewhere } from '../../snapshot/prove-elsewhere.ts';
 import { RowHashes, witnessing } from '../../snapshot/row-identity.ts';
 import { SnapshotWriter } from '../../snapshot/snapshot-writer.ts';
 import type { WriteSlice } from '../../sql/slices/slice.ts';
@@ -45,7 +46,9 @@ export function beginCapture(
   const approved = approvedRowsOf(run.entry.decision);
   const witness = approved === null ? null : witnessOf(approved, plan);
   const sinks = witness === null ? writer : witnessing(writer, witness);
-  const capture = captureBefore(connection, plan, sinks, undefined, rowsMax, counting);
+  const capturing = captureBefore(connection, plan, sinks, undefined, rowsMax, counting);
+  const looks = (plan.elsewhere?.tables.length ?? 0) > 0;
+  const capture = looks ? capturing.then((taken) => openElsewhere(connection, plan, taken)) : capturing;
   // It may have been given up by the time that it fails.
   capture.catch(() => {});
   return { plan, id, createdAtMs, folder, writer, witness, capture };

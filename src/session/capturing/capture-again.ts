@@ -12,6 +12,7 @@ import { statementsSent } from '../known/session-effects.ts';
 import { ReplyKind } from '../replies.ts';
 import { isOwn } from './begun-capture.ts';
 import type { CaptureOutcome, CaptureRun } from './capture-run.ts';
+import type { LooksNext } from './ending.ts';
 import type { Again, Prepared } from './prepared.ts';
 import type { StatementGate } from './statement-gate.ts';
 
@@ -26,9 +27,10 @@ type Prepare = (run: CaptureRun) => Promise<Prepared | CaptureOutcome>;
 
 /** How what others have run into is captured and run anew, whose transaction is taken back by then; null where it is not. */
 export function againOf(run: CaptureRun, prepare: Prepare): Prepared['again'] {
-  if (isOwn(run)) return () => queryAgain(run, prepare);
+  const looking = (looks?: LooksNext) => (looks === undefined ? run : { ...run, looks });
+  if (isOwn(run)) return (looks) => queryAgain(looking(looks), prepare);
   const rebind = run.rebind?.() ?? null;
-  return rebind === null ? null : () => executeAgain(run, rebind, prepare);
+  return rebind === null ? null : (looks) => executeAgain(looking(looks), rebind, prepare);
 }
 
 /** Null for what gives rows, which the client may have been told, and where the names of the wire are not kept. */

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { AuditEntry } from '../../audit/event.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError, together } from '../../catalog/connection.ts';
@@ -8,6 +8,8 @@ import { textColumns } from '../../catalog/row.ts';
 import type { Decision } from '../../policy/decision.ts';
 import { ManyRows, plainQuery, StalePlan } from '../../snapshot/capture.ts';
 import type { CountsReading, ServerFacts } from '../../snapshot/counts.ts';
+import { type TableName, widened } from '../../snapshot/elsewhere.ts';
+import { elsewhereOf, rememberElsewhere } from '../../snapshot/elsewhere-names.ts';
 import { foreseePlan, isForeseen, keptPlan } from '../../snapshot/foresee.ts';
 import { type CapturePlan, type PlanRequest, planCapture } from '../../snapshot/plan.ts';
 import type { SnapshotFacts } from '../../snapshot/snapshot-writer.ts';
@@ -36,6 +38,8 @@ import {
   whyNotPlanned,
 } from './begun-capture.ts';
 import { againOf, type Rebind } from './capture-again.ts';
+import type { LooksNext } from './ending.ts';
+import { lockingInSegment } from './in-segment.ts';
 import type { CapturedPart, CaptureWay, Prepared } from './prepared.ts';
 import { StatementGate } from './statement-gate.ts';
 
@@ -84,6 +88,8 @@ export interface CaptureRun {
   readonly gaveUp: () => boolean;
   /** Rows are locked however many there are. */
   readonly locksAll?: true;
+  /** What was learnt when it ran before of what its triggers change. */
+  readonly looks?: LooksNext;
   /** The server is reading the statement in this transaction, which locks its target as the statement will. */
   readonly readAhead?: boolean;
   /** What was counted in front of the Bind, by the plan that is known. */
@@ -141,10 +147,11 @@ async function prepareRows(
       notePlanned(run, planned.plan);
       plan = asForeseen ? keptPlan(planned.plan) : planned.plan;
     }
+    if (plan.opaque && plan.elsewhere === undefined) plan = await lookingElsewhere(run, plan);
     if (run.way === 'segment') plan = lockingInSegment(plan);
     const counted = attempt === 1 && known !== null ? (run.counted ?? null) : null;
     begun ??= beginCapture(run, plan, mayShare, counted === null ? null : Promise.resolve(counted));
-    const { id, createdAtMs, folder, writer } = begun;
+    const { id, createdAtMs, folder, writer, plan: capturedBy } = begun;
     try {
       const capture = await begun.capture;
       const error = await refusalOfCaptured(run, begun);
@@ -160,7 +167,10 @@ async function prepareRows(
       const facts = (server: ServerFacts) => factsOf(id, createdAtMs, run, server);
       const required = decision.snapshot === 'required';
       const again = againOf(run, (anew) => prepareRows(anew, null, null));
-      const snapshot = { plan, capture, writer, folder, facts, required };
+      const { catalog } = services;
+      const remember = (tables: readonly TableName[]) =>
+        rememberElsewhere(catalog, request.scope, capturedBy, tables);
+      const snapshot = { plan, capture, writer, folder, facts, required, remember };
       const { way, connection } = ends;
       return { snapshot, seen: null, way, hidden, connection, part, again, sharesSnapshot };
     } catch (error) {
@@ -265,18 +275,15 @@ export async function captureRead(
   return { kind: 'refused', error: error.fields };
 }
 
-/** Marks the body of our own block; no name can hold it, because nobody can guess it. */
-const BODY = `$holdfast_${randomBytes(12).toString('hex')}$`;
-const LOCKING = `DO LANGUAGE plpgsql ${BODY} BEGIN `;
-
-/** Older servers let nobody lock a table in a segment that has no BEGIN, except from within a function. */
-function lockingInSegment(plan: CapturePlan): CapturePlan {
-  if (plan.lock === null || plan.lock.startsWith(LOCKING)) return plan;
-  return { ...plan, lock: lockInSegment(plan.lock) };
-}
-
-export function lockInSegment(lock: string): string {
-  return `${LOCKING}${lock}; END ${BODY}`;
+/** The plan looks at what code of the user's is expected to change besides. */
+async function lookingElsewhere(
+  { connection, services: { catalog }, request, looks }: CaptureRun,
+  plan: CapturePlan,
+): Promise<CapturePlan> {
+  const names = await elsewhereOf(connection, catalog, request.scope, plan);
+  const wide = await widened(connection, catalog, request, plan, names);
+  if (looks === undefined || wide.elsewhere === undefined) return wide;
+  return { ...wide, elsewhere: { ...wide.elsewhere, locked: looks.locked } };
 }
 
 /** It is about to run without. */

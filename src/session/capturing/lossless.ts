@@ -7,6 +7,7 @@ import type { SessionState } from '../state.ts';
 import type { CaptureOutcome } from './capture-run.ts';
 import { mayBeNew } from './made-anew.ts';
 import { nothingOf } from './nothing-dropped.ts';
+import { severalOnTemporary } from './split/split-temporary.ts';
 import { type OfPortal, onTemporary } from './temporary-only.ts';
 
 /** A statement that may lose nothing as things stand, which is to be proved by running it. */
@@ -27,7 +28,10 @@ export function losslessOf(
   tried: number,
 ): Lossless | null {
   if (text === null || !isToTry(state, analysis)) return null;
-  const ways = [...commonWays(analysis, text, null), mayBeNew(state, analysis, text)];
+  const ways =
+    analysis.statements.length > 1
+      ? [severalOnTemporary(state, analysis, text)]
+      : [...commonWays(analysis, text, null), mayBeNew(state, analysis, text)];
   return ways.filter((way) => passes(state, way))[tried] ?? null;
 }
 
@@ -38,7 +42,7 @@ export function losslessBound(
   text: string | null,
   of: OfPortal,
 ): readonly Lossless[] {
-  if (text === null || !isToTry(state, analysis)) return [];
+  if (text === null || analysis.statements.length > 1 || !isToTry(state, analysis)) return [];
   return commonWays(analysis, text, of).filter((way) => passes(state, way));
 }
 
@@ -49,7 +53,7 @@ const commonWays = (analysis: Analysis, text: string, of: OfPortal | null) => [
 
 /** Whether it makes a difference, and may be proved. */
 function isToTry(state: SessionState, analysis: Analysis): boolean {
-  if (analysis.status !== 'parsed' || analysis.statements.length !== 1) return false;
+  if (analysis.status !== 'parsed' || analysis.statements.length === 0) return false;
   const { snapshots, audit } = state.services;
   if (snapshots === null || !state.takesQueries || audit.failing) return false;
   return state.textFacts.encoding === 'utf8' && state.decide(analysis).action !== 'allow';

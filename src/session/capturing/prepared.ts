@@ -1,10 +1,12 @@
 import type { HiddenConnection } from '../../catalog/connection.ts';
 import type { Capture } from '../../snapshot/capture.ts';
 import type { ServerFacts } from '../../snapshot/counts.ts';
+import type { TableName } from '../../snapshot/elsewhere.ts';
 import type { CapturePlan } from '../../snapshot/plan.ts';
 import type { SnapshotFacts, SnapshotWriter } from '../../snapshot/snapshot-writer.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import type { SeenRows } from '../holding/approved-rows.ts';
+import type { LooksNext } from './ending.ts';
 import type { StatementGate } from './statement-gate.ts';
 
 /**
@@ -21,6 +23,8 @@ export interface PreparedSnapshot {
   readonly folder: string;
   readonly facts: (read: ServerFacts) => SnapshotFacts;
   readonly required: boolean;
+  /** What it has changed besides will be looked at the next time. */
+  readonly remember?: (tables: readonly TableName[]) => void;
 }
 
 /** A statement that is about to run, and is looked at before what it does is committed. */
@@ -36,7 +40,7 @@ export interface Prepared {
   /** It is one of several statements of a Query, which is answered as a whole by whoever sends them. */
   readonly part: CapturedPart | null;
   /** Captures it once more, in another transaction of ours; null where there is none to begin. */
-  readonly again: (() => Promise<Again | null>) | null;
+  readonly again: ((looks?: LooksNext) => Promise<Again | null>) | null;
   /** The transaction is one of ours that reads by one snapshot, which the client has not asked for. */
   readonly sharesSnapshot: boolean;
 }

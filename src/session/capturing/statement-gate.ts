@@ -35,7 +35,7 @@ import {
 } from '../ruling/refusal.ts';
 import { heldBackSince } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
-import type { Ending } from './ending.ts';
+import type { Ending, LooksNext } from './ending.ts';
 import type { Prepared, PreparedSnapshot } from './prepared.ts';
 import { StoringCanceled, storedInTime } from './stored-in-time.ts';
 
@@ -204,10 +204,12 @@ export class StatementGate {
     }
     const outcome = await this.provedInFull();
     if (outcome.kind === 'failed') {
+      const { looks } = outcome;
+      const passes = outcome.passes === true && (mayRunAgain || this.mayRunAgain(looks));
       this.abort();
       if (way === 'own') await connection.run(plainQuery('ROLLBACK'), () => {});
       else if (this.state.transactionStatus === 'T') await failTransaction(this.prepared.connection);
-      if (outcome.passes === true && mayRunAgain && (await this.runsAgain())) return null;
+      if (passes && (await this.runsAgain(looks))) return null;
       if (way === 'own') this.state.services.audit.abandon(this.entry.session);
       return outcome;
     }
@@ -236,14 +238,14 @@ export class StatementGate {
 
   /**
    * Runs it once more if nothing of it has been told, such as rows, and it has no code of the user's, which may have
-   * done more than a rollback takes back.
+   * done more than a rollback takes back; with such code only where what that has changed elsewhere is to be kept.
    */
-  private async runsAgain(): Promise<boolean> {
+  private async runsAgain(looks?: LooksNext): Promise<boolean> {
     const { state } = this;
     const { again, connection, way } = this.prepared;
     if (again === null || state.client.socket.destroyed) return false;
     this.tries++;
-    const next = await again().catch((error: unknown) => {
+    const next = await again(looks).catch((error: unknown) => {
       if (error instanceof HiddenQueryEnded) throw error;
       return null;
     });
@@ -262,10 +264,11 @@ export class StatementGate {
     return true;
   }
 
-  private mayRunAgain(): boolean {
+  private mayRunAgain(looks?: LooksNext): boolean {
     const { client } = this.state;
     const { again, snapshot, way } = this.prepared;
-    if (again === null || snapshot === null || snapshot.plan.opaque) return false;
+    if (again === null || snapshot === null) return false;
+    if (snapshot.plan.opaque && looks === undefined) return false;
     if (this.tries >= LIMITS.snapshotTriesMax) return false;
     // An Execute that may run again gives no rows; what its Bind is answered with may be told meanwhile.
     const isUntold = way === 'segment' || client.bytesOut === this.toldBytes;
@@ -277,7 +280,8 @@ export class StatementGate {
     if (outcome.kind !== 'failed') return outcome;
     this.abort();
     if (!this.state.discarding) await failTransaction(this.prepared.connection);
-    return outcome.passes === true && this.mayRunAgain() && (await this.runsAgain()) ? null : outcome;
+    const passes = outcome.passes === true && this.mayRunAgain(outcome.looks);
+    return passes && (await this.runsAgain(outcome.looks)) ? null : outcome;
   }
 
   /** As `proved`; but a query of ours that was given up may have failed since, and the transaction with it. */
@@ -327,9 +331,14 @@ export class StatementGate {
       const proof = await (this.proving ?? this.prove(snapshot));
       if (proof.kind === 'drift') {
         const exceeds = proof.exceeds === true;
+        const { unlooked } = proof;
+        if (unlooked !== undefined) snapshot.remember?.(unlooked);
         if (required) {
-          const error = driftError(proof.reason, exceeds, proof.ownCode);
-          return { kind: 'failed', error, passes: !exceeds };
+          const error = driftError(proof.reason, exceeds, proof.ownCode, unlooked !== undefined);
+          const { overtaken } = proof;
+          if (unlooked === undefined && overtaken === undefined)
+            return { kind: 'failed', error, passes: !exceeds };
+          return { kind: 'failed', error, passes: true, looks: { locked: overtaken ?? new Map() } };
         }
         if (unknown !== null) return { kind: 'failed', error: unknown, passes: !exceeds };
         void writer.abort();

@@ -222,14 +222,22 @@ export function nativeError(
   return { ...rest, M: rest['M']?.replace(OUR_COMMANDS, command) ?? '' };
 }
 
-export function driftError(reason: string, exceeds: boolean, ownCode = false): ErrorFields {
+/** `looksNext`: what it has changed besides will be looked at when it comes again. */
+export function driftError(
+  reason: string,
+  exceeds: boolean,
+  ownCode = false,
+  looksNext = false,
+): ErrorFields {
   const detail = `What was captured is not what was changed: ${reason}. The statement was taken back.`;
   if (exceeds) {
     return error(
       'SNAPSHOT_FAILED',
       'statement refused because it changes more than can be captured',
       detail,
-      'Let a rule allow it or ask for snapshot: best_effort.',
+      looksNext
+        ? 'Run the transaction again: by now it is known where its triggers or functions change more.'
+        : 'Let a rule allow it or ask for snapshot: best_effort.',
     );
   }
   return error(

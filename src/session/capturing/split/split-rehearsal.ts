@@ -1,6 +1,7 @@
 import { newId } from '../../../base/ids.ts';
 import { LIMITS } from '../../../base/limits.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../../catalog/connection.ts';
+import { namesStanding } from '../../../catalog/temporary.ts';
 import { plainQuery } from '../../../snapshot/capture.ts';
 import { planCapture } from '../../../snapshot/plan.ts';
 import { mayReachTrash, reachedInTrash } from '../../../trash/reached.ts';
@@ -12,6 +13,7 @@ import { nativeError, reachesTrashError } from '../../ruling/refusal.ts';
 import { isDrop, SEVERAL } from '../capturable.ts';
 import { type CaptureOutcome, failure } from '../capture-run.ts';
 import { keep, whyNotKept } from '../drop-run.ts';
+import type { Lossless } from '../lossless.ts';
 import type { SplitRun } from './split-run.ts';
 import type { Part } from './split-text.ts';
 
@@ -59,6 +61,8 @@ async function readWhole({ hidden, text, connection, block }: SplitRun): Promise
 
 async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
   for (const part of run.parts) {
+    if (part.lossless !== null && !(await mayStand(run, part, part.lossless)))
+      return unplanned('it changes more than temporary tables');
     if (part.decision?.snapshot !== 'required') continue;
     let outcome: CaptureOutcome | null = null;
     try {
@@ -72,6 +76,38 @@ async function planAll(run: SplitRun): Promise<CaptureOutcome | null> {
     if (outcome !== null) return outcome;
   }
   return null;
+}
+
+const IF_EXISTS = /\bif\s+exists\b/i;
+const MAKES_TEMPORARY = /\bcreate\s+(?:(?:global|local)\s+)?temp(?:orary)?\b/i;
+
+/** Whether it is of temporary tables alone as things stand, or as those in front of it make them. */
+async function mayStand(
+  { state, connection, parts }: SplitRun,
+  part: Part,
+  lossless: Lossless,
+): Promise<boolean> {
+  const earlier = parts.slice(0, parts.indexOf(part));
+  const makes = earlier.flatMap(({ analysis, text }) =>
+    MAKES_TEMPORARY.test(text.toString('utf8')) ? analysis.statements : [],
+  );
+  const made = new Set(
+    makes
+      .filter(({ operation }) => operation.startsWith('create '))
+      .flatMap(({ writes }) => writes.map(({ name }) => name)),
+  );
+  const [statement] = part.analysis.statements;
+  if (statement!.writes.every(({ name }) => made.has(name))) return true;
+  const { names } = await namesStanding(connection, statement!.writes);
+  if (
+    names.includes('other') &&
+    !statement!.writes.every(({ name }, i) => names[i] !== 'other' || made.has(name))
+  )
+    return false;
+  const mayMiss = IF_EXISTS.test(part.text.toString('utf8'));
+  if (!mayMiss && statement!.writes.some(({ name }, i) => names[i] === 'nothing' && !made.has(name)))
+    return false;
+  return statement!.writes.some(({ name }) => made.has(name)) || (await lossless.isSo(connection, state));
 }
 
 const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reason });

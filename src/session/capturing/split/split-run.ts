@@ -1,7 +1,9 @@
 import type { AuditEntry } from '../../../audit/event.ts';
 import { nowMs } from '../../../base/clock.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../../catalog/connection.ts';
+import type { Decision } from '../../../policy/decision.ts';
 import { plainQuery } from '../../../snapshot/capture.ts';
+import type { Analysis } from '../../../sql/effects.ts';
 import type { WriteSlice } from '../../../sql/slices/slice.ts';
 import {
   type ErrorFields,
@@ -17,7 +19,7 @@ import { planRequest } from '../../known/prepared-text.ts';
 import { doneOtherwise, statementsSent } from '../../known/session-effects.ts';
 import { NOT_ASCII, utf8Of } from '../../known/text-encoding.ts';
 import { type Reply, ReplyKind } from '../../replies.ts';
-import { type Capturing, noted } from '../../ruling/noted.ts';
+import { type Capturing, noted, wantsSnapshot } from '../../ruling/noted.ts';
 import { auditFailedError, noPlanError, splitReadOtherwiseError } from '../../ruling/refusal.ts';
 import { heldBackSince, refusedByRestraint } from '../../ruling/restrained.ts';
 import type { SnapshotServices } from '../../services.ts';
@@ -33,6 +35,7 @@ import {
   withoutPlan,
 } from '../capture-run.ts';
 import { dropInstead } from '../drop-run.ts';
+import type { Lossless } from '../lossless.ts';
 import { tagsTold } from '../takes-nothing.ts';
 import { PlainPart } from './plain-part.ts';
 import { rehearse } from './split-rehearsal.ts';
@@ -59,7 +62,7 @@ export interface SplitRun {
   readonly block: BlockKind;
   /** Of the whole, with the decision that was made of it. */
   readonly entry: AuditEntry;
-  readonly decision: Capturing;
+  readonly decision: Decision;
   readonly gaveUp: () => boolean;
   /** It can no longer be given up. */
   readonly committing: () => void;
@@ -67,34 +70,41 @@ export interface SplitRun {
 
 /** For a Query of several statements, each of which is captured by itself. */
 export async function captureSeveral(
-  given: Omit<SplitRun, 'connection' | 'parts' | 'block'>,
+  given: Omit<SplitRun, 'connection' | 'parts' | 'block'> & {
+    /** Those that may run only where they are proved to be of temporary tables alone. */
+    readonly temporary?: ReadonlyMap<number, Analysis>;
+  },
 ): Promise<CaptureOutcome> {
   const { state, entry, decision, text, hidden } = given;
   const { analysis } = entry;
   const tags = [...new Set(toldOnes(state, analysis).flatMap(tagsTold))];
   try {
     const why = await state.called.askTold(hidden.ending('sync'), tags);
-    if (why !== null) return withoutPlan(decision, why);
+    if (why !== null) return planless(decision, why);
   } catch (error) {
     return failure(error, decision, analysis);
   }
   for (const single of callingOnes(state, analysis)) {
     try {
       const why = await state.called.ask(hidden.ending('sync'), single);
-      if (why !== null) return withoutPlan(decision, why);
+      if (why !== null) return planless(decision, why);
     } catch (error) {
       return failure(error, decision, analysis);
     }
   }
   const problem = problemOf(state, analysis);
-  if (problem !== null) return withoutPlan(decision, problem);
+  if (problem !== null) return planless(decision, problem);
   const block = blockOf(analysis, state.transactionStatus);
-  if (block === null) return withoutPlan(decision, `${SEVERAL}, which begin or end transactions`);
+  if (block === null) return planless(decision, `${SEVERAL}, which begin or end transactions`);
   const byBytes =
     state.textFacts.encoding !== 'utf8' || state.parameters.get('server_encoding') === 'SQL_ASCII';
-  const parts = partsOf(analysis, text, byBytes, (single) => decideAlone(state, single));
-  if (parts === null) return withoutPlan(decision, `${SEVERAL}, which is too long`);
+  const parts = partsOf(analysis, text, byBytes, (single) => decideAlone(state, single), given.temporary);
+  if (parts === null) return planless(decision, `${SEVERAL}, which is too long`);
   return await runSplit({ ...given, connection: hidden.ending('sync'), parts, block });
+}
+
+function planless(decision: Decision, reason: string): CaptureOutcome {
+  return wantsSnapshot(decision) ? withoutPlan(decision, reason) : { kind: 'unplanned', reason };
 }
 
 /** What became of a part. */
@@ -160,6 +170,7 @@ async function runParts(run: SplitRun): Promise<PartEnd> {
 async function runPart(run: SplitRun, part: Part, keeps: boolean): Promise<PartEnd> {
   const { state } = run;
   const verb = verbOf(part.analysis.statements[0]!);
+  if (part.lossless !== null) return await runLossless(run, part, part.lossless, keeps);
   if (part.decision === null) {
     if (verb === 'commit' && !(await state.services.audit.whenRecorded(run.entry.session)))
       return failed(state, entryOf(run, part, run.decision), auditFailedError());
@@ -194,6 +205,25 @@ async function runPart(run: SplitRun, part: Part, keeps: boolean): Promise<PartE
       return captured satisfies never;
   }
 }
+
+/** What is proved as it runs; where that fails, all that ran in front of it is taken back. */
+async function runLossless(run: SplitRun, part: Part, lossless: Lossless, keeps: boolean): Promise<PartEnd> {
+  const { state, hidden } = run;
+  const entry = entryOf(run, part, state.decide(part.analysis));
+  const outcome = await lossless.run(state, hidden, entry);
+  switch (outcome?.kind) {
+    case 'done':
+      return done(run, part, entry, outcome.done, keeps);
+    case 'refused':
+      return failed(state, entry, outcome.error);
+    case undefined:
+      return failed(state, entry, noPlanError(run.decision, NOT_TEMPORARY));
+    default:
+      throw new HiddenQueryEnded('lost');
+  }
+}
+
+const NOT_TEMPORARY = 'what it names is no temporary table of the session by the time that it runs';
 
 /** Takes the rows of a part, in the transaction that is open. */
 async function capture(

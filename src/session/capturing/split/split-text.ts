@@ -13,6 +13,8 @@ import { problemOfNames } from '../../known/text-encoding.ts';
 import { type Capturing, wantsSnapshot } from '../../ruling/noted.ts';
 import type { SessionState } from '../../state.ts';
 import { isDrop, problemOfOne, SEVERAL } from '../capturable.ts';
+import type { Lossless } from '../lossless.ts';
+import { onTemporary } from '../temporary-only.ts';
 
 /**
  * Which texts of several statements may be sent as a Query for each, inside BEGIN … COMMIT, because nothing in them is
@@ -164,6 +166,8 @@ export function blockOf({ statements }: Analysis, status: 'I' | 'T' | 'E'): Bloc
   return statements.some((statement) => verbOf(statement) !== null) ? null : 'own';
 }
 
+const NONE_TEMPORARY: ReadonlyMap<number, Analysis> = new Map();
+
 /** A run of statements that is sent as one Query: one that is captured, or as many as need not be. */
 export interface Part {
   /** The indexes of its first statement, and of the one behind its last. */
@@ -176,6 +180,8 @@ export interface Part {
   readonly analysis: Analysis;
   /** Null where no snapshot is wanted. */
   readonly decision: Capturing | null;
+  /** It may run only where it is proved that it loses nothing. */
+  readonly lossless: Lossless | null;
 }
 
 /**
@@ -187,6 +193,7 @@ export function partsOf(
   bytes: Buffer,
   byBytes: boolean,
   decide: (single: Analysis) => Decision,
+  temporary: ReadonlyMap<number, Analysis> = NONE_TEMPORARY,
 ): readonly Part[] | null {
   const parts: Part[] = [];
   const { statements } = analysis;
@@ -195,10 +202,12 @@ export function partsOf(
   let offset = 0;
   let total = 0;
   for (let first = 0; first < statements.length; ) {
-    const decision = decide(alone[first]!);
-    const captures = wantsSnapshot(decision) ? decision : null;
+    const known = temporary.get(first) ?? null;
+    const decision = known === null ? decide(alone[first]!) : null;
+    const captures = decision !== null && wantsSnapshot(decision) ? decision : null;
     let end = first + 1;
     const standsAlone = (index: number) => {
+      if (temporary.has(index)) return true;
       const verb = verbOf(statements[index]!);
       return verb === 'begin' || verb === 'commit' || verb === 'rollback';
     };
@@ -213,7 +222,18 @@ export function partsOf(
     total += offset + text.length;
     if (total > LIMITS.splitBytes) return null;
     const own = end === first + 1 ? alone[first]! : { ...analysis, statements: statements.slice(first, end) };
-    parts.push({ first, end, text, offset, analysis: own, decision: captures });
+    const padded = `${' '.repeat(known === null ? 0 : offset)}${text.toString('utf8')}`;
+    const lossless = known === null ? null : onTemporary(known, padded, null);
+    if (known !== null && lossless === null) return null;
+    parts.push({
+      first,
+      end,
+      text,
+      offset,
+      analysis: lossless?.analysis ?? own,
+      decision: captures,
+      lossless,
+    });
     first = end;
   }
   return parts;
@@ -230,7 +250,7 @@ function charactersOf(bytes: Buffer, byBytes: boolean): number {
 const SINGLES = new WeakMap<Analysis, readonly Analysis[]>();
 
 /** Each statement as if it had come by itself. */
-function singles(analysis: Analysis): readonly Analysis[] {
+export function singles(analysis: Analysis): readonly Analysis[] {
   let known = SINGLES.get(analysis);
   if (known === undefined) {
     known = analysis.statements.map((statement) => aloneOf(analysis, statement));
