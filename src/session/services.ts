@@ -25,6 +25,8 @@ export interface Analyzer {
   recent?(bytes: Buffer, start: number, end: number, facts: TextFacts): RecentShape | null;
   /** What `recent` has given is gone by. */
   usedRecent?(): void;
+  /** What `read` says of a text that was here lately; null, or left out, where it was not. */
+  recentText?(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | null;
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis>;
   analyze(bytes: Buffer, start: number, end: number, facts: TextFacts): Analysis | Promise<Analysis>;
   /** Reads a CREATE FUNCTION in PL/pgSQL, whose body is the text between its quotes. */

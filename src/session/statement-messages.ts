@@ -17,6 +17,9 @@ import type { SessionState } from './state.ts';
 import type { Answer, Verdict } from './verdict.ts';
 import { waitForAnalysis } from './waits.ts';
 
+/** The NUL of the text, and a count of no types. */
+const TYPELESS_TAIL = 3;
+
 /** Most statements declare none. */
 function typesAt(bytes: Buffer, start: number, end: number): string {
   return end - start > 2 ? bytes.latin1Slice(start, end) : '';
@@ -38,13 +41,15 @@ export class StatementMessages {
   parse(bytes: Buffer, start: number, end: number, answer: Answer | null): Verdict {
     const { replies, statements, textFacts } = this.state;
     const nameEnd = stringEnd(bytes, start, end);
-    const textEnd = nameEnd < 0 ? -1 : stringEnd(bytes, nameEnd + 1, end);
+    const recent = answer === null && nameEnd >= 0 ? this.recentText(bytes, nameEnd + 1, end) : null;
+    const textEnd =
+      nameEnd < 0 ? -1 : recent !== null ? end - TYPELESS_TAIL : stringEnd(bytes, nameEnd + 1, end);
     if (textEnd < 0 || !isParseTailValid(bytes, textEnd + 1, end)) {
       replies.push(ReplyKind.Parse);
       return null;
     }
     const began = startOfAlike(this.state);
-    const reading = this.reading(bytes, nameEnd + 1, textEnd, answer);
+    const reading = recent ?? this.reading(bytes, nameEnd + 1, textEnd, answer);
     if (reading instanceof Promise) return waitForAnalysis(this.state, reading);
     const types = typesAt(bytes, textEnd + 1, end);
     let statement = this.recent.find(this.state, reading, types);
@@ -122,6 +127,14 @@ export class StatementMessages {
       portals.ask(name, null);
     }
     return null;
+  }
+
+  /** That of a text which begins there, if no types are given behind it, so that it is not searched for its end. */
+  private recentText(bytes: Buffer, start: number, end: number): Reading | null {
+    const textEnd = end - TYPELESS_TAIL;
+    if (textEnd < start || (bytes[textEnd]! | bytes[end - 2]! | bytes[end - 1]!) !== 0) return null;
+    const { services, textFacts } = this.state;
+    return services.analyzer.recentText?.(bytes, start, textEnd, textFacts) ?? null;
   }
 
   /** A Parse's text comes again byte for byte, as a Query's does not, and so is looked for as it is. */

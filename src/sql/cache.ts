@@ -88,6 +88,13 @@ export class AnalysisCache {
     return this.analyze(bytes, 0, bytes.length, facts);
   }
 
+  /** What `read` says of `bytes[start..end)` where it was here lately, which has no NUL in it then; else null. */
+  recentText(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | null {
+    const known = this.#recent.find(bytes, start, end, shelf(facts, TEXTS));
+    if (known !== null) this.#hits++;
+    return known;
+  }
+
   /** As `analyze`, with the text as a string; of a text that was here lately both are at hand. */
   read(bytes: Buffer, start: number, end: number, facts: TextFacts): Reading | Promise<Analysis> {
     const on = shelf(facts, TEXTS);

@@ -22,6 +22,7 @@ import {
   type TextFacts,
 } from '../../src/sql/effects.ts';
 import { RecentShapes } from '../../src/sql/recent/recent-shapes.ts';
+import { RecentTexts } from '../../src/sql/recent/recent-texts.ts';
 import { EXECUTES_UNKNOWN } from '../../src/sql/walk/rules-session.ts';
 
 /**
@@ -52,6 +53,7 @@ export class StubServices implements SessionServices {
     this.policy = { current: { mode, forSession: () => rules } };
     // The text itself is its shape.
     const shapes = new RecentShapes();
+    const texts = new RecentTexts();
     this.analyzer = {
       recent: (bytes, start, end, facts) => shapes.find(bytes, start, end, shelfOf(facts)),
       analyze: (bytes, start, end, facts) => {
@@ -60,10 +62,15 @@ export class StubServices implements SessionServices {
           shapes.missed(bytes, start, end, shelfOf(facts), analysis);
         return analysis;
       },
+      recentText: (bytes, start, end, facts) => texts.find(bytes, start, end, shelfOf(facts)),
       read: (bytes, start, end, facts) => {
+        const known = texts.find(bytes, start, end, shelfOf(facts));
+        if (known !== null) return known;
         const text = bytes.toString('utf8', start, end);
         const analysis = this.analyze(text, facts);
-        return analysis instanceof Promise ? analysis : { analysis, text };
+        if (analysis instanceof Promise) return analysis;
+        texts.missed(bytes, start, end, shelfOf(facts), { analysis, text });
+        return { analysis, text };
       },
       readPlpgsql: async () => ({ kind: 'unread', why: 'is not read' }),
     };
