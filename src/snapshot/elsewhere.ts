@@ -46,6 +46,8 @@ export interface Elsewhere {
   /** pg_current_snapshot(), no later than the cursors', and the number of the next multixact then. */
   readonly snapshot: string;
   readonly nextMulti: string;
+  /** The transaction ends with the statement, and the cursors with it. */
+  readonly endsAtOnce?: boolean;
   /** Rows that others have changed the last time, which are locked ahead of the cursors, so that these see them. */
   readonly locked?: RowKeys;
 }

@@ -146,6 +146,7 @@ export async function closeElsewhere(
   { elsewhere }: CapturePlan,
   { counts: { wrote } }: Capture,
 ): Promise<void> {
+  if (elsewhere?.endsAtOnce === true) return;
   const open = (elsewhere?.tables ?? []).flatMap(({ cursor, counting }) =>
     wrote ? [cursor, counting] : [cursor],
   );

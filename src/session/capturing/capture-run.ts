@@ -276,14 +276,14 @@ export async function captureRead(
 }
 
 /** The plan looks at what code of the user's is expected to change besides. */
-async function lookingElsewhere(
-  { connection, services: { catalog }, request, looks }: CaptureRun,
-  plan: CapturePlan,
-): Promise<CapturePlan> {
+async function lookingElsewhere(run: CaptureRun, plan: CapturePlan): Promise<CapturePlan> {
+  const { connection, services, request, looks } = run;
+  const { catalog } = services;
   const names = await elsewhereOf(connection, catalog, request.scope, plan);
   const wide = await widened(connection, catalog, request, plan, names);
-  if (looks === undefined || wide.elsewhere === undefined) return wide;
-  return { ...wide, elsewhere: { ...wide.elsewhere, locked: looks.locked } };
+  if (wide.elsewhere === undefined) return wide;
+  const locked = looks === undefined ? {} : { locked: looks.locked };
+  return { ...wide, elsewhere: { ...wide.elsewhere, endsAtOnce: isOwn(run), ...locked } };
 }
 
 /** It is about to run without. */
