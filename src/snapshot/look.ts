@@ -24,7 +24,7 @@ const afterOwn = (xid: string): string => `(${xid}::pg_catalog.text::pg_catalog.
  * Whether a number may be of this transaction or one inside it, ended or not: these follow its own, and are in progress.
  * CASE keeps the costlier question for the few that are young.
  */
-const isRunning = (
+export const isRunning = (
   xid: string,
 ): string => `CASE WHEN pg_catalog.age(${xid}) OPERATOR(pg_catalog.<=) pg_catalog.age(${OWN}::pg_catalog.xid)
   THEN pg_catalog.pg_xact_status((${OWN}::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.+) ${afterOwn(xid)})::pg_catalog.text::pg_catalog.xid8)

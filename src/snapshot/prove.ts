@@ -198,7 +198,8 @@ async function orDrift({ connection, plan, capture }: Context, prove: () => Prom
   } catch (error) {
     // Where no snapshot is asked for at any price the transaction goes on.
     if (error instanceof Drift) await closeElsewhere(connection, plan, capture);
-    if (error instanceof Unlooked)
+    // What runs no code is planned in full, or not at all.
+    if (error instanceof Unlooked && plan.opaque)
       return { kind: 'drift', reason: error.message, exceeds: true, unlooked: error.tables };
     if (error instanceof Excess) return { kind: 'drift', reason: error.message, exceeds: true };
     if (error instanceof Drift) {

@@ -1,3 +1,4 @@
+import { isRunning } from '../snapshot/look.ts';
 import { applyStatement, type Doing, isToDo } from './apply-statement.ts';
 import type { TableCounts } from './compare.ts';
 import { refuse } from './outcome.ts';
@@ -9,7 +10,7 @@ import type { UndoTable } from './undo-table.ts';
 /**
  * What triggers changed in other tables as the statement ran, they change again as it is undone, so that a total which was
  * put back would have the line twice. Such tables are looked at once more when the triggers have run, and what is not as it
- * was is made so; rows that triggers have put there are refused, since nobody can tell whose they are.
+ * was is made so; where triggers have changed other rows of them, nothing is done.
  */
 
 /** Whether it was changed by code of the user's, and its rows are told from each other. */
@@ -61,15 +62,27 @@ export async function mend(mending: Mending, counts: readonly TableCounts[], siz
     await session.query(`DELETE FROM ${temp('came', table)}`);
     await session.query(`INSERT INTO ${temp('came', table)} ${placesNow(table, doing)}`);
   }
+  await refuseOthers(mending, counts, sizes);
+}
+
+/** Rows that the snapshot knows nothing of are to be left alone: what triggers make of them nobody could put back. */
+async function refuseOthers(
+  mending: Mending,
+  counts: readonly TableCounts[],
+  sizes: readonly number[],
+): Promise<void> {
+  const { session, tables } = mending;
+  const refuseRows = (table: UndoTable, rows: number, what: string) => {
+    if (rows === 0) return;
+    refuse({ table: table.label, reason: `${rows} other rows there were ${what} by a trigger` });
+  };
+  for (const table of tables) {
+    const [row] = await session.query(countOthers(table));
+    refuseRows(table, Number(row![0]), 'changed');
+  }
   for (const [i, now] of (await sizesOf(mending)).entries()) {
     const { putBack, removed } = counts[i]!;
-    const more = now - sizes[i]! - putBack + removed;
-    if (more === 0) continue;
-    const what = more > 0 ? `${more} more rows are` : `${-more} rows less are`;
-    refuse({
-      table: tables[i]!.label,
-      reason: `${what} there than before the statement, because of a trigger`,
-    });
+    refuseRows(tables[i]!, sizes[i]! + putBack - removed - now, 'removed');
   }
 }
 
@@ -99,4 +112,12 @@ function stillToDo(table: UndoTable, doing: Doing): string {
 function placesNow(table: UndoTable, doing: Doing): string {
   return `SELECT t.tableoid, t.ctid FROM ${rowsBefore(table)} JOIN ${only(table)} t ON ${sameKey(table.key!, 't', 'b')}
     WHERE ${came(doing)}`;
+}
+
+/** How many rows this transaction has made that are none of the snapshot's. Nobody else writes to the table meanwhile. */
+function countOthers(table: UndoTable): string {
+  const known = (which: 'before' | 'after', alias: 'b' | 'a') =>
+    `EXISTS (SELECT FROM ${temp(which, table)} ${alias} WHERE ${sameKey(table.key!, 't', alias)})`;
+  return `SELECT count(*) FROM ${only(table)} t WHERE ${isRunning('t.xmin')}
+    AND NOT ${known('before', 'b')} AND NOT ${known('after', 'a')}`;
 }

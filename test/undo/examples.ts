@@ -562,7 +562,19 @@ const TRIGGERS: readonly Example[] = [
     name: 'that go on to do so are in the way',
     setup: HISTORY.replace('CREATE UNIQUE INDEX ON history (id) WHERE NOT ended;', ''),
     statement: 'UPDATE t SET n = 0 WHERE id < 3',
-    outcome: { refused: '2 more rows are there than before the statement, because of a trigger' },
+    outcome: { refused: '2 other rows there were changed by a trigger' },
+    end: 'untouched',
+  },
+  {
+    name: 'that shed a row each time shed others as they fire again',
+    setup: `CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+      CREATE TABLE shed (id int PRIMARY KEY, n int); INSERT INTO shed SELECT i, 0 FROM generate_series(1, 9) i;
+      CREATE FUNCTION drop_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        DELETE FROM shed WHERE id = (SELECT max(id) FROM shed WHERE id < CASE tg_op WHEN 'DELETE' THEN 99 ELSE 5 END);
+        INSERT INTO shed VALUES (100, 1) ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+      CREATE TRIGGER drop_one AFTER INSERT OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION drop_one()`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    outcome: { refused: '1 other rows there were removed by a trigger' },
     end: 'untouched',
   },
   {
