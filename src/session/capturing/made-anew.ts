@@ -2,11 +2,9 @@ import { type HiddenConnection, HiddenQueryError } from '../../catalog/connectio
 import type { Analysis } from '../../sql/effects.ts';
 import { hiddenQuery } from '../../trash/session.ts';
 import { endsStatements } from '../../trash/trial.ts';
-import { OwnTransaction } from '../hidden/own-transaction.ts';
 import type { SessionState } from '../state.ts';
-import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { Lossless } from './lossless.ts';
-import { conclude, isQuiet } from './nothing-dropped.ts';
+import { type Attempted, runLossless } from './lossless-run.ts';
 
 const OR_REPLACE = /^(\s*create\s+)(or\s+replace)(?=\s)/i;
 const MADE: ReadonlySet<string> = new Set([
@@ -38,27 +36,11 @@ export function mayBeNew(state: SessionState, { operation }: Analysis, text: str
 
 const makeNew =
   (plain: string): Lossless['run'] =>
-  async (state, hidden, entry) => {
-    if (!(await isQuiet(state))) return null;
-    const connection = hidden.ending('sync');
-    const own = OwnTransaction.of(state, hidden, connection);
-    let outcome: CaptureOutcome | null;
-    try {
-      await own.begin(entry);
-      outcome = await made(connection, plain);
-      if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
-    } catch (error) {
-      outcome = failure(error, entry.decision, entry.analysis);
-    }
-    if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await own.takeBack();
-    return outcome;
-  };
+  async (state, hidden, entry) =>
+    await runLossless(state, hidden, entry, (connection) => made(connection, plain));
 
 /** Null where it is there, or the server refuses the statement as it stands as well. */
-async function made(
-  connection: HiddenConnection,
-  plain: string,
-): Promise<Extract<CaptureOutcome, { kind: 'done' }> | null> {
+async function made(connection: HiddenConnection, plain: string): Promise<Attempted> {
   const notices: Buffer[] = [];
   const takeNotice = (notice: Buffer) => void notices.push(Buffer.from(notice));
   try {

@@ -8,14 +8,11 @@ import { isAnyThere, numberedTransactions } from '../../trash/sought.ts';
 import { encodeMessage } from '../../wire/backend.ts';
 import { Backend } from '../../wire/message-type.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
-import { OwnTransaction } from '../hidden/own-transaction.ts';
-import { untilQuiet } from '../hidden/segment-fits.ts';
-import { doneOtherwise } from '../known/session-effects.ts';
-import { auditFailedError, nativeError } from '../ruling/refusal.ts';
-import { heldBackSince } from '../ruling/restrained.ts';
+import { nativeError } from '../ruling/refusal.ts';
 import type { SessionState } from '../state.ts';
-import { type CaptureOutcome, failure } from './capture-run.ts';
+import type { CaptureOutcome } from './capture-run.ts';
 import type { Lossless } from './lossless.ts';
+import { runLossless } from './lossless-run.ts';
 
 const IF_EXISTS = /\bif\b[\s\S]*\bexists\b/i;
 const NOTHING = 'drops nothing, since what it names is not there';
@@ -53,8 +50,6 @@ export function nothingOf(analysis: Analysis, text: string): Lossless | null {
 /**
  * Runs a Query with IF EXISTS for what it is where none of what it names is there, and takes it back where it has written
  * anything: what it names may have come to be there since it was looked for. Null where it would drop something.
- *
- * Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open.
  */
 async function dropNothing(
   state: SessionState,
@@ -62,28 +57,11 @@ async function dropNothing(
   text: Buffer,
   entry: AuditEntry,
 ): Promise<CaptureOutcome | null> {
-  if (!(await isQuiet(state))) return null;
   const sought = await state.services.snapshots!.readIfExists(text);
   if (sought === null) return null;
-  const connection = hidden.ending('sync');
-  const own = OwnTransaction.of(state, hidden, connection);
-  let outcome: CaptureOutcome | null;
-  try {
-    await own.begin(entry);
-    outcome = await runForNothing(state, connection, text, sought);
-    if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
-  } catch (error) {
-    outcome = failure(error, entry.decision, entry.analysis);
-  }
-  if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await own.takeBack();
-  return outcome;
-}
-
-/** Whether the server can be asked, when it has answered all that was sent. */
-export async function isQuiet(state: SessionState): Promise<boolean> {
-  if (state.inImplicitBlock || state.replies.segmentOpen) return false;
-  await untilQuiet(state);
-  return state.owesNothing() && !state.copyingIn && state.transactionStatus !== 'E';
+  return await runLossless(state, hidden, entry, async (connection) =>
+    runForNothing(state, connection, text, sought),
+  );
 }
 
 async function runForNothing(
@@ -107,23 +85,4 @@ async function runForNothing(
   }
   if ((await numberedTransactions(session)) !== before) return null;
   return { kind: 'done', done: { tag, notices, snapshotId: null, why: NOTHING_DROPPED } };
-}
-
-/** Keeps what was done without a snapshot, when the record of it is durable. */
-export async function conclude(
-  state: SessionState,
-  own: OwnTransaction,
-  entry: AuditEntry,
-  outcome: Extract<CaptureOutcome, { kind: 'done' }>,
-): Promise<CaptureOutcome> {
-  const { audit } = state.services;
-  audit.begin(entry);
-  const isRecorded = await audit.whenRecorded(entry.session);
-  const error = isRecorded ? heldBackSince(state, entry) : auditFailedError();
-  if (error !== null) return { kind: 'refused', error };
-  // What others know of code and tables is forgotten ahead of it, since how it ends may not be told.
-  doneOtherwise(state, entry.analysis);
-  const unkept = await own.keep();
-  if (unkept === null) return outcome;
-  return unkept.kind === 'lost' ? { kind: 'lost', snapshotId: null, why: outcome.done.why } : unkept;
 }

@@ -1,4 +1,3 @@
-import type { AuditEntry } from '../../audit/event.ts';
 import { type HiddenConnection, HiddenQueryError } from '../../catalog/connection.ts';
 import { hasLockedElse, namesStanding, ownAndLocked } from '../../catalog/temporary.ts';
 import { type CountsReading, countsSince, isNone, readCounts } from '../../snapshot/counts.ts';
@@ -11,14 +10,12 @@ import { encodeMessage } from '../../wire/backend.ts';
 import type { Bind } from '../../wire/bind.ts';
 import { Backend } from '../../wire/message-type.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
-import { OwnTransaction } from '../hidden/own-transaction.ts';
 import { isAsciiName } from '../known/names.ts';
 import { planRequest } from '../known/prepared-text.ts';
 import type { SessionState } from '../state.ts';
 import { asTemporary, isDefinition } from './as-temporary.ts';
-import { type CaptureOutcome, failure } from './capture-run.ts';
 import type { Lossless } from './lossless.ts';
-import { conclude, isQuiet } from './nothing-dropped.ts';
+import { type Attempted, runLossless } from './lossless-run.ts';
 
 /**
  * Statements on nothing but temporary tables of the session itself. No other session can read those, they end with it, and
@@ -62,33 +59,13 @@ export function onTemporary(analysis: Analysis, text: string, of: OfPortal | nul
       return isDefinition(given.statement) || (await planOf(state, connection, given.utf8)).kind !== 'more';
     },
     run: async (state, hidden, entry) => {
-      const outcome = await runForNothing(state, hidden, entry, given);
+      const outcome = await runLossless(state, hidden, entry, (connection) =>
+        attempt(state, hidden, connection, given),
+      );
       if (outcome === null && of !== null && losing(state).size < LOSING_MAX) losing(state).add(text);
       return outcome;
     },
   };
-}
-
-/** Invariant: what it says other than `done` and `lost` leaves nothing done and no transaction of the gateway's open. */
-async function runForNothing(
-  state: SessionState,
-  hidden: HiddenQueries,
-  entry: AuditEntry,
-  given: Given,
-): Promise<CaptureOutcome | null> {
-  if (!(await isQuiet(state))) return null;
-  const connection = hidden.ending('sync');
-  const own = OwnTransaction.of(state, hidden, connection);
-  let outcome: CaptureOutcome | null;
-  try {
-    await own.begin(entry);
-    outcome = await attempt(state, hidden, connection, given);
-    if (outcome?.kind === 'done') outcome = await conclude(state, own, entry, outcome);
-  } catch (error) {
-    outcome = failure(error, entry.decision, entry.analysis);
-  }
-  if (outcome?.kind !== 'done' && outcome?.kind !== 'lost') await own.takeBack();
-  return outcome;
 }
 
 interface Given {
@@ -98,8 +75,6 @@ interface Given {
   /** Null where it is a Query. */
   readonly of: OfPortal | null;
 }
-
-type Attempted = Extract<CaptureOutcome, { kind: 'done' | 'refused' }> | null;
 
 /** Null where the names stand for anything else, or something else was changed, which is to be taken back. */
 async function attempt(

@@ -3,7 +3,7 @@ import type { SessionState } from '../../state.ts';
 import { asTemporary } from '../as-temporary.ts';
 import type { CaptureOutcome } from '../capture-run.ts';
 import type { Lossless } from '../lossless.ts';
-import { isQuiet } from '../nothing-dropped.ts';
+import { isQuiet } from '../lossless-run.ts';
 import { captureSeveral } from './split-run.ts';
 import { singles } from './split-text.ts';
 
