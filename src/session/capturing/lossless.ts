@@ -4,6 +4,7 @@ import type { Analysis } from '../../sql/effects.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
 import { refusedByRestraint } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
+import { isDefinition } from './as-temporary.ts';
 import type { CaptureOutcome } from './capture-run.ts';
 import { mayBeNew } from './made-anew.ts';
 import { nothingOf } from './nothing-dropped.ts';
@@ -31,7 +32,7 @@ export function losslessOf(
   const ways =
     analysis.statements.length > 1
       ? [severalOnTemporary(state, analysis, text)]
-      : [...commonWays(analysis, text, null), mayBeNew(state, analysis, text)];
+      : [...commonWays(state, analysis, text, null), mayBeNew(state, analysis, text)];
   return ways.filter((way) => passes(state, way))[tried] ?? null;
 }
 
@@ -43,13 +44,15 @@ export function losslessBound(
   of: OfPortal,
 ): readonly Lossless[] {
   if (text === null || analysis.statements.length > 1 || !isToTry(state, analysis)) return [];
-  return commonWays(analysis, text, of).filter((way) => passes(state, way));
+  return commonWays(state, analysis, text, of).filter((way) => passes(state, way));
 }
 
-const commonWays = (analysis: Analysis, text: string, of: OfPortal | null) => [
-  nothingOf(analysis, text),
-  onTemporary(analysis, text, of),
-];
+function commonWays(state: SessionState, analysis: Analysis, text: string, of: OfPortal | null) {
+  const nothing = nothingOf(analysis, text);
+  // A snapshot of a write is planned anyway, which finds out that its tables are temporary without being asked ahead of it.
+  const isPlanned = state.decide(analysis).action === 'snapshot' && !analysis.statements.every(isDefinition);
+  return isPlanned ? [nothing] : [nothing, onTemporary(analysis, text, of)];
+}
 
 /** Whether it makes a difference, and may be proved. */
 function isToTry(state: SessionState, analysis: Analysis): boolean {
