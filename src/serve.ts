@@ -91,7 +91,7 @@ function watchFaults(gateway: Gateway, io: ServeIo, log: Logger) {
 /** Ctrl-C in a terminal also ends the program that creates the cluster, which is no failure then. */
 async function startSample(stop: AbortSignal): Promise<Embedded | 'stopped'> {
   try {
-    return await startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS });
+    return await startEmbedded({ dataDir: SAMPLE_DATA, hba: SAMPLE_HBA, scripts: SAMPLE_SCRIPTS, stop });
   } catch (error) {
     if (stop.aborted) return 'stopped';
     throw error;

@@ -30,6 +30,8 @@ export interface ClusterPlan {
   /** Run by the superuser without a server, so that nobody needs its password, and it has none. */
   readonly scripts: readonly ClusterScript[];
   readonly durable: boolean;
+  /** Aborted when nobody wants it any more. */
+  readonly stop: AbortSignal | null;
 }
 
 const INITDB_ARGUMENTS = [
@@ -81,11 +83,15 @@ async function createCluster(
 ): Promise<void> {
   makeFolder(dir, 0o700);
   if (account.kind === 'lent') chownSync(dir, account.uid, account.gid);
-  const run = (program: string, args: ProgramPlan['args'], input = '') =>
-    runToEnd(
+  const run = async (program: string, args: ProgramPlan['args'], input = '') => {
+    // A Ctrl-C between two programs ends neither.
+    plan.stop?.throwIfAborted();
+    await runToEnd(
       { program, args, dataDir: dir, account, streams: ['pipe', 'pipe', 'pipe'], detached: false },
       input,
     );
+    plan.stop?.throwIfAborted();
+  };
 
   await run(binaries.initdb, (data) => ['-D', data, ...INITDB_ARGUMENTS, ...LOCALE[plan.major]]);
   writeOwned(join(dir, 'pg_hba.conf'), `${plan.hba.join('\n')}\n`, account);

@@ -21,6 +21,8 @@ export interface EmbeddedOptions {
   readonly scripts?: readonly ClusterScript[];
   /** False for a throwaway cluster, which may then lose its data with the machine, and is faster. */
   readonly durable?: boolean;
+  /** Aborted when nobody wants it any more: what is half made is removed, and a server that has started is stopped. */
+  readonly stop?: AbortSignal;
 }
 
 /** A real PostgreSQL, on 127.0.0.1, that this process started and will stop. */
@@ -50,12 +52,24 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const account = accountFor(dataDir);
   const binaries = findBinaries(major, account);
   await reapStale(dataDir);
-  const plan = { major, hba: options.hba ?? TRUST_LOOPBACK, tls, scripts: options.scripts ?? [], durable };
+  const stop = options.stop ?? null;
+  const plan = {
+    major,
+    hba: options.hba ?? TRUST_LOOPBACK,
+    tls,
+    scripts: options.scripts ?? [],
+    durable,
+    stop,
+  };
   const created = await ensureCluster(dataDir, plan, binaries, account).catch((cause: unknown) => {
     throw cause instanceof HoldfastError ? cause : unusable(dataDir, cause as Error);
   });
   const settings = { ...(durable ? {} : NOT_DURABLE), ...tlsSettings(tls), ...options.settings };
   const server = await startServer({ dataDir, port: options.port ?? 0, settings }, binaries, account);
+  if (stop?.aborted === true) {
+    await server.stop();
+    stop.throwIfAborted();
+  }
   return { host: LOOPBACK, dataDir, version: binaries.version, created, ...server };
 }
 

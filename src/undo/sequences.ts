@@ -6,8 +6,8 @@ import type { UndoSession } from './session.ts';
 import { temp } from './statements.ts';
 import type { UndoTable } from './undo-table.ts';
 
-/** Whether the role may read the sequence `q` and move it on. */
-const MOVABLE = `has_sequence_privilege(q.oid, 'SELECT') AND has_sequence_privilege(q.oid, 'UPDATE')`;
+/** Whether `q` is a sequence that the role may read and move on: of any other relation the server refuses the question, and it may ask of all. */
+const MOVABLE = `CASE WHEN q.relkind = 'S' THEN has_sequence_privilege(q.oid, 'SELECT') AND has_sequence_privilege(q.oid, 'UPDATE') ELSE false END`;
 
 /** Sequences of whole numbers that belong to a column of a table, or of a whole that it is a partition of. */
 const OWNED = `SELECT n.nspname, q.relname, a.attname, s.seqincrement > 0, s.seqmin, s.seqmax
