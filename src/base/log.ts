@@ -89,7 +89,9 @@ function openStandardError(): DestinationStream {
   lines.flushSync = () => {
     try {
       flush();
-    } catch {}
+    } catch {
+      // It is kept, and tried again.
+    }
   };
   return lines;
 }

@@ -86,6 +86,17 @@ describe('code behind reads that has come to be since it was asked for', () => {
     await Promise.all([client, other].map((each) => each.terminate()));
   });
 
+  it('by an ALTER TABLE behind so many reads alike that they are not read any more', async () => {
+    const [client, name] = await open();
+    const other = await another(name);
+    for (let i = 1; i <= 8; i++) await passes(other, `select * from tenants where id = ${i}`);
+    await passes(client, TOUCHES);
+    await refuses(other, 'select * from tenants where id = 9');
+    await refuses(client, 'select * from tenants where id = 10');
+    expect(await left(name)).toBe(10);
+    await Promise.all([client, other].map((each) => each.terminate()));
+  });
+
   it('by one in a transaction, or that is taken back there', async () => {
     const [client, name] = await open();
     const other = await another(name);

@@ -123,7 +123,7 @@ describe('a Parse of a text that was parsed a moment before', () => {
   const parse = (types: readonly number[] = []) => [fe.parse('', 'SELECT 1', types), fe.sync()];
   const statement = (s: ScriptedSession) => s.state.statements.peek('');
 
-  /** The stub reads each text anew, where the real one knows it again. */
+  /** What the stub reads is another object each time until a text has come twice, where the real one knows it again. */
   function reading(redacted: string | null = null): ScriptedSession {
     const s = prepared('s', 'SELECT 0');
     const { analyzer } = s.services;
