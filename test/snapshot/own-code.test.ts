@@ -189,6 +189,15 @@ const EXAMPLES: readonly Example[] = [
     statement: 'UPDATE t SET n = 5',
     reason: 'it changed x.log as well',
   },
+  ...['p', 'low'].map((table) => ({
+    name: `the key by which a table is parted, written by the name ${table}`,
+    setup: `${LOG}; ${func('h(int)', 'int', '$1')};
+      CREATE FUNCTION g(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN x.h($1); END $$;
+      CREATE TABLE p (id int, n int) PARTITION BY RANGE (g(id)); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
+      INSERT INTO p VALUES (1, 1), (2, 2)`,
+    statement: `UPDATE ${table} SET n = 5 WHERE id = 1`,
+    reason: 'it changed x.log as well',
+  })),
   {
     name: 'an operator in the condition, which the capture runs as well',
     setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
