@@ -118,6 +118,48 @@ const EXAMPLES: readonly Example[] = [
     statement: 'DELETE FROM t WHERE id = 1',
     reason: 'the trigger f may run as late as at COMMIT',
   },
+  ...[
+    ['puts a row', 'CREATE TABLE o (id int)', 'INSERT INTO x.o VALUES (1)', 'INSERT'],
+    [
+      'puts a row into a partition',
+      `${PARTS}; ALTER TABLE p RENAME TO o`,
+      'INSERT INTO x.o VALUES (1)',
+      'INSERT',
+    ],
+    [
+      'puts a row into a temporary table',
+      'CREATE TEMP TABLE o (id int)',
+      'INSERT INTO pg_temp.o VALUES (1)',
+      'INSERT',
+    ],
+    [
+      'changes one',
+      'CREATE TABLE o (id int PRIMARY KEY); INSERT INTO o VALUES (1)',
+      'UPDATE x.o SET id = 2',
+      'UPDATE',
+    ],
+    [
+      'removes one',
+      'CREATE TABLE o (id int PRIMARY KEY); INSERT INTO o VALUES (1)',
+      'DELETE FROM x.o',
+      'DELETE',
+    ],
+  ].map(([what, makes, body, event]) => ({
+    name: `a trigger ${what} where another runs at COMMIT`,
+    setup: `${T}; ${LOG}; DROP TABLE IF EXISTS pg_temp.o; ${makes}; ${trigger('AFTER DELETE', 't', body!)};
+      CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM x.log; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER late AFTER ${event} ON o DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'of which the trigger late may run as late as at COMMIT',
+  })),
+  {
+    name: 'a trigger puts a row into the very table where another runs at COMMIT',
+    setup: `${T}; ${LOG}; ${trigger('AFTER UPDATE', 't', 'INSERT INTO x.t VALUES (9, 9)')};
+      CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM x.log; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+    statement: 'UPDATE t SET n = 3 WHERE id = 1',
+    reason: 'of which the trigger late may run as late as at COMMIT',
+  },
   {
     name: 'a trigger of the partition that a row comes to',
     setup: `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
