@@ -240,6 +240,29 @@ const EXAMPLES: readonly Example[] = [
     statement: `UPDATE ${table} SET n = 5 WHERE id = 1`,
     reason: 'it changed x.log as well',
   })),
+  ...[
+    'UPDATE t SET n = CALL WHERE id = 1',
+    'UPDATE t SET n = (SELECT CALL) WHERE id = 1',
+    'WITH q AS (SELECT 1 AS a) UPDATE t SET n = CALL FROM q WHERE id = q.a',
+    'DELETE FROM t WHERE id = 1 RETURNING CALL',
+    'INSERT INTO t VALUES (1, CALL) ON CONFLICT (id) DO UPDATE SET n = 3',
+    'INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = CALL',
+    'MERGE INTO t USING (VALUES (1)) v(a) ON t.id = v.a WHEN MATCHED THEN UPDATE SET n = CALL',
+    'WITH u AS (UPDATE t SET n = 3 WHERE id = 1 RETURNING n) SELECT CALL FROM u',
+    'UPDATE v SET n = CALL WHERE id = 1',
+    'UPDATE w SET n = 3 WHERE id = 1 AND m IS NULL',
+  ].flatMap((statement) =>
+    [
+      [`length(query_to_xml('SELECT x.g()', true, true, '')::text)`, 'runs SQL that is not in the text'],
+      [`setval('x.s', 1)`, 'sets a sequence'],
+    ].map(([call, reason]) => ({
+      name: `a function of PostgreSQL’s own that ${reason}: ${statement}`,
+      setup: `${T}; ${LOG}; ${func('g()', 'int', '5')}; CREATE SEQUENCE s; CREATE VIEW v AS SELECT * FROM t;
+        CREATE VIEW w AS SELECT id, n, CALL AS m FROM t`.replaceAll('CALL', call!),
+      statement: statement.replaceAll('CALL', call!),
+      reason: reason!,
+    })),
+  ),
   {
     name: 'an operator in the condition, which the capture runs as well',
     setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
