@@ -10,6 +10,7 @@ import { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { countDecision, startOfMessage } from './decision-time.ts';
 import { ExecuteMessages } from './execute-messages.ts';
 import { HiddenQueries } from './hidden/hidden-queries.ts';
+import { beforeUnnamed } from './hidden/kept-closed.ts';
 import { ApprovedPortals } from './holding/approved-portals.ts';
 import { HoldDesk } from './holding/hold.ts';
 import { PreviewDesk } from './holding/preview-desk.ts';
@@ -114,7 +115,7 @@ export class FrontendMessages {
     if (answer === null && ASKS[type] === 1) this.begins(type);
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     const mayBeSwallowed = PART_OF_COPY[type] !== 1 && awaitsCopy(state.replies);
-    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen) {
+    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen || this.hidden.kept.mayStand) {
       const verdict = this.before(type, bytes, start, end, answer);
       if (verdict !== undefined) return verdict;
     }
@@ -169,6 +170,10 @@ export class FrontendMessages {
         const asking = this.doubts.before(type, bytes, start, end);
         if (asking !== null) return asking;
       }
+    }
+    if (this.hidden.kept.mayStand) {
+      const closing = beforeUnnamed(state, this.hidden, type, bytes, start, end);
+      if (closing !== null) return closing;
     }
     // What it was asked about before has closed none.
     if ((answer === null || answer.outcome === null) && this.approved.areOpen) {
