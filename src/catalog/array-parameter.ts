@@ -8,10 +8,11 @@ export const OID_OID = 26;
 const TID_OID = 27;
 export const TID_BYTES = 6;
 
-export function textArray(values: readonly (string | null)[]): Buffer {
+/** Texts, or their bytes in whatever encoding the session has. */
+export function textArray(values: readonly (string | Buffer | null)[]): Buffer {
   return arrayOf(
     TEXT_OID,
-    values.map((value) => (value === null ? null : Buffer.from(value, 'utf8'))),
+    values.map((value) => (typeof value === 'string' ? Buffer.from(value, 'utf8') : value)),
   );
 }
 

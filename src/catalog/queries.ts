@@ -293,7 +293,10 @@ const SEQUENCES = `
      JOIN pg_catalog.pg_namespace sn ON sn.oid OPERATOR(pg_catalog.=) s.relnamespace
      JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.=) s.refobjsubid)`;
 
-/** Functions, operators and operator classes that came after initdb; what is PostgreSQL's own has no entries. */
+/**
+ * Functions, operators and operator classes that came after initdb; what is PostgreSQL's own has no entries. By the keys of
+ * the wholes that it is a part of it is told whether a row belongs there.
+ */
 const OWN_CODE = `
   EXISTS (SELECT FROM pg_catalog.pg_depend d
            WHERE d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[1255, 2617, 2616, 2753]::pg_catalog.oid[])
@@ -302,7 +305,8 @@ const OWN_CODE = `
                OR d.classid OPERATOR(pg_catalog.=) 2606 AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
                     SELECT x.oid FROM pg_catalog.pg_constraint x WHERE x.conrelid OPERATOR(pg_catalog.=) c.oid))
                OR d.classid OPERATOR(pg_catalog.=) 1259 AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
-                    SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid))))`;
+                    SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid
+                    UNION ALL SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a(relid)))))`;
 
 const INHERITED = (wanted: string, given: string) => `
   (SELECT pg_catalog.jsonb_agg(i.${wanted}::pg_catalog.int8 ORDER BY i.${wanted})

@@ -144,6 +144,8 @@ export class QueryMessages {
     const began = startOfAlike(this.state);
     const { services, textFacts } = this.state;
     const recent = answer === null ? this.recent : null;
+    // It is looked at once more where the server has told since that it reads texts otherwise.
+    this.recent = null;
     if (recent !== null) services.analyzer.usedRecent?.();
     const read =
       answer?.analysis ?? recent?.analysis ?? services.analyzer.analyze(bytes, start, textEnd, textFacts);

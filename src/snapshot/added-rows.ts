@@ -1,4 +1,11 @@
-import { type Counts, type CountsReading, countsSince, isNone, type OtherTable } from './counts.ts';
+import {
+  type Counts,
+  type CountsReading,
+  countsSince,
+  isNone,
+  type OtherTable,
+  toRunLate,
+} from './counts.ts';
 import { describe, Excess } from './drift.ts';
 import type { Elsewhere, ElsewhereTable, TableName } from './elsewhere.ts';
 
@@ -37,13 +44,18 @@ export interface ChangesElsewhere {
  * deleted there are before-images where the plan looks at the table. Anything else is refused: nobody has a before-image of
  * it, the statement itself may have moved a row into a partition beside those that are known, and a page that is inserted
  * into a large object may fill a hole of it. Where the transaction has locked a table to empty it, that can be emptied once
- * more, which sets its counts to none and leaves no other trace.
+ * more, which sets its counts to none and leaves no other trace. And what its changes have run at COMMIT nobody would see.
  */
 export function changedElsewhere(
   elsewhere: Elsewhere | undefined,
   before: CountsReading,
   after: CountsReading,
 ): ChangesElsewhere {
+  const [late] = toRunLate(before, after);
+  if (late !== undefined)
+    throw new Excess(
+      `it changed ${late.table}, of which the trigger ${late.name} may run as late as at COMMIT`,
+    );
   const added: AddedRows[] = [];
   const changed: ChangedElsewhere[] = [];
   const unlooked: { readonly name: TableName; readonly reason: string }[] = [];

@@ -17,6 +17,8 @@ export interface CountsReading {
   readonly others: ReadonlyMap<number, OtherTable>;
   /** What this transaction has locked as only those do that alter or empty it, beyond the plan: each with its OID, 0 of no table. */
   readonly locked: ReadonlyMap<string, number>;
+  /** Triggers of the user's that may run as late as at COMMIT, of whatever has a row counted, by their OIDs. */
+  readonly late: ReadonlyMap<string, LateTrigger>;
   /** Whether this transaction has changed anything yet. */
   readonly wrote: boolean;
   readonly server: ServerFacts;
@@ -36,6 +38,16 @@ export interface OtherTable {
   readonly counts: Counts;
 }
 
+export interface LateTrigger {
+  readonly name: string;
+  /** What it is a trigger of, with its schema. */
+  readonly table: string;
+  /** As pg_trigger has them. */
+  readonly type: number;
+  /** Of its table. */
+  readonly counts: Counts;
+}
+
 export interface ServerFacts {
   readonly versionNum: number;
   /** What texts are sent in. */
@@ -50,6 +62,7 @@ export const NOTHING_READ: CountsReading = Object.freeze({
   tables: new Map(),
   others: new Map(),
   locked: new Map(),
+  late: new Map(),
   wrote: false,
   server: Object.freeze({ versionNum: 0, encoding: '', xid: '' }),
   began: '',
@@ -114,7 +127,16 @@ const NEWER = `SELECT 'other', l.relation::pg_catalog.text, '', pg_catalog.conca
      OR pg_catalog.pg_stat_get_xact_tuples_updated(l.relation) OPERATOR(pg_catalog.<>) 0
      OR pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation) OPERATOR(pg_catalog.<>) 0)`;
 
-const WATCHED = [OTHERS, NEWER, LOCKED].map((part) => ` UNION ALL ${part}`).join('');
+/** Nothing is counted of what these will do, so that nothing may come to them; of temporary tables neither. */
+const LATE = `SELECT 'late', g.oid::pg_catalog.text, pg_catalog.concat(n.nspname, '.', c.relname), g.tgname::pg_catalog.text, ${COLUMNS}, g.tgtype::pg_catalog.text
+  FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) g.tgrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE g.tgdeferrable AND NOT g.tgisinternal AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'
+   AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) OPERATOR(pg_catalog.<>) 0
+     OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.<>) 0
+     OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.<>) 0)`;
+
+const WATCHED = [OTHERS, NEWER, LOCKED, LATE].map((part) => ` UNION ALL ${part}`).join('');
 
 const serverFacts = (cast = ''): string => `pg_catalog.pg_current_xact_id_if_assigned()${cast},
   pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('server_version_num')`;
@@ -168,6 +190,7 @@ export function countsIn(plan: Counting, columns: readonly (string | null)[]): C
     tables,
     others: new Map(),
     locked: new Map(),
+    late: new Map(),
     wrote: xid !== null,
     server,
     began: began ?? '',
@@ -178,6 +201,7 @@ async function readManyCounts(connection: HiddenConnection, plan: Counting): Pro
   const tables = new Map<number, Counts>();
   const others = new Map<number, OtherTable>();
   const locked = new Map<string, number>();
+  const late = new Map<string, LateTrigger>();
   let { wrote, server, began } = NOTHING_READ;
   const sql = `${PLANNED} UNION ALL ${WROTE}${plan.watchesAll ? WATCHED : ''}`;
   await connection.run(
@@ -203,6 +227,7 @@ async function readManyCounts(connection: HiddenConnection, plan: Counting): Pro
         const table = Number(oid);
         const counts = { inserted: Number(inserted), updated: Number(updated), deleted: Number(deleted) };
         if (kind === 'planned') tables.set(table, counts);
+        else if (kind === 'late') late.set(oid!, { name: name!, table: schema!, type: Number(root), counts });
         else
           others.set(table, {
             oid: table,
@@ -215,7 +240,7 @@ async function readManyCounts(connection: HiddenConnection, plan: Counting): Pro
       }
     },
   );
-  return { tables, others, locked, wrote, server, began };
+  return { tables, others, locked, late, wrote, server, began };
 }
 
 export function countsSince(before: Counts | undefined, after: Counts | undefined): Counts {
@@ -230,4 +255,17 @@ export function countsSince(before: Counts | undefined, after: Counts | undefine
 
 export function isNone(counts: Counts): boolean {
   return counts.inserted === 0 && counts.updated === 0 && counts.deleted === 0;
+}
+
+const INSERT = 4;
+const DELETE = 8;
+const UPDATE = 16;
+
+/** Those that will run, since rows of their tables have changed so since. */
+export function toRunLate(before: CountsReading, after: CountsReading): readonly LateTrigger[] {
+  return [...after.late].flatMap(([oid, trigger]) => {
+    const { inserted, updated, deleted } = countsSince(before.late.get(oid)?.counts, trigger.counts);
+    const made = (inserted > 0 ? INSERT : 0) | (deleted > 0 ? DELETE : 0) | (updated > 0 ? UPDATE : 0);
+    return (trigger.type & made) === 0 ? [] : [trigger];
+  });
 }

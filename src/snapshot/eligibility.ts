@@ -1,8 +1,12 @@
 import type { FunctionFacts } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
+import { worseRisk } from '../sql/effects.ts';
+import { catalogFunction } from '../sql/facts/functions.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
+import type { FunctionName } from '../sql/slices/slice-facts.ts';
 import { type CascadeGraph, descendants, type Relations } from './cascade.ts';
 import type { RowGroup } from './group.ts';
+import { first } from './plan-parts.ts';
 import type { Seed } from './seed.ts';
 
 /** Why there is no exact plan, in words that read well behind "because"; null where there is one. */
@@ -11,12 +15,20 @@ export function problemOfCalls(
   slice: RowsSlice | UpsertSlice,
   facts: readonly FunctionFacts[],
 ): string | null {
+  const more = first(slice.calls, problemOfCall);
+  if (more !== null) return more;
   for (const { schema, name } of slice.functions) {
     const found = facts.find((each) => each.schema === schema && each.name === name);
     if (found === undefined || found.volatility === 'unknown') return `the function ${name} is not known`;
     if (found.volatility === 'volatile') return `${name} may answer differently a second time`;
   }
   return null;
+}
+
+/** Of what PostgreSQL's own functions do besides, rows of tables that are not known of show nothing. */
+function problemOfCall({ schema, name }: FunctionName): string | null {
+  const known = schema === null || schema === 'pg_catalog' ? catalogFunction(name) : undefined;
+  return known === undefined || worseRisk(known.risk, 'low') === 'low' ? null : `${name} ${known.reason}`;
 }
 
 export function problemOfGraph(graph: CascadeGraph, seed: Seed): string | null {

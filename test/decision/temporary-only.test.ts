@@ -210,6 +210,12 @@ describe.each([18, 15] as const)('a statement on temporary tables alone, on Post
     ['a function', '', 'update staging set id = public.wipes(id)'],
     ['an index', 'create index i on staging (public.quietly(id))', "update staging set v = 'y'"],
     [
+      'the key by which it is parted',
+      `create temp table whole (id int, v text) partition by range (public.quietly(id));
+       create temp table part partition of whole for values from (0) to (9); insert into whole values (1)`,
+      "update part set v = 'y'",
+    ],
+    [
       'a domain',
       'create domain pg_temp.d as int check (public.quietly(value) > 0); alter table staging add z pg_temp.d',
       'update staging set z = 1',

@@ -118,6 +118,48 @@ const EXAMPLES: readonly Example[] = [
     statement: 'DELETE FROM t WHERE id = 1',
     reason: 'the trigger f may run as late as at COMMIT',
   },
+  ...[
+    ['puts a row', 'CREATE TABLE o (id int)', 'INSERT INTO x.o VALUES (1)', 'INSERT'],
+    [
+      'puts a row into a partition',
+      `${PARTS}; ALTER TABLE p RENAME TO o`,
+      'INSERT INTO x.o VALUES (1)',
+      'INSERT',
+    ],
+    [
+      'puts a row into a temporary table',
+      'CREATE TEMP TABLE o (id int)',
+      'INSERT INTO pg_temp.o VALUES (1)',
+      'INSERT',
+    ],
+    [
+      'changes one',
+      'CREATE TABLE o (id int PRIMARY KEY); INSERT INTO o VALUES (1)',
+      'UPDATE x.o SET id = 2',
+      'UPDATE',
+    ],
+    [
+      'removes one',
+      'CREATE TABLE o (id int PRIMARY KEY); INSERT INTO o VALUES (1)',
+      'DELETE FROM x.o',
+      'DELETE',
+    ],
+  ].map(([what, makes, body, event]) => ({
+    name: `a trigger ${what} where another runs at COMMIT`,
+    setup: `${T}; ${LOG}; DROP TABLE IF EXISTS pg_temp.o; ${makes}; ${trigger('AFTER DELETE', 't', body!)};
+      CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM x.log; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER late AFTER ${event} ON o DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+    statement: 'DELETE FROM t WHERE id = 1',
+    reason: 'of which the trigger late may run as late as at COMMIT',
+  })),
+  {
+    name: 'a trigger puts a row into the very table where another runs at COMMIT',
+    setup: `${T}; ${LOG}; ${trigger('AFTER UPDATE', 't', 'INSERT INTO x.t VALUES (9, 9)')};
+      CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM x.log; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+    statement: 'UPDATE t SET n = 3 WHERE id = 1',
+    reason: 'of which the trigger late may run as late as at COMMIT',
+  },
   {
     name: 'a trigger of the partition that a row comes to',
     setup: `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
@@ -189,6 +231,38 @@ const EXAMPLES: readonly Example[] = [
     statement: 'UPDATE t SET n = 5',
     reason: 'it changed x.log as well',
   },
+  ...['p', 'low'].map((table) => ({
+    name: `the key by which a table is parted, written by the name ${table}`,
+    setup: `${LOG}; ${func('h(int)', 'int', '$1')};
+      CREATE FUNCTION g(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN x.h($1); END $$;
+      CREATE TABLE p (id int, n int) PARTITION BY RANGE (g(id)); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
+      INSERT INTO p VALUES (1, 1), (2, 2)`,
+    statement: `UPDATE ${table} SET n = 5 WHERE id = 1`,
+    reason: 'it changed x.log as well',
+  })),
+  ...[
+    'UPDATE t SET n = CALL WHERE id = 1',
+    'UPDATE t SET n = (SELECT CALL) WHERE id = 1',
+    'WITH q AS (SELECT 1 AS a) UPDATE t SET n = CALL FROM q WHERE id = q.a',
+    'DELETE FROM t WHERE id = 1 RETURNING CALL',
+    'INSERT INTO t VALUES (1, CALL) ON CONFLICT (id) DO UPDATE SET n = 3',
+    'INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = CALL',
+    'MERGE INTO t USING (VALUES (1)) v(a) ON t.id = v.a WHEN MATCHED THEN UPDATE SET n = CALL',
+    'WITH u AS (UPDATE t SET n = 3 WHERE id = 1 RETURNING n) SELECT CALL FROM u',
+    'UPDATE v SET n = CALL WHERE id = 1',
+    'UPDATE w SET n = 3 WHERE id = 1 AND m IS NULL',
+  ].flatMap((statement) =>
+    [
+      [`length(query_to_xml('SELECT x.g()', true, true, '')::text)`, 'runs SQL that is not in the text'],
+      [`setval('x.s', 1)`, 'sets a sequence'],
+    ].map(([call, reason]) => ({
+      name: `a function of PostgreSQL’s own that ${reason}: ${statement}`,
+      setup: `${T}; ${LOG}; ${func('g()', 'int', '5')}; CREATE SEQUENCE s; CREATE VIEW v AS SELECT * FROM t;
+        CREATE VIEW w AS SELECT id, n, CALL AS m FROM t`.replaceAll('CALL', call!),
+      statement: statement.replaceAll('CALL', call!),
+      reason: reason!,
+    })),
+  ),
   {
     name: 'an operator in the condition, which the capture runs as well',
     setup: `${T}; ${LOG}; ${liar('g(int, int)', 'bool', 'true')}; CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = g)`,
