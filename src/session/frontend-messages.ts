@@ -10,6 +10,7 @@ import { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { countDecision, startOfMessage } from './decision-time.ts';
 import { ExecuteMessages } from './execute-messages.ts';
 import { HiddenQueries } from './hidden/hidden-queries.ts';
+import { beforeUnnamed } from './hidden/kept-closed.ts';
 import { ApprovedPortals } from './holding/approved-portals.ts';
 import { HoldDesk } from './holding/hold.ts';
 import { PreviewDesk } from './holding/preview-desk.ts';
@@ -17,10 +18,11 @@ import { mayBeHeld } from './holding/sent.ts';
 import { sentCall } from './holding/sent-call.ts';
 import { awaitsCopy, PART_OF_COPY, waitForCopy } from './known/copy-doubt.ts';
 import { Doubts } from './known/doubts.ts';
-import { FUNCTION_CALL } from './known/opaque.ts';
+import { calledBy } from './known/large-object-call.ts';
 import { newEntry } from './new-entry.ts';
 import { QueryMessages } from './query-messages.ts';
 import { ReplyKind } from './replies.ts';
+import { readByItsEnd } from './ruling/large-object-end.ts';
 import { isAtEase } from './ruling/plain-query.ts';
 import { NOTHING, POISON_EXECUTE, poison } from './ruling/poison.ts';
 import { auditFailedError, internalError, tooLargeError } from './ruling/refusal.ts';
@@ -114,7 +116,7 @@ export class FrontendMessages {
     if (answer === null && ASKS[type] === 1) this.begins(type);
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     const mayBeSwallowed = PART_OF_COPY[type] !== 1 && awaitsCopy(state.replies);
-    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen) {
+    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen || this.hidden.kept.mayStand) {
       const verdict = this.before(type, bytes, start, end, answer);
       if (verdict !== undefined) return verdict;
     }
@@ -169,6 +171,10 @@ export class FrontendMessages {
         const asking = this.doubts.before(type, bytes, start, end);
         if (asking !== null) return asking;
       }
+    }
+    if (this.hidden.kept.mayStand) {
+      const closing = beforeUnnamed(state, this.hidden, type, bytes, start, end);
+      if (closing !== null) return closing;
     }
     // What it was asked about before has closed none.
     if ((answer === null || answer.outcome === null) && this.approved.areOpen) {
@@ -277,19 +283,29 @@ export class FrontendMessages {
     const beside = this.state.bound === null ? null : besideBound(this.state, Frontend.FunctionCall);
     if (beside !== null) return beside;
     const began = startOfMessage(this.state);
-    const sent = mayBeHeld(this.state, this.state.decide(FUNCTION_CALL)) ? sentCall(bytes, start, end) : null;
     const { state, holds } = this;
-    const ruling = ruleUncaptured(state, holds, FUNCTION_CALL, null, 0, answer, FUNCTION_CALL, sent);
+    const called = calledBy(bytes, start, end);
+    const { writes } = called;
+    if (
+      answer === null &&
+      writes !== null &&
+      state.takesQueries &&
+      state.decide(called.analysis).action !== 'allow'
+    )
+      return { kind: 'wait', until: readByItsEnd(state, this.hidden, called, writes) };
+    const analysis = answer?.analysis ?? called.analysis;
+    const sent = mayBeHeld(state, state.decide(analysis)) ? sentCall(bytes, start, end) : null;
+    const ruling = ruleUncaptured(state, holds, analysis, null, 0, answer, analysis, sent);
     countDecision(this.state, began);
     if (ruling.kind === 'wait') return ruling;
-    const entry = newEntry(this.state, 'function', FUNCTION_CALL, null, 0, ruling, began);
+    const entry = newEntry(this.state, 'function', analysis, null, 0, ruling, began);
     if (ruling.kind === 'refuse') return poison(this.state, Frontend.FunctionCall, ruling.error, entry);
     if (this.records.isAwaited(Frontend.FunctionCall, entry))
       return waitForCapture(this.state, null, this.records.ofStatement(entry));
     this.state.closeSegment();
     this.state.replies.push(ReplyKind.FunctionCall).audit = entry;
     this.state.services.audit.begin(entry);
-    this.state.codeRuns();
+    if (analysis.touchesSession) this.state.codeRuns();
     return null;
   }
 }

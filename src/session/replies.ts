@@ -104,6 +104,8 @@ export class ReplyQueue {
   private count = 0;
   /** The last message that was pushed belongs to a segment that no Sync has closed yet. */
   segmentOpen = false;
+  /** How many Queries have been pushed, each of which takes the unnamed statement away. */
+  queries = 0;
 
   get length(): number {
     return this.count;
@@ -127,6 +129,7 @@ export class ReplyQueue {
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
     if (kind !== ReplyKind.CopyEnd) this.segmentOpen = !endsSegment(kind);
+    if (kind === ReplyKind.Query) this.queries++;
     reply.kind = kind;
     return reply;
   }

@@ -43,6 +43,8 @@ export class SessionState {
   readonly portals = new Names<Portal>(({ statement }) => charsOf(statement));
   private readonly recentNames = new RecentNames();
   readonly parameters = new Map<string, string>();
+  /** The server's process, as it said at the login; null where it has said none. */
+  processId: number | null = null;
   /** As the last ReadyForQuery told it. */
   transactionStatus: 'I' | 'T' | 'E' = 'I';
   /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */

@@ -4,6 +4,7 @@ import type { OwnedSequence } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type HiddenConnection, type HiddenQuery, type RowTaker, together } from './connection.ts';
 import { type CountsReading, NOTHING_READ, readCounts } from './counts.ts';
+import { KeyValues } from './key-values.ts';
 import { lastCommand } from './look.ts';
 import type { ManifestSequence } from './manifest.ts';
 import { eachRow, PLACE_AT, Places, tableOf, tupleAt, withoutPlace } from './places.ts';
@@ -36,6 +37,8 @@ export interface Capture {
   readonly places: Places;
   /** For tables that may gain rows: the last earlier command of the transaction that made a row in it. */
   readonly lastCommands: ReadonlyMap<number, number>;
+  /** What rows of other tables may be found by. */
+  readonly values?: KeyValues;
   /** Code of the user's has changed other tables between the counts and the cursors over these, which therefore tell nothing. */
   readonly tooLate?: true;
 }
@@ -52,7 +55,8 @@ export async function captureBefore(
   if (plan.lock !== null) await connection.run(plainQuery(plan.lock), () => {});
   if (plan.sequences.length > 0) sinks.keep?.(await readSequences(connection, plan.sequences));
   const rows = new Map<number, number>();
-  const files = new Files(plan, sinks, 'before');
+  const values = valuesFor(plan);
+  const files = new Files(plan, sinks, 'before', values);
   const isUnplaced = comesUnplaced(plan);
   if (isUnplaced) places.forgo();
   const read = plan.sources.map((source) => async () => {
@@ -70,12 +74,17 @@ export async function captureBefore(
   if (plan.operation === 'truncate') read.push(async () => await refuseStale(connection, plan));
   if (plan.tables.every(({ mayGainRows }) => !mayGainRows)) {
     await together(connection, [count, ...read]);
-    return { counts, rows, places, lastCommands: new Map() };
+    return { counts, rows, places, lastCommands: new Map(), ...(values && { values }) };
   }
   await count();
   const lastCommands = await readLastCommands(connection, plan, counts);
   await together(connection, read);
-  return { counts, rows, places, lastCommands };
+  return { counts, rows, places, lastCommands, ...(values && { values }) };
+}
+
+function valuesFor({ elsewhere }: CapturePlan): KeyValues | undefined {
+  const families = (elsewhere?.tables ?? []).flatMap(({ byKeys }) => byKeys?.families.flat() ?? []);
+  return families.length === 0 ? undefined : new KeyValues(families);
 }
 
 /** What was deleted for its own values alone is proved by its count, and has no newer versions to be found. */
@@ -228,13 +237,15 @@ export class Files {
   readonly #tables: ReadonlyMap<number, PlannedTable>;
   readonly #sinks: SnapshotSinks;
   readonly #image: 'before' | 'after';
+  readonly #values: KeyValues | undefined;
   readonly #open = new Map<number, TableSink>();
 
-  constructor(plan: CapturePlan, sinks: SnapshotSinks, image: 'before' | 'after') {
+  constructor(plan: CapturePlan, sinks: SnapshotSinks, image: 'before' | 'after', values?: KeyValues) {
     const elsewhere = plan.elsewhere?.tables.map(({ table }) => table) ?? [];
     this.#tables = new Map([...plan.tables, ...elsewhere].map((table) => [table.oid, table]));
     this.#sinks = sinks;
     this.#image = image;
+    this.#values = values;
   }
 
   write(oid: number, row: Buffer): void | Promise<void> {
@@ -247,6 +258,7 @@ export class Files {
       const table = this.#tables.get(oid);
       if (table === undefined) throw new StalePlan(`a row came from table ${oid}, which is not planned for`);
       sink = this.#sinks.open(table, this.#image);
+      sink = this.#values?.watching(sink, table) ?? sink;
       this.#open.set(oid, sink);
     }
     return sink;

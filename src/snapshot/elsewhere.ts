@@ -3,10 +3,11 @@ import type { Catalog, CatalogAnswer } from '../catalog/catalog.ts';
 import { quoteLiteral, quoteName, quoteQualified } from '../catalog/quote.ts';
 import { bestKey, type Relation } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
+import { type ByKeys, byKeysOf, thenByKeys } from './by-keys.ts';
 import { capturedColumns, from } from './capture-sql.ts';
 import { type HiddenConnection, together } from './connection.ts';
 import type { RowKeys } from './drift.ts';
-import { OWN } from './look.ts';
+import { mayBeEnded } from './look.ts';
 import type { CapturePlan, CaptureSource, PlannedTable, PlanRequest } from './plan.ts';
 import { captured, formatsOf, isAscii, problemOfTexts } from './plan-parts.ts';
 
@@ -26,12 +27,22 @@ export interface TableName {
 export interface ElsewhereTable {
   readonly table: PlannedTable;
   readonly source: CaptureSource;
+  /** Where its rows are found by their keys. */
+  readonly byKeys: (ByKeys & { readonly cursor: Cursor }) | null;
+  /** Where it may be read through. */
+  readonly search: Search | null;
+  /** Whether the role may lock its rows. */
+  readonly mayLock: boolean;
+}
+
+/** Cursors that read a whole table. */
+export interface Search {
   /** The rows that may have changed by the time that they are fetched. */
   readonly cursor: Cursor;
   /** How many rows it had. */
   readonly counting: Cursor;
-  /** Whether the role may lock its rows. */
-  readonly mayLock: boolean;
+  /** It takes long, so that it is not done ahead of the statement. */
+  readonly slow: boolean;
 }
 
 export interface Cursor {
@@ -52,8 +63,19 @@ export interface Elsewhere {
   readonly locked?: RowKeys;
 }
 
-/** Tables that are larger are not searched through once more for what has changed in them. */
-const TABLE_BYTES_MAX = 64 * 1024 * 1024;
+/** How large tables may be, for what is done with them. */
+export interface Sizes {
+  /** Smaller ones are read through as soon as they are looked for a few keys. */
+  readonly byKeysMin: number;
+  /** Larger ones are not read through ahead of a statement where there is another way. */
+  readonly quickMax: number;
+  /** Larger ones are not read through, for which the client would wait, and others for its locks. */
+  readonly searchedMax: number;
+}
+
+const MIB = 1024 * 1024;
+
+const SIZES: Sizes = { byKeysMin: MIB / 4, quickMax: 64 * MIB, searchedMax: 512 * MIB };
 
 /** Tables that are looked at for one statement. */
 const TABLES_MAX = 16;
@@ -67,6 +89,7 @@ export async function widened(
   { scope, asciiNames }: Pick<PlanRequest, 'scope' | 'asciiNames'>,
   plan: CapturePlan,
   names: readonly TableName[],
+  sizes: Sizes = SIZES,
 ): Promise<CapturePlan> {
   const others = names.filter(({ oid }) => !plan.tables.some((table) => table.oid === oid));
   if (others.length === 0) return plan;
@@ -81,7 +104,7 @@ export async function widened(
       marks = await readMarks(connection, others);
     },
   ]);
-  return widenedBy(plan, others, answer!, marks!, asciiNames === true);
+  return widenedBy(plan, others, answer!, marks!, asciiNames === true, sizes);
 }
 
 function widenedBy(
@@ -90,17 +113,22 @@ function widenedBy(
   answer: CatalogAnswer,
   marks: Marks,
   asciiNames: boolean,
+  sizes: Sizes,
 ): CapturePlan {
   const tables: ElsewhereTable[] = [];
   const unkept = new Map<number, string>();
   for (const [i, { oid }] of names.entries()) {
     const relation = answer.relations.get(answer.roots[i] ?? 0);
+    const bytes = marks.bytes[i] ?? 0;
     const problem =
       tables.length === TABLES_MAX
         ? `more than ${TABLES_MAX} tables are not looked at`
-        : problemOf(relation, oid, marks.bytes[i] ?? 0, answer, asciiNames);
+        : problemOf(relation, oid, bytes, answer, asciiNames, sizes);
     if (problem !== null) unkept.set(oid, problem);
-    else tables.push(elsewhereTable(relation!, plan.sources.length + tables.length, marks.nextMulti));
+    else
+      tables.push(
+        elsewhereTable(relation!, plan.sources.length + tables.length, marks.nextMulti, bytes, sizes),
+      );
   }
   const { snapshot, nextMulti } = marks;
   return {
@@ -116,20 +144,28 @@ function problemOf(
   bytes: number,
   answer: CatalogAnswer,
   asciiNames: boolean,
+  { searchedMax }: Sizes,
 ): string | null {
   if (relation === undefined || relation.oid !== oid) return 'its name means another table';
   if (relation.kind !== 'table' || !relation.heap) return `it is not stored in PostgreSQL's own way`;
   if (!relation.select) return 'this role may not read it';
   if (relation.rowSecurity) return 'row security hides rows of it from this role';
-  if (bytes > TABLE_BYTES_MAX)
-    return `it takes more than ${TABLE_BYTES_MAX / (1024 * 1024)} MiB, which are not searched for what has changed`;
+  if (bytes > searchedMax && byKeysOf(relation) === null)
+    return `it takes more than ${searchedMax / MIB} MiB, which are not searched for what has changed`;
   if (asciiNames && !isAscii(relation)) return 'its names are not ASCII, and the client does not write UTF-8';
   return problemOfTexts([{ columns: captured(relation) }], answer);
 }
 
-function elsewhereTable(relation: Relation, source: number, nextMulti: string): ElsewhereTable {
+function elsewhereTable(
+  relation: Relation,
+  source: number,
+  nextMulti: string,
+  bytes: number,
+  { byKeysMin, quickMax, searchedMax }: Sizes,
+): ElsewhereTable {
   const { oid, schema, name } = relation;
   const columns = captured(relation);
+  const byKeys = bytes < byKeysMin ? null : byKeysOf(relation);
   return {
     table: {
       oid,
@@ -150,8 +186,18 @@ function elsewhereTable(relation: Relation, source: number, nextMulti: string): 
       resultFormats: formatsOf(columns),
       tables: [oid],
     },
-    cursor: cursorFor(touchedRows(relation, nextMulti)),
-    counting: cursorFor(rowCount(relation)),
+    byKeys:
+      byKeys === null
+        ? null
+        : { ...byKeys, cursor: cursorFor(thenByKeys(relation, columns, byKeys, nextMulti)) },
+    search:
+      bytes > searchedMax
+        ? null
+        : {
+            cursor: cursorFor(touchedRows(relation, nextMulti)),
+            counting: cursorFor(rowCount(relation)),
+            slow: byKeys !== null && bytes > quickMax,
+          },
     mayLock: relation.update,
   };
 }
@@ -168,15 +214,10 @@ export const rowCount = ({ schema, name }: Pick<Relation, 'schema' | 'name'>): s
 
 /**
  * The rows as they were that this transaction may have ended or locked since, with what stands in xmax by the time that they
- * are fetched: conditions are computed then, although the rows are those of the cursor's snapshot. What has ended them is one
- * of our own numbers, which are no older than that of the transaction, or a multixact of which one is a member. Such a one
- * was made since, unless the very same was needed for another row before.
+ * are fetched: conditions are computed then, although the rows are those of the cursor's snapshot.
  */
 function touchedRows(relation: Relation, nextMulti: string): string {
-  const multi = 'pg_catalog.mxid_age(r.xmax)';
-  return `SELECT ${capturedColumns('r', captured(relation))}, r.xmax FROM ${from(relation, true)} r
-    WHERE pg_catalog.age(r.xmax) OPERATOR(pg_catalog.<=) pg_catalog.age(${OWN}::pg_catalog.xid)
-       OR ${multi} OPERATOR(pg_catalog.>) 0 AND ${multi} OPERATOR(pg_catalog.<=) pg_catalog.mxid_age('${nextMulti}'::pg_catalog.xid)`;
+  return `SELECT ${capturedColumns('r', captured(relation))}, r.xmax FROM ${from(relation, true)} r WHERE ${mayBeEnded(nextMulti)}`;
 }
 
 /** The same where no BEGIN has come, in which DECLARE is refused: what a function opens stays open as well. */

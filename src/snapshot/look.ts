@@ -16,6 +16,9 @@ function inTable(table: PlannedTable, source: CaptureSource): string {
 /** The number of this transaction, in full. */
 export const OWN = '(SELECT pg_catalog.pg_current_xact_id_if_assigned())';
 
+/** Asked once, since millions of rows are compared with it. */
+const OWN_AGE = `(SELECT pg_catalog.age(${OWN}::pg_catalog.xid))`;
+
 /** By how much a number, as rows carry it, follows that of this transaction. */
 const afterOwn = (xid: string): string => `(${xid}::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-)
   ${OWN}::pg_catalog.xid::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.+) 4294967296) OPERATOR(pg_catalog.%) 4294967296`;
@@ -26,12 +29,23 @@ const afterOwn = (xid: string): string => `(${xid}::pg_catalog.text::pg_catalog.
  */
 export const isRunning = (
   xid: string,
-): string => `CASE WHEN pg_catalog.age(${xid}) OPERATOR(pg_catalog.<=) pg_catalog.age(${OWN}::pg_catalog.xid)
+): string => `CASE WHEN pg_catalog.age(${xid}) OPERATOR(pg_catalog.<=) ${OWN_AGE}
   THEN pg_catalog.pg_xact_status((${OWN}::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.+) ${afterOwn(xid)})::pg_catalog.text::pg_catalog.xid8)
     OPERATOR(pg_catalog.=) 'in progress' ELSE false END`;
 
 /** A row that is seen although its maker is in progress is one of ours. */
-const MADE_BY_US = isRunning('r.xmin');
+export const MADE_BY_US = isRunning('r.xmin');
+
+/**
+ * Whether this transaction may have ended or locked a row, as a cursor sees it that was opened before. What has ended it is one
+ * of our own numbers, which are no older than that of the transaction, or a multixact of which one is a member. Such a one
+ * was made since, unless the very same was needed for another row before.
+ */
+export function mayBeEnded(nextMulti: string): string {
+  const multi = 'pg_catalog.mxid_age(r.xmax)';
+  return `r.xmax OPERATOR(pg_catalog.<>) '0'::pg_catalog.xid AND (pg_catalog.age(r.xmax) OPERATOR(pg_catalog.<=) ${OWN_AGE}
+       OR ${multi} OPERATOR(pg_catalog.>) 0 AND ${multi} OPERATOR(pg_catalog.<=) pg_catalog.mxid_age('${nextMulti}'::pg_catalog.xid))`;
+}
 
 /**
  * The newest versions of so many rows whose places ($1) are known, where there is a newer one. Of a single row it takes

@@ -7,15 +7,17 @@ import {
   textArray,
   tidArray,
 } from '../catalog/array-parameter.ts';
-import { quoteName } from '../catalog/quote.ts';
+import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { Column } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type ChangedElsewhere, changesOfOthers } from './added-rows.ts';
+import { areFew, nowByKeys, tellingValues } from './by-keys.ts';
 import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
+import { capturedColumns } from './capture-sql.ts';
 import { type HiddenConnection, together } from './connection.ts';
 import { type Counts, NO_COUNTS, NOTHING_READ, readCounts } from './counts.ts';
 import { Drift, describe, Excess, Overtaken, type RowKeys } from './drift.ts';
-import { type Cursor, type ElsewhereTable, rowCount } from './elsewhere.ts';
+import { type Cursor, type ElsewhereTable, rowCount, type Search } from './elsewhere.ts';
 import { endedByUs, lastCommand, lockedByKeys, newRows, othersSince } from './look.ts';
 import { PLACE_AT } from './places.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
@@ -50,11 +52,10 @@ export async function openElsewhere(
     await lockKeys(connection, table, elsewhere.locked?.get(table.table.oid) ?? []);
   const lastCommands = new Map(capture.lastCommands);
   const open = async ({ opening }: Cursor) => void (await connection.run(plainQuery(opening), () => {}));
-  const steps = elsewhere.tables.map(({ cursor, counting, table, source }) => async () => {
-    await open(cursor);
-    if (capture.counts.wrote) await open(counting);
-    const { inserted, updated } = capture.counts.others.get(table.oid)?.counts ?? NO_COUNTS;
-    if (inserted + updated === 0) return;
+  const steps = elsewhere.tables.map((each) => async () => {
+    const { table, source, search } = each;
+    for (const cursor of cursorsOf(each, capture)) await open(cursor);
+    if (!hasMadeRows(table, capture) || search === null || search.slow) return;
     await connection.run(plainQuery(lastCommand(table, source)), (row) => {
       lastCommands.set(table.oid, Number(textColumns(row)[0]));
     });
@@ -66,6 +67,17 @@ export async function openElsewhere(
   await together(connection, [...steps, count]);
   const isChanged = changesOfOthers(capture.counts, now).length > 0;
   return isChanged ? { ...capture, lastCommands, tooLate: true } : { ...capture, lastCommands };
+}
+
+function cursorsOf({ byKeys, search }: ElsewhereTable, { counts: { wrote } }: Capture): Cursor[] {
+  const whole = search === null ? [] : wrote ? [search.cursor, search.counting] : [search.cursor];
+  return byKeys === null ? whole : [byKeys.cursor, ...whole];
+}
+
+/** Whether the transaction may have made rows in it before; those of earlier ones are counted as well for a while. */
+function hasMadeRows({ oid }: PlannedTable, { counts }: Capture): boolean {
+  const { inserted, updated } = counts.others.get(oid)?.counts ?? NO_COUNTS;
+  return counts.wrote && inserted + updated > 0;
 }
 
 /**
@@ -102,14 +114,17 @@ async function newKeys(
 ): Promise<RowKeys> {
   const keys = new Map<number, (string | null)[][]>();
   for (const {
-    table: { table, source, mayLock },
+    table: { table, source, byKeys, search, mayLock },
   } of changed) {
     const columns = keyColumns(table);
     if (columns === null || !mayLock) continue;
     const texts = columns.map(({ name }) => `r.${quoteName(name)}::pg_catalog.text`).join(', ');
     const rows: (string | null)[][] = [];
-    const sql = `${newRows(table, source, capture.lastCommands.get(table.oid) ?? -1, texts)} LIMIT ${ROWS_MAX}`;
-    await connection.run(plainQuery(sql), (row) => void rows.push(textColumns(row)));
+    const made =
+      search === null && byKeys !== null
+        ? nowByKeys(quoteQualified(table.schema, table.name), texts, byKeys)
+        : newRows(table, source, capture.lastCommands.get(table.oid) ?? -1, texts);
+    await connection.run(plainQuery(`${made} LIMIT ${ROWS_MAX}`), (row) => void rows.push(textColumns(row)));
     keys.set(table.oid, rows);
   }
   return keys;
@@ -144,12 +159,10 @@ export async function proveElsewhere(
 export async function closeElsewhere(
   connection: HiddenConnection,
   { elsewhere }: CapturePlan,
-  { counts: { wrote } }: Capture,
+  capture: Capture,
 ): Promise<void> {
   if (elsewhere?.endsAtOnce === true) return;
-  const open = (elsewhere?.tables ?? []).flatMap(({ cursor, counting }) =>
-    wrote ? [cursor, counting] : [cursor],
-  );
+  const open = (elsewhere?.tables ?? []).flatMap((table) => cursorsOf(table, capture));
   const close = open.map(({ name }) => async () => {
     await connection.run(plainQuery(`CLOSE ${quoteName(name)}`), () => {});
   });
@@ -158,15 +171,92 @@ export async function closeElsewhere(
 
 async function proveTable(context: Context, elsewhere: ElsewhereTable, counted: Counts): Promise<TableProof> {
   const { table } = elsewhere;
-  const touched = await touchedRows(context, elsewhere);
+  const found = await findByKeys(context, elsewhere);
+  if (found !== null && isAll(found, counted)) {
+    for (const { row } of found.gone) await context.before.write(table.oid, row);
+    for (const row of found.made) await context.after.write(table.oid, row);
+    return { table, before: found.gone.length, after: found.made.length, counted };
+  }
+  const search = searchOf(context, elsewhere, counted, found);
+  const touched = await touchedRows(context, elsewhere, search.cursor);
   const [gone, after] = await together<Touched[] | number>(context.connection, [
     async () => await endedOf(context, elsewhere, touched),
     async () => await writeNew(context, elsewhere),
   ]);
   const before = gone as Touched[];
   for (const { row } of before) await context.before.write(table.oid, row);
-  await proveCounts(context, elsewhere, counted, before.length, after as number);
+  await proveCounts(context, table, search, counted, before.length, after as number);
   return { table, before: before.length, after: after as number, counted };
+}
+
+/** What keys of the statement's rows have found. */
+interface Found {
+  readonly gone: readonly Touched[];
+  readonly made: readonly Buffer[];
+}
+
+/** Null where nothing was looked for. */
+async function findByKeys(context: Context, elsewhere: ElsewhereTable): Promise<Found | null> {
+  const { connection, capture } = context;
+  const { byKeys, table, source } = elsewhere;
+  const { values } = capture;
+  if (byKeys === null || values === undefined || !areFew(byKeys, values)) return null;
+  const [, then] = await together<Touched[]>(connection, [
+    async () => {
+      await connection.run(tellingValues(values), () => {});
+      return [];
+    },
+    async () => await touchedRows(context, elsewhere, byKeys.cursor),
+  ]);
+  // Several keys may find the same row.
+  const places = new Map(then!.map((touched) => [placeOf(touched.row), touched]));
+  const made = new Map<string, Buffer>();
+  const columns = capturedColumns('r', source.columns);
+  const query = {
+    ...plainQuery(nowByKeys(quoteQualified(table.schema, table.name), columns, byKeys)),
+    resultFormats: source.resultFormats,
+  };
+  let bytes = 0;
+  const [gone] = await together<Touched[] | null>(connection, [
+    async () => await endedOf(context, elsewhere, [...places.values()]),
+    async () => {
+      await connection.run(query, (row) => {
+        const place = placeOf(row);
+        bytes += row.length;
+        if (bytes <= BYTES_MAX && !places.has(place)) made.set(place, Buffer.from(row));
+      });
+      return null;
+    },
+  ]);
+  if (bytes > BYTES_MAX) throw tooMuch(table);
+  return { gone: gone!, made: [...made.values()] };
+}
+
+const placeOf = (row: Buffer): string => row.toString('latin1', PLACE_AT, PLACE_AT + TID_BYTES);
+
+/**
+ * Whether it is all that was changed: each version of a row that the server has counted is one of those that were found. Of a row
+ * that was changed twice it has counted more, and nothing tells whose.
+ */
+const isAll = ({ gone, made }: Found, { inserted, updated, deleted }: Counts): boolean =>
+  gone.length === updated + deleted && made.length === updated + inserted;
+
+/** How the table is read through, or why it is not. */
+function searchOf(
+  { capture }: Context,
+  { table, search }: ElsewhereTable,
+  counted: Counts,
+  found: Found | null,
+): Search {
+  const isTold = search?.slow !== true || !hasMadeRows(table, capture);
+  if (search !== null && isTold) return search;
+  const label = `${table.schema}.${table.name}`;
+  // All that is new is there, and was changed by others before.
+  const isNew = found !== null && found.made.length === counted.updated + counted.inserted;
+  if (isNew && found.gone.length < counted.updated)
+    throw new Drift(`${label}: ${found.gone.length} rows are gone, but ${describe(counted)}`);
+  const what = `it changed ${label} as well, and other rows than the keys of its own tell, or these more than once`;
+  throw new Excess(`${what}: ${describe(counted)}; the table is too large to be searched`);
 }
 
 interface Touched {
@@ -183,7 +273,8 @@ const TEXT_OID = 25;
 /** The rows as they were that this transaction may have ended. */
 async function touchedRows(
   { connection }: Context,
-  { table, source, cursor }: ElsewhereTable,
+  { table, source }: ElsewhereTable,
+  cursor: Cursor,
 ): Promise<Touched[]> {
   const touched: Touched[] = [];
   let bytes = 0;
@@ -200,11 +291,13 @@ async function touchedRows(
     kept.writeInt16BE(row.readInt16BE(0) - 1, 0);
     touched.push({ row: kept, ender: row.readUInt32BE(row.length - 4) });
   });
-  if (count > ROWS_MAX || bytes > BYTES_MAX) {
-    const most = `${ROWS_MAX} rows, or ${BYTES_MAX / (1024 * 1024)} MiB of them`;
-    throw new Excess(`it changed ${table.schema}.${table.name} as well, by more than ${most}`);
-  }
+  if (count > ROWS_MAX || bytes > BYTES_MAX) throw tooMuch(table);
   return touched;
+}
+
+function tooMuch({ schema, name }: PlannedTable): Excess {
+  const most = `${ROWS_MAX} rows, or ${BYTES_MAX / (1024 * 1024)} MiB of them`;
+  return new Excess(`it changed ${schema}.${name} as well, by more than ${most}`);
 }
 
 /** Those that it has ended, which are gone. */
@@ -261,7 +354,8 @@ async function writeNew(
  */
 async function proveCounts(
   { connection, plan, capture }: Context,
-  { table, counting }: ElsewhereTable,
+  table: PlannedTable,
+  { counting }: Search,
   counted: Counts,
   before: number,
   after: number,

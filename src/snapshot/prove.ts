@@ -64,7 +64,7 @@ export async function captureAfter(
   commandTag: string | (() => string),
   sinks: SnapshotSinks,
 ): Promise<Proof> {
-  const files = new Files(plan, sinks, 'after');
+  const files = new Files(plan, sinks, 'after', capture.values);
   const context: Context = { connection, plan, capture, sinks, files, followed: new Map() };
   return await orDrift(context, async () => {
     let counts = NOTHING_READ;

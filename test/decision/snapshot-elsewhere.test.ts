@@ -71,6 +71,22 @@ describe.each([18, 15] as const)('what triggers change in other tables, of Postg
     expect(await client.query('select from pg_cursors')).toHaveLength(3);
   });
 
+  /** So many that its rows are looked for by their keys, of which nothing else tells than the setting that has had them. */
+  const MANY = 'insert into orders select i, 0 from generate_series(1001, 12000) i; analyze orders';
+  const byKeys = async () =>
+    (await client.rows(`select current_setting('holdfast.int8', true) is not null`))[0]![0] === 't';
+
+  it.each(WAYS)('is captured by its keys where there are many rows, by %s', async (_, run) => {
+    await taken.fixture.postgres.sql(`${NAMED}; ${MANY}`);
+    expect(await byKeys()).toBe(false);
+    expect(await run('delete from lines where id in (3, 4)')).toEqual([]);
+    expect(await run('update lines set order_id = 1100 where id = 6')).toEqual([]);
+    expect(await run(sql)).toEqual([]);
+    expect(await byKeys()).toBe(true);
+    expect(await taken.all()).toMatchObject([{ tables: kept(2) }, { tables: kept(2) }, { tables: kept(3) }]);
+    expect(await client.query('select from pg_cursors')).toHaveLength(3);
+  });
+
   it.each(WAYS)(
     'is captured where only its run tells the table, by %s, once that is known',
     async (way, run) => {
@@ -125,8 +141,11 @@ describe.each([18, 15] as const)('what triggers change in other tables, of Postg
     return total;
   }
 
-  it('misses nothing that others have done to the same rows meanwhile', async () => {
-    await taken.fixture.postgres.sql(NAMED);
+  it.each([
+    ['', ''],
+    [', found by their keys', MANY],
+  ])('misses nothing that others have done to the same rows meanwhile%s', async (_, many) => {
+    await taken.fixture.postgres.sql(`${NAMED}; ${many}`);
     const before = await taken.fixture.postgres.sql('select total from orders where id = 1');
     const clients = await Promise.all([1, 2, 3, 4].map(() => taken.fixture.client({})));
     await Promise.all(

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Parser } from '../../src/sql/parsing/parser.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { judge, type Meanwhile } from './exactness.ts';
+import { BY_KEYS_ALONE, BY_KEYS_FIRST, judge, type Meanwhile } from './exactness.ts';
 
 /** What triggers update and delete in other tables is kept as it was, and as it is: compared with COPY, row by row. */
 
@@ -148,6 +148,116 @@ const EXAMPLES: readonly Example[] = [
   },
 ];
 
+/** Trees of comments with keys of many types; what is counted has no foreign key to them. */
+const counting = (types: string, key: string, where: string, more = '') => `
+  create table counted (${types}, n int not null default 0, ${key}); ${more}
+  ${trigger(
+    'after insert or update or delete',
+    'lines',
+    `if tg_op <> 'INSERT' then update x.counted c set n = n - 1 where ${where.replaceAll('$1', 'old')}; end if;
+    if tg_op <> 'DELETE' then update x.counted c set n = n + 1 where ${where.replaceAll('$1', 'new')}; end if;`,
+  )}`;
+
+/** Each row once, and by a value of the statement's own rows. */
+const BY_KEYS: readonly Example[] = [
+  { name: 'a total', setup: TOTALS, statement: 'delete from lines where id = 3' },
+  { name: 'totals of several rows', setup: TOTALS, statement: 'delete from lines where id in (3, 4, 5)' },
+  {
+    name: 'the total that a row comes to, which was not captured with it',
+    setup: TOTALS,
+    statement: 'update lines set order_id = 17 where id = 3',
+  },
+  {
+    name: 'the total of a row that an upsert adds',
+    setup: TOTALS,
+    statement:
+      'insert into lines values (100, 12, 5), (101, 13, 6) on conflict (id) do update set price = excluded.price',
+  },
+  {
+    name: 'a total that the transaction has changed before',
+    setup: TOTALS,
+    first: `update orders set total = total + 1; insert into orders values (30); update lines set order_id = 30 where id in (3, 50);
+      savepoint a; update orders set total = 9 where id = 30; release a; delete from lines where id = 50`,
+    statement: 'update lines set order_id = 31 - order_id where id = 3',
+  },
+  {
+    name: 'numbers of another type',
+    setup: counting(
+      'k bigint, small smallint',
+      'primary key (k), unique (small)',
+      'small = $1.order_id',
+      'insert into counted select 1000 + i, i from generate_series(1, 20) i;',
+    ),
+    statement: 'delete from lines where id = 3',
+  },
+  {
+    name: 'keys that are texts, and UUIDs',
+    setup: `alter table lines add u uuid default md5('a')::uuid, add t varchar(20) default E'\\"{ä}, NULL';
+      ${counting('u uuid, t text', 'primary key (t), unique (u)', 't = $1.t or u = $1.u', `insert into counted values (md5('b')::uuid, E'\\"{ä}, NULL'), (md5('a')::uuid, 'other'), (null, '');`)}`,
+    statement: 'delete from lines where id = 3',
+  },
+  {
+    name: 'keys of several columns, of which two find the same row',
+    setup: counting(
+      'tenant int, k int',
+      'primary key (tenant, k), unique (k, tenant)',
+      '(tenant, k) = (7, $1.order_id)',
+      `insert into counted select 7, i from generate_series(1, 20) i; alter table lines add tenant int default 7;`,
+    ),
+    statement: 'update lines set order_id = 15 where id in (3)',
+  },
+  {
+    name: 'rows that are deleted, and put there',
+    setup: `alter table lines drop constraint lines_order_id_fkey; ${trigger('after update', 'lines', 'delete from x.orders where id = old.order_id; insert into x.orders values (new.order_id + 0, 5);')}`,
+    statement: 'update lines set order_id = 100 + id where id in (3, 4)',
+  },
+  {
+    name: 'a partition',
+    setup: `create table parted (k int primary key, n int) partition by list (k);
+      create table one partition of parted for values in (1, 2, 3, 4, 5); create table two partition of parted default;
+      insert into parted select i, 0 from generate_series(1, 20) i; ${trigger('after delete', 'lines', 'update x.parted set n = n + 1 where k = old.order_id;')}`,
+    statement: 'delete from lines where id in (3, 15, 4)',
+  },
+];
+
+/** Other rows than the values tell, or one of them more than once. */
+const BEYOND_KEYS: readonly Example[] = [
+  { name: 'a row twice', setup: TOTALS, statement: 'delete from lines where order_id = 3' },
+  {
+    name: 'another row as well, as often as it may have been the same',
+    setup: trigger(
+      'after delete',
+      'lines',
+      'update x.orders set total = 0 where id = case when old.id = 3 then 20 else old.order_id end;',
+    ),
+    statement: 'delete from lines where order_id = 4',
+  },
+  {
+    name: 'a row that comes, and one that goes again',
+    setup: trigger(
+      'after delete',
+      'lines',
+      'insert into x.orders values (old.id + 1000); delete from x.orders where id = old.id + 1000; update x.orders set total = 1 where id = old.order_id;',
+    ),
+    statement: 'delete from lines where id = 3',
+  },
+  {
+    name: 'a row that gets another key',
+    setup: `alter table lines drop constraint lines_order_id_fkey; ${trigger('after delete', 'lines', 'update x.orders set id = id + 1000 where id = old.order_id;')}`,
+    statement: 'delete from lines where id = 3',
+  },
+  {
+    name: 'what a savepoint of its own has taken back',
+    setup: trigger(
+      'after delete',
+      'lines',
+      `begin update x.orders set total = 5 where id = old.order_id; perform 1 / 0; exception when division_by_zero then end;
+      update x.orders set total = 6 where id = old.order_id;`,
+    ),
+    statement: 'delete from lines where id = 3',
+  },
+];
+
 describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let postgres: TestPostgres;
   let client: RawClient;
@@ -188,7 +298,30 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       const verdict = await judged(example.statement, isolation, example.first);
       const none = example.statement.startsWith('truncate') && isolation === 'repeatable read';
       expect(verdict).toMatchObject({ kind: none ? 'none' : 'exact' });
+      const byKeys = await judged(example.statement, isolation, example.first, { sizes: BY_KEYS_FIRST });
+      expect(byKeys).toMatchObject({ kind: none ? 'none' : 'exact' });
     });
+
+    it.each(BY_KEYS.map((example) => [example.name, example] as const))(
+      'by keys alone: %s',
+      async (_, example) => {
+        await client.rows(example.setup);
+        const sizes = BY_KEYS_ALONE;
+        const verdict = await judged(example.statement, isolation, example.first, { sizes });
+        expect(verdict).toMatchObject({ kind: 'exact' });
+      },
+    );
+
+    it.each(BEYOND_KEYS.map((example) => [example.name, example] as const))(
+      'by keys alone nothing is called proved: %s',
+      async (_, example) => {
+        await client.rows(example.setup);
+        const sizes = BY_KEYS_ALONE;
+        const verdict = await judged(example.statement, isolation, example.first, { sizes });
+        const reason = expect.stringContaining('the table is too large to be searched');
+        expect(verdict).toMatchObject({ kind: 'drift', exceeds: true, reason });
+      },
+    );
   });
 
   describe('beside others', () => {
@@ -223,6 +356,14 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       expect(await judged('delete from lines where id = 2', 'read committed', '', key)).toMatchObject({
         kind: 'drift',
       });
+    });
+
+    it('so it is where rows are found by keys alone, which is told from rows that no key finds', async () => {
+      await client.rows(TOTALS);
+      const meanwhile = { ...between('update orders set total = 1000 where id = 3'), sizes: BY_KEYS_ALONE };
+      const verdict = await judged('delete from lines where id = 2', 'read committed', '', meanwhile);
+      const overtaken = new Map([[expect.any(Number), [['3']]]]);
+      expect(verdict).toMatchObject({ kind: 'drift', overtaken });
     });
 
     it('so it is while a third holds the row, so that a multixact has ended it', async () => {

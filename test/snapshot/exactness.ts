@@ -1,7 +1,7 @@
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { type Capture, captureBefore, type SnapshotSinks } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
-import { widened } from '../../src/snapshot/elsewhere.ts';
+import { type Sizes, widened } from '../../src/snapshot/elsewhere.ts';
 import { Places } from '../../src/snapshot/places.ts';
 import {
   type CapturePlan,
@@ -69,6 +69,7 @@ export async function runSchema(
     const verdict = await judge(client, parser, statement, {
       connection,
       places: new Places(random.chance(0.1) ? 2 : 1000),
+      sizes: sizesOf(seed),
     }).catch((error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }));
     cases.push({ seed, statement, verdict: orUnprovable(verdict) });
     await client.query('ROLLBACK');
@@ -101,7 +102,18 @@ export interface Meanwhile {
   readonly connection?: HiddenClient;
   /** What code of the user's changes besides is not looked at a second time. */
   readonly once?: true;
+  /** How large tables may be that such code changes. */
+  readonly sizes?: Sizes | undefined;
 }
+
+/** The rows are found by keys, or not at all. */
+export const BY_KEYS_ALONE: Sizes = { byKeysMin: 0, quickMax: -1, searchedMax: -1 };
+/** They are searched for where keys do not find all. */
+export const BY_KEYS_FIRST: Sizes = { byKeysMin: 0, quickMax: 1e9, searchedMax: 1e9 };
+
+/** Of one schema in four all tables are too large to be searched, of two they are looked at by keys first. */
+export const sizesOf = (seed: number): Sizes | undefined =>
+  [BY_KEYS_ALONE, BY_KEYS_FIRST, BY_KEYS_FIRST][seed % 4];
 
 /** Captures one statement in the transaction that is open, and compares. */
 export async function judge(
@@ -162,7 +174,14 @@ async function judgePlanned(
     const catalog = meanwhile.catalog ?? new Catalog();
     const { elsewhere: _, ...narrow } = plan;
     const known = plan.elsewhere?.tables.map(({ table }) => table) ?? [];
-    const wide = await widened(connection, catalog, { scope: 'test' }, narrow, [...known, ...proof.unlooked]);
+    const wide = await widened(
+      connection,
+      catalog,
+      { scope: 'test' },
+      narrow,
+      [...known, ...proof.unlooked],
+      meanwhile.sizes,
+    );
     return await judgePlanned(client, statement, { ...meanwhile, places: new Places() }, connection, wide);
   }
   return compare(start, await imageOf(client, looked), files, proof, plan);
@@ -181,7 +200,13 @@ async function failsAlone(
 }
 
 /** Why a capture may end without a proof although nobody else was there. */
-export const UNPROVABLE = ['too many rows to prove', 'what this transaction made before', 'and triggers ran'];
+export const UNPROVABLE = [
+  'too large to be searched',
+  'which are not searched',
+  'too many rows to prove',
+  'what this transaction made before',
+  'and triggers ran',
+];
 
 function orUnprovable(verdict: Verdict): Verdict {
   if (verdict.kind !== 'drift') return verdict;

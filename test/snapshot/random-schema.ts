@@ -1,4 +1,4 @@
-import type { Random } from '../support/random.ts';
+import { Random } from '../support/random.ts';
 
 /** Random schemas with rows in them: keys of many kinds, foreign keys in every direction, partitions, odd names. */
 
@@ -150,6 +150,8 @@ export function randomSchema(random: Random, serial: number): TestSchema {
     ...drafts.flatMap((draft) => draft.foreignKeys),
     TRIGGERS,
     ...drafts.map((draft) => addTriggers(random, draft)),
+    // A run of numbers of its own leaves what a seed has made before as it was.
+    ...drafts.map((draft) => addTallies(new Random(serial * 13 + 5), draft)),
   ];
   return { schema, sql: parts.join('\n'), tables: drafts.map(finished) };
 }
@@ -233,6 +235,9 @@ export const NOTED = 'noted';
 /** In which some triggers update and delete rows, and put others. */
 const COUNTED = 'counted';
 
+/** In which some triggers change rows that values of their own rows tell. */
+const TALLIED = 'tallied';
+
 const TRIGGERS = `CREATE TABLE ${NOTED} (what text);
 CREATE TABLE ${COUNTED} (what text PRIMARY KEY, n int, note text);
 INSERT INTO ${COUNTED} SELECT 'y' || i, i, repeat('y', 5000 * i) FROM generate_series(1, 5) i; INSERT INTO ${COUNTED} VALUES ('all', 0);
@@ -244,6 +249,17 @@ CREATE FUNCTION reckon() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET s
 CREATE FUNCTION shed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
   DELETE FROM ${COUNTED} WHERE what = (SELECT max(what) FROM ${COUNTED} WHERE what LIKE 'y%');
   INSERT INTO ${COUNTED} SELECT 'z' || count(*), 0 FROM ${COUNTED} ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+CREATE TABLE ${TALLIED} (k int8 PRIMARY KEY, word text UNIQUE, n int, note text, small int2, UNIQUE (small, k));
+INSERT INTO ${TALLIED} SELECT i, 'k' || i, i % 3, repeat('z', 100 * i), i % 5 FROM generate_series(-1, 20) i;
+CREATE FUNCTION tally() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  IF tg_op <> 'INSERT' THEN UPDATE ${TALLIED} SET n = n - 1 WHERE k = old.n; END IF;
+  IF tg_op <> 'DELETE' THEN UPDATE ${TALLIED} SET n = n + 1 WHERE k = new.n; END IF; RETURN NULL; END $$;
+CREATE FUNCTION supplant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  IF tg_op = 'INSERT' THEN INSERT INTO ${TALLIED} VALUES (coalesce(new.n, 98)) ON CONFLICT (k) DO UPDATE SET n = 5; RETURN NULL; END IF;
+  DELETE FROM ${TALLIED} WHERE k = old.n; INSERT INTO ${TALLIED} VALUES (coalesce(old.n, 99), 'new') ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+CREATE FUNCTION rekey() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+  UPDATE ${TALLIED} SET word = word || '+', n = CASE WHEN old.n = 2 THEN 0 ELSE n END WHERE k = CASE WHEN old.n = 4 THEN 20 ELSE old.n END;
+  RETURN NULL; END $$;
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
   INSERT INTO ${NOTED} VALUES (tg_op); IF tg_op = 'DELETE' THEN RETURN old; END IF; RETURN new; END $$;
 CREATE FUNCTION nudge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n := coalesce(new.n, 0) + 10; RETURN new; END';
@@ -269,6 +285,18 @@ function addTriggers(random: Random, { name }: Draft): string {
     [1, `CREATE TRIGGER idle AFTER DELETE OR UPDATE ON ${quoted(name)} EXECUTE FUNCTION idle();`],
   ]);
 }
+
+function addTallies(random: Random, { name }: Draft): string {
+  return random.weighted([
+    [34, ''],
+    [3, rowTrigger('tally', 'INSERT OR UPDATE OR DELETE', name)],
+    [2, rowTrigger('supplant', 'INSERT OR UPDATE OR DELETE', name)],
+    [1, rowTrigger('rekey', 'UPDATE OR DELETE', name)],
+  ]);
+}
+
+const rowTrigger = (does: string, by: string, table: string): string =>
+  `CREATE TRIGGER ${does} AFTER ${by} ON ${quoted(table)} FOR EACH ROW EXECUTE FUNCTION ${does}();`;
 
 const ACTIONS = ['CASCADE', 'SET NULL', 'SET DEFAULT', 'NO ACTION'];
 

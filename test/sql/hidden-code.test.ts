@@ -50,7 +50,7 @@ describe('code that a text names without calling it', () => {
     '%s may call what is dangerous',
     async (text) => {
       expect(await read(text)).toMatchObject({
-        risk: 'forbidden',
+        risk: 'critical',
         functions: expect.arrayContaining(['lo_unlink']),
       });
       expect(await read('select t.system, t.name, t.length from t')).toMatchObject({ risk: 'safe' });

@@ -2,7 +2,7 @@ import type { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { captureBefore } from '../../src/snapshot/capture.ts';
 import { HiddenQueryError } from '../../src/snapshot/connection.ts';
-import { type TableName, widened } from '../../src/snapshot/elsewhere.ts';
+import { type Sizes, type TableName, widened } from '../../src/snapshot/elsewhere.ts';
 import { type Manifest, readManifest, snapshotFolder } from '../../src/snapshot/manifest.ts';
 import { type CapturePlan, planCapture } from '../../src/snapshot/plan.ts';
 import { captureAfter } from '../../src/snapshot/prove.ts';
@@ -12,7 +12,7 @@ import type { Parser } from '../../src/sql/parsing/parser.ts';
 import { sliceWrite } from '../../src/sql/slices/write-slice.ts';
 import type { PgSession } from '../../src/undo/pg-session.ts';
 import { undo } from '../../src/undo/undo.ts';
-import { copied, described, run } from '../snapshot/exactness.ts';
+import { copied, described, run, sizesOf } from '../snapshot/exactness.ts';
 import { NOTED, quoted, randomSchema, type TestSchema } from '../snapshot/random-schema.ts';
 import { randomStatement, type TestStatement } from '../snapshot/random-statement.ts';
 import { HiddenClient } from '../support/hidden-client.ts';
@@ -30,6 +30,8 @@ export interface Setting {
   readonly session: PgSession;
   readonly store: DirectoryBlobStore;
   readonly parser: Parser;
+  /** How large tables may be that code of the user's changes. */
+  readonly sizes?: Sizes | undefined;
 }
 
 export type Snapped =
@@ -43,6 +45,7 @@ export async function snap(
   setting: Omit<Setting, 'session'>,
   statement: TestStatement,
   looks: readonly TableName[] = [],
+  sizes?: Sizes,
 ): Promise<Snapped> {
   const { client, store, parser } = setting;
   const parse = (sql: string) => {
@@ -68,7 +71,7 @@ export async function snap(
   try {
     const outcome = await planCapture(connection, new Catalog(), { scope: 'test', slice, parameters });
     if (outcome.kind !== 'exact') return await without(`no plan: ${outcome.reason}`);
-    const plan = await lookingFor(connection, outcome.plan, looks);
+    const plan = await lookingFor(connection, outcome.plan, looks, sizes);
     const capture = await openElsewhere(connection, plan, await captureBefore(connection, plan, writer));
     const done = await run(client, statement);
     if (!done.ok) return await without(`failed: ${done.sqlstate}`);
@@ -76,7 +79,7 @@ export async function snap(
     if (proof.kind === 'drift') {
       const stopped = await without(`drift: ${proof.reason}`);
       if (proof.unlooked === undefined || looks.length > 8) return stopped;
-      return await snap(setting, statement, [...looks, ...proof.unlooked]);
+      return await snap(setting, statement, [...looks, ...proof.unlooked], sizes);
     }
     const [facts] = await client.rows(
       `SELECT current_database(), current_user, current_setting('server_version_num'), pg_current_xact_id(),
@@ -104,8 +107,13 @@ export async function snap(
   }
 }
 
-const lookingFor = async (connection: HiddenClient, plan: CapturePlan, looks: readonly TableName[]) =>
-  looks.length === 0 ? plan : await widened(connection, new Catalog(), { scope: 'test' }, plan, looks);
+const lookingFor = async (
+  connection: HiddenClient,
+  plan: CapturePlan,
+  looks: readonly TableName[],
+  sizes: Sizes | undefined,
+) =>
+  looks.length === 0 ? plan : await widened(connection, new Catalog(), { scope: 'test' }, plan, looks, sizes);
 
 export function ownSnapshot() {
   const id = `undo_${++serial}`;
@@ -168,9 +176,13 @@ export async function runSchema(setting: Setting, seed: number, statements: numb
   for (let i = 0; i < statements; i++) {
     const statement = randomStatement(random, schema);
     const others = new Random(seed * 31 + i);
-    const verdict = await judge(setting, schema, statement, random, others).catch(
-      (error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }),
-    );
+    const verdict = await judge(
+      { ...setting, sizes: sizesOf(seed) },
+      schema,
+      statement,
+      random,
+      others,
+    ).catch((error: unknown): Verdict => ({ kind: 'wrong', what: described(error) }));
     cases.push({ seed, statement, verdict });
     if (verdict.kind === 'wrong') break;
   }
@@ -190,7 +202,7 @@ async function judge(
   const picked = random.pick(['fire', 'skip'] as const);
   const elsewhere = random.chance(0.4);
   const start = await contents(client, schema.schema);
-  const snapped = await snap(setting, statement);
+  const snapped = await snap(setting, statement, [], setting.sizes);
   if (snapped.kind === 'without') return snapped;
   const { manifest } = snapped;
   // A TRUNCATE fires no triggers for rows, which put back fire them, and what these change is in no snapshot.

@@ -24,10 +24,14 @@ function openedInSegment(elsewhere: Elsewhere): Elsewhere {
     cursor.opening.startsWith(DOING)
       ? cursor
       : { ...cursor, opening: `${DOING} ${openingInSegment(cursor)} ${BODY}` };
-  const tables = elsewhere.tables.map((table) => ({
+  const tables = elsewhere.tables.map(({ byKeys, search, ...table }) => ({
     ...table,
-    cursor: inSegment(table.cursor),
-    counting: inSegment(table.counting),
+    byKeys: byKeys && { ...byKeys, cursor: inSegment(byKeys.cursor) },
+    search: search && {
+      ...search,
+      cursor: inSegment(search.cursor),
+      counting: inSegment(search.counting),
+    },
   }));
   return { ...elsewhere, tables };
 }

@@ -1,9 +1,16 @@
-import type { Analysis, Risk, StatementEffects } from '../../sql/effects.ts';
+import type { Analysis, Risk, SessionEffect, StatementEffects } from '../../sql/effects.ts';
 import type { PreparedStatement } from './names.ts';
 
 /** Analyses of what comes without SQL text, or with a text that the gateway has not seen. */
 
-function withoutText(operation: string, risk: Risk, reason: string): Analysis {
+const OPAQUE: readonly SessionEffect[] = [{ kind: 'opaque-code' }];
+
+export function withoutText(
+  operation: string,
+  risk: Risk,
+  reason: string,
+  session: readonly SessionEffect[] = OPAQUE,
+): Analysis {
   const statement: StatementEffects = {
     operation,
     operations: [operation],
@@ -14,7 +21,7 @@ function withoutText(operation: string, risk: Risk, reason: string): Analysis {
     columns: [],
     functions: [],
     predicate: 'not-applicable',
-    session: [{ kind: 'opaque-code' }],
+    session,
     startByte: 0,
     lengthBytes: 0,
   };
@@ -27,7 +34,7 @@ function withoutText(operation: string, risk: Risk, reason: string): Analysis {
     tables: [],
     redacted: null,
     context: {},
-    touchesSession: true,
+    touchesSession: session.length > 0,
   } satisfies Analysis);
 }
 

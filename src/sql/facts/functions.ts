@@ -48,7 +48,8 @@ const GROUPS: readonly Group[] = [
       pg_stat_get_xact_tuples_hot_updated pg_stat_get_xact_tuples_inserted pg_stat_get_xact_tuples_newpage_updated
       pg_stat_get_xact_tuples_returned pg_stat_get_xact_tuples_updated pg_stat_have_stats pg_table_size
       pg_tablespace_size pg_total_relation_size pg_wal_summary_contents pg_xact_commit_timestamp
-      pg_xact_commit_timestamp_origin pg_xact_status random random_normal setseed timeofday txid_status uuidv4 uuidv7`,
+      pg_xact_commit_timestamp_origin pg_xact_status random random_normal setseed timeofday txid_status uuidv4 uuidv7
+      lo_close lo_get lo_lseek lo_lseek64 lo_open lo_tell lo_tell64 loread`,
   },
   {
     risk: 'low',
@@ -69,7 +70,13 @@ const GROUPS: readonly Group[] = [
     reason: 'maintains an index',
     names: 'brin_summarize_new_values brin_summarize_range gin_clean_pending_list',
   },
+  { risk: 'low', reason: 'makes a large object', names: 'lo_creat lo_create lo_from_bytea' },
   { risk: 'high', reason: 'sets a sequence', names: 'setval' },
+  {
+    risk: 'high',
+    reason: 'may overwrite a large object',
+    names: 'lo_put lo_truncate lo_truncate64 lowrite',
+  },
   {
     risk: 'high',
     reason: 'maintains an index',
@@ -102,6 +109,7 @@ const GROUPS: readonly Group[] = [
       pg_log_backend_memory_contexts pg_log_standby_snapshot pg_promote pg_switch_wal pg_create_restore_point
       pg_wal_replay_pause pg_wal_replay_resume pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup`,
   },
+  { risk: 'critical', reason: 'removes a large object', names: 'lo_unlink' },
   {
     risk: 'critical',
     reason: 'discards statistics',
@@ -121,13 +129,7 @@ const GROUPS: readonly Group[] = [
     names: `pg_read_file pg_read_file_old pg_read_binary_file pg_stat_file pg_ls_dir pg_ls_logdir pg_ls_waldir
       pg_ls_tmpdir pg_ls_archive_statusdir pg_ls_logicalmapdir pg_ls_logicalsnapdir pg_ls_replslotdir
       pg_ls_summariesdir pg_hba_file_rules pg_ident_file_mappings pg_show_all_file_settings pg_file_write
-      pg_file_rename pg_file_unlink pg_file_sync pg_logdir_ls`,
-  },
-  {
-    risk: 'forbidden',
-    reason: 'reads or writes large objects',
-    names: `lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
-      lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite`,
+      pg_file_rename pg_file_unlink pg_file_sync pg_logdir_ls lo_export lo_import`,
   },
   {
     risk: 'forbidden',

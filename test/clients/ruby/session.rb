@@ -106,13 +106,11 @@ conn.send_query('select pg_sleep(30)')
 sleep 0.15
 puts "cancel #{conn.cancel.inspect}"
 say('cancelled') { conn.get_last_result }
-unless CAUTIOUS
-  conn.transaction do
-    oid = conn.lo_creat
-    object = conn.lo_open(oid, PG::INV_READ | PG::INV_WRITE)
-    say('large object') { [conn.lo_write(object, 'x' * 100_000), conn.lo_lseek(object, 99_990, PG::SEEK_SET), conn.lo_read(object, 100)] }
-    conn.lo_close(object)
-  end
+conn.transaction do
+  oid = conn.lo_creat
+  object = conn.lo_open(oid, PG::INV_READ | PG::INV_WRITE)
+  say('large object') { [conn.lo_write(object, 'x' * 100_000), conn.lo_lseek(object, 99_990, PG::SEEK_SET), conn.lo_read(object, 100)] }
+  conn.lo_close(object)
 end
 ['set datestyle = german', 'reset all', 'discard all'].each { |sql| say(sql) { conn.exec(sql) } }
 %w[client_encoding DateStyle TimeZone application_name standard_conforming_strings is_superuser search_path].each do |name|
