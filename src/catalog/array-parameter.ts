@@ -4,7 +4,7 @@ export const TEXT_ARRAY_OID = 1009;
 export const OID_ARRAY_OID = 1028;
 export const TID_ARRAY_OID = 1010;
 const TEXT_OID = 25;
-const OID_OID = 26;
+export const OID_OID = 26;
 const TID_OID = 27;
 export const TID_BYTES = 6;
 
@@ -19,12 +19,14 @@ export function textArray(values: readonly (string | Buffer | null)[]): Buffer {
 export function oidArray(values: readonly number[]): Buffer {
   return arrayOf(
     OID_OID,
-    values.map((value) => {
-      const bytes = Buffer.allocUnsafe(4);
-      bytes.writeUInt32BE(value);
-      return bytes;
-    }),
+    values.map((value) => oidValue(value)),
   );
+}
+
+export function oidValue(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }
 
 /** `tids` is a run of tids in binary, six bytes each. */

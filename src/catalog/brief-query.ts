@@ -6,7 +6,7 @@ import { CIRCUMSTANCES, type Lacking, NO_ROWS, OID_OF_ONE, RIGHTS } from './quer
  * rows of the table, its indexes and columns as well), and each part is read where its table's row is: the server
  * parses and plans that in two thirds of the time.
  */
-function brief(oid: number, lacking: Lacking): string {
+function brief(oid: string, lacking: Lacking): string {
   const versions = (id: string, from: string) =>
     `ARRAY(SELECT pg_catalog.concat_ws(' ', ${id}, v.xmin, v.ctid) FROM ${from} ORDER BY ${id})`;
   const of = (table: string, column: string, id: string) =>
@@ -39,13 +39,19 @@ function brief(oid: number, lacking: Lacking): string {
   ];
   return `pg_catalog.concat_ws(' | ', ${OID_OF_ONE},
     (SELECT pg_catalog.concat_ws(' ', x.relnamespace::pg_catalog.regnamespace, ${RIGHTS}, x.xmin, x.ctid, ${parts.join(', ')})
-       FROM pg_catalog.pg_class x WHERE x.oid OPERATOR(pg_catalog.=) '${oid}'::pg_catalog.oid),
+       FROM pg_catalog.pg_class x WHERE x.oid OPERATOR(pg_catalog.=) ${oid}::pg_catalog.oid),
     ${CIRCUMSTANCES})`;
 }
 
-export const briefQuery = (oid: number, lacking: Lacking): string => `SELECT ${brief(oid, lacking)}`;
+export const briefQuery = (oid: number, lacking: Lacking): string => `SELECT ${brief(`'${oid}'`, lacking)}`;
 
-/** Fails, by a division by zero, where that is another text than it was ($2); gives what is asked besides. */
-export const stillSoQuery = (oid: number, lacking: Lacking, besides: string): string => `
+/** The table, in what is asked besides. */
+export const THE_TABLE = '$3';
+
+/**
+ * Fails, by a division by zero, where that is another text than it was ($2); gives what is asked besides. It is one text for
+ * all tables that lack the same, so that the server may keep it as it has read it.
+ */
+export const stillSoQuery = (lacking: Lacking, besides: string): string => `
 SELECT ${besides}, 1 OPERATOR(pg_catalog./) CASE
-  WHEN ${brief(oid, lacking)} COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 1 ELSE 0 END`;
+  WHEN ${brief(THE_TABLE, lacking)} COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 1 ELSE 0 END`;

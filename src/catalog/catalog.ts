@@ -1,7 +1,7 @@
 import { LIMITS } from '../base/limits.ts';
-import { OID_ARRAY_OID, oidArray, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
+import { OID_ARRAY_OID, OID_OID, oidArray, oidValue, TEXT_ARRAY_OID, textArray } from './array-parameter.ts';
 import { briefQuery, stillSoQuery } from './brief-query.ts';
-import { type HiddenConnection, HiddenQueryError } from './connection.ts';
+import { type HiddenConnection, type HiddenQuery, HiddenQueryError } from './connection.ts';
 import { type Lookup, readLookup } from './lookup.ts';
 import {
   describeQuery,
@@ -82,9 +82,14 @@ export interface SureAnswer {
   readonly answer: CatalogAnswer;
   /**
    * Has the server fail where it would be answered otherwise by now, so that nothing of what is sent behind it, in one
-   * transaction, is done; and gives the columns that are asked besides.
+   * transaction, is done; and gives the columns that are asked besides, in which the table is `THE_TABLE`. `how` says whether
+   * it may be kept.
    */
-  readonly ask: (connection: HiddenConnection, besides: string) => Promise<(string | null)[]>;
+  readonly ask: (
+    connection: HiddenConnection,
+    besides: string,
+    how?: Pick<HiddenQuery, 'kept'>,
+  ) => Promise<(string | null)[]>;
 }
 
 interface Known extends Basis {
@@ -168,10 +173,10 @@ export class Catalog {
     const oid = known.roots[0]!;
     return {
       answer,
-      ask: async (connection, besides) => {
-        const sql = stillSoQuery(oid, known.lacking, besides);
-        const parameters = [namesOf(question), Buffer.from(said)];
-        const asking = rowsOf(connection, sql, [TEXT_ARRAY_OID, TEXT_OID], parameters);
+      ask: async (connection, besides, how = {}) => {
+        const sql = stillSoQuery(known.lacking, besides);
+        const parameters = [namesOf(question), Buffer.from(said), oidValue(oid)];
+        const asking = rowsOf(connection, sql, [TEXT_ARRAY_OID, TEXT_OID, OID_OID], parameters, how);
         const [row] = await asking.catch((error: unknown) => {
           if (error instanceof HiddenQueryError && error.sqlstate === OTHERWISE) known.sure = 'doubted';
           throw error;
@@ -351,7 +356,7 @@ async function rowsOf(
   sql: string,
   parameterTypes: readonly number[],
   parameters: readonly Buffer[],
-  how: { readonly neverCompiled?: true } = {},
+  how: Pick<HiddenQuery, 'neverCompiled' | 'kept'> = {},
 ): Promise<(string | null)[][]> {
   const rows: (string | null)[][] = [];
   const parameterFormats = parameters.map(() => 1 as const);

@@ -11,6 +11,11 @@ export interface HiddenQuery {
   readonly resultFormats: readonly (0 | 1)[];
   /** The server has read it already, by that name, which is closed with it. */
   readonly statement?: string;
+  /**
+   * It comes again and again with other parameters, and takes the server longer to read and to plan than to run: where no
+   * client could see it, it is kept as the server has read it.
+   */
+  readonly kept?: true;
   /** It is broken off when so many rows have come. */
   readonly rowsMax?: number;
   /**

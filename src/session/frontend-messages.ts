@@ -10,6 +10,7 @@ import { SnapshotDesk } from './capturing/snapshot-desk.ts';
 import { countDecision, startOfMessage } from './decision-time.ts';
 import { ExecuteMessages } from './execute-messages.ts';
 import { HiddenQueries } from './hidden/hidden-queries.ts';
+import { beforeUnnamed } from './hidden/kept-closed.ts';
 import { ApprovedPortals } from './holding/approved-portals.ts';
 import { HoldDesk } from './holding/hold.ts';
 import { PreviewDesk } from './holding/preview-desk.ts';
@@ -19,6 +20,7 @@ import { awaitsCopy, PART_OF_COPY, waitForCopy } from './known/copy-doubt.ts';
 import { Doubts } from './known/doubts.ts';
 import { calledBy } from './known/large-object-call.ts';
 import { newEntry } from './new-entry.ts';
+import { PlainExecutions } from './plain-executions.ts';
 import { QueryMessages } from './query-messages.ts';
 import { ReplyKind } from './replies.ts';
 import { readByItsEnd } from './ruling/large-object-end.ts';
@@ -69,6 +71,7 @@ export class FrontendMessages {
   private readonly records: CommitRecord;
   private readonly counts: RowCounts;
   private readonly queries: QueryMessages;
+  private readonly plain: PlainExecutions;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -84,6 +87,7 @@ export class FrontendMessages {
     this.executions = new ExecuteMessages(state, hidden, holds, snapshots, records, doubts, approved);
     this.queries = new QueryMessages(state, hidden, holds, snapshots, records, doubts, counts);
     this.statements = new StatementMessages(state, this.holds, this.approved);
+    this.plain = new PlainExecutions(state, hidden, this.statements);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -95,6 +99,11 @@ export class FrontendMessages {
     this.counts.giveUp(how);
     if (how === 'canceled') this.doubts.cancel();
     return this.holds.giveUp(how);
+  }
+
+  /** Where the execution ends that begins at `at`, if it is plain, and has been taken for sent; else 0. */
+  runsPlain(bytes: Buffer, at: number, end: number): number {
+    return this.approved.areOpen ? 0 : this.plain.take(bytes, at, end);
   }
 
   /**
@@ -109,13 +118,15 @@ export class FrontendMessages {
     answer: Answer | null,
     missingBytes = 0,
   ): Verdict {
+    // The names know nothing of an execution that stands for its messages.
+    if (this.state.replies.folded !== null) this.state.replies.unfold();
     if (type === Frontend.Query && answer === null)
       if (this.queries.runsPlain(bytes, start, end, this.approved.areOpen)) return null;
     const { state } = this;
     if (answer === null && ASKS[type] === 1) this.begins(type);
     state.settings.beforeMessage(state.replies.length > 0 || state.replies.segmentOpen);
     const mayBeSwallowed = PART_OF_COPY[type] !== 1 && awaitsCopy(state.replies);
-    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen) {
+    if (mayBeSwallowed || !isAtEase(state) || this.approved.areOpen || this.hidden.kept.mayStand) {
       const verdict = this.before(type, bytes, start, end, answer);
       if (verdict !== undefined) return verdict;
     }
@@ -170,6 +181,10 @@ export class FrontendMessages {
         const asking = this.doubts.before(type, bytes, start, end);
         if (asking !== null) return asking;
       }
+    }
+    if (this.hidden.kept.mayStand) {
+      const closing = beforeUnnamed(state, this.hidden, type, bytes, start, end);
+      if (closing !== null) return closing;
     }
     // What it was asked about before has closed none.
     if ((answer === null || answer.outcome === null) && this.approved.areOpen) {

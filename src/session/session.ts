@@ -61,6 +61,7 @@ export class Session {
       client: address.ip,
     };
     this.state = new SessionState(services, client, upstream, identity, facts, login.parameters, startup);
+    this.state.processId = login.processId;
     this.frontendMessages = new FrontendMessages(this.state);
     this.frontend = new FrontendStream(this.state, this.frontendMessages);
     this.backendMessages = new BackendMessages(this.state);

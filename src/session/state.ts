@@ -43,6 +43,8 @@ export class SessionState {
   readonly portals = new Names<Portal>(({ statement }) => charsOf(statement));
   private readonly recentNames = new RecentNames();
   readonly parameters = new Map<string, string>();
+  /** The server's process, as it said at the login; null where it has said none. */
+  processId: number | null = null;
   /** As the last ReadyForQuery told it. */
   transactionStatus: 'I' | 'T' | 'E' = 'I';
   /** The server reads COPY data, and no CopyDone or CopyFail has been sent for it yet. */
@@ -230,12 +232,17 @@ export class SessionState {
   /** A Sync of the client's is sent. */
   syncs(): void {
     this.discarding = false;
-    this.failedUntold = null;
     this.copyDoubt = 'none';
+    this.endSegmentBySync();
+    this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
+  }
+
+  /** A Sync is sent while the server neither discards what comes nor copies in. */
+  endSegmentBySync(): void {
+    this.failedUntold = null;
     const { inImplicitBlock } = this;
     this.closeSegment();
     this.inImplicitBlock = inImplicitBlock;
-    this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
   }
 
   /** A Sync, Query or FunctionCall is sent. */

@@ -1,4 +1,5 @@
 import { OID_ARRAY_OID, oidArray } from '../catalog/array-parameter.ts';
+import { THE_TABLE } from '../catalog/brief-query.ts';
 import { textColumns } from '../catalog/row.ts';
 import type { HiddenConnection } from './connection.ts';
 import type { CapturePlan } from './plan.ts';
@@ -169,9 +170,12 @@ async function readFewCounts(connection: HiddenConnection, plan: Counting): Prom
   return counts;
 }
 
-/** The columns by which few tables are counted, which another query may ask for as well. */
-export const fewCounts = ({ tables }: Counting): string =>
+/** The columns by which few tables are counted. */
+const fewCounts = ({ tables }: Counting): string =>
   [serverFacts(), BEGAN, ...tables.map(({ oid }) => countsOf(`'${oid}'`))].join(', ');
+
+/** The same of one table, which the question whether its plan is true has as a parameter. */
+export const COUNTS_OF_ONE: string = [serverFacts(), BEGAN, countsOf(THE_TABLE)].join(', ');
 
 /** What these columns say, which come first. */
 export function countsIn(plan: Counting, columns: readonly (string | null)[]): CountsReading {

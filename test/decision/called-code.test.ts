@@ -105,6 +105,28 @@ describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (ve
       expect(await says('execute bad')).toEqual(refused);
     });
 
+    it.each([
+      'alter table other add n int default app.wipe()',
+      'alter table other add n int check (wipe_immutable() > 0)',
+      'alter table other add check (wipe_immutable() > 0)',
+      `alter table other add n text default query_to_xml('select app.wipe()', true, true, '')::text`,
+      `alter table other add n bigint default setval('app.numbers', 1)`,
+      'alter table other alter id set default app.wipe()',
+    ])('as what an ALTER TABLE has computed, at once or later: %s', async (text) => {
+      await sql('insert into other values (1)', name);
+      expect(await says(text)).toEqual(refused);
+      client.write(...bound(text));
+      expect(why(await client.untilReady())).toEqual(refused);
+      expect(await says(`select 1; ${text}`)).toEqual(refused);
+      expect(await left(name)).toBe(10);
+      expect(
+        await says('alter table other add u uuid default uuid_generate_v4(), add d date default now()'),
+      ).toEqual([]);
+      expect(await says('alter table other alter u set default app.uuid_generate_v4()')).toEqual([
+        expect.stringContaining('does not exist'),
+      ]);
+    });
+
     it('among several statements, one of which is captured', async () => {
       expect(await says('update precious set note = 1 where id = 1; select app.x()')).toEqual([]);
       expect(await says('update precious set note = 2 where id = 1; select app.wipe()')).toEqual(refused);

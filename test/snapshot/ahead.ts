@@ -6,7 +6,7 @@ import { Listener } from '../support/listener.ts';
 import { type BackendMessage, cancel, describeMessage, fieldsOf, RawClient } from '../support/raw-client.ts';
 import { contents } from '../undo/put-back.ts';
 import type { AheadScript, AheadStep } from './ahead-script.ts';
-import type { EarlySetting, Side } from './early.ts';
+import { asksWhetherStillSo, type EarlySetting, type Side } from './early.ts';
 import { UNPROVABLE } from './exactness.ts';
 
 export class AheadTally {
@@ -41,7 +41,7 @@ export class AheadWatch {
       let isBound = false;
       let hasRun = false;
       client.on('data', (chunk: Buffer) => {
-        const isAsked = chunk.includes('1 OPERATOR(pg_catalog./) CASE');
+        const isAsked = asksWhetherStillSo(chunk);
         const isBlock = chunk.includes('\0SAVEPOINT holdfast_own\0');
         // What is bound ends with a Flush of ours.
         if (isAsked && isBlock) {

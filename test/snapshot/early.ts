@@ -58,7 +58,7 @@ export class EarlyWatch {
       let isUnderWay = false;
       client.on('data', (chunk: Buffer) => {
         if (isUnderWay && chunk.includes('\0COMMIT\0')) this.kept++;
-        isUnderWay = chunk.includes(STILL_SO);
+        isUnderWay = asksWhetherStillSo(chunk);
         if (isUnderWay) this.tried++;
         server.write(chunk);
       });
@@ -79,6 +79,13 @@ export class EarlyWatch {
 
 /** The question that is asked in front of it; see catalog/brief-query.ts. */
 const STILL_SO = '1 OPERATOR(pg_catalog./) CASE';
+/** A Bind of ours of the unnamed statement, as which the question is kept. */
+const RUNS_KEPT = /B[\s\S]{4}__holdfast_[0-9a-f]+_\d+\0\0/;
+
+/** Whether it is asked ahead of a capture if its plan is still true. */
+export function asksWhetherStillSo(chunk: Buffer): boolean {
+  return chunk.includes(STILL_SO) || RUNS_KEPT.test(chunk.toString('latin1'));
+}
 
 const DEADLINE_MS = 10_000;
 

@@ -5,6 +5,7 @@ import { decodeBackendMessage } from '../../wire/backend-message.ts';
 import { encodeClose, encodeExecute } from '../../wire/frontend.ts';
 import { encodeFrontendMessage } from '../../wire/frontend-message.ts';
 import { Backend, Frontend } from '../../wire/message-type.ts';
+import type { Keeping } from './kept-statement.ts';
 import type { Part } from './uncompiled.ts';
 
 /**
@@ -50,26 +51,29 @@ export function encodeHidden(
   parts: readonly Part[],
   stale: readonly string[],
   encoding: 'utf8' | 'latin1',
+  keeping: Keeping,
 ): Buffer {
   const closes = stale.map((each) => encodeClose('S', each));
-  return Buffer.concat([...closes, ...parts.flatMap((part) => encodePart(part, encoding))]);
+  return Buffer.concat([...closes, ...parts.flatMap((part) => encodePart(part, encoding, keeping))]);
 }
 
-function encodePart({ query, name }: Part, encoding: 'utf8' | 'latin1'): readonly Buffer[] {
+function encodePart({ query, name }: Part, encoding: 'utf8' | 'latin1', keeping: Keeping): readonly Buffer[] {
   const { sql, parameterTypes, parameterFormats, parameters, resultFormats } = query;
+  const statement = keeping === 'not' ? name : '';
+  const isRead = query.statement !== undefined || keeping === 'stands';
   return [
-    ...(query.statement === undefined ? [encodeParse(name, sql, parameterTypes, encoding)] : []),
+    ...(isRead ? [] : [encodeParse(statement, sql, parameterTypes, encoding)]),
     encodeFrontendMessage({
       kind: 'bind',
       portal: name,
-      statement: name,
+      statement,
       parameterFormats,
       parameters,
       resultFormats,
     }),
     encodeExecute(name, query.rowsMax ?? 0),
     encodeClose('P', name),
-    encodeClose('S', name),
+    ...(keeping === 'not' ? [encodeClose('S', name)] : []),
   ];
 }
 

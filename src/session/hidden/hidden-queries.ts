@@ -7,6 +7,7 @@ import {
   type HiddenResult,
   type RowTaker,
 } from '../../catalog/connection.ts';
+import { textColumns } from '../../catalog/row.ts';
 import { encodeMessage } from '../../wire/backend.ts';
 import type { Bind } from '../../wire/bind.ts';
 import { encodeClose, encodeExecute, encodeFlush, encodeSync } from '../../wire/frontend.ts';
@@ -26,6 +27,7 @@ import {
   ParseExchange,
   type TextRead,
 } from './hidden-exchange.ts';
+import { KeptStatement } from './kept-statement.ts';
 import { mayEndSegment } from './segment-fits.ts';
 import { partsOf } from './uncompiled.ts';
 
@@ -51,6 +53,8 @@ const COMMIT: HiddenQuery = {
   parameterFormats: [],
   resultFormats: [],
 };
+
+const WHOSE: HiddenQuery = { ...COMMIT, sql: 'SELECT pg_catalog.pg_backend_pid()' };
 
 const NOTHING = Buffer.alloc(0);
 
@@ -87,9 +91,11 @@ export class HiddenQueries {
   syncs = 0;
   /** Those under way behind which the transaction is not known to be open. */
   private maybeOver = 0;
+  readonly kept: KeptStatement;
 
   constructor(state: SessionState) {
     this.state = state;
+    this.kept = new KeptStatement(state);
   }
 
   /** A connection whose queries end in that way. */
@@ -155,6 +161,18 @@ export class HiddenQueries {
   /** What was prepared is not run, and is closed with what is asked next. */
   forget(statement: string): void {
     this.stale.push(statement);
+  }
+
+  /** A Query of the client's takes the unnamed statement away, and is not sent itself. */
+  forgetUnnamed(): void {
+    if (this.state.statements.hasUnnamed) this.forget('');
+  }
+
+  /** Takes away what is kept as the unnamed statement, so that the client finds none. */
+  async closeKept(end: HiddenEnd): Promise<void> {
+    const exchange = new ClosingExchange(1, end);
+    this.push(exchange, end, encodeClose('S', ''));
+    await exchange.over;
   }
 
   /**
@@ -286,6 +304,13 @@ export class HiddenQueries {
     else upstream.writeSoon(ending);
   }
 
+  /** With the first of what may be kept. */
+  private askWhose(end: HiddenEnd): void {
+    const { kept } = this;
+    const answer = this.run(end, WHOSE, (row) => kept.told(textColumns(row)[0] ?? ''), false);
+    answer.catch(() => kept.untold());
+  }
+
   private async run(
     end: HiddenEnd,
     query: HiddenQuery,
@@ -294,18 +319,25 @@ export class HiddenQueries {
     onNotice?: (notice: Buffer) => void,
   ): Promise<HiddenResult> {
     const name = query.statement ?? `${NAME}_${++this.made}`;
+    const { kept } = this;
+    if (query.kept === true && kept.asksWhose()) this.askWhose(end);
+    const keeping = query.kept === true ? kept.keeping(query.sql) : 'not';
     const parts = partsOf(query, name);
     const stale = this.stale;
-    const closes = stale.length + 2 * parts.length;
+    const closes = stale.length + (keeping === 'not' ? 2 : 1) * parts.length;
     const exchange = new HiddenExchange(end, closes, onRow, tellsNotices, onNotice);
     const { encodingAside, textFacts } = this.state;
     const encoding = encodingAside === null && textFacts.encoding === 'latin1' ? 'latin1' : 'utf8';
     const company = companyOf(query.sql);
-    this.push(exchange, end, encodeHidden(parts, stale, encoding), company);
+    this.push(exchange, end, encodeHidden(parts, stale, encoding, keeping), company);
     this.stale = [];
     if (company === 'alone') this.maybeOver++;
+    const sentAfter = this.state.replies.queries;
+    if (keeping !== 'not') kept.sent();
     try {
-      return await exchange.result;
+      const result = await exchange.result;
+      if (keeping !== 'not') kept.answered(query.sql, sentAfter);
+      return result;
     } catch (error) {
       for (const part of parts) this.stale.push(part.name);
       throw error;

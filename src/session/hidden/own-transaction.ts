@@ -49,7 +49,7 @@ export class OwnTransaction {
 
   async begin({ protocol }: Pick<AuditEntry, 'protocol'>): Promise<void> {
     // A Query takes away the unnamed statement.
-    if (protocol === 'simple') this.hidden.forget('');
+    if (protocol === 'simple') this.hidden.forgetUnnamed();
     // What is read of the catalogs has to be what the server goes by.
     const sql = this.isOwn ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : `SAVEPOINT ${SAVEPOINT}`;
     await this.connection.run(plainQuery(sql), () => {});

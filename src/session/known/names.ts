@@ -126,6 +126,8 @@ export class Names<T extends object> {
   private openSql = 0;
   /** How often messages have been sent that change a name. */
   changes = 0;
+  /** A message has been sent that makes the unnamed one, or takes it away. */
+  hasUnnamed = false;
 
   constructor(charsOf: (value: T) => number = () => 0) {
     this.charsOf = charsOf;
@@ -168,9 +170,15 @@ export class Names<T extends object> {
   /** A message that makes this change has been sent. */
   ask(name: string, value: T | null): void {
     const slot = this.slotFor(name);
-    if (slot !== this.unnamed) this.changes++;
+    if (slot === this.unnamed) this.hasUnnamed = true;
+    else this.changes++;
     slot.unanswered++;
     this.overlay(name, slot, value);
+  }
+
+  /** As `ask`, of a message that was sent in a segment that is closed by now. */
+  owe(name: string): void {
+    this.slotFor(name).unanswered++;
   }
 
   /** The server has answered: the change was made, or was not. */

@@ -1,5 +1,5 @@
 import { HiddenQueryError, together } from '../../../catalog/connection.ts';
-import { countsIn, fewCounts } from '../../../snapshot/counts.ts';
+import { COUNTS_OF_ONE, countsIn } from '../../../snapshot/counts.ts';
 import { foreseeOneRow } from '../../../snapshot/foresee.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import { OwnTransaction } from '../../hidden/own-transaction.ts';
@@ -32,7 +32,7 @@ export async function beginInBlock(run: CaptureRun): Promise<Begun | null> {
   const read = hidden.parse(text).then(({ error }) => {
     if (error !== null) throw error;
   });
-  const asked = sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
+  const asked = sure.ask(connection, COUNTS_OF_ONE).then((columns) => countsIn(plan, columns));
   const kept = savepoint.keep().then((unkept) => {
     if (unkept !== null) throw new HiddenQueryError(unkept.kind === 'refused' ? unkept.error : {});
     stands = false;

@@ -1,5 +1,5 @@
 import { HiddenQueryError, together } from '../../../catalog/connection.ts';
-import { countsIn, fewCounts } from '../../../snapshot/counts.ts';
+import { COUNTS_OF_ONE, countsIn } from '../../../snapshot/counts.ts';
 import { type ForeseenRow, foreseeOneRow } from '../../../snapshot/foresee.ts';
 import { HiddenQueryEnded } from '../../hidden/hidden-exchange.ts';
 import type { HiddenQueries } from '../../hidden/hidden-queries.ts';
@@ -86,7 +86,7 @@ function send(
   const describing =
     plan.parameters.types.length > 0 ? typesOf(hidden, portal.statement, statement, 'flush') : NO_TYPES;
   const locking = lockTarget(hidden, request.slice, plan);
-  const asking = sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
+  const asking = sure.ask(connection, COUNTS_OF_ONE, KEPT).then((columns) => countsIn(plan, columns));
   const kept = savepoint.keep().then((unkept) => {
     if (unkept !== null) throw new HiddenQueryError(unkept.kind === 'refused' ? unkept.error : {});
     stands = false;
@@ -139,3 +139,6 @@ async function untilCaptured(state: SessionState, { capture }: Begun, isTyped: b
 }
 
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
+
+/** Nothing is sent behind it that takes the unnamed statement away. */
+const KEPT = { kept: true } as const;

@@ -1,5 +1,5 @@
 import { type HiddenConnection, HiddenQueryError, together } from '../../../catalog/connection.ts';
-import { countsIn, fewCounts } from '../../../snapshot/counts.ts';
+import { COUNTS_OF_ONE, countsIn } from '../../../snapshot/counts.ts';
 import { foreseeOneRow, rowLeft } from '../../../snapshot/foresee.ts';
 import type { CapturePlan } from '../../../snapshot/plan.ts';
 import { proveReturned, runAndLook } from '../../../snapshot/prove.ts';
@@ -79,7 +79,9 @@ export async function runBound(
   const describing =
     parameters.types.length > 0 ? typesOf(hidden, portal.statement, bound.statement, 'flush') : NO_TYPES;
   const locking = lockTarget(hidden, slice, plan);
-  const asking = foreseen.sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
+  const asking = foreseen.sure
+    .ask(connection, COUNTS_OF_ONE, KEPT)
+    .then((columns) => countsIn(plan, columns));
   const begun = beginCapture(run, plan, false, asking);
   const { writer } = begun;
   let isNoticed = false;
@@ -176,3 +178,6 @@ async function takeBack(
 
 const NOTHING = Buffer.alloc(0);
 const NO_TYPES: Promise<readonly number[]> = Promise.resolve([]);
+
+/** Nothing is sent behind it that takes the unnamed statement away. */
+const KEPT = { kept: true } as const;

@@ -2,7 +2,7 @@ import { nowMs } from '../../../base/clock.ts';
 import { HiddenQueryError, together } from '../../../catalog/connection.ts';
 import { type Capture, plainQuery } from '../../../snapshot/capture.ts';
 import { capturedColumns } from '../../../snapshot/capture-sql.ts';
-import { countsIn, fewCounts } from '../../../snapshot/counts.ts';
+import { COUNTS_OF_ONE, countsIn } from '../../../snapshot/counts.ts';
 import { type ForeseenRow, foreseeOneRow } from '../../../snapshot/foresee.ts';
 import type { CapturePlan, PlanRequest } from '../../../snapshot/plan.ts';
 import { proveReturned, type Returned, runReturning } from '../../../snapshot/prove.ts';
@@ -84,12 +84,12 @@ function send(run: CaptureRun, { plan, sure }: ForeseenRow, sql: string): Sent {
   // So that it is durable by the time that the statement has run.
   void audit.whenRecorded(entry.session);
   // A Query takes away the unnamed statement.
-  hidden.forget('');
+  hidden.forgetUnnamed();
   const began = connection.run(plainQuery('BEGIN'), () => {});
   const { syncs } = hidden;
   // Locks the table as the statement does, so that what is asked next stays true.
   const { statement, read } = hidden.prepare(sql);
-  const asked = sure.ask(connection, fewCounts(plan)).then((columns) => countsIn(plan, columns));
+  const asked = sure.ask(connection, COUNTS_OF_ONE, KEPT).then((columns) => countsIn(plan, columns));
   const begun = beginCapture(run, plan, false, asked);
   const query = { ...plainQuery(sql), statement, resultFormats: formatsOf(plan) };
   let isNoticed = false;
@@ -168,3 +168,6 @@ function givingBack(text: string, slice: WriteSlice, { operation, sources }: Cap
   if (/^(?:old|new)$/i.test(reference)) return null;
   return `${words} RETURNING ${capturedColumns(reference, sources[0]!.columns)}`;
 }
+
+/** Nothing is sent behind it that takes the unnamed statement away. */
+const KEPT = { kept: true } as const;
