@@ -1,5 +1,11 @@
 import { LIMITS } from '../base/limits.ts';
-import type { Analysis, CalledCode, StatementEffects, TextFacts } from '../sql/effects.ts';
+import {
+  type Analysis,
+  type CalledCode,
+  type StatementEffects,
+  type TextFacts,
+  worseRisk,
+} from '../sql/effects.ts';
 import { catalogFunction, isCatalogOperator } from '../sql/facts/functions.ts';
 import { isCatalogFirst } from '../sql/facts/search-path.ts';
 import { assignmentFacts } from '../sql/facts/settings.ts';
@@ -48,6 +54,8 @@ export interface Calling {
   readonly seesNow: boolean;
   /** It is what a read leads to, which its transaction may go by as it sees it. */
   readonly isRead: boolean;
+  /** Rows of tables that it writes are counted, and what it empties or alters is told by locks. */
+  readonly isCounted?: boolean;
 }
 
 export async function judgeCalledCode(
@@ -84,6 +92,17 @@ class ElsewherePath extends Error {
 
 /** What a function may run that reads, or changes settings alone. */
 const READS: ReadonlySet<string> = new Set(['select', 'set', 'reset', 'show', 'set transaction', 'empty']);
+
+/** What is seen of it where rows are counted. */
+const COUNTED: ReadonlySet<string> = new Set([
+  ...READS,
+  'insert',
+  'upsert',
+  'update',
+  'delete',
+  'merge',
+  'truncate',
+]);
 
 /** Settings by which the text of functions is read as they run. */
 const READING: ReadonlySet<string> = new Set([
@@ -261,7 +280,7 @@ class Judge {
       throw new Harm(`${who} ${NOT_UNDERSTOOD}`);
     let calls = false;
     for (const effects of analysis.statements) {
-      const problem = problemOf(effects);
+      const problem = this.calling.isCounted === true ? problemOfCounted(effects) : problemOf(effects);
       if (problem !== null) throw new Harm(`${who} ${problem}`);
       this.judgeSettings(effects, who);
       calls ||= effects.called !== undefined;
@@ -349,6 +368,20 @@ function problemOf({ operations, risk, called, session, reasons }: StatementEffe
   const effect = session.find(({ kind }) => kind !== 'opaque-code' && kind !== 'set' && kind !== 'reset');
   return effect === undefined ? null : `does more than read: ${effect.kind}`;
 }
+
+/** Why a statement in a function may do what no count of rows shows. */
+function problemOfCounted(effects: StatementEffects): string | null {
+  const { operations, functions } = effects;
+  if (!operations.some((operation) => COUNTED.has(operation) && !READS.has(operation)))
+    return problemOf(effects);
+  const other = operations.find((operation) => !COUNTED.has(operation));
+  if (other !== undefined) return `does more than write rows: ${other}`;
+  const called = functions.find((name) => !isLow(catalogFunction(name.slice(name.lastIndexOf('.') + 1))));
+  return called === undefined ? null : `calls ${called}`;
+}
+
+const isLow = (facts: { readonly risk: StatementEffects['risk'] } | undefined): boolean =>
+  facts === undefined || worseRisk(facts.risk, 'low') === 'low';
 
 /** The statements of a body that the server keeps parsed. */
 function statementsOf(body: string, who: string): string {
