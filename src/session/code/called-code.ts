@@ -4,7 +4,7 @@ import { type CodeVerdict, judgeCalledCode } from '../../catalog/called-code.ts'
 import type { HiddenConnection } from '../../catalog/connection.ts';
 import { judgeEventTriggers } from '../../catalog/event-triggers.ts';
 import { type Analysis, type StatementEffects, worseRisk } from '../../sql/effects.ts';
-import { catalogFunction } from '../../sql/facts/functions.ts';
+import { moreThanLow } from '../../sql/facts/functions.ts';
 import { askSettings } from '../known/asked-settings.ts';
 import type { SessionState } from '../state.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
@@ -139,12 +139,38 @@ export class CalledCode {
   async askCalls(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
     for (const { functions } of analysis.statements) {
       for (const name of functions) {
-        const known = catalogFunction(name.slice(name.lastIndexOf('.') + 1));
-        if (known !== undefined && !isLow(known)) return `it calls ${name}, which ${known.reason}`;
+        const known = moreThanLow(name);
+        if (known !== null) return `it calls ${name}, which ${known.reason}`;
       }
     }
     const calls = callsIn(analysis);
     return calls === null ? null : await this.judge(connection, calls, false);
+  }
+
+  /** Why what a statement calls whose rows are captured may do what these do not show; null where that is not so. */
+  async askUncounted(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
+    const { state, shared } = this;
+    // Most that are captured call nothing that is looked up.
+    const calls = callsIn(analysis);
+    if (calls === null) return null;
+    if (state.settings.knownPath === null) await askSettings(state, connection);
+    const key = `counted ${calls.key}`;
+    let verdict = this.known.find(key, nowMs());
+    if (verdict === null) {
+      const { generation } = shared;
+      const { moment } = this.known;
+      verdict = await judgeCalledCode(connection, state.services.analyzer, {
+        statements: calls.statements,
+        facts: state.textFacts,
+        alone: calls.statements.length === 1,
+        seesNow: state.reads.seesNow(LIMITS.calledCodeMs),
+        isRead: false,
+        isCounted: true,
+      });
+      if (generation === shared.generation)
+        this.known.learn(new Map([[key, verdict]]), moment, LIMITS.calledCodeMs);
+    }
+    return verdict.kind === 'harmful' ? `it may do what a snapshot does not show: ${verdict.reason}` : null;
   }
 
   private async judge(connection: HiddenConnection, calls: Calls, isRead: boolean): Promise<string | null> {
