@@ -1,12 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
-import {
-  type Analysis,
-  type CalledCode,
-  type StatementEffects,
-  type TextFacts,
-  worseRisk,
-} from '../sql/effects.ts';
-import { catalogFunction, isCatalogOperator } from '../sql/facts/functions.ts';
+import type { Analysis, CalledCode, StatementEffects, TextFacts } from '../sql/effects.ts';
+import { catalogFunction, isCatalogOperator, moreThanLow } from '../sql/facts/functions.ts';
 import { isCatalogFirst } from '../sql/facts/search-path.ts';
 import { assignmentFacts } from '../sql/facts/settings.ts';
 import { NOT_UNDERSTOOD, type PlpgsqlReading } from '../sql/parsing/plpgsql.ts';
@@ -376,12 +370,9 @@ function problemOfCounted(effects: StatementEffects): string | null {
     return problemOf(effects);
   const other = operations.find((operation) => !COUNTED.has(operation));
   if (other !== undefined) return `does more than write rows: ${other}`;
-  const called = functions.find((name) => !isLow(catalogFunction(name.slice(name.lastIndexOf('.') + 1))));
+  const called = functions.find((name) => moreThanLow(name) !== null);
   return called === undefined ? null : `calls ${called}`;
 }
-
-const isLow = (facts: { readonly risk: StatementEffects['risk'] } | undefined): boolean =>
-  facts === undefined || worseRisk(facts.risk, 'low') === 'low';
 
 /** The statements of a body that the server keeps parsed. */
 function statementsOf(body: string, who: string): string {

@@ -4,7 +4,7 @@ import { type CodeVerdict, judgeCalledCode } from '../../catalog/called-code.ts'
 import type { HiddenConnection } from '../../catalog/connection.ts';
 import { judgeEventTriggers } from '../../catalog/event-triggers.ts';
 import { type Analysis, type StatementEffects, worseRisk } from '../../sql/effects.ts';
-import { catalogFunction } from '../../sql/facts/functions.ts';
+import { moreThanLow } from '../../sql/facts/functions.ts';
 import { askSettings } from '../known/asked-settings.ts';
 import type { SessionState } from '../state.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
@@ -139,8 +139,8 @@ export class CalledCode {
   async askCalls(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
     for (const { functions } of analysis.statements) {
       for (const name of functions) {
-        const known = catalogFunction(name.slice(name.lastIndexOf('.') + 1));
-        if (known !== undefined && !isLow(known)) return `it calls ${name}, which ${known.reason}`;
+        const known = moreThanLow(name);
+        if (known !== null) return `it calls ${name}, which ${known.reason}`;
       }
     }
     const calls = callsIn(analysis);
