@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 import type { Analysis, CalledCode, StatementEffects, TextFacts } from '../sql/effects.ts';
-import { catalogFunction, isCatalogOperator } from '../sql/facts/functions.ts';
+import { catalogFunction, isCatalogOperator, moreThanLow } from '../sql/facts/functions.ts';
 import { isCatalogFirst } from '../sql/facts/search-path.ts';
 import { assignmentFacts } from '../sql/facts/settings.ts';
 import { NOT_UNDERSTOOD, type PlpgsqlReading } from '../sql/parsing/plpgsql.ts';
@@ -48,6 +48,8 @@ export interface Calling {
   readonly seesNow: boolean;
   /** It is what a read leads to, which its transaction may go by as it sees it. */
   readonly isRead: boolean;
+  /** Rows of tables that it writes are counted, and what it empties or alters is told by locks. */
+  readonly isCounted?: boolean;
 }
 
 export async function judgeCalledCode(
@@ -84,6 +86,17 @@ class ElsewherePath extends Error {
 
 /** What a function may run that reads, or changes settings alone. */
 const READS: ReadonlySet<string> = new Set(['select', 'set', 'reset', 'show', 'set transaction', 'empty']);
+
+/** What is seen of it where rows are counted. */
+const COUNTED: ReadonlySet<string> = new Set([
+  ...READS,
+  'insert',
+  'upsert',
+  'update',
+  'delete',
+  'merge',
+  'truncate',
+]);
 
 /** Settings by which the text of functions is read as they run. */
 const READING: ReadonlySet<string> = new Set([
@@ -261,7 +274,7 @@ class Judge {
       throw new Harm(`${who} ${NOT_UNDERSTOOD}`);
     let calls = false;
     for (const effects of analysis.statements) {
-      const problem = problemOf(effects);
+      const problem = this.calling.isCounted === true ? problemOfCounted(effects) : problemOf(effects);
       if (problem !== null) throw new Harm(`${who} ${problem}`);
       this.judgeSettings(effects, who);
       calls ||= effects.called !== undefined;
@@ -348,6 +361,17 @@ function problemOf({ operations, risk, called, session, reasons }: StatementEffe
   if (other !== undefined) return `does more than read: ${other}`;
   const effect = session.find(({ kind }) => kind !== 'opaque-code' && kind !== 'set' && kind !== 'reset');
   return effect === undefined ? null : `does more than read: ${effect.kind}`;
+}
+
+/** Why a statement in a function may do what no count of rows shows. */
+function problemOfCounted(effects: StatementEffects): string | null {
+  const { operations, functions } = effects;
+  if (!operations.some((operation) => COUNTED.has(operation) && !READS.has(operation)))
+    return problemOf(effects);
+  const other = operations.find((operation) => !COUNTED.has(operation));
+  if (other !== undefined) return `does more than write rows: ${other}`;
+  const called = functions.find((name) => moreThanLow(name) !== null);
+  return called === undefined ? null : `calls ${called}`;
 }
 
 /** The statements of a body that the server keeps parsed. */

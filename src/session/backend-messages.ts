@@ -17,6 +17,7 @@ import { endCopyIn, endCopyInOfQuery, leavesDoubt, swallowSyncs } from './known/
 import { charsOf } from './known/names.ts';
 import { discardedAll } from './known/session-effects.ts';
 import { Outcomes } from './outcomes.ts';
+import { PlainReplies, transactionStatusOf } from './plain-replies.ts';
 import { endsSegment, isSync, type Reply, ReplyKind } from './replies.ts';
 import { COPY_FAILED } from './ruling/restrained-copy.ts';
 import type { SessionState } from './state.ts';
@@ -24,10 +25,6 @@ import type { ReplyVerdict } from './verdict.ts';
 
 /** SQLSTATEs with which a poisoned message fails: no such portal, and a syntax error. */
 const POISON_STATES = new Set(['34000', '42601']);
-
-/** As ReadyForQuery tells the transaction status; there is one more, of a transaction that has failed. */
-const IDLE = 0x49;
-const IN_BLOCK = 0x54;
 
 /** The tags of statements that make or drop prepared statements. */
 const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD ALL']);
@@ -40,6 +37,7 @@ const NAMING_TAGS = new Set(['PREPARE', 'DEALLOCATE', 'DEALLOCATE ALL', 'DISCARD
 export class BackendMessages {
   private readonly state: SessionState;
   private readonly outcomes: Outcomes;
+  readonly plain: PlainReplies;
   /** Called after each ReadyForQuery. */
   onReady: () => void = () => {};
   /** Called where the server discards what the client has yet to send, up to its next Sync. */
@@ -53,6 +51,10 @@ export class BackendMessages {
   constructor(state: SessionState) {
     this.state = state;
     this.outcomes = new Outcomes(state);
+    this.plain = new PlainReplies(state, this.outcomes, () => {
+      this.statusTold(true, -1);
+      this.segmentEnded();
+    });
     state.owesNothing = () => this.owesNothing;
     state.releaseEnded = (status) => this.outcomes.release(status);
   }
@@ -355,7 +357,7 @@ export class BackendMessages {
     // Swallowed Syncs in front of a message that owes this ReadyForQuery have proved to be so.
     while (replies.length > 0 && replies.head!.kind === ReplyKind.CopyEnd) replies.shift();
     const head = replies.head;
-    state.transactionStatus = status === IDLE ? 'I' : status === IN_BLOCK ? 'T' : 'E';
+    state.transactionStatus = transactionStatusOf(status);
     state.copyingIn = false;
     let hidden = false;
     let keeper: StatementGate | PlainPart | null = null;
@@ -372,21 +374,31 @@ export class BackendMessages {
       this.spareSync = doubtful && replies.head?.kind === ReplyKind.Sync;
     }
     state.copyDoubt = 'none';
-    if (state.transactionStatus === 'I') state.portals.clearMade();
     if (state.transactionStatus !== 'T') state.bound = null;
-    if (state.early !== null) state.dropEarly();
-    state.fates.ready(state.transactionStatus);
-    const isLast = this.owesNothing;
-    state.statusTold(isLast);
-    if (state.settings.ready(state.transactionStatus, isLast, trustedPath)) state.epoch++;
+    this.statusTold(this.owesNothing, trustedPath);
     if (keeper !== null) {
       keeper.ready(state.transactionStatus);
       return 'skip';
     }
-    this.outcomes.release(state.transactionStatus);
-    state.answered();
-    this.onReady();
+    this.segmentEnded();
     return hidden ? 'skip' : 'forward';
+  }
+
+  /** What follows from the transaction status, told to a message behind which nothing `isLast` is under way. */
+  private statusTold(isLast: boolean, trustedPath: number): void {
+    const { state } = this;
+    const { transactionStatus: status } = state;
+    if (status === 'I') state.portals.clearMade();
+    if (state.early !== null) state.dropEarly();
+    state.fates.ready(status);
+    state.statusTold(isLast);
+    if (state.settings.ready(status, isLast, trustedPath)) state.epoch++;
+  }
+
+  private segmentEnded(): void {
+    this.outcomes.release(this.state.transactionStatus);
+    this.state.answered();
+    this.onReady();
   }
 
   private parameterStatus(body: Buffer): ReplyVerdict {

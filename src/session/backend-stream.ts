@@ -112,6 +112,7 @@ export class BackendStream {
       if (this.hidden.isPaused) return this.putAside(bytes, at, end);
       run = at;
     }
+    if (this.state.replies.folded !== null) at = this.messages.plain.receive(bytes, at, end);
     while (at < end) {
       const available = end - at;
       const type = bytes[at]!;

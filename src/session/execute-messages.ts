@@ -44,10 +44,22 @@ function verbOf({ session }: StatementEffects): TransactionVerb | null {
 }
 
 /** The event of an Execute of that portal. */
-function entryOf(state: SessionState, portal: Portal): AuditEntry {
+export function entryOf(state: SessionState, portal: Portal): AuditEntry {
   const { analysis, statement, parameters } = portal;
   const text = analysis.redacted === null ? statement.text : null;
   return newEntry(state, 'extended', analysis, text, parameters, portal, startOfMessage(state));
+}
+
+/** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
+export function noteExecuted(state: SessionState, { status, statements }: Analysis): void {
+  // The server does nothing, and makes no block of that and what comes behind it.
+  if (status === 'empty') return;
+  const only = statements.length === 1 ? statements[0]! : null;
+  // Most statements have none of these effects.
+  const verb = only !== null && only.session.length > 0 ? verbOf(only) : null;
+  if (verb !== null && ENDS_BLOCK.has(verb)) state.endsBlock = true;
+  if (verb === 'begin') state.begunIn = state.segment;
+  else state.executedIn = state.segment;
 }
 
 /** What an Execute means to the session: it runs what was decided at its Bind, or what has become of that. */
@@ -139,7 +151,7 @@ export class ExecuteMessages {
       if (bound?.portal === portal) {
         if ('drop' in bound) return this.defer(bound, entry, bytes.subarray(start, end));
         if (captured === null && answer?.outcome?.kind !== 'held') {
-          this.executes(analysis);
+          noteExecuted(this.state, analysis);
           const capture = this.snapshots.captureBound(bound, entry);
           return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, capture));
         }
@@ -154,13 +166,13 @@ export class ExecuteMessages {
       captured === null &&
       !this.state.called.isHarmless(analysis, nowMs())
     ) {
-      this.executes(analysis);
+      noteExecuted(this.state, analysis);
       const again = this.snapshots.lookAgain(entry, portal.decision);
       return waitForCapture(this.state, null, this.records.ofCaptured(Frontend.Execute, again));
     }
     // What was decided of it only now may be an approval of so many rows.
     if (isFirst && isWatched(entry.decision, analysis)) {
-      this.executes(analysis);
+      noteExecuted(this.state, analysis);
       const watched = watchExecute(state, this.hidden, entry);
       return waitForCapture(state, null, this.records.ofCaptured(Frontend.Execute, watched));
     }
@@ -173,7 +185,7 @@ export class ExecuteMessages {
   /** Nothing stands against it any more but that it may have to be recorded first. */
   private send({ analysis, statement }: Portal, entry: AuditEntry): Verdict {
     const { state, records } = this;
-    this.executes(analysis);
+    noteExecuted(this.state, analysis);
     if (records.isAwaited(Frontend.Execute, entry))
       return waitForCapture(state, null, records.ofStatement(entry));
     const reply = state.replies.push(ReplyKind.Execute);
@@ -191,19 +203,6 @@ export class ExecuteMessages {
     if (ruling.kind === 'refuse') return poison(state, Frontend.Execute, ruling.error, entry);
     this.ran.add(portal);
     return null;
-  }
-
-  /** An Execute in this segment is sent. What begins a transaction leaves nothing that a Sync would commit. */
-  private executes({ status, statements }: Analysis): void {
-    const { state } = this;
-    // The server does nothing, and makes no block of that and what comes behind it.
-    if (status === 'empty') return;
-    const only = statements.length === 1 ? statements[0]! : null;
-    // Most statements have none of these effects.
-    const verb = only !== null && only.session.length > 0 ? verbOf(only) : null;
-    if (verb !== null && ENDS_BLOCK.has(verb)) state.endsBlock = true;
-    if (verb === 'begin') state.begunIn = state.segment;
-    else state.executedIn = state.segment;
   }
 
   /** The Execute of a DROP is not sent, and what it does is done ahead of the Sync behind it. */

@@ -20,6 +20,7 @@ import { awaitsCopy, PART_OF_COPY, waitForCopy } from './known/copy-doubt.ts';
 import { Doubts } from './known/doubts.ts';
 import { calledBy } from './known/large-object-call.ts';
 import { newEntry } from './new-entry.ts';
+import { PlainExecutions } from './plain-executions.ts';
 import { QueryMessages } from './query-messages.ts';
 import { ReplyKind } from './replies.ts';
 import { readByItsEnd } from './ruling/large-object-end.ts';
@@ -70,6 +71,7 @@ export class FrontendMessages {
   private readonly records: CommitRecord;
   private readonly counts: RowCounts;
   private readonly queries: QueryMessages;
+  private readonly plain: PlainExecutions;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -85,6 +87,7 @@ export class FrontendMessages {
     this.executions = new ExecuteMessages(state, hidden, holds, snapshots, records, doubts, approved);
     this.queries = new QueryMessages(state, hidden, holds, snapshots, records, doubts, counts);
     this.statements = new StatementMessages(state, this.holds, this.approved);
+    this.plain = new PlainExecutions(state, hidden, this.statements);
     this.deferred = new DeferredDrops(state, this.snapshots, this.holds, this.records);
   }
 
@@ -96,6 +99,11 @@ export class FrontendMessages {
     this.counts.giveUp(how);
     if (how === 'canceled') this.doubts.cancel();
     return this.holds.giveUp(how);
+  }
+
+  /** Where the execution ends that begins at `at`, if it is plain, and has been taken for sent; else 0. */
+  runsPlain(bytes: Buffer, at: number, end: number): number {
+    return this.approved.areOpen ? 0 : this.plain.take(bytes, at, end);
   }
 
   /**
@@ -110,6 +118,8 @@ export class FrontendMessages {
     answer: Answer | null,
     missingBytes = 0,
   ): Verdict {
+    // The names know nothing of an execution that stands for its messages.
+    if (this.state.replies.folded !== null) this.state.replies.unfold();
     if (type === Frontend.Query && answer === null)
       if (this.queries.runsPlain(bytes, start, end, this.approved.areOpen)) return null;
     const { state } = this;

@@ -88,14 +88,14 @@ export class FrontendStream {
   /** Reads the client on, if nothing else stands against it. */
   relax(): void {
     if (this.waiting && this.putByBytes > LIMITS.heldInputBytes) return;
-    if (this.state.replies.length >= LIMITS.repliesMax) return;
+    if (this.state.replies.isFull) return;
     if (this.state.services.audit.saturated || !this.state.upstream.writable) return;
     this.state.client.resume();
   }
 
   private restrain(): void {
     const { state } = this;
-    if (!state.upstream.writable || state.replies.length >= LIMITS.repliesMax) {
+    if (!state.upstream.writable || state.replies.isFull) {
       state.client.pause();
     } else if (state.services.audit.saturated) {
       state.client.pause();
@@ -160,6 +160,13 @@ export class FrontendStream {
           return;
         }
         continue;
+      }
+      if (type === Frontend.Bind || type === Frontend.Parse) {
+        const executionEnd = this.runsPlain(bytes, at, end);
+        if (executionEnd > 0) {
+          at = executionEnd;
+          continue;
+        }
       }
       const messageEnd = at + length + 1;
       const verdict = this.decide(type, bytes, at + HEADER_BYTES, messageEnd);
@@ -292,6 +299,19 @@ export class FrontendStream {
     this.gatheredBytes = 0;
     this.wantsWhole = false;
     return message;
+  }
+
+  /** Where the execution ends that begins there, if it is plain and has been taken for sent; else 0. */
+  private runsPlain(bytes: Buffer, at: number, end: number): number {
+    if (this.answer !== null || this.isCutOff) return 0;
+    try {
+      return this.messages.runsPlain(bytes, at, end);
+    } catch (error) {
+      // Where nothing of it was taken for sent, its messages are decided one by one.
+      if (this.state.replies.folded === null) return 0;
+      this.state.fail(error);
+      return end;
+    }
   }
 
   /** Decides one message. A fault of our own refuses it; it must never pass for that. */

@@ -20,6 +20,11 @@ export class Outcomes {
     if (entry === null) return;
     reply.audit = null;
     if (reply.kind === ReplyKind.Query) reply.lastAudit = entry;
+    this.end(entry, end, sqlstate, rows);
+  }
+
+  /** The statement of that event has ended. */
+  end(entry: AuditEntry, end: AuditEnd, sqlstate: string | null, rows: number): void {
     entry.end = end;
     entry.sqlstate = sqlstate;
     entry.rows = rows;

@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../audit/event.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Analysis } from '../sql/effects.ts';
 import type { ErrorFields } from '../wire/backend.ts';
@@ -6,6 +7,7 @@ import type { PlainPart } from './capturing/split/plain-part.ts';
 import type { StatementGate } from './capturing/statement-gate.ts';
 import type { Exchange } from './hidden/hidden-exchange.ts';
 import type { Portal, PreparedStatement, SqlNameChange } from './known/names.ts';
+import type { PlainExecution } from './plain-execution.ts';
 
 /** What a message that was sent upstream is owed. */
 export const ReplyKind = {
@@ -104,27 +106,50 @@ export class ReplyQueue {
   private count = 0;
   /** The last message that was pushed belongs to a segment that no Sync has closed yet. */
   segmentOpen = false;
+  /** An execution that stands for its messages. Whoever asks for what is owed has those put into the queue instead. */
+  folded: PlainExecution | null = null;
   /** How many Queries have been pushed, each of which takes the unnamed statement away. */
   queries = 0;
 
   get length(): number {
+    if (this.folded !== null) this.unfold();
     return this.count;
   }
 
   get head(): Reply | null {
+    if (this.folded !== null) this.unfold();
     return this.count === 0 ? null : this.ring[this.first]!;
+  }
+
+  /** Whether no more should be sent before something is answered. */
+  get isFull(): boolean {
+    return this.count >= LIMITS.repliesMax;
   }
 
   /** The reply owed last. */
   get tail(): Reply | null {
-    return this.count === 0 ? null : this.at(this.count - 1);
+    return this.length === 0 ? null : this.at(this.count - 1);
   }
 
   at(index: number): Reply {
+    if (this.folded !== null) this.unfold();
     return this.ring[(this.first + index) & (this.ring.length - 1)]!;
   }
 
+  /** Takes an execution for sent, where nothing is owed. */
+  fold(execution: PlainExecution): void {
+    this.segmentOpen = false;
+    this.folded = execution;
+  }
+
+  unfold(): void {
+    const { folded } = this;
+    this.folded = null;
+    folded?.unfold(this);
+  }
+
   push(kind: ReplyKind): Reply {
+    if (this.folded !== null) this.unfold();
     if (this.count === this.ring.length) this.grow();
     const reply = this.ring[(this.first + this.count) & (this.ring.length - 1)]!;
     this.count++;
@@ -136,6 +161,7 @@ export class ReplyQueue {
 
   /** Removes the head; the object may be used again by the next push. */
   shift(): void {
+    if (this.folded !== null) this.unfold();
     // At once, because texts and statements would be kept by objects that may not be used again for long.
     this.ring[this.first]!.reset();
     this.count--;
@@ -145,6 +171,7 @@ export class ReplyQueue {
 
   /** Removes the `count` replies behind the head. */
   removeBehindHead(count: number): void {
+    if (this.folded !== null) this.unfold();
     const mask = this.ring.length - 1;
     const head = this.ring[this.first]!;
     const to = (this.first + count) & mask;

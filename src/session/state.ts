@@ -232,12 +232,17 @@ export class SessionState {
   /** A Sync of the client's is sent. */
   syncs(): void {
     this.discarding = false;
-    this.failedUntold = null;
     this.copyDoubt = 'none';
+    this.endSegmentBySync();
+    this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
+  }
+
+  /** A Sync is sent while the server neither discards what comes nor copies in. */
+  endSegmentBySync(): void {
+    this.failedUntold = null;
     const { inImplicitBlock } = this;
     this.closeSegment();
     this.inImplicitBlock = inImplicitBlock;
-    this.replies.push(ReplyKind.Sync).swallowed = this.copyingIn;
   }
 
   /** A Sync, Query or FunctionCall is sent. */

@@ -9,6 +9,7 @@ import type { ApprovedPortals } from './holding/approved-portals.ts';
 import type { HoldDesk } from './holding/hold.ts';
 import { exactUnlessRead } from './holding/sent.ts';
 import { messageKey } from './known/message-key.ts';
+import type { PreparedStatement } from './known/names.ts';
 import { RecentStatements } from './known/recent-statements.ts';
 import { ReplyKind } from './replies.ts';
 import { refuse } from './ruling/poison.ts';
@@ -127,6 +128,13 @@ export class StatementMessages {
       portals.ask(name, null);
     }
     return null;
+  }
+
+  /** The statement that a Parse of that text without types makes of the unnamed one, if it was parsed lately; else null. */
+  parsedBefore(bytes: Buffer, start: number, textEnd: number): PreparedStatement | null {
+    const { services, textFacts } = this.state;
+    const reading = services.analyzer.recentText?.(bytes, start, textEnd, textFacts) ?? null;
+    return reading === null ? null : this.recent.find(this.state, reading, '');
   }
 
   /** That of a text which begins there, if no types are given behind it, so that it is not searched for its end. */

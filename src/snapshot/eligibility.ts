@@ -1,7 +1,6 @@
 import type { FunctionFacts } from '../catalog/catalog.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { worseRisk } from '../sql/effects.ts';
-import { catalogFunction } from '../sql/facts/functions.ts';
+import { moreThanLow } from '../sql/facts/functions.ts';
 import type { RowsSlice, UpsertSlice } from '../sql/slices/slice.ts';
 import type { FunctionName } from '../sql/slices/slice-facts.ts';
 import { type CascadeGraph, descendants, type Relations } from './cascade.ts';
@@ -27,8 +26,8 @@ export function problemOfCalls(
 
 /** Of what PostgreSQL's own functions do besides, rows of tables that are not known of show nothing. */
 function problemOfCall({ schema, name }: FunctionName): string | null {
-  const known = schema === null || schema === 'pg_catalog' ? catalogFunction(name) : undefined;
-  return known === undefined || worseRisk(known.risk, 'low') === 'low' ? null : `${name} ${known.reason}`;
+  const known = schema === null || schema === 'pg_catalog' ? moreThanLow(name) : null;
+  return known === null ? null : `${name} ${known.reason}`;
 }
 
 export function problemOfGraph(graph: CascadeGraph, seed: Seed): string | null {

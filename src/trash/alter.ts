@@ -16,7 +16,7 @@ import {
   retypedIn,
   retypeUnchanged,
 } from './column-retype.ts';
-import { type Altered, type Change, changesBetween, isSame } from './definition-changes.ts';
+import { type Altered, type Change, changesBetween, givesDefault, isSame } from './definition-changes.ts';
 import {
   CHANGED,
   type Changed,
@@ -203,7 +203,7 @@ async function keep(kept: Kept): Promise<MoveOutcome | Changed> {
   const retyped = retypedIn(before, after, names);
   if (typeof retyped === 'string') return { kind: 'none', reason: retyped };
   const { columns, values } = retyped;
-  const onlyAdds = changes.every((change) => change.before === null);
+  const onlyAdds = changes.every((change) => change.before === null || givesDefault(change));
   const isKept = kept.request.keepsAll === true && changes.length > 0;
   if (columns.length === 0 && onlyAdds && !isKept) return harmless(run, NOTHING_LOST);
   if (columns.some((column) => column.before?.['generated'] !== ''))

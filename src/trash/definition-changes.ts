@@ -58,6 +58,13 @@ export function isSame(some: Part | null, other: Part | null): boolean {
   return normal(some) === normal(other);
 }
 
+/** Whether a column has a default, which it had not, and is otherwise what it was. */
+export function givesDefault({ section, before, after }: Change): boolean {
+  if (section !== 'columns' || before === null || after === null) return false;
+  const had = before['expression'] ?? null;
+  return had === null && isSame({ ...before, expression: after['expression'] }, after);
+}
+
 function normal(part: Part | null): string {
   if (part === null) return 'null';
   const { local: _, sequence, ...rest } = part as Part & Pick<ColumnPart, 'sequence'>;

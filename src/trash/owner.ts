@@ -26,6 +26,9 @@ SELECT pg_catalog.jsonb_build_object('oid', o.oid::int8, 'owner', pg_catalog.pg_
     SELECT n.oid, n.nspowner FROM pg_namespace n
      WHERE $1::text OPERATOR(pg_catalog.=) 'schema' AND n.oid OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace($2::text)::oid
     UNION ALL
+    SELECT l.oid, l.lomowner FROM pg_largeobject_metadata l
+     WHERE $1::text OPERATOR(pg_catalog.=) 'large object' AND l.oid::text OPERATOR(pg_catalog.=) $2::text
+    UNION ALL
     SELECT p.oid, p.proowner FROM pg_proc p
      WHERE p.oid OPERATOR(pg_catalog.=) CASE
        WHEN $1::text OPERATOR(pg_catalog.=) 'routine' THEN pg_catalog.to_regprocedure($2::text)::oid

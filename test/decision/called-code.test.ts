@@ -105,6 +105,70 @@ describe.each([18, 15] as const)('what a statement calls, on PostgreSQL %i', (ve
       expect(await says('execute bad')).toEqual(refused);
     });
 
+    const WRITES = [
+      'update precious set note = app.does()::text where id = 1',
+      'delete from precious where id = 1 returning app.does()',
+      `insert into precious values (1, app.does()::text) on conflict (id) do update set note = 'x'`,
+      'merge into precious p using (values (1)) v(id) on p.id = v.id when matched then update set note = app.does()::text',
+      'with w as (update precious set note = $$x$$ where id = 1 returning id) select app.does() from w',
+    ];
+    const does = (body: string) =>
+      client.query(
+        `create or replace function app.does() returns bigint language plpgsql as $f$ begin ${body} return 1; end $f$`,
+      );
+
+    it.each([
+      `perform setval('app.numbers', 1);`,
+      `perform setval('app.numbers', 1); insert into other values (1);`,
+      `insert into other values (setval('app.numbers', 1));`,
+      `execute 'insert into other values (1)';`,
+      `perform query_to_xml('select app.wipe()', true, true, '');`,
+      `copy other to program 'true';`,
+      'perform pg_terminate_backend(1);',
+    ])('in a statement that is captured, where no count of rows shows it: %s', async (body) => {
+      await does(body);
+      for (const text of WRITES) {
+        expect(await says(text), text).toEqual(refused);
+        client.write(...bound(text));
+        expect(why(await client.untilReady()), text).toEqual(refused);
+        expect(await says(`select 1; ${text}`), text).toEqual(refused);
+      }
+      expect(await left(name)).toBe(10);
+    });
+
+    it('in a statement that is captured, where it writes rows, which are counted', async () => {
+      await does('insert into other values (1);');
+      for (const text of WRITES.slice(0, 1)) {
+        expect(await says(text)).toEqual([]);
+        client.write(...bound(text));
+        expect(why(await client.untilReady())).toEqual([]);
+      }
+      await does(`perform setval('app.numbers', 1);`);
+      expect(await says(WRITES[0]!)).toEqual(refused);
+    });
+
+    it.each([
+      'alter table other add n int default app.wipe()',
+      'alter table other add n int check (wipe_immutable() > 0)',
+      'alter table other add check (wipe_immutable() > 0)',
+      `alter table other add n text default query_to_xml('select app.wipe()', true, true, '')::text`,
+      `alter table other add n bigint default setval('app.numbers', 1)`,
+      'alter table other alter id set default app.wipe()',
+    ])('as what an ALTER TABLE has computed, at once or later: %s', async (text) => {
+      await sql('insert into other values (1)', name);
+      expect(await says(text)).toEqual(refused);
+      client.write(...bound(text));
+      expect(why(await client.untilReady())).toEqual(refused);
+      expect(await says(`select 1; ${text}`)).toEqual(refused);
+      expect(await left(name)).toBe(10);
+      expect(
+        await says('alter table other add u uuid default uuid_generate_v4(), add d date default now()'),
+      ).toEqual([]);
+      expect(await says('alter table other alter u set default app.uuid_generate_v4()')).toEqual([
+        expect.stringContaining('does not exist'),
+      ]);
+    });
+
     it('among several statements, one of which is captured', async () => {
       expect(await says('update precious set note = 1 where id = 1; select app.x()')).toEqual([]);
       expect(await says('update precious set note = 2 where id = 1; select app.wipe()')).toEqual(refused);

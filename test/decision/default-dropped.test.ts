@@ -30,6 +30,8 @@ it.each([
   ['alter table priced alter price drop not null', asQuery, ['f', '7']],
   ['alter table priced alter price drop default', asExecute, ['t', null]],
   ['alter table priced alter price drop not null, alter price drop default', asExecute, ['f', null]],
+  ['alter table priced alter price set default 8', asQuery, ['t', '8']],
+  ['alter table priced alter price set default 9', asExecute, ['t', '9']],
 ] as const)('%s is kept by the default policy, and comes back', async (sql, send, left) => {
   client.write(send(sql));
   expect(errorsOf(await client.untilReady())).toEqual([]);
@@ -45,15 +47,25 @@ it.each([
   expect(await fixture.postgres.sql(DEFINITION)).toEqual([['t', '7']]);
 });
 
-it('a default that is added, or given to a view, needs no snapshot', async () => {
-  await fixture.postgres.sql('create view priced_view as select * from priced');
-  for (const sql of [
-    'alter table priced add column tax int default 5 not null, alter price set default 8',
-    'alter view priced_view alter price set default 1',
-    'alter view priced_view alter price drop default',
-  ]) {
+const NOTHING = 'none: it takes nothing away';
+
+it('a default where there is none, or of a view, needs no snapshot', async () => {
+  await fixture.postgres.sql(`alter table priced add column tax int, add column gross int default 5;
+    create view priced_view as select * from priced;
+    create table priced_more (id int) partition by list (id); create table priced_one partition of priced_more default`);
+  for (const [sql, risk, kept = NOTHING] of [
+    ['alter table priced add column rate int default 5 not null', 'low'],
+    ['alter table priced alter tax set default 5', 'high'],
+    ['alter table priced alter tax set default 5, alter gross set default 5', 'high'],
+    ['alter table only priced alter tax set default 6, alter gross set default 5', 'high', 'snap_'],
+    ['alter table priced alter tax drop default', 'high', 'snap_'],
+    ['alter table priced_more alter id set default 5', 'high'],
+    ['alter view priced_view alter price set default 1', 'low'],
+    ['alter view priced_view alter price drop default', 'low'],
+  ] as const) {
     expect(errorsOf(await client.query(sql))).toEqual([]);
     const [event] = await fixture.auditEvents((each) => JSON.stringify(each).includes(sql), 1);
-    expect(event).toMatchObject({ risk: 'low', action: 'allow' });
+    const snapshot = risk === 'low' ? { action: 'allow' } : { snapshot: expect.stringContaining(kept) };
+    expect(event).toMatchObject({ risk, ...snapshot });
   }
 });

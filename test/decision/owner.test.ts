@@ -6,11 +6,13 @@ import { heldId } from './fixture.ts';
 
 const POLICY = 'mode: protect\nhold: { mode: live }\n';
 
-const SETUP = `drop schema if exists app cascade; drop role if exists owner_a, owner_b; create role owner_a; create role owner_b login in role owner_a;
+const SETUP = `drop schema if exists app cascade;
+  select lo_unlink(oid) from pg_largeobject_metadata; drop role if exists owner_a, owner_b; create role owner_a; create role owner_b login in role owner_a;
   create schema app; grant all on schema app to owner_a, owner_b; create table app.t (id int not null, v text); create sequence app.s;
   create view app.w as select * from app.t; create type app.mood as enum ('a'); create domain app.d as int;
   create function app.f(int, text[]) returns int language sql as 'select 1'; create procedure app.p() language sql as 'select 1';
-  create aggregate app.g(int) (sfunc = int4pl, stype = int)`;
+  create aggregate app.g(int) (sfunc = int4pl, stype = int);
+  select lo_create(4711), lo_create(4000000000)`;
 
 const OBJECTS = [
   'table app.t',
@@ -24,6 +26,8 @@ const OBJECTS = [
   'procedure app.p()',
   'aggregate app.g(int)',
   'schema app',
+  'large object 4711',
+  'large object 4000000000',
 ];
 
 const run = (sql: string) => Buffer.concat([fe.parse('', sql), fe.bind(), fe.execute(), fe.sync()]);

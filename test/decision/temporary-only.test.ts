@@ -249,6 +249,19 @@ describe.each([18, 15] as const)('a statement on temporary tables alone, on Post
     await isHeld(run(sql));
   });
 
+  it('is decided by what it calls', async () => {
+    const { client } = under;
+    await client.rows(STAGE);
+    await client.rows(ROWS);
+    await isHeld(fe.query("update staging set v = setval('counter', 9)::text"));
+    await isHeld(run('update staging set v = pg_stat_reset()::text'));
+    for (const message of [fe.query, run]) {
+      client.write(message("update staging set v = pg_read_file('PG_VERSION')"));
+      expect(errorsOf(await client.untilReady())).toMatchObject([{ C: '42501' }]);
+    }
+    expect(await client.rows('select count(distinct v) from staging')).toEqual([['1']]);
+  });
+
   it('is held where an event trigger would be told of it', async () => {
     await under.client.rows(STAGE);
     await under.direct.rows(`create function app.told() returns event_trigger language plpgsql as 'begin delete from app.lines; end';

@@ -143,7 +143,26 @@ const SPECIAL: readonly ((words: Words) => Group)[] = [
       ]),
 ];
 
-function steps(groups: readonly Group[]): fc.Arbitrary<readonly Step[]> {
+/** What is sent once, and what several times behind it. */
+interface Repeated {
+  readonly first: readonly Buffer[];
+  readonly messages: readonly Buffer[];
+}
+
+/** One execution of the unnamed portal, as most drivers send it, of a statement that is prepared or parsed each time. */
+function execution({ name, text }: Words): fc.Arbitrary<Repeated> {
+  return fc.tuple(text, name, fc.boolean(), fc.boolean()).map(([sql, to, isPrepared, describes]) => ({
+    first: isPrepared ? [fe.close('S', to), fe.parse(to, sql), fe.sync()] : [],
+    messages: [
+      ...(isPrepared ? [] : [fe.parse('', sql)]),
+      fe.bind({ statement: isPrepared ? to : '' }),
+      ...(describes ? [fe.describe('P', '')] : []),
+      ...[fe.execute(), fe.sync()],
+    ],
+  }));
+}
+
+function steps(groups: readonly Group[], executions: fc.Arbitrary<Repeated>): fc.Arbitrary<readonly Step[]> {
   const group = fc.oneof({ weight: 4, arbitrary: fc.oneof(...groups) }, { weight: 1, arbitrary: SYNC });
   const send = fc
     .tuple(fc.array(group, { minLength: 1, maxLength: 5, size: 'max' }), fc.boolean())
@@ -158,13 +177,18 @@ function steps(groups: readonly Group[]): fc.Arbitrary<readonly Step[]> {
     { weight: 2, arbitrary: count.map((n) => shown({ kind: 'deliver', count: n })) },
     { weight: 1, arbitrary: fc.constantFrom(...others).map((kind) => shown({ kind })) },
   );
-  return fc
-    .array(fc.tuple(send, fc.array(crossing, { maxLength: 3, size: 'max' })), {
-      minLength: 1,
-      maxLength: 7,
-      size: 'max',
-    })
-    .map((bursts) => bursts.flat(2));
+  const crossings = fc.array(crossing, { maxLength: 3, size: 'max' });
+  const again = fc
+    .tuple(executions, fc.array(crossings, { minLength: 3, maxLength: 6, size: 'max' }))
+    .map(([{ first, messages }, between]) => [
+      ...(first.length === 0 ? [] : [shown({ kind: 'send', messages: first })]),
+      ...between.flatMap((each) => [shown({ kind: 'send', messages }), ...each]),
+    ]);
+  const burst = fc.oneof(
+    { weight: 3, arbitrary: fc.tuple(send, crossings).map(([sent, each]) => [sent, ...each]) },
+    { weight: 1, arbitrary: again },
+  );
+  return fc.array(burst, { minLength: 1, maxLength: 7, size: 'max' }).map((bursts) => bursts.flat());
 }
 
 /**
@@ -187,7 +211,10 @@ export const scripts: fc.Arbitrary<readonly Step[]> = fc
       name: fc.constantFrom(...names),
       portal: fc.constantFrom(...portals),
     };
-    return steps([...USUAL, ...special].map((group) => group(words)));
+    return steps(
+      [...USUAL, ...special].map((group) => group(words)),
+      execution(words),
+    );
   });
 
 export const versions: fc.Arbitrary<ModelVersion> = fc.record({

@@ -11,6 +11,8 @@ export function generateScript(seed: number): Script {
   const random = new Random(seed);
   const maker = new ScriptMaker(random);
   const groups = random.between(2, 9);
+  // What runs code of the user's leaves the gateway in doubt, and what is repeated behind it is looked at each time.
+  if (random.chance(0.3)) maker.repeated();
   for (let i = 0; i < groups; i++) maker.group();
   const closing = maker.ending();
   return {
@@ -43,6 +45,7 @@ class ScriptMaker {
     const make = this.#random.weighted<() => void>([
       [30, () => this.#simple()],
       [40, () => this.#pipeline()],
+      [15, () => this.repeated()],
       [8, () => this.#copyIn()],
       [3, () => this.#functionCall()],
       [3, () => this.#stray()],
@@ -51,6 +54,44 @@ class ScriptMaker {
     ]);
     make();
     if (this.#random.chance(0.5)) this.#pause();
+  }
+
+  /** One execution of the unnamed portal after another, as programs run the same statement again and again. */
+  repeated(): void {
+    const random = this.#random;
+    const name = random.pick(['', 's1', 's4']);
+    const [sql, types, values] = random.chance(0.45)
+      ? random.pick(PARAMETRISED)
+      : ([statement(random), [], 0] as const);
+    const parse = (): void =>
+      this.#send(
+        `Parse ${JSON.stringify(name)} ${JSON.stringify(sql)} [${types}]`,
+        fe.parse(name, sql, types),
+      );
+    if (name !== '') {
+      this.#send(`Close S ${JSON.stringify(name)}`, fe.close('S', name));
+      parse();
+      this.#send('Sync', fe.sync());
+    }
+    const describes = random.chance(0.7);
+    const times = random.between(3, 7);
+    for (let i = 0; i < times; i++) {
+      if (random.chance(0.9)) this.#pause();
+      if (name === '') parse();
+      const parameters = Array.from({ length: values }, () =>
+        random.chance(0.1) ? null : random.pick(['1', '2', '30', '0', 'text']),
+      );
+      this.#send(
+        `Bind "" statement ${JSON.stringify(name)} ${JSON.stringify(parameters)}`,
+        fe.bind({ statement: name, parameters }),
+      );
+      if (describes) this.#send('Describe P ""', fe.describe('P', ''));
+      this.#send('Execute ""', fe.execute());
+      this.#send('Sync', fe.sync());
+      // In a block the unnamed portal is still there.
+      if (random.chance(0.1)) this.#oddMessage();
+      if (random.chance(0.1)) this.#send('Query', fe.query(random.pick(['begin', 'rollback', 'commit'])));
+    }
   }
 
   ending(): Script['closing'] {

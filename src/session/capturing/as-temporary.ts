@@ -1,4 +1,5 @@
 import type { Analysis, StatementEffects } from '../../sql/effects.ts';
+import { moreThanLow } from '../../sql/facts/functions.ts';
 
 /** Which statements may be on nothing but temporary tables of their session, as far as their text tells. */
 
@@ -30,8 +31,9 @@ export function asTemporary(analysis: Analysis, text: string): Analysis | null {
 export const isDefinition = ({ operation }: StatementEffects): boolean => DEFINES.has(operation);
 
 /** Whether it names what it changes, and calls no code. */
-function mayBe({ operations, reasons, session, writes, called }: StatementEffects): boolean {
+function mayBe({ operations, reasons, session, writes, called, functions }: StatementEffects): boolean {
   if (writes.length === 0 || called !== undefined) return false;
+  if (functions.some((name) => moreThanLow(name) !== null)) return false;
   if (session.some(({ kind }) => kind !== 'schema-change')) return false;
   if (operations.every((operation) => WRITES.has(operation))) return true;
   // Of what an ALTER does otherwise, some runs code, such as a cast.

@@ -39,6 +39,8 @@ export async function planBind(
   if (!isReadAlike(state, portal.statement.facts, text)) return withoutPlan(decision, NOT_ASCII);
   const slice = await services.slice(text);
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
+  const uncounted = await state.called.askUncounted(hidden.ending('flush'), portal.analysis);
+  if (uncounted !== null) return withoutPlan(decision, uncounted);
   const bound: BoundText = {
     ...request,
     text,

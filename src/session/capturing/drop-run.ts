@@ -133,6 +133,10 @@ export async function keep(
   inTransaction: boolean,
   bytesMax?: number,
 ): Promise<MoveOutcome> {
+  // A default or a check is computed for rows at once, and whatever that does is no part of a definition.
+  const alters = analysis.statements.some(({ operations }) => operations.includes('alter table'));
+  const code = alters ? await state.called.askCalls(connection, analysis) : null;
+  if (code !== null) return { kind: 'none', reason: code };
   switch (reading.kind) {
     case 'drop database':
       return await dropDatabase(connection, { drop: reading.drop, id, inTransaction });

@@ -6,6 +6,7 @@ import { refusedByRestraint } from '../ruling/restrained.ts';
 import type { SessionState } from '../state.ts';
 import { isDefinition } from './as-temporary.ts';
 import type { CaptureOutcome } from './capture-run.ts';
+import { ofEmptyTables } from './empty-truncate.ts';
 import { mayBeNew } from './made-anew.ts';
 import { nothingOf } from './nothing-dropped.ts';
 import { severalOnTemporary } from './split/split-temporary.ts';
@@ -32,7 +33,11 @@ export function losslessOf(
   const ways =
     analysis.statements.length > 1
       ? [severalOnTemporary(state, analysis, text)]
-      : [...commonWays(state, analysis, text, null), mayBeNew(state, analysis, text)];
+      : [
+          ...commonWays(state, analysis, text, null),
+          mayBeNew(state, analysis, text),
+          mayBeEmpty(state, analysis, text),
+        ];
   return ways.filter((way) => passes(state, way))[tried] ?? null;
 }
 
@@ -53,6 +58,10 @@ function commonWays(state: SessionState, analysis: Analysis, text: string, of: O
   const isPlanned = state.decide(analysis).action === 'snapshot' && !analysis.statements.every(isDefinition);
   return isPlanned ? [nothing] : [nothing, onTemporary(analysis, text, of)];
 }
+
+/** A snapshot of tables that have no rows takes no time. */
+const mayBeEmpty = (state: SessionState, analysis: Analysis, text: string): Lossless | null =>
+  state.decide(analysis).action === 'snapshot' ? null : ofEmptyTables(analysis, text);
 
 /** Whether it makes a difference, and may be proved. */
 function isToTry(state: SessionState, analysis: Analysis): boolean {

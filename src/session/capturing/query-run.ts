@@ -83,6 +83,12 @@ async function captureOne(query: QueryRun): Promise<CaptureOutcome> {
   const slice: WriteSlice = reason === null ? await services.slice(utf8!) : { kind: 'inexact', reason };
   if (slice.kind === 'inexact') return withoutPlan(decision, slice.reason);
   const connection = hidden.ending('sync');
+  try {
+    const uncounted = await state.called.askUncounted(connection, analysis);
+    if (uncounted !== null) return withoutPlan(decision, uncounted);
+  } catch (error) {
+    return failure(error, decision, analysis);
+  }
   const opened = state.transactionStatus === 'I';
   const way = opened ? 'own' : 'block';
   const request = planRequest(state, slice);

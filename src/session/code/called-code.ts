@@ -4,6 +4,7 @@ import { type CodeVerdict, judgeCalledCode } from '../../catalog/called-code.ts'
 import type { HiddenConnection } from '../../catalog/connection.ts';
 import { judgeEventTriggers } from '../../catalog/event-triggers.ts';
 import { type Analysis, type StatementEffects, worseRisk } from '../../sql/effects.ts';
+import { moreThanLow } from '../../sql/facts/functions.ts';
 import { askSettings } from '../known/asked-settings.ts';
 import type { SessionState } from '../state.ts';
 import { KnownByPath, SharedByPath } from './known-by-path.ts';
@@ -51,9 +52,13 @@ function callsOf(analysis: Analysis): Calls | null {
   return calls;
 }
 
-function readCalls({ status, statements }: Analysis): Calls | null {
+function readCalls(analysis: Analysis): Calls | null {
+  const { statements } = analysis;
+  return statements.every((each) => isLow(each.called ?? each)) ? callsIn(analysis) : null;
+}
+
+function callsIn({ status, statements }: Analysis): Calls | null {
   if (status !== 'parsed' || !statements.some(({ called }) => called !== undefined)) return null;
-  if (!statements.every((each) => isLow(each.called ?? each))) return null;
   // What one of several makes is not there yet when the others are looked at.
   const changes = statements.some(({ session }) => session.some(({ kind }) => kind === 'schema-change'));
   if (changes && statements.length > 1) return null;
@@ -125,9 +130,51 @@ export class CalledCode {
 
   /** Why the statement may change something, or null where it does not; asked now. `isRead` of what a read leads to. */
   async ask(connection: HiddenConnection, analysis: Analysis, isRead = false): Promise<string | null> {
-    const { state, shared } = this;
     const calls = callsOf(analysis);
     if (calls === null) return 'its text tells that it changes something';
+    return await this.judge(connection, calls, isRead);
+  }
+
+  /** Why what a statement calls may change something, whatever it does itself; null where it calls nothing that may. */
+  async askCalls(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
+    for (const { functions } of analysis.statements) {
+      for (const name of functions) {
+        const known = moreThanLow(name);
+        if (known !== null) return `it calls ${name}, which ${known.reason}`;
+      }
+    }
+    const calls = callsIn(analysis);
+    return calls === null ? null : await this.judge(connection, calls, false);
+  }
+
+  /** Why what a statement calls whose rows are captured may do what these do not show; null where that is not so. */
+  async askUncounted(connection: HiddenConnection, analysis: Analysis): Promise<string | null> {
+    const { state, shared } = this;
+    // Most that are captured call nothing that is looked up.
+    const calls = callsIn(analysis);
+    if (calls === null) return null;
+    if (state.settings.knownPath === null) await askSettings(state, connection);
+    const key = `counted ${calls.key}`;
+    let verdict = this.known.find(key, nowMs());
+    if (verdict === null) {
+      const { generation } = shared;
+      const { moment } = this.known;
+      verdict = await judgeCalledCode(connection, state.services.analyzer, {
+        statements: calls.statements,
+        facts: state.textFacts,
+        alone: calls.statements.length === 1,
+        seesNow: state.reads.seesNow(LIMITS.calledCodeMs),
+        isRead: false,
+        isCounted: true,
+      });
+      if (generation === shared.generation)
+        this.known.learn(new Map([[key, verdict]]), moment, LIMITS.calledCodeMs);
+    }
+    return verdict.kind === 'harmful' ? `it may do what a snapshot does not show: ${verdict.reason}` : null;
+  }
+
+  private async judge(connection: HiddenConnection, calls: Calls, isRead: boolean): Promise<string | null> {
+    const { state, shared } = this;
     if (state.settings.knownPath === null) await askSettings(state, connection);
     const { generation } = shared;
     const { moment } = this.known;

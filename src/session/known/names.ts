@@ -176,6 +176,11 @@ export class Names<T extends object> {
     this.overlay(name, slot, value);
   }
 
+  /** As `ask`, of a message that was sent in a segment that is closed by now. */
+  owe(name: string): void {
+    this.slotFor(name).unanswered++;
+  }
+
   /** The server has answered: the change was made, or was not. */
   answer(name: string, value: T | null, wasMade: boolean): void {
     const slot = this.slotFor(name);

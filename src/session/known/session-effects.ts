@@ -163,8 +163,22 @@ export function statementsSent(
   now: number,
 ): void {
   followTransaction(state, analysis);
-  if (analysis.touchesSession || state.settings.mayBePutBack || state.literalsTouched)
-    applySessionEffects(state, analysis, reply, source, now);
+  if (hasSessionEffects(state, analysis)) applySessionEffects(state, analysis, reply, source, now);
+  tableCodeRuns(state, analysis, now);
+}
+
+/** Whether statements do anything to the session now but that their transactions are followed. */
+export function hasSessionEffects({ settings, literalsTouched }: SessionState, analysis: Analysis): boolean {
+  return analysis.touchesSession || settings.mayBePutBack || literalsTouched;
+}
+
+/** As `statementsSent`, of statements without such effects. */
+export function plainStatementsSent(state: SessionState, analysis: Analysis, now: number): void {
+  followTransaction(state, analysis);
+  tableCodeRuns(state, analysis, now);
+}
+
+function tableCodeRuns(state: SessionState, analysis: Analysis, now: number): void {
   const code = state.written.codeOf(analysis, now);
   if (code !== 'none') state.codeRuns(code);
 }

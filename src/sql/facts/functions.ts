@@ -195,6 +195,12 @@ export function catalogFunction(name: string): FunctionFacts | undefined {
   return FACTS.get(name);
 }
 
+/** What is known of a function that does more than what is low, by its name as the effects of a statement have it. */
+export function moreThanLow(name: string): FunctionFacts | null {
+  const facts = FACTS.get(name.slice(name.lastIndexOf('.') + 1));
+  return facts === undefined || facts.risk === 'safe' || facts.risk === 'low' ? null : facts;
+}
+
 /** Aggregates give one row even where no row came in, as long as there is no GROUP BY. */
 const AGGREGATES: ReadonlySet<string> = new Set(
   names(`any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every

@@ -3,7 +3,7 @@ import { as, list, nameParts, relationOf, unwrap } from '../parsing/tree.ts';
 
 /** Whose owner a statement changes, as its catalog looks names up: `to_regclass` and its like. */
 export interface OwnerChange {
-  readonly kind: 'relation' | 'type' | 'schema' | 'routine' | 'only routine';
+  readonly kind: 'relation' | 'type' | 'schema' | 'routine' | 'only routine' | 'large object';
   readonly name: string;
 }
 
@@ -11,6 +11,7 @@ const KINDS: Readonly<Record<string, OwnerChange['kind']>> = {
   OBJECT_AGGREGATE: 'routine',
   OBJECT_DOMAIN: 'type',
   OBJECT_FUNCTION: 'routine',
+  OBJECT_LARGEOBJECT: 'large object',
   OBJECT_PROCEDURE: 'routine',
   OBJECT_ROUTINE: 'routine',
   OBJECT_SCHEMA: 'schema',
@@ -35,6 +36,10 @@ export function readOwnerChange({ stmt }: RawStmt): OwnerChange | null {
   const kind = name === 'AlterOwnerStmt' ? KINDS[String(fields['objectType'])] : undefined;
   if (kind === undefined) return null;
   const { object } = fields;
+  if (kind === 'large object') {
+    const oid = as(object, 'Integer')?.['ival'] ?? as(object, 'Float')?.['fval'];
+    return oid === undefined ? null : { kind, name: String(oid) };
+  }
   if (kind !== 'routine') {
     const parts = nameParts(as(object, 'TypeName')?.['names'] ?? object);
     return parts.length === 0 ? null : { kind, name: quoted(parts) };

@@ -128,13 +128,16 @@ function alteration(walk: Walk, command: Fields, target: ReturnType<typeof relat
   const column = text(command['name']) ?? text(as(command['def'], 'ColumnDef')?.['colname']);
   if (column !== null) walk.column(target, column);
   if (command['behavior'] === 'DROP_CASCADE') walk.raise('critical', 'drops what depends on it (CASCADE)');
-  if (kind === 'table' && takesAway(command)) walk.raise('high', 'takes a default or a constraint away');
+  const loss = kind === 'table' ? whatItTakes(command) : null;
+  if (loss !== null) walk.raise('high', loss);
   if (command['subtype'] === 'AT_AddColumn') columnRisk(walk, as(command['def'], 'ColumnDef'));
 }
 
-/** It adds nothing: what was there is known to nobody afterwards. */
-function takesAway({ subtype, def }: Fields): boolean {
-  return subtype === 'AT_DropNotNull' || (subtype === 'AT_ColumnDefault' && (def ?? null) === null);
+/** What was there is known to nobody afterwards. */
+function whatItTakes({ subtype, def }: Fields): string | null {
+  if (subtype === 'AT_ColumnDefault' && (def ?? null) !== null) return 'may replace a default';
+  const isLess = subtype === 'AT_ColumnDefault' || subtype === 'AT_DropNotNull';
+  return isLess ? 'takes a default or a constraint away' : null;
 }
 
 /** A default may be computed for every row, and what identifies or generates is written into each. */

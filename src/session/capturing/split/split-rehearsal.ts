@@ -115,10 +115,12 @@ const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reas
 /** Why there is no exact plan; null where there is one, or may be by the time. */
 async function tryPlan(
   { state, services, connection }: SplitRun,
-  { text }: Part,
+  { text, analysis }: Part,
 ): Promise<CaptureOutcome | null> {
   const utf8 = utf8Of(state, text);
   if (utf8 === null) return unplanned(NOT_ASCII);
+  const uncounted = await state.called.askUncounted(connection, analysis);
+  if (uncounted !== null) return unplanned(uncounted);
   const request = planRequest(state, await services.slice(utf8));
   const planned = await planCapture(connection, services.catalog, request);
   return planned.kind === 'none' && planned.missing !== true ? unplanned(planned.reason) : null;

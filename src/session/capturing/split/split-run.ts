@@ -246,6 +246,8 @@ async function capture(
       : { kind: 'unplanned', reason: slice.reason };
   const request = planRequest(state, slice);
   try {
+    const uncounted = await state.called.askUncounted(connection, analysis);
+    if (uncounted !== null) return { kind: 'unplanned', reason: uncounted };
     const rows = { ...common, connection, request, way: 'block', part: { keepsTag: keeps } } as const;
     return await captureRead(hidden, padded(part), () => captureRows(rows, null));
   } catch (error) {
