@@ -1,41 +1,30 @@
-import {
-  OID_ARRAY_OID,
-  oidArray,
-  TEXT_ARRAY_OID,
-  TID_ARRAY_OID,
-  TID_BYTES,
-  textArray,
-  tidArray,
-} from '../catalog/array-parameter.ts';
+import { TEXT_ARRAY_OID, textArray } from '../catalog/array-parameter.ts';
 import { quoteName, quoteQualified } from '../catalog/quote.ts';
 import type { Column } from '../catalog/relation.ts';
 import { textColumns } from '../catalog/row.ts';
 import { type ChangedElsewhere, changesOfOthers } from './added-rows.ts';
-import { areFew, nowByKeys, tellingValues } from './by-keys.ts';
+import { nowByKeys } from './by-keys.ts';
 import { type Capture, Files, plainQuery, type SnapshotSinks } from './capture.ts';
-import { capturedColumns } from './capture-sql.ts';
 import { type HiddenConnection, together } from './connection.ts';
 import { type Counts, NO_COUNTS, NOTHING_READ, readCounts } from './counts.ts';
 import { Drift, describe, Excess, Overtaken, type RowKeys } from './drift.ts';
 import { type Cursor, type ElsewhereTable, rowCount, type Search } from './elsewhere.ts';
-import { endedByUs, lastCommand, lockedByKeys, newRows, othersSince } from './look.ts';
-import { PLACE_AT } from './places.ts';
+import { lastCommand, lockedByKeys, newRows, othersSince } from './look.ts';
 import type { CapturePlan, PlannedTable } from './plan.ts';
 import type { TableProof } from './prove.ts';
+import {
+  type Context,
+  endedOf,
+  type Found,
+  findByKeys,
+  newOnes,
+  newOnesInMemory,
+  ROWS_MAX,
+  type Touched,
+  touchedRows,
+} from './read-elsewhere.ts';
 
 /** What code of the user's has updated and deleted beyond the plan: its rows as they were, and the proof that these are all. */
-
-interface Context {
-  readonly connection: HiddenConnection;
-  readonly plan: CapturePlan;
-  readonly capture: Capture;
-  readonly before: Files;
-  readonly after: Files;
-}
-
-/** Rows of one table, and their bytes, which are in memory until it is known which of them are gone. */
-const ROWS_MAX = 16 * 1024;
-const BYTES_MAX = 32 * 1024 * 1024;
 
 /**
  * Opens the cursors, and notes what this transaction made in their tables before. It is counted again, since code may have run
@@ -171,68 +160,26 @@ export async function closeElsewhere(
 
 async function proveTable(context: Context, elsewhere: ElsewhereTable, counted: Counts): Promise<TableProof> {
   const { table } = elsewhere;
-  const found = await findByKeys(context, elsewhere);
-  if (found !== null && isAll(found, counted)) {
-    for (const { row } of found.gone) await context.before.write(table.oid, row);
-    for (const row of found.made) await context.after.write(table.oid, row);
-    return { table, before: found.gone.length, after: found.made.length, counted };
-  }
-  const search = searchOf(context, elsewhere, counted, found);
-  const touched = await touchedRows(context, elsewhere, search.cursor);
-  const [gone, after] = await together<Touched[] | number>(context.connection, [
-    async () => await endedOf(context, elsewhere, touched),
-    async () => await writeNew(context, elsewhere),
-  ]);
-  const before = gone as Touched[];
-  for (const { row } of before) await context.before.write(table.oid, row);
-  await proveCounts(context, table, search, counted, before.length, after as number);
-  return { table, before: before.length, after: after as number, counted };
-}
-
-/** What keys of the statement's rows have found. */
-interface Found {
-  readonly gone: readonly Touched[];
-  readonly made: readonly Buffer[];
-}
-
-/** Null where nothing was looked for. */
-async function findByKeys(context: Context, elsewhere: ElsewhereTable): Promise<Found | null> {
-  const { connection, capture } = context;
-  const { byKeys, table, source } = elsewhere;
-  const { values } = capture;
-  if (byKeys === null || values === undefined || !areFew(byKeys, values)) return null;
-  const [, then] = await together<Touched[]>(connection, [
-    async () => {
-      await connection.run(tellingValues(values), () => {});
-      return [];
-    },
-    async () => await touchedRows(context, elsewhere, byKeys.cursor),
-  ]);
-  // Several keys may find the same row.
-  const places = new Map(then!.map((touched) => [placeOf(touched.row), touched]));
-  const made = new Map<string, Buffer>();
-  const columns = capturedColumns('r', source.columns);
-  const query = {
-    ...plainQuery(nowByKeys(quoteQualified(table.schema, table.name), columns, byKeys)),
-    resultFormats: source.resultFormats,
+  const keep = async (gone: readonly Touched[], made: readonly Buffer[]): Promise<TableProof> => {
+    for (const { row } of gone) await context.before.write(table.oid, row);
+    for (const row of made) await context.after.write(table.oid, row);
+    return { table, before: gone.length, after: made.length, counted };
   };
-  let bytes = 0;
-  const [gone] = await together<Touched[] | null>(connection, [
-    async () => await endedOf(context, elsewhere, [...places.values()]),
-    async () => {
-      await connection.run(query, (row) => {
-        const place = placeOf(row);
-        bytes += row.length;
-        if (bytes <= BYTES_MAX && !places.has(place)) made.set(place, Buffer.from(row));
-      });
-      return null;
-    },
+  const found = await findByKeys(context, elsewhere);
+  if (found !== null && isAll(found, counted)) return await keep(found.gone, found.made);
+  const search = searchOf(context, elsewhere, counted, found);
+  const made = found === null ? null : await newOnesInMemory(context, elsewhere);
+  if (found !== null && made !== null && (await isAllBut(context, counted, found.gone.length, made.length)))
+    return await keep(found.gone, made);
+  const touched = await touchedRows(context, elsewhere, search.cursor);
+  const [ended, after] = await together<Touched[] | number>(context.connection, [
+    async () => await endedOf(context, elsewhere, touched),
+    async () => (made === null ? await writeNew(context, elsewhere) : (await keep([], made)).after),
   ]);
-  if (bytes > BYTES_MAX) throw tooMuch(table);
-  return { gone: gone!, made: [...made.values()] };
+  const gone = ended as Touched[];
+  await proveCounts(context, table, search, counted, gone.length, after as number);
+  return { ...(await keep(gone, [])), after: after as number };
 }
-
-const placeOf = (row: Buffer): string => row.toString('latin1', PLACE_AT, PLACE_AT + TID_BYTES);
 
 /**
  * Whether it is all that was changed: each version of a row that the server has counted is one of those that were found. Of a row
@@ -259,90 +206,30 @@ function searchOf(
   throw new Excess(`${what}: ${describe(counted)}; the table is too large to be searched`);
 }
 
-interface Touched {
-  readonly row: Buffer;
-  /** What stands in xmax. */
-  readonly ender: number;
-}
-
-/** A number in binary, with its length. */
-const ENDER_BYTES = 8;
-
-const TEXT_OID = 25;
-
-/** The rows as they were that this transaction may have ended. */
-async function touchedRows(
-  { connection }: Context,
-  { table, source }: ElsewhereTable,
-  cursor: Cursor,
-): Promise<Touched[]> {
-  const touched: Touched[] = [];
-  let bytes = 0;
-  let count = 0;
-  const query = {
-    ...plainQuery(`FETCH FORWARD ${ROWS_MAX + 1} FROM ${quoteName(cursor.name)}`),
-    resultFormats: [...source.resultFormats, 1 as const],
-  };
-  await connection.run(query, (row) => {
-    count++;
-    bytes += row.length;
-    if (count > ROWS_MAX || bytes > BYTES_MAX) return;
-    const kept = Buffer.from(row.subarray(0, row.length - ENDER_BYTES));
-    kept.writeInt16BE(row.readInt16BE(0) - 1, 0);
-    touched.push({ row: kept, ender: row.readUInt32BE(row.length - 4) });
-  });
-  if (count > ROWS_MAX || bytes > BYTES_MAX) throw tooMuch(table);
-  return touched;
-}
-
-function tooMuch({ schema, name }: PlannedTable): Excess {
-  const most = `${ROWS_MAX} rows, or ${BYTES_MAX / (1024 * 1024)} MiB of them`;
-  return new Excess(`it changed ${schema}.${name} as well, by more than ${most}`);
-}
-
-/** Those that it has ended, which are gone. */
-async function endedOf(
-  { connection, plan }: Context,
-  { table }: ElsewhereTable,
-  touched: readonly Touched[],
-): Promise<Touched[]> {
-  if (touched.length === 0) return [];
-  const ended: Touched[] = [];
-  const doubtful: Touched[] = [];
-  const { nextMulti } = plan.elsewhere!;
-  const places = Buffer.concat(touched.map(({ row }) => row.subarray(PLACE_AT, PLACE_AT + TID_BYTES)));
-  const query = {
-    sql: endedByUs(table),
-    parameterTypes: [TID_ARRAY_OID, OID_ARRAY_OID, TEXT_OID],
-    parameters: [tidArray(places), oidArray(touched.map(({ ender }) => ender)), Buffer.from(nextMulti)],
-    parameterFormats: [1 as const, 1 as const, 0 as const],
-    resultFormats: [],
-  };
-  await connection.run(query, (row) => {
-    const [i, ours] = textColumns(row);
-    const each = touched[Number(i) - 1]!;
-    if (ours === 'true') ended.push(each);
-    else if (ours === null) doubtful.push(each);
-  });
-  if (doubtful.length > 0)
-    throw new Drift(
-      `${table.schema}.${table.name}: it cannot be told who has changed ${doubtful.length} rows`,
-    );
-  return ended;
-}
-
-async function writeNew(
-  { connection, capture, after }: Context,
-  { table, source }: ElsewhereTable,
-): Promise<number> {
-  const last = capture.lastCommands.get(table.oid) ?? -1;
-  const query = { ...plainQuery(newRows(table, source, last)), resultFormats: source.resultFormats };
+async function writeNew(context: Context, elsewhere: ElsewhereTable): Promise<number> {
   let rows = 0;
-  await connection.run(query, (row) => {
+  await newOnes(context, elsewhere, (row) => {
     rows++;
-    return after.write(table.oid, row);
+    return context.after.write(elsewhere.table.oid, row);
   });
   return rows;
+}
+
+/**
+ * Whether rows that are gone are all, where those that are new surely are: what else was made was ended again, if nothing was
+ * taken back, and whatever else was ended is missing.
+ */
+async function isAllBut(
+  { connection, plan }: Context,
+  { inserted, updated, deleted }: Counts,
+  before: number,
+  after: number,
+): Promise<boolean> {
+  if (updated + deleted - before !== updated + inserted - after) return false;
+  // By one snapshot of its own the transaction sees nothing of what was taken back since.
+  if (plan.bases.some(({ kept }) => kept === true)) return false;
+  const [aborted] = await asked(connection, othersSince(plan.elsewhere!.snapshot));
+  return aborted === 'false';
 }
 
 /**

@@ -109,6 +109,16 @@ const EXAMPLES: readonly Example[] = [
     statement: 'delete from lines where id < 30',
   },
   {
+    name: 'a row that no key tells, and what a block with EXCEPTION takes back',
+    setup: trigger(
+      'after delete',
+      'lines',
+      `update x.orders set total = 1 where id = 20;
+       begin insert into x.orders values (20, 0); exception when unique_violation then update x.orders set total = 2 where id = 20; end;`,
+    ),
+    statement: 'delete from lines where id = 3',
+  },
+  {
     name: 'what a block with EXCEPTION takes back',
     setup: `${trigger(
       'after delete',

@@ -90,6 +90,8 @@ function isNeedless(
   goesByNames: boolean,
 ): boolean {
   if (session.some(({ kind }) => kind === 'opaque-code')) return false;
+  // A policy computes it for each row that anybody reads.
+  if (reasons.slice(0, highReasons).some((reason) => reason.startsWith('calls '))) return false;
   if (operations.every((each) => TAKES_NOTHING.has(each))) return true;
   if (highReasons === undefined) return false;
   const begin = (starts: readonly string[]) =>

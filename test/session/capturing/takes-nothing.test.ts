@@ -51,6 +51,7 @@ describe('what is high and takes nothing away', () => {
     `create or replace function f() returns int language sql as 'select 1'`,
     'create trigger t before insert on a execute function f()',
     'create policy p on a using (f(x))',
+    `create policy p on a using (setval('s', 1) = x)`,
     'update a set x = 1 where id = 1',
     `select setval('s', 1)`,
     `select set_config('role', 'a', true), setval('s', 1)`,
