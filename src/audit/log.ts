@@ -248,8 +248,10 @@ export class StoredAuditLog implements AuditLog {
     const { store, log, metrics } = this.#deps;
     this.#writingSinceMs = nowMs();
     const { failedMs } = this.#patience;
-    const late = new HoldfastError('STORE_FAILED', `the store has not answered a write for ${failedMs} ms`);
-    const stalled = setTimeout(() => this.#fail(late), failedMs).unref();
+    // An error is made only where it is told, since it costs more than all else that is done here.
+    const late = () =>
+      new HoldfastError('STORE_FAILED', `the store has not answered a write for ${failedMs} ms`);
+    const stalled = setTimeout(() => this.#fail(late()), failedMs).unref();
     for (let waitMs: number = LIMITS.auditRetryMs; ; waitMs = Math.min(waitMs * 2, LIMITS.auditRetryMaxMs)) {
       try {
         await store.appendAudit(write);

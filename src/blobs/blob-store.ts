@@ -24,6 +24,11 @@ export interface BlobStore {
    */
   putIfAbsent(key: string, bytes: Uint8Array): Promise<PutResult>;
   /**
+   * Says that `putIfAbsent` is going to be called for that key, so that what can be done ahead of it is done in the
+   * background. Nothing hangs on it.
+   */
+  readonly expect?: (key: string) => void;
+  /**
    * The bytes in chunks of at most LIMITS.blobChunkBytes. Faults come out of the iteration; one that is left early
    * lets go of everything. Where another blob takes this one's place meanwhile, it goes on with the one that it has
    * begun or rejects.

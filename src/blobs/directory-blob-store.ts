@@ -33,6 +33,7 @@ export class DirectoryBlobStore implements BlobStore {
   #closed = false;
 
   readonly pack?: (key: string) => Promise<PackedWriter>;
+  readonly expect?: (key: string) => void;
 
   /** From where `putIfAbsent` and `pack` write; see put-thread.ts and pack-thread.ts. */
   readonly #puts: 'thread' | 'pool';
@@ -41,7 +42,12 @@ export class DirectoryBlobStore implements BlobStore {
     this.#files = files;
     this.#puts = puts;
     this.#folder = new DurableFolder(directory, files);
-    if (puts === 'thread') this.pack = (key) => this.#pack(key);
+    if (puts !== 'thread') return;
+    this.pack = (key) => this.#pack(key);
+    this.expect = (key) => {
+      assertBlobKey(key);
+      if (!this.#closed) putThread.expect(this.#folder.root, key);
+    };
   }
 
   async create(key: string): Promise<BlobWriter> {

@@ -40,8 +40,18 @@ export class DurableFolder {
     return join(this.root, ...key.split('/'));
   }
 
-  /** Opens a new file that is none of the blobs. */
-  async openUnfinished(): Promise<{ readonly path: string; readonly handle: FileHandle }> {
+  /**
+   * Makes the folders of a key that is going to be put, durably, so that less is left to do then. It rejects where that fails,
+   * which is no matter: whatever is still to be done is done with the put.
+   */
+  async expect(key: string): Promise<void> {
+    await this.#rootMade();
+    const folder = dirname(this.pathOf(key));
+    await this.#files.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    await this.#syncUpwards(folder, false);
+  }
+
+  async #rootMade(): Promise<void> {
     this.#made ??= this.#makeRoot();
     try {
       await this.#made;
@@ -49,6 +59,11 @@ export class DurableFolder {
       this.#made = undefined;
       throw error;
     }
+  }
+
+  /** Opens a new file that is none of the blobs. */
+  async openUnfinished(): Promise<{ readonly path: string; readonly handle: FileHandle }> {
+    await this.#rootMade();
     const path = join(this.root, UNFINISHED, newId('blob'));
     return { path, handle: await this.#files.open(path, 'wx', FILE_MODE) };
   }
@@ -145,18 +160,24 @@ export class DurableFolder {
     }
   }
 
-  async #syncUpwards(from: string): Promise<void> {
-    const folders = [...this.#upwards(from)];
-    // Before anything is synced, so that a folder that takes another's place meanwhile is not taken for it.
-    const identities = await Promise.all(folders.map((folder) => this.#identity(folder)));
-    const isDue = (index: number) =>
-      index === 0 || this.#durable.get(folders[index - 1]!) !== identities[index - 1];
-    await Promise.all(folders.filter((_, index) => isDue(index)).map((folder) => this.#sync(folder)));
-    if (this.#durable.size > LIMITS.blobFoldersKnown) this.#durable.clear();
-    for (const [index, folder] of folders.entries()) {
-      const identity = identities[index]!;
-      if (folder !== this.root && identity !== null) this.#durable.set(folder, identity);
+  /** `isFilled` says that the folder itself has something new in it. */
+  async #syncUpwards(from: string, isFilled = true): Promise<void> {
+    const due = isFilled ? [from] : [];
+    const known: [folder: string, identity: string][] = [];
+    let below = from;
+    for (const folder of this.#upwards(dirname(from))) {
+      if (below === this.root) break;
+      // Before anything is synced, so that a folder that takes another's place meanwhile is not taken for it.
+      const identity = await this.#identity(below);
+      // While it stands, none above it can have been taken away.
+      if (identity !== null && this.#durable.get(below) === identity) break;
+      if (identity !== null) known.push([below, identity]);
+      due.push(folder);
+      below = folder;
     }
+    await Promise.all(due.map((folder) => this.#sync(folder)));
+    if (this.#durable.size > LIMITS.blobFoldersKnown) this.#durable.clear();
+    for (const [folder, identity] of known) this.#durable.set(folder, identity);
   }
 
   /** Other than any other folder's that has been there, or null where there is none. */

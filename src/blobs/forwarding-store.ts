@@ -5,11 +5,13 @@ import type { PackedWriter } from './packed-writer.ts';
 export abstract class ForwardingStore implements BlobStore {
   protected readonly store: BlobStore;
   readonly pack?: (key: string) => Promise<PackedWriter>;
+  readonly expect?: (key: string) => void;
   readonly removed?: (prefix: string) => AsyncIterable<string>;
 
   constructor(store: BlobStore, pack: BlobStore['pack'] = store.pack) {
     this.store = store;
     if (pack !== undefined) this.pack = pack;
+    if (store.expect !== undefined) this.expect = (key) => store.expect!(key);
     if (store.removed !== undefined) this.removed = (prefix) => store.removed!(prefix);
   }
 

@@ -33,6 +33,13 @@ class PutThread {
     });
   }
 
+  /** Makes the folder of a put ahead of it, in the background. */
+  expect(root: string, key: string): void {
+    const worker = this.#started();
+    if (this.#waiting.size === 0) worker.unref();
+    worker.postMessage({ id: 0, root, key, bytes: null } satisfies PutMessage);
+  }
+
   #started(): Worker {
     if (this.#worker !== null) return this.#worker;
     const worker = new Worker(new URL('./put-worker.ts', import.meta.url), { name: 'blobs' });

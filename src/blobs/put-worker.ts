@@ -9,7 +9,8 @@ export interface PutMessage {
   readonly id: number;
   readonly root: string;
   readonly key: string;
-  readonly bytes: Uint8Array;
+  /** Null where the put is yet to come, and its folder is made ahead of it; that is not answered. */
+  readonly bytes: Uint8Array | null;
 }
 
 export type PutAnswer =
@@ -31,7 +32,7 @@ function folderOf(root: string): DurableFolder {
   return folder;
 }
 
-function put({ id, root, key, bytes }: PutMessage): void {
+function put({ id, root, key }: PutMessage, bytes: Uint8Array): void {
   const tell = (answer: PutAnswer) => port.postMessage(answer);
   folderOf(root)
     .putIfAbsent(key, bytes)
@@ -43,12 +44,24 @@ function put({ id, root, key, bytes }: PutMessage): void {
     .finally(() => underWay--);
 }
 
+function expect({ root, key }: PutMessage, puts: readonly PutMessage[]): void {
+  // What has come already does so itself.
+  if (puts.some((each) => each.root === root && each.key === key)) return;
+  folderOf(root)
+    .expect(key)
+    .catch(() => {});
+}
+
 port.on('message', (first: PutMessage) => {
   // A put that waits for the disk lets nobody see those behind it, so that all are taken before the first begins.
   const waiting = [first];
   for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
     waiting.push(next.message as PutMessage);
   }
-  underWay += waiting.length;
-  for (const message of waiting) put(message);
+  const puts = waiting.filter(({ bytes }) => bytes !== null);
+  underWay += puts.length;
+  for (const message of waiting) {
+    if (message.bytes === null) expect(message, puts);
+    else put(message, message.bytes);
+  }
 });

@@ -110,6 +110,8 @@ export class SnapshotWriter implements SnapshotSinks {
     { tables: proofs, added }: Proved,
     facts: SnapshotFacts,
   ): Promise<Manifest> {
+    // Made while the manifest is: its folder, which is durable by the time that it comes.
+    this.#store.expect?.(manifestKey(this.#folder));
     const files = await this.#finishFiles();
     const tables = proofs.map((each) => tableOf(plan, each, files));
     const sequences = this.#sequences;

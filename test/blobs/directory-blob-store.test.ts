@@ -1,13 +1,23 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import nodeFiles, { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import nodeFiles, {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { DirectoryBlobStore } from '../../src/blobs/directory-blob-store.ts';
-import type { FileHandle, Files } from '../../src/blobs/durable-folder.ts';
+import { DurableFolder, type FileHandle, type Files } from '../../src/blobs/durable-folder.ts';
 import { all, blobStoreConformance } from '../conformance/blobs.ts';
 import { temporaryFolder } from '../store/temporary-folder.ts';
 
@@ -177,6 +187,36 @@ describe('the directory', () => {
       'sync ~/data/snapshots/a/b',
       'sync ~/data/snapshots/a/b/c',
     ]);
+  });
+
+  it('has the folder of what is expected there, durably, so that only that is synced with it', async () => {
+    const watched = new WatchedFiles(folder.path);
+    const place = new DurableFolder(root, watched.files);
+    const later = {
+      inOrder: expect.arrayContaining(['mkdir ~/data/snapshots/a/b']),
+      syncs: ['sync ~/data/snapshots/a/b'],
+    };
+    await place.expect('a/b/c');
+    expect(doneBy(watched)).toEqual({
+      inOrder: [
+        'mkdir ~/data/snapshots/.unfinished',
+        'sync ~/data/snapshots',
+        'sync ~/data',
+        'sync ~',
+        'mkdir ~/data/snapshots/a/b',
+      ],
+      syncs: ['sync ~/data/snapshots', 'sync ~/data/snapshots/a'],
+    });
+    watched.calls.length = 0;
+    await place.putIfAbsent('a/b/c', Buffer.from('x'));
+    expect(doneBy(watched)).toEqual(later);
+    // The folder was taken away and made anew by somebody else.
+    await place.expect('a/d/c');
+    await rmdir(join(root, 'a/d'));
+    await mkdir(join(root, 'a/d'));
+    watched.calls.length = 0;
+    await place.putIfAbsent('a/d/c', Buffer.from('x'));
+    expect(doneBy(watched).syncs).toEqual(['sync ~/data/snapshots/a', 'sync ~/data/snapshots/a/d']);
   });
 
   it('syncs the folder after removing, and takes away folders that are empty then', async () => {
