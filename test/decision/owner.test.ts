@@ -63,6 +63,18 @@ describe.each([18, 15] as const)('OWNER TO, on PostgreSQL %i', (version) => {
     },
   );
 
+  it('nobody is asked twice about a role that is dropped, since none is kept', async () => {
+    await under.direct.rows('drop role if exists leaving; create role leaving');
+    under.client.write(fe.query('drop role leaving'));
+    const id = await heldId(under.client);
+    expect((await under.fixture.approval(id))['reason']).toMatch(
+      /it will have no snapshot, because only tables/,
+    );
+    await under.fixture.resolve(id, 'approve');
+    expect(errorsOf(await under.client.untilReady())).toEqual([]);
+    expect(await under.direct.rows("select from pg_roles where rolname = 'leaving'")).toEqual([]);
+  });
+
   it('is recorded with what it takes', async () => {
     await under.client.query('alter table app.t owner to owner_b');
     const [event] = await under.fixture.auditEvents(

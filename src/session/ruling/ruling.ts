@@ -2,6 +2,7 @@ import { unreachable } from '../../base/assert.ts';
 import { nowMs } from '../../base/clock.ts';
 import type { Decision, Hold, Snapshot, WithoutPlan } from '../../policy/decision.ts';
 import { type Analysis, worseRisk } from '../../sql/effects.ts';
+import { NOT_KEPT } from '../../sql/named/drop-target.ts';
 import type { ErrorFields } from '../../wire/backend.ts';
 import { isDrop } from '../capturing/capturable.ts';
 import { commits } from '../capturing/commit-record.ts';
@@ -65,9 +66,12 @@ export function ruleUncaptured(
 function toApprove(state: SessionState, decision: Hold, analysis: Analysis, unseen: string | null): Hold {
   if (state.services.snapshots === null || decision.snapshot !== 'required') return decision;
   const isMoved = isDrop(analysis) && analysis.statements.length === 1;
-  const problem = unseen ?? (isMoved ? null : problemOf(state, analysis));
+  const problem = unseen ?? (isMoved ? unmoved(analysis) : problemOf(state, analysis));
   return problem === null ? decision : noted(decision, null, problem);
 }
+
+/** Of a role nothing else is tried, so that nobody is asked twice. */
+const unmoved = ({ operation }: Analysis): string | null => (operation === 'drop role' ? NOT_KEPT : null);
 
 /** A hold in the place of a snapshot that cannot be taken. */
 function heldInstead(

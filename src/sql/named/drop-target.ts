@@ -78,7 +78,7 @@ const KINDS: Readonly<Record<string, DropKind>> = {
   OBJECT_DOMAIN: 'domain',
 };
 
-const NOT_KEPT =
+export const NOT_KEPT =
   'only tables, views, sequences, types, domains, schemas, indexes, triggers, rules and policies are kept';
 const TOO_MANY_PARTS = 'a name in it has more parts than are understood';
 
