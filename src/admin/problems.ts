@@ -30,6 +30,7 @@ const TITLES = {
   unauthorized: [401, 'A valid token is needed'],
   forbidden: [403, 'The token does not allow this'],
   'not-found': [404, 'There is no such thing'],
+  'method-not-allowed': [405, 'This is not done by that method'],
   conflict: [409, 'It has been decided otherwise'],
   'too-large': [413, 'The request is too large'],
   'unsupported-media-type': [415, 'Only JSON is understood'],

@@ -8,6 +8,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import { LIMITS } from '../base/limits.ts';
+import { AllowedMethods } from './allowed-methods.ts';
 import { authenticator } from './authentication.ts';
 import type { AdminDeps } from './deps.ts';
 import { answerWithTag } from './etag.ts';
@@ -59,7 +60,13 @@ export async function createAdminServer(deps: AdminDeps): Promise<AdminServer> {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(problemHandler(deps.log));
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'not-found'));
+  const allowed = new AllowedMethods();
+  app.addHook('onRoute', (route) => allowed.add(route));
+  app.setNotFoundHandler((request, reply) => {
+    const methods = allowed.of(request.url.replace(/\?.*$/, ''));
+    if (methods === '') return sendProblem(reply, 'not-found');
+    return sendProblem(reply.header('allow', methods), 'method-not-allowed');
+  });
   app.removeContentTypeParser('text/plain');
   app.decorateRequest('principal', null);
   const authenticate = authenticator(deps);

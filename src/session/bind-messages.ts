@@ -212,10 +212,12 @@ export class BindMessages {
     answer: Answer | null,
   ): Verdict | undefined {
     const { state, doubts } = this;
-    const { analysis, statement, parameters } = understood;
-    if (text === null || sent.bound === null || parameters > 0) return undefined;
+    const { analysis, statement } = understood;
+    if (text === null || sent.bound === null) return undefined;
     const ways = losslessBound(state, analysis, text, {
       bind: sent.bound.bind,
+      statement,
+      name: sent.bound.statement,
       isFresh: isFresh(state, statementName),
     });
     const utf8 = Buffer.from(text, 'utf8');

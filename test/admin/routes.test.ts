@@ -83,7 +83,7 @@ describe('approvals', () => {
 
   it('never change by being looked at', async () => {
     const held = await hold(admin.approvals);
-    expect((await admin.ask('GET', `/v1/approvals/${held.id}/approve`, all)).status).toBe(404);
+    expect((await admin.ask('GET', `/v1/approvals/${held.id}/approve`, all)).status).toBe(405);
     expect((await admin.approvals.get(held.id)).state).toBe('pending');
   });
 

@@ -146,7 +146,19 @@ describe('what is sent', () => {
 
   it('to nowhere is a problem as well', async () => {
     expect(await admin.ask('GET', '/v2', all)).toMatchObject({ status: 404, body: { status: 404 } });
-    expect((await admin.ask('DELETE', '/v1/policy', all)).status).toBe(404);
+  });
+
+  it.each([
+    ['DELETE', '/v1/approvals/apr_0/approve', 'POST'],
+    ['POST', '/v1/whoami?a=b', 'GET, HEAD'],
+    ['PUT', '/openapi.json', 'GET, HEAD'],
+    ['PATCH', '/', 'GET, HEAD'],
+    ['PUT', '/assets/a.js', 'GET, HEAD'],
+    ['DELETE', '/v1/policy', 'GET, HEAD'],
+  ])('to a path by another method is told those that it takes: %s %s', async (method, path, allow) => {
+    const { status, body, headers } = await admin.ask(method, path, all);
+    expect([status, headers.get('allow')]).toEqual([405, allow]);
+    expect(body).toMatchObject({ type: 'urn:holdfast:problem:method-not-allowed' });
   });
 });
 
@@ -156,7 +168,7 @@ describe('browsers', () => {
       method: 'OPTIONS',
       headers: { origin: 'https://evil.example', 'access-control-request-method': 'GET' },
     });
-    expect(preflight.status).toBe(404);
+    expect(preflight.status).toBe(405);
     for (const { headers } of [
       preflight,
       await admin.ask('GET', '/v1/status', all),

@@ -59,6 +59,15 @@ const TEXTS: readonly (readonly [sql: string, snapshots: number])[] = [
     1,
   ],
   ['set statement_timeout = 12345; delete from item where id = 4; show statement_timeout', 1],
+  [
+    "select set_config('app.tenant', '5', true); delete from item where id = current_setting('app.tenant')::int; select note from item where id < 7",
+    1,
+  ],
+  [
+    "set local app.tenant = '5'; delete from item where id = 4; select current_setting('app.tenant'); set app.other = 'b'; show app.other",
+    1,
+  ],
+  ["set app.tenant = 'a'; delete from item where id = 4; select 1 / 0", 1],
   ['lock table item in share mode; delete from item where id = 4', 1],
   [
     'copy (select id from item order by id limit 3) to stdout; delete from item where id = 4; copy item to stdout',

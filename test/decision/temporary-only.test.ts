@@ -125,6 +125,38 @@ describe.each([18, 15] as const)('a statement on temporary tables alone, on Post
     await alike(fe.query('select * from staging'));
   });
 
+  it.each([
+    ['update staging set v = $1', ['é']],
+    ['update staging set v = v || $1, w = w + $2::int', ['!', '3']],
+    ['delete from staging where v is distinct from $1', [null]],
+    ['update staging set w = $1', ['none']],
+    ['delete from staging where $1', ['t']],
+  ])('runs with parameters: %s', async (sql, parameters) => {
+    const bound = [fe.bind({ statement: 's', parameters }), fe.describe('P'), fe.execute(), fe.sync()];
+    await both(STAGE);
+    await both(ROWS);
+    await alike(Buffer.concat([fe.parse('s', sql), ...bound]));
+    await alike(fe.query('select * from staging order by id'));
+    await alike(run('begin'));
+    await alike(Buffer.concat(bound));
+    await alike(run('rollback'));
+    await alike(Buffer.concat([fe.bind({ statement: 's' }), fe.execute(), fe.sync()]));
+    await alike(fe.query('select * from staging order by id'));
+  });
+
+  it('is held where a parameter is of a type whose checks run code', async () => {
+    const { client } = under;
+    await client.rows(STAGE);
+    await client.rows(ROWS);
+    await client.rows('set application_name = maker');
+    await client.rows('create domain pg_temp.own as int check (public.quietly(value) > 0)');
+    await client.rows('reset application_name');
+    await under.direct.rows('delete from app.lines; insert into app.lines values (1, 1)');
+    const bound = [fe.bind({ parameters: ['1'] }), fe.execute(), fe.sync()];
+    await isHeld(Buffer.concat([fe.parse('', 'update staging set w = $1::pg_temp.own'), ...bound]));
+    await isHeld(Buffer.concat([fe.parse('', 'update app.orders set v = $1'), ...bound]));
+  });
+
   it('is recorded as what it is', async () => {
     await under.client.rows('create temp table recorded (a int)');
     await under.client.rows('delete from recorded');

@@ -17,7 +17,7 @@ export interface Lossless {
   /** As which it is decided then. */
   readonly analysis: Analysis;
   /** Whether it loses nothing as things stand now, for whoever has to know before it is run. */
-  isSo(connection: HiddenConnection, state: SessionState): Promise<boolean>;
+  isSo(connection: HiddenConnection, state: SessionState, hidden: HiddenQueries): Promise<boolean>;
   /** Null where it would lose something after all, and nothing has been done. */
   run(state: SessionState, hidden: HiddenQueries, entry: AuditEntry): Promise<CaptureOutcome | null>;
 }

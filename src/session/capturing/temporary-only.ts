@@ -10,7 +10,8 @@ import { encodeMessage } from '../../wire/backend.ts';
 import type { Bind } from '../../wire/bind.ts';
 import { Backend } from '../../wire/message-type.ts';
 import type { HiddenQueries } from '../hidden/hidden-queries.ts';
-import { isAsciiName } from '../known/names.ts';
+import { isAsciiName, type PreparedStatement } from '../known/names.ts';
+import { typesOf } from '../known/parameter-types.ts';
 import { planRequest } from '../known/prepared-text.ts';
 import type { SessionState } from '../state.ts';
 import { asTemporary, isDefinition } from './as-temporary.ts';
@@ -28,6 +29,9 @@ const WHY = 'temporary tables end with their session, and no other can read them
 /** What a portal runs. */
 export interface OfPortal {
   readonly bind: Bind;
+  readonly statement: PreparedStatement;
+  /** Of the statement, as it is on the wire. */
+  readonly name: Buffer;
   /** Whether its names were looked up right in front of it, so that they stand for the same. */
   readonly isFresh: boolean;
 }
@@ -53,8 +57,9 @@ export function onTemporary(analysis: Analysis, text: string, of: OfPortal | nul
   const given = { statement, utf8: Buffer.from(text, 'utf8'), text, of };
   return {
     analysis: known,
-    isSo: async (connection, state) => {
+    isSo: async (connection, state, hidden) => {
       if (losing(state).has(text) || losing(state).size >= LOSING_MAX) return false;
+      if (of !== null && !(await areBoundByPostgres(state, hidden, of))) return false;
       if (!(await areTemporary(connection, given))) return false;
       return isDefinition(given.statement) || (await planOf(state, connection, given.utf8)).kind !== 'more';
     },
@@ -66,6 +71,20 @@ export function onTemporary(analysis: Analysis, text: string, of: OfPortal | nul
       return outcome;
     },
   };
+}
+
+/** Every type that is not PostgreSQL's has a greater OID. */
+const OWN_OIDS = 16_384;
+
+/** Whether the Bind, which is sent as it is, runs no code of the user's, such as the check of a parameter's domain. */
+async function areBoundByPostgres(
+  state: SessionState,
+  hidden: HiddenQueries,
+  { bind, statement, name }: OfPortal,
+): Promise<boolean> {
+  if (bind.parameters.length === 0) return true;
+  const types = await typesOf(hidden, statement, name, state.replies.segmentOpen ? 'flush' : 'sync');
+  return types.every((type) => type < OWN_OIDS);
 }
 
 interface Given {

@@ -216,7 +216,8 @@ export class Doubts {
     this.hasAskedLoss = true;
     const until = this.asking(async (connection) => {
       for (const way of ways)
-        if (this.lossless === null && (await way.isSo(connection, this.state))) this.lossless = way;
+        if (this.lossless === null && (await way.isSo(connection, this.state, this.hidden)))
+          this.lossless = way;
     });
     return { kind: 'wait', until };
   }

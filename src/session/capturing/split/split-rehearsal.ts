@@ -83,7 +83,7 @@ const MAKES_TEMPORARY = /\bcreate\s+(?:(?:global|local)\s+)?temp(?:orary)?\b/i;
 
 /** Whether it is of temporary tables alone as things stand, or as those in front of it make them. */
 async function mayStand(
-  { state, connection, parts }: SplitRun,
+  { state, hidden, connection, parts }: SplitRun,
   part: Part,
   lossless: Lossless,
 ): Promise<boolean> {
@@ -107,7 +107,9 @@ async function mayStand(
   const mayMiss = IF_EXISTS.test(part.text.toString('utf8'));
   if (!mayMiss && statement!.writes.some(({ name }, i) => names[i] === 'nothing' && !made.has(name)))
     return false;
-  return statement!.writes.some(({ name }) => made.has(name)) || (await lossless.isSo(connection, state));
+  return (
+    statement!.writes.some(({ name }) => made.has(name)) || (await lossless.isSo(connection, state, hidden))
+  );
 }
 
 const unplanned = (reason: string): CaptureOutcome => ({ kind: 'unplanned', reason });

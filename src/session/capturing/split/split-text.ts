@@ -104,7 +104,8 @@ function mayBeSplit(
 function isAlike(effect: SessionEffect, index: number, all: readonly StatementEffects[]): boolean {
   switch (effect.kind) {
     case 'set':
-      return SETTINGS.has(effect.name.toLowerCase());
+      // Those of applications have a dot, and are PostgreSQL's only to keep.
+      return SETTINGS.has(effect.name.toLowerCase()) || effect.name.includes('.');
     case 'transaction':
       return isInPlace(effect.verb, all[index - 1], all[index + 1]);
     case 'schema-change':
